@@ -1,0 +1,28 @@
+from annotation.models.assignments import Assignment, Draft
+from annotation.models.images import Image
+from annotation.models.judgements import Category, Issue, Placement, Problem, PromptLabel, Ranking, Rating
+from annotation.models.people import Membership, User
+from annotation.models.projects import Acknowledgement, Guideline, Project
+from annotation.models.prompts import Generation, Prompt
+from annotation.models.reviews import Review
+
+__all__ = [
+    "Acknowledgement",
+    "Assignment",
+    "Category",
+    "Draft",
+    "Generation",
+    "Guideline",
+    "Image",
+    "Issue",
+    "Membership",
+    "Placement",
+    "Problem",
+    "Project",
+    "Prompt",
+    "PromptLabel",
+    "Ranking",
+    "Rating",
+    "Review",
+    "User",
+]

@@ -1,0 +1,32 @@
+"""Image files, kept once under the hash of their bytes."""
+
+from __future__ import annotations
+
+from django.db import models
+
+
+def stored_as(image: Image, filename: str) -> str:
+    """ab/ab12...ef.webp: the hash spreads files over 256 folders, the format gives the suffix."""
+    return f"{image.sha256[:2]}/{image.sha256}.{image.format}"
+
+
+class Image(models.Model):
+    """One decoded-and-checked image file."""
+
+    sha256 = models.CharField(max_length=64, primary_key=True)
+    file = models.FileField(upload_to=stored_as, max_length=120)
+    format = models.CharField(max_length=5)
+    width = models.PositiveIntegerField()
+    height = models.PositiveIntegerField()
+    bytes = models.PositiveIntegerField()
+
+    class Meta:
+        constraints = [
+            models.CheckConstraint(
+                name="an_image_format_is_png_jpeg_or_webp",
+                condition=models.Q(format__in=["png", "jpeg", "webp"]),
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.sha256[:12]

@@ -1,0 +1,125 @@
+"""Three stages of answers: label the prompt, rate each image, place all images (ImageReward, appendix B)."""
+
+from __future__ import annotations
+
+from django.contrib.postgres.fields import ArrayField
+from django.db import models
+from django.db.models import Q
+
+from annotation.models.assignments import Assignment
+from annotation.models.prompts import Generation
+
+SCALE = (1, 7)  # lowest and highest rating on every scale
+
+
+class Category(models.TextChoices):
+    """The twelve categories of PartiPrompts, which the paper uses."""
+
+    ABSTRACT = "abstract", "Abstract"
+    ANIMALS = "animals", "Animals"
+    ARTIFACTS = "artifacts", "Artifacts"
+    ARTS = "arts", "Arts"
+    FOOD = "food", "Food & drink"
+    ILLUSTRATIONS = "illustrations", "Illustrations"
+    INDOOR = "indoor", "Indoor scenes"
+    OUTDOOR = "outdoor", "Outdoor scenes"
+    PEOPLE = "people", "People"
+    PLANTS = "plants", "Plants"
+    VEHICLES = "vehicles", "Vehicles"
+    WORLD = "world", "World knowledge"
+
+
+class Issue(models.TextChoices):
+    SEXUAL = "sexual", "Sexual content"
+    VIOLENT = "violent", "Violence"
+    DEFAMING = "defaming", "Demeans a group of people"
+    PERSONAL = "personal", "Identifies a private person"
+
+
+class Problem(models.TextChoices):
+    REPEATED = "repeated", "Repeated objects or patterns"
+    BODY = "body", "Wrong or broken body parts"
+    BLURRY = "blurry", "Too blurry to make out"
+    DISTURBING = "disturbing", "Disturbing to look at"
+    SEXUAL = "sexual", "Sexual content"
+    VIOLENT = "violent", "Violence"
+    DEFAMING = "defaming", "Demeans a group of people"
+
+
+class PromptLabel(models.Model):
+    """Stage 1: what the prompt is about, and what is wrong with it."""
+
+    assignment = models.OneToOneField(Assignment, models.CASCADE, related_name="label")
+    category = models.CharField(max_length=13, choices=Category)
+    intent_unclear = models.BooleanField(default=False)
+    issues = ArrayField(models.CharField(max_length=8, choices=Issue), default=list)  # empty: none
+
+    class Meta:
+        constraints = [
+            models.CheckConstraint(
+                name="a_category_is_one_of_twelve",
+                condition=Q(category__in=Category.values),
+            ),
+            models.CheckConstraint(
+                name="issues_are_known",
+                condition=Q(issues__contained_by=Issue.values),
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.category} ({self.assignment})"
+
+
+class Rating(models.Model):
+    """Stage 2: one image on three scales from 1 to 7, and its problems."""
+
+    assignment = models.ForeignKey(Assignment, models.CASCADE, related_name="ratings")
+    generation = models.ForeignKey(Generation, models.PROTECT, related_name="ratings")
+    overall = models.PositiveSmallIntegerField()
+    alignment = models.PositiveSmallIntegerField()
+    fidelity = models.PositiveSmallIntegerField()
+    problems = ArrayField(models.CharField(max_length=10, choices=Problem), default=list)  # empty: none
+
+    class Meta:
+        ordering = ["pk"]
+        constraints = [
+            models.UniqueConstraint(fields=["assignment", "generation"], name="an_image_is_rated_once"),
+            models.CheckConstraint(
+                name="ratings_are_1_to_7",
+                condition=Q(overall__range=SCALE, alignment__range=SCALE, fidelity__range=SCALE),
+            ),
+            models.CheckConstraint(
+                name="problems_are_known",
+                condition=Q(problems__contained_by=Problem.values),
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.overall}/{self.alignment}/{self.fidelity}"
+
+
+class Ranking(models.Model):
+    """Stage 3: all images of one assignment in slots."""
+
+    assignment = models.OneToOneField(Assignment, models.CASCADE, related_name="ranking")
+
+    def __str__(self) -> str:
+        return f"ranking of {self.assignment}"
+
+
+class Placement(models.Model):
+    """An image's slot: 1 is best, equal slots tie, slots may stay empty."""
+
+    ranking = models.ForeignKey(Ranking, models.CASCADE, related_name="placements")
+    generation = models.ForeignKey(Generation, models.PROTECT, related_name="placements")
+    slot = models.PositiveSmallIntegerField()
+
+    class Meta:
+        ordering = ["slot", "pk"]
+        constraints = [
+            models.UniqueConstraint(fields=["ranking", "generation"], name="an_image_is_placed_once"),
+            models.CheckConstraint(name="slots_are_1_to_9", condition=Q(slot__range=(1, 9))),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.generation} in slot {self.slot}"

@@ -1,0 +1,115 @@
+"""What is judged together: one guideline, one record of settings."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from django.core.validators import MaxValueValidator, MinValueValidator
+from django.db import models
+from django.db.models import Q
+
+from annotation.models.people import Membership, User
+
+
+class ProjectQuerySet(models.QuerySet["Project"]):
+    def with_role(self, user: User, *roles: str) -> ProjectQuerySet:
+        """Projects in which the user has one of the roles; a superuser is an admin everywhere."""
+        if user.is_superuser and Membership.Role.ADMIN in roles:
+            return self
+        return self.filter(memberships__user=user, memberships__role__in=roles)
+
+
+class Project(models.Model):
+    """Prompts judged under one guideline and one record of settings. Defaults are the paper's."""
+
+    class Consistency(models.TextChoices):
+        """What happens when a higher-rated image stands in a worse slot (ImageReward, appendix B.3)."""
+
+        BLOCK = "block", "Refuse the answer"
+        WARN = "warn", "Warn, then accept"
+        OFF = "off", "Accept"
+
+    slug = models.SlugField(unique=True)
+    name = models.CharField(max_length=100)
+    asks_label = models.BooleanField("ask for the prompt's category and problems", default=True)
+    asks_ratings = models.BooleanField("ask to rate each image", default=True)
+    slots = models.PositiveSmallIntegerField(
+        "slots of the ranking", default=5, validators=[MinValueValidator(2), MaxValueValidator(9)]
+    )
+    per_slot = models.PositiveSmallIntegerField(
+        "images a slot may hold", default=2, validators=[MinValueValidator(1), MaxValueValidator(9)]
+    )
+    consistency = models.CharField(max_length=5, choices=Consistency, default=Consistency.BLOCK)
+    opinions_per_prompt = models.PositiveSmallIntegerField(
+        default=1, validators=[MinValueValidator(1), MaxValueValidator(100)]
+    )
+    review_share = models.FloatField(
+        "share of answers an inspector checks",
+        default=1.0,
+        validators=[MinValueValidator(0.0), MaxValueValidator(1.0)],
+    )
+    lease_minutes = models.PositiveSmallIntegerField(
+        "minutes a task stays reserved", default=60, validators=[MinValueValidator(1)]
+    )
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    objects = ProjectQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["name"]
+        constraints = [
+            models.CheckConstraint(name="a_ranking_has_2_to_9_slots", condition=Q(slots__range=(2, 9))),
+            models.CheckConstraint(name="a_slot_holds_1_to_9_images", condition=Q(per_slot__range=(1, 9))),
+            models.CheckConstraint(name="a_prompt_wants_an_opinion", condition=Q(opinions_per_prompt__gte=1)),
+            models.CheckConstraint(name="a_share_is_0_to_1", condition=Q(review_share__range=(0.0, 1.0))),
+            models.CheckConstraint(
+                name="consistency_is_block_warn_or_off",
+                condition=Q(consistency__in=["block", "warn", "off"]),
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+    @property
+    def lease(self) -> timedelta:
+        return timedelta(minutes=self.lease_minutes)
+
+    @property
+    def max_images(self) -> int:
+        """More images than this cannot all be placed."""
+        return self.slots * self.per_slot
+
+
+class Guideline(models.Model):
+    """One version of what annotators are told, in Markdown. A version never changes."""
+
+    project = models.ForeignKey(Project, models.CASCADE, related_name="guidelines")
+    version = models.PositiveIntegerField()
+    text = models.TextField()
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        ordering = ["-version"]
+        constraints = [
+            models.UniqueConstraint(fields=["project", "version"], name="guideline_versions_are_distinct")
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.project}, guideline {self.version}"
+
+
+class Acknowledgement(models.Model):
+    """Somebody read one version of the guideline."""
+
+    guideline = models.ForeignKey(Guideline, models.PROTECT, related_name="acknowledgements")
+    user = models.ForeignKey(User, models.CASCADE, related_name="acknowledgements")
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["guideline", "user"], name="a_guideline_is_acknowledged_once")
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.user} read {self.guideline}"

@@ -1,0 +1,52 @@
+"""Prompts, and the images that generators made for them."""
+
+from __future__ import annotations
+
+from django.db import models
+
+from annotation.models.images import Image
+from annotation.models.projects import Project
+
+
+class Prompt(models.Model):
+    """One text that images were or will be made for."""
+
+    project = models.ForeignKey(Project, models.CASCADE, related_name="prompts")
+    key = models.CharField(max_length=200)  # the importer's id
+    text = models.TextField()
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        ordering = ["pk"]
+        constraints = [
+            models.UniqueConstraint(fields=["project", "key"], name="a_prompt_key_is_used_once"),
+            models.CheckConstraint(name="a_prompt_says_something", condition=~models.Q(text="")),
+        ]
+
+    def __str__(self) -> str:
+        return self.text
+
+
+class Generation(models.Model):
+    """One image made for one prompt. `image` is null only where rankings came in without their files."""
+
+    prompt = models.ForeignKey(Prompt, models.CASCADE, related_name="generations")
+    image = models.ForeignKey(Image, models.PROTECT, null=True, related_name="generations")
+    source = models.CharField(max_length=500)  # the file's name as imported: exports give it back
+    generator = models.CharField(max_length=200, blank=True)
+    seed = models.BigIntegerField(null=True)
+    parameters = models.JSONField(default=dict)
+    # The promoted reward model's score, for admins' eyes; written by the rewardmodel app through a service.
+    score = models.FloatField(null=True)
+    scored_by = models.CharField(max_length=200, blank=True)
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        ordering = ["pk"]
+        constraints = [
+            models.UniqueConstraint(fields=["prompt", "image"], name="a_prompt_has_an_image_once"),
+            models.UniqueConstraint(fields=["prompt", "source"], name="a_prompt_has_a_source_once"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.source} for {self.prompt.key}"
