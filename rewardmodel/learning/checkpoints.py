@@ -1,0 +1,150 @@
+"""Reward models on disk: a folder of config.json, model.safetensors and the tokenizer's files."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import re
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from rewardmodel.learning.config import BackboneConfig
+from rewardmodel.learning.model import RewardModel
+
+CONFIG = "config.json"
+WEIGHTS = "model.safetensors"
+
+
+class CheckpointError(ValueError):
+    """A checkpoint is missing, broken or of another shape; the message names the file and says how."""
+
+
+@dataclass(frozen=True)
+class CheckpointConfig:
+    """What a checkpoint says beside its weights. A reward is (raw - mean) / std."""
+
+    backbone: BackboneConfig = field(default_factory=BackboneConfig)
+    max_tokens: int = 35
+    mean: float = 0.0
+    std: float = 1.0
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> CheckpointConfig:
+        """Read what `dataclasses.asdict` wrote. Raises: TypeError or KeyError on a wrong field."""
+        return cls(**{**values, "backbone": BackboneConfig.from_dict(values["backbone"])})
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A model ready to use, float32, in evaluation mode; and the tokenizer it was trained with."""
+
+    model: RewardModel
+    tokenizer: Any
+    config: CheckpointConfig
+
+
+def save(
+    folder: Path,
+    *,
+    model: RewardModel,
+    tokenizer: Any,
+    config: CheckpointConfig,
+    dtype: torch.dtype = torch.float32,
+) -> None:
+    """Write the checkpoint whole beside its place, then move it there; an older one gives way."""
+    written = folder.with_name(f".{folder.name}.new")
+    shutil.rmtree(written, ignore_errors=True)
+    written.mkdir(parents=True)
+    tokenizer.save_pretrained(written)
+    weights = {name: tensor.to("cpu", dtype).contiguous() for name, tensor in model.state_dict().items()}
+    save_file(weights, written / WEIGHTS, metadata={"format": "pt"})
+    (written / CONFIG).write_text(json.dumps(dataclasses.asdict(config), indent=2) + "\n", encoding="utf-8")
+    old = folder.with_name(f".{folder.name}.old")
+    shutil.rmtree(old, ignore_errors=True)
+    if folder.exists():
+        os.replace(folder, old)
+    os.replace(written, folder)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def load(path_or_hub_id: str | Path) -> Checkpoint:
+    """Read a checkpoint strictly. Raises: CheckpointError."""
+    folder = find(path_or_hub_id)
+    config = _read_config(folder / CONFIG)
+    model = RewardModel(config.backbone)
+    _fill(model, _read_weights(folder / WEIGHTS), source=folder / WEIGHTS)
+    return Checkpoint(model.eval(), load_tokenizer(folder), config)
+
+
+def find(path_or_hub_id: str | Path) -> Path:
+    """The checkpoint's folder, fetched from the hub when it is no path. Raises: CheckpointError."""
+    folder = Path(path_or_hub_id)
+    if folder.is_dir():
+        return folder
+    if folder.exists():
+        raise CheckpointError(f"{folder}: not a folder; a checkpoint is one with {CONFIG} and {WEIGHTS}")
+    if not isinstance(path_or_hub_id, str) or not re.fullmatch(r"\w[\w.-]*/[\w.-]+", path_or_hub_id):
+        raise CheckpointError(f"{folder}: no such checkpoint")
+    from huggingface_hub import snapshot_download
+
+    try:
+        return Path(snapshot_download(path_or_hub_id, allow_patterns=["*.json", "*.safetensors"]))
+    except (OSError, ValueError) as error:
+        raise CheckpointError(
+            f"{path_or_hub_id}: no such folder, and the hub did not give it ({error}); "
+            f"put {CONFIG}, {WEIGHTS} and the tokenizer's files into a folder and name that"
+        ) from error
+
+
+def load_tokenizer(folder: Path) -> Any:
+    """The BERT tokenizer stored in the folder. Raises: CheckpointError."""
+    from transformers import BertTokenizer
+
+    if not (folder / "tokenizer.json").is_file():
+        raise CheckpointError(f"{folder / 'tokenizer.json'}: no such file")
+    try:
+        return BertTokenizer.from_pretrained(folder)
+    except (OSError, ValueError, KeyError) as error:
+        raise CheckpointError(f"{folder}: its tokenizer cannot be read ({error})") from error
+
+
+def _read_config(file: Path) -> CheckpointConfig:
+    try:
+        return CheckpointConfig.from_dict(json.loads(file.read_text(encoding="utf-8")))
+    except FileNotFoundError:
+        raise CheckpointError(f"{file}: no such file") from None
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        raise CheckpointError(f"{file}: not a reward model's config ({error})") from error
+
+
+def _read_weights(file: Path) -> dict[str, Tensor]:
+    try:
+        return load_file(file)
+    except FileNotFoundError:
+        raise CheckpointError(f"{file}: no such file") from None
+    except (OSError, SafetensorError) as error:
+        raise CheckpointError(f"{file}: truncated, or no safetensors file ({error})") from error
+
+
+def _fill(model: RewardModel, weights: Mapping[str, Tensor], *, source: Path) -> None:
+    """Give the model exactly these weights, as float32."""
+    wanted = model.state_dict()
+    problems = [f"missing {name}" for name in sorted(wanted.keys() - weights.keys())]
+    problems += [f"unexpected {name}" for name in sorted(weights.keys() - wanted.keys())]
+    problems += [
+        f"{name} is {list(weights[name].shape)}, not {list(wanted[name].shape)}"
+        for name in sorted(wanted.keys() & weights.keys())
+        if weights[name].shape != wanted[name].shape
+    ]
+    if problems:
+        raise CheckpointError(f"{source}: another architecture: " + "; ".join(problems))
+    model.load_state_dict({name: tensor.float() for name, tensor in weights.items()})

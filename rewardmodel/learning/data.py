@@ -1,0 +1,136 @@
+"""Rankings of a dataset version, and the batches made of them."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from rewardmodel.learning.preprocessing import normalise, read_image, to_pixels, tokenise
+
+SPLITS = ("train", "validation", "test")
+FIELDS = {"id", "prompt", "split", "images", "ranking"}
+
+
+class DatasetError(ValueError):
+    """A dataset version cannot be read or used; the message names file and line, or what is missing."""
+
+
+@dataclass(frozen=True)
+class Ranking:
+    """One person's order of the images of one prompt."""
+
+    id: str
+    prompt: str
+    images: tuple[Path, ...]
+    places: tuple[int, ...]  # 1 is best; equal places tie
+
+    @property
+    def pairs(self) -> int:
+        """Pairs of images in different places."""
+        places = self.places
+        return sum(a != b for i, a in enumerate(places) for b in places[i + 1 :])
+
+
+def load_rankings(folder: Path, split: str, images: Path | None = None) -> list[Ranking]:
+    """Read one split of `rankings.jsonl`; rankings in which all images tie say nothing and are left out.
+
+    Args:
+        folder: the dataset version's.
+        split: train, validation or test.
+        images: what image paths are relative to; the folder itself when not given.
+    Raises: DatasetError.
+    """
+    if split not in SPLITS:
+        raise DatasetError(f"no split {split!r}; there are {', '.join(SPLITS)}")
+    file = folder / "rankings.jsonl"
+    root = folder if images is None else images
+    try:
+        lines = file.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise DatasetError(f"{file}: cannot be read ({error})") from error
+    rankings = []
+    for number, line in enumerate(lines, start=1):
+        try:
+            own_split, ranking = _parse(line, root)
+        except (ValueError, TypeError, KeyError) as error:
+            raise DatasetError(f"{file}, line {number}: {error}") from error
+        if own_split == split and ranking.pairs:
+            rankings.append(ranking)
+    return rankings
+
+
+def _parse(line: str, root: Path) -> tuple[str, Ranking]:
+    row = json.loads(line)
+    if not isinstance(row, dict) or set(row) != FIELDS:
+        raise ValueError(f"a ranking has the fields {', '.join(sorted(FIELDS))}")
+    if row["split"] not in SPLITS:
+        raise ValueError(f"no split {row['split']!r}")
+    places = row["ranking"]
+    if len(row["images"]) != len(places) or len(places) < 2:
+        raise ValueError(f"{len(row['images'])} images, {len(places)} places")
+    if not all(type(place) is int and place >= 1 for place in places):
+        raise ValueError(f"places are whole numbers from 1, not {places}")
+    paths = tuple(root / path for path in row["images"])
+    return row["split"], Ranking(str(row["id"]), str(row["prompt"]), paths, tuple(places))
+
+
+def fingerprint(*splits: Sequence[Ranking]) -> str:
+    """Same rankings, same order: same text. Images count by name."""
+    seen = [[(r.id, r.prompt, [p.name for p in r.images], r.places) for r in split] for split in splits]
+    return hashlib.sha256(json.dumps(seen).encode()).hexdigest()
+
+
+class PixelCache:
+    """Decodes and resizes each image once, as long as there is room; keeps bytes, not floats."""
+
+    def __init__(self, size: int, limit: int) -> None:
+        self.size, self.room = size, limit
+        self._pixels: dict[Path, Tensor] = {}
+
+    def get(self, path: Path) -> Tensor:
+        """(3, size, size) uint8. Raises: UnreadableImage."""
+        kept = self._pixels.get(path)
+        if kept is not None:
+            return kept
+        pixels = to_pixels(read_image(path), self.size)
+        if pixels.nbytes <= self.room:  # an epoch visits all: throwing the oldest out would miss every time
+            self.room -= pixels.nbytes
+            self._pixels[path] = pixels
+        return pixels
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Some rankings as tensors. places is 0 and images is black where a prompt has fewer than K images."""
+
+    tokens: Tensor  # (B, T) int64
+    mask: Tensor  # (B, T) int64
+    images: Tensor  # (B, K, 3, H, W), normalised
+    places: Tensor  # (B, K) int64, 1 is best
+
+    @property
+    def real(self) -> Tensor:
+        """(B, K) bool: which images there are."""
+        return self.places > 0
+
+
+def collate(
+    rankings: Sequence[Ranking], *, cache: PixelCache, tokenizer: Any, max_tokens: int, device: torch.device
+) -> Batch:
+    """Put rankings side by side on the device, padded to the most images one has."""
+    most = max(len(ranking.images) for ranking in rankings)
+    pixels = torch.zeros(len(rankings), most, 3, cache.size, cache.size, dtype=torch.uint8)
+    places = torch.zeros(len(rankings), most, dtype=torch.int64)
+    for row, ranking in enumerate(rankings):
+        for column, path in enumerate(ranking.images):
+            pixels[row, column] = cache.get(path)
+        places[row, : len(ranking.places)] = torch.tensor(ranking.places)
+    tokens, mask = tokenise(tokenizer, [ranking.prompt for ranking in rankings], max_tokens)
+    return Batch(tokens.to(device), mask.to(device), normalise(pixels.to(device)), places.to(device))

@@ -1,0 +1,32 @@
+"""The ranking loss and the pairs it is made of."""
+
+from __future__ import annotations
+
+import torch.nn.functional as F
+from torch import Tensor
+
+
+def better_than(places: Tensor) -> Tensor:
+    """Which image beats which: places (B, K) int, 1 is best, 0 is padding -> (B, K, K) bool, i beats j."""
+    real = places > 0
+    return (places[:, :, None] < places[:, None, :]) & real[:, :, None] & real[:, None, :]
+
+
+def ranking_loss(rewards: Tensor, places: Tensor, pairs: int | None = None) -> Tensor:
+    """-log sigmoid(better - worse) over all pairs of the batch, ties left out; the mean, as the paper has it.
+
+    Args:
+        rewards: (B, K), higher is better.
+        places: (B, K) int, 1 is best; equal places tie, 0 is padding.
+        pairs: divide by this many pairs instead of the batch's own, so that a pair weighs the same in
+            whatever micro-batch it lies.
+    Returns: scalar, in nats.
+    Raises: ValueError when no prompt has two images in different places.
+    Source: ImageReward, arXiv 2304.05977, the reward model's pairwise loss.
+    """
+    margin = rewards[:, :, None] - rewards[:, None, :]  # (B, K, K): i minus j
+    i_beats_j = better_than(places)
+    if not i_beats_j.any():
+        raise ValueError("no two images in different places")
+    losses = -F.logsigmoid(margin[i_beats_j])
+    return losses.mean() if pairs is None else losses.sum() / pairs

@@ -1,0 +1,84 @@
+"""From files and texts to the tensors the model reads, as the published code prepares them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from PIL import Image
+from torch import Tensor
+
+# CLIP's, which BLIP took over.
+MEAN = (0.48145466, 0.4578275, 0.40821073)
+STD = (0.26862954, 0.26130258, 0.27577711)
+
+
+class UnreadableImage(ValueError):
+    """A file is missing or holds no whole image; the message names it."""
+
+
+def read_image(source: str | Path | Image.Image) -> Image.Image:
+    """The decoded image, in RGB. Raises: UnreadableImage."""
+    if isinstance(source, Image.Image):
+        return source.convert("RGB")
+    try:
+        with Image.open(source) as image:
+            return image.convert("RGB")
+    except FileNotFoundError:
+        raise UnreadableImage(f"{source}: no such image") from None
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        raise UnreadableImage(f"{source}: not a whole image ({error})") from error
+
+
+def to_pixels(image: Image.Image, size: int) -> Tensor:
+    """Short side to `size` by antialiased bicubic, centre cut out -> (3, size, size) uint8.
+
+    The edges of an image that is not square are lost, as in the published code.
+    """
+    width, height = _fitted(image.width, image.height, size)
+    if (width, height) != image.size:
+        image = image.resize((width, height), Image.Resampling.BICUBIC)
+    left, top = _centred(width, size), _centred(height, size)
+    image = image.crop((left, top, left + size, top + size))
+    return torch.from_numpy(np.array(image)).permute(2, 0, 1).contiguous()
+
+
+def fit(images: Tensor, size: int) -> Tensor:
+    """What `to_pixels` does, differentiable: (B, 3, H, W) in 0..1 -> (B, 3, size, size) in 0..1."""
+    height, width = images.shape[-2:]
+    new_width, new_height = _fitted(width, height, size)
+    if (new_width, new_height) != (width, height):
+        images = F.interpolate(images, (new_height, new_width), mode="bicubic", antialias=True).clamp(0, 1)
+    left, top = _centred(new_width, size), _centred(new_height, size)
+    return images[..., top : top + size, left : left + size]
+
+
+def _fitted(width: int, height: int, size: int) -> tuple[int, int]:
+    if width <= height:
+        return size, int(size * height / width)
+    return int(size * width / height), size
+
+
+def _centred(length: int, size: int) -> int:
+    return round((length - size) / 2)
+
+
+def normalise(images: Tensor) -> Tensor:
+    """(..., 3, H, W), uint8 or float in 0..1 -> float with CLIP's mean and deviation taken out."""
+    if images.dtype == torch.uint8:
+        images = images.float() / 255
+    mean = images.new_tensor(MEAN)[:, None, None]
+    std = images.new_tensor(STD)[:, None, None]
+    return (images - mean) / std
+
+
+def tokenise(tokenizer: Any, prompts: Sequence[str], max_tokens: int) -> tuple[Tensor, Tensor]:
+    """Prompts -> tokens and mask, both (B, T) int64, T the longest of them and at most max_tokens."""
+    encoded = tokenizer(
+        list(prompts), padding="longest", truncation=True, max_length=max_tokens, return_tensors="pt"
+    )
+    return encoded["input_ids"], encoded["attention_mask"]

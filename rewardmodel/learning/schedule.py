@@ -1,0 +1,73 @@
+"""Which rankings each step of a run learns from, when it validates, and at what rate."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import torch
+
+from rewardmodel.learning.config import RewardConfig
+from rewardmodel.learning.data import Ranking
+
+
+@dataclass(frozen=True)
+class Step:
+    """One update of the weights."""
+
+    number: int  # 0..steps - 1
+    epoch: int  # 1..epochs
+    rankings: list[Ranking]
+    validates: bool
+
+
+def plan(rankings: Sequence[Ranking], config: RewardConfig) -> list[Step]:
+    """Every step of the run; the seed alone decides, so a resumed run sees the same batches."""
+    steps: list[Step] = []
+    for epoch in range(1, config.epochs + 1):
+        generator = torch.Generator().manual_seed(config.seed + epoch)
+        batches = cut_epoch(rankings, config.batch_pairs, generator)
+        every = math.ceil(len(batches) / config.validations_per_epoch)
+        for left, batch in zip(range(len(batches) - 1, -1, -1), batches, strict=True):
+            # at the epoch's end and at even distances before it
+            steps.append(Step(len(steps), epoch, batch, validates=left % every == 0))
+    return steps
+
+
+def cut_epoch(
+    rankings: Sequence[Ranking], batch_pairs: int, generator: torch.Generator
+) -> list[list[Ranking]]:
+    """Shuffle, and cut into batches of at least batch_pairs pairs, the last perhaps fewer."""
+    batches: list[list[Ranking]] = []
+    pairs = batch_pairs
+    for index in torch.randperm(len(rankings), generator=generator).tolist():
+        if pairs >= batch_pairs:
+            batches.append([])
+            pairs = 0
+        batches[-1].append(rankings[index])
+        pairs += rankings[index].pairs
+    return batches
+
+
+def micro_batches(rankings: Sequence[Ranking], images: int) -> Iterator[list[Ranking]]:
+    """Cut a batch into parts of at most so many images, though of one ranking at least."""
+    part: list[Ranking] = []
+    size = 0
+    for ranking in rankings:
+        if part and size + len(ranking.images) > images:
+            yield part
+            part, size = [], 0
+        part.append(ranking)
+        size += len(ranking.images)
+    if part:
+        yield part
+
+
+def learning_rate(config: RewardConfig, step: int, steps: int) -> float:
+    """The rate of step 0..steps - 1: a linear warm-up if any, then half a cosine down to 0."""
+    warmup = int(config.warmup * steps)
+    if step < warmup:
+        return config.learning_rate * (step + 1) / warmup
+    done = (step - warmup) / max(steps - warmup, 1)
+    return config.learning_rate * 0.5 * (1 + math.cos(math.pi * done))
