@@ -47,6 +47,7 @@ class Assignment(models.Model):
     order = ArrayField(models.BigIntegerField(), default=list)
     claimed_at = models.DateTimeField(null=True)
     submitted_at = models.DateTimeField(null=True)
+    accepted_at = models.DateTimeField(null=True)  # since when the answer counts as preferences
 
     objects = AssignmentQuerySet.as_manager()
 
@@ -57,6 +58,7 @@ class Assignment(models.Model):
                 fields=["project", "id"], condition=Q(state__in=["open", "leased"]), name="claimable"
             ),
             models.Index(fields=["project", "state"], name="assignments_by_state"),
+            models.Index(fields=["project", "accepted_at"], name="assignments_by_acceptance"),
         ]
         constraints = [
             models.UniqueConstraint(fields=["prompt", "annotator"], name="one_opinion_per_annotator"),
@@ -69,6 +71,11 @@ class Assignment(models.Model):
                 name="an_answer_has_its_time",
                 condition=Q(state__in=["open", "leased"], submitted_at=None)
                 | Q(state__in=["submitted", "accepted", "rejected"], submitted_at__isnull=False),
+            ),
+            models.CheckConstraint(
+                name="only_accepted_answers_have_been_accepted",
+                condition=Q(state="accepted", accepted_at__isnull=False)
+                | (~Q(state="accepted") & Q(accepted_at=None)),
             ),
         ]
 

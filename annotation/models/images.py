@@ -5,16 +5,11 @@ from __future__ import annotations
 from django.db import models
 
 
-def stored_as(image: Image, filename: str) -> str:
-    """ab/ab12...ef.webp: the hash spreads files over 256 folders, the format gives the suffix."""
-    return f"{image.sha256[:2]}/{image.sha256}.{image.format}"
-
-
 class Image(models.Model):
     """One decoded-and-checked image file."""
 
     sha256 = models.CharField(max_length=64, primary_key=True)
-    file = models.FileField(upload_to=stored_as, max_length=120)
+    file = models.FileField(max_length=120)  # its name: services.images.stored_name
     format = models.CharField(max_length=5)
     width = models.PositiveIntegerField()
     height = models.PositiveIntegerField()

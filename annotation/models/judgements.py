@@ -51,8 +51,9 @@ class PromptLabel(models.Model):
 
     assignment = models.OneToOneField(Assignment, models.CASCADE, related_name="label")
     category = models.CharField(max_length=13, choices=Category)
-    intent_unclear = models.BooleanField(default=False)
-    issues = ArrayField(models.CharField(max_length=8, choices=Issue), default=list)  # empty: none
+    # Null: not known, because the label was imported without them.
+    intent_unclear = models.BooleanField(null=True)
+    issues = ArrayField(models.CharField(max_length=8, choices=Issue), null=True)  # empty: none
 
     class Meta:
         constraints = [
@@ -78,7 +79,8 @@ class Rating(models.Model):
     overall = models.PositiveSmallIntegerField()
     alignment = models.PositiveSmallIntegerField()
     fidelity = models.PositiveSmallIntegerField()
-    problems = ArrayField(models.CharField(max_length=10, choices=Problem), default=list)  # empty: none
+    # Empty: none. Null: not known, because the rating was imported without them.
+    problems = ArrayField(models.CharField(max_length=10, choices=Problem), null=True)
 
     class Meta:
         ordering = ["pk"]

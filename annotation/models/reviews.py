@@ -20,7 +20,7 @@ class Review(models.Model):
     inspector = models.ForeignKey(User, models.PROTECT, related_name="reviews")
     verdict = models.CharField(max_length=8, choices=Verdict)
     reason = models.TextField(blank=True)
-    created_at = models.DateTimeField(auto_now_add=True)
+    created_at = models.DateTimeField()
 
     class Meta:
         ordering = ["-pk"]
