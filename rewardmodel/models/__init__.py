@@ -1,0 +1,3 @@
+from rewardmodel.models.runs import Point, Run
+
+__all__ = ["Point", "Run"]
