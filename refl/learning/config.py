@@ -1,0 +1,77 @@
+"""What one ReFL run is: every number that decides its result."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class TuningConfig:
+    """A ReFL run. Defaults are the paper's or its released code's; others say `ours`.
+
+    JSON-serialisable by `dataclasses.asdict`; `TuningConfig(**stored)` gives an equal one, and refuses a
+    field it does not know.
+
+    Raises: ValueError for a value that no run can have.
+    Source: ImageReward, arXiv 2304.05977, Algorithm 1 and experiment settings; THUDM/ImageReward, ReFL.py.
+    """
+
+    # The rollout.
+    steps: int = 40  # denoising steps, the paper's T
+    late_steps: tuple[int, int] = (1, 10)  # first and last step to score at, counted from the end: [T1, T2]
+    sampler: str = "ddpm"  # the schedule of the rollout: "ddpm" or "ddim" (without noise)
+    guidance_scale: float = 1.0  # 1 is none, as the paper trains; ours: what users sample with
+
+    # The two losses.
+    reward_weight: float = 1e-3  # lambda; to be scaled to the ratio of the two gradients
+    reward_ceiling: float = 2.0  # relu(ceiling - reward): no push above it
+    pretraining_weight: float = 1.0
+    empty_prompts: float = 0.0  # ours: share of pre-training captions left out, as Stable Diffusion trained
+
+    # The optimiser. An update is one pre-training step and one reward step.
+    updates: int = 100
+    batch_size: int = 64  # prompts, and as many pre-training pairs, per update
+    microbatch_size: int = 0  # ours: images with a gradient in memory at once, 0 for the whole batch
+    learning_rate: float = 1e-5
+    weight_decay: float = 1e-2
+    betas: tuple[float, float] = (0.9, 0.999)
+    epsilon: float = 1e-8
+    clip: float = 1.0  # largest gradient norm of each of the two steps
+    ema: float = 0.0  # decay of the averaged weights that are sampled from and saved; 0 for none
+    gradient_checkpointing: bool = False
+    seed: int = 0
+
+    # What is kept on the way, all ours.
+    checkpoint_every: int = 20  # updates
+    sample_every: int = 0  # updates between sample grids; 0 for before and after only
+    sample_prompts: int = 8  # the first of the prompts, one image each
+    sample_steps: int = 50
+    sample_guidance: float = 7.5
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "late_steps", tuple(self.late_steps))  # JSON has lists only
+        object.__setattr__(self, "betas", tuple(self.betas))
+        first, last = self.late_steps
+        demands = {
+            f"late_steps must lie within 1..{self.steps}, the first not after the last": (
+                1 <= first <= last <= self.steps
+            ),
+            "sampler must be 'ddpm' or 'ddim'": self.sampler in ("ddpm", "ddim"),
+            "guidance_scale must be at least 1": self.guidance_scale >= 1,
+            "reward_weight and pretraining_weight must not be negative": (
+                self.reward_weight >= 0 and self.pretraining_weight >= 0
+            ),
+            "empty_prompts must lie within 0..1": 0 <= self.empty_prompts <= 1,
+            "ema must be 0 or a decay below 1": 0 <= self.ema < 1,
+            "updates, batch_size, checkpoint_every, sample_prompts and sample_steps must be at least 1": min(
+                self.updates, self.batch_size, self.checkpoint_every, self.sample_prompts, self.sample_steps
+            )
+            >= 1,
+            "microbatch_size and sample_every must not be negative": (
+                self.microbatch_size >= 0 and self.sample_every >= 0
+            ),
+            "learning_rate and clip must be positive": self.learning_rate > 0 and self.clip > 0,
+        }
+        for demand, met in demands.items():
+            if not met:
+                raise ValueError(demand)

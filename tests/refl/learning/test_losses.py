@@ -1,0 +1,53 @@
+"""The two losses, each against its sum written out."""
+
+import math
+
+import pytest
+import torch
+from diffusers import DDPMScheduler
+
+from refl.learning.losses import prediction_target, pretraining_loss, reward_loss
+
+
+def test_the_reward_loss_is_the_mean_shortfall_from_the_ceiling():
+    rewards = [-1.5, 0.0, 1.9, 2.0, 3.5]
+    written_out = sum(max(0.0, 2.0 - r) for r in rewards) / len(rewards)
+    assert reward_loss(torch.tensor(rewards), 2.0).item() == pytest.approx(written_out)
+
+
+def test_an_image_above_the_ceiling_is_not_pushed_on():
+    rewards = torch.tensor([1.0, 2.5], requires_grad=True)
+    reward_loss(rewards, 2.0).backward()
+    assert rewards.grad.tolist() == [-0.5, 0.0]
+
+
+@pytest.mark.parametrize("kind", ["epsilon", "v_prediction"])
+def test_the_pretraining_loss_is_the_mean_squared_error_of_what_the_unet_should_answer(kind):
+    generator = torch.Generator().manual_seed(0)
+    output, latents, noise = torch.randn(3, 2, 1, 2, 2, generator=generator)
+    alpha_bar = torch.tensor([0.9, 0.2])
+    loss = pretraining_loss(output, latents=latents, noise=noise, alpha_bar=alpha_bar, prediction_type=kind)
+
+    squares = []
+    for sample in range(2):
+        share = alpha_bar[sample].item()
+        rows = zip(output[sample].flatten(), latents[sample].flatten(), noise[sample].flatten(), strict=True)
+        for said, clean, added in rows:
+            velocity = math.sqrt(share) * added.item() - math.sqrt(1 - share) * clean.item()
+            wanted = added.item() if kind == "epsilon" else velocity
+            squares.append((said.item() - wanted) ** 2)
+    assert loss.item() == pytest.approx(sum(squares) / len(squares), rel=1e-5)
+
+
+def test_the_velocity_is_that_of_diffusers():
+    scheduler = DDPMScheduler(prediction_type="v_prediction")
+    latents, noise = torch.randn(2, 3, 4, 2, 2, generator=torch.Generator().manual_seed(1))
+    timesteps = torch.tensor([0, 400, 999])
+    ours = prediction_target(latents, noise, scheduler.alphas_cumprod[timesteps], "v_prediction")
+    torch.testing.assert_close(ours, scheduler.get_velocity(latents, noise, timesteps))
+
+
+def test_a_prediction_type_it_does_not_know_is_refused():
+    latents = torch.zeros(1, 1, 1, 1)
+    with pytest.raises(ValueError, match="sample"):
+        prediction_target(latents, latents, torch.ones(1), "sample")
