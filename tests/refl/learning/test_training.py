@@ -1,0 +1,185 @@
+"""A ReFL run: what it leaves behind, how it goes on after an interruption, and what it refuses."""
+
+import dataclasses
+import json
+
+import numpy as np
+import pytest
+import torch
+from diffusers import StableDiffusionPipeline
+from PIL import Image
+from safetensors.torch import load_file
+
+from refl.learning.config import TuningConfig
+from refl.learning.pairs import BadPairs
+from refl.learning.sampling import load_pipeline, sample
+from refl.learning.training import AnotherRun, Interrupted, NoPrompts, batch_at, tune
+from refl.learning.updates import BadReward
+
+PROMPTS = ["a red page", "a green page", "a blue page", "a white page", "a page"]
+CONFIG = TuningConfig(
+    steps=4,
+    late_steps=(1, 2),
+    reward_weight=0.1,
+    updates=6,
+    batch_size=2,
+    learning_rate=1e-3,
+    ema=0.5,
+    checkpoint_every=2,
+    sample_every=3,
+    sample_prompts=3,
+    sample_steps=2,
+    sample_guidance=2.0,
+)
+
+
+def redness(prompts, images):
+    return (images[:, 0] - images[:, 1:].mean(1)).mean((1, 2))
+
+
+class Run:
+    """A call of `tune` with everything in its place, and what it reported."""
+
+    def __init__(self, folder, pipeline, pairs):
+        self.folder, self.reports = folder, []
+        self.asked = {"pipeline": pipeline, "pretraining": pairs, "device": "cpu"}
+
+    def __call__(self, config=CONFIG, *, stop_after=None, crash_after=None, **changes):
+        def on_step(progress):
+            if progress.step == crash_after:
+                raise MemoryError
+            self.reports.append(progress)
+
+        asked = {"reward": redness, "prompts": PROMPTS, **self.asked, **changes}
+        return tune(
+            config,
+            folder=self.folder,
+            on_step=on_step,
+            should_stop=lambda: self.reports[-1].step == stop_after,
+            **asked,
+        )
+
+    def numbers(self):
+        return [dataclasses.replace(report, seconds=0.0) for report in self.reports]
+
+
+@pytest.fixture
+def a_run(tmp_path, pipeline_folder, pairs_folder):
+    return lambda name="run": Run(tmp_path / name, pipeline_folder, pairs_folder)
+
+
+def weights(pipeline_folder):
+    return load_file(pipeline_folder / "unet" / "diffusion_pytorch_model.safetensors")
+
+
+def equal(first, second):
+    return first.keys() == second.keys() and all(torch.equal(first[name], second[name]) for name in first)
+
+
+def test_a_run_reports_every_update_and_leaves_a_pipeline_that_diffusers_loads(a_run, pipeline_folder):
+    run = a_run()
+    start = weights(pipeline_folder)
+    result = run()
+    assert result == run.folder / "pipeline"
+    assert [(report.step, report.steps) for report in run.reports] == [(step, 6) for step in range(1, 7)]
+    for report in run.reports:
+        assert min(report.reward_gradient, report.pretraining_gradient, report.seconds) > 0
+        assert min(report.reward_loss, report.pretraining_loss) > 0
+    loaded = StableDiffusionPipeline.from_pretrained(result, safety_checker=None, local_files_only=True)
+    assert loaded.scheduler.config == load_pipeline(pipeline_folder, "cpu").scheduler.config
+    assert not equal(weights(result), start)
+    assert equal(weights(pipeline_folder), start)
+    assert not (run.folder / "checkpoint.pt").exists()
+
+
+def test_samples_before_and_after_come_from_the_same_prompts_and_seeds(a_run, pipeline_folder):
+    run = a_run()
+    result = run()
+    sheets = sorted(path.name for path in (run.folder / "samples").iterdir())
+    assert sheets == ["step-000000.png", "step-000003.png", "step-000006.png"]
+    for name, folder in ((sheets[0], pipeline_folder), (sheets[2], result)):
+        shown = np.asarray(Image.open(run.folder / "samples" / name)).astype(int)
+        images = sample(
+            load_pipeline(folder, "cpu"), PROMPTS[:3], [0, 1, 2], steps=2, guidance_scale=2.0, batch_size=3
+        )
+        for column, image in enumerate(images):
+            assert abs(shown[:16, 18 * column : 18 * column + 16] - np.asarray(image)).max() <= 1
+
+
+@pytest.mark.parametrize("sampler", ["ddim", "ddpm"])
+def test_an_interrupted_run_ends_with_the_numbers_of_one_never_interrupted(a_run, sampler):
+    config = dataclasses.replace(CONFIG, sampler=sampler)
+    whole, broken = a_run("whole"), a_run("broken")
+    whole(config)
+    with pytest.raises(Interrupted, match="after 3 of 6"):
+        broken(config, stop_after=3)
+    assert not (broken.folder / "pipeline").exists()
+    broken(config)
+    assert broken.numbers() == whole.numbers()
+    assert equal(weights(broken.folder / "pipeline"), weights(whole.folder / "pipeline"))
+
+
+def test_a_run_that_died_goes_on_from_its_last_checkpoint(a_run):
+    whole, broken = a_run("whole"), a_run("broken")
+    whole()
+    with pytest.raises(MemoryError):
+        broken(crash_after=6)
+    (broken.folder / "checkpoint.pt.partial").write_bytes(b"half of a later one")
+    (broken.folder / "pipeline.partial").mkdir()
+    broken()
+    assert [report.step for report in broken.reports] == [1, 2, 3, 4, 5, 5, 6]
+    assert broken.numbers()[-2:] == whole.numbers()[-2:]
+    assert equal(weights(broken.folder / "pipeline"), weights(whole.folder / "pipeline"))
+
+
+def test_a_finished_run_is_not_run_again(a_run):
+    run = a_run()
+    assert run() == run()
+    assert len(run.reports) == 6
+
+
+def test_a_folder_that_holds_a_run_with_other_settings_is_refused(a_run):
+    run = a_run()
+    with pytest.raises(Interrupted):
+        run(stop_after=1)
+    assert TuningConfig(**json.loads((run.folder / "config.json").read_text())) == CONFIG
+    with pytest.raises(AnotherRun):
+        run(dataclasses.replace(CONFIG, seed=1))
+
+
+def test_another_seed_gives_another_generator(a_run):
+    first, other = a_run("first")(), a_run("other")(dataclasses.replace(CONFIG, seed=1))
+    assert not equal(weights(first), weights(other))
+
+
+def test_a_run_without_prompts_is_refused_before_it_begins(a_run):
+    run = a_run()
+    with pytest.raises(NoPrompts):
+        run(prompts=[])
+    assert not run.folder.exists()
+
+
+def test_a_run_without_pretraining_pairs_is_refused_before_it_begins(a_run, tmp_path):
+    run = a_run()
+    with pytest.raises(BadPairs, match=r"pairs\.jsonl"):
+        run(pretraining=tmp_path / "nowhere")
+    assert not run.folder.exists()
+
+
+def test_a_reward_that_is_not_a_number_stops_the_run_at_once(a_run):
+    run = a_run()
+    with pytest.raises(BadReward, match="not finite"):
+        run(reward=lambda prompts, images: redness(prompts, images) * float("nan"))
+    assert run.reports == []
+
+
+def test_every_example_comes_once_in_a_pass_and_passes_differ():
+    stream = [index for step in range(10) for index in batch_at(step, count=5, size=3, seed=0)]
+    passes = [stream[start : start + 5] for start in range(0, 30, 5)]
+    assert all(sorted(one) == [0, 1, 2, 3, 4] for one in passes)
+    assert len({tuple(one) for one in passes}) > 1
+    assert batch_at(3, count=5, size=3, seed=0) != batch_at(3, count=5, size=3, seed=1)
+
+
+def test_a_batch_larger_than_what_there_is_goes_on_into_the_next_pass():
+    assert sorted(batch_at(0, count=2, size=4, seed=0)) == [0, 0, 1, 1]
