@@ -22,10 +22,12 @@ DEBUG = env.bool("DEBUG", default=False)
 PORT = env.int("LAUREL_PORT", default=8000)
 
 
-def _socket_folder() -> Path:
-    """Where the embedded services listen: short, because a socket's path may have 107 bytes at most."""
-    name = f"laurel-{hashlib.sha256(str(VAR).encode()).hexdigest()[:10]}"
-    return Path(os.environ.get("XDG_RUNTIME_DIR", tempfile.gettempdir())) / name
+def socket_folder(var: Path) -> Path:
+    """Where the embedded services of a folder listen: a socket's path may have 107 bytes at most.
+
+    Not under XDG_RUNTIME_DIR: cron and `su` lack it, and must find the same sockets.
+    """
+    return Path(tempfile.gettempdir()) / f"laurel-{hashlib.sha256(str(var).encode()).hexdigest()[:10]}"
 
 
 def _secret_key() -> str:
@@ -42,7 +44,7 @@ def _secret_key() -> str:
     return kept.read_text()
 
 
-SOCKETS = _socket_folder()
+SOCKETS = socket_folder(VAR)
 SECRET_KEY = _secret_key()
 ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", default=["localhost", "127.0.0.1", "[::1]"])
 CSRF_TRUSTED_ORIGINS = env.list("CSRF_TRUSTED_ORIGINS", default=[])
@@ -155,7 +157,7 @@ STORAGES = {
 DATASETS_DIR = VAR / "datasets"
 RUNS_DIR = VAR / "runs"
 
-CELERY_BROKER_URL = env.str("CELERY_BROKER_URL", default=f"redis+socket://{SOCKETS}/valkey.sock")
+CELERY_BROKER_URL = env.str("CELERY_BROKER_URL", default="") or f"redis+socket://{SOCKETS}/valkey.sock"
 CELERY_TIMEZONE = "UTC"
 CELERY_TASK_IGNORE_RESULT = True
 CELERY_TASK_ACKS_LATE = True

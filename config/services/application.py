@@ -1,0 +1,65 @@
+"""Laurel's own processes: the web server, the two workers and beat."""
+
+from __future__ import annotations
+
+import http.client
+import socket
+import sys
+
+from config.services.supervisor import Service, ServiceFailed
+
+HOST = "127.0.0.1"  # bin/run makes passwords of its own: it never listens to the network
+_CELERY = (sys.executable, "-m", "celery", "-A", "config.celery")
+
+
+def web(port: int) -> Service:
+    """Gunicorn, two processes of four threads. Nothing is preloaded, so a code error is one worker's."""
+
+    def prepare() -> None:
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind((HOST, port))
+            except OSError as error:
+                raise ServiceFailed(f"port {port} is taken ({error.strerror}): set LAUREL_PORT") from None
+
+    def answers() -> bool:
+        connection = http.client.HTTPConnection(HOST, port, timeout=5)
+        try:
+            connection.request("GET", "/healthz")
+            return connection.getresponse().status == 200
+        except (OSError, http.client.HTTPException):
+            return False
+        finally:
+            connection.close()
+
+    return Service(
+        name="web",
+        command=(
+            *(sys.executable, "-m", "gunicorn", "config.wsgi", "--bind", f"{HOST}:{port}"),
+            *("--workers", "2", "--threads", "4", "--graceful-timeout", "8", "--no-control-socket"),
+            *("--access-logfile", "-", "--access-logformat", "%(m)s %(U)s %(s)s %(B)s bytes %(M)s ms"),
+        ),
+        prepare=prepare,
+        ready=answers,
+    )
+
+
+def default_worker() -> Service:
+    return _worker("default", "--concurrency", "2")
+
+
+def gpu_worker() -> Service:
+    """One run at a time: a task here waits for the subprocess that runs it."""
+    return _worker("gpu", "--pool", "solo")
+
+
+def beat() -> Service:
+    return Service(name="beat", command=(*_CELERY, "beat", "--loglevel", "INFO"))
+
+
+def _worker(queue: str, *options: str) -> Service:
+    # Without gossip and mingle: workers have nothing to tell each other, and start a second sooner.
+    alone = ("--without-gossip", "--without-mingle", "--loglevel", "INFO")
+    command = (*_CELERY, "worker", "--queues", queue, "--hostname", f"{queue}@%h", *options, *alone)
+    return Service(name=queue, command=command)

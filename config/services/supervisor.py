@@ -1,0 +1,145 @@
+"""Starts services, starts them again when they die, and stops them in reverse order."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import psutil
+
+from config.services.logs import Log
+from config.services.processes import end, find_marked, spawn
+
+LONGEST_WAIT = 30.0  # seconds between two starts of a service that keeps dying
+STEADY = 30.0  # seconds after which a service counts as well again
+
+
+class ServiceFailed(Exception):
+    """A service could not be started; the message has its last words."""
+
+
+@dataclass(frozen=True)
+class Service:
+    """A command to keep running.
+
+    prepare is called before every start; ready says whether it answers. On stopping, its first process gets
+    stop_signal and all its processes are killed when it has not ended after so many seconds of patience.
+    """
+
+    name: str
+    command: Sequence[str]
+    ready: Callable[[], bool] = lambda: True
+    prepare: Callable[[], None] = lambda: None
+    stop_signal: signal.Signals = signal.SIGTERM
+    patience: float = 10.0
+    environment: Mapping[str, str] = field(default_factory=dict)
+
+
+class Child:
+    """A service and the process that runs it now."""
+
+    def __init__(self, service: Service, *, var: Path, log: Log) -> None:
+        self.service, self.var, self.log = service, var, log
+        self.process: subprocess.Popen[bytes] | None = None
+        self.failures = 0
+        self.started_at = self.due_at = 0.0  # on the monotonic clock
+
+    def start(self) -> None:
+        self.service.prepare()
+        self.process = spawn(
+            self.service.name, self.service.command, var=self.var, environment=self.service.environment
+        )
+        self.started_at = time.monotonic()
+        self.log.follow(self.process)
+
+    def tend(self) -> None:
+        """Notice a death, and start again once the wait is over: 1 s, then 2, 4 ... LONGEST_WAIT."""
+        now = time.monotonic()
+        if self.process is not None and self.process.poll() is not None:
+            self.failures = 0 if now - self.started_at > STEADY else self.failures
+            wait = min(2.0**self.failures, LONGEST_WAIT)
+            self.log.say(f"ended with status {self.process.returncode}; starting again in {wait:.0f} s")
+            self._end_remains()
+            self.process, self.failures, self.due_at = None, self.failures + 1, now + wait
+        elif self.process is None and now >= self.due_at:
+            self.start()
+
+    def stop(self) -> None:
+        if self.process is not None and self.process.poll() is None:
+            end(
+                [psutil.Process(self.process.pid)],
+                by=self.service.stop_signal,
+                patience=self.service.patience,
+            )
+            self.process.wait()
+        self.process = None
+        self._end_remains()
+
+    def _end_remains(self) -> None:
+        """A service's own children die with it: the next start finds a clean field."""
+        end(find_marked(self.var, self.service.name), patience=2)
+
+
+class Supervisor:
+    """Keeps the services of one folder running.
+
+    Args: quiet: write logs to files only, not to the terminal as well.
+    """
+
+    def __init__(self, var: Path, *, quiet: bool = False) -> None:
+        self.var, self.quiet = var, quiet
+        self.children: list[Child] = []
+
+    def start(self, *services: Service, patience: float = 60.0) -> None:
+        """Start services and wait until all of them answer.
+
+        Raises: ServiceFailed when one ends, or does not answer within so many seconds.
+        """
+        started = []
+        for service in services:
+            child = Child(service, var=self.var, log=self._log(service.name))
+            self.children.append(child)  # before it starts: a Ctrl-C in between must find it
+            child.start()
+            started.append(child)
+        deadline = time.monotonic() + patience
+        for child in started:
+            while not child.service.ready():
+                if child.process is None or child.process.poll() is not None:
+                    raise ServiceFailed(
+                        f"{child.service.name} ended while starting:\n{child.log.last_lines()}"
+                    )
+                if time.monotonic() > deadline:
+                    raise ServiceFailed(f"{child.service.name} does not answer:\n{child.log.last_lines()}")
+                time.sleep(0.05)
+
+    def run(self, name: str, command: Sequence[str]) -> None:
+        """Run a command to its end. Raises: ServiceFailed when its status is not 0."""
+        log = self._log(name)
+        process = spawn(name, command, var=self.var)
+        reader = log.follow(process)
+        status = process.wait()
+        reader.join(timeout=5)
+        if status != 0:
+            raise ServiceFailed(f"{name} ended with status {status}:\n{log.last_lines()}")
+
+    def watch(self) -> None:
+        """Tend the services until an exception (a signal) ends it."""
+        while True:
+            for child in self.children:
+                child.tend()
+            time.sleep(0.2)
+
+    def stop(self) -> None:
+        """Stop the last started first, and leave nothing behind."""
+        while self.children:
+            self.children[-1].stop()
+            self.children.pop()
+        end(find_marked(self.var))
+
+    def _log(self, name: str) -> Log:
+        return Log(name, folder=self.var / "log", terminal=None if self.quiet else sys.stdout)
