@@ -1,0 +1,55 @@
+// What every page does around htmx: a fresh CSRF token, and a message with a retry when the server did not answer.
+
+export function csrfToken() {
+  return document.cookie.match(/(?:^|; )csrftoken=([^;]+)/)?.[1] ?? "";
+}
+
+/** Show one message at the foot of the window; `retry` adds a button. Returns the message's element. */
+export function say(text, { bad = false, retry = null } = {}) {
+  const place = document.getElementById("messages");
+  place.querySelectorAll(".toast").forEach((old) => old.remove());
+  const toast = document.createElement("div");
+  toast.className = `toast${bad ? " bad" : " passing"}`;
+  toast.append(text);
+  if (retry) {
+    const button = document.createElement("button");
+    button.type = "button";
+    button.className = "button small";
+    button.textContent = "Try again";
+    button.addEventListener("click", () => {
+      toast.remove();
+      retry();
+    });
+    toast.append(button);
+  }
+  place.append(toast);
+  return toast;
+}
+
+// Signing in anew in another tab changes the token; the cookie always has the current one.
+document.addEventListener("htmx:configRequest", (event) => {
+  const token = csrfToken();
+  event.detail.headers["X-CSRFToken"] = token;
+  if ("csrfmiddlewaretoken" in event.detail.parameters) event.detail.parameters.csrfmiddlewaretoken = token;
+});
+
+function failed(event, text) {
+  const { elt, requestConfig } = event.detail;
+  if (requestConfig.verb === "get") return; // polling: the next beat asks again
+  say(text, { bad: true, retry: () => elt.requestSubmit?.() ?? elt.click() });
+}
+
+document.addEventListener("htmx:sendError", (event) => {
+  failed(event, "No connection. Nothing is lost: your answer is still on this page.");
+});
+document.addEventListener("htmx:timeout", (event) => {
+  failed(event, "The server did not answer in time. Your answer is still on this page.");
+});
+document.addEventListener("htmx:responseError", (event) => {
+  const { status } = event.detail.xhr;
+  if (status === 401 || status === 403) {
+    failed(event, "You are signed out. Sign in in another tab, then try again; your answer is still on this page.");
+  } else {
+    failed(event, `The server could not do this (${status}). Your answer is still on this page.`);
+  }
+});
