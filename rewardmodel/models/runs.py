@@ -30,6 +30,9 @@ class RunQuerySet(models.QuerySet["Run"]):
         return self.filter(~held_back | Q(not_before=None), state=Run.State.QUEUED).order_by("pk")
 
 
+RunManager = models.Manager.from_queryset(RunQuerySet)
+
+
 class Run(models.Model):
     """One run. Its row is the truth; `attempt` counts claims and fences off a worker given up for dead.
 
@@ -66,7 +69,7 @@ class Run(models.Model):
     seconds = models.FloatField(default=0.0)  # at work, over all attempts
     peak_memory = models.PositiveBigIntegerField(null=True)  # bytes of the largest process of all attempts
 
-    objects = RunQuerySet.as_manager()
+    objects = RunManager()
 
     class Meta:
         abstract = True

@@ -1,0 +1,61 @@
+"""Reward models: what runs made, and what they started from."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.db import models
+from django.db.models import Q
+
+from annotation.models import Project
+
+
+class RewardCheckpointQuerySet(models.QuerySet["RewardCheckpoint"]):
+    def registered(self) -> RewardCheckpointQuerySet:
+        """Those that no run made: what training starts from."""
+        return self.filter(run=None)
+
+
+class RewardCheckpoint(models.Model):
+    """One reward model of a project: made by a run, or registered from a folder or the hub.
+
+    `metrics` is empty until it was evaluated, then
+    {"dataset", "accuracy", "accuracy_by_prompt", "interval", "pairs", "prompts", "ceiling", "beside"}; beside
+    holds, for each model evaluated on the same pairs, the same figures and {"id", "name", "difference",
+    "difference_interval"}: this accuracy less that one's, with its paired 95 % interval.
+    """
+
+    project = models.ForeignKey(Project, models.CASCADE, related_name="reward_checkpoints")
+    name = models.CharField(max_length=100)
+    folder = models.CharField(max_length=500)  # or hub id
+    run = models.OneToOneField(
+        "rewardmodel.TrainingRun", models.PROTECT, null=True, related_name="checkpoint"
+    )
+    metrics = models.JSONField(default=dict)
+    promoted = models.BooleanField(default=False)
+    promoted_at = models.DateTimeField(null=True)  # when last; stays after another took its place
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    objects = RewardCheckpointQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["-pk"]
+        constraints = [
+            models.UniqueConstraint(fields=["project", "name"], name="a_checkpoint_name_is_used_once"),
+            models.UniqueConstraint(
+                fields=["project"], condition=Q(promoted=True), name="one_checkpoint_is_promoted"
+            ),
+            models.CheckConstraint(
+                name="a_promotion_has_its_time",
+                condition=Q(promoted=False) | Q(promoted_at__isnull=False),
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+    @property
+    def accuracy(self) -> float | None:
+        """Share of test pairs ordered as people did; None before it was evaluated."""
+        metrics: dict[str, Any] = self.metrics
+        return metrics.get("accuracy")

@@ -1,0 +1,49 @@
+"""Preferences frozen for training."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from django.conf import settings
+from django.db import models
+
+from annotation.models import Project
+
+
+class DatasetVersion(models.Model):
+    """Rankings of one project, frozen in a folder. It never changes; the same rows give the same hash."""
+
+    project = models.ForeignKey(Project, models.CASCADE, related_name="datasets")
+    hash = models.CharField(max_length=64)  # sha256 of rankings.jsonl
+    folder = models.CharField(max_length=200)  # below DATASETS_DIR
+    # Split -> {"rankings", "pairs", "ties", "prompts", "images"}.
+    counts = models.JSONField()
+    answers = models.PositiveIntegerField()  # finished rankings there were
+    left_out = models.PositiveIntegerField()  # of these, rankings whose images are not at hand
+    newest_answer = models.DateTimeField(null=True)  # null: all were imported before this was recorded
+    # Accuracy that people themselves reach on the test split, where known. It is no content and may come later.
+    ceiling = models.FloatField(null=True)
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        ordering = ["-pk"]
+        constraints = [
+            models.UniqueConstraint(fields=["project", "hash"], name="a_dataset_is_frozen_once"),
+            models.CheckConstraint(
+                name="a_ceiling_is_0_to_1",
+                condition=models.Q(ceiling=None) | models.Q(ceiling__range=(0.0, 1.0)),
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.hash[:12]
+
+    @property
+    def path(self) -> Path:
+        return Path(settings.DATASETS_DIR) / self.folder
+
+    def total(self, count: str) -> int:
+        """rankings, pairs, ties, prompts or images of all splits."""
+        splits: dict[str, Any] = self.counts
+        return sum(split[count] for split in splits.values())

@@ -1,0 +1,57 @@
+"""Training a reward model: the run, its curves, and when the next one is due."""
+
+from __future__ import annotations
+
+from django.core.validators import MinValueValidator
+from django.db import models
+
+from annotation.models import Project
+from rewardmodel.models.checkpoints import RewardCheckpoint
+from rewardmodel.models.datasets import DatasetVersion
+from rewardmodel.models.runs import Point, Run
+
+
+class TrainingRun(Run):
+    """From one dataset version and one checkpoint to the next checkpoint. `config` is a RewardConfig."""
+
+    command = "train_reward_model"
+    kind = "reward"
+
+    dataset = models.ForeignKey(DatasetVersion, models.PROTECT, related_name="runs")
+    initial = models.ForeignKey(RewardCheckpoint, models.PROTECT, related_name="started_runs")
+
+    class Meta(Run.Meta):
+        pass
+
+
+class TrainingPoint(Point):
+    """Loss and accuracy at one step; at some steps those of the validation split too."""
+
+    run = models.ForeignKey(TrainingRun, models.CASCADE, related_name="points")
+
+    class Meta(Point.Meta):
+        pass
+
+
+class TrainingPolicy(models.Model):
+    """When a project's reward model is trained anew, and how."""
+
+    project = models.OneToOneField(Project, models.CASCADE, related_name="training_policy")
+    enabled = models.BooleanField(default=True)
+    retrain_after = models.PositiveIntegerField(
+        "finished rankings since the last dataset that start a run",
+        default=100,
+        validators=[MinValueValidator(1)],
+    )
+    config = models.JSONField(default=dict)  # a RewardConfig; fields not named keep their default
+
+    class Meta:
+        verbose_name_plural = "training policies"
+        constraints = [
+            models.CheckConstraint(
+                name="retraining_waits_for_an_answer", condition=models.Q(retrain_after__gte=1)
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"training policy of {self.project}"
