@@ -7,12 +7,14 @@ from django.db import models
 from annotation.models.images import Image
 from annotation.models.projects import Project
 
+KEY_LENGTH, SOURCE_LENGTH, GENERATOR_LENGTH = 200, 500, 200
+
 
 class Prompt(models.Model):
     """One text that images were or will be made for."""
 
     project = models.ForeignKey(Project, models.CASCADE, related_name="prompts")
-    key = models.CharField(max_length=200)  # the importer's id
+    key = models.CharField(max_length=KEY_LENGTH)  # the importer's id
     text = models.TextField()
     created_at = models.DateTimeField(auto_now_add=True)
 
@@ -32,8 +34,8 @@ class Generation(models.Model):
 
     prompt = models.ForeignKey(Prompt, models.CASCADE, related_name="generations")
     image = models.ForeignKey(Image, models.PROTECT, null=True, related_name="generations")
-    source = models.CharField(max_length=500)  # the file's name as imported: exports give it back
-    generator = models.CharField(max_length=200, blank=True)
+    source = models.CharField(max_length=SOURCE_LENGTH)  # the file's name as imported: exports give it back
+    generator = models.CharField(max_length=GENERATOR_LENGTH, blank=True)
     seed = models.BigIntegerField(null=True)
     parameters = models.JSONField(default=dict)
     # The promoted reward model's score, for admins' eyes; written by the rewardmodel app through a service.

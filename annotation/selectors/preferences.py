@@ -1,0 +1,82 @@
+"""Finished rankings: the one door by which the rewardmodel app reads them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from itertools import groupby
+from operator import itemgetter
+
+from annotation.models import Assignment, Placement, Project
+
+CHUNK = 5000  # placements fetched at a time
+
+
+@dataclass(frozen=True)
+class RankedImage:
+    """One image of a ranking. Hash and file (its name in default_storage) are None where it was never had."""
+
+    generation_id: int
+    sha256: str | None
+    file: str | None
+    source: str
+
+
+@dataclass(frozen=True)
+class FinishedRanking:
+    """One accepted opinion: `slots[i]` is where `images[i]` stands, 1 is best, equal slots tie.
+
+    Images are in the order in which the annotator, or the imported file, had them.
+    """
+
+    assignment_id: int
+    prompt_id: int
+    prompt_key: str
+    prompt_text: str
+    images: tuple[RankedImage, ...]
+    slots: tuple[int, ...]
+
+
+def finished_rankings(project: Project) -> Iterator[FinishedRanking]:
+    """Every accepted ranking of the project, by assignment id, streamed: memory stays flat."""
+    rows = (
+        Placement.objects.filter(
+            ranking__assignment__project=project,
+            ranking__assignment__state=Assignment.State.ACCEPTED,
+        )
+        .order_by("ranking__assignment", "pk")
+        .values_list(
+            "ranking__assignment_id",
+            "generation__prompt_id",
+            "generation__prompt__key",
+            "generation__prompt__text",
+            "slot",
+            "generation_id",
+            "generation__image_id",
+            "generation__image__file",
+            "generation__source",
+        )
+    )
+    for (assignment, prompt, key, text), placements in groupby(
+        rows.iterator(chunk_size=CHUNK), key=itemgetter(0, 1, 2, 3)
+    ):
+        placed = list(placements)
+        yield FinishedRanking(
+            assignment,
+            prompt,
+            key,
+            text,
+            images=tuple(RankedImage(*row[5:]) for row in placed),
+            slots=tuple(row[4] for row in placed),
+        )
+
+
+def count_finished(project: Project) -> int:
+    """How many rankings `finished_rankings` would give."""
+    return Assignment.objects.finished().filter(project=project).count()
+
+
+def count_finished_since(project: Project, moment: datetime) -> int:
+    """How many of them were accepted after the moment."""
+    return Assignment.objects.finished().filter(project=project, accepted_at__gt=moment).count()

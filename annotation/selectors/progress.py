@@ -1,0 +1,111 @@
+"""How far a project is, and each of its annotators."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date
+
+from django.db.models import Count, Q
+from django.db.models.functions import TruncDate
+
+from annotation.models import Assignment, Generation, Placement, Project, User
+
+State = Assignment.State
+
+
+@dataclass(frozen=True)
+class AnnotatorProgress:
+    """One person's assignments: `submitted` wait for an inspector; `done` is all that were ever answered."""
+
+    username: str
+    leased: int
+    submitted: int
+    accepted: int
+    rejected: int
+
+    @property
+    def done(self) -> int:
+        return self.submitted + self.accepted + self.rejected
+
+
+@dataclass(frozen=True)
+class ProjectProgress:
+    """`pairs` and `ties` count pairs of images in finished rankings: in different slots, and in the same one.
+
+    `assignments` has every state; `days` are (day in UTC, answers submitted on it), oldest first.
+    """
+
+    prompts: int
+    images: int
+    assignments: dict[str, int]
+    finished: int
+    pairs: int
+    ties: int
+    annotators: list[AnnotatorProgress]
+    days: list[tuple[date, int]]
+
+    @property
+    def wanted(self) -> int:
+        """Answers the project will have in the end, rejected ones not counted."""
+        return sum(self.assignments.values()) - self.assignments[State.REJECTED]
+
+
+def project_progress(project: Project) -> ProjectProgress:
+    """Everything the progress page shows, in six statements."""
+    states = dict.fromkeys(State.values, 0) | dict(
+        project.assignments.order_by().values_list("state").annotate(Count("pk"))
+    )
+    pairs, ties = count_pairs(project)
+    days = (
+        project.assignments.filter(submitted_at__isnull=False)
+        .order_by()
+        .annotate(day=TruncDate("submitted_at"))
+        .values_list("day")
+        .annotate(Count("pk"))
+        .order_by("day")
+    )
+    return ProjectProgress(
+        prompts=project.prompts.count(),
+        images=Generation.objects.filter(prompt__project=project).count(),
+        assignments=states,
+        finished=states[State.ACCEPTED],
+        pairs=pairs,
+        ties=ties,
+        annotators=_annotators(project),
+        days=list(days),
+    )
+
+
+def annotator_progress(user: User, project: Project) -> AnnotatorProgress:
+    """One person's own counts, in one statement."""
+    return next(iter(_annotators(project, user)), AnnotatorProgress(user.username, 0, 0, 0, 0))
+
+
+def count_pairs(project: Project) -> tuple[int, int]:
+    """Pairs of images in the project's finished rankings: (in different slots, in the same slot)."""
+    crowds = (
+        Placement.objects.filter(
+            ranking__assignment__project=project, ranking__assignment__state=State.ACCEPTED
+        )
+        .order_by()
+        .values_list("ranking", "slot")
+        .annotate(held=Count("pk"))
+    )
+    every: dict[int, int] = {}
+    ties = 0
+    for ranking, _, held in crowds.iterator():
+        every[ranking] = every.get(ranking, 0) + held
+        ties += held * (held - 1) // 2
+    return sum(count * (count - 1) // 2 for count in every.values()) - ties, ties
+
+
+def _annotators(project: Project, user: User | None = None) -> list[AnnotatorProgress]:
+    """People with assignments in the project, those with most answers first."""
+    mine = Q(annotator=user) if user else Q(annotator__isnull=False)
+    counts = {
+        f"in_{state}": Count("pk", filter=Q(state=state))
+        for state in (State.LEASED, State.SUBMITTED, State.ACCEPTED, State.REJECTED)
+    }
+    rows = project.assignments.filter(mine).order_by().values_list("annotator__username")
+    people = [AnnotatorProgress(*row) for row in rows.annotate(**counts)]
+    return sorted(people, key=lambda person: (-person.done, person.username))

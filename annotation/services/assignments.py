@@ -1,0 +1,95 @@
+"""Handing out work: opening slots on prompts, leasing them one at a time, keeping drafts."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterable
+from datetime import datetime
+from typing import Any
+
+from django.db import transaction
+from django.db.models import Count, Exists, F, OuterRef
+
+from annotation.models import Assignment, Draft, Generation, Project, Prompt, User
+
+
+class LeaseLost(Exception):
+    """The slot is another's, or closed."""
+
+
+@transaction.atomic
+def open_assignments(*, prompts: Iterable[Prompt]) -> list[Assignment]:
+    """Ask for the project's number of opinions on each prompt that can be ranked and has no slot yet.
+
+    A prompt can be ranked when it has 2 images at least and no more than the project's slots hold.
+    """
+    wanted = Prompt.objects.filter(pk__in=[prompt.pk for prompt in prompts])
+    list(wanted.select_for_update(no_key=True).values_list("pk"))  # two openers must not both find none
+    rankable = (
+        wanted.filter(~Exists(Assignment.objects.filter(prompt=OuterRef("pk"))))
+        .select_related("project")
+        .annotate(images=Count("generations"))
+        .filter(images__gte=2, images__lte=F("project__slots") * F("project__per_slot"))
+    )
+    return Assignment.objects.bulk_create(
+        Assignment(project=prompt.project, prompt=prompt)
+        for prompt in rankable.order_by("pk")
+        for _ in range(prompt.project.opinions_per_prompt)
+    )
+
+
+@transaction.atomic
+def claim_next(
+    *, annotator: User, project: Project, now: datetime, generator: random.Random
+) -> Assignment | None:
+    """Lease the annotator one prompt to judge; None when none is left.
+
+    Asking again returns the same slot, its lease renewed and its order kept. Slots being claimed elsewhere
+    are passed over. A slot whose lease ran out in other hands is shuffled anew and loses the other's draft.
+    """
+    User.objects.select_for_update(no_key=True).get(pk=annotator.pk)  # two tabs must not get two prompts
+    slots = Assignment.objects.filter(project=project).select_related("prompt").order_by("pk")
+    unlocked = slots.select_for_update(skip_locked=True, of=("self",))
+    held = unlocked.held_by(annotator).first()
+    if held is not None:
+        held.leased_until = now + project.lease
+        held.save(update_fields=["leased_until"])
+        return held
+    slot = unlocked.claimable_by(annotator, now=now).first()
+    if slot is None:
+        return None
+    if slot.state == Assignment.State.LEASED:
+        Draft.objects.filter(assignment=slot).delete()
+    order = list(Generation.objects.filter(prompt=slot.prompt_id).values_list("pk", flat=True))
+    generator.shuffle(order)
+    slot.state, slot.annotator, slot.order = Assignment.State.LEASED, annotator, order
+    slot.claimed_at, slot.leased_until = now, now + project.lease
+    slot.save(update_fields=["state", "annotator", "order", "claimed_at", "leased_until"])
+    return slot
+
+
+@transaction.atomic
+def release(*, assignment: Assignment, annotator: User) -> None:
+    """Give a held slot back, with its draft. Raises LeaseLost when it is not the annotator's any more."""
+    mine = Assignment.objects.held_by(annotator).filter(pk=assignment.pk)
+    opened = mine.update(
+        state=Assignment.State.OPEN, annotator=None, leased_until=None, claimed_at=None, order=[]
+    )
+    if opened != 1:
+        raise LeaseLost
+    Draft.objects.filter(assignment=assignment.pk).delete()
+
+
+@transaction.atomic
+def save_draft(*, assignment: Assignment, annotator: User, answer: dict[str, Any], now: datetime) -> Draft:
+    """Keep an unfinished answer in place of the one kept before, and renew the lease.
+
+    Raises: LeaseLost when the slot is not the annotator's any more.
+    """
+    mine = Assignment.objects.held_by(annotator).filter(pk=assignment.pk)
+    if mine.update(leased_until=now + assignment.project.lease) != 1:
+        raise LeaseLost
+    draft, _ = Draft.objects.update_or_create(
+        assignment=assignment, defaults={"answer": answer, "saved_at": now}
+    )
+    return draft

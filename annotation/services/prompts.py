@@ -1,0 +1,113 @@
+"""Adding prompts and the images made for them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from django.db import transaction
+
+from annotation.models import Generation, Project, Prompt
+from annotation.services.images import CheckedImage, check_image, store_images
+
+
+class PromptChanged(Exception):
+    """The project has this key with another text."""
+
+    def __init__(self, key: str) -> None:
+        super().__init__(f"prompt {key!r} is known with another text")
+        self.key = key
+
+
+class ImagesRefused(Exception):
+    """The prompt cannot have these images: says which, and why."""
+
+
+class NewImage(NamedTuple):
+    """One image to add. `source` names it within its prompt and is what exports give back."""
+
+    content: Path | bytes
+    source: str
+    generator: str = ""
+    seed: int | None = None
+    parameters: Mapping[str, Any] = {}
+
+
+@transaction.atomic
+def add_prompts(*, project: Project, texts: Mapping[str, str]) -> tuple[dict[str, Prompt], int]:
+    """Add the prompts that the project does not have yet.
+
+    Args: texts: key -> text.
+    Returns: all of them by key, in the order given, and how many are new.
+    Raises: PromptChanged when a key is known with another text.
+    """
+    Project.objects.select_for_update(no_key=True).get(pk=project.pk)  # two imports of the same file
+    known = {prompt.key: prompt for prompt in project.prompts.filter(key__in=texts)}
+    for key, prompt in known.items():
+        if prompt.text != texts[key]:
+            raise PromptChanged(key)
+    new = Prompt.objects.bulk_create(
+        Prompt(project=project, key=key, text=text) for key, text in texts.items() if key not in known
+    )
+    prompts = known | {prompt.key: prompt for prompt in new}
+    return {key: prompts[key] for key in texts}, len(new)
+
+
+def add_generations(*, prompt: Prompt, images: Iterable[NewImage]) -> list[Generation]:
+    """Check, keep and add images made for one prompt; nothing is added when one is refused.
+
+    An assignment claimed before shows the images that were there then.
+
+    Raises: ImageRefused for a file; ImagesRefused when they are more than can be placed, or repeated.
+    """
+    checked = [(image, check_image(image.content)) for image in images]
+    return attach_images(prompt=prompt, images=checked)
+
+
+@transaction.atomic
+def attach_images(*, prompt: Prompt, images: Iterable[tuple[NewImage, CheckedImage]]) -> list[Generation]:
+    """Keep checked images and add those that the prompt does not have; returns the added ones.
+
+    An image that came in without its file, by its source, gets the file.
+
+    Raises: ImageRefused when a file changed; ImagesRefused as `add_generations`.
+    """
+    images = list(images)
+    Prompt.objects.select_for_update(no_key=True).get(pk=prompt.pk)
+    kept = {generation.source: generation for generation in prompt.generations.all()}
+    by_hash = {generation.image_id: generation.source for generation in kept.values() if generation.image_id}
+    if len({image.source for image, _ in images}) < len(images):
+        raise ImagesRefused("an image is named twice")
+    fresh = []
+    for image, checked in images:
+        twin = by_hash.setdefault(checked.sha256, image.source)
+        if twin != image.source:
+            raise ImagesRefused(f"{image.source} is the same picture as {twin}")
+        known = kept.get(image.source)
+        if known is None or known.image_id is None:
+            fresh.append((image, checked))
+        elif known.image_id != checked.sha256:
+            raise ImagesRefused(f"{image.source} is known as another picture")
+    total = len({image.source for image, _ in fresh} | set(kept))
+    if total > prompt.project.max_images:
+        raise ImagesRefused(
+            f"{total} images are more than the {prompt.project.max_images} that can be placed"
+        )
+    stored = store_images(checked for _, checked in fresh)
+    return Generation.objects.bulk_create(
+        [
+            Generation(
+                prompt=prompt,
+                image=stored[checked.sha256],
+                source=image.source,
+                generator=image.generator,
+                seed=image.seed,
+                parameters=dict(image.parameters),
+            )
+            for image, checked in fresh
+        ],
+        update_conflicts=True,
+        unique_fields=["prompt", "source"],
+        update_fields=["image", "generator", "seed", "parameters"],
+    )

@@ -1,0 +1,77 @@
+"""What inspectors decide: an answer counts, or somebody else is asked."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from django.db import transaction
+
+from annotation.models import Assignment, Review, User
+
+
+class NotUnderReview(Exception):
+    """The answer is in no state that this verdict may change."""
+
+
+class OwnAnswer(Exception):
+    """Nobody reviews their own answer."""
+
+
+class ReasonMissing(Exception):
+    """An answer is sent back with a reason."""
+
+
+@transaction.atomic
+def accept(*, assignment: Assignment, inspector: User, now: datetime) -> Review:
+    """Let a submitted answer count. Raises NotUnderReview, OwnAnswer."""
+    _move(
+        assignment,
+        inspector,
+        sources=[Assignment.State.SUBMITTED],
+        to=Assignment.State.ACCEPTED,
+        accepted_at=now,
+    )
+    return Review.objects.create(
+        assignment=assignment, inspector=inspector, verdict=Review.Verdict.ACCEPTED, created_at=now
+    )
+
+
+@transaction.atomic
+def send_back(*, assignment: Assignment, inspector: User, reason: str, now: datetime) -> Assignment:
+    """Reject a submitted or accepted answer and ask somebody else; the rejected one stays.
+
+    Returns: the new, open assignment. One opinion per annotator and prompt keeps it from the same person.
+    Raises: NotUnderReview; OwnAnswer; ReasonMissing when the reason is blank.
+    """
+    if not reason.strip():
+        raise ReasonMissing
+    _move(
+        assignment,
+        inspector,
+        sources=[Assignment.State.SUBMITTED, Assignment.State.ACCEPTED],
+        to=Assignment.State.REJECTED,
+        accepted_at=None,
+    )
+    Review.objects.create(
+        assignment=assignment,
+        inspector=inspector,
+        verdict=Review.Verdict.REJECTED,
+        reason=reason.strip(),
+        created_at=now,
+    )
+    return Assignment.objects.create(project_id=assignment.project_id, prompt_id=assignment.prompt_id)
+
+
+def _move(
+    assignment: Assignment,
+    inspector: User,
+    *,
+    sources: list[Assignment.State],
+    to: Assignment.State,
+    accepted_at: datetime | None,
+) -> None:
+    if assignment.annotator_id == inspector.pk:
+        raise OwnAnswer
+    answered = Assignment.objects.filter(pk=assignment.pk, state__in=sources).exclude(annotator=inspector)
+    if answered.update(state=to, accepted_at=accepted_at) != 1:
+        raise NotUnderReview

@@ -1,0 +1,22 @@
+"""Scores beside images, for admins' eyes; the rewardmodel app writes them here."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from django.db import transaction
+
+from annotation.models import Generation
+
+
+@transaction.atomic
+def record_scores(*, scores: Mapping[int, float], scored_by: str) -> None:
+    """Set the score of each generation, in place of the one before.
+
+    Args: scores: generation id -> score, higher is better, no unit; scored_by: the model that gave them.
+    """
+    Generation.objects.bulk_update(
+        [Generation(pk=pk, score=score, scored_by=scored_by) for pk, score in scores.items()],
+        ["score", "scored_by"],
+        batch_size=1000,
+    )
