@@ -1,0 +1,50 @@
+"""What makes images."""
+
+from __future__ import annotations
+
+from django.db import models
+from django.db.models import Q
+
+from annotation.models import Project
+
+
+class GeneratorQuerySet(models.QuerySet["Generator"]):
+    def kept(self) -> GeneratorQuerySet:
+        """Those that may be tuned further and make images for annotators."""
+        return self.filter(kept=True)
+
+
+class Generator(models.Model):
+    """A diffusers pipeline, and how it is sampled from. A tuned one waits to be judged before it is used."""
+
+    project = models.ForeignKey(Project, models.CASCADE, related_name="generators")
+    name = models.CharField(max_length=100)
+    pipeline = models.CharField("folder or hub id of a diffusers pipeline", max_length=500)
+    parent = models.ForeignKey("self", models.PROTECT, null=True, blank=True, related_name="children")
+    run = models.OneToOneField("refl.TuningRun", models.PROTECT, null=True, blank=True, related_name="result")
+    kept = models.BooleanField(null=True, default=None)  # null until judged
+    reason = models.TextField(blank=True)  # why it was kept or not
+    metrics = models.JSONField(default=dict)  # refl.evidence.Change by reward
+    steps = models.PositiveSmallIntegerField("denoising steps of a sample", default=50)
+    guidance_scale = models.FloatField("guidance scale of a sample, 1 for none", default=7.5)
+    pretraining = models.CharField("folder of pairs.jsonl", max_length=500, blank=True)
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    objects = GeneratorQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["-pk"]
+        constraints = [
+            models.UniqueConstraint(fields=["project", "name"], name="a_generator_name_is_used_once"),
+            models.CheckConstraint(
+                name="a_tuned_generator_has_a_parent", condition=Q(run=None) | Q(parent__isnull=False)
+            ),
+            models.CheckConstraint(
+                name="a_judged_generator_says_why", condition=Q(kept=None) | ~Q(reason="")
+            ),
+            models.CheckConstraint(name="a_sample_takes_a_step", condition=Q(steps__gte=1)),
+            models.CheckConstraint(name="guidance_is_1_or_more", condition=Q(guidance_scale__gte=1)),
+        ]
+
+    def __str__(self) -> str:
+        return self.name
