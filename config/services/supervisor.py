@@ -109,12 +109,10 @@ class Supervisor:
         deadline = time.monotonic() + patience
         for child in started:
             while not child.service.ready():
-                if child.process is None or child.process.poll() is not None:
-                    raise ServiceFailed(
-                        f"{child.service.name} ended while starting:\n{child.log.last_lines()}"
-                    )
-                if time.monotonic() > deadline:
-                    raise ServiceFailed(f"{child.service.name} does not answer:\n{child.log.last_lines()}")
+                ended = child.process is None or child.process.poll() is not None
+                if ended or time.monotonic() > deadline:
+                    trouble = "ended while starting" if ended else f"did not answer in {patience:.0f} s"
+                    raise ServiceFailed(f"{child.service.name} {trouble}:\n{child.log.last_lines()}")
                 time.sleep(0.05)
 
     def run(self, name: str, command: Sequence[str]) -> None:

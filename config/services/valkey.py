@@ -6,6 +6,8 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 from config.services.folder import make_private
 from config.services.supervisor import Service, ServiceFailed
@@ -24,7 +26,7 @@ def valkey(folder: Path, sockets: Path, *, socket_owner: int | None = None) -> S
 
     def answers() -> bool:
         try:
-            return bool(redis.Redis(unix_socket_path=str(socket)).ping())
+            return bool(redis.Redis(unix_socket_path=str(socket), retry=Retry(NoBackoff(), 0)).ping())
         except redis.ConnectionError:  # also while it reads its file: BusyLoadingError
             return False
 

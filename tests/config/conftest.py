@@ -1,0 +1,24 @@
+"""Folders and servers of one test: nothing here touches the services the other tests run on."""
+
+import shutil
+import tempfile
+from pathlib import Path
+
+import pytest
+
+from config.services.supervisor import Supervisor
+
+
+@pytest.fixture
+def var():
+    """A folder such as LAUREL_VAR, short enough to hold sockets."""
+    folder = Path(tempfile.mkdtemp(prefix="laurel-var-")).resolve()
+    yield folder
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture
+def supervisor(var):
+    supervisor = Supervisor(var, quiet=True)
+    yield supervisor
+    supervisor.stop()
