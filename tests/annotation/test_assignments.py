@@ -1,0 +1,170 @@
+"""Handing out work: who gets which prompt, and what a lease promises."""
+
+import random
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+
+import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
+
+from annotation.models import Assignment, Draft, User
+from annotation.services.assignments import LeaseLost, claim_next, open_assignments, release, save_draft
+from annotation.services.judgements import submit_judgement
+from tests.cast import NOW, answer_for, luck
+
+HOUR = timedelta(minutes=60)
+
+
+def claim(annotator, project, now=NOW, seed=1):
+    return claim_next(annotator=annotator, project=project, now=now, generator=random.Random(seed))
+
+
+def test_a_prompt_is_opened_once_with_as_many_slots_as_opinions_wanted(a_project, a_prompt):
+    project = a_project(opinions_per_prompt=3)
+    prompt = a_prompt(project=project, opened=False)
+    assert len(open_assignments(prompts=[prompt])) == 3
+    assert open_assignments(prompts=[prompt]) == []
+    assert prompt.assignments.count() == 3
+
+
+def test_a_prompt_with_too_few_or_too_many_images_is_not_opened(a_project, a_prompt):
+    project = a_project(slots=2, per_slot=1)
+    lonely, fine = (a_prompt(images, project=project, opened=False) for images in (1, 2))
+    crowded = a_prompt(2, project=project, opened=False)
+    type(project).objects.filter(pk=project.pk).update(per_slot=2)
+    assert [slot.prompt for slot in open_assignments(prompts=[lonely, fine, crowded])] == [fine, crowded]
+
+
+def test_an_annotator_gets_a_prompt_with_its_images_shuffled_and_the_order_stored(alice, project, a_prompt):
+    prompt = a_prompt(images=8)
+    held = claim(alice, project)
+    held.refresh_from_db()
+    made = list(prompt.generations.values_list("pk", flat=True))
+    assert sorted(held.order) == made
+    assert held.order != made
+    assert held.leased_until == NOW + HOUR
+
+
+def test_nobody_gets_a_prompt_where_none_is_left(alice, project):
+    assert claim(alice, project) is None
+
+
+def test_asking_again_gives_the_same_slot_with_its_lease_renewed_and_its_order_kept(alice, project, a_prompt):
+    a_prompt(images=8)
+    a_prompt()
+    first = claim(alice, project, seed=1)
+    again = claim(alice, project, now=NOW + HOUR / 2, seed=2)
+    assert (again, again.order) == (first, first.order)
+    assert again.leased_until == NOW + 1.5 * HOUR
+
+
+def test_a_lapsed_lease_goes_to_the_next_annotator_shuffled_anew_without_the_draft(
+    alice, bob, project, a_prompt
+):
+    a_prompt(images=8)
+    held = claim(alice, project, seed=1)
+    save_draft(assignment=held, annotator=alice, answer={"slot": "1"}, now=NOW)
+    assert claim(bob, project) is None
+    taken = claim(bob, project, now=NOW + HOUR, seed=2)
+    assert taken == held
+    assert taken.order != held.order
+    assert not Draft.objects.exists()
+
+
+def test_a_lapsed_lease_that_nobody_took_is_still_the_annotators(alice, project, a_prompt):
+    a_prompt(images=8)
+    held = claim(alice, project, seed=1)
+    save_draft(assignment=held, annotator=alice, answer={"slot": "1"}, now=NOW)
+    again = claim(alice, project, now=NOW + 5 * HOUR, seed=2)
+    assert (again, again.order) == (held, held.order)
+    assert again.draft.answer == {"slot": "1"}
+
+
+def test_an_annotator_never_gets_a_second_opinion_on_one_prompt(a_project, a_prompt, alice):
+    project = a_project(opinions_per_prompt=2)
+    a_prompt(project=project)
+    held = claim(alice, project)
+    submit_judgement(assignment=held, annotator=alice, judgement=answer_for(held), now=NOW, generator=luck())
+    assert claim(alice, project) is None
+
+
+def test_a_released_slot_is_open_for_somebody_else(alice, bob, project, a_prompt):
+    a_prompt()
+    held = claim(alice, project)
+    release(assignment=held, annotator=alice)
+    assert claim(bob, project) == held
+
+
+def test_a_slot_is_released_only_by_who_holds_it(alice, bob, project, a_prompt):
+    a_prompt()
+    held = claim(alice, project)
+    with pytest.raises(LeaseLost):
+        release(assignment=held, annotator=bob)
+    assert Assignment.objects.get().annotator == alice
+
+
+def test_a_draft_replaces_the_one_before_and_renews_the_lease(alice, project, a_prompt):
+    a_prompt()
+    held = claim(alice, project)
+    save_draft(assignment=held, annotator=alice, answer={"slot": "1"}, now=NOW)
+    save_draft(assignment=held, annotator=alice, answer={"slot": "2"}, now=NOW + HOUR / 2)
+    held.refresh_from_db()
+    assert held.draft.answer == {"slot": "2"}
+    assert held.leased_until == NOW + 1.5 * HOUR
+
+
+def test_a_draft_for_a_slot_that_moved_on_is_refused(alice, bob, project, a_prompt):
+    a_prompt()
+    held = claim(alice, project)
+    claim(bob, project, now=NOW + HOUR)
+    with pytest.raises(LeaseLost):
+        save_draft(assignment=held, annotator=alice, answer={"slot": "1"}, now=NOW + HOUR)
+    assert not Draft.objects.exists()
+
+
+def test_a_claim_takes_five_statements_and_its_transaction(alice, project, a_prompt):
+    a_prompt()
+    with CaptureQueriesContext(connection) as queries:
+        claim(alice, project)
+    statements = [query["sql"] for query in queries if "SAVEPOINT" not in query["sql"]]
+    assert len(statements) == 5, statements
+
+
+def in_threads(work, people, workers=16):
+    """What `work` returns for each person, all at once, each thread with its own connection."""
+
+    def one(person):
+        try:
+            return work(person)
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(workers) as threads:
+        return list(threads.map(one, people))
+
+
+@pytest.mark.django_db(transaction=True)
+def test_sixteen_annotators_racing_for_ten_prompts_get_one_each_and_six_get_none(project, a_prompt):
+    prompts = [a_prompt() for _ in range(10)]
+    people = [User.objects.create_user(f"racer-{i}") for i in range(16)]
+    held = in_threads(lambda person: claim(person, project), people)
+    assert sorted(slot.prompt_id for slot in held if slot) == sorted(prompt.pk for prompt in prompts)
+    assert held.count(None) == 6
+
+
+@pytest.mark.django_db(transaction=True)
+def test_two_annotators_racing_for_one_prompt_do_not_both_get_it(alice, bob, project, a_prompt):
+    for _ in range(10):
+        a_prompt()
+        held = in_threads(lambda person: claim(person, project), [alice, bob], workers=2)
+        assert [slot is None for slot in held].count(True) == 1
+        Assignment.objects.filter(state="leased").delete()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_two_tabs_of_one_annotator_get_the_same_prompt(alice, project, a_prompt):
+    for _ in range(5):
+        a_prompt()
+    held = in_threads(lambda person: claim(person, project), [alice] * 8, workers=8)
+    assert len({(slot.pk, tuple(slot.order)) for slot in held}) == 1

@@ -1,0 +1,130 @@
+"""The cast: alice and bob annotate, rita inspects, ada is the admin, eve is an outsider.
+
+`from tests.cast import *` in an app's conftest makes them fixtures there.
+"""
+
+from __future__ import annotations
+
+import io
+import random
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from itertools import count
+
+import PIL.Image
+import pytest
+
+from annotation.models import Assignment, Membership, Project, Prompt, User
+from annotation.services.assignments import open_assignments
+from annotation.services.judgements import ImageRating, Judgement, Label
+from annotation.services.projects import add_member, create_project
+from annotation.services.prompts import NewImage, add_generations, add_prompts
+
+__all__ = ["a_project", "a_prompt", "ada", "alice", "bob", "eve", "media", "project", "rita"]
+
+NOW = datetime(2026, 3, 14, 9, 0, tzinfo=UTC)
+
+
+def picture(shade: int, kind: str = "PNG", size: tuple[int, int] = (8, 8)) -> bytes:
+    """A one-coloured image file; equal shades give equal bytes."""
+    file = io.BytesIO()
+    PIL.Image.new("RGB", size, (shade % 256, shade // 256 % 256, 128)).save(file, kind)
+    return file.getvalue()
+
+
+def luck() -> random.Random:
+    return random.Random(7)
+
+
+def answer_for(
+    assignment: Assignment,
+    slots: Sequence[int] | None = None,
+    overall: Sequence[int] | None = None,
+    problems: tuple[str, ...] = (),
+) -> Judgement:
+    """A whole answer. `slots` and `overall` go by generation id; without them the images stand in pairs."""
+    images = sorted(assignment.order)
+    places = slots or [1 + i // 2 for i in range(len(images))]
+    stars = overall or [8 - place if place < 8 else 1 for place in places]
+    rated = assignment.project.asks_ratings
+    return Judgement(
+        label=Label("animals", False, ()) if assignment.project.asks_label else None,
+        ratings={pk: ImageRating(score, 4, 4, problems) for pk, score in zip(images, stars, strict=True)}
+        if rated
+        else {},
+        slots=dict(zip(images, places, strict=True)),
+    )
+
+
+@pytest.fixture(autouse=True)
+def media(settings, tmp_path_factory):
+    """Image files of a test lie in a folder of its own."""
+    settings.MEDIA_ROOT = tmp_path_factory.mktemp("images")
+    return settings.MEDIA_ROOT
+
+
+@pytest.fixture
+def ada(db) -> User:
+    return User.objects.create_user("ada")
+
+
+@pytest.fixture
+def eve(db) -> User:
+    return User.objects.create_user("eve")
+
+
+@pytest.fixture
+def a_project(ada: User) -> Callable[..., Project]:
+    numbers = count()
+
+    def make(**settings: object) -> Project:
+        slug = f"project-{next(numbers)}"
+        return create_project(slug=slug, name=slug.title(), admin=ada, guideline="# Be fair", **settings)
+
+    return make
+
+
+@pytest.fixture
+def project(a_project: Callable[..., Project]) -> Project:
+    return a_project()
+
+
+def _member(project: Project, name: str, role: str) -> User:
+    user = User.objects.create_user(name)
+    add_member(project=project, user=user, role=role)
+    return user
+
+
+@pytest.fixture
+def alice(project: Project) -> User:
+    return _member(project, "alice", Membership.Role.ANNOTATOR)
+
+
+@pytest.fixture
+def bob(project: Project) -> User:
+    return _member(project, "bob", Membership.Role.ANNOTATOR)
+
+
+@pytest.fixture
+def rita(project: Project) -> User:
+    return _member(project, "rita", Membership.Role.INSPECTOR)
+
+
+@pytest.fixture
+def a_prompt(project: Project) -> Callable[..., Prompt]:
+    """A prompt with images and its open assignments, in `project` unless told another."""
+    numbers = count(1)
+
+    def make(images: int = 3, *, project: Project = project, opened: bool = True) -> Prompt:
+        number = next(numbers)
+        key = f"p{number}"
+        prompts, _ = add_prompts(project=project, texts={key: f"a fox, take {number}"})
+        add_generations(
+            prompt=prompts[key],
+            images=[NewImage(picture(100 * number + i), f"{key}-{i}.png", "sd") for i in range(images)],
+        )
+        if opened:
+            open_assignments(prompts=[prompts[key]])
+        return prompts[key]
+
+    return make
