@@ -20,6 +20,7 @@ VAR = Path(env.str("LAUREL_VAR", default=str(ROOT / "var"))).resolve()
 VAR.mkdir(parents=True, exist_ok=True)
 DEBUG = env.bool("DEBUG", default=False)
 PORT = env.int("LAUREL_PORT", default=8000)
+DEMO = env.bool("LAUREL_DEMO", default=True)  # whether bin/run seeds the demo project
 
 
 def socket_folder(var: Path) -> Path:

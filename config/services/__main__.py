@@ -14,7 +14,7 @@ from config.services.postgres import Cluster, WrongMajor, create_database, postg
 from config.services.processes import end_orphans
 from config.services.supervisor import ServiceFailed, Supervisor
 from config.services.valkey import valkey
-from config.settings import PORT, ROOT, SOCKETS, VAR
+from config.settings import DEMO, PORT, ROOT, SOCKETS, VAR
 
 URL = f"http://{application.HOST}:{PORT}/"
 
@@ -63,8 +63,11 @@ def _start(supervisor: Supervisor) -> None:
         create_database(cluster, "laurel")
     if not os.environ.get("CELERY_BROKER_URL"):
         supervisor.start(valkey(VAR / "valkey", SOCKETS))
-    for command in (("migrate",), ("collectstatic", "--verbosity", "0"), ("seed_demo",)):
-        supervisor.run(command[0], [sys.executable, "manage.py", *command, "--no-input"])
+    manage = (sys.executable, "manage.py")
+    supervisor.run("migrate", [*manage, "migrate", "--no-input"])
+    supervisor.run("static", [*manage, "collectstatic", "--no-input", "--verbosity", "0"])
+    if DEMO:
+        supervisor.run("demo", [*manage, "seed_demo"])
     supervisor.start(application.web(PORT))
     supervisor.start(application.default_worker(), application.gpu_worker())
     supervisor.start(application.beat())

@@ -45,8 +45,11 @@ class Log:
         reader.start()
         return reader
 
-    def last_lines(self) -> str:
-        return "\n".join(self._tail)
+    def unseen(self) -> str:
+        """For a message about them: the last lines if no terminal showed them, else where they are."""
+        if self._terminal is None:
+            return ":\n" + "\n".join(self._tail)
+        return f"; what it said is above, and in {self._file.baseFilename}"
 
     def _copy(self, process: subprocess.Popen[bytes]) -> None:
         assert process.stdout is not None

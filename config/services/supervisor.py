@@ -20,7 +20,7 @@ STEADY = 30.0  # seconds after which a service counts as well again
 
 
 class ServiceFailed(Exception):
-    """A service could not be started; the message has its last words."""
+    """A service could not be started; the message has its last words, unless the terminal showed them."""
 
 
 @dataclass(frozen=True)
@@ -112,7 +112,7 @@ class Supervisor:
                 ended = child.process is None or child.process.poll() is not None
                 if ended or time.monotonic() > deadline:
                     trouble = "ended while starting" if ended else f"did not answer in {patience:.0f} s"
-                    raise ServiceFailed(f"{child.service.name} {trouble}:\n{child.log.last_lines()}")
+                    raise ServiceFailed(f"{child.service.name} {trouble}{child.log.unseen()}")
                 time.sleep(0.05)
 
     def run(self, name: str, command: Sequence[str]) -> None:
@@ -123,7 +123,7 @@ class Supervisor:
         status = process.wait()
         reader.join(timeout=5)
         if status != 0:
-            raise ServiceFailed(f"{name} ended with status {status}:\n{log.last_lines()}")
+            raise ServiceFailed(f"{name} ended with status {status}{log.unseen()}")
 
     def watch(self) -> None:
         """Tend the services until an exception (a signal) ends it."""

@@ -35,7 +35,7 @@ def valkey(folder: Path, sockets: Path, *, socket_owner: int | None = None) -> S
         command=(
             str(_binary()),
             *("--port", "0", "--unixsocket", str(socket), "--unixsocketperm", "700"),
-            *("--dir", str(folder), "--appendonly", "yes", "--save", ""),
+            *("--dir", str(folder), "--appendonly", "yes", "--save", "", "--loglevel", "warning"),
             *("--set-proc-title", "no"),  # it would write over the mark that we find it by
         ),
         prepare=prepare,

@@ -117,14 +117,14 @@ def test_stopping_goes_from_the_last_started_to_the_first(supervisor, var):
     trace = var / "trace"
     for name in ("first ", "second "):
         supervisor.start(a_service(name.strip(), NOTES_ITS_END.format(trace=str(trace), name=name)))
-        wait_until(lambda: "up" in supervisor.children[-1].log.last_lines())
+        wait_until(lambda: "up" in supervisor.children[-1].log.unseen())
     supervisor.stop()
     assert trace.read_text() == "second first "
 
 
 def test_a_service_deaf_to_sigterm_is_killed_when_patience_ends(supervisor, var):
     supervisor.start(a_service("deaf", STUBBORN, patience=0.5))
-    wait_until(lambda: "deaf" in supervisor.children[0].log.last_lines())
+    wait_until(lambda: "deaf" in supervisor.children[0].log.unseen())
     supervisor.stop()
     assert not find_marked(var)
 
