@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
+from django.conf import settings
 from django.db import models
 from django.db.models import Q
 
@@ -27,7 +29,7 @@ class RewardCheckpoint(models.Model):
 
     project = models.ForeignKey(Project, models.CASCADE, related_name="reward_checkpoints")
     name = models.CharField(max_length=100)
-    folder = models.CharField(max_length=500)  # or hub id
+    folder = models.CharField(max_length=500, blank=True)  # or hub id; empty: its run's
     run = models.OneToOneField(
         "rewardmodel.TrainingRun", models.PROTECT, null=True, related_name="checkpoint"
     )
@@ -53,6 +55,14 @@ class RewardCheckpoint(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+    @property
+    def location(self) -> str:
+        """What `rewardmodel.learning.load` takes: a folder, or a hub id."""
+        if self.run is not None:
+            return str(self.run.folder / "best")
+        shipped: Path = settings.ROOT / self.folder
+        return str(shipped) if shipped.is_dir() else self.folder
 
     @property
     def accuracy(self) -> float | None:

@@ -19,10 +19,11 @@ class DatasetVersion(models.Model):
     folder = models.CharField(max_length=200)  # below DATASETS_DIR
     # Split -> {"rankings", "pairs", "ties", "prompts", "images"}.
     counts = models.JSONField()
+    shares = models.JSONField()  # split -> share of prompts it was to get
     answers = models.PositiveIntegerField()  # finished rankings there were
     left_out = models.PositiveIntegerField()  # of these, rankings whose images are not at hand
     newest_answer = models.DateTimeField(null=True)  # null: all were imported before this was recorded
-    # Accuracy that people themselves reach on the test split, where known. It is no content and may come later.
+    # Accuracy that people themselves reach on the test split, where known. No content: it may come later.
     ceiling = models.FloatField(null=True)
     created_at = models.DateTimeField(auto_now_add=True)
 

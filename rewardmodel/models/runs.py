@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeVar
 
 from django.conf import settings
 from django.db import models
@@ -12,25 +12,38 @@ from django.db.models import Q
 
 from annotation.models import Project
 
+R = TypeVar("R", bound="Run")
 
-class RunQuerySet(models.QuerySet["Run"]):
-    def active(self) -> RunQuerySet:
+
+class RunQuerySet(models.QuerySet[R]):
+    def active(self) -> RunQuerySet[R]:
         """Waiting or at work."""
         return self.filter(state__in=[Run.State.QUEUED, Run.State.RUNNING])
 
-    def silent(self, *, now: datetime) -> RunQuerySet:
+    def silent(self, *, now: datetime) -> RunQuerySet[R]:
         """At work by their row, but their heart has not beaten for too long."""
         return self.filter(
             state=Run.State.RUNNING, heartbeat__lt=now - timedelta(seconds=settings.RUN_SILENCE_SECONDS)
         )
 
-    def startable(self, *, now: datetime) -> RunQuerySet:
+    def startable(self, *, now: datetime) -> RunQuerySet[R]:
         """Queued, and not held back after a crash; the oldest first."""
         held_back = Q(not_before__gt=now)
         return self.filter(~held_back | Q(not_before=None), state=Run.State.QUEUED).order_by("pk")
 
 
-RunManager = models.Manager.from_queryset(RunQuerySet)
+class RunManager(models.Manager[R]):
+    def get_queryset(self) -> RunQuerySet[R]:
+        return RunQuerySet(self.model, using=self._db)
+
+    def active(self) -> RunQuerySet[R]:
+        return self.get_queryset().active()
+
+    def silent(self, *, now: datetime) -> RunQuerySet[R]:
+        return self.get_queryset().silent(now=now)
+
+    def startable(self, *, now: datetime) -> RunQuerySet[R]:
+        return self.get_queryset().startable(now=now)
 
 
 class Run(models.Model):
@@ -69,7 +82,7 @@ class Run(models.Model):
     seconds = models.FloatField(default=0.0)  # at work, over all attempts
     peak_memory = models.PositiveBigIntegerField(null=True)  # bytes of the largest process of all attempts
 
-    objects = RunManager()
+    objects: ClassVar[RunManager[Self]] = RunManager()
 
     class Meta:
         abstract = True

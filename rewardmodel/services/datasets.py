@@ -1,0 +1,161 @@
+"""Freezing what people said into a dataset version that training reads."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+import unicodedata
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from django.conf import settings
+from django.db.models import Max
+
+from annotation.models import Assignment, Project
+from annotation.selectors.preferences import FinishedRanking, finished_rankings
+from rewardmodel.models import DatasetVersion
+
+FORMAT = 1  # of the folder; written into dataset.json
+
+
+class NothingToFreeze(Exception):
+    """No finished ranking of the project has all its images."""
+
+
+@dataclass(frozen=True)
+class Shares:
+    """How prompts are split. Ours: the paper holds out a fixed number of prompts."""
+
+    train: float = 0.8
+    validation: float = 0.1
+    test: float = 0.1
+
+    def __post_init__(self) -> None:
+        if min(self.train, self.validation, self.test) < 0 or abs(sum(asdict(self).values()) - 1) > 1e-9:
+            raise ValueError(f"shares of a split are 0 or more and add up to 1, not {self}")
+
+
+def split_of(prompt: str, shares: Shares) -> str:
+    """The split of a prompt, by its text alone: more answers never move a prompt to another split.
+
+    Texts that differ in case, in white space or in how Unicode composes them are one prompt.
+    """
+    text = " ".join(unicodedata.normalize("NFKC", prompt).casefold().split())
+    at = int.from_bytes(hashlib.sha256(text.encode()).digest()[:8]) / 2**64  # uniform in 0..1
+    if at < shares.train:
+        return "train"
+    return "validation" if at < shares.train + shares.validation else "test"
+
+
+def freeze_dataset(*, project: Project, shares: Shares | None = None) -> DatasetVersion:
+    """Freeze the project's finished rankings; the same rows give the version that there already is.
+
+    Rankings are left out, and counted, where an image is not at hand.
+
+    Raises: NothingToFreeze.
+    """
+    shares = shares or Shares()
+    newest = Assignment.objects.finished().filter(project=project).aggregate(at=Max("accepted_at"))["at"]
+    rankings = sorted(finished_rankings(project), key=lambda ranking: ranking.assignment_id)
+    rows = [_row(ranking, shares) for ranking in rankings if _is_usable(ranking)]
+    if not rows:
+        raise NothingToFreeze(f"{project.slug}: none of {len(rankings)} finished rankings has all its images")
+    text = "".join(json.dumps(row, ensure_ascii=False, separators=(",", ":")) + "\n" for row in rows)
+    digest = hashlib.sha256(text.encode()).hexdigest()
+    folder = f"{project.slug}-{digest[:16]}"
+    counts = {split: _count(row for row in rows if row["split"] == split) for split in asdict(shares)}
+    about = {
+        "format": FORMAT,
+        "project": project.slug,
+        "hash": digest,
+        "shares": asdict(shares),
+        "counts": counts,
+        "left_out": len(rankings) - len(rows),
+    }
+    _write_folder(Path(settings.DATASETS_DIR) / folder, text, about)
+    version, _ = DatasetVersion.objects.get_or_create(
+        project=project,
+        hash=digest,
+        defaults={
+            "folder": folder,
+            "counts": counts,
+            "shares": asdict(shares),
+            "answers": len(rankings),
+            "left_out": len(rankings) - len(rows),
+            "newest_answer": newest,
+        },
+    )
+    return version
+
+
+def record_ceiling(dataset: DatasetVersion, *, ceiling: float) -> None:
+    """Say how accurate people themselves are on the test split.
+
+    Args: ceiling: share of its pairs, 0 to 1.
+    """
+    dataset.ceiling = ceiling
+    dataset.save(update_fields=["ceiling"])
+
+
+def _is_usable(ranking: FinishedRanking) -> bool:
+    return len(ranking.images) > 1 and all(image.file for image in ranking.images)
+
+
+def _row(ranking: FinishedRanking, shares: Shares) -> dict[str, Any]:
+    """One line of rankings.jsonl; `rewardmodel.learning.data` reads it."""
+    return {
+        "id": str(ranking.assignment_id),
+        "prompt": ranking.prompt_text,
+        "split": split_of(ranking.prompt_text, shares),
+        "images": [image.file for image in ranking.images],
+        "ranking": list(ranking.slots),
+    }
+
+
+def _count(rows: Iterable[dict[str, Any]]) -> dict[str, int]:
+    rankings = pairs = ties = 0
+    prompts, images = set(), set()
+    for row in rows:
+        slots = row["ranking"]
+        all_pairs = len(slots) * (len(slots) - 1) // 2
+        tied = sum(slots[i] == other for i in range(len(slots)) for other in slots[i + 1 :])
+        rankings, pairs, ties = rankings + 1, pairs + all_pairs - tied, ties + tied
+        prompts.add(row["prompt"])
+        images.update(row["images"])
+    return {
+        "rankings": rankings,
+        "pairs": pairs,
+        "ties": ties,
+        "prompts": len(prompts),
+        "images": len(images),
+    }
+
+
+def _write_folder(folder: Path, rankings: str, about: dict[str, Any]) -> None:
+    """Named by its content: a folder that is there already is the same one."""
+    if folder.exists():
+        return
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    written = Path(tempfile.mkdtemp(prefix=".new-", dir=folder.parent))
+    try:
+        for name, text in (
+            ("rankings.jsonl", rankings),
+            ("dataset.json", json.dumps(about, indent=2) + "\n"),
+        ):
+            with (written / name).open("w", encoding="utf-8") as file:
+                file.write(text)
+                file.flush()
+                os.fsync(file.fileno())
+        written.chmod(0o755)
+        try:
+            written.rename(folder)
+        except OSError:  # another process froze the same rows meanwhile
+            if not folder.exists():
+                raise
+    finally:
+        shutil.rmtree(written, ignore_errors=True)
