@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import logging
+
 from celery import shared_task
 from django.apps import apps
 from django.utils.timezone import now
 
-from rewardmodel.models import Run
+from rewardmodel.models import Run, TrainingPolicy
+from rewardmodel.selectors import NothingRegistered
 from rewardmodel.services import runs
+from rewardmodel.services.datasets import NothingToFreeze
 from rewardmodel.services.supervision import supervise
+from rewardmodel.services.training import NotTrainable, queue_due_training
 
+logger = logging.getLogger(__name__)
 TEND_SECONDS = 15
 
 
@@ -38,6 +44,19 @@ def tend_runs() -> None:
         run = model.objects.startable(now=now()).first()
         if run is not None:
             supervise_run.apply_async((model._meta.label, run.pk), expires=TEND_SECONDS)
+
+
+@shared_task
+def look_for_preferences() -> None:
+    """Start a training run in each project where enough answers came in since the last one."""
+    for policy in TrainingPolicy.objects.filter(enabled=True).select_related("project"):
+        try:
+            run = queue_due_training(policy)
+        except (NotTrainable, NothingToFreeze, NothingRegistered) as error:
+            logger.warning("%s: no training yet: %s", policy.project.slug, error)
+            continue
+        if run is not None:
+            supervise_run.delay(run._meta.label, run.pk)
 
 
 def _worker_is_closing() -> bool:

@@ -23,6 +23,8 @@ logger = logging.getLogger(__name__)
 BEAT_SECONDS = 1.0
 DATABASE_PATIENCE_SECONDS = 60.0  # Postgres may restart under a run
 
+OnReport = Callable[[int, int, Mapping[str, float]], None]
+
 
 class Interrupted(Exception):
     """The work stopped early because it was told to, with a checkpoint to resume from."""
@@ -35,8 +37,14 @@ class Pulse:
     between steps too, because loading and validating a large model take longer than a silence may last.
     """
 
-    def __init__(self, run: Run, *, supervisor: int | None = None) -> None:
-        self.run, self.supervisor = run, supervisor
+    def __init__(
+        self,
+        run: Run,
+        *,
+        supervisor: int | None = None,
+        on_report: OnReport = lambda step, steps, values: None,
+    ) -> None:
+        self.run, self.supervisor, self.on_report = run, supervisor, on_report
         self.lost: runs.RunLost | None = None
         self._stop, self._over = threading.Event(), threading.Event()
         self._step, self._steps = run.step, run.steps
@@ -51,6 +59,7 @@ class Pulse:
             self._step, self._steps = step, steps
             if measured:
                 self._points.setdefault(step, {}).update(measured)
+        self.on_report(step, steps, measured)
 
     def should_stop(self) -> bool:
         """True from when the work is to write a checkpoint and raise Interrupted."""
@@ -109,6 +118,7 @@ def execute(
     *,
     attempt: int | None = None,
     supervisor: int | None = None,
+    on_report: OnReport = lambda step, steps, values: None,
 ) -> None:
     """Do a run's work in this process, then move the run to where it belongs.
 
@@ -119,6 +129,7 @@ def execute(
     Args:
         attempt: the claim under which a supervisor started this process; None claims here.
         supervisor: process id of who started this one; when it dies, the work stops.
+        on_report: called in this thread after each report of the work, with step, steps and values.
     Raises: RunLost when the run is over or another's, before or during the work.
     """
     if attempt is None:
@@ -126,7 +137,7 @@ def execute(
     elif (run.attempt, run.state) != (attempt, Run.State.RUNNING):
         raise runs.RunLost(f"{run}: attempt {attempt} is not at work any more")
     run.folder.mkdir(parents=True, exist_ok=True)
-    pulse = Pulse(run, supervisor=supervisor)
+    pulse = Pulse(run, supervisor=supervisor, on_report=on_report)
     with _stopping_at_signals(pulse):
         pulse.start()
         try:

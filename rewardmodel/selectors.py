@@ -1,0 +1,69 @@
+"""Which model is promoted, what a run measured, and what is due."""
+
+from __future__ import annotations
+
+from annotation.models import Project
+from annotation.selectors.preferences import count_finished
+from rewardmodel.models import DatasetVersion, RewardCheckpoint, Run, TrainingPolicy, TrainingRun
+
+CURVE_POINTS = 400  # more cannot be told apart on a screen
+
+Curve = list[tuple[int, float]]
+
+
+class NothingPromoted(Exception):
+    """The project has no promoted reward model yet."""
+
+
+class NothingRegistered(Exception):
+    """The project has no checkpoint that training could start from."""
+
+
+def promoted_checkpoint(project: Project) -> RewardCheckpoint:
+    """Raises: NothingPromoted."""
+    found = RewardCheckpoint.objects.filter(project=project, promoted=True).select_related("run").first()
+    if found is None:
+        raise NothingPromoted(
+            f"{project.slug}: no reward model is promoted; train one, or promote one by hand"
+        )
+    return found
+
+
+def initial_checkpoint(project: Project) -> RewardCheckpoint:
+    """What training starts from: the checkpoint registered last. Raises: NothingRegistered."""
+    found = RewardCheckpoint.objects.registered().filter(project=project).order_by("-pk").first()
+    if found is None:
+        raise NothingRegistered(f"{project.slug}: no checkpoint is registered to start from")
+    return found
+
+
+def answers_since_freeze(project: Project) -> int:
+    """Finished rankings that the newest dataset version has not seen."""
+    newest = DatasetVersion.objects.filter(project=project).order_by("-pk").first()
+    return count_finished(project) - (newest.answers if newest else 0)
+
+
+def is_due(policy: TrainingPolicy) -> bool:
+    """Enough answers came in, and no run of the project waits or works."""
+    if TrainingRun.objects.active().filter(project=policy.project).exists():
+        return False
+    return answers_since_freeze(policy.project) >= policy.retrain_after
+
+
+def curves(run: Run, *names: str) -> dict[str, Curve]:
+    """What the run measured under each name, by step; long curves are averaged over equal stretches."""
+    found: dict[str, Curve] = {name: [] for name in names}
+    for step, values in run.points.order_by("step").values_list("step", "values"):
+        for name in names:
+            if name in values:
+                found[name].append((step, values[name]))
+    return {name: _thin(curve) for name, curve in found.items()}
+
+
+def _thin(curve: Curve) -> Curve:
+    """At most CURVE_POINTS points: the mean of each stretch, at its last step."""
+    stretch = -(-len(curve) // CURVE_POINTS)  # rounded up
+    if stretch <= 1:
+        return curve
+    parts = [curve[start : start + stretch] for start in range(0, len(curve), stretch)]
+    return [(part[-1][0], sum(value for _, value in part) / len(part)) for part in parts]

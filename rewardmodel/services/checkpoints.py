@@ -1,0 +1,86 @@
+"""Reward models: registering, recording what a run made, promoting."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from django.db import transaction
+
+from annotation.models import Project
+from rewardmodel.models import RewardCheckpoint, TrainingRun
+from rewardmodel.selectors import NothingPromoted, promoted_checkpoint
+
+
+class NotComparable(Exception):
+    """The checkpoint was not evaluated on the same pairs as the one promoted now."""
+
+
+class NameTaken(Exception):
+    """A run of the project made a checkpoint of that name."""
+
+
+@transaction.atomic
+def register_checkpoint(*, project: Project, name: str, folder: str) -> RewardCheckpoint:
+    """Make a reward model known that no run made, for training to start from. Doing it again changes nothing.
+
+    Args: folder: a folder, absolute or below the project's root, or a hub id.
+    Raises: NameTaken.
+    """
+    found, made = RewardCheckpoint.objects.get_or_create(
+        project=project, name=name, defaults={"folder": folder}
+    )
+    if found.run_id is not None:
+        raise NameTaken(f"{project.slug}: {name!r} was made by {found.run}")
+    if not made and found.folder != folder:
+        found.folder = folder
+        found.save(update_fields=["folder"])
+    return found
+
+
+@transaction.atomic
+def record_checkpoint(*, run: TrainingRun, metrics: Mapping[str, Any]) -> RewardCheckpoint:
+    """Keep what a run made with what it is worth. A run makes one checkpoint, however often it is resumed."""
+    checkpoint, _ = RewardCheckpoint.objects.update_or_create(
+        run=run, defaults={"project": run.project, "name": f"reward-{run.pk}", "metrics": dict(metrics)}
+    )
+    return checkpoint
+
+
+@transaction.atomic
+def promote(checkpoint: RewardCheckpoint, *, now: datetime) -> None:
+    """Make it the project's reward model, in place of the one before."""
+    _lock(checkpoint.project_id)
+    RewardCheckpoint.objects.filter(project=checkpoint.project_id, promoted=True).update(promoted=False)
+    checkpoint.promoted, checkpoint.promoted_at = True, now
+    checkpoint.save(update_fields=["promoted", "promoted_at"])
+
+
+@transaction.atomic
+def promote_if_better(checkpoint: RewardCheckpoint, *, now: datetime) -> bool:
+    """Promote it if it orders more pairs of the test split as people did than the promoted one does.
+
+    Where none is promoted yet, it has to beat the checkpoint that its run started from.
+
+    Raises: NotComparable.
+    """
+    _lock(checkpoint.project_id)
+    try:
+        rival = promoted_checkpoint(checkpoint.project)
+    except NothingPromoted:
+        if checkpoint.run is None:
+            raise NotComparable(f"{checkpoint} was made by no run: promote it by hand") from None
+        rival = checkpoint.run.initial
+    beside = {one["id"]: one for one in checkpoint.metrics.get("beside", [])}
+    if rival.pk not in beside:
+        raise NotComparable(f"{checkpoint} was not evaluated beside {rival}")
+    if checkpoint.metrics["accuracy"] <= beside[rival.pk]["accuracy"]:
+        return False
+    promote(checkpoint, now=now)
+    return True
+
+
+def _lock(project: int) -> None:
+    """Two promotions of one project wait for each other."""
+    Project.objects.select_for_update(no_key=True).get(pk=project)

@@ -1,0 +1,52 @@
+"""Scores of a project's images, by one reward model."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from django.conf import settings
+
+from annotation.models import Generation
+from annotation.services.scores import record_scores
+from rewardmodel.models import RewardCheckpoint
+
+CHUNK = 128  # images between two looks at whether to stop
+
+
+def score_generations(
+    *,
+    checkpoint: RewardCheckpoint,
+    should_stop: Callable[[], bool] = lambda: False,
+    on_chunk: Callable[[int, int], None] = lambda done, wanted: None,
+) -> int:
+    """Score every image of the checkpoint's project that it has not scored yet; returns how many.
+
+    Args:
+        should_stop: asked after each chunk; what was scored until then is kept.
+        on_chunk: called after each chunk with the images done and wanted.
+    Raises: CheckpointError, UnreadableImage.
+    """
+    from rewardmodel.learning import load
+
+    wanted = list(
+        Generation.objects.filter(prompt__project=checkpoint.project, image__isnull=False)
+        .exclude(scored_by=checkpoint.name)
+        .order_by("pk")
+        .values_list("pk", "prompt__text", "image__file")
+    )
+    if not wanted:
+        return 0
+    model, root, done = load(checkpoint.location), Path(settings.MEDIA_ROOT), 0
+    for start in range(0, len(wanted), CHUNK):
+        if should_stop():
+            break
+        chunk = wanted[start : start + CHUNK]
+        scores = model.score_pairs([text for _, text, _ in chunk], [root / file for _, _, file in chunk])
+        record_scores(
+            scores={pk: score for (pk, _, _), score in zip(chunk, scores, strict=True)},
+            scored_by=checkpoint.name,
+        )
+        done += len(chunk)
+        on_chunk(done, len(wanted))
+    return done

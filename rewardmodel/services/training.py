@@ -1,0 +1,124 @@
+"""Training a project's reward model: asking for a run, and what that run does."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from django.conf import settings
+from django.db import transaction
+from django.utils.timezone import now
+
+from annotation.models import Project
+from rewardmodel.learning.config import RewardConfig
+from rewardmodel.models import DatasetVersion, RewardCheckpoint, TrainingPolicy, TrainingRun
+from rewardmodel.selectors import initial_checkpoint, is_due
+from rewardmodel.services.checkpoints import promote_if_better, record_checkpoint
+from rewardmodel.services.datasets import freeze_dataset
+from rewardmodel.services.evaluation import measure
+from rewardmodel.services.execution import Interrupted, Pulse
+from rewardmodel.services.scores import score_generations
+
+if TYPE_CHECKING:
+    from rewardmodel.learning.training import Progress
+
+
+class NotTrainable(Exception):
+    """A run with this dataset or configuration could not work; the message says why."""
+
+
+def queue_training(
+    *,
+    project: Project,
+    dataset: DatasetVersion | None = None,
+    initial: RewardCheckpoint | None = None,
+    config: Mapping[str, Any] | None = None,
+) -> TrainingRun:
+    """Ask for a training run.
+
+    Args:
+        dataset: None freezes what is finished now.
+        initial: None starts from the checkpoint registered last.
+        config: fields of a RewardConfig that differ from the defaults; None takes the project's policy.
+    Raises: NotTrainable, NothingToFreeze, NothingRegistered.
+    """
+    if config is None:
+        config = _policy_config(project)
+    try:
+        complete = RewardConfig(**config).to_dict()
+    except (TypeError, ValueError) as error:
+        raise NotTrainable(f"configuration: {error}") from error
+    initial = initial or initial_checkpoint(project)
+    dataset = dataset or freeze_dataset(project=project)
+    empty = [split for split, counts in dataset.counts.items() if not counts["pairs"]]
+    if empty:
+        raise NotTrainable(
+            f"dataset {dataset}: no two images in different slots in the split(s) {', '.join(empty)}; "
+            "more prompts have to be ranked first"
+        )
+    return TrainingRun.objects.create(project=project, dataset=dataset, initial=initial, config=complete)
+
+
+@transaction.atomic
+def queue_due_training(policy: TrainingPolicy) -> TrainingRun | None:
+    """Freeze and ask for a run where enough answers came in; None where they did not.
+
+    Raises: NotTrainable, NothingToFreeze, NothingRegistered.
+    """
+    locked = TrainingPolicy.objects.select_for_update(skip_locked=True)
+    ours = locked.filter(pk=policy.pk, enabled=True).first()  # two schedulers must not start two runs
+    if ours is None or not is_due(ours):
+        return None
+    return queue_training(project=ours.project)
+
+
+def train(run: TrainingRun, pulse: Pulse) -> None:
+    """Do the run's work: train, compare on the test split, promote if better, and score the images.
+
+    Done again after an interruption, it goes on where it stopped.
+
+    Raises: Interrupted; what `rewardmodel.learning.training.train` raises.
+    """
+    from rewardmodel.learning import checkpoints, training
+
+    def on_step(progress: Progress) -> None:
+        values = {
+            "loss": progress.loss,
+            "accuracy": progress.accuracy,
+            "validation_loss": progress.validation_loss,
+            "validation_accuracy": progress.validation_accuracy,
+            "learning_rate": progress.learning_rate,
+            "images_per_second": progress.images_per_second,
+        }
+        pulse.report(step=progress.step, steps=progress.steps, values=values)
+
+    try:
+        training.train(
+            RewardConfig(**run.config),
+            dataset=run.dataset.path,
+            images=Path(settings.MEDIA_ROOT),
+            initial=checkpoints.find(run.initial.location),
+            folder=run.folder,
+            on_step=on_step,
+            should_stop=pulse.should_stop,
+        )
+    except training.Interrupted as interrupted:
+        raise Interrupted from interrupted
+    if pulse.should_stop():
+        raise Interrupted
+    checkpoint = RewardCheckpoint.objects.filter(run=run).first()
+    if checkpoint is None or not checkpoint.metrics:
+        metrics = measure(run)
+        checkpoint = record_checkpoint(run=run, metrics=metrics)
+        promote_if_better(checkpoint, now=now())
+    if checkpoint.promoted:
+        score_generations(checkpoint=checkpoint, should_stop=pulse.should_stop)
+        if pulse.should_stop():
+            raise Interrupted
+
+
+def _policy_config(project: Project) -> Mapping[str, Any]:
+    policy = TrainingPolicy.objects.filter(project=project).first()
+    config: dict[str, Any] = policy.config if policy else {}
+    return config
