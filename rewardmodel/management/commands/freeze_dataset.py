@@ -1,0 +1,38 @@
+"""`manage.py freeze_dataset`: freeze a project's finished rankings for training."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+
+from rewardmodel.management.rows import find_project
+from rewardmodel.services.datasets import NothingToFreeze, Shares, freeze_dataset
+
+
+class Command(BaseCommand):
+    help = "Freeze a project's finished rankings, split by prompt. The same rankings give the same version."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("project", help="the project's slug")
+        parser.add_argument(
+            "--shares",
+            nargs=3,
+            type=float,
+            default=[0.8, 0.1, 0.1],
+            metavar=("TRAIN", "VALIDATION", "TEST"),
+            help="shares of the prompts; they add up to 1 (default: 0.8 0.1 0.1)",
+        )
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        project = find_project(options["project"])
+        try:
+            version = freeze_dataset(project=project, shares=Shares(*options["shares"]))
+        except (NothingToFreeze, ValueError) as error:
+            raise CommandError(str(error)) from error
+        self.stdout.write(f"{version.hash}  {version.path}")
+        for split, counts in version.counts.items():
+            figures = ", ".join(f"{number} {name}" for name, number in counts.items())
+            self.stdout.write(f"{split:<10} {figures}")
+        if version.left_out:
+            self.stdout.write(f"left out   {version.left_out} rankings whose images are not at hand")

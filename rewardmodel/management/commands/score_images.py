@@ -1,0 +1,64 @@
+"""`manage.py score_images`: score a project's images, or files, with its promoted reward model."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+from tqdm import tqdm
+
+from rewardmodel.management.rows import find_checkpoint, find_project
+from rewardmodel.models import RewardCheckpoint
+from rewardmodel.scoring import scorer
+from rewardmodel.selectors import NothingPromoted, promoted_checkpoint
+from rewardmodel.services.scores import score_generations
+
+
+class Command(BaseCommand):
+    help = (
+        "Score all images of a project that its promoted reward model has not scored yet; "
+        "or, with --prompt, print the scores of files."
+    )
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("project", help="the project's slug")
+        parser.add_argument("files", nargs="*", type=Path, help="image files to score for --prompt")
+        parser.add_argument("--prompt", help="the text the files are to answer")
+        parser.add_argument("--checkpoint", metavar="NAME", help="default: the promoted one")
+        parser.add_argument("--format", choices=["csv", "json"], default="csv", help="of the files' scores")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        if bool(options["files"]) != bool(options["prompt"]):
+            raise CommandError("files need a --prompt, and a --prompt needs files")
+        project, name = find_project(options["project"]), options["checkpoint"]
+        try:
+            checkpoint = find_checkpoint(project, name) if name else promoted_checkpoint(project)
+            if options["files"]:
+                self.print_scores(checkpoint, options["prompt"], options["files"], options["format"])
+            else:
+                self.score_project(checkpoint)
+        except (NothingPromoted, ValueError) as error:  # CheckpointError and UnreadableImage are ValueErrors
+            raise CommandError(str(error)) from error
+
+    def print_scores(self, checkpoint: RewardCheckpoint, prompt: str, files: list[Path], form: str) -> None:
+        scores = scorer(checkpoint).score(prompt, files)
+        rows = [{"file": str(file), "score": score} for file, score in zip(files, scores, strict=True)]
+        if form == "json":
+            self.stdout.write(json.dumps(rows, indent=2))
+        else:
+            writer = csv.DictWriter(self.stdout, ["file", "score"], lineterminator="\n")
+            writer.writeheader()
+            writer.writerows(rows)
+
+    def score_project(self, checkpoint: RewardCheckpoint) -> None:
+        with tqdm(unit="image", desc=str(checkpoint), dynamic_ncols=True) as bar:
+
+            def draw(done: int, wanted: int) -> None:
+                bar.total = wanted
+                bar.update(done - bar.n)
+
+            count = score_generations(checkpoint=checkpoint, on_chunk=draw)
+        self.stdout.write(f"{count} images scored by {checkpoint}")

@@ -1,0 +1,60 @@
+"""`manage.py train_reward_model`: train on what people said; compare, and promote if better."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+
+from rewardmodel.management.metrics import in_words
+from rewardmodel.management.rows import find_checkpoint, find_dataset, find_project
+from rewardmodel.management.running import add_run_arguments, work_on
+from rewardmodel.models import TrainingRun
+from rewardmodel.services.training import queue_training, train
+
+
+class Command(BaseCommand):
+    help = (
+        "Train a project's reward model in this process, compare it on the test split with the promoted one, "
+        "promote it if it is better, and score the project's images with it."
+    )
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("project", nargs="?", help="the project's slug")
+        parser.add_argument("--dataset", metavar="HASH", help="a frozen dataset; without it, freeze one now")
+        parser.add_argument("--initial", metavar="NAME", help="the checkpoint to start from")
+        parser.add_argument(
+            "--set",
+            action="append",
+            default=[],
+            metavar="FIELD=VALUE",
+            help="a field of RewardConfig, such as epochs=3; replaces the project's training policy",
+        )
+        add_run_arguments(parser)
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        if (options["project"] is None) == (options["run"] is None):
+            raise CommandError("name either a project or, with --run, a queued run")
+        run = work_on(TrainingRun, train, options=options, queue=lambda: self.queue(options))
+        if run.state == TrainingRun.State.FINISHED:
+            self.stdout.write(in_words(run.checkpoint))
+            self.stdout.write(f"{run.seconds:.0f} s, at most {(run.peak_memory or 0) / 2**20:.0f} MiB")
+
+    def queue(self, options: dict[str, Any]) -> TrainingRun:
+        project = find_project(options["project"])
+        return queue_training(
+            project=project,
+            dataset=find_dataset(project, options["dataset"]) if options["dataset"] else None,
+            initial=find_checkpoint(project, options["initial"]) if options["initial"] else None,
+            config=dict(map(_field, options["set"])) or None,
+        )
+
+
+def _field(text: str) -> tuple[str, Any]:
+    """Raises: CommandError."""
+    name, _, value = text.partition("=")
+    try:
+        return name, json.loads(value)
+    except ValueError as error:
+        raise CommandError(f"--set {text}: not FIELD=VALUE with a number for VALUE") from error

@@ -1,0 +1,36 @@
+"""Rows that command lines name."""
+
+from __future__ import annotations
+
+from django.core.management.base import CommandError
+
+from annotation.models import Project
+from rewardmodel.models import DatasetVersion, RewardCheckpoint
+
+
+def find_project(slug: str) -> Project:
+    """Raises: CommandError naming the projects there are."""
+    found = Project.objects.filter(slug=slug).first()
+    if found is None:
+        there = ", ".join(Project.objects.order_by("slug").values_list("slug", flat=True)) or "none"
+        raise CommandError(f"no project {slug!r}; there is: {there}")
+    return found
+
+
+def find_dataset(project: Project, start: str) -> DatasetVersion:
+    """The dataset version whose hash starts so. Raises: CommandError when there is none, or more than one."""
+    found = list(DatasetVersion.objects.filter(project=project, hash__startswith=start)[:2])
+    if len(found) != 1:
+        why = "more than one dataset starts" if found else "no dataset starts"
+        raise CommandError(f"{project.slug}: {why} with {start!r}")
+    return found[0]
+
+
+def find_checkpoint(project: Project, name: str) -> RewardCheckpoint:
+    """Raises: CommandError naming the checkpoints there are."""
+    ours = RewardCheckpoint.objects.filter(project=project)
+    found = ours.filter(name=name).first()
+    if found is None:
+        there = ", ".join(ours.values_list("name", flat=True)) or "none"
+        raise CommandError(f"{project.slug}: no checkpoint {name!r}; there is: {there}")
+    return found
