@@ -104,14 +104,12 @@ def train(
     validation_split = load_rankings(dataset, "validation", images)
     for split, name in ((training_split, "train"), (validation_split, "validation")):
         if not split:
-            raise DatasetError(
-                f"{dataset}: no ranking of the {name} split has two images in different places"
-            )
+            raise DatasetError(f"{dataset}: no {name} ranking has two images in different places")
     if device is None:
         device = "cuda" if torch.cuda.is_available() else "cpu"
     folder.mkdir(parents=True, exist_ok=True)
-    checkpoint = checkpoints.load(initial)
     with torch.random.fork_rng(devices=None if torch.device(device).type == "cuda" else []):
+        checkpoint = checkpoints.load(initial)
         run = _Run(config, checkpoint, training_split, validation_split, folder, torch.device(device))
         return run.to_end(on_step, should_stop)
 
@@ -198,9 +196,8 @@ class _Run:
             loss = ranking_loss(rewards, batch.places, pairs=self.config.batch_pairs)
             if not torch.isfinite(loss):
                 names = ", ".join(ranking.id for ranking in part)
-                raise TrainingDiverged(
-                    f"the loss is {loss.item()} at step {step.number + 1}, rankings {names}"
-                )
+                at = f"step {step.number + 1} of {len(self.plan)}"
+                raise TrainingDiverged(f"the loss is {loss.item()} at {at}, on the rankings {names}")
             loss.backward()  # type: ignore[no-untyped-call]
             total += loss.item() * self.config.batch_pairs
             right += int((better_than(batch.places) & (_margins(rewards) > 0)).sum())

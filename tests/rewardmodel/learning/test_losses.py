@@ -1,0 +1,70 @@
+"""The pair loss against the sum written out."""
+
+import math
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from rewardmodel.learning.losses import ranking_loss
+
+PLACES = torch.tensor([[1, 2, 2, 5, 3], [4, 1, 1, 0, 0], [2, 1, 3, 2, 0]])  # ties, gaps, padding
+
+
+def written_out(rewards: list[list[float]], places: list[list[int]]) -> float:
+    losses = []
+    for row, where in zip(rewards, places, strict=True):
+        for i, better in enumerate(where):
+            for j, worse in enumerate(where):
+                if 0 < better < worse:
+                    losses.append(math.log(1 + math.exp(row[j] - row[i])))
+    return sum(losses) / len(losses)
+
+
+def test_it_is_the_mean_over_all_pairs_that_do_not_tie():
+    rewards = torch.randn(PLACES.shape, dtype=torch.float64)
+    expected = written_out(rewards.tolist(), PLACES.tolist())
+    assert ranking_loss(rewards, PLACES).item() == pytest.approx(expected, rel=1e-12)
+
+
+def test_its_gradient_is_that_of_scoring_pair_by_pair(model):
+    """As the published code: both images of every pair encoded anew, then cross-entropy."""
+    model.double()
+    tokens = torch.randint(5, 13, (3, 6))
+    mask = torch.ones_like(tokens)
+    images = torch.randn(3, 5, 3, 16, 16, dtype=torch.float64)
+
+    ranking_loss(model(tokens, mask, images, PLACES > 0), PLACES).backward()
+    ours = [parameter.grad.clone() for parameter in model.parameters()]
+    model.zero_grad()
+
+    losses = []
+    for row, where in enumerate(PLACES.tolist()):
+        for i, better in enumerate(where):
+            for j, worse in enumerate(where):
+                if 0 < better < worse:
+                    text = tokens[row : row + 1], mask[row : row + 1]
+                    two = [model.score(*text, images[row, image, None]) for image in (i, j)]
+                    losses.append(F.cross_entropy(torch.stack(two, dim=1), torch.zeros(1, dtype=torch.long)))
+    torch.stack(losses).mean().backward()
+    theirs = [parameter.grad for parameter in model.parameters()]
+
+    error = math.sqrt(sum(((a - b) ** 2).sum().item() for a, b in zip(ours, theirs, strict=True)))
+    assert error / math.sqrt(sum((b**2).sum().item() for b in theirs)) < 1e-10
+
+
+def test_micro_batches_with_a_fixed_divisor_add_up_to_the_whole():
+    rewards = torch.randn(PLACES.shape, dtype=torch.float64)
+    parts = sum(ranking_loss(rewards[row, None], PLACES[row, None], pairs=16) for row in range(3))
+    assert parts.item() == pytest.approx(ranking_loss(rewards, PLACES, pairs=16).item(), rel=1e-12)
+
+
+def test_what_stands_in_the_padding_does_not_matter():
+    rewards = torch.randn(PLACES.shape)
+    other = torch.where(PLACES > 0, rewards, 99.0)
+    assert torch.equal(ranking_loss(rewards, PLACES), ranking_loss(other, PLACES))
+
+
+def test_only_ties_are_refused():
+    with pytest.raises(ValueError, match="different places"):
+        ranking_loss(torch.zeros(1, 3), torch.tensor([[2, 2, 0]]))

@@ -1,0 +1,90 @@
+"""Rewards of several images of a prompt, and which layers a run may change."""
+
+import pytest
+import torch
+
+from rewardmodel.learning.config import blip_vit_large
+from rewardmodel.learning.model import RewardModel, freeze
+
+
+def batch(b: int, k: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    tokens = torch.randint(5, 13, (b, 6))
+    return tokens, torch.ones_like(tokens), torch.randn(b, k, 3, 16, 16)
+
+
+def test_an_images_reward_does_not_depend_on_its_neighbours(model):
+    tokens, mask, images = batch(2, 3)
+    together = model(tokens, mask, images)
+    for row in range(2):
+        for column in range(3):
+            alone = model(tokens[row : row + 1], mask[row : row + 1], images[row : row + 1, column, None])
+            torch.testing.assert_close(alone[0, 0], together[row, column], rtol=0, atol=1e-5)
+
+
+def test_each_image_is_encoded_once_and_padding_never(model):
+    encoded = []
+    model.blip.visual_encoder.register_forward_hook(lambda _, args, __: encoded.append(len(args[0])))
+    tokens, mask, images = batch(2, 4)
+    real = torch.tensor([[True] * 4, [True, True, False, False]])
+
+    rewards = model(tokens, mask, images, real)
+
+    assert encoded == [6]
+    assert rewards[1, 2:].tolist() == [0, 0]
+    torch.testing.assert_close(rewards[real], model(tokens, mask, images)[real], rtol=0, atol=1e-5)
+
+
+def test_the_head_computes_in_float32_inside_half_precision(model):
+    with torch.autocast("cpu", torch.bfloat16):
+        rewards = model(*batch(2, 2))
+    assert rewards.dtype == torch.float32
+
+
+def test_at_the_published_start_all_rewards_are_nearly_equal(backbone):
+    rewards = RewardModel(backbone).eval()(*batch(2, 3))
+    assert rewards.std().item() < 1e-3
+
+
+@pytest.mark.parametrize(
+    ("fix_rate", "trainable"),
+    [
+        (0.0, 446_206_689),
+        (0.1, 385_751_009),
+        (0.3, 303_079_905),
+        (0.5, 210_563_809),
+        (0.7, 140_488_929),
+        (0.9, 57_817_825),
+        (1.0, 927_969),
+    ],
+)
+def test_freezing_leaves_as_many_parameters_as_the_published_script(fix_rate, trainable):
+    with torch.device("meta"):
+        model = RewardModel(blip_vit_large())
+    assert freeze(model, fix_rate).trainable == trainable
+
+
+def test_the_boundary_layers_first_parameter_is_frozen_too_and_only_that():
+    with torch.device("meta"):
+        model = RewardModel(blip_vit_large())
+    trained = set(freeze(model, 0.7).names)
+
+    frozen = {name for name, _ in model.named_parameters()} - trained
+    assert {name for name in frozen if ".blocks.16." in name} == {
+        "blip.visual_encoder.blocks.16.norm1.weight"
+    }
+    assert {name for name in frozen if ".layer.8." in name} == {
+        "blip.text_encoder.encoder.layer.8.attention.self.query.weight"
+    }
+    assert "blip.visual_encoder.norm.weight" in trained
+    assert "blip.visual_encoder.blocks.15.mlp.fc2.bias" in frozen
+
+
+def test_freezing_again_forgets_what_was_frozen_before(model):
+    freeze(model, 1.0)
+    report = freeze(model, 0.0)
+    assert report.trainable == report.total
+
+
+def test_a_rate_above_one_is_refused(model):
+    with pytest.raises(ValueError, match="fix_rate"):
+        freeze(model, 1.1)

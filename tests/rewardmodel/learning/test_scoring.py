@@ -1,0 +1,101 @@
+"""Scores from files and from tensors."""
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from rewardmodel.learning import load
+from rewardmodel.learning.checkpoints import CheckpointConfig, save
+from rewardmodel.learning.preprocessing import UnreadableImage
+
+
+@pytest.fixture
+def scorer(initial):
+    return load(initial, device="cpu")
+
+
+@pytest.fixture
+def pictures(tmp_path):
+    """Three files of different sizes."""
+    chance, paths = np.random.default_rng(0), []
+    for number, size in enumerate([(16, 16), (40, 24), (30, 61)]):
+        smooth = Image.fromarray(chance.integers(0, 256, (5, 4, 3), dtype=np.uint8)).resize(size)
+        paths.append(tmp_path / f"{number}.png")
+        smooth.save(paths[-1])
+    return paths
+
+
+def test_one_image_gets_a_number_and_a_list_a_list(scorer, pictures):
+    scores = scorer.score("a red circle", pictures)
+    assert isinstance(scores, list)
+    for path, expected in zip(pictures, scores, strict=True):
+        assert scorer.score("a red circle", path) == pytest.approx(expected, abs=1e-5)
+        assert scorer.score("a red circle", str(path)) == pytest.approx(expected, abs=1e-5)
+        assert scorer.score("a red circle", Image.open(path)) == pytest.approx(expected, abs=1e-5)
+    assert scorer.score("a red circle", []) == []
+
+
+def test_rank_1_is_the_highest_score(scorer, pictures):
+    ranks, rewards = scorer.inference_rank("a red circle", pictures)
+    assert sorted(ranks) == [1, 2, 3]
+    assert rewards[ranks.index(1)] == max(rewards)
+    assert rewards[ranks.index(3)] == min(rewards)
+
+
+def test_the_differentiable_score_is_the_score(scorer, pictures):
+    for path in pictures:
+        pixels = torch.from_numpy(np.array(Image.open(path))).permute(2, 0, 1)[None].float() / 255
+        pixels.requires_grad_()
+        score = scorer.score_tensor(["a red circle"], pixels)
+        # a file is rounded to bytes when it is resized, a tensor is not
+        assert score.item() == pytest.approx(scorer.score("a red circle", path), abs=0.02)
+        score.sum().backward()
+        assert pixels.grad.abs().sum() > 0
+
+
+def test_without_resizing_both_scores_are_equal(scorer, pictures):
+    pixels = torch.from_numpy(np.array(Image.open(pictures[0]))).permute(2, 0, 1)[None].float() / 255
+    assert scorer.score_tensor(["a red circle"], pixels).item() == pytest.approx(
+        scorer.score("a red circle", pictures[0]), abs=1e-6
+    )
+
+
+def test_scores_are_normalised_as_the_checkpoint_says(
+    initial, tmp_path, model, tokenizer, backbone, pictures
+):
+    folder = tmp_path / "shifted"
+    save(folder, model=model, tokenizer=tokenizer, config=CheckpointConfig(backbone, mean=2.0, std=4.0))
+    raw = load(initial).score("a red circle", pictures[0])
+    assert load(folder).score("a red circle", pictures[0]) == pytest.approx((raw - 2) / 4, abs=1e-6)
+
+
+def test_a_batch_scores_as_one_by_one(scorer, pictures):
+    prompts = ["a red circle", "a blue square on the red circle", "circle"]
+    together = scorer.score_pairs(prompts * 20, pictures * 20)
+    alone = [scorer.score(prompt, path) for prompt, path in zip(prompts, pictures, strict=True)]
+    assert together == pytest.approx(alone * 20, abs=1e-5)
+
+
+def test_a_missing_and_a_corrupt_file_are_named(scorer, pictures, tmp_path):
+    with pytest.raises(UnreadableImage, match=r"none\.png: no such image"):
+        scorer.score("a red circle", [pictures[0], tmp_path / "none.png"])
+    pictures[1].write_bytes(pictures[1].read_bytes()[:60])
+    with pytest.raises(UnreadableImage, match=r"1\.png: not a whole image"):
+        scorer.score("a red circle", pictures)
+
+
+def test_tensors_of_another_number_than_prompts_are_refused(scorer):
+    with pytest.raises(ValueError, match="2 prompts"):
+        scorer.score_tensor(["a", "b"], torch.zeros(3, 3, 16, 16))
+
+
+def test_importing_the_library_brings_neither_torch_nor_django():
+    check = (
+        "import sys; import rewardmodel.learning; "
+        "sys.exit(bool({'torch', 'django', 'transformers', 'diffusers'} & set(sys.modules)))"
+    )
+    assert subprocess.run([sys.executable, "-c", check], check=False).returncode == 0

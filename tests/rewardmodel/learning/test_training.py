@@ -1,0 +1,199 @@
+"""A training run: what it learns, keeps and reports, and that it stops and resumes without a trace."""
+
+import json
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from rewardmodel.learning.checkpoints import CheckpointError
+from rewardmodel.learning.config import RewardConfig
+from rewardmodel.learning.data import DatasetError
+from rewardmodel.learning.preprocessing import UnreadableImage
+from rewardmodel.learning.scoring import load_scorer
+from rewardmodel.learning.training import Interrupted, TrainingDiverged, train
+
+CONFIG = RewardConfig(learning_rate=3e-3, batch_pairs=16, epochs=4, fix_rate=0.4, micro_batch_images=8)
+
+
+@pytest.fixture
+def run(tmp_path, a_dataset, initial):
+    """Train into a folder of that name; the reported steps and the result."""
+    dataset = a_dataset()
+
+    def start(name="run", config=CONFIG, dataset=dataset, **options):
+        seen = []
+        result = train(
+            config,
+            dataset=dataset,
+            images=dataset,
+            initial=initial,
+            folder=tmp_path / name,
+            on_step=seen.append,
+            **options,
+        )
+        return seen, result
+
+    return start
+
+
+def stop_after(steps):
+    """should_stop that says yes when asked for the nth time."""
+    asked = iter(range(1, steps + 1))
+    return lambda: next(asked) == steps
+
+
+def numbers(seen):
+    return [(p.step, p.loss, p.accuracy, p.learning_rate, p.validation_loss) for p in seen]
+
+
+def test_it_learns_what_people_preferred(run):
+    seen, result = run(config=RewardConfig(learning_rate=3e-3, batch_pairs=16, epochs=40, fix_rate=0))
+    validated = [p for p in seen if p.validation_loss is not None]
+    assert validated[0].validation_accuracy < 0.9 < result.validation.accuracy
+
+
+def test_it_keeps_the_model_of_the_lowest_validation_loss_and_its_normalisation(run):
+    seen, result = run()
+    lowest = min((p for p in seen if p.validation_loss is not None), key=lambda p: p.validation_loss)
+    assert (result.step, result.validation.loss) == (lowest.step, lowest.validation_loss)
+    kept = load_scorer(result.checkpoint)
+    assert (kept.config.mean, kept.config.std) == (result.validation.mean, result.validation.std)
+
+
+def test_normalised_scores_of_the_validation_images_have_mean_0_and_deviation_1(run, a_dataset):
+    _, result = run()
+    rows = [json.loads(line) for line in (a_dataset() / "rankings.jsonl").read_text().splitlines()]
+    model = load_scorer(result.checkpoint)
+    scores = [
+        score
+        for row in rows
+        if row["split"] == "validation"
+        for score in model.score(row["prompt"], [a_dataset() / image for image in row["images"]])
+    ]
+    assert torch.tensor(scores).mean().item() == pytest.approx(0, abs=1e-4)
+    assert torch.tensor(scores).std(correction=0).item() == pytest.approx(1, abs=1e-3)
+
+
+def test_every_pair_of_every_epoch_is_learned_from_and_each_epoch_ends_validated(run):
+    seen, result = run()
+    assert [p.step for p in seen] == list(range(1, result.steps + 1))
+    assert {p.steps for p in seen} == {result.steps}
+    for epoch in range(1, 5):
+        own = [p for p in seen if p.epoch == epoch]
+        assert own[-1].validation_loss is not None
+        assert 1 <= sum(p.validation_loss is not None for p in own) <= CONFIG.validations_per_epoch
+    assert seen[0].learning_rate == CONFIG.learning_rate
+    assert 0 < seen[-1].learning_rate < 0.1 * CONFIG.learning_rate
+
+
+@pytest.mark.parametrize("steps", [1, 5])
+def test_an_interrupted_run_ends_with_exactly_the_numbers_of_one_never_interrupted(run, steps):
+    whole, expected = run("whole")
+    with pytest.raises(Interrupted):
+        run("broken", should_stop=stop_after(steps))
+    rest, result = run("broken")
+
+    assert numbers(rest) == numbers(whole)[steps:]
+    assert result.validation == expected.validation
+    ours, theirs = (load_file(r.checkpoint / "model.safetensors") for r in (result, expected))
+    assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
+
+
+def test_a_killed_run_repeats_what_it_had_not_saved(run):
+    class Killed(BaseException):
+        pass
+
+    def kill():
+        raise Killed
+
+    config = RewardConfig(**{**CONFIG.to_dict(), "checkpoint_every": 2})
+    whole, expected = run("whole", config)
+    asked = iter(range(1, 100))
+    with pytest.raises(Killed):
+        run("killed", config, should_stop=lambda: next(asked) == 5 and kill())
+    rest, result = run("killed", config)
+
+    assert numbers(rest) == numbers(whole)[4:]
+    assert result.validation == expected.validation
+
+
+def test_a_finished_run_started_again_does_nothing_and_gives_the_same(run):
+    _, first = run()
+    seen, again = run()
+    assert seen == []
+    assert (again.step, again.validation, again.checkpoint) == (
+        first.step,
+        first.validation,
+        first.checkpoint,
+    )
+
+
+def test_the_same_seed_gives_the_same_run_and_another_seed_another(run):
+    first, same = run("first")[0], run("same")[0]
+    other = run("other", RewardConfig(**{**CONFIG.to_dict(), "seed": 5}))[0]
+    assert numbers(first) == numbers(same)
+    assert numbers(first) != numbers(other)
+
+
+def test_the_callers_own_chance_is_left_alone(run):
+    before = torch.get_rng_state()
+    run()
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_frozen_weights_stay_as_they_were(run, initial):
+    _, result = run()
+    before, after = (load_file(folder / "model.safetensors") for folder in (initial, result.checkpoint))
+    changed = {name for name in before if not torch.equal(before[name], after[name])}
+    assert changed <= set(result.trainable.names)
+    assert "mlp.layers.0.weight" in changed
+
+
+def test_the_size_of_micro_batches_changes_no_more_than_rounding(tmp_path, a_dataset, initial):
+    still = json.loads((initial / "config.json").read_text())  # dropout off: it draws by micro-batch
+    still["backbone"]["vision"]["drop_path"] = 0
+    still["backbone"]["text"] |= {"dropout": 0, "attention_dropout": 0}
+    still["backbone"]["head"]["dropout"] = [0, 0, 0]
+    (initial / "config.json").write_text(json.dumps(still))
+    dataset, losses = a_dataset(), []
+    for size in (3, 1000):
+        seen = []
+        train(
+            RewardConfig(**{**CONFIG.to_dict(), "micro_batch_images": size, "epochs": 1}),
+            dataset=dataset,
+            images=dataset,
+            initial=initial,
+            folder=tmp_path / f"micro-{size}",
+            on_step=seen.append,
+        )
+        losses.append([p.loss for p in seen])
+    assert losses[0] == pytest.approx(losses[1], rel=1e-4)
+
+
+def test_another_config_does_not_resume_anothers_state(run):
+    with pytest.raises(Interrupted):
+        run(should_stop=lambda: True)
+    with pytest.raises(CheckpointError, match="another config"):
+        run(config=RewardConfig(**{**CONFIG.to_dict(), "seed": 5}))
+
+
+@pytest.mark.parametrize("split", ["train", "validation"])
+def test_a_dataset_without_a_pair_to_learn_from_or_to_validate_on_is_refused(run, a_dataset, split):
+    with pytest.raises(DatasetError, match=f"no {split} ranking"):
+        run(dataset=a_dataset(**{split: 0}))
+
+
+def test_a_corrupt_image_is_named(run, a_dataset):
+    image = sorted((a_dataset() / "images").glob("train-*"))[0]
+    image.write_bytes(image.read_bytes()[:40])
+    with pytest.raises(UnreadableImage, match=image.name):
+        run()
+
+
+def test_a_loss_that_is_no_number_stops_the_run_and_names_the_rankings(run, initial):
+    weights = load_file(initial / "model.safetensors")
+    weights["mlp.layers.0.weight"][:] = float("nan")
+    save_file(weights, initial / "model.safetensors")
+    with pytest.raises(TrainingDiverged, match=r"nan at step 1 of .* rankings train-"):
+        run()
