@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
+from django.conf import settings
 from django.db import models
 from django.db.models import Q
 
@@ -19,7 +22,8 @@ class Generator(models.Model):
 
     project = models.ForeignKey(Project, models.CASCADE, related_name="generators")
     name = models.CharField(max_length=100)
-    pipeline = models.CharField("folder or hub id of a diffusers pipeline", max_length=500)
+    # A folder, absolute or below the project's root, or a hub id; empty: its run's.
+    pipeline = models.CharField("diffusers pipeline", max_length=500, blank=True)
     parent = models.ForeignKey("self", models.PROTECT, null=True, blank=True, related_name="children")
     run = models.OneToOneField("refl.TuningRun", models.PROTECT, null=True, blank=True, related_name="result")
     kept = models.BooleanField(null=True, default=None)  # null until judged
@@ -27,7 +31,8 @@ class Generator(models.Model):
     metrics = models.JSONField(default=dict)  # refl.evidence.Change by reward
     steps = models.PositiveSmallIntegerField("denoising steps of a sample", default=50)
     guidance_scale = models.FloatField("guidance scale of a sample, 1 for none", default=7.5)
-    pretraining = models.CharField("folder of pairs.jsonl", max_length=500, blank=True)
+    # A folder of pairs.jsonl and its images, absolute or below the project's root.
+    pretraining = models.CharField("pre-training pairs", max_length=500, blank=True)
     created_at = models.DateTimeField(auto_now_add=True)
 
     objects = GeneratorQuerySet.as_manager()
@@ -48,3 +53,16 @@ class Generator(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+    @property
+    def location(self) -> str:
+        """What `refl.learning.sampling.load_pipeline` takes: a folder, or a hub id."""
+        if self.run is not None:
+            return str(self.run.folder / "pipeline")
+        shipped: Path = settings.ROOT / self.pipeline
+        return str(shipped) if shipped.is_dir() else self.pipeline
+
+    @property
+    def pairs(self) -> Path | None:
+        """The folder of its pre-training pairs; None when it has none and so cannot be tuned."""
+        return Path(settings.ROOT) / self.pretraining if self.pretraining else None

@@ -1,0 +1,65 @@
+"""`manage.py generate`: images for prompts that have none."""
+
+from __future__ import annotations
+
+import random
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+
+from annotation.models import Generation
+from refl.management.rows import find_generator
+from refl.models import SamplingRun
+from refl.services.sampling import make_samples, queue_sampling
+from rewardmodel.management.rows import find_project
+from rewardmodel.management.running import add_run_arguments, work_on
+from rewardmodel.selectors import promoted_checkpoint
+
+
+class Command(BaseCommand):
+    help = (
+        "Make images for a project's prompts that have none, in this process, and ask for opinions on them. "
+        "An image is decided by its prompt and its number, so another start makes no other images."
+    )
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("project", nargs="?", help="the project's slug")
+        parser.add_argument("--generator", metavar="NAME", help="one of the project's generators")
+        parser.add_argument("--per-prompt", type=int, metavar="K", help="images of each prompt")
+        parser.add_argument("--prompts", type=int, metavar="N", help="for so many prompts; default: all")
+        parser.add_argument(
+            "--least-sure",
+            action="store_true",
+            help="choose the prompts on which the promoted reward model is least sure",
+        )
+        parser.add_argument(
+            "--pool-factor",
+            type=int,
+            default=4,
+            metavar="F",
+            help="with --least-sure: try F prompts for each that is chosen (default 4)",
+        )
+        add_run_arguments(parser)
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        if (options["project"] is None) == (options["run"] is None):
+            raise CommandError("name either a project or, with --run, a queued run")
+        if options["project"] and not (options["generator"] and options["per_prompt"]):
+            raise CommandError("a project needs a --generator and the number of images --per-prompt")
+        run = work_on(SamplingRun, make_samples, options=options, queue=lambda: self.queue(options))
+        if run.state == SamplingRun.State.FINISHED:
+            made = Generation.objects.filter(prompt__in=run.config["pool"], generator=run.generator.name)
+            prompts = made.order_by().values("prompt").distinct().count()
+            self.stdout.write(f"{made.count()} images for {prompts} prompts, {run.seconds:.0f} s")
+
+    def queue(self, options: dict[str, Any]) -> SamplingRun:
+        project = find_project(options["project"])
+        generator = find_generator(project, options["generator"])
+        return queue_sampling(
+            generator=generator,
+            per_prompt=options["per_prompt"],
+            prompts=options["prompts"],
+            checkpoint=promoted_checkpoint(project) if options["least_sure"] else None,
+            pool_factor=options["pool_factor"],
+            chance=random.Random(generator.pk),
+        )

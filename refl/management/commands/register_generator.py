@@ -1,0 +1,34 @@
+"""`manage.py register_generator`: make a diffusers pipeline known to a project."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+
+from refl.services.generators import BadGenerator, register_generator
+from rewardmodel.management.rows import find_project
+
+
+class Command(BaseCommand):
+    help = "Make a diffusers pipeline known to a project, to be tuned and to make images."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("project", help="the project's slug")
+        parser.add_argument("name", help="what it is called in the project")
+        parser.add_argument("pipeline", help="a folder, absolute or below the project's root, or a hub id")
+        parser.add_argument("--pretraining", default="", metavar="FOLDER", help="of pairs.jsonl; for tuning")
+        parser.add_argument("--steps", type=int, default=50, help="denoising steps of a sample (default 50)")
+        parser.add_argument(
+            "--guidance-scale", type=float, default=7.5, help="of a sample, 1 for none (default 7.5)"
+        )
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        fields = ("name", "pipeline", "pretraining", "steps", "guidance_scale")
+        try:
+            generator = register_generator(
+                project=find_project(options["project"]), **{name: options[name] for name in fields}
+            )
+        except BadGenerator as error:
+            raise CommandError(str(error)) from error
+        self.stdout.write(f"{generator} is registered")

@@ -1,0 +1,70 @@
+"""`manage.py tune_generator`: tune a generator with the reward model, and keep it if it is sound."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+
+from refl.management.rows import find_generator
+from refl.models import Generator, TuningRun
+from refl.services.tuning import queue_tuning, tune_generator
+from rewardmodel.management.rows import find_checkpoint, find_project
+from rewardmodel.management.running import add_run_arguments, work_on
+
+
+class Command(BaseCommand):
+    help = (
+        "Tune a project's generator with its reward model (ReFL) in this process, compare it on held-out "
+        "prompts with the one it came from, and keep it if a reward it was not tuned on does not fall."
+    )
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("project", nargs="?", help="the project's slug")
+        parser.add_argument("--generator", metavar="NAME", help="to start from; default: the newest kept one")
+        parser.add_argument("--checkpoint", metavar="NAME", help="the reward; default: the promoted one")
+        parser.add_argument(
+            "--set",
+            action="append",
+            default=[],
+            metavar="FIELD=VALUE",
+            help="a field of TuningConfig, such as updates=200; replaces the project's tuning policy",
+        )
+        add_run_arguments(parser)
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        if (options["project"] is None) == (options["run"] is None):
+            raise CommandError("name either a project or, with --run, a queued run")
+        run = work_on(TuningRun, tune_generator, options=options, queue=lambda: self.queue(options))
+        if run.state == TuningRun.State.FINISHED:
+            self.stdout.write(in_words(run.result))
+            self.stdout.write(f"{run.seconds:.0f} s, at most {(run.peak_memory or 0) / 2**20:.0f} MiB")
+
+    def queue(self, options: dict[str, Any]) -> TuningRun:
+        project = find_project(options["project"])
+        return queue_tuning(
+            project=project,
+            generator=find_generator(project, options["generator"]) if options["generator"] else None,
+            checkpoint=find_checkpoint(project, options["checkpoint"]) if options["checkpoint"] else None,
+            config=dict(map(_field, options["set"])) or None,
+        )
+
+
+def in_words(generator: Generator) -> str:
+    """Whether it was kept and why; and how the reward it was tuned on changed."""
+    change = generator.metrics["tuned_on"]
+    return (
+        f"{generator}: {'kept' if generator.kept else 'not kept'}. {generator.reason}\n"
+        f"  The reward it was tuned on: {change['before']:.3f} before, {change['after']:.3f} after, "
+        f"{change['difference']:+.3f} [{change['low']:+.3f}, {change['high']:+.3f}]."
+    )
+
+
+def _field(text: str) -> tuple[str, Any]:
+    """Raises: CommandError."""
+    name, _, value = text.partition("=")
+    try:
+        return name, json.loads(value)
+    except ValueError as error:
+        raise CommandError(f"--set {text}: not FIELD=VALUE with a JSON value") from error

@@ -1,0 +1,43 @@
+"""Which prompts a generator is tuned on, which judge it, and which wait for images."""
+
+from __future__ import annotations
+
+from django.db.models import Exists, OuterRef, QuerySet
+
+from annotation.models import Assignment, Generation, Project, Prompt
+from rewardmodel.models import RewardCheckpoint
+from rewardmodel.services.datasets import Shares, split_of
+
+
+def prompts_without_images(project: Project) -> QuerySet[Prompt]:
+    """In the order they came in."""
+    return project.prompts.filter(~Exists(Generation.objects.filter(prompt=OuterRef("pk")))).order_by("pk")
+
+
+def tuning_prompts(checkpoint: RewardCheckpoint) -> list[str]:
+    """Texts that a generator may be tuned on with this reward model, each once.
+
+    First the prompts of its project that nobody has ranked yet, then those that the model was trained on.
+    Prompts of the test split are left out, ranked or not: they judge the outcome. So are ranked prompts of
+    the validation split, which chose the model.
+    """
+    ranked = Exists(Assignment.objects.finished().filter(prompt=OuterRef("pk")))
+    rows = checkpoint.project.prompts.annotate(is_ranked=ranked).order_by("is_ranked", "pk")
+    shares = _shares(checkpoint)
+    wanted = {False: ("train", "validation"), True: ("train",)}
+    texts = rows.values_list("text", "is_ranked")
+    return list(
+        dict.fromkeys(text for text, is_ranked in texts if split_of(text, shares) in wanted[is_ranked])
+    )
+
+
+def held_out_prompts(checkpoint: RewardCheckpoint) -> list[str]:
+    """Texts of the project's test split, each once: no reward model or generator learned on them."""
+    shares = _shares(checkpoint)
+    texts = checkpoint.project.prompts.order_by("pk").values_list("text", flat=True)
+    return list(dict.fromkeys(text for text in texts if split_of(text, shares) == "test"))
+
+
+def _shares(checkpoint: RewardCheckpoint) -> Shares:
+    """How the prompts were split when the model was trained; the default where it was not trained here."""
+    return Shares(**checkpoint.run.dataset.shares) if checkpoint.run else Shares()

@@ -1,0 +1,111 @@
+"""Generators come in by hand or out of a tuning; a tuned one is kept only if it is sound."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from django.conf import settings
+from django.db import transaction
+
+from annotation.models import Project
+from refl.evidence import Change
+from refl.models import Generator, TuningRun
+
+
+class BadGenerator(ValueError):
+    """What was named is no generator; the message says why."""
+
+
+class AlreadyJudged(ValueError):
+    """A generator is kept or not once."""
+
+
+@transaction.atomic
+def register_generator(
+    *,
+    project: Project,
+    name: str,
+    pipeline: str | Path,
+    steps: int = 50,
+    guidance_scale: float = 7.5,
+    pretraining: str | Path = "",
+) -> Generator:
+    """Add a pipeline that somebody chose; it is kept as it is.
+
+    Args:
+        pipeline: a folder, absolute or below the project's root, or a hub id.
+        steps, guidance_scale: how it is sampled from. The defaults are the paper's guidance and ours.
+        pretraining: a folder of pairs.jsonl and its images, named alike; without it, no tuning.
+    Raises: BadGenerator when the name is in use, or a folder is not what it should be.
+    """
+    if Generator.objects.filter(project=project, name=name).exists():
+        raise BadGenerator(f"project {project.slug} has a generator {name} already")
+    folder = Path(settings.ROOT) / pipeline
+    is_folder = folder.is_dir() or Path(pipeline).is_absolute()
+    if is_folder and not (folder / "model_index.json").is_file():
+        raise BadGenerator(f"{pipeline}: no diffusers pipeline, it has no model_index.json")
+    if pretraining and not (Path(settings.ROOT) / pretraining / "pairs.jsonl").is_file():
+        raise BadGenerator(f"{pretraining}: no pre-training folder, it has no pairs.jsonl")
+    if steps < 1 or guidance_scale < 1:
+        raise BadGenerator("a sample takes 1 step or more, at guidance 1 or more")
+    return Generator.objects.create(
+        project=project,
+        name=name,
+        pipeline=str(pipeline),
+        steps=steps,
+        guidance_scale=guidance_scale,
+        pretraining=str(pretraining),
+        kept=True,
+        reason="Registered by hand.",
+    )
+
+
+def register_tuned(*, run: TuningRun) -> Generator:
+    """The generator that a tuning made, not yet judged. Asked again, the same one."""
+    start = run.generator
+    tuned, _ = Generator.objects.get_or_create(
+        run=run,
+        defaults={
+            "project": run.project,
+            "name": f"tuned-{run.pk}",
+            "parent": start,
+            "steps": start.steps,
+            "guidance_scale": start.guidance_scale,
+            "pretraining": start.pretraining,
+        },
+    )
+    return tuned
+
+
+def keep_if_sound(generator: Generator, *, tuned_on: Change, independent: Change | None) -> bool:
+    """Judge a tuned generator, once: keep it only if a reward it was not tuned on does not fall.
+
+    A reward falls when the whole interval of its change lies below zero. Without an independent reward
+    nothing speaks for the generator, so it is not kept. The reward it was tuned on decides nothing: that it
+    rises is no news.
+
+    Args: tuned_on, independent: scores of held-out prompts, parent and generator with the same seeds.
+    Returns: whether it is kept.
+    Raises: AlreadyJudged.
+    """
+    kept = independent is not None and not independent.is_a_fall
+    metrics = {"tuned_on": tuned_on.to_dict()}
+    if independent is not None:
+        metrics["independent"] = independent.to_dict()
+    judged = Generator.objects.filter(pk=generator.pk, kept=None).update(
+        kept=kept, reason=_reason(independent), metrics=metrics
+    )
+    if judged != 1:
+        raise AlreadyJudged(f"{generator} was judged before")
+    generator.refresh_from_db()
+    return kept
+
+
+def _reason(independent: Change | None) -> str:
+    if independent is None:
+        return "There is no reward model that it was not tuned on, so nothing speaks for it."
+    word = "fell" if independent.is_a_fall else "did not fall"
+    return (
+        f"The reward it was not tuned on {word}: {independent.difference:+.3f} "
+        f"[{independent.low:+.3f}, {independent.high:+.3f}] on {independent.prompts} held-out prompts."
+    )

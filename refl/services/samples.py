@@ -1,0 +1,45 @@
+"""Images that a generator made, on their way to annotators."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from django.db import transaction
+
+from annotation.models import Generation, Prompt
+from annotation.services.assignments import open_assignments
+from annotation.services.images import check_image
+from annotation.services.prompts import NewImage, attach_images
+from refl.models import Generator
+
+
+@transaction.atomic
+def import_samples(*, prompt: Prompt, generator: Generator, images: Mapping[int, Path]) -> list[Generation]:
+    """Add the images to the prompt and ask for opinions on them. Images it has already are not added again.
+
+    Two seeds may give the same picture; annotators get it once.
+
+    Args: images: seed -> file.
+    Returns: the images added.
+    Raises: ImagesRefused when the prompt has more images then than can be placed.
+    """
+    distinct, seen = [], set()
+    for seed, file in images.items():
+        checked = check_image(file)
+        if checked.sha256 not in seen:
+            seen.add(checked.sha256)
+            distinct.append((_new_image(generator, seed, file), checked))
+    added = attach_images(prompt=prompt, images=distinct)
+    open_assignments(prompts=[prompt])
+    return added
+
+
+def _new_image(generator: Generator, seed: int, file: Path) -> NewImage:
+    return NewImage(
+        content=file,
+        source=f"{generator.name}/{seed}.png",
+        generator=generator.name,
+        seed=seed,
+        parameters={"steps": generator.steps, "guidance_scale": generator.guidance_scale},
+    )

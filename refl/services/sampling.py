@@ -1,0 +1,184 @@
+"""Runs that make images for a project's prompts."""
+
+from __future__ import annotations
+
+import random
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from django.db import transaction
+
+from annotation.models import Project, Prompt
+from refl.models import Generator, SamplingRun, TuningPolicy
+from refl.seeds import seeds_of
+from refl.selectors.generators import unsampled_generator
+from refl.selectors.prompts import prompts_without_images
+from refl.services.samples import import_samples
+from refl.uncertainty import least_sure
+from rewardmodel.models import RewardCheckpoint
+from rewardmodel.scoring import scorer
+from rewardmodel.services.execution import Interrupted, Pulse
+
+
+class CannotSample(ValueError):
+    """There is nothing to make, or no way to make it; the message says why."""
+
+
+@dataclass(frozen=True)
+class SamplingConfig:
+    """What a sampling makes. All ours.
+
+    Attributes:
+        pool: ids of the prompts that images are made for.
+        prompts: how many of the pool get them; the others' images are thrown away.
+        per_prompt: images of a prompt, which differ by seed.
+        batch_size: images made at once.
+    """
+
+    pool: tuple[int, ...]
+    prompts: int
+    per_prompt: int
+    batch_size: int = 16
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "pool", tuple(self.pool))  # JSON has lists only
+
+
+@transaction.atomic
+def queue_sampling(
+    *,
+    generator: Generator,
+    per_prompt: int,
+    prompts: int | None = None,
+    checkpoint: RewardCheckpoint | None = None,
+    pool_factor: int = 1,
+    chance: random.Random,
+) -> SamplingRun:
+    """Queue images for prompts of the project that have none, or for those the reward model is least sure of.
+
+    Args:
+        per_prompt: images of each prompt.
+        prompts: how many prompts get images, None for all that have none.
+        checkpoint: decides which: `prompts` times `pool_factor` prompts are drawn and tried, and those stay
+            whose images it orders least surely. Without one they are the project's first.
+    Raises: CannotSample.
+    """
+    project = Project.objects.select_for_update(no_key=True).get(pk=generator.project_id)
+    if SamplingRun.objects.active().filter(project=project).exists():
+        raise CannotSample(f"images for {project.slug} are being made already")
+    least = 1 if checkpoint is None else 2
+    if not least <= per_prompt <= project.max_images:
+        raise CannotSample(f"a prompt gets {least} to {project.max_images} images here, not {per_prompt}")
+    waiting = list(prompts_without_images(project).values_list("pk", flat=True))
+    count = len(waiting) if prompts is None else min(prompts, len(waiting))
+    if count < 1:
+        raise CannotSample(f"no prompt of {project.slug} waits for images")
+    drawn = min(count * pool_factor, len(waiting))
+    pool = waiting[:count] if checkpoint is None else sorted(chance.sample(waiting, drawn))
+    config = SamplingConfig(pool=tuple(pool), prompts=count, per_prompt=per_prompt)
+    return SamplingRun.objects.create(
+        project=project,
+        generator=generator,
+        checkpoint=checkpoint,
+        config=asdict(config),
+        steps=len(pool) * per_prompt,
+    )
+
+
+@transaction.atomic
+def queue_due_sampling(policy: TuningPolicy, *, chance: random.Random) -> SamplingRun | None:
+    """Ask for images of a newly kept generator, for prompts on which the promoted reward model is least sure.
+
+    None where there is no such generator.
+
+    Raises: CannotSample.
+    """
+    locked = TuningPolicy.objects.select_for_update(skip_locked=True)
+    ours = locked.filter(pk=policy.pk, enabled=True).first()  # two schedulers must not start two runs
+    if ours is None or SamplingRun.objects.active().filter(project=ours.project).exists():
+        return None
+    generator = unsampled_generator(ours.project)
+    if generator is None:
+        return None
+    return queue_sampling(
+        generator=generator,
+        per_prompt=ours.images_per_prompt,
+        prompts=ours.prompts_per_round,
+        checkpoint=RewardCheckpoint.objects.filter(project=ours.project, promoted=True).first(),
+        pool_factor=ours.pool_factor,
+        chance=chance,
+    )
+
+
+def make_samples(run: SamplingRun, pulse: Pulse) -> None:
+    """Make the images of a run, choose among the prompts, import. Images it made before are not made again.
+
+    Raises: Interrupted; NotAPipeline; CheckpointError; ImageRefused.
+    """
+    config = SamplingConfig(**run.config)
+    pool = list(Prompt.objects.filter(pk__in=config.pool))
+    files = {
+        prompt.pk: {
+            seed: run.folder / "images" / f"{prompt.pk}-{seed}.png"
+            for seed in seeds_of(prompt.key, config.per_prompt)
+        }
+        for prompt in pool
+    }
+    _draw(run, pool, files, config, pulse)
+    for prompt in _chosen(run, pool, files, config):
+        # It may have images by now: of this run before it was interrupted, or imported by somebody.
+        if not prompt.generations.exists():
+            import_samples(prompt=prompt, generator=run.generator, images=files[prompt.pk])
+    shutil.rmtree(run.folder / "images")
+
+
+def _draw(
+    run: SamplingRun,
+    pool: Sequence[Prompt],
+    files: Mapping[int, Mapping[int, Path]],
+    config: SamplingConfig,
+    pulse: Pulse,
+) -> None:
+    """Make the files that are not there yet."""
+    from refl.learning.sampling import load_pipeline, sample
+
+    (run.folder / "images").mkdir(parents=True, exist_ok=True)
+    wanted = [(prompt.text, seed, file) for prompt in pool for seed, file in files[prompt.pk].items()]
+    missing = [each for each in wanted if not each[2].exists()]
+    if not missing:
+        return
+    images = sample(
+        load_pipeline(run.generator.location),
+        [text for text, _, _ in missing],
+        [seed for _, seed, _ in missing],
+        steps=run.generator.steps,
+        guidance_scale=run.generator.guidance_scale,
+        batch_size=config.batch_size,
+    )
+    done = len(wanted) - len(missing)
+    for (_, _, file), image in zip(missing, images, strict=True):
+        partial = file.with_suffix(".partial")
+        image.save(partial, "PNG")
+        partial.rename(file)  # a file that is there is whole
+        done += 1
+        pulse.report(step=done, steps=len(wanted), values={})
+        if pulse.should_stop():
+            raise Interrupted
+
+
+def _chosen(
+    run: SamplingRun,
+    pool: Sequence[Prompt],
+    files: Mapping[int, Mapping[int, Path]],
+    config: SamplingConfig,
+) -> list[Prompt]:
+    """The prompts whose images annotators get."""
+    if run.checkpoint is None:
+        return list(pool[: config.prompts])
+    model = scorer(run.checkpoint)
+    rewards = {prompt.pk: model.score(prompt.text, list(files[prompt.pk].values())) for prompt in pool}
+    prompts: dict[int, Any] = {prompt.pk: prompt for prompt in pool}
+    return [prompts[pk] for pk in least_sure(rewards, config.prompts)]

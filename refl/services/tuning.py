@@ -1,0 +1,147 @@
+"""Tuning a project's generator: asking for a run, and what that run does."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from django.db import transaction
+
+from annotation.models import Project
+from refl.learning.config import TuningConfig
+from refl.models import Generator, TuningPolicy, TuningRun
+from refl.selectors.generators import independent_checkpoint, newest_kept, untried_promotion
+from refl.selectors.prompts import held_out_prompts, tuning_prompts
+from refl.services.generators import keep_if_sound, register_tuned
+from refl.services.judging import measure_changes
+from rewardmodel.models import RewardCheckpoint
+from rewardmodel.scoring import scorer
+from rewardmodel.selectors import promoted_checkpoint
+from rewardmodel.services.execution import Interrupted, Pulse
+
+if TYPE_CHECKING:
+    from refl.learning.training import Progress
+
+
+class CannotTune(ValueError):
+    """A run like this could not work; the message says why."""
+
+
+@transaction.atomic
+def queue_tuning(
+    *,
+    project: Project,
+    generator: Generator | None = None,
+    checkpoint: RewardCheckpoint | None = None,
+    config: Mapping[str, Any] | None = None,
+) -> TuningRun:
+    """Ask for a tuning.
+
+    Args:
+        generator: to start from; None takes the newest that was kept.
+        checkpoint: the reward; None takes the promoted one.
+        config: fields of a TuningConfig that differ from the defaults; None takes the project's policy. Its
+            sample grids are made as the generator is sampled from, unless it says otherwise.
+    Raises: CannotTune, NoGenerator, NothingPromoted.
+    """
+    Project.objects.select_for_update(no_key=True).get(pk=project.pk)
+    if TuningRun.objects.active().filter(project=project).exists():
+        raise CannotTune(f"a generator of {project.slug} is being tuned already")
+    generator = generator or newest_kept(project)
+    checkpoint = checkpoint or promoted_checkpoint(project)
+    if generator.pairs is None:
+        raise CannotTune(f"{generator} has no folder of pre-training pairs to be held by")
+    if not tuning_prompts(checkpoint) or not held_out_prompts(checkpoint):
+        raise CannotTune(f"{project.slug} needs prompts to tune on and, in the test split, some to judge by")
+    complete = complete_config(_policy_config(project) if config is None else config, generator)
+    return TuningRun.objects.create(
+        project=project,
+        generator=generator,
+        checkpoint=checkpoint,
+        config=asdict(complete),
+        steps=complete.updates,
+    )
+
+
+@transaction.atomic
+def queue_due_tuning(policy: TuningPolicy) -> TuningRun | None:
+    """Ask for a tuning where a reward model was promoted since the last; None where none was.
+
+    Raises: CannotTune, NoGenerator.
+    """
+    locked = TuningPolicy.objects.select_for_update(skip_locked=True)
+    ours = locked.filter(pk=policy.pk, enabled=True).first()  # two schedulers must not start two runs
+    if ours is None or TuningRun.objects.active().filter(project=ours.project).exists():
+        return None
+    checkpoint = untried_promotion(ours.project)
+    if checkpoint is None:
+        return None
+    return queue_tuning(project=ours.project, checkpoint=checkpoint)
+
+
+def complete_config(config: Mapping[str, Any], generator: Generator) -> TuningConfig:
+    """A TuningConfig of these fields, sampling as the generator does. Raises: CannotTune."""
+    sampled = {"sample_steps": generator.steps, "sample_guidance": generator.guidance_scale}
+    try:
+        return TuningConfig(**{**sampled, **config})
+    except (TypeError, ValueError) as error:
+        raise CannotTune(f"configuration: {error}") from error
+
+
+def tune_generator(run: TuningRun, pulse: Pulse) -> None:
+    """Do the run's work: tune, register what came out, judge it. Done again, it goes on where it stopped.
+
+    Raises: Interrupted; what `refl.learning.training.tune` raises; CheckpointError.
+    """
+    from refl.learning import training
+
+    def on_step(progress: Progress) -> None:
+        values = asdict(progress)
+        step, steps = values.pop("step"), values.pop("steps")
+        pulse.report(step=step, steps=steps, values=values)
+
+    assert run.generator.pairs is not None
+    prompts = _frozen_prompts(run)
+    try:
+        training.tune(
+            TuningConfig(**run.config),
+            pipeline=Path(run.generator.location),
+            reward=scorer(run.checkpoint).score_tensor,
+            prompts=prompts["tuning"],
+            pretraining=run.generator.pairs,
+            folder=run.folder,
+            on_step=on_step,
+            should_stop=pulse.should_stop,
+        )
+    except training.Interrupted as interrupted:
+        raise Interrupted from interrupted
+    tuned = register_tuned(run=run)
+    if tuned.kept is None:
+        independent = independent_checkpoint(run)
+        checkpoints = [run.checkpoint, *([independent] if independent else [])]
+        changes = measure_changes(tuned, checkpoints=checkpoints, prompts=prompts["held_out"], pulse=pulse)
+        keep_if_sound(tuned, tuned_on=changes[0], independent=changes[1] if independent else None)
+
+
+def _frozen_prompts(run: TuningRun) -> dict[str, list[str]]:
+    """What the run was first started with: a resumed run must not see prompts that came in meanwhile."""
+    kept = run.folder / "prompts.json"
+    if not kept.exists():
+        prompts = {
+            "tuning": tuning_prompts(run.checkpoint),
+            "held_out": held_out_prompts(run.checkpoint),
+        }
+        partial = kept.with_suffix(".partial")
+        partial.write_text(json.dumps(prompts, ensure_ascii=False, indent=1), encoding="utf-8")
+        partial.rename(kept)
+    frozen: dict[str, list[str]] = json.loads(kept.read_text(encoding="utf-8"))
+    return frozen
+
+
+def _policy_config(project: Project) -> Mapping[str, Any]:
+    policy = TuningPolicy.objects.filter(project=project).first()
+    config: dict[str, Any] = policy.config if policy else {}
+    return config
