@@ -27,6 +27,7 @@ def set_up() -> None:
     if "PYTEST_XDIST_WORKER" not in os.environ:
         var = Path(tempfile.mkdtemp(prefix=PREFIX)).resolve()
         os.environ["LAUREL_VAR"] = str(var)
+        (var / "static").mkdir()  # whitenoise warns of a missing one
         cleanup = ExitStack()
         atexit.register(cleanup.close)
         cleanup.enter_context(hold(var, serving="a test run"))
