@@ -7,6 +7,7 @@ import logging
 from celery import shared_task
 from django.apps import apps
 from django.utils.timezone import now
+from kombu.exceptions import OperationalError
 
 from rewardmodel.models import Run, TrainingPolicy
 from rewardmodel.selectors import NothingRegistered
@@ -17,6 +18,14 @@ from rewardmodel.services.training import NotTrainable, queue_due_training
 
 logger = logging.getLogger(__name__)
 TEND_SECONDS = 15
+
+
+def wake(run: Run) -> None:
+    """Send word of a queued run. Without a broker the schedule does it when there is one again."""
+    try:
+        supervise_run.delay(run._meta.label, run.pk)
+    except OperationalError as error:
+        logger.warning("%s waits: the broker does not answer: %s", run, error)
 
 
 @shared_task(acks_late=False)  # a run outlives any broker's patience; its row brings it back, not the message
@@ -56,7 +65,7 @@ def look_for_preferences() -> None:
             logger.warning("%s: no training yet: %s", policy.project.slug, error)
             continue
         if run is not None:
-            supervise_run.delay(run._meta.label, run.pk)
+            wake(run)
 
 
 def _worker_is_closing() -> bool:

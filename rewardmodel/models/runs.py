@@ -121,6 +121,10 @@ class Run(models.Model):
         return self.folder / "log.txt"
 
     @property
+    def steps_done(self) -> str:
+        return f"{self.step:,} of {self.steps:,}" if self.steps else f"{self.step:,}"
+
+    @property
     def is_over(self) -> bool:
         return self.state in (self.State.FINISHED, self.State.FAILED, self.State.CANCELLED)
 

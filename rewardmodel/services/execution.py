@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import os
 import resource
 import signal
@@ -53,8 +54,10 @@ class Pulse:
         self._thread = threading.Thread(target=self._beat_on, name=f"pulse of {run}", daemon=True)
 
     def report(self, *, step: int, steps: int, values: Mapping[str, float | None]) -> None:
-        """Say how far the work is and what it measured there; values that are None were not measured."""
-        measured = {name: value for name, value in values.items() if value is not None}
+        """Say how far the work is and what it measured there; None and what is not finite is left out."""
+        measured = {
+            name: value for name, value in values.items() if value is not None and math.isfinite(value)
+        }
         with self._lock:
             self._step, self._steps = step, steps
             if measured:

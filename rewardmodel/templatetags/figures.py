@@ -1,0 +1,60 @@
+"""How figures of models and runs are written on pages."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from django import template
+
+register = template.Library()
+
+
+@register.filter
+def percent(share: float | None) -> str:
+    """0.625 -> 62.5 %."""
+    return "" if share is None else f"{share * 100:.1f} %"
+
+
+@register.filter
+def gain(difference: float | None) -> str:
+    """0.041 -> +4.1 points."""
+    return "" if difference is None else f"{difference * 100:+.1f}".replace("-", "\N{MINUS SIGN}")
+
+
+@register.filter
+def interval(bounds: Sequence[float] | None) -> str:
+    """(0.58, 0.66) -> 58.0 to 66.0."""
+    return "" if not bounds else f"{bounds[0] * 100:.1f} to {bounds[1] * 100:.1f}"
+
+
+@register.filter
+def gain_interval(bounds: Sequence[float] | None) -> str:
+    """(-0.01, 0.09) -> -1.0 to +9.0."""
+    return "" if not bounds else f"{gain(bounds[0])} to {gain(bounds[1])}"
+
+
+@register.filter
+def mebibytes(count: int | None) -> str:
+    """Bytes -> 512 MiB, or 3.2 GiB."""
+    if count is None:
+        return ""
+    return f"{count / 2**30:.1f} GiB" if count >= 2**30 else f"{count / 2**20:.0f} MiB"
+
+
+@register.filter
+def duration(seconds: float | None) -> str:
+    """Seconds -> 42 s, 3 min 12 s, or 2 h 5 min."""
+    if seconds is None:
+        return ""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60} s"
+    return f"{whole // 3600} h {whole % 3600 // 60} min"
+
+
+@register.filter
+def tone(state: str) -> str:
+    """The badge's colour for a run's state."""
+    return {"finished": "good", "failed": "bad", "running": "busy"}.get(state, "quiet")
