@@ -1,0 +1,36 @@
+"""import_prompts PROJECT FILE"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+from tqdm import tqdm
+
+from annotation.models import Project
+from annotation.services.imports import ImportRefused, import_prompts
+
+
+class Command(BaseCommand):
+    help = (
+        "Add prompts from a .txt, .jsonl, ImageReward or ReFL .json, or DiffusionDB metadata .parquet file."
+    )
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("project", help="the project's slug")
+        parser.add_argument("file", type=Path)
+
+    def handle(self, *, project: str, file: Path, **options: Any) -> None:
+        try:
+            with tqdm(desc="prompts", unit="", disable=None, file=self.stderr) as bar:
+                done = import_prompts(
+                    project=Project.objects.get(slug=project), file=file, progress=bar.update
+                )
+        except Project.DoesNotExist:
+            raise CommandError(f"there is no project {project!r}") from None
+        except ImportRefused as error:
+            raise CommandError(str(error)) from None
+        self.stdout.write(
+            f"{done.new:,} prompts new, {done.known:,} known already, {done.repeated:,} repeated in {file}"
+        )

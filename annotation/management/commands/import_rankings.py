@@ -1,0 +1,52 @@
+"""import_rankings PROJECT FILE"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.utils.timezone import now
+from tqdm import tqdm
+
+from annotation.models import Project
+from annotation.services.imports import ImportRefused, import_rankings
+
+
+class Command(BaseCommand):
+    help = "Add rankings that people gave elsewhere, as accepted answers."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("project", help="the project's slug")
+        parser.add_argument(
+            "file", type=Path, help="ImageReward's .json, or ImageRewardDB's metadata .parquet"
+        )
+        images = parser.add_mutually_exclusive_group()
+        images.add_argument(
+            "--images", type=Path, help="the folder image paths are relative to (default: the file's)"
+        )
+        images.add_argument(
+            "--without-images", action="store_true", help="take the rankings alone, without the image files"
+        )
+
+    def handle(
+        self, *, project: str, file: Path, images: Path | None, without_images: bool, **options: Any
+    ) -> None:
+        try:
+            with tqdm(desc="rankings", unit="", disable=None, file=self.stderr) as bar:
+                done = import_rankings(
+                    project=Project.objects.get(slug=project),
+                    file=file,
+                    now=now(),
+                    images=images,
+                    without_images=without_images,
+                    progress=bar.update,
+                )
+        except Project.DoesNotExist:
+            raise CommandError(f"there is no project {project!r}") from None
+        except ImportRefused as error:
+            raise CommandError(str(error)) from None
+        self.stdout.write(
+            f"{done.rankings:,} rankings new, {done.known:,} known already; "
+            f"{done.prompts:,} prompts and {done.images:,} images new"
+        )

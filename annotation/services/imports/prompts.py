@@ -1,0 +1,96 @@
+"""Importing prompts: one a line, or records with ids."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from django.db import transaction
+
+from annotation.models import Project
+from annotation.models.prompts import KEY_LENGTH
+from annotation.services.imports.rows import ImportRefused, Row, batches, read_lines, read_rows
+from annotation.services.prompts import PromptChanged, add_prompts
+
+# Columns of DiffusionDB's metadata, one row an image: prompts repeat.
+DIFFUSIONDB = (
+    *("image_name", "part_id", "seed", "step", "cfg", "sampler", "width", "height", "user_name", "timestamp"),
+    *("image_nsfw", "prompt_nsfw"),
+)
+
+
+@dataclass(frozen=True)
+class ImportedPrompts:
+    """`known` were in the project before; `repeated` said the same as another line of the file."""
+
+    new: int
+    known: int
+    repeated: int
+
+
+@transaction.atomic
+def import_prompts(
+    *, project: Project, file: Path, progress: Callable[[int], object] | None = None
+) -> ImportedPrompts:
+    """Add the prompts of a .txt, .jsonl, .json or .parquet file; all of them or none.
+
+    Lines of text and rows of DiffusionDB metadata have no id: equal texts are one prompt.
+
+    Args: progress: called with the number of rows done since the last call.
+    Raises: ImportRefused.
+    """
+    seen: dict[str, int] = {}  # key -> row
+    new = rows = 0
+    for batch in batches(_read_prompts(file)):
+        texts = {}
+        for row, key, text, is_own_id in batch:
+            if key not in seen:
+                seen[key] = row.number
+                texts[key] = text
+            elif not is_own_id:
+                raise row.refused(f"id {key!r} was in row {seen[key]} already")
+        try:
+            new += add_prompts(project=project, texts=texts)[1]
+        except PromptChanged as error:
+            raise ImportRefused(f"{file}, row {seen[error.key]}: {error}") from None
+        rows += len(batch)
+        if progress:
+            progress(len(batch))
+    if not rows:
+        raise ImportRefused(f"{file}: has no rows")
+    return ImportedPrompts(new=new, known=len(seen) - new, repeated=rows - len(seen))
+
+
+def own_id(text: str) -> str:
+    """The id of a prompt that came without one: the same text, the same id."""
+    return f"text-{hashlib.sha256(text.encode()).hexdigest()[:32]}"
+
+
+def _read_prompts(file: Path) -> Iterator[tuple[Row, str, str, bool]]:
+    """Rows with their id, their text, and whether the id is the text's own."""
+    if file.suffix == ".txt":
+        for number, line in read_lines(file):
+            row = Row(file, number, {"prompt": line})
+            text = row.text("prompt")
+            yield row, own_id(text), text, True
+        return
+    for row in read_rows(file):
+        if file.suffix == ".parquet":
+            row.check_names(required=["prompt"], optional=DIFFUSIONDB)
+            text = row.text("prompt")
+            yield row, own_id(text), text, True
+        else:
+            key, text = _identified(row)
+            yield row, key, text, False
+
+
+def _identified(row: Row) -> tuple[str, str]:
+    """Id and text of a record: ours, or of the paper's rankings, benchmark or ReFL data."""
+    if "text" in row.fields:
+        row.check_names(required=["text", "image"])  # what refl_data.json calls image is the prompt's id
+        return row.text("image", longest=KEY_LENGTH), row.text("text")
+    name = "prompt_id" if "prompt_id" in row.fields else "id"
+    row.check_names(required=[name, "prompt"], optional=["generations", "ranking"])
+    return row.text(name, longest=KEY_LENGTH), row.text("prompt")

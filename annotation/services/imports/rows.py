@@ -1,0 +1,185 @@
+"""Reading what is imported, row by row, so that every refusal names file and row."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any, TypeVar
+
+import pyarrow
+from pyarrow import parquet
+
+BATCH = 2000  # rows written, or read from parquet, at a time
+T = TypeVar("T")
+
+
+class ImportRefused(Exception):
+    """FILE, row N: what. Nothing was written."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """One record of a file: a line, an item of its JSON list, a row of its table. Numbers start at 1."""
+
+    file: Path
+    number: int
+    fields: dict[str, Any]
+
+    def refused(self, what: object) -> ImportRefused:
+        return ImportRefused(f"{self.file}, row {self.number}: {what}")
+
+    def check_names(self, *, required: Iterable[str], optional: Iterable[str] = ()) -> None:
+        """Raises ImportRefused when a field is missing or unknown."""
+        missing = [name for name in required if name not in self.fields]
+        if missing:
+            raise self.refused(f"field {missing[0]!r} is missing")
+        unknown = [name for name in self.fields if name not in {*required, *optional}]
+        if unknown:
+            raise self.refused(f"unknown field {unknown[0]!r}")
+
+    def text(self, name: str, *, longest: int | None = None) -> str:
+        """A text that says something and that Postgres can hold. Raises ImportRefused."""
+        value = self.fields.get(name)
+        if not isinstance(value, str) or not value.strip():
+            raise self.refused(f"{name!r} is no text")
+        if "\0" in value or any("\ud800" <= letter <= "\udfff" for letter in value):
+            raise self.refused(f"{name!r} holds a letter that is none")
+        if longest is not None and len(value) > longest:
+            raise self.refused(f"{name!r} is longer than {longest} letters")
+        return value
+
+    def texts(self, name: str, *, longest: int | None = None) -> list[str]:
+        """A list of texts, none twice. Raises ImportRefused."""
+        values = self.fields.get(name)
+        if not isinstance(values, list):
+            raise self.refused(f"{name!r} is no list")
+        items = [Row(self.file, self.number, {name: value}).text(name, longest=longest) for value in values]
+        if repeated := [item for item, times in Counter(items).items() if times > 1]:
+            raise self.refused(f"{name!r} has {repeated[0]!r} twice")
+        return items
+
+    def integer(self, name: str, *, low: int, high: int) -> int:
+        """A whole number in the range. Raises ImportRefused."""
+        value = self.fields.get(name)
+        if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
+            raise self.refused(f"{name!r} is {value!r}, not a whole number from {low} to {high}")
+        return value
+
+    def integers(self, name: str, *, low: int, high: int) -> list[int]:
+        """A list of whole numbers in the range. Raises ImportRefused."""
+        values = self.fields.get(name)
+        if not isinstance(values, list):
+            raise self.refused(f"{name!r} is no list")
+        return [Row(self.file, self.number, {name: v}).integer(name, low=low, high=high) for v in values]
+
+    def record(self, name: str) -> dict[str, Any]:
+        """A JSON object that Postgres can hold; {} when the field is absent. Raises ImportRefused."""
+        value = self.fields.get(name, {})
+        if not isinstance(value, dict):
+            raise self.refused(f"{name!r} is no object")
+        try:
+            written = json.dumps(value, allow_nan=False, ensure_ascii=False).encode()
+        except (ValueError, RecursionError):  # NaN, half of a surrogate pair, a thousand levels
+            raise self.refused(f"{name!r} holds what JSON cannot") from None
+        if b"\\u0000" in written:
+            raise self.refused(f"{name!r} holds a letter that is none")
+        return value
+
+    def inside(self, name: str, folder: Path) -> Path:
+        """The path of a file named relative to the folder. Raises ImportRefused when it climbs out."""
+        path = (folder / name).resolve()
+        if Path(name).is_absolute() or not path.is_relative_to(folder.resolve()):
+            raise self.refused(f"{name!r} lies outside {folder}")
+        return path
+
+
+def batches(items: Iterable[T], size: int = BATCH) -> Iterator[list[T]]:
+    """The items in lists of at most `size`."""
+    rest = iter(items)
+    while batch := list(islice(rest, size)):
+        yield batch
+
+
+def read_lines(file: Path) -> Iterator[tuple[int, str]]:
+    """The lines of a text file that are not blank, with their numbers. Raises ImportRefused."""
+    try:
+        with file.open("rb") as lines:
+            for number, line in enumerate(lines, 1):
+                try:
+                    text = line.decode("utf-8-sig" if number == 1 else "utf-8").strip()
+                except UnicodeDecodeError as error:
+                    raise ImportRefused(
+                        f"{file}, row {number}: is no UTF-8 (byte {error.start + 1})"
+                    ) from None
+                if text:
+                    yield number, text
+    except OSError as error:
+        raise _unreadable(file, error) from None
+
+
+def read_rows(file: Path) -> Iterator[Row]:
+    """The records of a .jsonl, .json or .parquet file. Raises ImportRefused."""
+    readers = {".jsonl": _read_jsonl, ".json": _read_json, ".parquet": _read_parquet}
+    if file.suffix not in readers:
+        raise ImportRefused(f"{file}: is none of {', '.join(readers)}")
+    for number, fields in readers[file.suffix](file):
+        if not isinstance(fields, dict):
+            raise ImportRefused(f"{file}, row {number}: is no object")
+        yield Row(file, number, fields)
+
+
+def read_document(file: Path) -> object:
+    """The one JSON value that a file holds. Raises ImportRefused."""
+    try:
+        document: object = json.loads(file.read_bytes().decode("utf-8-sig"))
+        return document
+    except UnicodeDecodeError as error:
+        row = error.object.count(b"\n", 0, error.start) + 1
+        raise ImportRefused(f"{file}, row {row}: is no UTF-8 (byte {error.start + 1})") from None
+    except json.JSONDecodeError as error:
+        raise ImportRefused(f"{file}, row {error.lineno}: is no JSON ({error.msg})") from None
+    except RecursionError:
+        raise ImportRefused(f"{file}: is nested too deeply") from None
+    except OSError as error:
+        raise _unreadable(file, error) from None
+
+
+def _read_jsonl(file: Path) -> Iterator[tuple[int, Any]]:
+    for number, line in read_lines(file):
+        try:
+            yield number, json.loads(line)
+        except json.JSONDecodeError as error:
+            raise ImportRefused(f"{file}, row {number}: is no JSON ({error.msg})") from None
+        except RecursionError:
+            raise ImportRefused(f"{file}, row {number}: is nested too deeply") from None
+
+
+def _read_json(file: Path) -> Iterator[tuple[int, Any]]:
+    document = read_document(file)
+    if not isinstance(document, list):
+        raise ImportRefused(f"{file}: is no list")
+    yield from enumerate(document, 1)
+
+
+def _read_parquet(file: Path) -> Iterator[tuple[int, Any]]:
+    try:
+        with parquet.ParquetFile(file) as table:
+            number = 0
+            for batch in table.iter_batches(batch_size=BATCH):
+                for fields in batch.to_pylist():
+                    number += 1
+                    yield number, fields
+    except OSError as error:
+        raise _unreadable(file, error) from None
+    except (pyarrow.ArrowException, UnicodeDecodeError) as error:
+        raise ImportRefused(f"{file}: is no parquet that can be read ({error})") from None
+
+
+def _unreadable(file: Path, error: OSError) -> ImportRefused:
+    if isinstance(error, FileNotFoundError):
+        return ImportRefused(f"{file}: is missing")
+    return ImportRefused(f"{file}: cannot be read ({error.strerror or error})")
