@@ -1,0 +1,138 @@
+"""A project with prompts, a tiny real pipeline, and tiny real reward models: one shipped, one promoted."""
+
+import json
+from itertools import product
+from pathlib import Path
+
+import pytest
+from django.utils.timezone import now
+
+from annotation.services.prompts import add_prompts
+from refl.models import TuningPolicy
+from refl.services.generators import register_generator
+from rewardmodel.models import DatasetVersion, RewardCheckpoint, TrainingRun
+from rewardmodel.services.checkpoints import promote, register_checkpoint
+from tests.cast import *  # noqa: F403
+
+SHARES = {"train": 0.6, "validation": 0.1, "test": 0.3}
+QUICK = {
+    "steps": 3,
+    "late_steps": [1, 2],
+    "updates": 3,
+    "batch_size": 4,
+    "reward_weight": 0.1,
+    "checkpoint_every": 1,
+    "sample_prompts": 4,
+}
+
+
+@pytest.fixture(autouse=True)
+def _one_thread(monkeypatch):
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+
+
+@pytest.fixture(scope="session")
+def pipeline(tmp_path_factory) -> Path:
+    """A Stable Diffusion pipeline of random weights, 16 pixels wide."""
+    from tests.refl.learning.conftest import build_pipeline
+
+    folder = tmp_path_factory.mktemp("pipeline")
+    build_pipeline("epsilon").save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def pretraining(tmp_path_factory) -> Path:
+    """Four captioned images."""
+    from PIL import Image
+
+    folder = tmp_path_factory.mktemp("pretraining")
+    rows = []
+    for colour in ("red", "green", "blue", "white"):
+        Image.new("RGB", (16, 16), colour).save(folder / f"{colour}.png")
+        rows.append(json.dumps({"file": f"{colour}.png", "prompt": f"a {colour} page"}))
+    (folder / "pairs.jsonl").write_text("\n".join(rows))
+    return folder
+
+
+def save_reward_model(folder: Path, seed: int) -> None:
+    import torch
+    from transformers import BertTokenizer
+
+    from rewardmodel.learning import checkpoints
+    from rewardmodel.learning.checkpoints import CheckpointConfig
+    from rewardmodel.learning.config import BackboneConfig, HeadConfig, TextConfig, VisionConfig
+    from rewardmodel.learning.model import RewardModel
+
+    words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "a", "red", "green", "blue", "fox", "cat", "owl"]
+    backbone = BackboneConfig(
+        vision=VisionConfig(16, 8, width=16, layers=2, heads=2, feed_forward=32),
+        text=TextConfig(len(words), positions=35, width=16, layers=2, heads=2, feed_forward=32),
+        head=HeadConfig((16, 8, 8, 4)),
+    )
+    torch.manual_seed(seed)
+    model = RewardModel(backbone)
+    for parameter in model.parameters():
+        torch.nn.init.normal_(parameter, std=0.3)
+    tokenizer = BertTokenizer(vocab={word: number for number, word in enumerate(words)})
+    checkpoints.save(folder, model=model.eval(), tokenizer=tokenizer, config=CheckpointConfig(backbone))
+
+
+@pytest.fixture
+def prompts(project):
+    """Thirty-six prompts without images."""
+    texts = [f"a {a} {b} {c}" for a, b, c in product(["red", "green", "blue"], ["fox", "cat", "owl"], "wxyz")]
+    added, _ = add_prompts(project=project, texts={f"p{n:02}": text for n, text in enumerate(texts)})
+    return list(added.values())
+
+
+@pytest.fixture
+def shipped(project, tmp_path) -> RewardCheckpoint:
+    save_reward_model(tmp_path / "shipped", seed=1)
+    return register_checkpoint(project=project, name="shipped", folder=str(tmp_path / "shipped"))
+
+
+@pytest.fixture
+def a_promotion(project, shipped):
+    """A reward model that a run made, promoted now."""
+
+    def make() -> RewardCheckpoint:
+        dataset, _ = DatasetVersion.objects.get_or_create(
+            project=project,
+            hash="0" * 64,
+            defaults={"folder": "none", "counts": {}, "shares": SHARES, "answers": 0, "left_out": 0},
+        )
+        run = TrainingRun.objects.create(
+            project=project, dataset=dataset, initial=shipped, state="finished", finished_at=now()
+        )
+        save_reward_model(run.folder / "best", seed=2)
+        checkpoint = RewardCheckpoint.objects.create(project=project, name=f"reward-{run.pk}", run=run)
+        promote(checkpoint, now=now())
+        return checkpoint
+
+    return make
+
+
+@pytest.fixture
+def promoted(a_promotion) -> RewardCheckpoint:
+    return a_promotion()
+
+
+@pytest.fixture
+def generator(project, pipeline, pretraining):
+    return register_generator(
+        project=project,
+        name="small",
+        pipeline=pipeline,
+        steps=2,
+        guidance_scale=1.0,
+        pretraining=pretraining,
+    )
+
+
+@pytest.fixture
+def policy(project) -> TuningPolicy:
+    return TuningPolicy.objects.create(
+        project=project, enabled=True, config=QUICK, prompts_per_round=2, images_per_prompt=2, pool_factor=2
+    )

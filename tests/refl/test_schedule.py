@@ -1,0 +1,112 @@
+"""What happens by itself: a promotion starts a tuning, a kept generator makes images."""
+
+import random
+
+import pytest
+from django.core.management import call_command
+from django.utils.timezone import now
+from django_celery_beat.models import PeriodicTask
+
+from refl.models import SamplingRun, TuningRun
+from refl.services.generators import keep_if_sound, register_tuned
+from refl.services.sampling import CannotSample, queue_due_sampling
+from refl.services.tuning import CannotTune, queue_due_tuning
+from rewardmodel.services import runs
+from rewardmodel.services.checkpoints import promote
+from tests.refl.test_generators import FALL, RISE
+
+
+def end(run):
+    runs.claim(run, now=now())
+    runs.finish(run, now=now())
+
+
+@pytest.fixture
+def tuning(policy, generator, prompts, promoted):
+    return queue_due_tuning(policy)
+
+
+def test_a_promotion_starts_one_tuning(policy, tuning, promoted, generator):
+    assert (tuning.checkpoint, tuning.generator, tuning.state) == (promoted, generator, "queued")
+    assert tuning.config["updates"] == policy.config["updates"]
+    assert queue_due_tuning(policy) is None
+    end(tuning)
+    assert queue_due_tuning(policy) is None
+
+
+def test_the_next_promotion_waits_for_the_tuning_at_work_and_then_starts_the_next(
+    policy, tuning, a_promotion
+):
+    newer = a_promotion()
+    assert queue_due_tuning(policy) is None
+    end(tuning)
+    assert queue_due_tuning(policy).checkpoint == newer
+
+
+def test_the_next_tuning_starts_from_the_newest_kept_generator(policy, tuning, a_promotion):
+    tuned = register_tuned(run=tuning)
+    end(tuning)
+    keep_if_sound(tuned, tuned_on=RISE, independent=RISE)
+    a_promotion()
+    assert queue_due_tuning(policy).generator == tuned
+
+
+def test_a_generator_that_was_not_kept_is_not_built_upon(policy, tuning, generator, a_promotion):
+    tuned = register_tuned(run=tuning)
+    end(tuning)
+    keep_if_sound(tuned, tuned_on=RISE, independent=FALL)
+    a_promotion()
+    assert queue_due_tuning(policy).generator == generator
+
+
+def test_the_shipped_reward_model_starts_no_tuning_by_itself(policy, generator, prompts, shipped):
+    promote(shipped, now=now())
+    assert queue_due_tuning(policy) is None
+
+
+def test_a_policy_that_is_off_starts_nothing(policy, generator, prompts, promoted):
+    policy.enabled = False
+    policy.save(update_fields=["enabled"])
+    assert queue_due_tuning(policy) is None
+    assert queue_due_sampling(policy, chance=random.Random(0)) is None
+    assert not TuningRun.objects.exists()
+
+
+def test_a_promotion_without_prompts_to_judge_by_says_so(policy, generator, promoted):
+    with pytest.raises(CannotTune, match="prompts"):
+        queue_due_tuning(policy)
+
+
+def test_a_kept_generator_makes_images_once(policy, tuning):
+    tuned = register_tuned(run=tuning)
+    assert queue_due_sampling(policy, chance=random.Random(0)) is None
+    keep_if_sound(tuned, tuned_on=RISE, independent=RISE)
+    run = queue_due_sampling(policy, chance=random.Random(0))
+    assert (run.generator, run.checkpoint, run.state) == (tuned, tuning.checkpoint, "queued")
+    assert run.config["prompts"] == policy.prompts_per_round
+    assert len(run.config["pool"]) == policy.prompts_per_round * policy.pool_factor
+    end(run)
+    assert queue_due_sampling(policy, chance=random.Random(0)) is None
+
+
+def test_a_generator_that_was_not_kept_makes_none(policy, tuning):
+    keep_if_sound(register_tuned(run=tuning), tuned_on=RISE, independent=FALL)
+    assert queue_due_sampling(policy, chance=random.Random(0)) is None
+
+
+def test_a_generator_registered_by_hand_makes_none_by_itself(policy, generator, prompts):
+    assert queue_due_sampling(policy, chance=random.Random(0)) is None
+
+
+def test_a_kept_generator_with_no_prompt_left_says_so(policy, tuning, project):
+    keep_if_sound(register_tuned(run=tuning), tuned_on=RISE, independent=RISE)
+    project.prompts.all().delete()
+    with pytest.raises(CannotSample, match="no prompt"):
+        queue_due_sampling(policy, chance=random.Random(0))
+    assert not SamplingRun.objects.exists()
+
+
+def test_beat_looks_for_both(db):
+    call_command("schedule", verbosity=0)
+    tasks = set(PeriodicTask.objects.values_list("task", flat=True))
+    assert {"refl.tasks.look_for_promotions", "refl.tasks.look_for_generators"} <= tasks
