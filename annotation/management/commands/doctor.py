@@ -1,0 +1,136 @@
+"""`manage.py doctor`: is everything Laurel needs in order here, and what to do if not."""
+
+from __future__ import annotations
+
+import platform
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from celery import current_app
+from django.conf import settings
+from django.core.files.base import ContentFile
+from django.core.files.storage import default_storage
+from django.core.management.base import BaseCommand, CommandError
+from django.db import DatabaseError, connection
+from django.db.migrations.executor import MigrationExecutor
+from kombu.exceptions import KombuError
+
+LEAST_FREE_BYTES = 5 * 10**9  # a dataset, a run's checkpoints and its sample grids
+PACKAGES = ("django", "celery", "torch", "transformers", "diffusers")
+# Torch lives in a process of its own: commands of this app never import it.
+_DEVICES = """
+import torch
+names = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
+print(", ".join(names) or f"no GPU: {torch.get_num_threads()} CPU threads")
+"""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """advice: what to do about it; empty when all is well."""
+
+    what: str
+    found: str
+    advice: str = ""
+
+
+class Command(BaseCommand):
+    help = "Check database, broker, workers, storage, devices, disk and versions, and say what to do."
+    requires_system_checks = []
+    requires_migrations_checks = False
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        ill = 0
+        for finding in find_all():
+            mark = self.style.ERROR("ill ") if finding.advice else self.style.SUCCESS("well")
+            self.stdout.write(f"{mark}  {finding.what:<9}  {finding.found}")
+            if finding.advice:
+                ill += 1
+                self.stdout.write(f"{'':17}{finding.advice}")
+        if ill:
+            raise CommandError(f"{ill} of these need attention")
+
+
+def find_all() -> Iterator[Finding]:
+    for check in (check_database, check_broker, check_storage, check_disk, check_devices, check_versions):
+        yield from check()
+
+
+def check_database() -> Iterator[Finding]:
+    try:
+        with connection.cursor() as cursor:
+            cursor.execute("SHOW server_version")
+            server = cursor.fetchone()[0]
+        executor = MigrationExecutor(connection)
+    except DatabaseError as error:
+        yield Finding("database", str(error).strip(), "Start bin/run, or set DATABASE_URL.")
+        return
+    yield Finding("database", f"PostgreSQL {server}")
+    missing = executor.migration_plan(executor.loader.graph.leaf_nodes())
+    advice = "Run manage.py migrate." if missing else ""
+    yield Finding("tables", f"{len(missing)} migrations not applied", advice)
+
+
+def check_broker() -> Iterator[Finding]:
+    try:
+        with current_app.connection_for_read() as broker:
+            broker.ensure_connection(max_retries=1, timeout=3)
+            where = broker.as_uri()
+        served = current_app.control.inspect(timeout=2).active_queues() or {}
+    except (KombuError, OSError) as error:
+        yield Finding("broker", str(error), "Start bin/run, or set CELERY_BROKER_URL.")
+        return
+    yield Finding("broker", where)
+    for queue in ("default", "gpu"):
+        workers = [name for name, queues in served.items() if queue in {each["name"] for each in queues}]
+        # A worker that supervises a run answers when the run is over.
+        advice = "" if workers else f"Unless it is busy, start one: celery -A config worker -Q {queue}"
+        yield Finding("worker", f"{', '.join(workers) or 'none answers'} on the queue {queue}", advice)
+
+
+def check_storage() -> Iterator[Finding]:
+    try:
+        name = default_storage.save("doctor/probe", ContentFile(b"probe"))
+        with default_storage.open(name) as file:
+            intact = file.read() == b"probe"
+        default_storage.delete(name)
+    except Exception as error:  # whatever the storage raises: boto has errors of its own
+        yield Finding(
+            "storage", repr(error), "Images cannot be kept: look at LAUREL_VAR, S3_BUCKET, S3_ENDPOINT."
+        )
+        return
+    advice = "" if intact else "What was written was not what was read."
+    yield Finding("storage", settings.S3_BUCKET or str(settings.MEDIA_ROOT), advice)
+
+
+def check_disk() -> Iterator[Finding]:
+    free = shutil.disk_usage(Path(settings.VAR)).free
+    advice = "" if free > LEAST_FREE_BYTES else "Make room, or move LAUREL_VAR to a larger disk."
+    yield Finding("disk", f"{free / 1e9:.0f} GB free for {settings.VAR}", advice)
+
+
+def check_devices() -> Iterator[Finding]:
+    asked = subprocess.run([sys.executable, "-c", _DEVICES], capture_output=True, text=True, check=False)
+    if asked.returncode == 0:
+        yield Finding("devices", asked.stdout.strip())
+    else:
+        said = asked.stderr.strip().splitlines()[-1:]
+        yield Finding(
+            "devices", " ".join(said), "Runs need torch: pip install -e '.[learning]' -c constraints.txt"
+        )
+
+
+def check_versions() -> Iterator[Finding]:
+    found = [f"python {platform.python_version()}"]
+    for package in PACKAGES:
+        try:
+            found.append(f"{package} {version(package)}")
+        except PackageNotFoundError:
+            found.append(f"no {package}")
+    yield Finding("versions", ", ".join(found))

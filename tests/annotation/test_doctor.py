@@ -1,0 +1,58 @@
+"""What the doctor says, and when it says that something is ill."""
+
+import pytest
+from django.core.management import CommandError, call_command
+
+from annotation.management.commands.doctor import check_broker, check_database, check_disk, check_storage
+
+
+def ill(findings):
+    return {finding.what: finding.advice for finding in findings if finding.advice}
+
+
+@pytest.mark.django_db
+def test_a_database_that_answers_with_all_its_tables_is_well():
+    assert ill(check_database()) == {}
+
+
+@pytest.mark.django_db(transaction=True)
+def test_tables_that_are_missing_are_ill():
+    call_command("migrate", "django_celery_beat", "zero", verbosity=0)
+    try:
+        assert "migrate" in ill(check_database())["tables"]
+    finally:
+        call_command("migrate", verbosity=0)
+
+
+def test_a_broker_without_workers_is_well_and_its_queues_are_ill():
+    findings = list(check_broker())
+    assert not findings[0].advice
+    assert list(ill(findings)) == ["worker"]
+
+
+def test_storage_that_keeps_what_it_is_given_is_well_and_is_left_clean(settings, tmp_path):
+    settings.MEDIA_ROOT = tmp_path
+    assert ill(check_storage()) == {}
+    assert not [path for path in tmp_path.rglob("*") if path.is_file()]
+
+
+def test_storage_that_cannot_be_written_is_ill(settings, tmp_path):
+    settings.MEDIA_ROOT = tmp_path / "file"
+    (tmp_path / "file").write_text("no folder")
+    assert "storage" in ill(check_storage())
+
+
+def test_a_full_disk_is_ill(settings, tmp_path, monkeypatch):
+    settings.VAR = tmp_path
+    assert ill(check_disk()) == {}
+    monkeypatch.setattr("annotation.management.commands.doctor.LEAST_FREE_BYTES", 10**18)
+    assert "Make room" in ill(check_disk())["disk"]
+
+
+@pytest.mark.django_db
+def test_the_command_fails_when_something_is_ill(capsys):
+    with pytest.raises(CommandError, match="of these need attention"):
+        call_command("doctor")  # no worker answers here
+    printed = capsys.readouterr().out
+    assert "PostgreSQL" in printed
+    assert "versions" in printed
