@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import io
 import random
+import struct
+import zlib
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from itertools import count
@@ -30,6 +32,19 @@ def picture(shade: int, kind: str = "PNG", size: tuple[int, int] = (8, 8)) -> by
     file = io.BytesIO()
     PIL.Image.new("RGB", size, (shade % 256, shade // 256 % 256, 128)).save(file, kind)
     return file.getvalue()
+
+
+def huge_png(width: int = 20_000, height: int = 20_000) -> bytes:
+    """A PNG of few bytes whose header promises over a gigabyte; the pixels end after ten lines."""
+
+    def chunk(kind: bytes, body: bytes) -> bytes:
+        return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+
+    squeeze = zlib.compressobj(9)
+    line = b"\0" + bytes(3 * width)
+    pixels = b"".join(squeeze.compress(line) for _ in range(10)) + squeeze.flush()
+    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", pixels) + chunk(b"IEND", b"")
 
 
 def luck() -> random.Random:
