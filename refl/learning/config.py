@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import Any
 
 
 @dataclass(frozen=True)
 class TuningConfig:
     """A ReFL run. Defaults are the paper's or its released code's; others say `ours`.
 
-    JSON-serialisable by `dataclasses.asdict`; `TuningConfig(**stored)` gives an equal one, and refuses a
-    field it does not know.
+    `TuningConfig(**stored)` reads back what `to_dict` gave, and refuses a field it does not know.
 
     Raises: ValueError for a value that no run can have.
     Source: ImageReward, arXiv 2304.05977, Algorithm 1 and experiment settings; THUDM/ImageReward, ReFL.py.
@@ -75,3 +75,7 @@ class TuningConfig:
         for demand, met in demands.items():
             if not met:
                 raise ValueError(demand)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Fields and values, fit for JSON."""
+        return asdict(self)

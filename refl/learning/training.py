@@ -6,7 +6,7 @@ import json
 import os
 import shutil
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter
 
@@ -147,7 +147,7 @@ def _chance(seed: int, step: int) -> torch.Generator:
 
 def _claim(folder: Path, config: TuningConfig) -> None:
     folder.mkdir(parents=True, exist_ok=True)
-    stored, text = folder / "config.json", json.dumps(asdict(config), indent=2)
+    stored, text = folder / "config.json", json.dumps(config.to_dict(), indent=2)
     if not stored.exists():
         _write_whole(stored, lambda partial: partial.write_text(text))
     elif TuningConfig(**json.loads(stored.read_text())) != config:

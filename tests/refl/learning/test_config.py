@@ -1,7 +1,6 @@
 """What configures a ReFL run: the paper's defaults, and what no run can have."""
 
 import json
-from dataclasses import asdict
 
 import pytest
 
@@ -18,7 +17,7 @@ def test_the_defaults_are_the_papers():
 
 def test_a_stored_configuration_comes_back_equal():
     config = TuningConfig(steps=12, late_steps=(2, 5), seed=7)
-    assert TuningConfig(**json.loads(json.dumps(asdict(config)))) == config
+    assert TuningConfig(**json.loads(json.dumps(config.to_dict()))) == config
 
 
 def test_a_field_it_does_not_know_is_refused():
