@@ -9,6 +9,17 @@ from django.db.models import Max
 
 from annotation.models import Acknowledgement, Guideline, Membership, Project, User
 
+# What answers depend on: changed in between, answers of one project could not be compared.
+FROZEN = frozenset({"asks_label", "asks_ratings", "slots", "per_slot", "opinions_per_prompt"})
+
+
+class SettingsFrozen(Exception):
+    """Work is open already; `fields` may not change any more."""
+
+    def __init__(self, fields: list[str]) -> None:
+        super().__init__(", ".join(fields))
+        self.fields = fields
+
 
 @transaction.atomic
 def create_project(*, slug: str, name: str, admin: User, guideline: str, **settings: Any) -> Project:
@@ -49,3 +60,26 @@ def add_member(*, project: Project, user: User, role: str) -> Membership:
         project=project, user=user, defaults={"role": Membership.Role(role)}
     )
     return membership
+
+
+def remove_member(*, project: Project, user: User) -> None:
+    """Take the user's role away; what they answered stays, what they hold goes back when its lease ends."""
+    Membership.objects.filter(project=project, user=user).delete()
+
+
+@transaction.atomic
+def change_settings(*, project: Project, **settings: Any) -> Project:
+    """Change the settings named.
+
+    Raises: SettingsFrozen when work is open already and one of FROZEN would change; ValidationError naming
+        the fields that are out of range.
+    """
+    project = Project.objects.select_for_update(no_key=True).get(pk=project.pk)
+    frozen = sorted(name for name in FROZEN & set(settings) if getattr(project, name) != settings[name])
+    if frozen and project.assignments.exists():
+        raise SettingsFrozen(frozen)
+    for name, value in settings.items():
+        setattr(project, name, value)
+    project.full_clean()
+    project.save(update_fields=list(settings))
+    return project

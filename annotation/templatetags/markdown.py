@@ -14,4 +14,5 @@ _PARSER = MarkdownIt("js-default", {"html": False})
 @register.filter
 def markdown(text: str) -> SafeString:
     """The text as HTML."""
-    return mark_safe(_PARSER.render(text))
+    html: str = _PARSER.render(text)
+    return mark_safe(html)

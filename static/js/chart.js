@@ -37,8 +37,9 @@ class LineChart extends HTMLElement {
   connectedCallback() {
     const data = this.querySelector("script[type='application/json']");
     if (!data) return;
-    const { label, x, format, series } = JSON.parse(data.textContent);
+    const { label, x, ends, format, series } = JSON.parse(data.textContent);
     this.label = label;
+    this.ends = ends;
     this.write = formatter(format);
     this.xName = x || "";
     this.series = series
@@ -80,8 +81,8 @@ class LineChart extends HTMLElement {
       draw(this.svg, "line", { class: "grid", x1: PAD.left, x2: this.width - PAD.right, y1: this.py(mark), y2: this.py(mark) });
       draw(this.svg, "text", { x: PAD.left - 8, y: this.py(mark) + 4, "text-anchor": "end" }, this.write(mark));
     }
-    draw(this.svg, "text", { x: PAD.left, y: HEIGHT - 4 }, String(left));
-    draw(this.svg, "text", { x: this.width - PAD.right, y: HEIGHT - 4, "text-anchor": "end" }, `${this.xName} ${right}`);
+    draw(this.svg, "text", { x: PAD.left, y: HEIGHT - 4 }, this.ends?.[0] ?? String(left));
+    draw(this.svg, "text", { x: this.width - PAD.right, y: HEIGHT - 4, "text-anchor": "end" }, this.ends?.[1] ?? `${this.xName} ${right}`);
   }
 
   drawCurves() {

@@ -1,30 +1,6 @@
 // What every page does around htmx: a fresh CSRF token, and a message with a retry when the server did not answer.
 
-export function csrfToken() {
-  return document.cookie.match(/(?:^|; )csrftoken=([^;]+)/)?.[1] ?? "";
-}
-
-/** Show one message at the foot of the window; `retry` adds a button. Returns the message's element. */
-export function say(text, { bad = false, retry = null } = {}) {
-  const place = document.getElementById("messages");
-  place.querySelectorAll(".toast").forEach((old) => old.remove());
-  const toast = document.createElement("div");
-  toast.className = `toast${bad ? " bad" : " passing"}`;
-  toast.append(text);
-  if (retry) {
-    const button = document.createElement("button");
-    button.type = "button";
-    button.className = "button small";
-    button.textContent = "Try again";
-    button.addEventListener("click", () => {
-      toast.remove();
-      retry();
-    });
-    toast.append(button);
-  }
-  place.append(toast);
-  return toast;
-}
+import { csrfToken, say } from "./messages.js";
 
 // Signing in anew in another tab changes the token; the cookie always has the current one.
 document.addEventListener("htmx:configRequest", (event) => {

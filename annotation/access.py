@@ -1,0 +1,70 @@
+"""Who may see what. Somebody without the role gets a 404: the project's existence is not told."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import wraps
+from typing import Any
+
+from django.contrib.auth.views import redirect_to_login
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
+from django.shortcuts import get_object_or_404
+from django_htmx.middleware import HtmxDetails
+
+from annotation.models import Membership, Project, User
+
+View = Callable[..., HttpResponseBase]
+INSPECTING = (Membership.Role.INSPECTOR, Membership.Role.ADMIN)
+
+
+class MemberRequest(HttpRequest):
+    """A request of somebody who is signed in."""
+
+    user: User
+    htmx: HtmxDetails
+
+
+def member_required(view: View) -> View:
+    """Signed-in people only. A page asks to sign in; a script gets a 401, so that its page stays."""
+
+    @wraps(view)
+    def check(request: MemberRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+        if request.user.is_authenticated:
+            return view(request, *args, **kwargs)
+        if request.htmx:
+            return HttpResponse("You are signed out.", status=401, content_type="text/plain")
+        return redirect_to_login(request.get_full_path())
+
+    return check
+
+
+def role_required(*roles: str) -> Callable[[View], View]:
+    """Members of the project `slug` with one of the roles; the view is given the project."""
+
+    def decorate(view: View) -> View:
+        @wraps(view)
+        @member_required
+        def check(request: MemberRequest, slug: str, *args: Any, **kwargs: Any) -> HttpResponseBase:
+            project = get_object_or_404(Project.objects.with_role(request.user, *roles), slug=slug)
+            return view(request, project, *args, **kwargs)
+
+        return check
+
+    return decorate
+
+
+annotator_required = role_required(Membership.Role.ANNOTATOR)
+admin_required = role_required(Membership.Role.ADMIN)
+
+
+def inspector_required(view: View) -> View:
+    """People who inspect or administrate at least one project; the view looks only at theirs."""
+
+    @wraps(view)
+    @member_required
+    def check(request: MemberRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+        if not Project.objects.with_role(request.user, *INSPECTING).exists():
+            raise Http404
+        return view(request, *args, **kwargs)
+
+    return check

@@ -1,0 +1,12 @@
+from annotation.forms.judgements import JudgementForm
+from annotation.forms.projects import GuidelineForm, MemberForm, NewProjectForm, ProjectForm
+from annotation.forms.reviews import SendBackForm
+
+__all__ = [
+    "GuidelineForm",
+    "JudgementForm",
+    "MemberForm",
+    "NewProjectForm",
+    "ProjectForm",
+    "SendBackForm",
+]

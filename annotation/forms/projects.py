@@ -1,0 +1,79 @@
+"""Setting a project up: its settings, its guideline, its members."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django import forms
+
+from annotation.models import Membership, Project, User
+
+SETTINGS = [
+    "asks_label",
+    "asks_ratings",
+    "slots",
+    "per_slot",
+    "consistency",
+    "opinions_per_prompt",
+    "review_share",
+    "lease_minutes",
+]
+
+
+def _markdown() -> forms.CharField:
+    return forms.CharField(
+        label="Guideline",
+        max_length=100_000,
+        widget=forms.Textarea(attrs={"class": "markdown"}),
+        help_text="Markdown. Annotators confirm that they read it; a new version asks them again.",
+    )
+
+
+class ProjectForm(forms.ModelForm):  # type: ignore[type-arg]  # not subscriptable when it runs
+    """The settings of a project."""
+
+    class Meta:
+        model = Project
+        fields = ["name", *SETTINGS]
+        help_texts = {
+            "consistency": "When an image is rated above another overall, but placed below it.",
+            "review_share": "0 checks none, 1 checks all.",
+            "opinions_per_prompt": "How many different people judge each prompt.",
+        }
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.fields["review_share"].widget.attrs.update(step="0.05", min="0", max="1")
+
+
+class NewProjectForm(ProjectForm):
+    """A project that is not there yet, with its first guideline."""
+
+    guideline = _markdown()
+
+    class Meta(ProjectForm.Meta):
+        fields = ["name", "slug", *SETTINGS]
+        labels = {"slug": "Short name"}
+        help_texts = {**ProjectForm.Meta.help_texts, "slug": "Part of the project's address; it stays."}
+
+
+class GuidelineForm(forms.Form):
+    """A new version of the guideline."""
+
+    text = _markdown()
+
+
+class MemberForm(forms.Form):
+    """Somebody's role; an account is made where there is none of that name."""
+
+    username = forms.CharField(label="User name", max_length=150)
+    role = forms.ChoiceField(choices=[(role.value, role.label) for role in Membership.Role])
+    new_account = forms.BooleanField(
+        label="Make an account of this name", required=False, help_text="Its password is shown once."
+    )
+
+    def clean_username(self) -> str:
+        """The name as accounts spell it. Raises ValidationError when it cannot be one."""
+        username: str = User.normalize_username(self.cleaned_data["username"])
+        User._meta.get_field("username").run_validators(username)
+        return username

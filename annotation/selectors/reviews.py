@@ -1,0 +1,41 @@
+"""One answer as an inspector reads it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from annotation.models import Assignment, Generation, PromptLabel, Rating, Review
+
+
+@dataclass(frozen=True)
+class JudgedImage:
+    """One image, numbered as its annotator saw it. `rating` is None where the project asks for none."""
+
+    number: int
+    generation: Generation
+    slot: int
+    rating: Rating | None
+
+
+@dataclass(frozen=True)
+class Answer:
+    """`slots` has one list of images for each slot, the best slot first; empty ones too."""
+
+    label: PromptLabel | None
+    slots: list[list[JudgedImage]]
+    reviews: list[Review]
+
+
+def answer_of(assignment: Assignment) -> Answer:
+    """What was said in a submitted assignment; five queries."""
+    generations = Generation.objects.select_related("image").in_bulk(assignment.order)
+    ratings = {rating.generation_id: rating for rating in assignment.ratings.all()}
+    slots: list[list[JudgedImage]] = [[] for _ in range(assignment.project.slots)]
+    placed = dict(assignment.ranking.placements.values_list("generation_id", "slot"))
+    for number, pk in enumerate(assignment.order, start=1):
+        slots[placed[pk] - 1].append(JudgedImage(number, generations[pk], placed[pk], ratings.get(pk)))
+    return Answer(
+        label=PromptLabel.objects.filter(assignment=assignment).first(),
+        slots=slots,
+        reviews=list(assignment.reviews.select_related("inspector")),
+    )

@@ -1,0 +1,138 @@
+"""The annotator's workspace: one task at a time, its drafts, its answer."""
+
+from __future__ import annotations
+
+import random
+
+from django.contrib import messages
+from django.http import HttpResponse
+from django.shortcuts import get_object_or_404, redirect, render
+from django.utils import timezone
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_POST, require_safe
+
+from annotation.access import MemberRequest, annotator_required
+from annotation.forms import JudgementForm
+from annotation.models import Assignment, Draft, Generation, Project
+from annotation.selectors.guidelines import current_guideline
+from annotation.services.assignments import LeaseLost, claim_next, save_draft
+from annotation.services.judgements import Contradiction, InvalidJudgement, submit_judgement
+from annotation.services.projects import acknowledge
+
+WORK = "annotation/assignments/work.html"
+
+
+@require_safe
+@never_cache
+@annotator_required
+def work(request: MemberRequest, project: Project) -> HttpResponse:
+    """The next task, or the one in hand as it was left; before the first one, the guideline."""
+    guideline, is_due = current_guideline(project=project, reader=request.user)
+    context: dict[str, object] = {"project": project, "guideline": guideline}
+    if is_due:
+        return render(request, f"{WORK}#unread" if request.htmx else WORK, {**context, "state": "unread"})
+    now = timezone.now()
+    assignment = claim_next(annotator=request.user, project=project, now=now, generator=random.Random())
+    if assignment is None:
+        return render(request, f"{WORK}#finished" if request.htmx else WORK, {**context, "state": "finished"})
+    left = None if assignment.claimed_at == now else Draft.objects.filter(assignment=assignment).first()
+    if left is None:
+        form = JudgementForm(project=project, order=assignment.order)
+    else:
+        form = JudgementForm.from_draft(left.answer, project=project, order=assignment.order)
+    context |= {"draft": left, **_task(assignment, form)}
+    return render(request, f"{WORK}#task" if request.htmx else WORK, context)
+
+
+@require_POST
+@annotator_required
+def submit(request: MemberRequest, project: Project, pk: int) -> HttpResponse:
+    """Store the answer and go on to the next task; a refusal shows the answer again with what is wrong."""
+    assignment = _mine(request, project, pk)
+    if assignment is None:
+        return _lost(request, project, status=404)
+    form = JudgementForm(request.POST, project=project, order=assignment.order)
+    if not form.is_valid():
+        return _refuse(request, assignment, form)
+    try:
+        submit_judgement(
+            assignment=assignment,
+            annotator=request.user,
+            judgement=form.judgement(),
+            now=timezone.now(),
+            generator=random.Random(),
+            confirmed=form.cleaned_data["confirmed"],
+        )
+    except InvalidJudgement as error:
+        form.refuse(error)
+        return _refuse(request, assignment, form, contradicts=isinstance(error, Contradiction))
+    except LeaseLost:
+        return _lost(request, project, status=409)
+    messages.success(request, "Answer stored.")
+    return redirect("work", project.slug)
+
+
+@require_POST
+@annotator_required
+def draft(request: MemberRequest, project: Project, pk: int) -> HttpResponse:
+    """Keep the answer as far as it has come; nothing of it is checked."""
+    assignment = _mine(request, project, pk)
+    if assignment is None:
+        return _lost(request, project, status=404)
+    form = JudgementForm(request.POST, project=project, order=assignment.order)
+    try:
+        save_draft(assignment=assignment, annotator=request.user, answer=form.draft(), now=timezone.now())
+    except LeaseLost:
+        return _lost(request, project, status=409)
+    return HttpResponse(status=204)
+
+
+@require_POST
+@annotator_required
+def acknowledge_guideline(request: MemberRequest, project: Project, version: int) -> HttpResponse:
+    """Record that this version was read, and begin."""
+    guideline = get_object_or_404(project.guidelines, version=version)
+    acknowledge(guideline=guideline, user=request.user)
+    return redirect("work", project.slug)
+
+
+def _mine(request: MemberRequest, project: Project, pk: int) -> Assignment | None:
+    """The assignment, if it is this annotator's, with its project at hand."""
+    mine = Assignment.objects.filter(pk=pk, project=project, annotator=request.user)
+    assignment = mine.select_related("prompt").first()
+    if assignment is not None:
+        assignment.project = project
+    return assignment
+
+
+def _task(assignment: Assignment, form: JudgementForm, *, refused: bool = False) -> dict[str, object]:
+    """What the task's partial shows. Args: refused: the form's errors too, beginning at the first."""
+    generations = Generation.objects.filter(pk__in=assignment.order).select_related("image")
+    return {
+        "state": "task",
+        "assignment": assignment,
+        "form": form,
+        "images": form.images(generations, refused=refused),
+        "refusals": form.refusals() if refused else [],
+        "step": form.refused_step() if refused else form.current_step(),
+        "slots": range(1, assignment.project.slots + 1),
+    }
+
+
+def _refuse(
+    request: MemberRequest, assignment: Assignment, form: JudgementForm, *, contradicts: bool = False
+) -> HttpResponse:
+    project = assignment.project
+    context = {
+        "project": project,
+        "guideline": current_guideline(project=project, reader=request.user).guideline,
+        "can_confirm": contradicts and project.consistency == Project.Consistency.WARN,
+        **_task(assignment, form, refused=True),
+    }
+    return render(request, f"{WORK}#task" if request.htmx else WORK, context, status=422)
+
+
+def _lost(request: MemberRequest, project: Project, *, status: int) -> HttpResponse:
+    """404: not this annotator's (any more). 409: theirs, but closed with another answer."""
+    context = {"project": project, "state": "lost", "is_answered": status == 409}
+    return render(request, f"{WORK}#lost" if request.htmx else WORK, context, status=status)

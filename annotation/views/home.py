@@ -1,0 +1,60 @@
+"""Where somebody lands: their projects, and what there is to do in each."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from django.http import HttpResponse
+from django.shortcuts import render
+from django.utils import timezone
+from django.views.decorators.http import require_safe
+
+from annotation.access import MemberRequest, member_required
+from annotation.models import Assignment, Membership, Project, User
+from annotation.selectors.progress import AnnotatorProgress, annotator_progress
+
+Role = Membership.Role
+
+
+@dataclass(frozen=True)
+class Place:
+    """One project, as the role sees it. `waiting` counts answers to inspect; `mine` is an annotator's own."""
+
+    project: Project
+    role: str
+    mine: AnnotatorProgress | None
+    has_work: bool
+    waiting: int
+
+
+@require_safe
+@member_required
+def home(request: MemberRequest) -> HttpResponse:
+    places = [_place(request.user, project, role) for project, role in _projects(request.user)]
+    return render(request, "annotation/home.html", {"places": places, "only": len(places) == 1})
+
+
+def _projects(user: User) -> list[tuple[Project, str]]:
+    """The user's projects with their role in each; a superuser is an admin where they have none."""
+    roles = dict(user.memberships.values_list("project_id", "role"))
+    found = Project.objects.all() if user.is_superuser else Project.objects.filter(pk__in=roles)
+    return [(project, roles.get(project.pk, Role.ADMIN)) for project in found]
+
+
+def _place(user: User, project: Project, role: str) -> Place:
+    assignments = Assignment.objects.filter(project=project)
+    submitted = assignments.filter(state=Assignment.State.SUBMITTED).exclude(annotator=user)
+    annotates = role == Role.ANNOTATOR
+    return Place(
+        project=project,
+        role=role,
+        mine=annotator_progress(user, project) if annotates else None,
+        has_work=annotates and _has_work(user, project),
+        waiting=0 if annotates else submitted.count(),
+    )
+
+
+def _has_work(user: User, project: Project) -> bool:
+    assignments = Assignment.objects.filter(project=project)
+    claimable = assignments.claimable_by(user, now=timezone.now())
+    return assignments.held_by(user).exists() or claimable.exists()

@@ -1,0 +1,127 @@
+"""What admins do with a project: set it up, watch it, write its guideline."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from django.contrib import messages
+from django.http import Http404, HttpResponse
+from django.shortcuts import redirect, render
+from django.template.loader import render_to_string
+from django.utils import timezone
+from django.views.decorators.http import require_http_methods, require_safe
+
+from annotation.access import MemberRequest, admin_required, member_required
+from annotation.forms import GuidelineForm, NewProjectForm, ProjectForm
+from annotation.models import Membership, Project
+from annotation.models.projects import ProjectQuerySet
+from annotation.selectors.progress import ProjectProgress, project_progress
+from annotation.services.projects import (
+    SettingsFrozen,
+    change_settings,
+    create_project,
+    publish_guideline,
+)
+
+FIRST_GUIDELINE = "annotation/projects/first_guideline.md"
+OVERVIEW = "annotation/projects/overview.html"
+NEW = "annotation/projects/new.html"
+SETTINGS = "annotation/projects/settings.html"
+GUIDELINE = "annotation/projects/guideline.html"
+SHOWN_DAYS = 14
+
+
+@require_safe
+@member_required
+def projects(request: MemberRequest) -> HttpResponse:
+    """The projects that this person administrates."""
+    return render(request, "annotation/projects/list.html", {"projects": _administrated(request)})
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+@member_required
+def new_project(request: MemberRequest) -> HttpResponse:
+    """Set a project up; whoever is an admin of one may, and superusers."""
+    _administrated(request)
+    if request.method != "POST":
+        form = NewProjectForm(initial={"guideline": render_to_string(FIRST_GUIDELINE)})
+        return render(request, NEW, {"form": form})
+    form = NewProjectForm(request.POST)
+    if not form.is_valid():
+        return render(request, NEW, {"form": form}, status=422)
+    project = create_project(admin=request.user, **form.cleaned_data)
+    return redirect("project", project.slug)
+
+
+@require_safe
+@admin_required
+def overview(request: MemberRequest, project: Project) -> HttpResponse:
+    """How far the project is; the page asks again every few seconds."""
+    progress = project_progress(project)
+    context = {
+        "project": project,
+        "tab": "overview",
+        "progress": progress,
+        "accepted_note": f"{progress.finished:,} of {progress.wanted:,}",
+        "chart": _answers_by_day(progress),
+    }
+    return render(request, f"{OVERVIEW}#progress" if request.htmx else OVERVIEW, context)
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+@admin_required
+def settings(request: MemberRequest, project: Project) -> HttpResponse:
+    context = {"project": project, "tab": "settings", "is_frozen": project.assignments.exists()}
+    if request.method != "POST":
+        return render(request, SETTINGS, {**context, "form": ProjectForm(instance=project)})
+    form = ProjectForm(request.POST, instance=project)
+    if not form.is_valid():
+        return render(request, SETTINGS, {**context, "form": form}, status=422)
+    try:
+        change_settings(project=project, **form.cleaned_data)
+    except SettingsFrozen as error:
+        for name in error.fields:
+            form.add_error(name, "Stays as it is: work on this project is open already.")
+        return render(request, SETTINGS, {**context, "form": form}, status=422)
+    messages.success(request, "Settings stored.")
+    return redirect("project-settings", project.slug)
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+@admin_required
+def guideline(request: MemberRequest, project: Project) -> HttpResponse:
+    newest = project.guidelines.first()
+    context = {"project": project, "tab": "guideline", "newest": newest}
+    if request.method != "POST":
+        form = GuidelineForm(initial={"text": newest.text if newest else render_to_string(FIRST_GUIDELINE)})
+        return render(request, GUIDELINE, {**context, "form": form})
+    form = GuidelineForm(request.POST)
+    if not form.is_valid():
+        return render(request, GUIDELINE, {**context, "form": form}, status=422)
+    published = publish_guideline(project=project, text=form.cleaned_data["text"])
+    messages.success(request, f"Version {published.version} published; annotators are asked to read it.")
+    return redirect("project-guideline", project.slug)
+
+
+def _administrated(request: MemberRequest) -> ProjectQuerySet:
+    """Raises Http404 for people who are admins nowhere."""
+    mine = Project.objects.with_role(request.user, Membership.Role.ADMIN)
+    if not request.user.is_superuser and not mine.exists():
+        raise Http404
+    return mine
+
+
+def _answers_by_day(progress: ProjectProgress) -> dict[str, object]:
+    """Answers of the last days, days without any included."""
+    counts = dict(progress.days)
+    newest = max(counts, default=timezone.now().date())
+    days = [newest - timedelta(days=back) for back in reversed(range(SHOWN_DAYS))]
+    points = [[index, counts.get(day, 0)] for index, day in enumerate(days)]
+    return {
+        "id": "answers-by-day",
+        "label": "Answers submitted by day",
+        "x": "day",
+        "ends": [f"{days[0]:%-d %b}", f"{newest:%-d %b}"],
+        "format": "0",
+        "series": [{"name": "answers", "points": points if counts else []}],
+    }

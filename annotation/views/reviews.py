@@ -1,0 +1,113 @@
+"""The inspector's queue: submitted answers, accepted or sent back one after another."""
+
+from __future__ import annotations
+
+from django.contrib import messages
+from django.db.models import Count, Q, QuerySet
+from django.http import HttpResponse
+from django.shortcuts import get_object_or_404, redirect, render
+from django.utils import timezone
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_POST, require_safe
+
+from annotation.access import INSPECTING, MemberRequest, inspector_required
+from annotation.forms import SendBackForm
+from annotation.models import Assignment, Project
+from annotation.selectors.reviews import answer_of
+from annotation.services.reviews import NotUnderReview, OwnAnswer, accept, send_back
+
+QUEUE = "annotation/reviews/queue.html"
+ANSWER = "annotation/reviews/answer.html"
+SHOWN = 50
+
+
+@require_safe
+@never_cache
+@inspector_required
+def queue(request: MemberRequest) -> HttpResponse:
+    """Submitted answers of the inspector's projects, oldest first."""
+    waiting = _waiting(request)
+    projects = (
+        Project.objects.with_role(request.user, *INSPECTING)
+        .annotate(waiting=Count("assignments", filter=Q(assignments__in=waiting)))
+        .order_by("name")
+    )
+    answers = waiting.select_related("project", "prompt", "annotator")[:SHOWN]
+    return render(request, QUEUE, {"projects": projects, "answers": answers, "shown": SHOWN})
+
+
+@require_safe
+@never_cache
+@inspector_required
+def answer(request: MemberRequest, pk: int) -> HttpResponse:
+    """One answer: label, ratings, images in their slots."""
+    assignment = _inspectable(request, pk)
+    return render(request, ANSWER, _context(request, assignment, SendBackForm()))
+
+
+@require_POST
+@inspector_required
+def accept_answer(request: MemberRequest, pk: int) -> HttpResponse:
+    assignment = _inspectable(request, pk)
+    try:
+        accept(assignment=assignment, inspector=request.user, now=timezone.now())
+    except (NotUnderReview, OwnAnswer):
+        return render(request, ANSWER, _context(request, assignment, SendBackForm(), lost=True), status=409)
+    messages.success(request, "Accepted.")
+    return _onward(request)
+
+
+@require_POST
+@inspector_required
+def send_answer_back(request: MemberRequest, pk: int) -> HttpResponse:
+    assignment = _inspectable(request, pk)
+    form = SendBackForm(request.POST)
+    if not form.is_valid():
+        return render(request, ANSWER, _context(request, assignment, form), status=422)
+    try:
+        send_back(
+            assignment=assignment,
+            inspector=request.user,
+            reason=form.cleaned_data["reason"],
+            now=timezone.now(),
+        )
+    except (NotUnderReview, OwnAnswer):
+        return render(request, ANSWER, _context(request, assignment, form, lost=True), status=409)
+    messages.success(request, "Sent back: somebody else will be asked.")
+    return _onward(request)
+
+
+def _waiting(request: MemberRequest) -> QuerySet[Assignment]:
+    """Submitted answers this person may judge: of their projects, and not their own."""
+    projects = Project.objects.with_role(request.user, *INSPECTING)
+    submitted = Assignment.objects.filter(state=Assignment.State.SUBMITTED, project__in=projects)
+    return submitted.exclude(annotator=request.user).order_by("submitted_at", "pk")
+
+
+def _inspectable(request: MemberRequest, pk: int) -> Assignment:
+    """An answered assignment of the inspector's projects. Raises Http404."""
+    projects = Project.objects.with_role(request.user, *INSPECTING)
+    answered = Assignment.objects.filter(project__in=projects, submitted_at__isnull=False)
+    return get_object_or_404(answered.select_related("project", "prompt", "annotator"), pk=pk)
+
+
+def _context(
+    request: MemberRequest, assignment: Assignment, form: SendBackForm, *, lost: bool = False
+) -> dict[str, object]:
+    if lost:
+        assignment.refresh_from_db(fields=["state"])
+    return {
+        "assignment": assignment,
+        "answer": answer_of(assignment),
+        "form": form,
+        "lost": lost,
+        "left": _waiting(request).count(),
+        "is_open": assignment.state == Assignment.State.SUBMITTED and assignment.annotator != request.user,
+        "can_send_back": assignment.state in (Assignment.State.SUBMITTED, Assignment.State.ACCEPTED)
+        and assignment.annotator != request.user,
+    }
+
+
+def _onward(request: MemberRequest) -> HttpResponse:
+    following = _waiting(request).first()
+    return redirect("inspection", following.pk) if following else redirect("inspection-queue")

@@ -1,0 +1,24 @@
+// Stage 1: what the prompt is about.
+
+import { isAnswered, pressKey } from "./choices.js";
+
+export function labelling(section) {
+  const questions = [...section.querySelectorAll("[data-question]")];
+  return {
+    enter() {},
+    /** Returns whether the key meant something here. */
+    onKey(event) {
+      return pressKey(section, event.key) !== null;
+    },
+    /** What is still to be said, or "". */
+    missing() {
+      const open = questions.find((question) => !isAnswered(question));
+      if (!open) return "";
+      return open.dataset.question === "category"
+        ? "Choose what the prompt is about"
+        : "Tick the text's problems, or none of these";
+    },
+    advance: () => false,
+    retreat: () => false,
+  };
+}

@@ -1,0 +1,169 @@
+// Stage 3: every image into a slot, by drag, by keys, by touch. The selects in the tiles hold the truth.
+
+/* global Sortable */
+
+export function ranking(form, section, { say, changed }) {
+  const slots = Number(form.dataset.slots);
+  const perSlot = Number(form.dataset.perSlot);
+  const tiles = [...section.querySelectorAll(".tile")].sort((a, b) => a.dataset.number - b.dataset.number);
+  const lists = new Map([...section.querySelectorAll(".tiles")].map((list) => [list.dataset.slot, list]));
+  const past = []; // [tile, slot before], newest last
+  let picked = null;
+  let last = null; // the image placed last
+  let dropped = 0; // when a drag ended: the click that follows it picks nothing
+
+  const slotOf = (tile) => tile.querySelector("select").value;
+  const held = (slot, except) => tiles.filter((tile) => tile !== except && slotOf(tile) === slot).length;
+
+  function pick(tile) {
+    picked = tile;
+    for (const one of tiles) one.querySelector(".tile-pick").setAttribute("aria-pressed", String(one === tile));
+    section.classList.toggle("picking", tile !== null);
+    if (tile) tile.scrollIntoView({ block: "nearest", inline: "nearest" });
+  }
+
+  /** Put the tile where its slot says, tiles of one place in the order of their numbers. */
+  function settle(tile, slot) {
+    tile.querySelector("select").value = slot;
+    const list = lists.get(slot);
+    const after = [...list.children].find((other) => other !== tile && Number(other.dataset.number) > Number(tile.dataset.number));
+    list.insertBefore(tile, after ?? null);
+  }
+
+  /** Returns whether there was room. */
+  function place(tile, slot, { remember = true } = {}) {
+    const before = slotOf(tile);
+    if (slot !== "" && held(slot, tile) >= perSlot) {
+      say(`Slot ${slot} is full: it holds ${perSlot}`, { bad: true });
+      settle(tile, before);
+      return false;
+    }
+    if (remember && before !== slot) past.push([tile, before]);
+    settle(tile, slot);
+    if (slot !== "") last = tile;
+    pick(null);
+    check();
+    say(describe(tile, slot));
+    if (before !== slot) changed();
+    return true;
+  }
+
+  function describe(tile, slot) {
+    const left = tiles.filter((one) => slotOf(one) === "").length;
+    const where = slot ? `Image ${tile.dataset.number} in slot ${slot}` : `Image ${tile.dataset.number} back in the tray`;
+    return left ? `${where}, ${left} to go` : `${where}, all placed`;
+  }
+
+  function undo() {
+    const step = past.pop();
+    if (!step) return say("Nothing to undo");
+    return place(step[0], step[1], { remember: false });
+  }
+
+  function overall(tile) {
+    const name = tile.querySelector("select").name.replace("slot-", "rating-");
+    return Number(form.querySelector(`input[name="${name}-overall"]:checked`)?.value ?? 0);
+  }
+
+  /** Mark images that stand above better rated ones, on both. Returns one sentence for each such pair. */
+  function check() {
+    const said = [];
+    tiles.forEach((tile) => {
+      tile.classList.remove("contradicts");
+      tile.querySelector(".tile-pick").dataset.overall = overall(tile) || "";
+    });
+    if (form.dataset.consistency === "off") return said;
+    const placed = tiles.filter((tile) => slotOf(tile) !== "" && overall(tile));
+    for (const a of placed) {
+      for (const b of placed) {
+        if (overall(a) <= overall(b) || Number(slotOf(a)) <= Number(slotOf(b))) continue;
+        a.classList.add("contradicts");
+        b.classList.add("contradicts");
+        said.push(`Image ${a.dataset.number} is rated ${overall(a)} and image ${b.dataset.number} only ${overall(b)}, but ${b.dataset.number} stands above`);
+      }
+    }
+    return said;
+  }
+
+  for (const list of lists.values()) {
+    new Sortable(list, {
+      group: { name: "images", put: (to, from, dragged) => to.el.dataset.slot === "" || held(to.el.dataset.slot, dragged) < perSlot },
+      draggable: ".tile",
+      filter: "select, .tile-view",
+      preventOnFilter: false,
+      sort: false,
+      forceFallback: true,
+      fallbackOnBody: true,
+      fallbackTolerance: 5,
+      delay: 130,
+      delayOnTouchOnly: true,
+      touchStartThreshold: 6,
+      animation: matchMedia("(prefers-reduced-motion: reduce)").matches ? 0 : 120,
+      onStart: () => section.classList.add("dragging"),
+      onEnd: ({ item, to }) => {
+        section.classList.remove("dragging");
+        dropped = performance.now();
+        place(item, to.dataset.slot);
+      },
+    });
+  }
+
+  section.addEventListener("click", (event) => {
+    if (performance.now() - dropped < 80) return;
+    const tile = event.target.closest(".tile");
+    const drop = event.target.closest("[data-drop]");
+    if (event.target.closest(".tile-view, select")) return;
+    if (tile && (!picked || tile === picked || !drop || slotOf(tile) === slotOf(picked))) {
+      pick(tile === picked ? null : tile);
+    } else if (picked && drop) {
+      place(picked, drop.dataset.drop);
+    } else if (picked && event.target.closest(".tray")) {
+      place(picked, "");
+    }
+    if (event.detail > 0) document.activeElement.blur(); // a click leaves Enter free for going on
+  });
+  section.addEventListener("change", ({ target }) => {
+    if (target.name?.startsWith("slot-")) {
+      const slot = target.value;
+      const tile = target.closest(".tile");
+      target.value = tile.closest(".tiles").dataset.slot;
+      place(tile, slot);
+      target.focus();
+    }
+  });
+
+  const numbered = (key) => tiles.find((tile) => tile.dataset.number === (key === "0" ? "10" : key)) ?? null;
+
+  return {
+    enter() {
+      check();
+      pick(null);
+    },
+    current: () => Number((picked ?? tiles.find((tile) => slotOf(tile) === "") ?? tiles[0]).dataset.number),
+    onKey(event) {
+      const { key } = event;
+      if (/^[0-9]$/.test(key)) {
+        if (picked && key === "0") place(picked, "");
+        else if (picked && Number(key) <= slots) place(picked, key);
+        else pick(numbered(key));
+      } else if (key === "=") {
+        if (picked && last && picked !== last && slotOf(last)) place(picked, slotOf(last));
+        else say(picked ? "Nothing placed yet to tie with" : "Pick an image first, then =");
+      } else if (key === "u") undo();
+      else if (key === "Escape" && picked) pick(null);
+      else if ((key === "ArrowRight" || key === "ArrowLeft") && event.target.tagName !== "SELECT") {
+        const from = picked ? tiles.indexOf(picked) : key === "ArrowRight" ? -1 : 0;
+        pick(tiles[(from + (key === "ArrowRight" ? 1 : -1) + tiles.length) % tiles.length]);
+      } else return false;
+      return true;
+    },
+    missing() {
+      const open = tiles.filter((tile) => slotOf(tile) === "").map((tile) => tile.dataset.number);
+      if (!open.length) return "";
+      return `${open.length > 1 ? "Images" : "Image"} ${open.join(", ")} still to be placed`;
+    },
+    warnings: check,
+    advance: () => false,
+    retreat: () => false,
+  };
+}

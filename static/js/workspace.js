@@ -1,0 +1,176 @@
+// The annotator's workspace: stages as steps, keys, drafts. The form works without any of it.
+
+import { excludeNone } from "./choices.js";
+import { clock, keepDrafts } from "./drafts.js";
+import { labelling } from "./labelling.js";
+import { ranking } from "./ranking.js";
+import { rating } from "./rating.js";
+import { viewer } from "./viewer.js";
+
+let current = null; // the task on the page
+
+function start(workspace) {
+  current = null;
+  if (workspace.dataset.state !== "task") {
+    workspace.querySelector("[autofocus]")?.focus();
+    return;
+  }
+  const form = workspace.querySelector("form.task");
+  const find = (selector) => form.querySelector(selector);
+  const hint = find("[data-hint]");
+  const status = find("[data-saved]");
+  for (const time of status.querySelectorAll("time")) time.textContent = clock(new Date(time.dateTime));
+
+  const say = (text, { bad = false } = {}) => {
+    hint.textContent = text;
+    hint.classList.toggle("error", bad);
+  };
+  const drafts = keepDrafts(form, status, (html) => replaceWorkspace(html));
+  const section = (step) => find(`[data-step="${step}"]`);
+  const stages = new Map();
+  if (section("prompt")) stages.set("prompt", labelling(section("prompt")));
+  if (section("rate")) stages.set("rate", rating(form, section("rate")));
+  stages.set("rank", ranking(form, section("rank"), { say, changed: drafts.later }));
+  const steps = [...stages.keys()];
+  const step = () => form.dataset.current;
+  const stage = () => stages.get(step());
+
+  const pictures = [...(section("rate") ?? section("rank")).querySelectorAll("img[data-image]")]
+    .sort((a, b) => imageNumber(a) - imageNumber(b));
+  const screen = viewer(document.getElementById("viewer"), pictures, (number) => {
+    if (step() === "rate") stage().showImage(number);
+  });
+
+  function show(name, { focus = true } = {}) {
+    form.dataset.current = name;
+    form.elements.step.value = name;
+    for (const button of form.querySelectorAll("[data-go]")) {
+      if (button.dataset.go === name) button.setAttribute("aria-current", "step");
+      else button.removeAttribute("aria-current");
+    }
+    find("[data-back]").hidden = name === steps[0] && !(name === "rate" && pictures.length > 1);
+    find("[data-next]").hidden = name === "rank";
+    find("[data-submit]").hidden = name !== "rank";
+    say("");
+    if (focus) document.activeElement?.blur();
+    stage().enter();
+  }
+
+  function advance() {
+    if (stage().advance()) return;
+    const missing = stage().missing();
+    if (missing) say(missing, { bad: true });
+    else if (step() === "rank") submit();
+    else {
+      show(steps[steps.indexOf(step()) + 1]);
+      drafts.later();
+    }
+  }
+
+  function retreat() {
+    if (stage().retreat() || step() === steps[0]) return;
+    show(steps[steps.indexOf(step()) - 1]);
+  }
+
+  function submit() {
+    if (!form.classList.contains("htmx-request")) form.requestSubmit(find("[data-submit]"));
+  }
+
+  function warn() {
+    const said = stages.get("rank").warnings();
+    if (said.length) say(`${said[0]}${said.length > 1 ? `; ${said.length - 1} more` : ""}`, { bad: true });
+  }
+
+  excludeNone(form);
+  form.addEventListener("change", () => {
+    say("");
+    drafts.later();
+    if (step() === "rank") warn();
+  });
+  form.addEventListener("moved", drafts.later);
+  form.addEventListener("click", ({ target }) => {
+    const go = target.closest("[data-go]");
+    const view = target.closest("[data-view]");
+    if (go) show(go.dataset.go);
+    else if (target.closest("[data-next]")) advance();
+    else if (target.closest("[data-back]")) retreat();
+    else if (view) screen.open(Number(view.dataset.view));
+    if (step() === "rank") warn();
+  });
+  form.addEventListener("dblclick", ({ target }) => {
+    const tile = target.closest(".tile");
+    if (tile) screen.open(Number(tile.dataset.number));
+  });
+  form.addEventListener("htmx:beforeRequest", drafts.pause);
+  form.addEventListener("htmx:afterRequest", drafts.resume);
+
+  current = {
+    flush: drafts.flush,
+    onKey(event) {
+      const { key, target } = event;
+      if (key === "Enter") {
+        if (target.matches("button, a, summary")) return false;
+        advance();
+      } else if (key === "Backspace") retreat();
+      else if (key === " ") {
+        if (target.matches("button, a, input")) return false;
+        screen.open(stage().current?.() ?? 1);
+      } else {
+        const isTaken = stage().onKey(event);
+        if (isTaken && step() === "rank") warn();
+        return isTaken;
+      }
+      return true;
+    },
+  };
+  show(step(), { focus: false });
+}
+
+function imageNumber(image) {
+  return Number(image.closest("[data-number]").dataset.number);
+}
+
+/** The server's word that the task is gone, in the task's place. */
+function replaceWorkspace(html) {
+  const fresh = document.createRange().createContextualFragment(html).querySelector("#workspace");
+  if (!fresh) return;
+  document.getElementById("workspace").replaceWith(fresh);
+  window.htmx.process(fresh);
+  start(fresh);
+}
+
+document.addEventListener("keydown", (event) => {
+  if (event.ctrlKey || event.metaKey || event.altKey || event.defaultPrevented) return;
+  if (document.querySelector("dialog[open]")) return;
+  if (event.target.matches("textarea, select, input:not([type='radio'], [type='checkbox'])")) return;
+  const dialog = { "?": "keys", g: "guideline" }[event.key];
+  if (dialog) document.getElementById(dialog)?.showModal();
+  else if (!current?.onKey(event)) return;
+  event.preventDefault();
+});
+
+document.addEventListener("click", ({ target }) => {
+  const opener = target.closest("[data-open]");
+  if (opener) document.getElementById(opener.dataset.open).showModal();
+  else if (target.matches("dialog.drawer, dialog.sheet")) target.close(); // on the backdrop
+});
+
+// "Not yours any more" comes as 404, which pages do not swap in elsewhere.
+document.addEventListener("htmx:beforeSwap", ({ detail }) => {
+  if (detail.xhr.status === 404 && detail.serverResponse.includes('data-state="lost"')) {
+    detail.shouldSwap = true;
+    detail.isError = false;
+  }
+});
+document.addEventListener("htmx:load", ({ target }) => {
+  if (target.id === "workspace") {
+    start(target);
+    target.querySelector("h1")?.focus({ preventScroll: true });
+  }
+});
+document.addEventListener("visibilitychange", () => {
+  if (document.visibilityState === "hidden") current?.flush();
+});
+window.addEventListener("pagehide", () => current?.flush());
+
+start(document.getElementById("workspace"));
