@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime
@@ -95,7 +96,7 @@ def _check_images(project: Project, file: Path, opinions: list[Opinion], folder:
         for source in opinion.sources
         if (opinion.key, source) not in had
     ]
-    missing = [source for _, source, path in wanted if not path.is_file()]
+    missing = [source for _, source, path in wanted if not os.path.isfile(path)]
     if missing:
         raise ImportRefused(
             f"{file}: {len(missing):,} of {len(wanted):,} image files are missing in {folder}: "

@@ -91,7 +91,10 @@ class Row:
 
     def inside(self, name: str, folder: Path) -> Path:
         """The path of a file named relative to the folder. Raises ImportRefused when it climbs out."""
-        path = (folder / name).resolve()
+        try:
+            path = (folder / name).resolve()
+        except (OSError, RuntimeError):  # too long for the file system; links that go round in circles
+            raise self.refused(f"{name!r} is no path") from None
         if Path(name).is_absolute() or not path.is_relative_to(folder.resolve()):
             raise self.refused(f"{name!r} lies outside {folder}")
         return path
