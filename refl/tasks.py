@@ -11,7 +11,7 @@ from refl.models import TuningPolicy
 from refl.selectors.generators import NoGenerator
 from refl.services.sampling import CannotSample, queue_due_sampling
 from refl.services.tuning import CannotTune, queue_due_tuning
-from rewardmodel.tasks import tend_runs
+from rewardmodel.tasks import wake
 
 logger = logging.getLogger(__name__)
 
@@ -26,7 +26,7 @@ def look_for_promotions() -> None:
             logger.info("%s: no tuning: %s", policy.project.slug, error)
             continue
         if run is not None:
-            tend_runs.delay()
+            wake(run)
 
 
 @shared_task
@@ -39,4 +39,4 @@ def look_for_generators() -> None:
             logger.info("%s: no images: %s", policy.project.slug, error)
             continue
         if run is not None:
-            tend_runs.delay()
+            wake(run)

@@ -1,5 +1,25 @@
 """Pages of this app."""
 
-from django.urls import URLPattern, URLResolver
+from typing import Any
 
-urlpatterns: list[URLPattern | URLResolver] = []
+from django.urls import path
+
+from refl.models import SamplingRun, TuningRun
+from refl.views import generators, runs
+
+TUNING: dict[str, Any] = {"model": TuningRun}
+SAMPLING: dict[str, Any] = {"model": SamplingRun}
+
+urlpatterns = [
+    path("", generators.index, name="generators"),
+    path("<slug:slug>/", generators.project_generators, name="project-generators"),
+    path("<slug:slug>/tune/", generators.tune_now, name="tune-now"),
+    path("<slug:slug>/generate/", generators.generate_images, name="generate-images"),
+    path("<slug:slug>/tunings/<int:pk>/", runs.show, TUNING, name="tuning-run"),
+    path("<slug:slug>/tunings/<int:pk>/cancel/", runs.cancel, TUNING, name="cancel-tuning-run"),
+    path("<slug:slug>/tunings/<int:pk>/retry/", runs.retry, TUNING, name="retry-tuning-run"),
+    path("<slug:slug>/tunings/<int:pk>/samples/<int:step>.png", runs.sample_grid, name="sample-grid"),
+    path("<slug:slug>/samplings/<int:pk>/", runs.show, SAMPLING, name="sampling-run"),
+    path("<slug:slug>/samplings/<int:pk>/cancel/", runs.cancel, SAMPLING, name="cancel-sampling-run"),
+    path("<slug:slug>/samplings/<int:pk>/retry/", runs.retry, SAMPLING, name="retry-sampling-run"),
+]

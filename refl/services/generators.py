@@ -106,6 +106,6 @@ def _reason(independent: Change | None) -> str:
         return "There is no reward model that it was not tuned on, so nothing speaks for it."
     word = "fell" if independent.is_a_fall else "did not fall"
     return (
-        f"The reward it was not tuned on {word}: {independent.difference:+.3f} "
-        f"[{independent.low:+.3f}, {independent.high:+.3f}] on {independent.prompts} held-out prompts."
+        f"The reward it was not tuned on {word}: {independent.difference:+.3g} "
+        f"[{independent.low:+.3g}, {independent.high:+.3g}] on {independent.prompts} held-out prompts."
     )

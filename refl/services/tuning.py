@@ -61,7 +61,7 @@ def queue_tuning(
         project=project,
         generator=generator,
         checkpoint=checkpoint,
-        config=asdict(complete),
+        config=complete.to_dict(),
         steps=complete.updates,
     )
 

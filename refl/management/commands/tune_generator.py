@@ -57,7 +57,7 @@ def in_words(generator: Generator) -> str:
     return (
         f"{generator}: {'kept' if generator.kept else 'not kept'}. {generator.reason}\n"
         f"  The reward it was tuned on: {change['before']:.3f} before, {change['after']:.3f} after, "
-        f"{change['difference']:+.3f} [{change['low']:+.3f}, {change['high']:+.3f}]."
+        f"{change['difference']:+.3g} [{change['low']:+.3g}, {change['high']:+.3g}]."
     )
 
 

@@ -1,0 +1,32 @@
+"""What an admin may ask of a project's generators."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django import forms
+
+from annotation.models import Project
+from refl.models import Generator, TuningPolicy
+
+
+class SamplingForm(forms.Form):
+    """Images for prompts that have none."""
+
+    generator = forms.ModelChoiceField(Generator.objects.none(), empty_label=None)
+    prompts = forms.IntegerField(min_value=1, label="Prompts", help_text="Of those that have no image yet.")
+    per_prompt = forms.IntegerField(min_value=1, label="Images of each prompt")
+    least_sure = forms.BooleanField(
+        required=False,
+        label="Choose the prompts on which the promoted reward model is least sure",
+        help_text="Images of several times as many prompts are made and tried.",
+    )
+
+    def __init__(self, *args: Any, project: Project, policy: TuningPolicy, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.fields["prompts"].initial = policy.prompts_per_round
+        self.fields["per_prompt"].initial = policy.images_per_prompt
+        generators = self.fields["generator"]
+        assert isinstance(generators, forms.ModelChoiceField)
+        generators.queryset = Generator.objects.kept().filter(project=project)
+        self.fields["per_prompt"].widget.attrs["max"] = project.max_images

@@ -1,0 +1,107 @@
+"""Pages about a project's generators, for its admins."""
+
+from __future__ import annotations
+
+import random
+from typing import Any
+
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+from django.views.decorators.http import require_POST
+
+from annotation.access import MemberRequest, admin_required, member_required
+from annotation.models import Membership, Project
+from refl.forms import SamplingForm
+from refl.models import Generator, SamplingRun, TuningPolicy, TuningRun
+from refl.selectors.generators import NoGenerator
+from refl.selectors.prompts import prompts_without_images
+from refl.services.sampling import CannotSample, queue_sampling
+from refl.services.tuning import CannotTune, queue_tuning
+from rewardmodel.models import RewardCheckpoint
+from rewardmodel.selectors import NothingPromoted, promoted_checkpoint
+from rewardmodel.tasks import wake
+
+INDEX, PROJECT = (f"refl/{page}.html" for page in ("index", "project"))
+LISTED = 50  # newest runs on a page
+
+
+@member_required
+def index(request: MemberRequest) -> HttpResponse:
+    projects = Project.objects.with_role(request.user, Membership.Role.ADMIN)
+    if not projects:
+        raise Http404
+    if len(projects) == 1:
+        return redirect("project-generators", projects[0].slug)
+    newest = {
+        generator.project_id: generator
+        for generator in Generator.objects.kept().filter(project__in=projects).order_by("pk")
+    }
+    rows = [{"project": project, "newest": newest.get(project.pk)} for project in projects]
+    return render(request, INDEX, {"rows": rows})
+
+
+@admin_required
+def project_generators(request: MemberRequest, project: Project) -> HttpResponse:
+    template = f"{PROJECT}#runs" if is_partial(request) else PROJECT
+    return render(request, template, _context(project))
+
+
+@require_POST
+@admin_required
+def tune_now(request: MemberRequest, project: Project) -> HttpResponse:
+    try:
+        run = queue_tuning(project=project)
+    except (CannotTune, NoGenerator, NothingPromoted) as error:
+        return render(request, PROJECT, _context(project, refusal=str(error)), status=422)
+    wake(run)
+    return redirect("tuning-run", project.slug, run.pk)
+
+
+@require_POST
+@admin_required
+def generate_images(request: MemberRequest, project: Project) -> HttpResponse:
+    policy = policy_of(project)
+    form = SamplingForm(request.POST, project=project, policy=policy)
+    if not form.is_valid():
+        return render(request, PROJECT, _context(project, form=form), status=422)
+    generator = form.cleaned_data["generator"]
+    try:
+        run = queue_sampling(
+            generator=generator,
+            per_prompt=form.cleaned_data["per_prompt"],
+            prompts=form.cleaned_data["prompts"],
+            checkpoint=promoted_checkpoint(project) if form.cleaned_data["least_sure"] else None,
+            pool_factor=policy.pool_factor,
+            chance=random.Random(generator.pk),
+        )
+    except (CannotSample, NothingPromoted) as error:
+        return render(request, PROJECT, _context(project, form=form, refusal=str(error)), status=422)
+    wake(run)
+    return redirect("sampling-run", project.slug, run.pk)
+
+
+def policy_of(project: Project) -> TuningPolicy:
+    """The project's policy; where it has none, one that is off, with the defaults."""
+    return TuningPolicy.objects.filter(project=project).first() or TuningPolicy(project=project)
+
+
+def is_partial(request: HttpRequest) -> bool:
+    return request.headers.get("HX-Request") == "true"
+
+
+def _context(project: Project, *, form: SamplingForm | None = None, refusal: str = "") -> dict[str, Any]:
+    policy = policy_of(project)
+    tunings = TuningRun.objects.filter(project=project).select_related("generator", "checkpoint")[:LISTED]
+    samplings = SamplingRun.objects.filter(project=project).select_related("generator", "checkpoint")[:LISTED]
+    return {
+        "project": project,
+        "policy": policy,
+        "generators": Generator.objects.filter(project=project).select_related("parent", "run__checkpoint"),
+        "promoted": RewardCheckpoint.objects.filter(project=project, promoted=True).first(),
+        "tunings": tunings,
+        "samplings": samplings,
+        "is_active": any(not run.is_over for run in (*tunings, *samplings)),
+        "waiting": prompts_without_images(project).count(),
+        "form": form or SamplingForm(project=project, policy=policy),
+        "refusal": refusal,
+    }

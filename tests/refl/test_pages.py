@@ -1,0 +1,172 @@
+"""What admins see of generators, and that nobody else does."""
+
+import pytest
+from django.urls import reverse
+from django.utils.timezone import now
+
+from annotation.models import Membership
+from annotation.services.projects import add_member
+from refl.models import SamplingRun, TuningRun
+from refl.services.generators import keep_if_sound, register_tuned
+from refl.services.tuning import queue_tuning
+from rewardmodel.services import runs
+from tests.refl.test_generators import FALL, RISE
+
+HTMX = {"HX-Request": "true"}
+
+
+@pytest.fixture
+def run(project, generator, prompts, promoted, policy):
+    return queue_tuning(project=project)
+
+
+@pytest.fixture
+def at_work(run):
+    """A tuning in the middle, with its first samples."""
+    runs.claim(run, now=now())
+    points = {step: {"reward": 0.1 * step, "reward_loss": 2.0, "pretraining_loss": 1.0} for step in (1, 2)}
+    runs.record_progress(run, now=now(), step=2, steps=3, points=points)
+    (run.folder / "samples").mkdir(parents=True)
+    (run.folder / "samples" / "step-000000.png").write_bytes(b"the grid before")
+    run.log.write_text("Loading pipeline")
+    return run
+
+
+def pages(project, run):
+    return [
+        reverse("project-generators", args=[project.slug]),
+        reverse("tuning-run", args=[project.slug, run.pk]),
+        reverse("sample-grid", args=[project.slug, run.pk, 0]),
+    ]
+
+
+def test_an_admin_sees_every_page(client, ada, project, at_work):
+    client.force_login(ada)
+    assert [client.get(page).status_code for page in pages(project, at_work)] == [200, 200, 200]
+
+
+@pytest.mark.parametrize("role", [Membership.Role.ANNOTATOR, Membership.Role.INSPECTOR, None])
+def test_nobody_else_learns_that_they_exist(client, eve, project, at_work, role):
+    if role:
+        add_member(project=project, user=eve, role=role)
+    client.force_login(eve)
+    assert [client.get(page).status_code for page in pages(project, at_work)] == [404, 404, 404]
+    assert client.get(reverse("generators")).status_code == 404
+    for name in ("tune-now", "generate-images"):
+        assert client.post(reverse(name, args=[project.slug])).status_code == 404
+    assert client.post(reverse("cancel-tuning-run", args=[project.slug, at_work.pk])).status_code == 404
+    at_work.refresh_from_db()
+    assert not at_work.cancel_requested
+
+
+def test_another_projects_run_is_not_found(client, ada, a_project, at_work):
+    client.force_login(ada)
+    other = a_project()
+    assert client.get(reverse("tuning-run", args=[other.slug, at_work.pk])).status_code == 404
+    assert client.get(reverse("sample-grid", args=[other.slug, at_work.pk, 0])).status_code == 404
+
+
+def test_who_is_not_signed_in_is_asked_to(client, project, at_work):
+    for page in pages(project, at_work):
+        assert client.get(page).status_code == 302
+
+
+def test_a_run_at_work_is_asked_for_again_and_one_that_is_over_is_not(client, ada, project, at_work):
+    client.force_login(ada)
+    page = reverse("tuning-run", args=[project.slug, at_work.pk])
+    live = client.get(page, headers=HTMX).content.decode()
+    assert 'hx-trigger="every 2s"' in live
+    assert "<html" not in live
+    assert '"points": [[1, 0.1], [2, 0.2]]' in live
+    assert "Loading pipeline" in live
+    runs.finish(at_work, now=now())
+    assert "hx-trigger" not in client.get(page, headers=HTMX).content.decode()
+
+
+def test_samples_stand_side_by_side_before_and_after(client, ada, project, at_work):
+    client.force_login(ada)
+    (at_work.folder / "samples" / "step-000003.png").write_bytes(b"the grid after")
+    page = client.get(reverse("tuning-run", args=[project.slug, at_work.pk])).content.decode()
+    assert page.index("Before") < page.index("After 3 updates")
+    grid = client.get(reverse("sample-grid", args=[project.slug, at_work.pk, 3]))
+    assert b"".join(grid.streaming_content) == b"the grid after"
+    assert client.get(reverse("sample-grid", args=[project.slug, at_work.pk, 1])).status_code == 404
+
+
+def test_the_lineage_says_what_was_kept_and_why_not(client, ada, project, generator, at_work):
+    tuned = register_tuned(run=at_work)
+    client.force_login(ada)
+    page = reverse("project-generators", args=[project.slug])
+    assert "being judged" in client.get(page).content.decode()
+    keep_if_sound(tuned, tuned_on=RISE, independent=FALL)
+    said = client.get(page).content.decode()
+    assert "not kept" in said
+    assert tuned.reason in said
+    assert "+0.400 (+0.200 to +0.600)" in said
+
+
+def test_tuning_is_asked_for_once(client, ada, project, generator, prompts, promoted, policy):
+    client.force_login(ada)
+    answer = client.post(reverse("tune-now", args=[project.slug]))
+    run = TuningRun.objects.get()
+    assert answer.url == reverse("tuning-run", args=[project.slug, run.pk])
+    again = client.post(reverse("tune-now", args=[project.slug]))
+    assert again.status_code == 422
+    assert "being tuned already" in again.content.decode()
+    assert TuningRun.objects.count() == 1
+
+
+def test_a_project_that_cannot_tune_says_why(client, ada, project):
+    client.force_login(ada)
+    answer = client.post(reverse("tune-now", args=[project.slug]))
+    assert answer.status_code == 422
+    assert "no generator is kept" in answer.content.decode()
+
+
+def test_images_are_asked_for(client, ada, project, generator, prompts, promoted):
+    client.force_login(ada)
+    form = {"generator": generator.pk, "prompts": 3, "per_prompt": 2, "least_sure": "on"}
+    answer = client.post(reverse("generate-images", args=[project.slug]), form)
+    run = SamplingRun.objects.get()
+    assert answer.url == reverse("sampling-run", args=[project.slug, run.pk])
+    assert (run.generator, run.checkpoint, run.config["prompts"]) == (generator, promoted, 3)
+    assert client.get(answer.url).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({"per_prompt": 11}, "gets 2 to 10 images"),
+        ({"per_prompt": 0}, "greater than or equal to 1"),
+        ({"prompts": ""}, "required"),
+        ({"generator": 0}, "valid choice"),
+    ],
+)
+def test_images_that_cannot_be_made_are_refused(
+    client, ada, project, generator, prompts, promoted, changed, said
+):
+    client.force_login(ada)
+    form = {"generator": generator.pk, "prompts": 3, "per_prompt": 2, "least_sure": "on"} | changed
+    answer = client.post(reverse("generate-images", args=[project.slug]), form)
+    assert answer.status_code == 422
+    assert said in answer.content.decode()
+    assert not SamplingRun.objects.exists()
+
+
+def test_a_queued_tuning_is_cancelled_and_cannot_be_twice(client, ada, project, run):
+    client.force_login(ada)
+    cancel = reverse("cancel-tuning-run", args=[project.slug, run.pk])
+    assert client.post(cancel).status_code == 302
+    run.refresh_from_db()
+    assert run.state == TuningRun.State.CANCELLED
+    assert client.post(cancel).status_code == 409
+
+
+def test_a_failed_tuning_is_tried_again(client, ada, project, at_work):
+    runs.fail(at_work, error="out of memory", now=now())
+    client.force_login(ada)
+    page = reverse("tuning-run", args=[project.slug, at_work.pk])
+    assert "out of memory" in client.get(page).content.decode()
+    assert client.post(reverse("retry-tuning-run", args=[project.slug, at_work.pk])).status_code == 302
+    at_work.refresh_from_db()
+    assert at_work.state == TuningRun.State.QUEUED
