@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import date
+from typing import NamedTuple
 
 from django.db.models import Count, Q
 from django.db.models.functions import TruncDate
@@ -28,11 +29,18 @@ class AnnotatorProgress:
         return self.submitted + self.accepted + self.rejected
 
 
+class Day(NamedTuple):
+    """Answers submitted on one day, in UTC."""
+
+    day: date
+    answers: int
+
+
 @dataclass(frozen=True)
 class ProjectProgress:
     """`pairs` and `ties` count pairs of images in finished rankings: in different slots, and in the same one.
 
-    `assignments` has every state; `days` are (day in UTC, answers submitted on it), oldest first.
+    `assignments` has every state; `days` are those with answers, oldest first.
     """
 
     prompts: int
@@ -42,7 +50,7 @@ class ProjectProgress:
     pairs: int
     ties: int
     annotators: list[AnnotatorProgress]
-    days: list[tuple[date, int]]
+    days: list[Day]
 
     @property
     def wanted(self) -> int:
@@ -72,7 +80,7 @@ def project_progress(project: Project) -> ProjectProgress:
         pairs=pairs,
         ties=ties,
         annotators=_annotators(project),
-        days=list(days),
+        days=[Day(*row) for row in days],
     )
 
 

@@ -1,0 +1,88 @@
+"""A look at the rows for superusers; writes go through pages, commands and the API."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from django.contrib import admin
+from django.contrib.auth.admin import UserAdmin
+from django.http import HttpRequest
+
+from annotation.models import (
+    Acknowledgement,
+    Assignment,
+    Generation,
+    Guideline,
+    Image,
+    Membership,
+    Placement,
+    Project,
+    Prompt,
+    PromptLabel,
+    Ranking,
+    Rating,
+    Review,
+    User,
+)
+
+# The stubs' class takes a type, Django's own does not.
+if TYPE_CHECKING:
+    ModelAdmin = admin.ModelAdmin[Any]
+else:
+    ModelAdmin = admin.ModelAdmin
+
+admin.site.register(User, UserAdmin)
+
+
+class ReadOnly(ModelAdmin):
+    """Shows, and neither adds, changes nor deletes."""
+
+    show_full_result_count = False
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+
+@admin.register(Project)
+class ProjectAdmin(ReadOnly):
+    list_display = ["name", "slug", "opinions_per_prompt", "review_share", "consistency", "created_at"]
+
+
+@admin.register(Membership)
+class MembershipAdmin(ReadOnly):
+    list_display = ["user", "project", "role", "joined_at"]
+    list_filter = ["role", "project"]
+    list_select_related = ["user", "project"]
+
+
+@admin.register(Prompt)
+class PromptAdmin(ReadOnly):
+    list_display = ["key", "text", "project"]
+    list_filter = ["project"]
+    list_select_related = ["project"]
+    search_fields = ["key", "text"]
+
+
+@admin.register(Assignment)
+class AssignmentAdmin(ReadOnly):
+    list_display = ["pk", "project", "prompt", "annotator", "state", "leased_until", "submitted_at"]
+    list_filter = ["state", "project"]
+    list_select_related = ["project", "prompt", "annotator"]
+
+
+@admin.register(Review)
+class ReviewAdmin(ReadOnly):
+    list_display = ["assignment", "inspector", "verdict", "reason", "created_at"]
+    list_filter = ["verdict"]
+    list_select_related = ["assignment", "inspector"]
+
+
+admin.site.register(
+    [Acknowledgement, Generation, Guideline, Image, Placement, PromptLabel, Ranking, Rating], ReadOnly
+)

@@ -1,0 +1,97 @@
+"""What the API takes and gives; nothing here writes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rest_framework import serializers
+
+from annotation.models.prompts import KEY_LENGTH
+
+MOST_PROMPTS = 10_000  # in one request
+
+
+class ProjectSerializer(serializers.Serializer[Any]):
+    slug = serializers.SlugField()
+    name = serializers.CharField()
+    asks_label = serializers.BooleanField()
+    asks_ratings = serializers.BooleanField()
+    slots = serializers.IntegerField()
+    per_slot = serializers.IntegerField()
+    consistency = serializers.CharField()
+    opinions_per_prompt = serializers.IntegerField()
+    review_share = serializers.FloatField()
+
+
+class AnnotatorProgressSerializer(serializers.Serializer[Any]):
+    username = serializers.CharField()
+    leased = serializers.IntegerField()
+    submitted = serializers.IntegerField()
+    accepted = serializers.IntegerField()
+    rejected = serializers.IntegerField()
+
+
+class DaySerializer(serializers.Serializer[Any]):
+    day = serializers.DateField()
+    answers = serializers.IntegerField()
+
+
+class ProgressSerializer(serializers.Serializer[Any]):
+    prompts = serializers.IntegerField()
+    images = serializers.IntegerField()
+    assignments = serializers.DictField(child=serializers.IntegerField())
+    finished = serializers.IntegerField()
+    pairs = serializers.IntegerField(help_text="pairs of images in different slots of finished rankings")
+    ties = serializers.IntegerField(help_text="pairs in the same slot")
+    annotators = AnnotatorProgressSerializer(many=True)
+    days = DaySerializer(many=True)
+
+
+class GenerationSerializer(serializers.Serializer[Any]):
+    id = serializers.IntegerField()
+    source = serializers.CharField()  # type: ignore[assignment]  # a field, no attribute of this one
+    sha256 = serializers.CharField(source="image_id", allow_null=True)
+    generator = serializers.CharField()
+    seed = serializers.IntegerField(allow_null=True)
+    parameters = serializers.DictField()
+    score = serializers.FloatField(allow_null=True)
+    scored_by = serializers.CharField()
+
+
+class PromptSerializer(serializers.Serializer[Any]):
+    id = serializers.CharField(source="key")
+    prompt = serializers.CharField(source="text")
+    generations = GenerationSerializer(many=True)
+
+
+class NewPromptSerializer(serializers.Serializer[Any]):
+    id = serializers.CharField(max_length=KEY_LENGTH)
+    prompt = serializers.CharField(trim_whitespace=False)
+
+
+class NewPromptsSerializer(serializers.Serializer[Any]):
+    prompts = NewPromptSerializer(many=True, allow_empty=False)
+
+    def validate_prompts(self, prompts: list[dict[str, str]]) -> list[dict[str, str]]:
+        if len(prompts) > MOST_PROMPTS:
+            raise serializers.ValidationError(f"more than {MOST_PROMPTS:,} in one request")
+        seen: set[str] = set()
+        for prompt in prompts:
+            if prompt["id"] in seen:
+                raise serializers.ValidationError(f"id {prompt['id']!r} is there twice")
+            seen.add(prompt["id"])
+        return prompts
+
+
+class AddedPromptsSerializer(serializers.Serializer[Any]):
+    new = serializers.IntegerField()
+    known = serializers.IntegerField()
+
+
+class RankingSerializer(serializers.Serializer[Any]):
+    """An item of ImageReward's JSON; ranking[i] is the slot of generations[i], 1 is best."""
+
+    id = serializers.CharField()
+    prompt = serializers.CharField()
+    generations = serializers.ListField(child=serializers.CharField())
+    ranking = serializers.ListField(child=serializers.IntegerField())
