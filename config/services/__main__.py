@@ -57,6 +57,7 @@ def _run() -> None:
 
 def _start(supervisor: Supervisor) -> None:
     """Servers, then what they must hold, then those who use them."""
+    application.check_port(PORT)
     if not os.environ.get("DATABASE_URL"):
         cluster = Cluster(folder=VAR / "postgres", sockets=SOCKETS)
         supervisor.start(postgres(cluster))

@@ -12,16 +12,18 @@ HOST = "127.0.0.1"  # bin/run makes passwords of its own: it never listens to th
 _CELERY = (sys.executable, "-m", "celery", "-A", "config.celery")
 
 
+def check_port(port: int) -> None:
+    """Raises: ServiceFailed when another program listens there."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((HOST, port))
+        except OSError as error:
+            raise ServiceFailed(f"port {port} is taken ({error.strerror}): set LAUREL_PORT") from None
+
+
 def web(port: int) -> Service:
     """Gunicorn, two processes of four threads. Nothing is preloaded, so a code error is one worker's."""
-
-    def prepare() -> None:
-        with socket.socket() as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                probe.bind((HOST, port))
-            except OSError as error:
-                raise ServiceFailed(f"port {port} is taken ({error.strerror}): set LAUREL_PORT") from None
 
     def answers() -> bool:
         connection = http.client.HTTPConnection(HOST, port, timeout=5)
@@ -40,7 +42,6 @@ def web(port: int) -> Service:
             *("--workers", "2", "--threads", "4", "--graceful-timeout", "8", "--no-control-socket"),
             *("--access-logfile", "-", "--access-logformat", "%(m)s %(U)s %(s)s %(B)s bytes %(M)s ms"),
         ),
-        prepare=prepare,
         ready=answers,
     )
 

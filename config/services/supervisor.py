@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -46,6 +47,7 @@ class Child:
     def __init__(self, service: Service, *, var: Path, log: Log) -> None:
         self.service, self.var, self.log = service, var, log
         self.process: subprocess.Popen[bytes] | None = None
+        self.reader: threading.Thread | None = None
         self.failures = 0
         self.started_at = self.due_at = 0.0  # on the monotonic clock
 
@@ -55,27 +57,46 @@ class Child:
             self.service.name, self.service.command, var=self.var, environment=self.service.environment
         )
         self.started_at = time.monotonic()
-        self.log.follow(self.process)
+        self.reader = self.log.follow(self.process)
+
+    def wait_until_ready(self, *, patience: float) -> None:
+        """Raises: ServiceFailed when it ends, or does not answer within so many seconds."""
+        assert self.process is not None
+        assert self.reader is not None
+        deadline = time.monotonic() + patience
+        while not self.service.ready():
+            if self.process.poll() is not None:
+                self.reader.join(timeout=2)
+                raise ServiceFailed(f"{self.service.name} ended while starting{self.log.unseen()}")
+            if time.monotonic() > deadline:
+                raise ServiceFailed(
+                    f"{self.service.name} gave no answer in {patience:.0f} s{self.log.unseen()}"
+                )
+            time.sleep(0.05)
 
     def tend(self) -> None:
-        """Notice a death, and start again once the wait is over: 1 s, then 2, 4 ... LONGEST_WAIT."""
-        now = time.monotonic()
+        """Notice a death, and start again once the wait is over."""
         if self.process is not None and self.process.poll() is not None:
-            self.failures = 0 if now - self.started_at > STEADY else self.failures
-            wait = min(2.0**self.failures, LONGEST_WAIT)
-            self.log.say(f"ended with status {self.process.returncode}; starting again in {wait:.0f} s")
             self._end_remains()
-            self.process, self.failures, self.due_at = None, self.failures + 1, now + wait
-        elif self.process is None and now >= self.due_at:
-            self.start()
+            if time.monotonic() - self.started_at > STEADY:
+                self.failures = 0
+            self._wait_longer(f"ended with status {self.process.returncode}")
+        elif self.process is None and time.monotonic() >= self.due_at:
+            try:
+                self.start()
+            except (OSError, ServiceFailed) as error:
+                self._wait_longer(str(error))
+
+    def _wait_longer(self, why: str) -> None:
+        """1 s before the next start, then 2, 4 ... LONGEST_WAIT."""
+        wait = min(2.0**self.failures, LONGEST_WAIT)
+        self.log.say(f"{why}; starting again in {wait:.0f} s")
+        self.process, self.failures, self.due_at = None, self.failures + 1, time.monotonic() + wait
 
     def stop(self) -> None:
         if self.process is not None and self.process.poll() is None:
-            end(
-                [psutil.Process(self.process.pid)],
-                by=self.service.stop_signal,
-                patience=self.service.patience,
-            )
+            first = psutil.Process(self.process.pid)
+            end([first], by=self.service.stop_signal, patience=self.service.patience)
             self.process.wait()
         self.process = None
         self._end_remains()
@@ -100,20 +121,12 @@ class Supervisor:
 
         Raises: ServiceFailed when one ends, or does not answer within so many seconds.
         """
-        started = []
-        for service in services:
-            child = Child(service, var=self.var, log=self._log(service.name))
+        started = [Child(service, var=self.var, log=self._log(service.name)) for service in services]
+        for child in started:
             self.children.append(child)  # before it starts: a Ctrl-C in between must find it
             child.start()
-            started.append(child)
-        deadline = time.monotonic() + patience
         for child in started:
-            while not child.service.ready():
-                ended = child.process is None or child.process.poll() is not None
-                if ended or time.monotonic() > deadline:
-                    trouble = "ended while starting" if ended else f"did not answer in {patience:.0f} s"
-                    raise ServiceFailed(f"{child.service.name} {trouble}{child.log.unseen()}")
-                time.sleep(0.05)
+            child.wait_until_ready(patience=patience)
 
     def run(self, name: str, command: Sequence[str]) -> None:
         """Run a command to its end. Raises: ServiceFailed when its status is not 0."""

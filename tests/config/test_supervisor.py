@@ -97,7 +97,7 @@ def test_what_a_dead_service_had_started_dies_with_it(supervisor, var):
 
 def test_a_service_that_does_not_answer_is_named_with_its_last_words(supervisor):
     silent = a_service("silent", f"print('no port for me', flush=True); {SLEEP}", ready=lambda: False)
-    with pytest.raises(ServiceFailed, match=r"(?s)silent did not answer in 1 s.*no port for me"):
+    with pytest.raises(ServiceFailed, match=r"(?s)silent gave no answer in 1 s.*no port for me"):
         supervisor.start(silent, patience=1)
 
 
