@@ -1,6 +1,5 @@
 """A project whose finished rankings can be frozen, and a reward model small enough to train in a test."""
 
-import os
 from collections.abc import Callable
 from datetime import timedelta
 from itertools import count
@@ -99,6 +98,6 @@ def processes(monkeypatch, settings, tmp_path, transactional_db):
     """Processes that a test starts see its rows and its files."""
     settings.MEDIA_ROOT = tmp_path / "images"
     monkeypatch.setenv("DATABASE_URL", database_url())
+    monkeypatch.setenv("CELERY_BROKER_URL", settings.CELERY_BROKER_URL)
     monkeypatch.setenv("LAUREL_VAR", str(tmp_path))
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
-    assert {"DATABASE_URL", "LAUREL_VAR"} <= os.environ.keys()

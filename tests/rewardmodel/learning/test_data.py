@@ -1,0 +1,142 @@
+"""Rankings as a dataset version holds them, and how they come into batches."""
+
+import json
+
+import pytest
+import torch
+from PIL import Image
+
+from rewardmodel.learning.config import RewardConfig
+from rewardmodel.learning.data import DatasetError, PixelCache, Ranking, collate, load_rankings
+from rewardmodel.learning.schedule import cut_epoch, learning_rate, micro_batches, plan
+
+
+@pytest.fixture
+def a_line(a_dataset):
+    """Change the second line of a dataset by a function; the folder."""
+
+    def change(edit):
+        folder = a_dataset()
+        lines = (folder / "rankings.jsonl").read_text().splitlines()
+        lines[1] = edit(json.loads(lines[1]))
+        (folder / "rankings.jsonl").write_text("\n".join(lines))
+        return folder
+
+    return change
+
+
+def rankings_of(*pairs):
+    """Rankings without ties, by their number of images."""
+    return [Ranking(str(n), "a", (), tuple(range(1, images + 1))) for n, images in enumerate(pairs)]
+
+
+def test_a_split_holds_its_own_rankings_with_their_images_found(a_dataset):
+    folder = a_dataset(train=3, validation=2, test=1)
+    assert [len(load_rankings(folder, split)) for split in ("train", "validation", "test")] == [3, 2, 1]
+    for ranking in load_rankings(folder, "train", folder):
+        assert all(path.is_file() for path in ranking.images)
+        assert len(ranking.images) == len(ranking.places)
+
+
+def test_a_ranking_in_which_all_tie_is_left_out(a_line):
+    folder = a_line(lambda row: json.dumps({**row, "ranking": [2] * len(row["images"])}))
+    assert "train-1" not in [ranking.id for ranking in load_rankings(folder, "train")]
+
+
+def test_ties_are_no_pairs():
+    assert Ranking("1", "a", (), (1, 2, 2, 5)).pairs == 5
+
+
+@pytest.mark.parametrize(
+    ("edit", "reason"),
+    [
+        (lambda row: "{", "line 2"),
+        (lambda row: json.dumps({**row, "colour": 1}), "fields"),
+        (lambda row: json.dumps({**row, "split": "dev"}), "no split 'dev'"),
+        (lambda row: json.dumps({**row, "ranking": [1, 2]}), "images, 2 places"),
+        (lambda row: json.dumps({**row, "ranking": [0] * len(row["images"])}), "whole numbers from 1"),
+        (lambda row: json.dumps({**row, "ranking": [1.5] * len(row["images"])}), "whole numbers from 1"),
+        (lambda row: json.dumps({**row, "images": 3}), "line 2"),
+    ],
+)
+def test_a_bad_line_is_refused_by_its_number(a_line, edit, reason):
+    with pytest.raises(DatasetError, match=r"rankings\.jsonl, line 2") as refusal:
+        load_rankings(a_line(edit), "train")
+    assert reason in str(refusal.value)
+
+
+def test_a_missing_dataset_and_an_unknown_split_are_refused(tmp_path, a_dataset):
+    with pytest.raises(DatasetError, match="cannot be read"):
+        load_rankings(tmp_path, "train")
+    with pytest.raises(DatasetError, match="no split 'dev'"):
+        load_rankings(a_dataset(), "dev")
+
+
+def test_shorter_rankings_are_padded_with_place_0(a_dataset, tokenizer):
+    rankings = load_rankings(a_dataset(), "train")[:2]
+    batch = collate(
+        rankings, cache=PixelCache(16, 10**6), tokenizer=tokenizer, max_tokens=35, device=torch.device("cpu")
+    )
+    assert batch.images.shape == (2, 4, 3, 16, 16)
+    assert batch.tokens.shape == (2, 5)  # cut to the longest prompt
+    assert batch.real.tolist() == [[True, True, True, False], [True] * 4]
+
+
+def test_an_image_is_decoded_once_while_there_is_room(tmp_path):
+    paths = [tmp_path / f"{number}.png" for number in range(2)]
+    for path in paths:
+        Image.new("RGB", (16, 16), "red").save(path)
+    cache = PixelCache(16, limit=3 * 16 * 16)
+    first = cache.get(paths[0])
+    assert cache.get(paths[0]) is first
+    assert cache.get(paths[1]) is not cache.get(paths[1])  # no room left: read again, not kept
+
+
+def test_an_epoch_has_every_ranking_once_in_batches_of_enough_pairs():
+    rankings = rankings_of(*[4, 3, 5, 2] * 10)
+    batches = cut_epoch(rankings, 16, torch.Generator().manual_seed(0))
+    assert sorted(int(r.id) for batch in batches for r in batch) == list(range(40))
+    for batch in batches[:-1]:
+        assert 16 <= sum(r.pairs for r in batch) < 16 + 10
+    assert [r.id for r in batches[0]] != [r.id for r in rankings[: len(batches[0])]]
+
+
+def test_a_run_validates_so_many_times_an_epoch_and_at_its_end():
+    for count in (1, 3, 7, 8, 50):
+        steps = plan(rankings_of(*[3] * count), RewardConfig(batch_pairs=3, epochs=2))
+        for epoch in (1, 2):
+            own = [step for step in steps if step.epoch == epoch]
+            assert sum(step.validates for step in own) == min(count, 4)
+            assert own[-1].validates
+
+
+def test_micro_batches_hold_all_and_at_most_so_many_images():
+    rankings = [Ranking(str(n), "a", ("x",) * k, tuple(range(1, k + 1))) for n, k in enumerate((4, 3, 9, 2))]
+    parts = [[r.id for r in part] for part in micro_batches(rankings, 7)]
+    assert parts == [["0", "1"], ["2"], ["3"]]
+
+
+def test_the_rate_warms_up_then_falls_as_half_a_cosine():
+    config = RewardConfig(learning_rate=1.0, warmup=0.1)
+    rates = [learning_rate(config, step, 100) for step in range(100)]
+    assert rates[:10] == pytest.approx([(n + 1) / 10 for n in range(10)])
+    assert rates[10] == 1
+    assert rates[55] == pytest.approx(0.5)
+    assert 0 < rates[99] < 0.001
+    assert learning_rate(RewardConfig(), 0, 100) == 1e-5
+
+
+@pytest.mark.parametrize(
+    "field", [{"fix_rate": 1.5}, {"learning_rate": 0}, {"batch_pairs": 0}, {"beta1": 1}, {"max_tokens": 2}]
+)
+def test_a_config_out_of_range_is_refused_and_names_the_field(field):
+    with pytest.raises(ValueError, match=next(iter(field))):
+        RewardConfig(**field)
+
+
+def test_a_config_comes_back_from_json_and_an_unknown_field_is_an_error():
+    config = RewardConfig(learning_rate=3e-4, epochs=2)
+    stored = json.loads(json.dumps(config.to_dict()))
+    assert RewardConfig(**stored) == config
+    with pytest.raises(TypeError, match="lerning_rate"):
+        RewardConfig(**{**stored, "lerning_rate": 1})

@@ -1,0 +1,307 @@
+"""Training from rows to rows: what a run leaves behind, and that a run that is killed ends as one that was not."""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from contextlib import contextmanager
+
+import pytest
+from django.core.management import CommandError, call_command
+from django.db import connection
+from django.utils.timezone import now
+from safetensors.torch import load_file
+
+from annotation.models import Generation
+from rewardmodel.models import RewardCheckpoint, TrainingPoint, TrainingPolicy, TrainingRun
+from rewardmodel.selectors import NothingRegistered, curves
+from rewardmodel.services import runs, supervision
+from rewardmodel.services.datasets import freeze_dataset
+from rewardmodel.services.supervision import supervise
+from rewardmodel.services.training import NotTrainable, queue_due_training, queue_training
+from rewardmodel.tasks import look_for_preferences, supervise_run, tend_runs
+from tests.rewardmodel.conftest import QUICK
+
+pytestmark = pytest.mark.django_db(transaction=True)  # a run's heart beats in a thread of its own
+State = TrainingRun.State
+LONG = {**QUICK, "epochs": 24, "learning_rate": 1e-4, "checkpoint_every": 3}
+FIGURES = ("loss", "accuracy", "validation_loss", "validation_accuracy")
+
+
+def measured(run):
+    return curves(run, *FIGURES)
+
+
+def weights(run):
+    return load_file(run.folder / "best" / "model.safetensors")
+
+
+def equal(one, other):
+    return one.keys() == other.keys() and all(one[name].equal(other[name]) for name in one)
+
+
+def wait_until(true, seconds=60):
+    deadline = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < deadline, "waited in vain"
+        time.sleep(0.1)
+
+
+def step_of(run):
+    return TrainingRun.objects.values_list("step", flat=True).get(pk=run.pk)
+
+
+@contextmanager
+def supervised(run, should_stop=lambda: False):
+    """A worker supervises the run, in a thread, while the test does something to it."""
+
+    def work():
+        try:
+            supervise(TrainingRun.objects.get(pk=run.pk), should_stop=should_stop)
+        finally:
+            connection.close()
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    try:
+        yield
+    finally:
+        thread.join(timeout=90)
+    assert not thread.is_alive()
+    run.refresh_from_db()
+
+
+def child_of(pid=None):
+    """The process that does the run's work."""
+    found = subprocess.run(
+        ["ps", "-o", "pid=,args=", "--ppid", str(pid or os.getpid())],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    [line] = [line for line in found.stdout.splitlines() if "train_reward_model" in line]
+    return int(line.split()[0])
+
+
+def test_a_run_leaves_a_checkpoint_its_curves_and_scored_images(project, encoder, rank, capsys):
+    rank(16)
+    call_command("train_reward_model", project.slug, set=[f"{name}={value}" for name, value in QUICK.items()])
+    run = TrainingRun.objects.get()
+    assert (run.state, run.step, run.steps, run.initial) == (State.FINISHED, 11, 11, encoder)
+    assert run.peak_memory > 2**20
+    assert [step for step, _ in measured(run)["loss"]] == list(range(1, 12))
+    checkpoint = run.checkpoint
+    assert checkpoint.metrics["pairs"] == 6
+    assert checkpoint.metrics["dataset"] == run.dataset.hash
+    [rival] = checkpoint.metrics["beside"]
+    assert rival["name"] == "encoder"
+    assert rival["difference"] == pytest.approx(checkpoint.accuracy - rival["accuracy"])
+    assert checkpoint.promoted == (checkpoint.accuracy > rival["accuracy"])
+    scored = Generation.objects.filter(scored_by=checkpoint.name, score__isnull=False).count()
+    assert scored == (48 if checkpoint.promoted else 0)
+    assert f"{checkpoint}: {checkpoint.accuracy:.1%}" in capsys.readouterr().out
+
+
+def test_people_who_agree_are_learned_from_and_the_better_model_is_promoted(project, encoder, rank):
+    rank(30)
+    call_command(
+        "train_reward_model",
+        project.slug,
+        set=["epochs=8", "learning_rate=0.003", "batch_pairs=6", "fix_rate=0.0"],
+    )
+    checkpoint = TrainingRun.objects.get().checkpoint
+    assert checkpoint.accuracy > checkpoint.metrics["beside"][0]["accuracy"]
+    assert checkpoint.promoted
+    assert Generation.objects.filter(scored_by=checkpoint.name).count() == 90
+
+
+def test_a_run_killed_in_the_middle_ends_with_the_numbers_of_one_that_was_not(
+    processes, project, encoder, rank
+):
+    rank(16)
+    undisturbed = queue_training(project=project, config=LONG)
+    killed = queue_training(project=project, config=LONG)
+    with supervised(undisturbed):
+        pass
+    assert undisturbed.state == State.FINISHED, undisturbed.error
+
+    with supervised(killed):
+        wait_until(lambda: step_of(killed) >= 5)
+        os.kill(child_of(), signal.SIGKILL)
+    assert (killed.state, killed.crashes) == (State.QUEUED, 1)
+    assert "SIGKILL" in killed.error
+    assert 5 <= killed.step < killed.steps
+    TrainingRun.objects.filter(pk=killed.pk).update(not_before=None)
+    with supervised(killed):
+        pass
+
+    assert (killed.state, killed.attempt, killed.error) == (State.FINISHED, 2, "")
+    assert measured(killed) == measured(undisturbed)
+    assert equal(weights(killed), weights(undisturbed))
+    figures = ("accuracy", "interval", "pairs", "prompts")
+    assert [killed.checkpoint.metrics[f] for f in figures] == [
+        undisturbed.checkpoint.metrics[f] for f in figures
+    ]
+
+
+def test_a_worker_that_closes_gives_its_run_back_with_a_checkpoint(processes, project, encoder, rank):
+    rank(16)
+    run = queue_training(project=project, config=LONG)
+    closing = threading.Event()
+    with supervised(run, should_stop=closing.is_set):
+        wait_until(lambda: step_of(run) >= 5)
+        closing.set()
+    assert (run.state, run.crashes) == (State.QUEUED, 0)
+    assert (run.folder / "state.pt").exists()
+    assert 5 <= run.step < run.steps
+
+
+def test_a_cancelled_run_stops_soon_and_stays_stopped(processes, project, encoder, rank):
+    rank(16)
+    run = queue_training(project=project, config=LONG)
+    with supervised(run):
+        wait_until(lambda: step_of(run) >= 5)
+        runs.cancel(TrainingRun.objects.get(pk=run.pk), now=now())
+    assert run.state == State.CANCELLED
+    assert run.step < run.steps
+    assert not RewardCheckpoint.objects.filter(run=run).exists()
+    supervise_run(run._meta.label, run.pk)
+    assert TrainingRun.objects.get(pk=run.pk).attempt == 1
+
+
+def test_a_run_that_cannot_work_fails_with_the_end_of_its_log(processes, project, encoder, rank, monkeypatch):
+    rank(16)
+    monkeypatch.setattr(runs, "BACK_OFF", ())
+    encoder.folder = "/nowhere"
+    encoder.save()
+    run = queue_training(project=project, config=QUICK)
+    with supervised(run):
+        pass
+    assert run.state == State.FAILED
+    assert "exit status 1" in run.error
+    assert "CheckpointError: /nowhere" in run.error
+
+
+@contextmanager
+def a_worker():
+    command = [sys.executable, "-m", "celery", "--quiet", "-A", "config.celery", "worker", "--pool", "solo"]
+    options = ["--queues", "default,gpu", "--without-gossip", "--without-mingle"]
+    process = subprocess.Popen([*command, *options], start_new_session=True)
+    try:
+        yield process
+    finally:
+        process.terminate()
+        process.wait(timeout=90)
+
+
+def test_the_death_of_the_worker_loses_nothing(processes, project, encoder, rank):
+    rank(16)
+    run = queue_training(project=project, config={**LONG, "epochs": 80})
+    supervise_run.delay(run._meta.label, run.pk)
+    with a_worker() as worker:
+        wait_until(lambda: step_of(run) >= 5)
+        worker.kill()
+        worker.wait()
+        wait_until(lambda: TrainingRun.objects.get(pk=run.pk).state == State.QUEUED)
+    interrupted_at = step_of(run)
+    tend_runs()
+    with a_worker():
+        wait_until(lambda: TrainingRun.objects.get(pk=run.pk).is_over)
+    run.refresh_from_db()
+    assert (run.state, run.attempt, run.crashes) == (State.FINISHED, 2, 0)
+    assert interrupted_at < run.steps == TrainingPoint.objects.filter(run=run).count()
+
+
+def test_a_message_that_comes_twice_starts_one_process(processes, project, encoder, rank):
+    rank(16)
+    run = queue_training(project=project, config=QUICK)
+    runs.claim(run, now=now())
+    supervise_run(run._meta.label, run.pk)
+    assert TrainingRun.objects.get(pk=run.pk).attempt == 1
+    assert not run.log.exists()
+
+
+def test_a_run_by_hand_that_fails_says_why_in_one_line(project, encoder, rank):
+    rank(16)
+    dataset = freeze_dataset(project=project)
+    (dataset.path / "rankings.jsonl").write_text("no JSON\n")
+    with pytest.raises(CommandError, match=r"^DatasetError: .*rankings.jsonl, line 1"):
+        call_command("train_reward_model", project.slug, dataset=dataset.hash[:10])
+    run = TrainingRun.objects.get()
+    assert run.state == State.FAILED
+    assert run.error.startswith("DatasetError: ")
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [({"epocs": 3}, "epocs"), ({"learning_rate": -1}, "learning_rate must be above 0")],
+)
+def test_a_configuration_with_an_unknown_or_impossible_field_is_refused(
+    project, encoder, rank, fields, message
+):
+    rank(16)
+    with pytest.raises(NotTrainable, match=message):
+        queue_training(project=project, config=fields)
+    assert not TrainingRun.objects.exists()
+
+
+def test_a_dataset_without_a_pair_in_each_split_is_refused(project, encoder, rank):
+    rank(1)
+    with pytest.raises(NotTrainable, match="no two images in different slots"):
+        queue_training(project=project)
+    assert not TrainingRun.objects.exists()
+
+
+def test_training_needs_a_checkpoint_to_start_from(project, rank):
+    rank(16)
+    with pytest.raises(NothingRegistered):
+        queue_training(project=project)
+
+
+@pytest.fixture
+def policy(project):
+    return TrainingPolicy.objects.create(project=project, retrain_after=4, config=QUICK)
+
+
+def test_enough_new_answers_start_a_run_with_the_policys_configuration(project, encoder, rank, policy):
+    rank(13)
+    run = queue_due_training(policy)
+    assert (run.state, run.config["epochs"], run.dataset.answers) == (State.QUEUED, 1, 13)
+
+
+def test_no_second_run_starts_while_one_waits_nor_before_enough_answers_came(project, encoder, rank, policy):
+    rank(13)
+    run = queue_due_training(policy)
+    rank(4)
+    assert queue_due_training(policy) is None
+    runs.cancel(run, now=now())
+    assert queue_due_training(policy).dataset.answers == 17
+    TrainingRun.objects.all().update(state=State.CANCELLED, finished_at=now())
+    rank(3)
+    assert queue_due_training(policy) is None
+
+
+def test_a_policy_that_is_switched_off_starts_nothing(project, encoder, rank, policy):
+    rank(13)
+    policy.enabled = False
+    policy.save()
+    assert queue_due_training(policy) is None
+
+
+def test_looking_for_preferences_passes_over_projects_that_cannot_train_yet(worker, project, rank, policy):
+    rank(16)  # but no checkpoint is registered
+    look_for_preferences()
+    assert not TrainingRun.objects.exists()
+
+
+def test_the_supervisor_kills_a_process_that_does_not_stop(processes, project, encoder, rank, monkeypatch):
+    rank(16)
+    monkeypatch.setattr(supervision, "GRACE_SECONDS", 1.0)
+    run = queue_training(project=project, config={**LONG, "epochs": 4000})
+    with supervised(run):
+        wait_until(lambda: step_of(run) >= 5)
+        os.kill(child_of(), signal.SIGSTOP)
+        runs.cancel(TrainingRun.objects.get(pk=run.pk), now=now())
+    assert run.state == State.CANCELLED
