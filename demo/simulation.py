@@ -1,0 +1,112 @@
+"""Simulated annotators: they sign in over HTTP and answer through the form that a browser shows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from io import BytesIO
+from itertools import count
+from random import Random
+from threading import Lock
+from typing import Protocol
+
+from PIL import Image
+
+from demo.browser import Browser, Form, Page
+from demo.people import Person
+from demo.world.annotators import Annotator
+
+CATEGORY = "abstract"  # what PartiPrompts would call coloured shapes
+
+
+class Strayed(Exception):
+    """The page is not what an annotator expects; says which, and what was on it."""
+
+
+class Countdown(Protocol):
+    def __call__(self) -> bool:
+        """Take one task off those wanted; false when none is left."""
+
+
+def simulate(
+    *, url: str, project: str, people: list[Person], tasks: int, seed: int, on_task: Callable[[], None]
+) -> int:
+    """Let the people work at the same time until `tasks` are done or none is left.
+
+    Args: url: the server's; project: its slug; on_task: called after each task, from any thread.
+    Returns: how many tasks were done.
+    Raises: PageRefused; Strayed; URLError when nobody answers.
+    """
+    wanted = _countdown(tasks)
+
+    def shift(number: int, person: Person) -> int:
+        done = 0
+        for _ in work(
+            url=url, project=project, person=person, wanted=wanted, generator=Random(f"{seed} {number}")
+        ):
+            on_task()
+            done += 1
+        return done
+
+    with ThreadPoolExecutor(len(people)) as pool:
+        shifts = [pool.submit(shift, number, person) for number, person in enumerate(people)]
+        return sum(each.result() for each in shifts)
+
+
+def work(*, url: str, project: str, person: Person, wanted: Countdown, generator: Random) -> Iterator[None]:
+    """Sign in and judge one task after the other; yields after each that the server has taken."""
+    browser = Browser(url)
+    _sign_in(browser, person)
+    page = browser.get(f"work/{project}/")
+    unread = page.form(id="acknowledge")
+    if unread is not None:
+        page = browser.post(unread, {})
+    while (form := page.form(id="judgement")) is not None and wanted():
+        page = browser.post(form, _answer(browser, page, form, person.annotator, generator))
+        yield
+
+
+def _sign_in(browser: Browser, person: Person) -> None:
+    form = browser.get("sign-in/").form(method="post")
+    if form is None:
+        raise Strayed("the sign-in page has no form")
+    page = browser.post(form, {"username": person.name, "password": person.password})
+    if "sign-in" in page.url:
+        raise Strayed(f"{person.name} could not sign in")
+
+
+def _answer(
+    browser: Browser, page: Page, form: Form, annotator: Annotator, generator: Random
+) -> dict[str, str | list[str]]:
+    """The form's fields, filled in from what is on the page alone: the prompt and the images."""
+    shown = {
+        each.attributes["data-image"]: each.attributes["src"] for each in page.elements_with("data-image")
+    }
+    prompts = [each.text for each in page.elements if each.attributes.get("id") == "prompt"]
+    if not shown or not prompts:
+        raise Strayed(f"{page.url} shows no images or no prompt")
+    images = [Image.open(BytesIO(browser.fetch(src))).convert("RGB") for src in shown.values()]
+    opinion = annotator.judge(images, prompts[0], generator)
+    fields: dict[str, str | list[str]] = {}
+    if "category" in form.names:
+        fields |= {"category": CATEGORY, "issues": ["none"]}
+    for pk, slot, rating in zip(shown, opinion.slots, opinion.ratings, strict=True):
+        fields[f"slot-{pk}"] = str(slot)
+        if f"rating-{pk}-overall" in form.names:
+            fields |= {
+                f"rating-{pk}-overall": str(rating.overall),
+                f"rating-{pk}-alignment": str(rating.alignment),
+                f"rating-{pk}-fidelity": str(rating.fidelity),
+                f"rating-{pk}-problems": ["none"],
+            }
+    return fields
+
+
+def _countdown(tasks: int) -> Countdown:
+    numbers, lock = count(), Lock()
+
+    def take() -> bool:
+        with lock:
+            return next(numbers) < tasks
+
+    return take
