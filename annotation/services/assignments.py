@@ -21,15 +21,16 @@ class LeaseLost(Exception):
 def open_assignments(*, prompts: Iterable[Prompt]) -> list[Assignment]:
     """Ask for the project's number of opinions on each prompt that can be ranked and has no slot yet.
 
-    A prompt can be ranked when it has 2 images at least and no more than the project's slots hold.
+    A prompt can be ranked when it has 2 images at least and no more than the project's slots hold, and the
+    files of all of them.
     """
     wanted = Prompt.objects.filter(pk__in=[prompt.pk for prompt in prompts])
     list(wanted.select_for_update(no_key=True).values_list("pk"))  # two openers must not both find none
     rankable = (
         wanted.filter(~Exists(Assignment.objects.filter(prompt=OuterRef("pk"))))
         .select_related("project")
-        .annotate(images=Count("generations"))
-        .filter(images__gte=2, images__lte=F("project__slots") * F("project__per_slot"))
+        .annotate(images=Count("generations"), files=Count("generations__image"))
+        .filter(images__gte=2, files=F("images"), images__lte=F("project__slots") * F("project__per_slot"))
     )
     return Assignment.objects.bulk_create(
         Assignment(project=prompt.project, prompt=prompt)

@@ -36,6 +36,14 @@ def test_a_prompt_with_too_few_or_too_many_images_is_not_opened(a_project, a_pro
     assert [slot.prompt for slot in open_assignments(prompts=[lonely, fine, crowded])] == [fine, crowded]
 
 
+def test_a_prompt_whose_images_came_without_files_is_not_opened(a_prompt):
+    prompt = a_prompt(images=2, opened=False)
+    prompt.generations.create(source="elsewhere.png")
+    assert open_assignments(prompts=[prompt]) == []
+    prompt.generations.filter(source="elsewhere.png").delete()
+    assert len(open_assignments(prompts=[prompt])) == 1
+
+
 def test_an_annotator_gets_a_prompt_with_its_images_shuffled_and_the_order_stored(alice, project, a_prompt):
     prompt = a_prompt(images=8)
     held = claim(alice, project)
