@@ -22,7 +22,7 @@ class TuningConfig:
     sampler: str = "ddpm"  # the schedule of the rollout: "ddpm" or "ddim" (without noise)
     guidance_scale: float = 1.0  # 1 is none, as the paper trains; ours: what users sample with
 
-    # The two losses.
+    # The two losses. One of weight 0 is left out.
     reward_weight: float = 1e-3  # lambda; to be scaled to the ratio of the two gradients
     reward_ceiling: float = 2.0  # relu(ceiling - reward): no push above it
     pretraining_weight: float = 1.0
@@ -58,8 +58,10 @@ class TuningConfig:
             ),
             "sampler must be 'ddpm' or 'ddim'": self.sampler in ("ddpm", "ddim"),
             "guidance_scale must be at least 1": self.guidance_scale >= 1,
-            "reward_weight and pretraining_weight must not be negative": (
-                self.reward_weight >= 0 and self.pretraining_weight >= 0
+            "reward_weight and pretraining_weight must not be negative, nor both 0": (
+                min(self.reward_weight, self.pretraining_weight)
+                >= 0
+                < self.reward_weight + self.pretraining_weight
             ),
             "empty_prompts must lie within 0..1": 0 <= self.empty_prompts <= 1,
             "ema must be 0 or a decay below 1": 0 <= self.ema < 1,

@@ -33,7 +33,7 @@ class AnotherRun(ValueError):
 
 @dataclass(frozen=True)
 class Progress:
-    """What one update, the pre-training step and the reward step, came to.
+    """What one update, the pre-training step and the reward step, came to; None for a step left out.
 
     Attributes:
         step, steps: updates done, and wanted.
@@ -45,11 +45,11 @@ class Progress:
 
     step: int
     steps: int
-    reward: float
-    reward_loss: float
-    pretraining_loss: float
-    reward_gradient: float
-    pretraining_gradient: float
+    reward: float | None
+    reward_loss: float | None
+    pretraining_loss: float | None
+    reward_gradient: float | None
+    pretraining_gradient: float | None
     seconds: float
 
 
@@ -113,12 +113,18 @@ def tune(
 def _update(
     tuner: Tuner, done: int, *, prompts: Sequence[str], pairs: Sequence[Pair], reward: Reward
 ) -> Progress:
-    """Both updates of Algorithm 1, one after the other, on their own batches."""
+    """Both updates of Algorithm 1, one after the other, on their own batches.
+
+    One of weight 0 is left out: without a gradient Adam would still move by its momentum.
+    """
     config, started, chance = tuner.config, perf_counter(), _chance(tuner.config.seed, done)
-    some_pairs = [pairs[i] for i in batch_at(done, len(pairs), config.batch_size, config.seed)]
-    some_prompts = [prompts[i] for i in batch_at(done, len(prompts), config.batch_size, config.seed)]
-    pretraining_loss, pretraining_gradient = tuner.update_with_pairs(some_pairs, chance)
-    mean, reward_loss, reward_gradient = tuner.update_with_reward(some_prompts, reward, chance)
+    pretraining_loss = pretraining_gradient = mean = reward_loss = reward_gradient = None
+    if config.pretraining_weight:
+        some_pairs = [pairs[i] for i in batch_at(done, len(pairs), config.batch_size, config.seed)]
+        pretraining_loss, pretraining_gradient = tuner.update_with_pairs(some_pairs, chance)
+    if config.reward_weight:
+        some_prompts = [prompts[i] for i in batch_at(done, len(prompts), config.batch_size, config.seed)]
+        mean, reward_loss, reward_gradient = tuner.update_with_reward(some_prompts, reward, chance)
     tuner.follow()
     return Progress(
         step=done + 1,

@@ -90,14 +90,12 @@ class Tuner:
                 prediction_type=kind,
             )
             total += self._backward(loss * (len(output) / b), weight)
-        return total, self._descend(weight)
+        return total, self._descend()
 
     def update_with_reward(
         self, prompts: Sequence[str], reward: Reward, chance: torch.Generator
     ) -> tuple[float, float, float]:
         """The second update: denoise to a random late step, predict x_0 from there, and raise its reward.
-
-        At reward weight 0 the reward is measured and nothing moves.
 
         Returns: the mean reward, the loss, and the norm of the gradient of the weighted loss before clipping.
         Raises: BadReward; Diverged.
@@ -111,15 +109,14 @@ class Tuner:
         late = self.denoiser.until(leave, start, text, chance)
         mean = total = 0.0
         for part in self._parts(b):
-            with torch.set_grad_enabled(config.reward_weight > 0):
-                original = self.denoiser.original(leave[part], late[part], text[part])  # (B, C, h, w)
-                images = decode(self.pipeline.vae, original)  # (B, 3, H, W)
-                rewards = reward(list(prompts[part]), images)
-                _check(rewards, count=len(images), with_gradient=config.reward_weight > 0)
-                loss = reward_loss(rewards, config.reward_ceiling)
+            original = self.denoiser.original(leave[part], late[part], text[part])  # (B, C, h, w)
+            images = decode(self.pipeline.vae, original)  # (B, 3, H, W)
+            rewards = reward(list(prompts[part]), images)
+            _check(rewards, count=len(images))
+            loss = reward_loss(rewards, config.reward_ceiling)
             total += self._backward(loss * (len(images) / b), config.reward_weight)
             mean += rewards.detach().sum().item() / b
-        return mean, total, self._descend(config.reward_weight)
+        return mean, total, self._descend()
 
     def follow(self) -> None:
         """Move the averaged weights, if there are any, towards the trained ones."""
@@ -158,13 +155,10 @@ class Tuner:
 
     def _backward(self, loss: Tensor, weight: float) -> float:
         """Add to the UNet's gradient, and to no other: a reward model's weights may ask for one."""
-        if weight:
-            torch.autograd.backward(weight * loss, inputs=self.parameters)
+        torch.autograd.backward(weight * loss, inputs=self.parameters)
         return loss.item()
 
-    def _descend(self, weight: float) -> float:
-        if not weight:
-            return 0.0  # Adam would move by its momentum even without a gradient
+    def _descend(self) -> float:
         norm = torch.nn.utils.clip_grad_norm_(self.parameters, self.config.clip).item()
         if not math.isfinite(norm):
             raise Diverged(f"the gradient's norm is {norm}")
@@ -187,10 +181,10 @@ class Tuner:
         return w * self.pipeline.vae_scale_factor, h * self.pipeline.vae_scale_factor
 
 
-def _check(rewards: Tensor, *, count: int, with_gradient: bool) -> None:
+def _check(rewards: Tensor, *, count: int) -> None:
     if rewards.shape != (count,):
         raise BadReward(f"{count} images were given a reward of shape {tuple(rewards.shape)}")
     if not rewards.isfinite().all():
         raise BadReward(f"the reward is not finite: {rewards.tolist()}")
-    if with_gradient and not rewards.requires_grad:
+    if not rewards.requires_grad:
         raise BadReward("the reward has no gradient with respect to the images")

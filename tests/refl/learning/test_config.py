@@ -34,6 +34,7 @@ def test_a_field_it_does_not_know_is_refused():
         ({"sampler": "euler"}, "sampler"),
         ({"guidance_scale": 0.0}, "guidance_scale"),
         ({"reward_weight": -1.0}, "reward_weight"),
+        ({"reward_weight": 0.0, "pretraining_weight": 0.0}, "nor both 0"),
         ({"empty_prompts": 1.5}, "empty_prompts"),
         ({"ema": 1.0}, "ema"),
         ({"updates": 0}, "updates"),

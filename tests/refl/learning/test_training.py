@@ -152,6 +152,21 @@ def test_another_seed_gives_another_generator(a_run):
     assert not equal(weights(first), weights(other))
 
 
+@pytest.mark.parametrize(
+    ("weight", "left_out"),
+    [
+        ("reward_weight", {"reward", "reward_loss", "reward_gradient"}),
+        ("pretraining_weight", {"pretraining_loss", "pretraining_gradient"}),
+    ],
+)
+def test_an_update_of_weight_0_is_left_out(a_run, pipeline_folder, weight, left_out):
+    run = a_run()
+    result = run(dataclasses.replace(CONFIG, updates=2, **{weight: 0.0}))
+    for report in run.reports:
+        assert {name for name, value in dataclasses.asdict(report).items() if value is None} == left_out
+    assert not equal(weights(result), weights(pipeline_folder))
+
+
 def test_a_run_without_prompts_is_refused_before_it_begins(a_run):
     run = a_run()
     with pytest.raises(NoPrompts):
