@@ -96,7 +96,7 @@ def train(
         images: what the image paths in it are relative to.
         initial: checkpoint to start from.
         folder: the run's own; gets the state while it runs and `best/`, the result.
-        on_step: called after each step, once it counts.
+        on_step: called after each step; again for those that a resumed run makes again.
         should_stop: asked after each step.
     Raises: DatasetError, CheckpointError, UnreadableImage, TrainingDiverged; Interrupted when asked to stop.
     """
@@ -152,9 +152,9 @@ class _Run:
             progress = self.advance(step)
             self.done = step.number + 1
             last = self.done == len(self.plan)
+            on_step(progress)  # before the state that lets a resumed run pass over this step
             if last or self.done % self.config.checkpoint_every == 0:
                 self.save()
-            on_step(progress)
             if not last and should_stop():
                 self.save()
                 raise Interrupted(f"after step {self.done} of {len(self.plan)}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import math
 import os
@@ -10,7 +11,8 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from pathlib import Path
 from time import monotonic, sleep
 from types import FrameType
 
@@ -49,15 +51,22 @@ class Pulse:
         self.lost: runs.RunLost | None = None
         self._stop, self._over = threading.Event(), threading.Event()
         self._step, self._steps = run.step, run.steps
-        self._points: dict[int, dict[str, float]] = {}
+        self._points = _journalled(self.journal)
         self._lock = threading.Lock()
         self._thread = threading.Thread(target=self._beat_on, name=f"pulse of {run}", daemon=True)
+
+    @property
+    def journal(self) -> Path:
+        """What was measured, a line a step: what a killed process had not yet told the database."""
+        return self.run.folder / "points.jsonl"
 
     def report(self, *, step: int, steps: int, values: Mapping[str, float | None]) -> None:
         """Say how far the work is and what it measured there; None and what is not finite is left out."""
         measured = {
             name: value for name, value in values.items() if value is not None and math.isfinite(value)
         }
+        with self.journal.open("a", encoding="utf-8") as file:
+            file.write(json.dumps([step, measured]) + "\n")
         with self._lock:
             self._step, self._steps = step, steps
             if measured:
@@ -177,6 +186,17 @@ def peak_memory() -> int:
     """The most memory this process has held, in bytes."""
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else peak * 1024  # Linux counts in KiB
+
+
+def _journalled(journal: Path) -> dict[int, dict[str, float]]:
+    """What earlier attempts measured, by step; of a step made twice, the later."""
+    points: dict[int, dict[str, float]] = {}
+    if journal.exists():
+        for line in journal.read_text(encoding="utf-8").splitlines():
+            with suppress(ValueError):  # a line that its process died over
+                step, measured = json.loads(line)
+                points[step] = measured
+    return points
 
 
 @contextmanager
