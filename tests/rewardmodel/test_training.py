@@ -1,4 +1,4 @@
-"""Training from rows to rows: what a run leaves behind, and that a run that is killed ends as one that was not."""
+"""Training from rows to rows: what a run leaves, and that one that is killed ends as one that was not."""
 
 import os
 import signal
@@ -26,7 +26,7 @@ from tests.rewardmodel.conftest import QUICK
 
 pytestmark = pytest.mark.django_db(transaction=True)  # a run's heart beats in a thread of its own
 State = TrainingRun.State
-LONG = {**QUICK, "epochs": 24, "learning_rate": 1e-4, "checkpoint_every": 3}
+LONG = {**QUICK, "epochs": 10, "learning_rate": 1e-4, "checkpoint_every": 3}
 FIGURES = ("loss", "accuracy", "validation_loss", "validation_accuracy")
 
 
