@@ -1,0 +1,129 @@
+"""Simulated annotators: they see the oracle's verdict through noise, each with weights of their own."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from math import inf
+from random import Random
+
+from PIL import Image
+
+from demo.world.oracle import ALIGNMENT, CLEANLINESS, TASTE, Verdict, judge
+
+SLOTS = 5
+PER_SLOT = 2
+NOISE = 0.06  # of a score in 0..1; 87 of 100 pairs are then in the oracle's order
+WEIGHT_SPREAD = 0.1  # how far annotators differ in each weight, as a share of it
+CLOSE = 0.02  # scores this near look equally good
+
+
+@dataclass(frozen=True)
+class Rating:
+    """An image's marks, each 1 to 7, higher is better."""
+
+    overall: int
+    alignment: int
+    fidelity: int
+
+
+@dataclass(frozen=True)
+class Opinion:
+    """One annotator's answer for the images of a prompt, in the order shown: slot 1 is best."""
+
+    slots: tuple[int, ...]
+    ratings: tuple[Rating, ...]
+
+
+@dataclass(frozen=True)
+class Annotator:
+    """One person's eye: the noise on each part, and the weights of alignment, taste and cleanliness."""
+
+    noise: float = NOISE
+    weights: tuple[float, float, float] = (ALIGNMENT, TASTE, CLEANLINESS)
+
+    @classmethod
+    def drawn(cls, seed: int, noise: float = NOISE) -> Annotator:
+        """The annotator that this seed stands for, a little different from every other."""
+        draw = Random(f"annotator {seed}")
+        alignment, taste, cleanliness = (
+            weight * draw.gauss(1, WEIGHT_SPREAD) for weight in (ALIGNMENT, TASTE, CLEANLINESS)
+        )
+        return cls(noise, (alignment, taste, cleanliness))
+
+    def judge(self, images: Sequence[Image.Image], caption: str, generator: Random) -> Opinion:
+        """Look once at all images of a prompt, rate and place them.
+
+        A better slot never goes with a worse overall mark.
+
+        Args: images: 1 to 10.
+        Raises: NotACaption; ValueError for more images than the slots hold.
+        """
+        if len(images) > SLOTS * PER_SLOT:
+            raise ValueError(f"{len(images)} images do not fit into {SLOTS} slots of {PER_SLOT}")
+        verdicts = [judge(image, caption) for image in images]
+        seen = [self._impression(verdict) + generator.gauss(0, self.noise) for verdict in verdicts]
+        slots = _place(seen)
+        ratings = []
+        for verdict, mark in zip(verdicts, _overall_marks(seen, slots), strict=True):
+            alignment = _mark(verdict.alignment + generator.gauss(0, self.noise))
+            fidelity = _mark(verdict.cleanliness + generator.gauss(0, self.noise))
+            ratings.append(Rating(mark, alignment, fidelity))
+        return Opinion(slots, tuple(ratings))
+
+    def rank(self, images: Sequence[Image.Image], caption: str, generator: Random) -> tuple[int, ...]:
+        """Each image's slot, 1 is best; at most two a slot."""
+        return self.judge(images, caption, generator).slots
+
+    def rate(self, images: Sequence[Image.Image], caption: str, generator: Random) -> tuple[Rating, ...]:
+        """Each image's marks; with a generator in the same state they agree with `rank`."""
+        return self.judge(images, caption, generator).ratings
+
+    def _impression(self, verdict: Verdict) -> float:
+        parts = (verdict.alignment, verdict.taste, verdict.cleanliness)
+        return sum(weight * part for weight, part in zip(self.weights, parts, strict=True))
+
+
+def _place(seen: Sequence[float]) -> tuple[int, ...]:
+    """Slots for these impressions: close ones share one while it has room, and every image finds a place.
+
+    Of all ways to fill the slots from best to worst, images are put together where they are closest.
+    """
+    order = sorted(range(len(seen)), key=lambda image: -seen[image])
+
+    @cache
+    def cheapest(start: int, slots_left: int) -> tuple[float, tuple[int, ...]]:
+        """The sizes of the slots from `start` on, and what it costs to call their images equal."""
+        if start == len(order):
+            return 0.0, ()
+        if not slots_left:
+            return inf, ()
+        cost, sizes = cheapest(start + 1, slots_left - 1)
+        ways = [(cost, (1, *sizes))]
+        if start + 1 < len(order):
+            gap = seen[order[start]] - seen[order[start + 1]]
+            cost, sizes = cheapest(start + 2, slots_left - 1)
+            ways.append((cost + gap - CLOSE, (2, *sizes)))
+        return min(ways)
+
+    slots = [0] * len(seen)
+    images = iter(order)
+    for slot, size in enumerate(cheapest(0, SLOTS)[1], start=1):
+        for _ in range(size):
+            slots[next(images)] = slot
+    return tuple(slots)
+
+
+def _overall_marks(seen: Sequence[float], slots: Sequence[int]) -> list[int]:
+    """Marks 1..7 from the mean impression of each slot; one mark for all images of a slot."""
+    marks = {}
+    for slot in set(slots):
+        together = [s for s, its in zip(seen, slots, strict=True) if its == slot]
+        marks[slot] = _mark(sum(together) / len(together))
+    return [marks[slot] for slot in slots]
+
+
+def _mark(part: float) -> int:
+    """0..1 -> 1..7"""
+    return min(max(round(1 + 6 * part), 1), 7)

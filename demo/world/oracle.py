@@ -1,0 +1,181 @@
+"""The oracle: how good a picture really is, for its caption, for a taste, and as a clean picture.
+
+It is the small world's truth. Simulated annotators see it through noise and studies are measured by it;
+nothing is ever trained on it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import permutations
+from math import pi, sqrt
+
+import numpy as np
+from PIL import Image
+
+from demo.world.captions import Kind, Noun, Statement, parse
+from demo.world.scenes import ALONE_RADIUS, BACKGROUND_RGB, PAIR_RADIUS, SIDE
+from demo.world.segments import Floats, Seen, View, erode, look
+
+# Alignment weighs most; a taste that is worth giving up a stated attribute for would be no taste.
+ALIGNMENT, TASTE, CLEANLINESS = 0.5, 0.35, 0.15
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Each part in 0..1, higher is better."""
+
+    alignment: float
+    taste: float
+    cleanliness: float
+
+    @property
+    def score(self) -> float:
+        return ALIGNMENT * self.alignment + TASTE * self.taste + CLEANLINESS * self.cleanliness
+
+
+def judge(image: Image.Image, caption: str) -> Verdict:
+    """What the picture is worth for the caption. Raises NotACaption."""
+    statement, view = parse(caption), look(image)
+    return Verdict(_alignment(view, statement), _taste(view, statement), _cleanliness(view))
+
+
+def _alignment(view: View, statement: Statement) -> float:
+    """The share of what is stated that the picture shows: things, count, relation, background."""
+    parts = [(0.65, _things_right(view, statement)), (0.15, _count_right(view, statement))]
+    if statement.relation:
+        parts.append((0.2, _relation_right(view, statement)))
+    if statement.background:
+        parts.append((0.2, _background_right(view, statement.background)))
+    return sum(weight * part for weight, part in parts) / sum(weight for weight, _ in parts)
+
+
+def _resemblance(seen: Seen, noun: Noun) -> float:
+    """Half for the colour, half for the shape; a shape badly drawn counts less."""
+    drawn = min(max((seen.fit - 0.55) / 0.25, 0.0), 1.0)
+    return 0.5 * (seen.colour == noun.colour) + 0.5 * (seen.shape == noun.shape) * drawn
+
+
+def _assignment(view: View, statement: Statement) -> tuple[Seen | None, ...]:
+    """The thing that each noun stands for: of all assignments the one that makes most nouns right."""
+    wanted = len(statement.nouns)
+    candidates: list[Seen | None] = [*view.things[:4], *[None] * wanted]
+
+    def right(chosen: tuple[Seen | None, ...]) -> float:
+        found = sum(_resemblance(s, noun) for s, noun in zip(chosen, statement.nouns, strict=True) if s)
+        return found + 0.01 * sum(s is not None for s in chosen) + 0.001 * _in_order(chosen, statement)
+
+    return max(permutations(candidates, wanted), key=right)
+
+
+def _things_right(view: View, statement: Statement) -> float:
+    chosen = _assignment(view, statement)
+    right = [_resemblance(s, noun) if s else 0.0 for s, noun in zip(chosen, statement.nouns, strict=True)]
+    return sum(right) / len(right)
+
+
+def _count_right(view: View, statement: Statement) -> float:
+    return max(0.0, 1 - abs(len(view.things) - len(statement.nouns)))
+
+
+def _relation_right(view: View, statement: Statement) -> float:
+    return float(_in_order(_assignment(view, statement), statement))
+
+
+def _in_order(chosen: tuple[Seen | None, ...], statement: Statement) -> bool:
+    """Whether the first thing lies where the statement says, and lies there more than anywhere else."""
+    if statement.relation is None or len(chosen) != 2 or chosen[0] is None or chosen[1] is None:
+        return False
+    (x0, y0), (x1, y1) = chosen[0].centre, chosen[1].centre
+    right, down = x1 - x0, y1 - y0
+    toward = {"left of": right, "right of": -right, "above": down, "below": -down}[statement.relation]
+    return toward >= max(abs(right), abs(down), 1.0)
+
+
+def _background_right(view: View, background: str) -> float:
+    """1 near the stated colour, falling to 0 at a quarter of the RGB cube's edge."""
+    distance = float(np.abs(view.background - BACKGROUND_RGB[background]).max())
+    return 1 - min(max((distance - 24) / 40, 0.0), 1.0)
+
+
+def _taste(view: View, statement: Statement) -> float:
+    """What no caption tells: large things, in the middle, and where no background is stated a light one."""
+    parts = [(0.4, _largeness(view, statement)), (0.25, _centredness(view))]
+    if statement.background is None:
+        parts.append((0.35, float(view.background.mean()) / 255))
+    return sum(weight * part for weight, part in parts) / sum(weight for weight, _ in parts)
+
+
+def _largeness(view: View, statement: Statement) -> float:
+    """From 0 for the smallest to 1 for the largest scenes of this kind."""
+    if not view.things:
+        return 0.0
+    smallest, largest = ALONE_RADIUS if statement.kind is Kind.ALONE else PAIR_RADIUS
+    areas = [thing.area for thing in view.things[: len(statement.nouns)]]
+    radius = sqrt(sum(areas) / len(statement.nouns) / pi)
+    return min(max((radius - smallest) / (largest - smallest), 0.0), 1.0)
+
+
+def _centredness(view: View) -> float:
+    """1 when all things together are centred, 0 from a quarter of the side away."""
+    if not view.things:
+        return 0.0
+    boxes = np.array([thing.box for thing in view.things])
+    x, y = (boxes[:, :2].min(0) + boxes[:, 2:].max(0)) / 2
+    return 1 - min(float(np.hypot(x - SIDE / 2, y - SIDE / 2)) / (SIDE / 4), 1.0)
+
+
+def _cleanliness(view: View) -> float:
+    """1 for flat areas, sharp edges and no dirt; texture, blur, ragged outlines and specks lower it."""
+    rough, blurred, dirt = _roughness(view), _blur(view), _dirt(view)
+    ragged = 1 - float(np.mean([thing.fit for thing in view.things])) if view.things else 1.0
+    faults = rough / 12 + max(blurred - 0.28, 0) * 2 + dirt * 20 + max(ragged - 0.15, 0) * 2
+    return float(np.exp(-faults))
+
+
+def _flat_areas(view: View) -> list[tuple[np.ndarray[tuple[int, ...], np.dtype[np.bool_]], Floats]]:
+    """Where nothing should change, two pixels from any edge, each with the colour that it should have."""
+    things = [thing.mask for thing in view.things]
+    free = ~np.any(things, axis=0) if things else np.ones((SIDE, SIDE), dtype=bool)
+    areas = [(erode(free, 2), view.background)]
+    for mask in things:
+        inside = erode(mask, 2)
+        if inside.any():
+            areas.append((inside, np.median(view.pixels[inside], axis=0)))
+    return areas
+
+
+def _roughness(view: View) -> float:
+    """Root mean square distance from the flat colour, in RGB units, mean over background and things."""
+    return float(
+        np.mean(
+            [
+                np.sqrt(((view.pixels[area] - colour) ** 2).mean()) if area.any() else 0.0
+                for area, colour in _flat_areas(view)
+            ]
+        )
+    )
+
+
+def _blur(view: View) -> float:
+    """The share of pixels along edges that have neither side's colour."""
+    shares = []
+    for thing in view.things:
+        colour = np.median(view.pixels[thing.mask], axis=0)
+        near = ~erode(~thing.mask) & ~erode(thing.mask, 2)  # one pixel outside and two inside the outline
+        along = np.clip(
+            ((view.pixels[near] - view.background) @ (colour - view.background))
+            / max(float(((colour - view.background) ** 2).sum()), 1.0),
+            0,
+            1,
+        )
+        shares.append(float(((along > 0.25) & (along < 0.75)).mean()))
+    return float(np.mean(shares)) if shares else 1.0
+
+
+def _dirt(view: View) -> float:
+    """The share of pixels outside all things and their rims that do not have the background's colour."""
+    things = [~erode(~thing.mask, 2) for thing in view.things]
+    free = ~np.any(things, axis=0) if things else np.ones((SIDE, SIDE), dtype=bool)
+    off = np.abs(view.pixels - view.background).max(axis=2) > 30
+    return float((off & free).mean())
