@@ -56,6 +56,13 @@ class NewProjectForm(ProjectForm):
         labels = {"slug": "Short name"}
         help_texts = {**ProjectForm.Meta.help_texts, "slug": "Part of the project's address; it stays."}
 
+    def clean_slug(self) -> str:
+        """Refuses the one name that is a page already."""
+        slug: str = self.cleaned_data["slug"]
+        if slug == "new":
+            raise forms.ValidationError("This name is taken.")
+        return slug
+
 
 class GuidelineForm(forms.Form):
     """A new version of the guideline."""

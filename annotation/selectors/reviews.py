@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from annotation.models import Assignment, Generation, PromptLabel, Rating, Review
+from annotation.models import Assignment, Generation, Issue, Problem, PromptLabel, Rating, Review
 
 
 @dataclass(frozen=True)
@@ -16,6 +16,11 @@ class JudgedImage:
     slot: int
     rating: Rating | None
 
+    @property
+    def problems(self) -> list[str]:
+        """Names of the problems that were ticked."""
+        return [str(Problem(problem).label) for problem in (self.rating and self.rating.problems) or []]
+
 
 @dataclass(frozen=True)
 class Answer:
@@ -24,6 +29,11 @@ class Answer:
     label: PromptLabel | None
     slots: list[list[JudgedImage]]
     reviews: list[Review]
+
+    @property
+    def issues(self) -> list[str]:
+        """Names of the prompt's problems."""
+        return [str(Issue(issue).label) for issue in (self.label and self.label.issues) or []]
 
 
 def answer_of(assignment: Assignment) -> Answer:

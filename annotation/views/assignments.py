@@ -35,6 +35,7 @@ def work(request: MemberRequest, project: Project) -> HttpResponse:
     assignment = claim_next(annotator=request.user, project=project, now=now, generator=random.Random())
     if assignment is None:
         return render(request, f"{WORK}#finished" if request.htmx else WORK, {**context, "state": "finished"})
+    assignment.project = project
     left = None if assignment.claimed_at == now else Draft.objects.filter(assignment=assignment).first()
     if left is None:
         form = JudgementForm(project=project, order=assignment.order)

@@ -6,7 +6,7 @@ const PAUSE = 600; // ms without a change before it is sent
 const AGAIN = 5000; // ms before a failed draft is sent again
 
 export function clock(date) {
-  return date.toLocaleTimeString([], { hour: "2-digit", minute: "2-digit" });
+  return date.toLocaleTimeString([], { hour: "2-digit", minute: "2-digit", hourCycle: "h23" });
 }
 
 /** Args: status: the element that says how it stands; lost(html): the task is not ours any more. */

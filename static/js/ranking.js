@@ -145,7 +145,8 @@ export function ranking(form, section, { say, changed }) {
       if (/^[0-9]$/.test(key)) {
         if (picked && key === "0") place(picked, "");
         else if (picked && Number(key) <= slots) place(picked, key);
-        else pick(numbered(key));
+        else if (numbered(key)) pick(numbered(key));
+        else say(`There is no image ${key}`);
       } else if (key === "=") {
         if (picked && last && picked !== last && slotOf(last)) place(picked, slotOf(last));
         else say(picked ? "Nothing placed yet to tie with" : "Pick an image first, then =");

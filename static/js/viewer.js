@@ -32,7 +32,6 @@ export function viewer(dialog, images, moved) {
     open(number) {
       show(number - 1);
       dialog.showModal();
-      picture.focus();
     },
   };
 }

@@ -81,6 +81,10 @@ function start(workspace) {
     if (said.length) say(`${said[0]}${said.length > 1 ? `; ${said.length - 1} more` : ""}`, { bad: true });
   }
 
+  new ResizeObserver(([{ target }]) => {
+    form.style.setProperty("--asked", `${target.offsetHeight}px`);
+  }).observe(find(".asked")); // what sticks below the prompt on narrow screens has to know its height
+
   excludeNone(form);
   form.addEventListener("change", () => {
     say("");

@@ -1,0 +1,292 @@
+"""The workspace: what a task's page shows and hides, and what becomes of what is posted to it."""
+
+import re
+
+import pytest
+from django.db import connection
+from django.test import Client
+from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
+
+from annotation.models import Assignment, Draft, Placement, PromptLabel, Ranking, Rating
+from annotation.services.assignments import release
+from annotation.services.projects import publish_guideline
+from tests.annotation.posts import address, begin, filled_in
+
+HTMX = {"HX-Request": "true"}
+SIGNED_IN = 2  # statements for session and user, on every page
+
+
+@pytest.fixture
+def task(client, alice, project, a_prompt):
+    """A task of alice's with three images; `client` is her browser."""
+    a_prompt(images=3)
+    return begin(client, alice, project)
+
+
+def test_the_guideline_comes_before_the_first_task(client, alice, project, a_prompt):
+    a_prompt()
+    client.force_login(alice)
+    page = client.get(f"/work/{project.slug}/")
+    assert "Be fair" in page.text
+    assert 'id="judgement"' not in page.text
+    assert not Assignment.objects.filter(annotator=alice).exists()
+
+    page = client.post(f"/work/{project.slug}/guideline/1/", follow=True)
+    assert 'id="judgement"' in page.text
+
+
+def test_a_new_version_of_the_guideline_is_read_before_the_next_task(client, task):
+    publish_guideline(project=task.project, text="Be fairer")
+    page = client.post(address(task), filled_in(task), headers=HTMX, follow=True)
+    assert Ranking.objects.exists()
+    assert "Be fairer" in page.text
+    assert 'id="acknowledge"' in page.text
+
+
+def test_a_task_shows_the_prompt_and_every_image_in_the_order_stored(client, task):
+    page = client.get(f"/work/{task.project.slug}/").text
+    assert task.prompt.text in page
+    rated = re.findall(r'data-image="(\d+)" data-view', page)
+    assert [int(pk) for pk in rated] == task.order
+
+
+def test_nothing_on_the_page_tells_where_an_image_comes_from(client, task):
+    task.prompt.generations.update(generator="secretive-v9", score=1.2345, seed=987654321)
+    page = client.get(f"/work/{task.project.slug}/").text
+    for generation in task.prompt.generations.all():
+        for told in ("secretive-v9", generation.source, "1.2345", "1.23", "987654321"):
+            assert told not in page
+
+
+def test_a_complete_answer_is_stored_as_it_was_posted(client, task):
+    first, second, third = task.order
+    answer = filled_in(
+        task,
+        slots=[1, 3, 3],
+        overall=[7, 4, 2],
+        intent_unclear="on",
+        issues=["violent", "personal"],
+        **{f"rating-{third}-problems": ["body", "blurry"]},
+    )
+    assert client.post(address(task), answer).status_code == 302
+    label = PromptLabel.objects.get()
+    assert (label.category, label.intent_unclear, label.issues) == (
+        "animals",
+        True,
+        ["violent", "personal"],
+    )
+    assert dict(Placement.objects.values_list("generation_id", "slot")) == {first: 1, second: 3, third: 3}
+    assert Rating.objects.get(generation=third).problems == ["body", "blurry"]
+    assert Rating.objects.get(generation=second).problems == []
+
+
+def test_the_answer_to_a_submit_is_the_next_task(client, task, a_prompt):
+    following = a_prompt(images=2)
+    page = client.post(address(task), filled_in(task), headers=HTMX, follow=True)
+    assert page.text.lstrip().startswith('<section id="workspace"')
+    assert following.text in page.text
+    assert "Answer stored." in page.text
+
+
+def test_after_the_last_task_the_page_says_so(client, task):
+    page = client.post(address(task), filled_in(task), follow=True)
+    assert "Nothing left to do here" in page.text
+
+
+@pytest.mark.parametrize(
+    ("missing", "said"),
+    [
+        ("category", "Choose what the prompt is about."),
+        ("issues", "Say which problems the text has"),
+        ("rating-{second}-overall", "Image 2 is not rated: Overall."),
+        ("rating-{second}-problems", "Image 2, problems"),
+        ("slot-{second}", "Image 2 is in no slot."),
+    ],
+)
+def test_an_answer_with_a_gap_is_refused_and_says_where(client, task, missing, said):
+    name = missing.format(second=task.order[1])
+    page = client.post(address(task), filled_in(task, **{name: None}))
+    assert page.status_code == 422
+    assert said in page.text
+    assert not Ranking.objects.exists()
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "said"),
+    [
+        ("category", "robots", "robots is not one of the available choices"),
+        ("issues", ["none", "violent"], "Either some of these or none of them."),
+        ("issues", ["rudeness"], "rudeness is not one of the available choices"),
+        ("rating-{first}-overall", "8", "Image 1 is not rated: Overall."),
+        ("rating-{first}-fidelity", "0", "Image 1 is not rated: Quality of the picture."),
+        ("rating-{first}-problems", ["none", "body"], "Image 1, problems: Either some of these or none"),
+        ("slot-{first}", "6", "Image 1 may only be from 1 to 5."),
+        ("slot-{first}", "best", "Image 1 may only be from 1 to 5."),
+    ],
+)
+def test_what_the_browser_prevents_the_server_refuses_too(client, task, field, value, said):
+    name = field.format(first=task.order[0])
+    page = client.post(address(task), filled_in(task, **{name: value}))
+    assert page.status_code == 422
+    assert said in page.text.replace("&#x27;", "'")
+    assert not Ranking.objects.exists()
+
+
+def test_three_images_in_one_slot_are_refused(client, task):
+    page = client.post(address(task), filled_in(task, slots=[1, 1, 1]))
+    assert page.status_code == 422
+    assert "Image 1. Image 2. Image 3." in page.text
+
+
+def test_a_contradiction_is_refused_and_names_both_images(client, task):
+    page = client.post(address(task), filled_in(task, slots=[1, 2, 3], overall=[3, 6, 2]))
+    assert page.status_code == 422
+    assert "Image 2 is rated above image 1 overall, but placed below it." in page.text
+    assert not Ranking.objects.exists()
+
+
+def test_a_project_that_warns_takes_a_contradiction_that_is_meant(client, task):
+    type(task.project).objects.update(consistency="warn")
+    answer = filled_in(task, slots=[1, 2, 3], overall=[3, 6, 2])
+    refused = client.post(address(task), answer)
+    assert refused.status_code == 422
+    assert 'name="confirmed"' in refused.text
+    assert client.post(address(task), answer | {"confirmed": "on"}).status_code == 302
+
+
+def test_a_refused_answer_comes_back_whole(client, task):
+    answer = filled_in(task, slots=[2, 4, 5], overall=[6, 5, 1], category="plants", issues=["violent"])
+    answer[f"rating-{task.order[0]}-alignment"] = ""
+    page = client.post(address(task), answer).text
+    assert 'value="plants" checked' in page
+    assert 'value="violent" checked' in page
+    for pk, slot, star in zip(task.order, [2, 4, 5], [6, 5, 1], strict=True):
+        assert f'name="rating-{pk}-overall" value="{star}" checked' in page
+        assert re.search(rf'name="slot-{pk}">.*?value="{slot}" selected', page, re.DOTALL)
+    assert 'data-current="rate"' in page
+
+
+def test_the_same_answer_twice_is_stored_once(client, task, a_prompt):
+    a_prompt(images=2)
+    assert client.post(address(task), filled_in(task)).status_code == 302
+    assert client.post(address(task), filled_in(task)).status_code == 302
+    assert Ranking.objects.count() == 1
+
+
+def test_a_different_answer_to_a_closed_task_is_told_so(client, task):
+    client.post(address(task), filled_in(task))
+    page = client.post(address(task), filled_in(task, slots=[5, 5, 4], overall=[4, 4, 4]))
+    assert page.status_code == 409
+    assert "closed already" in page.text
+    assert "Next task" in page.text
+    assert set(Placement.objects.values_list("slot", flat=True)) == {1, 2}
+
+
+def test_a_task_that_went_to_somebody_else_is_told_so_with_a_way_on(client, task, bob, alice):
+    release(assignment=task, annotator=alice)
+    begin(Client(), bob, task.project)
+    for place in (address(task), address(task) + "draft/"):
+        page = client.post(place, filled_in(task), headers=HTMX)
+        assert page.status_code == 404
+        assert "not yours any more" in page.text
+        assert f'href="/work/{task.project.slug}/"' in page.text
+    assert not Ranking.objects.exists()
+    assert not Draft.objects.exists()
+
+
+def test_a_draft_is_restored_with_its_stage_and_its_image(client, task):
+    pk = task.order[1]
+    draft = {"category": "food", f"rating-{pk}-overall": "3", f"slot-{pk}": "4", "step": "rate", "at": "2"}
+    assert client.post(address(task) + "draft/", draft).status_code == 204
+    page = client.get(f"/work/{task.project.slug}/").text
+    assert 'data-current="rate"' in page
+    assert 'name="at" value="2"' in page
+    assert 'value="food" checked' in page
+    assert f'name="rating-{pk}-overall" value="3" checked' in page
+
+
+def test_a_draft_keeps_only_fields_of_its_form(client, task):
+    client.post(
+        address(task) + "draft/", {"category": "food", "slot-999999": "1", "csrfmiddlewaretoken": "x"}
+    )
+    assert Draft.objects.get().answer == {"category": ["food"]}
+
+
+def test_a_draft_that_makes_no_sense_does_no_harm(client, task):
+    pk = task.order[0]
+    client.post(address(task) + "draft/", {"step": "end", "at": "-1", f"slot-{pk}": "99", "issues": "?"})
+    page = client.get(f"/work/{task.project.slug}/")
+    assert page.status_code == 200
+    assert 'data-current="prompt"' in page.text
+    assert page.text.count('class="tile"') == 3
+
+
+def test_stages_switched_off_are_not_asked(client, alice, a_prompt, project):
+    type(project).objects.update(asks_label=False, asks_ratings=False)
+    a_prompt(images=2)
+    task = begin(client, alice, project)
+    page = client.get(f"/work/{project.slug}/").text
+    assert 'data-step="prompt"' not in page
+    assert "rating-" not in page
+    assert 'data-current="rank"' in page
+    slots = {f"slot-{pk}": str(place) for place, pk in enumerate(task.order, start=1)}
+    assert client.post(address(task), slots).status_code == 302
+    assert Ranking.objects.count() == 1
+
+
+def test_people_without_the_role_find_no_workspace(client, project, rita, ada, eve):
+    assert client.get(f"/work/{project.slug}/").status_code == 302
+    for stranger in (rita, ada, eve):
+        client.force_login(stranger)
+        assert client.get(f"/work/{project.slug}/").status_code == 404
+
+
+def test_anothers_task_can_neither_be_answered_nor_drafted(task, bob):
+    other = Client()
+    other.force_login(bob)
+    assert other.post(address(task), filled_in(task)).status_code == 404
+    assert other.post(address(task) + "draft/", {"category": "food"}).status_code == 404
+    assert other.post(address(task).replace(str(task.pk), "999999"), {}).status_code == 404
+    assert not Ranking.objects.exists()
+
+
+def test_a_script_that_is_signed_out_is_told_so_and_a_page_asks_to_sign_in(client, task):
+    client.logout()
+    assert client.post(address(task), filled_in(task), headers=HTMX).status_code == 401
+    assert client.post(address(task), filled_in(task)).url.startswith("/sign-in/?next=/work/")
+
+
+def test_an_answer_without_its_token_is_refused(task, alice):
+    careful = Client(enforce_csrf_checks=True)
+    careful.force_login(alice)
+    assert careful.post(address(task), filled_in(task)).status_code == 403
+    assert not Ranking.objects.exists()
+
+
+def test_the_workspace_only_takes_what_it_should(client, task):
+    assert client.get(address(task)).status_code == 405
+    assert client.post(f"/work/{task.project.slug}/").status_code == 405
+
+
+def statements(act):
+    """How many SQL statements `act` runs, transactions' brackets not counted."""
+    with CaptureQueriesContext(connection) as captured:
+        act()
+    return sum(query["sql"] not in ("BEGIN", "COMMIT") for query in captured)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_task_and_an_answer_cost_few_statements(client, task, a_prompt):
+    a_prompt(images=9)
+    answer, page = address(task), f"/work/{task.project.slug}/"
+    assert statements(lambda: client.post(answer, filled_in(task), headers=HTMX)) <= SIGNED_IN + 8
+    assert statements(lambda: client.get(page, headers=HTMX)) <= SIGNED_IN + 8
+    assert statements(lambda: client.get(page, headers=HTMX)) <= SIGNED_IN + 7  # the task in hand, its draft
+
+
+def test_a_lease_is_renewed_by_a_draft(client, task):
+    Assignment.objects.update(leased_until=timezone.now())
+    client.post(address(task) + "draft/", {"category": "food"})
+    task.refresh_from_db()
+    assert task.leased_until > timezone.now()
