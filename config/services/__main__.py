@@ -14,7 +14,7 @@ from config.services.postgres import Cluster, WrongMajor, create_database, postg
 from config.services.processes import end_orphans
 from config.services.supervisor import ServiceFailed, Supervisor
 from config.services.valkey import valkey
-from config.settings import DEMO, PORT, ROOT, SOCKETS, VAR
+from config.settings import DEMO, PORT, ROOT, SOCKETS, STATIC_ROOT, VAR
 
 URL = f"http://{application.HOST}:{PORT}/"
 
@@ -66,12 +66,20 @@ def _start(supervisor: Supervisor) -> None:
         supervisor.start(valkey(VAR / "valkey", SOCKETS))
     manage = (sys.executable, "manage.py")
     supervisor.run("migrate", [*manage, "migrate", "--no-input"])
-    supervisor.run("static", [*manage, "collectstatic", "--no-input", "--verbosity", "0"])
+    if not _static_is_current():
+        supervisor.run("static", [*manage, "collectstatic", "--no-input", "--verbosity", "0"])
     if DEMO:
         supervisor.run("demo", [*manage, "seed_demo"])
     supervisor.start(application.web(PORT))
     supervisor.start(application.default_worker(), application.gpu_worker())
     supervisor.start(application.beat())
+
+
+def _static_is_current() -> bool:
+    """Whether nothing that collectstatic collects has changed since it last did: it takes seconds."""
+    manifest = STATIC_ROOT / "staticfiles.json"
+    sources = [ROOT / "constraints.txt", *(ROOT / "static").rglob("*")]  # ours, and those of packages
+    return manifest.exists() and max(path.stat().st_mtime for path in sources) < manifest.stat().st_mtime
 
 
 def _greet() -> None:

@@ -2,6 +2,7 @@
 
 import http.client
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -89,6 +90,7 @@ def begin(var):
         whole.output.close()
         Path(whole.output.name).unlink()
     end_orphans(var)
+    shutil.rmtree(socket_folder(var), ignore_errors=True)
 
 
 def test_every_process_survives_a_kill_and_nothing_is_lost(begin, var):
