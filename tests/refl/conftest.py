@@ -56,7 +56,8 @@ def pretraining(tmp_path_factory) -> Path:
     return folder
 
 
-def save_reward_model(folder: Path, seed: int) -> None:
+def save_reward_model(folder: Path, seed: int, *, sign: int = 1) -> None:
+    """A reward model of random weights; the sign -1 makes it like what it disliked."""
     import torch
     from transformers import BertTokenizer
 
@@ -75,6 +76,9 @@ def save_reward_model(folder: Path, seed: int) -> None:
     model = RewardModel(backbone)
     for parameter in model.parameters():
         torch.nn.init.normal_(parameter, std=0.3)
+    last = list(model.mlp.parameters())[-2:]  # weight and bias of the last layer
+    for parameter in last:
+        parameter.data *= sign
     tokenizer = BertTokenizer(vocab={word: number for number, word in enumerate(words)})
     checkpoints.save(folder, model=model.eval(), tokenizer=tokenizer, config=CheckpointConfig(backbone))
 

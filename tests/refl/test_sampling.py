@@ -1,0 +1,203 @@
+"""Images for prompts: which prompts get them, and that none is made twice."""
+
+import json
+import random
+
+import pytest
+from django.core.management import CommandError, call_command
+from django.utils.timezone import now
+
+from annotation.models import Assignment, Generation
+from annotation.services.prompts import NewImage, add_generations
+from refl.models import SamplingRun
+from refl.seeds import seeds_of
+from refl.services.sampling import CannotSample, make_samples, queue_sampling
+from refl.uncertainty import mean_pair_entropy
+from rewardmodel.scoring import scorer
+from rewardmodel.services import runs
+from rewardmodel.services.execution import Interrupted, Pulse
+from tests.cast import picture
+
+# The heart of a run beats in a thread of its own, which sees only what was committed.
+for_real = pytest.mark.django_db(transaction=True)
+
+
+class Impatient(Pulse):
+    """Stops the work after so many reports."""
+
+    def __init__(self, run, reports):
+        super().__init__(run)
+        self.left = reports
+
+    def report(self, **progress):
+        super().report(**progress)
+        self.left -= 1
+        if self.left == 0:
+            self.stop()
+
+
+def queue(generator, **asked):
+    return queue_sampling(generator=generator, **{"per_prompt": 2, "chance": random.Random(0)} | asked)
+
+
+def generate(project, *more):
+    call_command("generate", project.slug, "--generator", "small", "--per-prompt", "2", *more)
+
+
+@for_real
+def test_the_command_makes_images_and_asks_for_opinions(project, generator, prompts, capsys):
+    generate(project, "--prompts", "3")
+    made = Generation.objects.order_by("prompt", "pk")
+    assert [image.prompt for image in made] == [p for p in prompts[:3] for _ in range(2)]
+    assert [image.seed for image in made] == [s for p in prompts[:3] for s in seeds_of(p.key, 2)]
+    assert {image.generator for image in made} == {"small"}
+    assert made[0].parameters == {"steps": 2, "guidance_scale": 1.0}
+    assert len({image.image_id for image in made}) == 6
+    assert set(Assignment.objects.values_list("prompt", flat=True)) == {p.pk for p in prompts[:3]}
+    assert "6 images for 3 prompts" in capsys.readouterr().out
+
+
+@for_real
+def test_a_second_start_makes_only_what_is_missing_and_at_last_nothing(project, generator, prompts):
+    project.prompts.exclude(pk__in=[prompt.pk for prompt in prompts[:4]]).delete()
+    generate(project, "--prompts", "3")
+    before = set(Generation.objects.values_list("pk", flat=True))
+    generate(project)
+    fresh = Generation.objects.exclude(pk__in=before)
+    assert {image.prompt for image in fresh} == {prompts[3]}
+    with pytest.raises(CommandError, match="no prompt"):
+        generate(project)
+    assert Generation.objects.count() == 8
+
+
+def test_an_interrupted_run_makes_the_rest_and_no_image_twice(project, generator, prompts):
+    run = queue(generator, prompts=3)
+    runs.claim(run, now=now())
+    with pytest.raises(Interrupted):
+        make_samples(run, Impatient(run, 3))
+    files = {file: file.stat().st_mtime_ns for file in (run.folder / "images").glob("*.png")}
+    assert len(files) == 3
+    assert not Generation.objects.exists()
+
+    pulse = Impatient(run, 99)
+    make_samples(run, pulse)
+    assert 99 - pulse.left == 3
+    assert Generation.objects.count() == 6
+    assert not (run.folder / "images").exists()
+
+
+def test_annotators_get_the_prompts_on_which_the_reward_model_is_least_sure(
+    project, generator, prompts, promoted
+):
+    run = queue(generator, prompts=2, checkpoint=promoted, pool_factor=3)
+    assert len(run.config["pool"]) == 6
+    kept = run.folder / "images"
+    runs.claim(run, now=now())
+    with pytest.raises(Interrupted):
+        make_samples(run, Impatient(run, 12))  # all are made, none is handed out
+    model = scorer(promoted)
+    doubts = {
+        prompt: mean_pair_entropy(
+            model.score(prompt.text, [kept / f"{prompt.pk}-{seed}.png" for seed in seeds_of(prompt.key, 2)])
+        )
+        for prompt in project.prompts.filter(pk__in=run.config["pool"])
+    }
+    make_samples(run, Impatient(run, 99))
+    least_sure = sorted(doubts, key=lambda prompt: doubts[prompt], reverse=True)[:2]
+    assert {image.prompt for image in Generation.objects.all()} == set(least_sure)
+    assert set(Assignment.objects.values_list("prompt", flat=True)) == {p.pk for p in least_sure}
+
+
+def test_the_pool_is_drawn_by_chance_the_same_for_the_same_chance(project, generator, prompts, promoted):
+    asked = {"prompts": 2, "checkpoint": promoted, "pool_factor": 3}
+    pools = []
+    for seed in (1, 1, 2):
+        run = queue(generator, **asked, chance=random.Random(seed))
+        pools.append(run.config["pool"])
+        runs.cancel(run, now=now())
+    assert pools[0] == pools[1] != pools[2]
+
+
+def test_a_prompt_that_got_images_meanwhile_keeps_those_alone(project, generator, prompts):
+    run = queue(generator, prompts=2)
+    theirs = [NewImage(picture(n), f"{n}.png") for n in (1, 2)]
+    add_generations(prompt=prompts[0], images=theirs)
+    runs.claim(run, now=now())
+    make_samples(run, Impatient(run, 99))
+    assert list(prompts[0].generations.values_list("generator", flat=True)) == ["", ""]
+    assert prompts[1].generations.count() == 2
+
+
+@pytest.mark.parametrize("per_prompt", [0, 11])
+def test_more_images_than_can_be_placed_or_none_are_refused(project, generator, prompts, per_prompt):
+    with pytest.raises(CannotSample, match="gets 1 to 10 images"):
+        queue(generator, per_prompt=per_prompt)
+    assert not SamplingRun.objects.exists()
+
+
+def test_one_image_leaves_no_order_to_be_unsure_of(generator, prompts, promoted):
+    with pytest.raises(CannotSample, match="gets 2 to 10 images"):
+        queue(generator, per_prompt=1, checkpoint=promoted)
+
+
+def test_images_of_a_project_are_made_by_one_run_at_a_time(generator, prompts):
+    queue(generator)
+    with pytest.raises(CannotSample, match="being made already"):
+        queue(generator)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["project-0"], "needs a --generator"),
+        (["project-0", "--generator", "x", "--per-prompt", "2"], "no generator 'x'"),
+        (["project-0", "--generator", "small", "--per-prompt", "2", "--least-sure"], "no reward model"),
+    ],
+)
+def test_the_command_says_in_one_line_what_is_wrong(project, generator, prompts, arguments, said):
+    with pytest.raises(CommandError, match=said):
+        call_command("generate", *arguments)
+
+
+def test_a_file_of_prompts_is_sampled_into_a_folder_and_what_is_there_stays(pipeline, tmp_path, capsys):
+    file, folder = tmp_path / "prompts.txt", tmp_path / "images"
+    file.write_text("a red fox\n\na blue owl\n")
+    asked = ["sample", "--generator", pipeline, "--prompts", file, "--to", folder, "--per-prompt", "2"]
+    asked = [str(word) for word in [*asked, "--steps", "2", "--guidance-scale", "1"]]
+    call_command(*asked)
+    assert len(list(folder.glob("*.png"))) == 4
+    rows = [json.loads(line) for line in (folder / "manifest.jsonl").read_text().splitlines()]
+    assert [row["prompt"] for row in rows] == ["a red fox", "a blue owl"]
+    assert all((folder / image["file"]).is_file() for row in rows for image in row["images"])
+    call_command(*asked)
+    assert "0 images made, 4 were there" in capsys.readouterr().out
+
+
+@for_real
+def test_what_was_sampled_can_be_imported(project, pipeline, tmp_path):
+    file, folder = tmp_path / "prompts.txt", tmp_path / "images"
+    file.write_text("a red fox\n")
+    asked = ["--per-prompt", "2", "--steps", "2", "--guidance-scale", "1"]
+    call_command("sample", "--generator", str(pipeline), "--prompts", str(file), "--to", str(folder), *asked)
+    call_command("import_generations", project.slug, str(folder / "manifest.jsonl"))
+    assert Generation.objects.filter(prompt__text="a red fox").count() == 2
+
+
+@pytest.mark.parametrize(
+    ("text", "said"), [(None, "missing|No such file"), ("", "has no prompts"), (b"\xff", "no UTF-8")]
+)
+def test_a_bad_file_of_prompts_is_refused_and_nothing_is_written(pipeline, tmp_path, text, said):
+    file, folder = tmp_path / "prompts.txt", tmp_path / "images"
+    if text is not None:
+        file.write_bytes(text if isinstance(text, bytes) else text.encode())
+    with pytest.raises(CommandError, match=said):
+        call_command("sample", "--generator", str(pipeline), "--prompts", str(file), "--to", str(folder))
+    assert not folder.exists()
+
+
+def test_a_folder_that_is_no_pipeline_is_refused(tmp_path):
+    file = tmp_path / "prompts.txt"
+    file.write_text("a red fox\n")
+    to = tmp_path / "images"
+    with pytest.raises(CommandError, match="model_index"):
+        call_command("sample", "--generator", str(tmp_path), "--prompts", str(file), "--to", str(to))

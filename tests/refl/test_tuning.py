@@ -1,0 +1,212 @@
+"""Tuning runs, for real: in processes of their own, interrupted, resumed, cancelled, judged."""
+
+import os
+import subprocess
+import sys
+from datetime import timedelta
+from time import monotonic, sleep
+
+import pytest
+from django.conf import settings
+from django.core.management import CommandError, call_command
+from django.utils.timezone import now
+
+from refl.models import Generator, TuningRun
+from refl.services.tuning import CannotTune, queue_tuning
+from rewardmodel.models import RewardCheckpoint
+from rewardmodel.selectors import NothingPromoted
+from rewardmodel.services import runs
+from rewardmodel.services.checkpoints import register_checkpoint
+from tests.refl.conftest import QUICK, save_reward_model
+from tests.workers import database_url
+
+# The heart of a run beats in a thread of its own, which sees only what was committed.
+for_real = pytest.mark.django_db(transaction=True)
+SLOW = {**QUICK, "updates": 20, "checkpoint_every": 4}
+PATIENCE = 300  # seconds; a busy machine takes a minute to load torch
+
+
+@pytest.fixture
+def ready(project, generator, prompts, promoted):
+    return project
+
+
+def start(run) -> subprocess.Popen:
+    command = [sys.executable, settings.ROOT / "manage.py", "tune_generator", "--run", str(run.pk)]
+    environment = {**os.environ, "DATABASE_URL": database_url()}
+    return subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+
+
+def wait_for_step(run, step, process):
+    deadline = monotonic() + PATIENCE
+    while run.step < step:
+        assert process.poll() is None, process.stderr.read().decode()
+        assert monotonic() < deadline
+        sleep(0.05)
+        run.refresh_from_db()
+
+
+def weights(generator):
+    from safetensors.torch import load_file
+
+    return load_file(f"{generator.location}/unet/diffusion_pytorch_model.safetensors")
+
+
+def tune_by_hand(project, **config):
+    settings = [f"--set={name}={value}".replace("'", '"') for name, value in config.items()]
+    call_command("tune_generator", project.slug, *settings, verbosity=0)
+    return Generator.objects.filter(run__isnull=False).first()
+
+
+@for_real
+def test_the_command_tunes_judges_and_says_what_came_of_it(ready, capsys):
+    tuned = tune_by_hand(ready, **QUICK)
+    run = tuned.run
+    assert run.state == TuningRun.State.FINISHED
+    assert run.points.count() == QUICK["updates"]
+    assert {"reward", "reward_loss", "pretraining_loss"} <= set(run.points.first().values)
+    assert {file.name for file in run.folder.glob("samples/*.png")} == {"step-000000.png", "step-000003.png"}
+    assert tuned.kept is not None
+    assert tuned.metrics["independent"]["prompts"] == tuned.metrics["tuned_on"]["prompts"] > 0
+    assert f"{tuned}: {'kept' if tuned.kept else 'not kept'}" in capsys.readouterr().out
+
+
+@for_real
+def test_a_tuning_without_reward_changes_no_score_by_more_than_chance(ready):
+    control = tune_by_hand(ready, **{**QUICK, "reward_weight": 0, "learning_rate": 1e-7})
+    assert control.kept
+    assert abs(control.metrics["tuned_on"]["difference"]) < 1e-3
+
+
+@for_real
+def test_what_is_kept_is_decided_by_the_reward_it_was_not_tuned_on(project, generator, prompts, tmp_path):
+    """One and the same ruined generator, judged by a reward model and by its opposite."""
+    for name, sign in (("likes", 1), ("dislikes", -1)):
+        save_reward_model(tmp_path / name, seed=5, sign=sign)
+        register_checkpoint(project=project, name=name, folder=str(tmp_path / name))
+    ruin = {**QUICK, "reward_weight": 0, "learning_rate": 0.5}
+    verdicts = []
+    for name in ("likes", "dislikes"):
+        queue_tuning(
+            project=project,
+            generator=generator,
+            checkpoint=RewardCheckpoint.objects.get(name=name),
+            config=ruin,
+        )
+        run = TuningRun.objects.first()
+        call_command("tune_generator", "--run", str(run.pk))
+        verdicts.append(run.result)
+    first, second = verdicts
+    assert all((tensor == weights(second)[name]).all() for name, tensor in weights(first).items())
+    assert {first.kept, second.kept} == {True, False}
+    for tuned in verdicts:
+        assert tuned.kept is (tuned.metrics["independent"]["difference"] > 0)
+        assert tuned.metrics["tuned_on"]["difference"] * tuned.metrics["independent"]["difference"] < 0
+
+
+@for_real
+def test_a_killed_tuning_resumes_and_ends_with_the_weights_of_one_never_killed(ready):
+    whole = tune_by_hand(ready, **SLOW)
+    run = queue_tuning(project=ready, generator=whole.parent, config=SLOW)
+    process = start(run)
+    wait_for_step(run, 6, process)
+    process.kill()
+    process.wait()
+    run.refresh_from_db()
+    assert run.state == TuningRun.State.RUNNING
+    assert 0 < run.step < SLOW["updates"]
+
+    assert runs.requeue_silent(TuningRun, now=now() + timedelta(seconds=61)) == 1
+    assert start(run).wait() == 0
+    run.refresh_from_db()
+    assert (run.state, run.attempt) == (TuningRun.State.FINISHED, 2)
+    assert run.points.count() == SLOW["updates"]
+    expected = weights(whole)
+    assert all((tensor == expected[name]).all() for name, tensor in weights(run.result).items())
+    assert run.result.metrics == whole.metrics
+
+
+@for_real
+def test_a_cancelled_tuning_stops_and_leaves_no_generator(ready):
+    run = queue_tuning(project=ready, config={**SLOW, "updates": 5000})
+    process = start(run)
+    wait_for_step(run, 2, process)
+    runs.cancel(run, now=now())
+    assert process.wait(timeout=PATIENCE) == 1
+    run.refresh_from_db()
+    assert run.state == TuningRun.State.CANCELLED
+    assert not Generator.objects.filter(run=run).exists()
+
+
+@for_real
+def test_a_worker_tunes_what_was_queued(ready, worker):
+    from rewardmodel.tasks import tend_runs
+
+    run = queue_tuning(project=ready, config=QUICK)
+    tend_runs.delay()
+    deadline = monotonic() + PATIENCE
+    while not run.is_over and monotonic() < deadline:
+        sleep(0.2)
+        run.refresh_from_db()
+    assert run.state == TuningRun.State.FINISHED, run.error
+    assert run.result.kept is not None
+    assert run.peak_memory > 2**20
+
+
+@for_real
+def test_a_run_goes_on_with_the_prompts_it_started_with(ready, prompts):
+    import json
+
+    tuned = tune_by_hand(ready, **QUICK)
+    frozen = json.loads((tuned.run.folder / "prompts.json").read_text())
+    ready.prompts.create(key="late", text="a red fox that came in late")
+    assert "a red fox that came in late" not in frozen["tuning"] + frozen["held_out"]
+    assert not set(frozen["tuning"]) & set(frozen["held_out"])
+
+
+def test_one_generator_of_a_project_is_tuned_at_a_time(ready):
+    queue_tuning(project=ready)
+    with pytest.raises(CannotTune, match="being tuned already"):
+        queue_tuning(project=ready)
+
+
+def test_the_sample_grids_are_made_as_the_generator_is_sampled_from(ready, generator):
+    assert queue_tuning(project=ready).config["sample_steps"] == generator.steps
+
+
+def test_a_generator_without_pretraining_pairs_cannot_be_tuned(ready, generator):
+    generator.pretraining = ""
+    generator.save(update_fields=["pretraining"])
+    with pytest.raises(CannotTune, match="pre-training"):
+        queue_tuning(project=ready)
+
+
+def test_a_project_without_a_promoted_reward_model_cannot_tune(project, generator, prompts, shipped):
+    with pytest.raises(NothingPromoted):
+        queue_tuning(project=project)
+
+
+@pytest.mark.parametrize(
+    ("config", "said"), [({"updates": 0}, "must be at least 1"), ({"lambda": 1}, "unexpected keyword")]
+)
+def test_a_configuration_that_no_run_can_have_is_refused(ready, config, said):
+    with pytest.raises(CannotTune, match=said):
+        queue_tuning(project=ready, config=config)
+    assert not TuningRun.objects.exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ([], "name either a project or"),
+        (["nowhere"], "no project 'nowhere'"),
+        (["project-0", "--generator", "x"], "no generator 'x'; there is: small"),
+        (["project-0", "--checkpoint", "x"], "no checkpoint 'x'"),
+        (["project-0", "--set", "updates"], "not FIELD=VALUE"),
+        (["--run", "999999"], "no run 999999"),
+    ],
+)
+def test_the_command_says_in_one_line_what_is_wrong(ready, arguments, said):
+    with pytest.raises(CommandError, match=said):
+        call_command("tune_generator", *arguments)
+    assert not TuningRun.objects.exists()
