@@ -1,4 +1,4 @@
-"""How figures of models and runs are written on pages."""
+"""How figures of models and runs are written on pages. What is not there (to a template: "") stays empty."""
 
 from __future__ import annotations
 
@@ -10,15 +10,17 @@ register = template.Library()
 
 
 @register.filter
-def percent(share: float | None) -> str:
+def percent(share: float | str | None) -> str:
     """0.625 -> 62.5 %."""
-    return "" if share is None else f"{share * 100:.1f} %"
+    return f"{share * 100:.1f} %" if isinstance(share, int | float) else ""
 
 
 @register.filter
-def gain(difference: float | None) -> str:
-    """0.041 -> +4.1 points."""
-    return "" if difference is None else f"{difference * 100:+.1f}".replace("-", "\N{MINUS SIGN}")
+def gain(difference: float | str | None) -> str:
+    """0.041 -> +4.1, in points."""
+    if not isinstance(difference, int | float):
+        return ""
+    return f"{difference * 100:+.1f}".replace("-", "\N{MINUS SIGN}")
 
 
 @register.filter
@@ -34,17 +36,17 @@ def gain_interval(bounds: Sequence[float] | None) -> str:
 
 
 @register.filter
-def mebibytes(count: int | None) -> str:
+def mebibytes(count: int | str | None) -> str:
     """Bytes -> 512 MiB, or 3.2 GiB."""
-    if count is None:
+    if not isinstance(count, int):
         return ""
     return f"{count / 2**30:.1f} GiB" if count >= 2**30 else f"{count / 2**20:.0f} MiB"
 
 
 @register.filter
-def duration(seconds: float | None) -> str:
+def duration(seconds: float | str | None) -> str:
     """Seconds -> 42 s, 3 min 12 s, or 2 h 5 min."""
-    if seconds is None:
+    if not isinstance(seconds, int | float):
         return ""
     whole = round(seconds)
     if whole < 60:

@@ -1,0 +1,214 @@
+"""Pages and endpoints about models: admins of the project see and do, for everybody else there is nothing."""
+
+import pytest
+from django.urls import reverse
+from django.utils.timezone import now
+
+from rewardmodel.models import DatasetVersion, RewardCheckpoint, TrainingPoint, TrainingRun
+from rewardmodel.services import runs
+from rewardmodel.services.checkpoints import promote
+from rewardmodel.tasks import supervise_run
+
+State = TrainingRun.State
+HTMX = {"HTTP_HX_REQUEST": "true"}
+
+
+@pytest.fixture
+def run(project, encoder):
+    counts = {
+        split: {"rankings": 4, "pairs": 12, "ties": 1, "prompts": 4, "images": 12}
+        for split in ("train", "test")
+    }
+    dataset = DatasetVersion.objects.create(
+        project=project, hash="ab" * 32, folder="frozen", counts=counts, shares={}, answers=9, left_out=1
+    )
+    run = TrainingRun.objects.create(project=project, dataset=dataset, initial=encoder, config={"epochs": 3})
+    for step in (1, 2, 3):
+        TrainingPoint.objects.create(run=run, step=step, values={"loss": 0.7 / step, "accuracy": 0.5})
+    return run
+
+
+@pytest.fixture
+def made(run):
+    """What the run made."""
+    figures = {
+        "accuracy": 0.625,
+        "accuracy_by_prompt": 0.6,
+        "interval": [0.58, 0.66],
+        "pairs": 1234,
+        "prompts": 40,
+    }
+    rival = {"id": run.initial_id, "name": "encoder", **figures, "accuracy": 0.551}
+    rival |= {"difference": 0.074, "difference_interval": [-0.01, 0.158]}
+    metrics = {**figures, "dataset": run.dataset.hash, "ceiling": 0.81, "beside": [rival]}
+    return RewardCheckpoint.objects.create(project=run.project, name="reward-1", run=run, metrics=metrics)
+
+
+@pytest.fixture
+def admin(client, ada):
+    client.force_login(ada)
+    return client
+
+
+def paths(run, checkpoint):
+    slug = run.project.slug
+    return [
+        ("get", reverse("project-models", args=[slug])),
+        ("get", reverse("training-run", args=[slug, run.pk])),
+        ("post", reverse("train-now", args=[slug])),
+        ("post", reverse("cancel-training-run", args=[slug, run.pk])),
+        ("post", reverse("retry-training-run", args=[slug, run.pk])),
+        ("post", reverse("promote-checkpoint", args=[slug, checkpoint.pk])),
+        ("get", reverse("api-datasets", args=[slug])),
+        ("get", reverse("api-checkpoints", args=[slug])),
+        ("get", reverse("api-training-runs", args=[slug])),
+        ("post", reverse("api-training-runs", args=[slug])),
+        ("get", reverse("api-training-run", args=[slug, run.pk])),
+    ]
+
+
+@pytest.mark.parametrize("who", ["alice", "rita", "eve"])
+def test_for_everybody_but_admins_there_is_nothing(client, request, run, made, who):
+    client.force_login(request.getfixturevalue(who))
+    for method, path in [*paths(run, made), ("get", reverse("models"))]:
+        assert getattr(client, method)(path).status_code == 404, path
+    assert TrainingRun.objects.get().state == State.QUEUED
+    assert not RewardCheckpoint.objects.filter(promoted=True).exists()
+
+
+def test_an_admin_of_another_project_finds_nothing_here(client, a_project, eve, run, made):
+    other = a_project()
+    other.memberships.update(user=eve)
+    client.force_login(eve)
+    for method, path in paths(run, made):
+        assert getattr(client, method)(path).status_code == 404, path
+    mixed = reverse("training-run", args=[other.slug, run.pk])
+    assert client.get(mixed).status_code == 404
+
+
+def test_who_is_not_signed_in_is_asked_to_sign_in(client, run):
+    response = client.get(reverse("training-run", args=[run.project.slug, run.pk]))
+    assert (response.status_code, response.url.split("?")[0]) == (302, reverse("sign-in"))
+
+
+def test_forms_without_their_token_are_refused(run, made, ada):
+    from django.test import Client
+
+    strict = Client(enforce_csrf_checks=True)
+    strict.force_login(ada)
+    for method, path in paths(run, made)[2:6]:
+        assert getattr(strict, method)(path).status_code == 403, path
+
+
+def test_the_project_page_shows_models_runs_and_datasets(admin, project, run, made):
+    page = admin.get(reverse("project-models", args=[project.slug])).content.decode()
+    for words in (
+        "reward-1",
+        "62.5 %",
+        "58.0 to 66.0",
+        "1,234",
+        "+7.4",
+        "81.0 %",
+        "Queued",
+        run.dataset.hash[:12],
+    ):
+        assert words in page, words
+
+
+def test_somebody_who_is_admin_of_one_project_goes_straight_to_it(admin, project):
+    response = admin.get(reverse("models"))
+    assert response.url == reverse("project-models", args=[project.slug])
+
+
+def test_somebody_who_is_admin_of_two_chooses(admin, project, a_project, made):
+    promote(made, now=now())
+    a_project()
+    page = admin.get(reverse("models")).content.decode()
+    assert "reward-1" in page
+    assert "none yet" in page
+
+
+def test_a_run_at_work_asks_for_news_and_one_that_is_over_does_not(admin, project, run):
+    path = reverse("training-run", args=[project.slug, run.pk])
+    live = admin.get(path, **HTMX).content.decode()
+    assert "<html" not in live
+    assert 'hx-trigger="every 2s"' in live
+    assert '"points": [[1, 0.7]' in live
+    runs.cancel(run, now=now())
+    assert "hx-trigger" not in admin.get(path, **HTMX).content.decode()
+
+
+def test_the_error_and_the_log_of_a_failed_run_are_shown(admin, project, run):
+    runs.claim(run, now=now())
+    runs.fail(run, error="no space left on device", now=now())
+    run.folder.mkdir(parents=True)
+    run.log.write_text("step 3 of 9 <b>")
+    page = admin.get(reverse("training-run", args=[project.slug, run.pk])).content.decode()
+    assert "no space left on device" in page
+    assert "step 3 of 9 &lt;b&gt;" in page
+    assert "Try again" in page
+
+
+def test_cancelling_from_the_page_ends_a_queued_run(admin, project, run):
+    response = admin.post(reverse("cancel-training-run", args=[project.slug, run.pk]))
+    assert response.url == reverse("training-run", args=[project.slug, run.pk])
+    assert TrainingRun.objects.get().state == State.CANCELLED
+
+
+def test_cancelling_a_run_that_ended_meanwhile_shows_how_it_stands(admin, project, run):
+    runs.claim(run, now=now())
+    runs.finish(run, now=now())
+    response = admin.post(reverse("cancel-training-run", args=[project.slug, run.pk]))
+    assert response.status_code == 409
+    assert "had moved on" in response.content.decode()
+    assert TrainingRun.objects.get().state == State.FINISHED
+
+
+def test_training_now_without_answers_says_why_not(admin, project, encoder):
+    response = admin.post(reverse("train-now", args=[project.slug]))
+    assert response.status_code == 422
+    assert "none of 0 finished rankings" in response.content.decode()
+    assert not TrainingRun.objects.exists()
+
+
+def test_training_now_queues_a_run_of_what_is_finished(admin, project, encoder, rank):
+    rank(13)
+    response = admin.post(reverse("train-now", args=[project.slug]))
+    run = TrainingRun.objects.get()
+    assert response.url == reverse("training-run", args=[project.slug, run.pk])
+    assert (run.state, run.dataset.answers) == (State.QUEUED, 13)
+
+
+def test_promoting_takes_the_place_of_the_one_before(admin, project, encoder, made):
+    promote(encoder, now=now())
+    admin.post(reverse("promote-checkpoint", args=[project.slug, made.pk]))
+    assert RewardCheckpoint.objects.get(promoted=True) == made
+
+
+def test_the_api_tells_of_runs_with_their_curves(admin, project, run, made):
+    found = admin.get(reverse("api-training-run", args=[project.slug, run.pk])).json()
+    assert found["points"][1] == {"step": 2, "values": {"loss": 0.35, "accuracy": 0.5}}
+    [listed] = admin.get(reverse("api-training-runs", args=[project.slug])).json()["results"]
+    assert (listed["state"], listed["dataset"]) == ("queued", run.dataset.hash)
+    models = admin.get(reverse("api-checkpoints", args=[project.slug])).json()["results"]
+    assert [model["name"] for model in models] == ["reward-1", "encoder"]
+    [dataset] = admin.get(reverse("api-datasets", args=[project.slug])).json()["results"]
+    assert dataset["counts"]["train"]["pairs"] == 12
+
+
+def test_the_api_queues_a_run_and_refuses_what_cannot_work(admin, project, encoder, rank):
+    path = reverse("api-training-runs", args=[project.slug])
+    assert admin.post(path, {}, "application/json").status_code == 409
+    rank(13)
+    unknown = admin.post(path, {"initial": "nope"}, "application/json")
+    assert (unknown.status_code, "nope" in unknown.content.decode()) == (400, True)
+    assert admin.post(path, {"config": {"epocs": 2}}, "application/json").status_code == 409
+    made = admin.post(path, {"config": {"epochs": 2}}, "application/json")
+    assert (made.status_code, made.json()["config"]["epochs"]) == (201, 2)
+    assert TrainingRun.objects.get().initial == encoder
+
+
+def test_a_message_for_a_run_that_is_over_does_nothing(run):
+    runs.cancel(run, now=now())
+    supervise_run(run._meta.label, run.pk)
+    assert TrainingRun.objects.get().attempt == 0
