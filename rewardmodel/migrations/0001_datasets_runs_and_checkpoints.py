@@ -55,7 +55,7 @@ class Migration(migrations.Migration):
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
                 ('enabled', models.BooleanField(default=True)),
                 ('retrain_after', models.PositiveIntegerField(default=100, validators=[django.core.validators.MinValueValidator(1)], verbose_name='finished rankings since the last dataset that start a run')),
-                ('config', models.JSONField(default=dict)),
+                ('config', models.JSONField(blank=True, default=dict)),
                 ('project', models.OneToOneField(on_delete=django.db.models.deletion.CASCADE, related_name='training_policy', to='annotation.project')),
             ],
             options={

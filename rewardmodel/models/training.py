@@ -43,7 +43,9 @@ class TrainingPolicy(models.Model):
         default=100,
         validators=[MinValueValidator(1)],
     )
-    config = models.JSONField(default=dict)  # a RewardConfig; fields not named keep their default
+    config = models.JSONField(
+        default=dict, blank=True
+    )  # of a RewardConfig; fields not named keep their default
 
     class Meta:
         verbose_name_plural = "training policies"
