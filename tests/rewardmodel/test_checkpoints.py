@@ -1,0 +1,162 @@
+"""Reward models of a project: one is promoted, and another takes its place only when it is better."""
+
+import csv
+import io
+import json
+
+import pytest
+from django.core.management import CommandError, call_command
+from django.db import IntegrityError, transaction
+
+from annotation.models import Generation
+from rewardmodel.models import DatasetVersion, RewardCheckpoint, TrainingRun
+from rewardmodel.scoring import promoted_scorer
+from rewardmodel.selectors import NothingPromoted, promoted_checkpoint
+from rewardmodel.services.checkpoints import (
+    NameTaken,
+    NotComparable,
+    promote,
+    promote_if_better,
+    register_checkpoint,
+)
+from rewardmodel.services.datasets import freeze_dataset
+from rewardmodel.services.evaluation import evaluate
+from tests.cast import NOW
+
+
+@pytest.fixture
+def a_model(project, encoder):
+    """A checkpoint of a run, evaluated beside others."""
+    dataset = DatasetVersion.objects.create(
+        project=project, hash="0" * 64, folder="frozen", counts={}, shares={}, answers=0, left_out=0
+    )
+
+    def make(accuracy, **beside):
+        run = TrainingRun.objects.create(project=project, dataset=dataset, initial=encoder)
+        ids = dict(RewardCheckpoint.objects.values_list("name", "pk"))
+        rivals = [{"id": ids[name.replace("_", "-")], "accuracy": theirs} for name, theirs in beside.items()]
+        return RewardCheckpoint.objects.create(
+            project=project, name=f"model-{run.pk}", run=run, metrics={"accuracy": accuracy, "beside": rivals}
+        )
+
+    return make
+
+
+def test_where_none_is_promoted_a_model_has_to_beat_what_it_started_from(project, a_model):
+    assert not promote_if_better(a_model(0.6, encoder=0.6), now=NOW)
+    with pytest.raises(NothingPromoted):
+        promoted_checkpoint(project)
+    better = a_model(0.61, encoder=0.6)
+    assert promote_if_better(better, now=NOW)
+    assert promoted_checkpoint(project) == better
+    assert better.promoted_at == NOW
+
+
+def test_a_model_takes_the_place_of_the_promoted_one_only_when_better(project, encoder, a_model):
+    promote(encoder, now=NOW)
+    assert not promote_if_better(a_model(0.5, encoder=0.6), now=NOW)
+    assert not promote_if_better(a_model(0.6, encoder=0.6), now=NOW)
+    assert promoted_checkpoint(project) == encoder
+    better = a_model(0.7, encoder=0.6)
+    assert promote_if_better(better, now=NOW)
+    assert promoted_checkpoint(project) == better
+
+
+def test_a_model_that_was_compared_with_another_is_not_promoted(project, encoder, a_model):
+    """Meanwhile another was promoted."""
+    model = a_model(0.7, encoder=0.6)
+    other = a_model(0.9, encoder=0.6)
+    promote(other, now=NOW)
+    with pytest.raises(NotComparable):
+        promote_if_better(model, now=NOW)
+    assert promoted_checkpoint(project) == other
+
+
+def test_the_schema_lets_one_model_of_a_project_be_promoted(encoder, a_model):
+    promote(encoder, now=NOW)
+    a_model(0.7)
+    with pytest.raises(IntegrityError), transaction.atomic():
+        RewardCheckpoint.objects.update(promoted=True, promoted_at=NOW)
+
+
+def test_registering_again_changes_nothing_but_where_it_lies(project, encoder):
+    moved = register_checkpoint(project=project, name="encoder", folder="elsewhere")
+    assert (moved, moved.folder) == (encoder, "elsewhere")
+    assert RewardCheckpoint.objects.count() == 1
+
+
+def test_the_name_of_what_a_run_made_is_taken(project, a_model):
+    with pytest.raises(NameTaken):
+        register_checkpoint(project=project, name=a_model(0.6).name, folder="elsewhere")
+
+
+def test_evaluating_on_a_frozen_dataset_counts_each_pair(project, encoder, rank):
+    rank(16)
+    dataset = freeze_dataset(project=project)
+    found = evaluate(encoder.location, dataset=dataset)
+    assert found.pairs == dataset.counts["test"]["pairs"] == 6
+
+
+def test_the_command_evaluates_the_promoted_model(project, encoder, rank, capsys):
+    with pytest.raises(CommandError, match="no reward model is promoted"):
+        call_command("evaluate_reward_model", project.slug)
+    promote(encoder, now=NOW)
+    with pytest.raises(CommandError, match="no dataset is frozen"):
+        call_command("evaluate_reward_model", project.slug)
+    rank(16)
+    freeze_dataset(project=project)
+    call_command("evaluate_reward_model", project.slug)
+    assert "of 6 pairs" in capsys.readouterr().out
+
+
+def test_promoting_by_hand(project, encoder):
+    call_command("promote_reward_model", project.slug, "encoder")
+    assert promoted_checkpoint(project) == encoder
+    with pytest.raises(CommandError, match="no checkpoint 'nope'; there is: encoder"):
+        call_command("promote_reward_model", project.slug, "nope")
+
+
+def test_scoring_a_project_gives_each_image_the_promoted_models_score(project, encoder, rank, media):
+    rank(2)
+    promote(encoder, now=NOW)
+    call_command("score_images", project.slug)
+    scorer = promoted_scorer(project)
+    for image in Generation.objects.select_related("prompt", "image"):
+        expected = scorer.score(image.prompt.text, media / image.image.file.name)
+        assert image.score == pytest.approx(expected, abs=1e-5)
+        assert image.scored_by == "encoder"
+
+
+def test_images_scored_already_are_not_scored_again(project, encoder, rank, capsys):
+    rank(1)
+    promote(encoder, now=NOW)
+    call_command("score_images", project.slug)
+    rank(1)
+    call_command("score_images", project.slug)
+    assert capsys.readouterr().out.split("\n")[:2] == ["3 images scored by encoder"] * 2
+
+
+def test_scoring_files_prints_csv_or_json(project, encoder, rank, media):
+    rank(1)
+    promote(encoder, now=NOW)
+    files = [str(media / name) for name in Generation.objects.values_list("image__file", flat=True)]
+    printed = {}
+    for form in ("csv", "json"):
+        out = io.StringIO()
+        call_command("score_images", project.slug, *files, prompt="red circle", format=form, stdout=out)
+        printed[form] = out.getvalue()
+    rows = list(csv.DictReader(io.StringIO(printed["csv"])))
+    assert [row["file"] for row in rows] == files
+    assert [float(row["score"]) for row in rows] == [row["score"] for row in json.loads(printed["json"])]
+
+
+def test_scoring_what_cannot_be_scored_names_it(project, encoder, tmp_path):
+    with pytest.raises(CommandError, match="no reward model is promoted"):
+        call_command("score_images", project.slug)
+    promote(encoder, now=NOW)
+    with pytest.raises(CommandError, match="need a --prompt"):
+        call_command("score_images", project.slug, "a.png")
+    broken = tmp_path / "broken.png"
+    broken.write_bytes(b"no picture")
+    with pytest.raises(CommandError, match=r"broken\.png"):
+        call_command("score_images", project.slug, str(broken), prompt="red circle")
