@@ -13,10 +13,7 @@ document.addEventListener("keydown", (event) => {
   if (!control) return;
   event.preventDefault();
   control.click();
-});
-
-document.querySelector("details")?.addEventListener("toggle", ({ target }) => {
-  if (target.open) reason.focus();
+  if (control.matches("summary") && control.parentElement.open) reason.focus();
 });
 
 document.addEventListener("click", ({ target }) => {

@@ -2,6 +2,15 @@
 
 /* global Sortable */
 
+const isTouch = (event) => event.pointerType === "touch" || event.type.startsWith("touch");
+
+/** The slot at the pointer, "" over the tray, null elsewhere. */
+function slotUnder(event) {
+  const { clientX, clientY } = event.changedTouches?.[0] ?? event;
+  const place = document.elementFromPoint(clientX, clientY)?.closest("[data-drop], .tray");
+  return place ? (place.dataset.drop ?? "") : null;
+}
+
 export function ranking(form, section, { say, changed }) {
   const slots = Number(form.dataset.slots);
   const perSlot = Number(form.dataset.perSlot);
@@ -100,10 +109,12 @@ export function ranking(form, section, { say, changed }) {
       touchStartThreshold: 6,
       animation: matchMedia("(prefers-reduced-motion: reduce)").matches ? 0 : 120,
       onStart: () => section.classList.add("dragging"),
-      onEnd: ({ item, to }) => {
+      onEnd: ({ item, originalEvent }) => {
         section.classList.remove("dragging");
         dropped = performance.now();
-        place(item, to.dataset.slot);
+        place(item, slotUnder(originalEvent) ?? slotOf(item));
+        // Sortable swallows the click after a drag; a finger makes none, so the next tap would be lost.
+        if (isTouch(originalEvent)) document.body.click();
       },
     });
   }

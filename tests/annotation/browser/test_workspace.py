@@ -1,0 +1,194 @@
+"""A whole task in a real browser: by keys, by mouse, by touch; and what survives when things go wrong."""
+
+import re
+
+import pytest
+from playwright.sync_api import expect
+
+from annotation.models import Assignment, Draft, Placement, PromptLabel, Ranking, Rating
+from tests.annotation.browser.hands import drag_by_finger, drag_by_mouse, press
+
+pytestmark = pytest.mark.django_db(transaction=True)
+PHONE = {"viewport": {"width": 390, "height": 844}, "has_touch": True, "is_mobile": True}
+
+
+def label_and_rate(page, *scores):
+    """The first two stages by keys; scores are the overall ratings in the order shown."""
+    press(page, "2 0 Enter")
+    for score in scores:
+        press(page, f"{score} 4 4 0 Enter")
+    expect(page.locator('form[data-current="rank"]')).to_be_visible()
+
+
+def stored_slots():
+    """Slots in the order shown."""
+    task = Assignment.objects.exclude(submitted_at=None).get()
+    slots = dict(Placement.objects.filter(ranking__assignment=task).values_list("generation_id", "slot"))
+    return [slots[pk] for pk in task.order]
+
+
+def test_a_whole_task_by_keys_alone(at_work, alice, a_prompt):
+    a_prompt(images=3)
+    following = a_prompt(images=2)
+    page = at_work(alice)
+
+    press(page, "b u v Enter")  # vehicles, unclear, violence
+    press(page, "6 5 4 1 2 Enter")  # the first image: 6, 5, 4, two problems
+    press(page, "3 4 4 0 Enter")
+    press(page, "3 2 2 0 Enter")
+    press(page, "1 1 2 3 3 =")
+    expect(page.locator(".tile", has=page.locator("[data-overall='6']"))).to_be_visible()
+    press(page, "u u 2 2 3 4 Enter")
+
+    expect(page.locator("#prompt")).to_have_text(following.text)
+    expect(page.locator("#messages")).to_contain_text("Answer stored.")
+    task = Assignment.objects.get(state=Assignment.State.SUBMITTED)
+    first = Rating.objects.get(assignment=task, generation=task.order[0])
+    assert (first.overall, first.alignment, first.fidelity) == (6, 5, 4)
+    assert first.problems == ["repeated", "body"]
+    label = PromptLabel.objects.get()
+    assert (label.category, label.intent_unclear, label.issues) == ("vehicles", True, ["violent"])
+    assert stored_slots() == [1, 2, 4]
+
+
+def test_undo_and_ties_by_keys(at_work, alice, a_prompt):
+    a_prompt(images=3)
+    page = at_work(alice)
+    label_and_rate(page, 4, 4, 4)
+    press(page, "1 2 2 = 3 =")  # the third finds no room beside the two
+    expect(page.locator("[data-hint]")).to_have_text("Slot 2 is full: it holds 2")
+    press(page, "4 u 3 1 Enter")
+    expect(page.get_by_text("Nothing left to do here")).to_be_visible()
+    assert stored_slots() == [2, 2, 1]
+
+
+def test_a_ranking_by_mouse(at_work, alice, a_prompt):
+    a_prompt(images=3)
+    page = at_work(alice)
+    label_and_rate(page, 6, 5, 5)
+    drag_by_mouse(page, ".tray .tile[data-number='1']", "[data-drop='1']")
+    drag_by_mouse(page, ".tray .tile[data-number='2']", "[data-drop='3']")
+    drag_by_mouse(page, ".tray .tile[data-number='3']", "[data-drop='3']")
+    drag_by_mouse(page, ".slot .tile[data-number='1']", "[data-drop='3']")  # full: it goes back
+    expect(page.locator("[data-hint]")).to_have_text("Slot 3 is full: it holds 2")
+    page.get_by_role("button", name="Submit").dblclick()
+    expect(page.get_by_text("Nothing left to do here")).to_be_visible()
+    assert stored_slots() == [1, 3, 3]
+    assert Ranking.objects.count() == 1
+
+
+def test_a_whole_task_by_touch_on_a_phone(at_work, alice, a_prompt):
+    a_prompt(images=2)
+    page = at_work(alice, **PHONE)
+    page.get_by_text("Animals").tap()
+    page.get_by_text("None of these").first.tap()
+    page.locator("[data-next]").tap()
+    for number in (1, 2):
+        rated = page.locator(f".rated[data-number='{number}']")
+        for scale in range(3):
+            rated.locator(".points").nth(scale).locator(".point").nth(3).tap()
+        rated.locator(".choice").last.tap()
+        page.locator("[data-next]").tap()
+    drag_by_finger(page, ".tray .tile[data-number='1']", "[data-drop='2'] .tiles")
+    expect(page.locator("[data-drop='2'] .tile[data-number='1']")).to_be_visible()
+    page.locator(".tray .tile[data-number='2']").tap()
+    page.locator("[data-place='4']").tap()
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    page.locator("[data-submit]").tap()
+    expect(page.get_by_text("Nothing left to do here")).to_be_visible()
+    assert stored_slots() == [2, 4]
+
+
+def test_a_draft_survives_a_reload_in_place(at_work, alice, a_prompt):
+    a_prompt(images=3)
+    page = at_work(alice)
+    press(page, "5 0 Enter 7 6 5 0 Enter 3")
+    expect(page.locator("[data-saved]")).to_contain_text(re.compile(r"Saved \d\d:\d\d"))
+    shown = page.locator(".frame img").evaluate_all("images => images.map(image => image.src)")
+    page.reload()
+    assert page.locator(".frame img").evaluate_all("images => images.map(image => image.src)") == shown
+    expect(page.locator(".rated.current[data-number='2']")).to_be_visible()
+    expect(page.locator(".rated.current .point:has(input:checked)")).to_have_text("3")
+    press(page, "4 4 0 Enter 2 4 4 0 Enter")  # goes on where it stopped: the second scale
+    press(page, "1 1 2 2 3 3")
+    expect(page.locator("[data-saved]")).to_contain_text("Saved")
+    page.wait_for_timeout(900)
+    page.reload()
+    expect(page.locator("[data-drop='2'] .tile[data-number='2']")).to_be_visible()
+    press(page, "Enter")
+    expect(page.get_by_text("Nothing left to do here")).to_be_visible()
+    assert stored_slots() == [1, 2, 3]
+    assert not Draft.objects.exists()
+
+
+def test_a_contradiction_is_shown_at_once_and_refused_with_the_images_named(at_work, alice, a_prompt):
+    a_prompt(images=3)
+    page = at_work(alice)
+    label_and_rate(page, 3, 6, 1)
+    press(page, "1 1 2 2 3 3")
+    expect(page.locator(".tile.contradicts")).to_have_count(2)
+    expect(page.locator("[data-hint]")).to_contain_text("Image 2 is rated 6 and image 1 only 3")
+    press(page, "Enter")
+    expect(page.get_by_role("alert")).to_contain_text("Image 2 is rated above image 1")
+    assert not Ranking.objects.exists()
+    press(page, "1 3 2 1 3 5 Enter")  # put right: nothing else had to be done again
+    expect(page.get_by_text("Nothing left to do here")).to_be_visible()
+    assert stored_slots() == [3, 1, 5]
+
+
+def test_impatient_keys_store_an_answer_once(at_work, alice, a_prompt):
+    a_prompt(images=2)
+    following = a_prompt(images=2)
+    page = at_work(alice)
+    label_and_rate(page, 5, 5)
+    press(page, "1 1 2 2 Enter Enter Enter")
+    expect(page.locator("#prompt")).to_have_text(following.text)
+    assert Ranking.objects.count() == 1
+
+
+def test_an_answer_that_did_not_arrive_stays_on_the_page_and_can_be_sent_again(at_work, alice, a_prompt):
+    a_prompt(images=2)
+    page = at_work(alice)
+    label_and_rate(page, 5, 5)
+    press(page, "1 1 2 2")
+    page.context.set_offline(True)
+    press(page, "Enter")
+    expect(page.locator("#messages")).to_contain_text("Nothing is lost")
+    assert not Ranking.objects.exists()
+    page.context.set_offline(False)
+    page.get_by_role("button", name="Try again").click()
+    expect(page.get_by_text("Nothing left to do here")).to_be_visible()
+    assert stored_slots() == [1, 2]
+
+
+def test_a_task_taken_away_says_so_while_it_is_worked_on(at_work, alice, a_prompt):
+    a_prompt(images=2)
+    page = at_work(alice)
+    Assignment.objects.update(state="open", annotator=None, leased_until=None, order=[])
+    press(page, "3")
+    expect(page.get_by_role("alert")).to_contain_text("not yours any more")
+    press(page, "Enter")
+    expect(page.locator("#judgement")).to_be_visible()
+
+
+def test_an_image_fills_the_window_and_arrows_go_through_the_others(at_work, alice, a_prompt):
+    a_prompt(images=3)
+    page = at_work(alice)
+    press(page, "1 0 Enter")
+    page.locator(".rated.current .stage img").click()
+    expect(page.locator("#viewer")).to_contain_text("Image 1 of 3")
+    press(page, "ArrowRight ArrowRight")
+    expect(page.locator("#viewer")).to_contain_text("Image 3 of 3")
+    press(page, "Escape")
+    expect(page.locator(".rated.current[data-number='3']")).to_be_visible()
+
+
+def test_keys_and_guideline_open_over_the_task_and_close_again(at_work, alice, a_prompt):
+    a_prompt(images=2)
+    page = at_work(alice)
+    press(page, "?")
+    expect(page.get_by_role("heading", name="Keys")).to_be_visible()
+    press(page, "Escape g")
+    expect(page.locator("#guideline")).to_contain_text("Be fair")
+    press(page, "Escape 4")
+    expect(page.locator("input[name='category']:checked")).to_have_value("arts")
