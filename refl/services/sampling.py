@@ -21,6 +21,7 @@ from refl.uncertainty import least_sure
 from rewardmodel.models import RewardCheckpoint
 from rewardmodel.scoring import scorer
 from rewardmodel.services.execution import Interrupted, Pulse
+from rewardmodel.services.scores import score_generations
 
 
 class CannotSample(ValueError):
@@ -114,7 +115,9 @@ def queue_due_sampling(policy: TuningPolicy, *, chance: random.Random) -> Sampli
 
 
 def make_samples(run: SamplingRun, pulse: Pulse) -> None:
-    """Make the images of a run, choose among the prompts, import. Images it made before are not made again.
+    """Make the images of a run, choose among the prompts, import, and score with the promoted reward model.
+
+    Done again after an interruption, it makes no image twice.
 
     Raises: Interrupted; NotAPipeline; CheckpointError; ImageRefused.
     """
@@ -132,6 +135,11 @@ def make_samples(run: SamplingRun, pulse: Pulse) -> None:
         # It may have images by now: of this run before it was interrupted, or imported by somebody.
         if not prompt.generations.exists():
             import_samples(prompt=prompt, generator=run.generator, images=files[prompt.pk])
+    promoted = RewardCheckpoint.objects.filter(project=run.project, promoted=True).first()
+    if promoted is not None:
+        score_generations(checkpoint=promoted, should_stop=pulse.should_stop)
+    if pulse.should_stop():
+        raise Interrupted
     shutil.rmtree(run.folder / "images")
 
 

@@ -105,6 +105,7 @@ def test_annotators_get_the_prompts_on_which_the_reward_model_is_least_sure(
     make_samples(run, Impatient(run, 99))
     least_sure = sorted(doubts, key=lambda prompt: doubts[prompt], reverse=True)[:2]
     assert {image.prompt for image in Generation.objects.all()} == set(least_sure)
+    assert {image.scored_by for image in Generation.objects.all()} == {promoted.name}
     assert set(Assignment.objects.values_list("prompt", flat=True)) == {p.pk for p in least_sure}
 
 

@@ -1,0 +1,78 @@
+"""A tuning watched in a browser."""
+
+import io
+import os
+
+import pytest
+from django.urls import reverse
+from django.utils.timezone import now
+from PIL import Image
+
+from refl.services.generators import keep_if_sound, register_tuned
+from refl.services.tuning import queue_tuning
+from rewardmodel.services import runs
+from tests.refl.test_generators import FALL, RISE
+
+
+def a_grid(colour):
+    file = io.BytesIO()
+    Image.new("RGB", (262, 130), colour).save(file, "PNG")
+    return file.getvalue()
+
+
+@pytest.fixture
+def at_work(transactional_db, project, generator, prompts, promoted, policy):
+    run = queue_tuning(project=project)
+    runs.claim(run, now=now())
+    measure(run, 1)
+    (run.folder / "samples").mkdir(parents=True)
+    (run.folder / "samples" / "step-000000.png").write_bytes(a_grid("tan"))
+    return run
+
+
+def measure(run, step):
+    values = {"reward": 0.1 * step, "reward_loss": 2 - 0.1 * step, "pretraining_loss": 1.0}
+    runs.record_progress(run, now=now(), step=step, steps=3, points={step: values})
+
+
+@pytest.fixture
+def adas_page(a_page, client, ada, live_server):
+    client.force_login(ada)
+    page = a_page()
+    page.context.add_cookies(
+        [{"name": "sessionid", "value": client.cookies["sessionid"].value, "url": live_server.url}]
+    )
+    return page
+
+
+def test_an_admin_watches_a_tuning_to_its_end_without_reloading(adas_page, live_server, project, at_work):
+    page = adas_page
+    page.goto(live_server.url + reverse("tuning-run", args=[project.slug, at_work.pk]))
+    page.get_by_text("1 of 3").wait_for()
+    page.evaluate("window.loadedOnce = true")
+    assert page.locator("#reward-curve circle").count() == 1
+
+    measure(at_work, 2)
+    measure(at_work, 3)
+    page.get_by_text("3 of 3").wait_for()
+    page.locator("#reward-curve path.curve").wait_for()
+    page.get_by_text("judges what came out").wait_for()
+
+    (at_work.folder / "samples" / "step-000003.png").write_bytes(a_grid("teal"))
+    keep_if_sound(register_tuned(run=at_work), tuned_on=RISE, independent=FALL)
+    runs.finish(at_work, now=now())
+    page.get_by_text("finished").wait_for()
+    page.get_by_text("is not kept").wait_for()
+    assert page.locator("figure img").evaluate_all("all => all.every(one => one.naturalWidth > 0)")
+    assert page.evaluate("window.loadedOnce")
+
+
+@pytest.mark.parametrize("width", [390, 1440])
+def test_no_page_is_wider_than_the_window(adas_page, live_server, project, at_work, width):
+    keep_if_sound(register_tuned(run=at_work), tuned_on=RISE, independent=FALL)
+    adas_page.set_viewport_size({"width": width, "height": 844})
+    for name, of in (("project-generators", []), ("tuning-run", [at_work.pk])):
+        adas_page.goto(live_server.url + reverse(name, args=[project.slug, *of]))
+        if shots := os.environ.get("SHOTS"):
+            adas_page.screenshot(path=f"{shots}/{name}-{width}.png", full_page=True)
+        assert adas_page.evaluate("document.documentElement.scrollWidth <= innerWidth")
