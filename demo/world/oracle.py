@@ -14,7 +14,7 @@ import numpy as np
 from PIL import Image
 
 from demo.world.captions import Kind, Noun, Statement, parse
-from demo.world.scenes import ALONE_RADIUS, BACKGROUND_RGB, PAIR_RADIUS, SIDE
+from demo.world.scenes import ALONE_RADII, BACKGROUND_RGB, PAIR_RADII, SIDE
 from demo.world.segments import Floats, Seen, View, erode, look
 
 # Alignment weighs most; a taste that is worth giving up a stated attribute for would be no taste.
@@ -110,7 +110,7 @@ def _largeness(view: View, statement: Statement) -> float:
     """From 0 for the smallest to 1 for the largest scenes of this kind."""
     if not view.things:
         return 0.0
-    smallest, largest = ALONE_RADIUS if statement.kind is Kind.ALONE else PAIR_RADIUS
+    smallest, *_, largest = ALONE_RADII if statement.kind is Kind.ALONE else PAIR_RADII
     areas = [thing.area for thing in view.things[: len(statement.nouns)]]
     radius = sqrt(sum(areas) / len(statement.nouns) / pi)
     return min(max((radius - smallest) / (largest - smallest), 0.0), 1.0)

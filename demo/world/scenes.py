@@ -17,8 +17,10 @@ from demo.world.captions import Kind, Noun, Statement, random_statement
 
 SIDE = 64  # px
 SUPERSAMPLING = 3
-ALONE_RADIUS = (8.0, 17.0)  # px
-PAIR_RADIUS = (6.5, 11.0)
+# Few sizes, and places on a grid: what a small generator can learn to draw crisply in minutes.
+ALONE_RADII = (9, 13, 17)  # px
+PAIR_RADII = (7, 9, 11)
+SPOTS = range(4, SIDE, 4)  # px, of centres
 MARGIN = 2.0  # px kept free along the border
 GAP = 3.0  # px between two things
 TINT = 0.16  # saturation of a background that is not stated, at most
@@ -101,12 +103,14 @@ def _unstated_background(generator: Random) -> RGB:
 
 
 def _thing_alone(noun: Noun, generator: Random) -> Thing:
-    radius = generator.uniform(*ALONE_RADIUS)
-    x, y = (
-        generator.uniform(MARGIN + radius * reach, SIDE - MARGIN - radius * reach)
-        for reach in REACH[noun.shape]
-    )
+    radius = generator.choice(ALONE_RADII)
+    x, y = (generator.choice(_spots(radius * reach)) for reach in REACH[noun.shape])
     return Thing(noun.colour, noun.shape, radius, x, y)
+
+
+def _spots(reach: float) -> list[int]:
+    """Where along an axis a thing that reaches so far can stand."""
+    return [spot for spot in SPOTS if MARGIN + reach <= spot <= SIDE - MARGIN - reach]
 
 
 def _axis(relation: str) -> int:
@@ -115,25 +119,20 @@ def _axis(relation: str) -> int:
 
 
 def _pair(statement: Statement, axis: int, generator: Random) -> tuple[Thing, ...] | None:
-    """Two things of about one size along the axis; None when the sizes drawn do not fit side by side."""
-    radius = generator.uniform(*PAIR_RADIUS)
-    radii = [radius * generator.uniform(0.93, 1.07) for _ in range(2)]
+    """Two things of one size in line along the axis; None when that size does not fit side by side."""
+    radius = generator.choice(PAIR_RADII)
     nouns = statement.nouns if statement.relation in ("left of", "above", None) else statement.nouns[::-1]
-    along = [REACH[noun.shape][axis] * r for noun, r in zip(nouns, radii, strict=True)]
-    across = [REACH[noun.shape][1 - axis] * r for noun, r in zip(nouns, radii, strict=True)]
-    slack = SIDE - 2 * MARGIN - GAP - 2 * sum(along)
-    if slack < 0:
+    along = [REACH[noun.shape][axis] * radius for noun in nouns]
+    across = max(REACH[noun.shape][1 - axis] * radius for noun in nouns)
+    apart = sum(along) + GAP
+    ways = [(a, b) for a in _spots(along[0]) for b in _spots(along[1]) if b - a >= apart]
+    if not ways:
         return None
-    start, more_gap = generator.uniform(0, 1) * slack, generator.uniform(0, 0.6)
-    first = MARGIN + start * (1 - more_gap) + along[0]
-    second = first + along[0] + GAP + more_gap * slack + along[1]
-    room = SIDE / 2 - MARGIN - max(across)
-    level = SIDE / 2 + generator.uniform(-1, 1) * min(room, 14)
+    level = generator.choice(_spots(across))
     things = []
-    for noun, r, place, reach in zip(nouns, radii, (first, second), across, strict=True):
-        side = min(max(level + generator.uniform(-2, 2), MARGIN + reach), SIDE - MARGIN - reach)
-        x, y = (place, side) if axis == 0 else (side, place)
-        things.append(Thing(noun.colour, noun.shape, r, x, y))
+    for noun, place in zip(nouns, generator.choice(ways), strict=True):
+        x, y = (place, level) if axis == 0 else (level, place)
+        things.append(Thing(noun.colour, noun.shape, radius, x, y))
     return tuple(things) if nouns is statement.nouns else tuple(reversed(things))
 
 
