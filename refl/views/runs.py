@@ -96,9 +96,9 @@ def _context(project: Project, run: AnyRun) -> dict[str, Any]:
 
 
 def _settings(run: AnyRun) -> dict[str, Any]:
-    """The run's configuration; of its pool of prompts only how many there are."""
+    """The run's configuration by name; of its pool of prompts only how many there are."""
     config: dict[str, Any] = run.config
-    return {name: len(value) if name == "pool" else value for name, value in config.items()}
+    return {name: len(value) if name == "pool" else value for name, value in sorted(config.items())}
 
 
 def _charts(run: TuningRun) -> list[dict[str, Any]]:
