@@ -11,6 +11,7 @@ from refl.models import SamplingRun, TuningRun
 from refl.services.generators import keep_if_sound, register_tuned
 from refl.services.sampling import CannotSample, queue_due_sampling
 from refl.services.tuning import CannotTune, queue_due_tuning
+from refl.tasks import look_for_generators, look_for_promotions
 from rewardmodel.services import runs
 from rewardmodel.services.checkpoints import promote
 from tests.refl.test_generators import FALL, RISE
@@ -104,6 +105,23 @@ def test_a_kept_generator_with_no_prompt_left_says_so(policy, tuning, project):
     with pytest.raises(CannotSample, match="no prompt"):
         queue_due_sampling(policy, chance=random.Random(0))
     assert not SamplingRun.objects.exists()
+
+
+def test_beat_starts_a_tuning_and_then_images(policy, generator, prompts, promoted):
+    look_for_promotions()
+    tuning = TuningRun.objects.get()
+    look_for_generators()
+    assert not SamplingRun.objects.exists()
+    keep_if_sound(register_tuned(run=tuning), tuned_on=RISE, independent=RISE)
+    look_for_generators()
+    assert SamplingRun.objects.get().generator.run == tuning
+
+
+def test_a_project_that_cannot_tune_is_passed_over(policy, promoted, caplog):
+    caplog.set_level("INFO")
+    look_for_promotions()
+    assert "no generator is kept" in caplog.text
+    assert not TuningRun.objects.exists()
 
 
 def test_beat_looks_for_both(db):
