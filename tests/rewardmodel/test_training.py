@@ -21,12 +21,13 @@ from rewardmodel.services import runs, supervision
 from rewardmodel.services.datasets import freeze_dataset
 from rewardmodel.services.supervision import supervise
 from rewardmodel.services.training import NotTrainable, queue_due_training, queue_training
-from rewardmodel.tasks import look_for_preferences, supervise_run, tend_runs
+from rewardmodel.tasks import look_for_preferences, supervise_run
 from tests.rewardmodel.conftest import QUICK
 
 pytestmark = pytest.mark.django_db(transaction=True)  # a run's heart beats in a thread of its own
 State = TrainingRun.State
 LONG = {**QUICK, "epochs": 10, "learning_rate": 1e-4, "checkpoint_every": 3}
+OWN_QUEUE = "gpu-of-a-test"  # a worker that other tests share must not take these runs
 FIGURES = ("loss", "accuracy", "validation_loss", "validation_accuracy")
 
 
@@ -42,7 +43,7 @@ def equal(one, other):
     return one.keys() == other.keys() and all(one[name].equal(other[name]) for name in one)
 
 
-def wait_until(true, seconds=60):
+def wait_until(true, seconds=150):
     deadline = time.monotonic() + seconds
     while not true():
         assert time.monotonic() < deadline, "waited in vain"
@@ -68,7 +69,7 @@ def supervised(run, should_stop=lambda: False):
     try:
         yield
     finally:
-        thread.join(timeout=90)
+        thread.join(timeout=240)
     assert not thread.is_alive()
     run.refresh_from_db()
 
@@ -184,10 +185,14 @@ def test_a_run_that_cannot_work_fails_with_the_end_of_its_log(processes, project
     assert "CheckpointError: /nowhere" in run.error
 
 
+def send(run):
+    supervise_run.apply_async((run._meta.label, run.pk), queue=OWN_QUEUE)
+
+
 @contextmanager
 def a_worker():
     command = [sys.executable, "-m", "celery", "--quiet", "-A", "config.celery", "worker", "--pool", "solo"]
-    options = ["--queues", "default,gpu", "--without-gossip", "--without-mingle"]
+    options = ["--queues", OWN_QUEUE, "--without-gossip", "--without-mingle"]
     process = subprocess.Popen([*command, *options], start_new_session=True)
     try:
         yield process
@@ -198,15 +203,15 @@ def a_worker():
 
 def test_the_death_of_the_worker_loses_nothing(processes, project, encoder, rank):
     rank(16)
-    run = queue_training(project=project, config={**LONG, "epochs": 80})
-    supervise_run.delay(run._meta.label, run.pk)
+    run = queue_training(project=project, config=LONG)
+    send(run)
     with a_worker() as worker:
         wait_until(lambda: step_of(run) >= 5)
         worker.kill()
         worker.wait()
         wait_until(lambda: TrainingRun.objects.get(pk=run.pk).state == State.QUEUED)
     interrupted_at = step_of(run)
-    tend_runs()
+    send(run)
     with a_worker():
         wait_until(lambda: TrainingRun.objects.get(pk=run.pk).is_over)
     run.refresh_from_db()
@@ -290,7 +295,7 @@ def test_a_policy_that_is_switched_off_starts_nothing(project, encoder, rank, po
     assert queue_due_training(policy) is None
 
 
-def test_looking_for_preferences_passes_over_projects_that_cannot_train_yet(worker, project, rank, policy):
+def test_looking_for_preferences_passes_over_projects_that_cannot_train_yet(project, rank, policy):
     rank(16)  # but no checkpoint is registered
     look_for_preferences()
     assert not TrainingRun.objects.exists()
