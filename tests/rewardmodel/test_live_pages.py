@@ -1,0 +1,65 @@
+"""A training run watched in a real browser."""
+
+import pytest
+from django.conf import settings
+from django.test import Client
+from django.urls import reverse
+from django.utils.timezone import now
+from playwright.sync_api import expect
+
+from rewardmodel.models import DatasetVersion, TrainingRun
+from rewardmodel.services import runs
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+@pytest.fixture
+def run(project, encoder):
+    dataset = DatasetVersion.objects.create(
+        project=project, hash="ab" * 32, folder="frozen", counts={}, shares={}, answers=0, left_out=0
+    )
+    run = TrainingRun.objects.create(project=project, dataset=dataset, initial=encoder, config={"epochs": 3})
+    runs.claim(run, now=now())
+    return run
+
+
+def measure(run, steps):
+    points = {
+        step: {"loss": 0.7 / step, "accuracy": 0.5 + step / 200, "validation_loss": 0.8 / step}
+        for step in range(1, steps + 1)
+    }
+    runs.record_progress(run, now=now(), step=steps, steps=60, points=points, peak_memory=2**29)
+
+
+def signed_in(page, live_server, user):
+    client = Client()
+    client.force_login(user)
+    name = settings.SESSION_COOKIE_NAME
+    page.context.add_cookies([{"name": name, "value": client.cookies[name].value, "url": live_server.url}])
+    return page
+
+
+def test_curves_grow_while_a_run_works_and_cancelling_says_that_it_stops(live_server, page, ada, run):
+    measure(run, 10)
+    page = signed_in(page, live_server, ada)
+    page.goto(live_server.url + reverse("training-run", args=[run.project.slug, run.pk]))
+    expect(page.get_by_text("10 of 60")).to_be_visible()
+    expect(page.get_by_role("img", name="Loss, nats a pair: training 0.070 at step 10")).to_be_visible()
+    measure(run, 25)
+    expect(page.get_by_text("25 of 60")).to_be_visible()
+    expect(page.get_by_role("img", name="Loss, nats a pair: training 0.028 at step 25")).to_be_visible()
+    page.get_by_role("button", name="Cancel run").click()
+    expect(page.get_by_text("stops after this step")).to_be_visible()
+    runs.release(run, now=now())
+    expect(page.get_by_text("Cancelled")).to_be_visible()
+    expect(page.get_by_role("button", name="Cancel run")).to_have_count(0)
+
+
+@pytest.mark.parametrize("width", [1440, 390])
+def test_no_page_is_wider_than_the_window(live_server, a_page, ada, run, width):
+    measure(run, 30)
+    page = signed_in(a_page(viewport={"width": width, "height": 800}), live_server, ada)
+    slug = run.project.slug
+    for path in (reverse("project-models", args=[slug]), reverse("training-run", args=[slug, run.pk])):
+        page.goto(live_server.url + path)
+        assert page.evaluate("document.documentElement.scrollWidth") <= width, path
