@@ -1,0 +1,245 @@
+"""Pretrain the small world's BLIP-form encoder: `python -m demo.pretraining.encoder --to DIR --seed 0`.
+
+It sees rendered scenes and their captions only: no generated image is judged, no oracle and no ranking is
+asked. First the image encoder learns what each patch shows. Then the whole learns at once which caption of a
+group is true of which picture, the captions being one word or a few words apart, which words were masked
+in a picture's caption, and where the things are that the words name. The head that tells matches becomes the
+reward head, so the encoder's own score is the logit of its matching.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import time
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
+
+from demo.pretraining.matching import (
+    Attribute,
+    attributes_of,
+    contradict,
+    draw_group,
+    draw_statement,
+    pictures,
+    spoil,
+)
+from demo.pretraining.patches import PATCH, PatchReader, Pointer
+from demo.pretraining.starting_weights import initialise
+from demo.world.captions import Split, every_statement, misstate
+from demo.world.scenes import Scene, scene_of
+from rewardmodel.learning import checkpoints
+from rewardmodel.learning.config import BackboneConfig, HeadConfig, TextConfig, VisionConfig
+from rewardmodel.learning.model import RewardModel
+from rewardmodel.learning.preprocessing import normalise, tokenise
+
+SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
+MAX_TOKENS = 35
+GROUPS = 4  # a step; more steps teach more than larger ones
+GROUP = 4  # scenes of a group
+LOOKING = 1500  # steps
+READING = 3000
+REPORT = 100  # steps
+LEARNING_RATE = 1e-3
+WARMUP = 150  # steps
+MASKED = 0.4  # share of a caption's words
+
+
+def build_tokenizer() -> Any:
+    """A BERT tokenizer of the words that captions use, and no others."""
+    from transformers import BertTokenizer
+
+    words = sorted({word for statement in every_statement() for word in str(statement).split()})
+    return BertTokenizer(vocab={word: number for number, word in enumerate((*SPECIAL, *words))})
+
+
+def shape_of(vocabulary: int) -> BackboneConfig:
+    return BackboneConfig(
+        vision=VisionConfig(image_size=64, patch=PATCH, width=128, layers=4, heads=4, feed_forward=512),
+        text=TextConfig(vocabulary, positions=MAX_TOKENS, width=128, layers=3, heads=4, feed_forward=512),
+        head=HeadConfig(hidden=(128, 64, 32, 16)),
+    )
+
+
+class Pretraining(nn.Module):
+    """The reward model and, beside it, what only its pretraining needs."""
+
+    def __init__(self, model: RewardModel, tokenizer: Any) -> None:
+        super().__init__()
+        self.model, self.tokenizer = model, tokenizer
+        self.patches = PatchReader(model.config.vision.width)
+        self.pointer = Pointer(model.config.text.width)
+        self.words = nn.Linear(model.config.text.width, model.config.text.vocabulary)
+
+    def losses(
+        self, images: Tensor, scenes: Sequence[Scene], generator: torch.Generator, *, captions: bool
+    ) -> dict[str, Tensor]:
+        """Weighted losses, by name, of images (B, 3, H, W) in 0..1, groups of GROUP in a row."""
+        seen = self.model.blip.visual_encoder(normalise(images))  # (B, P, V)
+        patches = self.patches.loss(seen.float(), scenes)
+        if not captions:
+            return {"patches": patches}
+        tokens, mask = tokenise(self.tokenizer, [str(scene.statement) for scene in scenes], MAX_TOKENS)
+        scores = self.scores(tokens, mask, seen)  # (B / G, G, G): caption, image
+        own = torch.arange(GROUP).expand(len(scores), GROUP)
+        choosing = F.cross_entropy(scores.transpose(1, 2), own) + F.cross_entropy(scores, own)
+        truth = torch.eye(GROUP).expand_as(scores)
+        matching = F.binary_cross_entropy_with_logits(scores, truth, pos_weight=torch.tensor(GROUP - 1.0))
+        filling, pointing = self.filling(tokens, mask, seen, scenes, generator)
+        return {
+            "patches": patches,
+            "choosing": choosing,
+            "matching": 0.3 * matching,
+            "filling": filling,
+            "pointing": 3 * pointing,
+        }
+
+    def scores(self, tokens: Tensor, mask: Tensor, seen: Tensor) -> Tensor:
+        """Score each caption of a group with each image of it: (B / G, G, G)."""
+        place = torch.arange(len(seen)).view(-1, GROUP)
+        caption = place[:, :, None].expand(-1, -1, GROUP).flatten()
+        image = place[:, None, :].expand(-1, GROUP, -1).flatten()
+        text = self.model.blip.text_encoder(tokens[caption], mask[caption], seen[image])
+        return self.model.mlp(text[:, 0]).view(-1, GROUP, GROUP)
+
+    def filling(
+        self,
+        tokens: Tensor,
+        mask: Tensor,
+        seen: Tensor,
+        scenes: Sequence[Scene],
+        generator: torch.Generator,
+    ) -> tuple[Tensor, Tensor]:
+        """Cross-entropy of words that were masked, and how far each word points from its thing."""
+        hidden = (torch.rand(tokens.shape, generator=generator) < MASKED) & (tokens >= len(SPECIAL))
+        encoder = self.model.blip.text_encoder
+        text = encoder.embeddings(tokens.masked_fill(hidden, SPECIAL.index("[MASK]")))
+        pointing = torch.zeros(())
+        for depth, layer in enumerate(encoder.encoder.layer):
+            text = layer(text, mask.bool()[:, None, None, :], seen, first_only=False)
+            if depth < len(encoder.encoder.layer) - 1:  # in time for the layers after it to compare places
+                pointing = pointing + self.pointer.loss(text, scenes)
+        return F.cross_entropy(self.words(text[hidden]).float(), tokens[hidden]), pointing
+
+
+def look(learner: Pretraining, *, steps: int, seed: int) -> None:
+    """Teach the image encoder alone what its patches show."""
+    parameters = [*learner.model.blip.visual_encoder.parameters(), *learner.patches.parameters()]
+    _train(learner, parameters, "looking", steps=steps, seed=seed)
+
+
+def read(learner: Pretraining, *, steps: int, seed: int) -> None:
+    """Teach the whole model which picture a caption is of, patches further on."""
+    _train(learner, list(learner.parameters()), "reading", steps=steps, seed=seed)
+
+
+def _train(
+    learner: Pretraining, parameters: list[nn.Parameter], lesson: str, *, steps: int, seed: int
+) -> None:
+    """Train these parameters in place. Dropout stays off: no picture is seen twice."""
+    chance, torch_chance = Random(seed), torch.Generator().manual_seed(seed)
+    optimiser = torch.optim.AdamW(parameters, lr=LEARNING_RATE, betas=(0.9, 0.98), weight_decay=0.01)
+    began, sums = time.process_time(), Counter[str]()
+    for step in range(steps):
+        for group in optimiser.param_groups:
+            group["lr"] = LEARNING_RATE * rate(step, steps)
+        scenes = [scene for _ in range(GROUPS) for scene in draw_group(Split.GENERATOR, GROUP, chance)]
+        images = spoil(pictures(scenes), torch_chance)
+        # bfloat16 is twice as fast here, but only with attention written out
+        with torch.autocast("cpu", torch.bfloat16), sdpa_kernel(SDPBackend.MATH):
+            losses = learner.losses(images, scenes, torch_chance, captions=lesson == "reading")
+        optimiser.zero_grad()
+        torch.stack(list(losses.values())).sum().backward()  # type: ignore[no-untyped-call]
+        nn.utils.clip_grad_norm_(parameters, 1.0)
+        optimiser.step()
+        sums.update({name: loss.item() for name, loss in losses.items()})
+        if (step + 1) % REPORT == 0:
+            parts = ", ".join(f"{name} {total / REPORT:.3f}" for name, total in sums.items())
+            print(
+                f"{lesson} {step + 1}/{steps}, {time.process_time() - began:.0f} CPU s: {parts}", flush=True
+            )
+            sums.clear()
+
+
+def rate(step: int, steps: int) -> float:
+    """Linear warm-up, then half a cosine down to 0; a share of LEARNING_RATE."""
+    if step < WARMUP:
+        return (step + 1) / WARMUP
+    return 0.5 * (1 + math.cos(math.pi * (step - WARMUP) / max(steps - WARMUP, 1)))
+
+
+@torch.no_grad()
+def rewards_of(model: RewardModel, tokenizer: Any, captions: Sequence[str], images: Tensor) -> Tensor:
+    tokens, mask = tokenise(tokenizer, captions, MAX_TOKENS)
+    parts = [slice(start, start + 100) for start in range(0, len(tokens), 100)]
+    return torch.cat([model.score(tokens[part], mask[part], normalise(images[part])) for part in parts])
+
+
+def measure(model: RewardModel, tokenizer: Any, *, pairs: int, seed: int) -> dict[Attribute, float]:
+    """Share of held-out pairs in which the picture of the caption beats one of a contradicting caption."""
+    chance, torch_chance = Random(seed), torch.Generator().manual_seed(seed)
+    accuracy = {}
+    for attribute in Attribute:
+        captions: list[str] = []
+        scenes: list[tuple[Scene, Scene]] = []
+        while len(scenes) < pairs:
+            true = draw_statement(Split.EVALUATION, chance)
+            if attribute not in attributes_of(true):
+                continue
+            false = contradict(true, attribute, chance)
+            captions.append(str(true))
+            scenes.append((scene_of(true, chance), scene_of(false, chance)))
+        right, wrong = (
+            rewards_of(model, tokenizer, captions, spoil(pictures(side), torch_chance))
+            for side in zip(*scenes, strict=True)
+        )
+        accuracy[attribute] = (right > wrong).double().mean().item()
+    return accuracy
+
+
+def normalisation(model: RewardModel, tokenizer: Any, *, seed: int) -> tuple[float, float]:
+    """Mean and deviation of raw scores where each attribute of a picture is wrong at the world's rate."""
+    chance, torch_chance = Random(seed), torch.Generator().manual_seed(seed)
+    said = [draw_statement(Split.RANKING, chance) for _ in range(1000)]
+    images = spoil(pictures([scene_of(misstate(each, chance), chance) for each in said]), torch_chance)
+    scores = rewards_of(model, tokenizer, [str(each) for each in said], images)
+    return scores.mean().item(), scores.std(correction=0).item()
+
+
+def describe(accuracy: dict[Attribute, float]) -> str:
+    return ", ".join(f"{attribute} {share:.3f}" for attribute, share in accuracy.items())
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--to", type=Path, required=True, help="folder of the checkpoint")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--looking", type=int, default=LOOKING, help="steps of the image encoder alone")
+    parser.add_argument("--reading", type=int, default=READING, help="steps of the whole")
+    arguments = parser.parse_args()
+    torch.manual_seed(arguments.seed)
+    torch.set_num_threads(1)
+    tokenizer = build_tokenizer()
+    model = RewardModel(shape_of(len(tokenizer))).eval()
+    chance, torch_chance = Random(arguments.seed), torch.Generator().manual_seed(arguments.seed)
+    scenes = [scene_of(draw_statement(Split.GENERATOR, chance), chance) for _ in range(400)]
+    initialise(model, normalise(spoil(pictures(scenes), torch_chance)))
+    learner = Pretraining(model, tokenizer).eval()
+    look(learner, steps=arguments.looking, seed=arguments.seed)
+    read(learner, steps=arguments.reading, seed=arguments.seed + 1)
+    print(f"held out: {describe(measure(model, tokenizer, pairs=1000, seed=2))}")
+    mean, std = normalisation(model, tokenizer, seed=3)
+    config = checkpoints.CheckpointConfig(model.config, MAX_TOKENS, mean=mean, std=std)
+    checkpoints.save(arguments.to, model=model, tokenizer=tokenizer, config=config, dtype=torch.float16)
+
+
+if __name__ == "__main__":
+    main()
