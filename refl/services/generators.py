@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from django.conf import settings
 from django.db import transaction
@@ -92,13 +93,22 @@ def keep_if_sound(generator: Generator, *, tuned_on: Change, independent: Change
     metrics = {"tuned_on": tuned_on.to_dict()}
     if independent is not None:
         metrics["independent"] = independent.to_dict()
-    judged = Generator.objects.filter(pk=generator.pk, kept=None).update(
-        kept=kept, reason=_reason(independent), metrics=metrics
-    )
-    if judged != 1:
+    _judge(generator, kept=kept, reason=_reason(independent), metrics=metrics)
+    return kept
+
+
+def set_control_aside(generator: Generator) -> None:
+    """Do not keep a generator that was tuned without a reward: it is there to be compared with.
+
+    Raises: AlreadyJudged.
+    """
+    _judge(generator, kept=False, reason="A control: it was tuned with reward weight 0.", metrics={})
+
+
+def _judge(generator: Generator, **verdict: Any) -> None:
+    if Generator.objects.filter(pk=generator.pk, kept=None).update(**verdict) != 1:
         raise AlreadyJudged(f"{generator} was judged before")
     generator.refresh_from_db()
-    return kept
 
 
 def _reason(independent: Change | None) -> str:

@@ -15,7 +15,7 @@ from refl.learning.config import TuningConfig
 from refl.models import Generator, TuningPolicy, TuningRun
 from refl.selectors.generators import independent_checkpoint, newest_kept, untried_promotion
 from refl.selectors.prompts import held_out_prompts, tuning_prompts
-from refl.services.generators import keep_if_sound, register_tuned
+from refl.services.generators import keep_if_sound, register_tuned, set_control_aside
 from refl.services.judging import measure_changes
 from rewardmodel.models import RewardCheckpoint
 from rewardmodel.scoring import scorer
@@ -94,6 +94,8 @@ def complete_config(config: Mapping[str, Any], generator: Generator) -> TuningCo
 def tune_generator(run: TuningRun, pulse: Pulse) -> None:
     """Do the run's work: tune, register what came out, judge it. Done again, it goes on where it stopped.
 
+    A tuning with reward weight 0 is a control, and what comes out is never kept.
+
     Raises: Interrupted; what `refl.learning.training.tune` raises; CheckpointError.
     """
     from refl.learning import training
@@ -104,10 +106,10 @@ def tune_generator(run: TuningRun, pulse: Pulse) -> None:
         pulse.report(step=step, steps=steps, values=values)
 
     assert run.generator.pairs is not None
-    prompts = _frozen_prompts(run)
+    config, prompts = TuningConfig(**run.config), _frozen_prompts(run)
     try:
         training.tune(
-            TuningConfig(**run.config),
+            config,
             pipeline=Path(run.generator.location),
             reward=scorer(run.checkpoint).score_tensor,
             prompts=prompts["tuning"],
@@ -119,7 +121,9 @@ def tune_generator(run: TuningRun, pulse: Pulse) -> None:
     except training.Interrupted as interrupted:
         raise Interrupted from interrupted
     tuned = register_tuned(run=run)
-    if tuned.kept is None:
+    if tuned.kept is None and config.reward_weight == 0:
+        set_control_aside(tuned)
+    elif tuned.kept is None:
         independent = independent_checkpoint(run)
         checkpoints = [run.checkpoint, *([independent] if independent else [])]
         changes = measure_changes(tuned, checkpoints=checkpoints, prompts=prompts["held_out"], pulse=pulse)

@@ -11,6 +11,7 @@ from refl.services.generators import (
     keep_if_sound,
     register_generator,
     register_tuned,
+    set_control_aside,
 )
 from refl.services.tuning import queue_tuning
 
@@ -81,6 +82,14 @@ def test_it_is_not_kept_when_the_independent_reward_fell_whatever_its_own_did(pr
 def test_it_is_not_kept_when_nothing_independent_speaks_for_it(tuned):
     assert not keep_if_sound(tuned, tuned_on=RISE, independent=None)
     assert tuned.metrics == {"tuned_on": RISE.to_dict()}
+
+
+def test_a_control_is_never_kept(project, generator, tuned):
+    set_control_aside(tuned)
+    assert tuned.kept is False
+    assert newest_kept(project) == generator
+    with pytest.raises(AlreadyJudged):
+        set_control_aside(tuned)
 
 
 def test_a_verdict_is_final(tuned):
