@@ -20,7 +20,7 @@ SUPERSAMPLING = 3
 # Few sizes, and places on a grid: what a small generator can learn to draw crisply in minutes.
 ALONE_RADII = (9, 13, 17)  # px
 PAIR_RADII = (7, 9, 11)
-SPOTS = range(4, SIDE, 4)  # px, of centres
+SPOTS = range(8, SIDE, 8)  # px, of centres
 MARGIN = 2.0  # px kept free along the border
 GAP = 3.0  # px between two things
 TINT = 0.16  # saturation of a background that is not stated, at most
