@@ -68,6 +68,7 @@ def _start(supervisor: Supervisor) -> None:
     supervisor.run("migrate", [*manage, "migrate", "--no-input"])
     if not _static_is_current():
         supervisor.run("static", [*manage, "collectstatic", "--no-input", "--verbosity", "0"])
+    supervisor.run("schedule", [*manage, "schedule"])
     if DEMO:
         supervisor.run("demo", [*manage, "seed_demo"])
     supervisor.start(application.web(PORT))

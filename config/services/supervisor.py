@@ -116,7 +116,7 @@ class Supervisor:
         self.var, self.quiet = var, quiet
         self.children: list[Child] = []
 
-    def start(self, *services: Service, patience: float = 60.0) -> None:
+    def start(self, *services: Service, patience: float = 120.0) -> None:
         """Start services and wait until all of them answer.
 
         Raises: ServiceFailed when one ends, or does not answer within so many seconds.

@@ -2,6 +2,7 @@
 
 import shutil
 import tempfile
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -9,12 +10,18 @@ import pytest
 from config.services.supervisor import Supervisor
 
 
-@pytest.fixture
-def var():
+@contextmanager
+def a_folder():
     """A folder such as LAUREL_VAR, short enough to hold sockets."""
     folder = Path(tempfile.mkdtemp(prefix="laurel-var-")).resolve()
     yield folder
     shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture
+def var():
+    with a_folder() as folder:
+        yield folder
 
 
 @pytest.fixture

@@ -47,7 +47,7 @@ def a_service(name="sleeper", code=SLEEP, **fields):
     return Service(name=name, command=(sys.executable, "-c", code), **fields)
 
 
-def wait_until(condition, seconds=15.0):
+def wait_until(condition, seconds=60.0):
     deadline = time.monotonic() + seconds
     while not (found := condition()):
         assert time.monotonic() < deadline, "it never happened"
