@@ -72,10 +72,12 @@ def test_the_command_tunes_judges_and_says_what_came_of_it(ready, capsys):
 
 
 @for_real
-def test_a_tuning_without_reward_changes_no_score_by_more_than_chance(ready):
-    control = tune_by_hand(ready, **{**QUICK, "reward_weight": 0, "learning_rate": 1e-7})
-    assert control.kept
-    assert abs(control.metrics["tuned_on"]["difference"]) < 1e-3
+def test_a_tuning_without_reward_is_a_control_and_is_not_kept(ready, capsys):
+    control = tune_by_hand(ready, **{**QUICK, "reward_weight": 0})
+    assert control.run.state == TuningRun.State.FINISHED
+    assert {"reward", "reward_loss"}.isdisjoint(control.run.points.first().values)
+    assert (control.kept, control.metrics) == (False, {})
+    assert f"{control}: not kept. A control" in capsys.readouterr().out
 
 
 @for_real
@@ -84,7 +86,8 @@ def test_what_is_kept_is_decided_by_the_reward_it_was_not_tuned_on(project, gene
     for name, sign in (("likes", 1), ("dislikes", -1)):
         save_reward_model(tmp_path / name, seed=5, sign=sign)
         register_checkpoint(project=project, name=name, folder=str(tmp_path / name))
-    ruin = {**QUICK, "reward_weight": 0, "learning_rate": 0.5}
+    # No reward lies below this ceiling, so neither model has a say in the tuning.
+    ruin = {**QUICK, "reward_ceiling": -1e6, "learning_rate": 0.5}
     verdicts = []
     for name in ("likes", "dislikes"):
         queue_tuning(

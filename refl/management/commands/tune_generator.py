@@ -52,10 +52,13 @@ class Command(BaseCommand):
 
 
 def in_words(generator: Generator) -> str:
-    """Whether it was kept and why; and how the reward it was tuned on changed."""
-    change = generator.metrics["tuned_on"]
+    """Whether it was kept and why; and, but for a control, how the reward it was tuned on changed."""
+    verdict = f"{generator}: {'kept' if generator.kept else 'not kept'}. {generator.reason}"
+    change = generator.metrics.get("tuned_on")
+    if change is None:
+        return verdict
     return (
-        f"{generator}: {'kept' if generator.kept else 'not kept'}. {generator.reason}\n"
+        f"{verdict}\n"
         f"  The reward it was tuned on: {change['before']:.3f} before, {change['after']:.3f} after, "
         f"{change['difference']:+.3g} [{change['low']:+.3g}, {change['high']:+.3g}]."
     )
