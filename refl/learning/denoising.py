@@ -38,7 +38,8 @@ class Denoiser:
             return self.unet(latents, timesteps, text).sample
         b = len(latents)
         asked = torch.cat([self.empty.expand_as(text), text])  # (2B, T, D)
-        both = self.unet(latents.repeat(2, 1, 1, 1), timesteps.expand(b).repeat(2), asked).sample
+        twice = timesteps.to(latents.device).expand(b).repeat(2)  # (2B,); the UNet moves a single step only
+        both = self.unet(latents.repeat(2, 1, 1, 1), twice, asked).sample
         without, with_prompt = both.chunk(2)  # (2B, C, h, w) -> twice (B, C, h, w)
         return without + self.guidance_scale * (with_prompt - without)
 

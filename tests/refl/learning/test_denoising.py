@@ -1,6 +1,7 @@
 """The rollout: which steps have a gradient, how often the UNet is called, and what comes out."""
 
 from collections import Counter
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -120,6 +121,19 @@ def test_guidance_asks_once_for_both_answers_and_goes_beyond_them(a_pipeline, ca
     with_prompt = plain.output(latents, timestep, text)
     without = plain.output(latents, timestep, plain.empty.expand(3, -1, -1))
     torch.testing.assert_close(guided, without + 2.5 * (with_prompt - without))
+
+
+def test_the_steps_of_a_guided_batch_are_on_the_unets_device():
+    """A scheduler keeps its steps on the CPU; a UNet on a GPU fetches a single one from there, but no batch."""
+    latents, text = torch.empty(3, 4, 8, 8, device="meta"), torch.empty(3, 16, 16, device="meta")
+    devices = []
+
+    def unet(latents, timesteps, text):
+        devices.append((timesteps.device.type, timesteps.shape))
+        return SimpleNamespace(sample=latents)
+
+    Denoiser(unet, DDIMScheduler(), text[:1], guidance_scale=2.5).output(latents, torch.tensor(500), text)
+    assert devices == [("meta", (6,))]
 
 
 @pytest.mark.parametrize("kind", ["epsilon", "v_prediction"])
