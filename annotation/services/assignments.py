@@ -50,13 +50,14 @@ def claim_next(
     """
     User.objects.select_for_update(no_key=True).get(pk=annotator.pk)  # two tabs must not get two prompts
     slots = Assignment.objects.filter(project=project).select_related("prompt").order_by("pk")
-    unlocked = slots.select_for_update(skip_locked=True, of=("self",))
-    held = unlocked.held_by(annotator).first()
+    # The annotator's own slot is waited for: a draft on its way locks it, and must not cost them the task.
+    held = slots.select_for_update(of=("self",)).held_by(annotator).first()
     if held is not None:
         held.leased_until = now + project.lease
         held.save(update_fields=["leased_until"])
         return held
-    slot = unlocked.claimable_by(annotator, now=now).first()
+    claimable = slots.select_for_update(skip_locked=True, of=("self",)).claimable_by(annotator, now=now)
+    slot = claimable.first()
     if slot is None:
         return None
     if slot.state == Assignment.State.LEASED:

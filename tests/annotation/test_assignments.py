@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
 import pytest
-from django.db import connection
+from django.db import connection, transaction
 from django.test.utils import CaptureQueriesContext
 
 from annotation.models import Assignment, Draft, User
@@ -176,3 +176,17 @@ def test_two_tabs_of_one_annotator_get_the_same_prompt(alice, project, a_prompt)
         a_prompt()
     held = in_threads(lambda person: claim(person, project), [alice] * 8, workers=8)
     assert len({(slot.pk, tuple(slot.order)) for slot in held}) == 1
+
+
+@pytest.mark.django_db(transaction=True)
+def test_who_asks_while_their_draft_is_being_saved_waits_for_it_and_keeps_the_task(alice, project, a_prompt):
+    a_prompt()
+    a_prompt()
+    held = claim(alice, project)
+    with ThreadPoolExecutor(1) as threads:
+        with transaction.atomic():
+            save_draft(assignment=held, annotator=alice, answer={"slot": "1"}, now=NOW)
+            asked = threads.submit(in_threads, lambda person: claim(person, project), [alice], 1)
+            with pytest.raises(TimeoutError):
+                asked.result(timeout=0.3)
+        assert asked.result(timeout=10) == [held]
