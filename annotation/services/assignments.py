@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
 
+from django.contrib.postgres.expressions import ArraySubquery
 from django.db import transaction
 from django.db.models import Count, Exists, F, OuterRef
 
@@ -47,6 +48,7 @@ def claim_next(
 
     Asking again returns the same slot, its lease renewed and its order kept. Slots being claimed elsewhere
     are passed over. A slot whose lease ran out in other hands is shuffled anew and loses the other's draft.
+    Images that came in without their files are not shown.
     """
     User.objects.select_for_update(no_key=True).get(pk=annotator.pk)  # two tabs must not get two prompts
     slots = Assignment.objects.filter(project=project).select_related("prompt").order_by("pk")
@@ -56,13 +58,14 @@ def claim_next(
         held.leased_until = now + project.lease
         held.save(update_fields=["leased_until"])
         return held
-    claimable = slots.select_for_update(skip_locked=True, of=("self",)).claimable_by(annotator, now=now)
-    slot = claimable.first()
+    shown = Generation.objects.filter(prompt=OuterRef("prompt"), image__isnull=False)
+    claimable = slots.claimable_by(annotator, now=now).annotate(shown=ArraySubquery(shown.values("pk")))
+    slot = claimable.select_for_update(skip_locked=True, of=("self",)).first()
     if slot is None:
         return None
     if slot.state == Assignment.State.LEASED:
         Draft.objects.filter(assignment=slot).delete()
-    order = list(Generation.objects.filter(prompt=slot.prompt_id).values_list("pk", flat=True))
+    order: list[int] = slot.shown  # type: ignore[attr-defined]  # annotated above
     generator.shuffle(order)
     slot.state, slot.annotator, slot.order = Assignment.State.LEASED, annotator, order
     slot.claimed_at, slot.leased_until = now, now + project.lease

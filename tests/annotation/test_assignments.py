@@ -131,12 +131,18 @@ def test_a_draft_for_a_slot_that_moved_on_is_refused(alice, bob, project, a_prom
     assert not Draft.objects.exists()
 
 
-def test_a_claim_takes_five_statements_and_its_transaction(alice, project, a_prompt):
+def test_images_that_came_without_files_are_not_shown(alice, project, a_prompt):
+    prompt = a_prompt(images=3)
+    bare = prompt.generations.create(source="elsewhere.png")
+    assert bare.pk not in claim(alice, project).order
+
+
+def test_a_claim_takes_four_statements_and_its_transaction(alice, project, a_prompt):
     a_prompt()
     with CaptureQueriesContext(connection) as queries:
         claim(alice, project)
     statements = [query["sql"] for query in queries if "SAVEPOINT" not in query["sql"]]
-    assert len(statements) == 5, statements
+    assert len(statements) == 4, statements
 
 
 def in_threads(work, people, workers=16):
