@@ -60,17 +60,19 @@ def save(
     config: CheckpointConfig,
     dtype: torch.dtype = torch.float32,
 ) -> None:
-    """Write the checkpoint whole beside its place, then move it there; an older one gives way."""
-    written = folder.with_name(f".{folder.name}.new")
+    """Write the checkpoint whole beside its place, then move it there; an older one gives way.
+
+    Killed at any moment, it leaves the older one or the new one where `find` sees it.
+    """
+    written, old = folder.with_name(f".{folder.name}.new"), _aside(folder)
     shutil.rmtree(written, ignore_errors=True)
     written.mkdir(parents=True)
     tokenizer.save_pretrained(written)
     weights = {name: tensor.to("cpu", dtype).contiguous() for name, tensor in model.state_dict().items()}
     save_file(weights, written / WEIGHTS, metadata={"format": "pt"})
     (written / CONFIG).write_text(json.dumps(dataclasses.asdict(config), indent=2) + "\n", encoding="utf-8")
-    old = folder.with_name(f".{folder.name}.old")
-    shutil.rmtree(old, ignore_errors=True)
     if folder.exists():
+        shutil.rmtree(old, ignore_errors=True)
         os.replace(folder, old)
     os.replace(written, folder)
     shutil.rmtree(old, ignore_errors=True)
@@ -92,6 +94,8 @@ def find(path_or_hub_id: str | Path) -> Path:
         return folder
     if folder.exists():
         raise CheckpointError(f"{folder}: not a folder; a checkpoint is one with {CONFIG} and {WEIGHTS}")
+    if _aside(folder).is_dir():
+        return _aside(folder)  # a save was killed between its two moves
     if not isinstance(path_or_hub_id, str) or not re.fullmatch(r"\w[\w.-]*/[\w.-]+", path_or_hub_id):
         raise CheckpointError(f"{folder}: no such checkpoint")
     from huggingface_hub import snapshot_download
@@ -103,6 +107,11 @@ def find(path_or_hub_id: str | Path) -> Path:
             f"{path_or_hub_id}: no such folder, and the hub did not give it ({error}); "
             f"put {CONFIG}, {WEIGHTS} and the tokenizer's files into a folder and name that"
         ) from error
+
+
+def _aside(folder: Path) -> Path:
+    """Where a checkpoint lies while another takes its place: no folder that is not empty can be replaced."""
+    return folder.with_name(f".{folder.name}.old")
 
 
 def load_tokenizer(folder: Path) -> Any:

@@ -1,6 +1,7 @@
 """Reward models on disk: what comes back, and what is refused."""
 
 import json
+from pathlib import Path
 
 import pytest
 import torch
@@ -43,6 +44,30 @@ def test_half_precision_files_load_as_float32(tmp_path, model, tokenizer, backbo
 def test_saving_over_a_checkpoint_leaves_the_new_one_and_nothing_else(initial, model, tokenizer, backbone):
     config = CheckpointConfig(backbone, mean=7.0)
     checkpoints.save(initial, model=model, tokenizer=tokenizer, config=config)
+    assert checkpoints.load(initial).config.mean == 7.0
+    assert [each.name for each in initial.parent.iterdir() if "initial" in each.name] == ["initial"]
+
+
+@pytest.mark.parametrize("moves", [0, 1])
+def test_a_save_that_is_killed_on_its_way_leaves_the_older_checkpoint(
+    initial, model, tokenizer, backbone, monkeypatch, moves
+):
+    made = []
+
+    def move(source, target):
+        if len(made) == moves:
+            raise KeyboardInterrupt
+        made.append(Path(source).rename(target))
+
+    def save():
+        config = CheckpointConfig(backbone, mean=7.0)
+        checkpoints.save(initial, model=model, tokenizer=tokenizer, config=config)
+
+    with monkeypatch.context() as killed, pytest.raises(KeyboardInterrupt):
+        killed.setattr("os.replace", move)
+        save()
+    assert checkpoints.load(initial).config.mean == 0.0
+    save()
     assert checkpoints.load(initial).config.mean == 7.0
     assert [each.name for each in initial.parent.iterdir() if "initial" in each.name] == ["initial"]
 
