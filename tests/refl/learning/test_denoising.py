@@ -124,7 +124,7 @@ def test_guidance_asks_once_for_both_answers_and_goes_beyond_them(a_pipeline, ca
 
 
 def test_the_steps_of_a_guided_batch_are_on_the_unets_device():
-    """A scheduler keeps its steps on the CPU; a UNet on a GPU fetches a single one from there, but no batch."""
+    """A scheduler keeps its steps on the CPU; a UNet on a GPU fetches a single one from there, no batch."""
     latents, text = torch.empty(3, 4, 8, 8, device="meta"), torch.empty(3, 16, 16, device="meta")
     devices = []
 
