@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
@@ -22,6 +23,22 @@ def add_run_arguments(parser: CommandParser) -> None:
     parser.add_argument("--run", type=int, metavar="N", help="do the work of this queued run")
     parser.add_argument("--attempt", type=int, help=argparse.SUPPRESS)  # these two a worker gives
     parser.add_argument("--supervisor", type=int, help=argparse.SUPPRESS)
+
+
+def add_config_argument(parser: CommandParser, *, of: str, example: str) -> None:
+    """`--set FIELD=VALUE`, once for each field of the configuration `of` that is not the default."""
+    parser.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="FIELD=VALUE",
+        help=f"a field of {of}, such as {example}, its value as JSON; replaces the project's policy",
+    )
+
+
+def config_from(options: Mapping[str, Any]) -> dict[str, Any] | None:
+    """The fields that were set, None without any. Raises: CommandError."""
+    return dict(map(_field, options["set"])) or None
 
 
 def work_on(
@@ -56,6 +73,14 @@ def work_on(
         resume = f"`manage.py {run.command} --run {run.pk}` resumes it"
         raise CommandError(f"{run} was interrupted at step {run.step} of {run.steps}; {resume}")
     return run
+
+
+def _field(text: str) -> tuple[str, Any]:
+    name, _, value = text.partition("=")
+    try:
+        return name, json.loads(value)
+    except ValueError as error:
+        raise CommandError(f"--set {text}: not FIELD=VALUE with a JSON value") from error
 
 
 def _take(model: type[R], pk: int | None, queue: Callable[[], R]) -> R:

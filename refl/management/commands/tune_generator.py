@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
@@ -11,7 +10,7 @@ from refl.management.rows import find_generator
 from refl.models import Generator, TuningRun
 from refl.services.tuning import queue_tuning, tune_generator
 from rewardmodel.management.rows import find_checkpoint, find_project
-from rewardmodel.management.running import add_run_arguments, work_on
+from rewardmodel.management.running import add_config_argument, add_run_arguments, config_from, work_on
 
 
 class Command(BaseCommand):
@@ -24,13 +23,7 @@ class Command(BaseCommand):
         parser.add_argument("project", nargs="?", help="the project's slug")
         parser.add_argument("--generator", metavar="NAME", help="to start from; default: the newest kept one")
         parser.add_argument("--checkpoint", metavar="NAME", help="the reward; default: the promoted one")
-        parser.add_argument(
-            "--set",
-            action="append",
-            default=[],
-            metavar="FIELD=VALUE",
-            help="a field of TuningConfig, such as updates=200; replaces the project's tuning policy",
-        )
+        add_config_argument(parser, of="TuningConfig", example="updates=200")
         add_run_arguments(parser)
 
     def handle(self, *args: Any, **options: Any) -> None:
@@ -47,7 +40,7 @@ class Command(BaseCommand):
             project=project,
             generator=find_generator(project, options["generator"]) if options["generator"] else None,
             checkpoint=find_checkpoint(project, options["checkpoint"]) if options["checkpoint"] else None,
-            config=dict(map(_field, options["set"])) or None,
+            config=config_from(options),
         )
 
 
@@ -62,12 +55,3 @@ def in_words(generator: Generator) -> str:
         f"  The reward it was tuned on: {change['before']:.3f} before, {change['after']:.3f} after, "
         f"{change['difference']:+.3g} [{change['low']:+.3g}, {change['high']:+.3g}]."
     )
-
-
-def _field(text: str) -> tuple[str, Any]:
-    """Raises: CommandError."""
-    name, _, value = text.partition("=")
-    try:
-        return name, json.loads(value)
-    except ValueError as error:
-        raise CommandError(f"--set {text}: not FIELD=VALUE with a JSON value") from error

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from rewardmodel.management.metrics import in_words
 from rewardmodel.management.rows import find_checkpoint, find_dataset, find_project
-from rewardmodel.management.running import add_run_arguments, work_on
+from rewardmodel.management.running import add_config_argument, add_run_arguments, config_from, work_on
 from rewardmodel.models import TrainingRun
 from rewardmodel.services.training import queue_training, train
 
@@ -24,13 +23,7 @@ class Command(BaseCommand):
         parser.add_argument("project", nargs="?", help="the project's slug")
         parser.add_argument("--dataset", metavar="HASH", help="a frozen dataset; without it, freeze one now")
         parser.add_argument("--initial", metavar="NAME", help="the checkpoint to start from")
-        parser.add_argument(
-            "--set",
-            action="append",
-            default=[],
-            metavar="FIELD=VALUE",
-            help="a field of RewardConfig, such as epochs=3; replaces the project's training policy",
-        )
+        add_config_argument(parser, of="RewardConfig", example="epochs=3")
         add_run_arguments(parser)
 
     def handle(self, *args: Any, **options: Any) -> None:
@@ -47,14 +40,5 @@ class Command(BaseCommand):
             project=project,
             dataset=find_dataset(project, options["dataset"]) if options["dataset"] else None,
             initial=find_checkpoint(project, options["initial"]) if options["initial"] else None,
-            config=dict(map(_field, options["set"])) or None,
+            config=config_from(options),
         )
-
-
-def _field(text: str) -> tuple[str, Any]:
-    """Raises: CommandError."""
-    name, _, value = text.partition("=")
-    try:
-        return name, json.loads(value)
-    except ValueError as error:
-        raise CommandError(f"--set {text}: not FIELD=VALUE with a number for VALUE") from error
