@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from io import BytesIO
 from itertools import count
@@ -29,7 +29,7 @@ class Countdown(Protocol):
 
 
 def simulate(
-    *, url: str, project: str, people: list[Person], tasks: int, seed: int, on_task: Callable[[], None]
+    *, url: str, project: str, people: Sequence[Person], tasks: int, seed: int, on_task: Callable[[], object]
 ) -> int:
     """Let the people work at the same time until `tasks` are done or none is left.
 

@@ -1,0 +1,168 @@
+"""Rounds of the whole loop by hand, each step measured, and the oracle asked whether it helped.
+
+One round: simulated annotators judge what is open, the preferences are frozen, the reward model is trained,
+the generator is tuned with it beside a control, and the tuned generator makes the next round's images.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from time import monotonic, sleep
+
+from annotation.models import Project
+from demo.people import Person
+from demo.seeding import IMAGES_PER_PROMPT, queue_first_images
+from demo.simulation import simulate
+from demo.study import Judged, annotators_ceiling, judge_generator
+from demo.world.captions import Split, draw_captions
+from refl.evidence import Change, paired_change
+from refl.models import Generator, TuningPolicy
+from refl.selectors.generators import newest_kept
+from refl.services.sampling import queue_sampling
+from refl.services.tuning import queue_tuning
+from rewardmodel.models import DatasetVersion, RewardCheckpoint, Run
+from rewardmodel.selectors import promoted_checkpoint
+from rewardmodel.services import runs
+from rewardmodel.services.datasets import freeze_dataset, record_ceiling
+from rewardmodel.services.execution import peak_memory
+from rewardmodel.services.supervision import supervise
+from rewardmodel.services.training import queue_training
+
+POLL_SECONDS = 1.0
+
+
+class RunFailed(Exception):
+    """A run of the loop ended without its result; the message has the run's error."""
+
+
+@dataclass(frozen=True)
+class Step:
+    """What one step took. Memory is that of the process that did the work, in bytes."""
+
+    name: str
+    seconds: float
+    peak_memory: int
+
+
+@dataclass
+class Round:
+    """What one round showed, as far as it has come."""
+
+    number: int
+    annotations: int = 0
+    dataset: DatasetVersion | None = None
+    checkpoint: RewardCheckpoint | None = None
+    before: Judged | None = None
+    tuned: Judged | None = None
+    control: Judged | None = None
+    kept: bool = False
+    steps: list[Step] = field(default_factory=list)
+
+    def over_control(self, part: str) -> Change:
+        """How far the tuned generator is from the control by a part of the verdict, or by "reward"."""
+        assert self.control is not None
+        assert self.tuned is not None
+        return paired_change(self.control.scores(part), self.tuned.scores(part), seed=0)
+
+
+@dataclass(frozen=True)
+class Loop:
+    """What all rounds of one `run_loop` share.
+
+    Attributes:
+        url: where the project's pages answer.
+        people: the simulated annotators.
+        tasks: judgements wanted in a round.
+        held_out: evaluation captions that the oracle judges each generator on.
+        say: told what is going on.
+    """
+
+    project: Project
+    url: str
+    people: Sequence[Person]
+    tasks: int
+    held_out: int
+    seed: int
+    say: Callable[[str], None]
+
+    def rounds(self, count: int) -> Iterator[Round]:
+        """Do the rounds, yielding each when it is over. Raises: RunFailed, and what the steps raise."""
+        for number in range(1, count + 1):
+            this = Round(number)
+            if not self.project.assignments.exists():
+                self._complete(this, "first images", queue_first_images(self.project, prompts=self.tasks))
+            self._round(this)
+            yield this
+
+    def _round(self, this: Round) -> None:
+        with self._step(this, "annotate"):
+            this.annotations = self._annotate(this.number)
+        with self._step(this, "freeze"):
+            this.dataset = freeze_dataset(project=self.project)
+            ceiling = annotators_ceiling(this.dataset, people=self.people, seed=self.seed)
+            record_ceiling(this.dataset, ceiling=ceiling)
+        training = queue_training(project=self.project, dataset=this.dataset)
+        self._complete(this, "train", training)
+        this.checkpoint = RewardCheckpoint.objects.get(run=training)
+        start, reward = newest_kept(self.project), promoted_checkpoint(self.project)
+        control = self._tune(this, "tune the control", start, reward, reward_weight=0.0)
+        tuned = self._tune(this, "tune", start, reward)
+        this.kept = bool(tuned.kept)
+        with self._step(this, "ask the oracle"):
+            captions = draw_captions(Split.EVALUATION, self.held_out, random.Random(self.seed))
+            this.before, this.control, this.tuned = (
+                judge_generator(generator, captions=captions, reward=reward)
+                for generator in (start, control, tuned)
+            )
+        images = queue_sampling(
+            generator=newest_kept(self.project),
+            per_prompt=IMAGES_PER_PROMPT,
+            prompts=self.tasks,
+            checkpoint=reward,
+            pool_factor=2,
+            chance=random.Random(self.seed + this.number),
+        )
+        self._complete(this, "images for the next round", images)
+
+    def _annotate(self, number: int) -> int:
+        return simulate(
+            url=self.url,
+            project=self.project.slug,
+            people=self.people,
+            tasks=self.tasks,
+            seed=self.seed + number,
+            on_task=lambda: None,
+        )
+
+    def _tune(
+        self, this: Round, name: str, start: Generator, reward: RewardCheckpoint, **config: float
+    ) -> Generator:
+        policy = TuningPolicy.objects.get(project=self.project)
+        run = queue_tuning(
+            project=self.project, generator=start, checkpoint=reward, config=policy.config | config
+        )
+        self._complete(this, name, run)
+        return Generator.objects.get(run=run)
+
+    def _complete(self, this: Round, name: str, run: Run) -> None:
+        """Do the run in a fresh process, or wait for the worker that was faster. Raises: RunFailed."""
+        self.say(f"round {this.number}: {name} ({run})")
+        while not run.is_over:
+            try:
+                supervise(run, should_stop=lambda: False)
+            except runs.RunLost:
+                sleep(POLL_SECONDS)
+            run.refresh_from_db()
+        if run.state != Run.State.FINISHED:
+            raise RunFailed(f"{run} {run.state}: {run.error}")
+        this.steps.append(Step(name, run.seconds, run.peak_memory or 0))
+
+    @contextmanager
+    def _step(self, this: Round, name: str) -> Iterator[None]:
+        self.say(f"round {this.number}: {name}")
+        start = monotonic()
+        yield
+        this.steps.append(Step(name, monotonic() - start, peak_memory()))

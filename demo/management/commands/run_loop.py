@@ -1,0 +1,63 @@
+"""`manage.py run_loop`: rounds of the whole loop by hand, one table a round."""
+
+from __future__ import annotations
+
+from argparse import ArgumentParser
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError
+
+from demo.browser import PageRefused
+from demo.loop import Loop, RunFailed
+from demo.people import simulated_people
+from demo.report import table
+from demo.seeding import CREDENTIALS, SIMULATED, ensure_project, paused
+from demo.serving import serve
+from demo.simulation import Strayed
+from refl.services.sampling import CannotSample
+from refl.services.tuning import CannotTune
+from rewardmodel.services.datasets import NothingToFreeze
+from rewardmodel.services.training import NotTrainable
+
+
+class Command(BaseCommand):
+    help = (
+        "Annotate, freeze, train, tune and sample in order, with simulated annotators, and print a table a "
+        "round. The project is made if there is none; its schedule rests meanwhile."
+    )
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("project", help="the slug of a small-world project")
+        parser.add_argument("--rounds", type=int, default=2)
+        parser.add_argument("--annotators", type=int, default=4, help=f"1 to {SIMULATED}")
+        parser.add_argument("--assignments", type=int, default=600, help="judgements of a round")
+        parser.add_argument("--held-out", type=int, default=250, help="captions that the oracle judges on")
+        parser.add_argument("--seed", type=int, default=0)
+        parser.add_argument("--url", help="a running server's; without it pages are served from here")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        if not 1 <= options["annotators"] <= SIMULATED:
+            raise CommandError(f"--annotators: 1 to {SIMULATED}")
+        project = ensure_project(options["project"], name=options["project"], enabled=False)
+        people = simulated_people(options["annotators"], credentials=CREDENTIALS)
+        with serve() as own, paused(project):
+            loop = Loop(
+                project=project,
+                url=options["url"] or own,
+                people=people,
+                tasks=options["assignments"],
+                held_out=options["held_out"],
+                seed=options["seed"],
+                say=self._say,
+            )
+            try:
+                for this in loop.rounds(options["rounds"]):
+                    self._say(table(this))
+            except (
+                CannotSample, CannotTune, NothingToFreeze, NotTrainable, PageRefused, RunFailed, Strayed,
+            ) as error:  # fmt: skip
+                raise CommandError(str(error)) from error
+
+    def _say(self, line: str) -> None:
+        self.stdout.write(line)
+        self.stdout.flush()

@@ -1,0 +1,61 @@
+"""A round of the loop as a table to read."""
+
+from __future__ import annotations
+
+from demo.loop import Round
+from demo.study import PARTS
+from refl.evidence import Change
+
+
+def table(this: Round) -> str:
+    """What a round showed, in lines for a terminal. Intervals are 95 %."""
+    return "\n".join([f"== round {this.number}", *_learning(this), *_tuning(this), *_effort(this)])
+
+
+def _learning(this: Round) -> list[str]:
+    assert this.checkpoint is not None
+    assert this.dataset is not None
+    metrics, counts = this.checkpoint.metrics, this.dataset.counts
+    pairs = {name: sum(split[name] for split in counts.values()) for name in ("rankings", "pairs", "ties")}
+    low, high = metrics["interval"]
+    lines = [
+        f"{'annotations':<34}{this.annotations}",
+        f"{'rankings, pairs, ties':<34}{pairs['rankings']}, {pairs['pairs']}, {pairs['ties']}",
+        f"{'test accuracy':<34}{metrics['accuracy']:.3f} [{low:.3f}, {high:.3f}] "
+        f"on {metrics['pairs']} pairs of {metrics['prompts']} prompts",
+    ]
+    for rival in metrics["beside"]:
+        low, high = rival["difference_interval"]
+        lines.append(
+            f"{'  over ' + rival['name']:<34}{rival['difference']:+.3f} [{low:+.3f}, {high:+.3f}] "
+            f"(it has {rival['accuracy']:.3f})"
+        )
+    lines.append(f"{'  another annotator (ceiling)':<34}{this.dataset.ceiling:.3f}")
+    lines.append(f"{'promoted':<34}{'yes' if this.checkpoint.promoted else 'no'}")
+    return lines
+
+
+def _tuning(this: Round) -> list[str]:
+    assert this.before is not None
+    assert this.tuned is not None
+    assert this.control is not None
+    lines = [
+        f"held-out captions: {len(this.before.verdicts)}, the same seeds for all",
+        f"{'':<14}{'before':>9}{'control':>9}{'tuned':>9}   tuned - control",
+    ]
+    for part in ("reward", *PARTS):
+        means = "".join(f"{judged.mean(part):>9.3f}" for judged in (this.before, this.control, this.tuned))
+        lines.append(f"{part:<14}{means}   {_interval(this.over_control(part))}")
+    lines.append(f"{'kept':<34}{'yes' if this.kept else 'no'}")
+    return lines
+
+
+def _effort(this: Round) -> list[str]:
+    return [
+        f"{'  ' + step.name:<34}{step.seconds:7.1f} s {step.peak_memory / 2**20:7.0f} MiB"
+        for step in this.steps
+    ]
+
+
+def _interval(change: Change) -> str:
+    return f"{change.difference:+.3f} [{change.low:+.3f}, {change.high:+.3f}]"

@@ -1,0 +1,142 @@
+"""The demo project: the small world's people, prompts and models."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from django.conf import settings
+from django.utils.timezone import now
+
+from annotation.models import Membership, Project
+from annotation.services.projects import add_member, create_project
+from annotation.services.prompts import add_prompts
+from demo.people import STAFF, ensure_person, simulated_name
+from demo.settings import GUIDANCE_SCALE, REWARD_CONFIG, STEPS, TUNING_CONFIG
+from demo.world.captions import Split, draw_captions
+from refl.models import Generator, SamplingRun, TuningPolicy
+from refl.services.generators import register_generator
+from refl.services.sampling import queue_sampling
+from rewardmodel.models import RewardCheckpoint, TrainingPolicy
+from rewardmodel.services.checkpoints import promote, register_checkpoint
+
+SLUG = "small-world"
+CREDENTIALS = Path(settings.VAR) / "credentials.json"
+PAIRS = Path(settings.VAR) / "demo" / "pretraining"
+WEIGHTS = Path("demo") / "weights"  # below the project's root
+PROMPTS, PAIR_COUNT, SIMULATED = 2000, 2000, 8
+FIRST_PROMPTS = 300  # get images at once; the others wait until the reward model chooses among them
+IMAGES_PER_PROMPT = 4
+RETRAIN_AFTER = 200
+REVIEW_SHARE = 0.05
+SEED = 0
+
+
+def seed_demo() -> Project:
+    """Set up the demo project, or add what is missing of it. Its first images are left to the worker."""
+    project = ensure_project(SLUG, name="Small world")
+    if not SamplingRun.objects.filter(project=project).exists():
+        queue_first_images(project, prompts=FIRST_PROMPTS)
+    return project
+
+
+def ensure_project(slug: str, *, name: str, enabled: bool = True) -> Project:
+    """A project with all that a round of the loop needs.
+
+    Args: enabled: whether the schedule trains and tunes by itself.
+    """
+    admin = ensure_person(name="admin", credentials=CREDENTIALS, superuser=True)
+    project = Project.objects.filter(slug=slug).first()
+    if project is None:
+        guideline = (Path(__file__).parent / "guideline.md").read_text()
+        project = create_project(
+            slug=slug, name=name, admin=admin, guideline=guideline, review_share=REVIEW_SHARE
+        )
+    _ensure_members(project)
+    _ensure_prompts(project)
+    _ensure_models(project, enabled=enabled)
+    return project
+
+
+@contextmanager
+def paused(project: Project) -> Iterator[None]:
+    """Nothing starts by itself in the project while the block runs."""
+    ours = [
+        policies.objects.filter(project=project, enabled=True) for policies in (TrainingPolicy, TuningPolicy)
+    ]
+    enabled = [list(policies.values_list("pk", flat=True)) for policies in ours]
+    for policies in ours:
+        policies.update(enabled=False)
+    try:
+        yield
+    finally:
+        TrainingPolicy.objects.filter(pk__in=enabled[0]).update(enabled=True)
+        TuningPolicy.objects.filter(pk__in=enabled[1]).update(enabled=True)
+
+
+def queue_first_images(project: Project, *, prompts: int) -> SamplingRun:
+    """Ask for images of the project's first prompts."""
+    return queue_sampling(
+        generator=Generator.objects.kept().filter(project=project).earliest("pk"),
+        per_prompt=IMAGES_PER_PROMPT,
+        prompts=prompts,
+        chance=random.Random(SEED),
+    )
+
+
+def _ensure_members(project: Project) -> None:
+    people = STAFF | {simulated_name(number): Membership.Role.ANNOTATOR for number in range(1, SIMULATED + 1)}
+    for name, role in people.items():
+        add_member(project=project, user=ensure_person(name=name, credentials=CREDENTIALS), role=role)
+
+
+def _ensure_prompts(project: Project) -> None:
+    captions = draw_captions(Split.RANKING, PROMPTS, random.Random(SEED))
+    add_prompts(
+        project=project, texts={f"caption-{number:04}": text for number, text in enumerate(captions, 1)}
+    )
+
+
+def _ensure_models(project: Project, *, enabled: bool) -> None:
+    if not RewardCheckpoint.objects.filter(project=project).exists():
+        encoder = register_checkpoint(
+            project=project, name="shipped encoder", folder=str(WEIGHTS / "encoder")
+        )
+        promote(encoder, now=now())
+    if not Generator.objects.filter(project=project).exists():
+        register_generator(
+            project=project,
+            name="shipped generator",
+            pipeline=WEIGHTS / "generator",
+            steps=STEPS,
+            guidance_scale=GUIDANCE_SCALE,
+            pretraining=_ensure_pairs(),
+        )
+    TrainingPolicy.objects.get_or_create(
+        project=project,
+        defaults={
+            "enabled": enabled,
+            "retrain_after": RETRAIN_AFTER,
+            "config": REWARD_CONFIG.to_dict(),
+        },
+    )
+    TuningPolicy.objects.get_or_create(
+        project=project,
+        defaults={
+            "enabled": enabled,
+            "config": TUNING_CONFIG.to_dict(),
+            "images_per_prompt": IMAGES_PER_PROMPT,
+            "prompts_per_round": RETRAIN_AFTER,
+        },
+    )
+
+
+def _ensure_pairs() -> Path:
+    """Captioned scenes as the generator was trained on, for ReFL's pre-training loss."""
+    from demo.pretraining.generator import pretraining_pairs
+
+    if not (PAIRS / "pairs.jsonl").exists():
+        pretraining_pairs(PAIRS, PAIR_COUNT, random.Random(SEED))
+    return PAIRS
