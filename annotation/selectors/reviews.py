@@ -31,6 +31,12 @@ class Answer:
     reviews: list[Review]
 
     @property
+    def intent(self) -> str:
+        """Whether it was clear what the prompt asks for."""
+        unclear = self.label and self.label.intent_unclear
+        return "not known" if unclear is None else "unclear" if unclear else "clear"
+
+    @property
     def issues(self) -> list[str]:
         """Names of the prompt's problems."""
         return [str(Issue(issue).label) for issue in (self.label and self.label.issues) or []]

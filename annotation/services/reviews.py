@@ -6,7 +6,7 @@ from datetime import datetime
 
 from django.db import transaction
 
-from annotation.models import Assignment, Review, User
+from annotation.models import Assignment, Generation, Review, User
 
 
 class NotUnderReview(Exception):
@@ -37,10 +37,11 @@ def accept(*, assignment: Assignment, inspector: User, now: datetime) -> Review:
 
 
 @transaction.atomic
-def send_back(*, assignment: Assignment, inspector: User, reason: str, now: datetime) -> Assignment:
+def send_back(*, assignment: Assignment, inspector: User, reason: str, now: datetime) -> Assignment | None:
     """Reject a submitted or accepted answer and ask somebody else; the rejected one stays.
 
-    Returns: the new, open assignment. One opinion per annotator and prompt keeps it from the same person.
+    Returns: the new, open assignment; one opinion per annotator and prompt keeps it from the same person.
+        None where an image came in without its file: nobody can be shown it.
     Raises: NotUnderReview; OwnAnswer; ReasonMissing when the reason is blank.
     """
     if not reason.strip():
@@ -59,6 +60,8 @@ def send_back(*, assignment: Assignment, inspector: User, reason: str, now: date
         reason=reason.strip(),
         created_at=now,
     )
+    if Generation.objects.filter(pk__in=assignment.order, image=None).exists():
+        return None
     return Assignment.objects.create(project_id=assignment.project_id, prompt_id=assignment.prompt_id)
 
 

@@ -65,7 +65,7 @@ def send_answer_back(request: MemberRequest, pk: int) -> HttpResponse:
     if not form.is_valid():
         return render(request, ANSWER, _context(request, assignment, form), status=422)
     try:
-        send_back(
+        opened = send_back(
             assignment=assignment,
             inspector=request.user,
             reason=form.cleaned_data["reason"],
@@ -73,7 +73,10 @@ def send_answer_back(request: MemberRequest, pk: int) -> HttpResponse:
         )
     except (NotUnderReview, OwnAnswer):
         return render(request, ANSWER, _context(request, assignment, form, lost=True), status=409)
-    messages.success(request, "Sent back: somebody else will be asked.")
+    if opened:
+        messages.success(request, "Sent back: somebody else will be asked.")
+    else:
+        messages.success(request, "Sent back. Nobody else is asked: image files are missing.")
     return _onward(request)
 
 

@@ -5,9 +5,12 @@ import json
 import pytest
 from django.test import Client
 
-from annotation.models import Acknowledgement, Assignment, Membership, Project, User
+from annotation.models import Acknowledgement, Assignment, Membership, Project, PromptLabel, User
+from annotation.services.imports import import_rankings
 from annotation.services.scores import record_scores
+from tests.annotation.import_rows import ranking_row
 from tests.annotation.posts import address, begin, filled_in
+from tests.cast import NOW
 
 
 @pytest.fixture
@@ -115,6 +118,20 @@ def test_an_answer_is_sent_back_with_a_reason_only(rita, answered):
     answered.refresh_from_db()
     assert answered.state == Assignment.State.REJECTED
     assert "hasty" in hers.get(f"/inspect/{answered.pk}/").text
+
+
+def test_rankings_that_came_without_their_images_can_be_read_and_sent_back(rita, project, written):
+    file = written("r.json", [ranking_row()])
+    import_rankings(project=project, file=file, now=NOW, without_images=True)
+    answer = Assignment.objects.get()
+    PromptLabel.objects.create(assignment=answer, category="animals")
+    hers = as_(rita)
+    page = hers.get(f"/inspect/{answer.pk}/").text
+    assert page.count("No file") == 3
+    assert page.count("not known") == 2
+    page = hers.post(f"/inspect/{answer.pk}/send-back/", {"reason": "hasty"}, follow=True)
+    assert "Nobody else is asked" in page.text
+    assert Assignment.objects.get().state == Assignment.State.REJECTED
 
 
 def test_of_two_inspectors_the_slower_one_is_told(rita, ada, answered):
