@@ -114,6 +114,11 @@ def train(
         return run.to_end(on_step, should_stop)
 
 
+def forget(folder: Path) -> None:
+    """Throw away what resuming needs, which is larger than the checkpoint: the run is over and recorded."""
+    (folder / STATE).unlink(missing_ok=True)
+
+
 class _Run:
     """A model and its optimiser on their way through the planned steps."""
 

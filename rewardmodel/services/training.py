@@ -14,7 +14,7 @@ from annotation.models import Project
 from rewardmodel.learning.config import RewardConfig
 from rewardmodel.models import DatasetVersion, RewardCheckpoint, TrainingPolicy, TrainingRun
 from rewardmodel.selectors import initial_checkpoint, is_due
-from rewardmodel.services.checkpoints import promote_if_better, record_checkpoint
+from rewardmodel.services.checkpoints import NotComparable, promote_if_better, record_checkpoint
 from rewardmodel.services.datasets import freeze_dataset
 from rewardmodel.services.evaluation import measure
 from rewardmodel.services.execution import Interrupted, Pulse
@@ -80,6 +80,20 @@ def train(run: TrainingRun, pulse: Pulse) -> None:
 
     Raises: Interrupted; what `rewardmodel.learning.training.train` raises.
     """
+    from rewardmodel.learning import training
+
+    checkpoint = RewardCheckpoint.objects.filter(run=run).first()
+    if checkpoint is None:
+        _learn(run, pulse)
+        checkpoint = _record(run, pulse)
+    training.forget(run.folder)
+    if checkpoint.promoted:
+        score_generations(checkpoint=checkpoint, should_stop=pulse.should_stop)
+        if pulse.should_stop():
+            raise Interrupted
+
+
+def _learn(run: TrainingRun, pulse: Pulse) -> None:
     from rewardmodel.learning import checkpoints, training
 
     def on_step(progress: Progress) -> None:
@@ -105,17 +119,20 @@ def train(run: TrainingRun, pulse: Pulse) -> None:
         )
     except training.Interrupted as interrupted:
         raise Interrupted from interrupted
-    if pulse.should_stop():
-        raise Interrupted
-    checkpoint = RewardCheckpoint.objects.filter(run=run).first()
-    if checkpoint is None or not checkpoint.metrics:
+
+
+def _record(run: TrainingRun, pulse: Pulse) -> RewardCheckpoint:
+    """Keep what the run made and promote it if it is better; both or neither, so that a resumed run does."""
+    while not pulse.should_stop():
         metrics = measure(run)
-        checkpoint = record_checkpoint(run=run, metrics=metrics)
-        promote_if_better(checkpoint, now=now())
-    if checkpoint.promoted:
-        score_generations(checkpoint=checkpoint, should_stop=pulse.should_stop)
-        if pulse.should_stop():
-            raise Interrupted
+        try:
+            with transaction.atomic():
+                checkpoint = record_checkpoint(run=run, metrics=metrics)
+                promote_if_better(checkpoint, now=now())
+                return checkpoint
+        except NotComparable:
+            continue  # another was promoted meanwhile: compare with that one
+    raise Interrupted
 
 
 def _policy_config(project: Project) -> Mapping[str, Any]:

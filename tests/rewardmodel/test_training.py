@@ -1,6 +1,7 @@
 """Training from rows to rows: what a run leaves, and that one that is killed ends as one that was not."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -17,8 +18,10 @@ from safetensors.torch import load_file
 from annotation.models import Generation
 from rewardmodel.models import RewardCheckpoint, TrainingPoint, TrainingPolicy, TrainingRun
 from rewardmodel.selectors import NothingRegistered, curves
-from rewardmodel.services import runs, supervision
+from rewardmodel.services import runs, supervision, training
+from rewardmodel.services.checkpoints import promote
 from rewardmodel.services.datasets import freeze_dataset
+from rewardmodel.services.evaluation import measure
 from rewardmodel.services.supervision import supervise
 from rewardmodel.services.training import NotTrainable, queue_due_training, queue_training
 from rewardmodel.tasks import look_for_preferences, supervise_run
@@ -103,6 +106,46 @@ def test_a_run_leaves_a_checkpoint_its_curves_and_scored_images(project, encoder
     scored = Generation.objects.filter(scored_by=checkpoint.name, score__isnull=False).count()
     assert scored == (48 if checkpoint.promoted else 0)
     assert f"{checkpoint}: {checkpoint.accuracy:.1%}" in capsys.readouterr().out
+    assert (run.folder / "best").is_dir()
+    assert not (run.folder / "state.pt").exists()
+
+
+def test_a_model_is_compared_with_one_that_was_promoted_while_it_was_measured(
+    project, encoder, rank, monkeypatch
+):
+    rank(16)
+    measured_first = []
+
+    def measure_slowly(run):
+        metrics = measure(run)
+        if not measured_first:
+            other = RewardCheckpoint.objects.create(
+                project=project, name="other", folder=encoder.folder, metrics={}
+            )
+            promote(other, now=now())
+        measured_first.append([rival["name"] for rival in metrics["beside"]])
+        return metrics
+
+    monkeypatch.setattr(training, "measure", measure_slowly)
+    call_command("train_reward_model", project.slug, set=[f"{name}={value}" for name, value in QUICK.items()])
+    assert measured_first == [["encoder"], ["encoder", "other"]]
+    run = TrainingRun.objects.get()
+    assert (run.state, run.crashes) == (State.FINISHED, 0)
+    assert run.checkpoint.promoted == (
+        run.checkpoint.accuracy > run.checkpoint.metrics["beside"][1]["accuracy"]
+    )
+
+
+def test_a_run_that_was_interrupted_after_it_was_recorded_is_not_trained_again(project, encoder, rank):
+    rank(16)
+    call_command("train_reward_model", project.slug, set=[f"{name}={value}" for name, value in QUICK.items()])
+    run = TrainingRun.objects.get()
+    made = run.checkpoint.metrics
+    shutil.rmtree(run.dataset.path)
+    TrainingRun.objects.update(state=State.QUEUED, finished_at=None)
+    call_command("train_reward_model", run=run.pk)
+    run.refresh_from_db()
+    assert (run.state, run.attempt, run.checkpoint.metrics) == (State.FINISHED, 2, made)
 
 
 def test_people_who_agree_are_learned_from_and_the_better_model_is_promoted(project, encoder, rank):
