@@ -9,7 +9,7 @@ import sys
 from config.services.supervisor import Service, ServiceFailed
 
 HOST = "127.0.0.1"  # bin/run makes passwords of its own: it never listens to the network
-_CELERY = (sys.executable, "-m", "celery", "-A", "config.celery")
+_CELERY = (sys.executable, "-m", "celery", "--quiet", "-A", "config.celery")
 
 
 def check_port(port: int) -> None:
@@ -63,4 +63,6 @@ def _worker(queue: str, *options: str) -> Service:
     # Without gossip and mingle: workers have nothing to tell each other, and start a second sooner.
     alone = ("--without-gossip", "--without-mingle", "--loglevel", "INFO")
     command = (*_CELERY, "worker", "--queues", queue, "--hostname", f"{queue}@%h", *options, *alone)
-    return Service(name=queue, command=command)
+    # Root on a bare machine is warned at each start otherwise; messages are JSON, which is what it is about.
+    environment = {"PYTHONWARNINGS": "ignore:You're running the worker"}
+    return Service(name=queue, command=command, environment=environment)
