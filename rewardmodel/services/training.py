@@ -62,7 +62,7 @@ def queue_training(
 
 @transaction.atomic
 def queue_due_training(policy: TrainingPolicy) -> TrainingRun | None:
-    """Freeze and ask for a run where enough answers came in; None where they did not.
+    """Freeze and ask for a run where enough answers came in; None where they did not, or cannot be used.
 
     Raises: NotTrainable, NothingToFreeze, NothingRegistered.
     """
@@ -70,7 +70,10 @@ def queue_due_training(policy: TrainingPolicy) -> TrainingRun | None:
     ours = locked.filter(pk=policy.pk, enabled=True).first()  # two schedulers must not start two runs
     if ours is None or not is_due(ours):
         return None
-    return queue_training(project=ours.project)
+    dataset = freeze_dataset(project=ours.project)
+    if dataset.runs.exists():  # all that came in lacks its images, and will be due again at the next look
+        return None
+    return queue_training(project=ours.project, dataset=dataset)
 
 
 def train(run: TrainingRun, pulse: Pulse) -> None:

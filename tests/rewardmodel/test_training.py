@@ -331,6 +331,18 @@ def test_no_second_run_starts_while_one_waits_nor_before_enough_answers_came(pro
     assert queue_due_training(policy) is None
 
 
+def test_answers_without_their_images_start_no_run_on_what_was_trained_on_already(
+    project, encoder, rank, policy
+):
+    rank(13)
+    assert queue_due_training(policy) is not None
+    TrainingRun.objects.all().update(state=State.CANCELLED, finished_at=now())
+    before = set(Generation.objects.values_list("pk", flat=True))
+    rank(4)
+    Generation.objects.exclude(pk__in=before).update(image=None)
+    assert queue_due_training(policy) is None
+
+
 def test_a_policy_that_is_switched_off_starts_nothing(project, encoder, rank, policy):
     rank(13)
     policy.enabled = False
