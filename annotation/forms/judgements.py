@@ -123,7 +123,6 @@ class JudgementForm(forms.Form):
     """The fields above for one assignment. `judgement()` gives a valid form's answer."""
 
     step = forms.ChoiceField(choices=[(step, step) for step in STEPS], required=False)
-    at = forms.IntegerField(min_value=1, required=False)
     confirmed = forms.BooleanField(required=False)
 
     def __init__(
@@ -132,6 +131,8 @@ class JudgementForm(forms.Form):
         """Args: order: the images' generation ids as shown."""
         super().__init__(data, auto_id=False, **options)
         self.project, self.order = project, order
+        numbers = [str(number) for number in range(1, len(order) + 1)]
+        self.fields["at"] = forms.ChoiceField(choices=[(n, n) for n in numbers], required=False)
         if project.asks_label:
             self.fields["category"] = forms.ChoiceField(
                 choices=Category.choices, error_messages={"required": "Choose what the prompt is about."}
@@ -159,9 +160,13 @@ class JudgementForm(forms.Form):
         return cls(data, project=project, order=order)
 
     def draft(self) -> dict[str, list[str]]:
-        """The fields as posted, unchecked, for `from_draft`; what is no field of this form is dropped."""
+        """The fields as posted, for `from_draft`, as far as this form offers them and their values."""
         assert isinstance(self.data, QueryDict)
-        return {name: self.data.getlist(name) for name in self.fields if name in self.data}
+        posted = {
+            name: [value for value in self.data.getlist(name) if _offers(field, value)]
+            for name, field in self.fields.items()
+        }
+        return {name: values for name, values in posted.items() if values}
 
     def images(self, generations: Iterable[Generation], *, refused: bool = False) -> list[ImageFields]:
         """The form's fields by image, in the order shown. Args: refused: mark the images with errors."""
@@ -249,7 +254,7 @@ class JudgementForm(forms.Form):
     def current_image(self) -> int:
         """The number of the image being rated."""
         at = self.data.get("at", "") if self.is_bound else ""
-        return int(at) if at.isdecimal() and 1 <= int(at) <= len(self.order) else 1
+        return int(at) if _offers(self.fields["at"], at) else 1
 
     def _placed(self, pk: int) -> int | None:
         slot = str(self[f"slot-{pk}"].value() or "")
@@ -257,6 +262,10 @@ class JudgementForm(forms.Form):
 
     def _number(self, pk: int) -> int:
         return list(self.order).index(pk) + 1
+
+
+def _offers(field: forms.Field, value: str) -> bool:
+    return field.valid_value(value) if isinstance(field, forms.ChoiceField) else value == "on"
 
 
 def _whole_number(low: int, high: int) -> forms.TypedChoiceField:

@@ -215,7 +215,9 @@ def test_a_draft_keeps_only_fields_of_its_form(client, task):
 
 def test_a_draft_that_makes_no_sense_does_no_harm(client, task):
     pk = task.order[0]
-    client.post(address(task) + "draft/", {"step": "end", "at": "-1", f"slot-{pk}": "99", "issues": "?"})
+    nonsense = {"step": "end", "at": "9" * 5000, f"slot-{pk}": "99", "issues": "?", "category": "\0"}
+    assert client.post(address(task) + "draft/", nonsense).status_code == 204
+    assert client.post(address(task), filled_in(task, at="9" * 5000)).status_code == 422
     page = client.get(f"/work/{task.project.slug}/")
     assert page.status_code == 200
     assert 'data-current="prompt"' in page.text
