@@ -2,75 +2,43 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
-from django import forms
 from django.contrib import admin
-from django.http import HttpRequest
 
+from annotation.admin import ModelAdmin
 from refl.learning.config import TuningConfig
 from refl.models import Generator, SamplingRun, TuningPolicy, TuningRun
-
-# The stubs' class takes a type, Django's own does not.
-if TYPE_CHECKING:
-    ModelAdmin = admin.ModelAdmin[Any]
-    ModelForm = forms.ModelForm[Any]
-else:
-    ModelAdmin = admin.ModelAdmin
-    ModelForm = forms.ModelForm
+from rewardmodel.admin import OfProject, PolicyForm
 
 RUN = ["__str__", "project", "state", "step", "steps", "attempt", "seconds", "created_at"]
 
 
-class ReadOnly(ModelAdmin):
-    """Shows, and neither adds, changes nor deletes."""
-
-    show_full_result_count = False
-
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        return False
-
-    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
-
-    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
-
-
 @admin.register(Generator)
-class GeneratorAdmin(ReadOnly):
+class GeneratorAdmin(OfProject):
     list_display = ["name", "project", "parent", "kept", "reason", "created_at"]
     list_filter = ["project", "kept"]
+    list_select_related = ["project", "parent"]
 
 
 @admin.register(TuningRun)
-class TuningRunAdmin(ReadOnly):
+class TuningRunAdmin(OfProject):
     list_display = [*RUN, "generator", "checkpoint"]
     list_filter = ["project", "state"]
+    list_select_related = ["project", "generator", "checkpoint"]
 
 
 @admin.register(SamplingRun)
-class SamplingRunAdmin(ReadOnly):
+class SamplingRunAdmin(OfProject):
     list_display = [*RUN, "generator", "checkpoint"]
     list_filter = ["project", "state"]
+    list_select_related = ["project", "generator", "checkpoint"]
 
 
-class TuningPolicyForm(ModelForm):
-    """Refuses a configuration that no run can have."""
+class TuningPolicyForm(PolicyForm):
+    configures = TuningConfig
 
     class Meta:
         model = TuningPolicy
         fields = ["project", "enabled", "config", "prompts_per_round", "images_per_prompt", "pool_factor"]
-
-    def clean_config(self) -> dict[str, Any]:
-        config = self.cleaned_data["config"] or {}
-        if not isinstance(config, dict):
-            raise forms.ValidationError("An object of fields and values.")
-        try:
-            TuningConfig(**config)
-        except (TypeError, ValueError) as error:
-            raise forms.ValidationError(str(error)) from None
-        return config
 
 
 @admin.register(TuningPolicy)

@@ -2,74 +2,68 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from django import forms
 from django.contrib import admin
-from django.http import HttpRequest
 
+from annotation.admin import ModelAdmin, ReadOnly
 from rewardmodel.learning.config import RewardConfig
 from rewardmodel.models import DatasetVersion, RewardCheckpoint, TrainingPolicy, TrainingRun
 
-# The stubs' classes take a type, Django's own do not.
+# The stubs' class takes a type, Django's own does not.
 if TYPE_CHECKING:
-    ModelAdmin = admin.ModelAdmin[Any]
     ModelForm = forms.ModelForm[Any]
 else:
-    ModelAdmin = admin.ModelAdmin
     ModelForm = forms.ModelForm
 
 
-class ReadOnly(ModelAdmin):
-    """Shows, and neither adds, changes nor deletes."""
+class OfProject(ReadOnly):
+    """Rows of a project."""
 
-    show_full_result_count = False
     list_filter = ["project"]
     list_select_related = ["project"]
 
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        return False
-
-    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
-
-    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
-
 
 @admin.register(DatasetVersion)
-class DatasetVersionAdmin(ReadOnly):
+class DatasetVersionAdmin(OfProject):
     list_display = ["__str__", "project", "answers", "left_out", "created_at"]
 
 
 @admin.register(TrainingRun)
-class TrainingRunAdmin(ReadOnly):
+class TrainingRunAdmin(OfProject):
     list_display = ["__str__", "project", "state", "step", "steps", "attempt", "seconds", "created_at"]
     list_filter = ["project", "state"]
 
 
 @admin.register(RewardCheckpoint)
-class RewardCheckpointAdmin(ReadOnly):
+class RewardCheckpointAdmin(OfProject):
     list_display = ["name", "project", "run", "promoted", "created_at"]
     list_select_related = ["project", "run"]
 
 
-class TrainingPolicyForm(ModelForm):
-    """Refuses a configuration that no run can have."""
+class PolicyForm(ModelForm):
+    """Of a policy with a `config`; refuses a configuration that no run can have."""
 
-    class Meta:
-        model = TrainingPolicy
-        fields = ["project", "enabled", "retrain_after", "config"]
+    configures: ClassVar[type[Any]]  # the dataclass that checks it
 
     def clean_config(self) -> dict[str, Any]:
         config = self.cleaned_data["config"] or {}
         if not isinstance(config, dict):
             raise forms.ValidationError("An object of fields and values.")
         try:
-            RewardConfig(**config)
+            self.configures(**config)
         except (TypeError, ValueError) as error:
             raise forms.ValidationError(str(error)) from None
         return config
+
+
+class TrainingPolicyForm(PolicyForm):
+    configures = RewardConfig
+
+    class Meta:
+        model = TrainingPolicy
+        fields = ["project", "enabled", "retrain_after", "config"]
 
 
 @admin.register(TrainingPolicy)
