@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from django.contrib import messages
-from django.http import Http404, HttpRequest, HttpResponse
+from django.http import Http404, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.utils.timezone import now
 from django.views.decorators.http import require_POST
@@ -43,7 +43,7 @@ def index(request: MemberRequest) -> HttpResponse:
 
 @admin_required
 def project_models(request: MemberRequest, project: Project) -> HttpResponse:
-    template = f"{PROJECT}#runs" if _is_partial(request) else PROJECT
+    template = f"{PROJECT}#runs" if request.htmx else PROJECT
     return render(request, template, _project_context(project))
 
 
@@ -61,7 +61,7 @@ def train_now(request: MemberRequest, project: Project) -> HttpResponse:
 @admin_required
 def training_run(request: MemberRequest, project: Project, pk: int) -> HttpResponse:
     run = _run_of(project, pk)
-    template = f"{RUN}#progress" if _is_partial(request) else RUN
+    template = f"{RUN}#progress" if request.htmx else RUN
     return render(request, template, _run_context(project, run))
 
 
@@ -99,10 +99,6 @@ def _move(
         run.refresh_from_db()
         return render(request, RUN, {**_run_context(project, run), "lost": True}, status=409)
     return redirect("training-run", project.slug, run.pk)
-
-
-def _is_partial(request: HttpRequest) -> bool:
-    return request.headers.get("HX-Request") == "true"
 
 
 def _run_of(project: Project, pk: int) -> TrainingRun:

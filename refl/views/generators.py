@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from typing import Any
 
-from django.http import Http404, HttpRequest, HttpResponse
+from django.http import Http404, HttpResponse
 from django.shortcuts import redirect, render
 from django.views.decorators.http import require_POST
 
@@ -42,7 +42,7 @@ def index(request: MemberRequest) -> HttpResponse:
 
 @admin_required
 def project_generators(request: MemberRequest, project: Project) -> HttpResponse:
-    template = f"{PROJECT}#runs" if is_partial(request) else PROJECT
+    template = f"{PROJECT}#runs" if request.htmx else PROJECT
     return render(request, template, _context(project))
 
 
@@ -83,10 +83,6 @@ def generate_images(request: MemberRequest, project: Project) -> HttpResponse:
 def policy_of(project: Project) -> TuningPolicy:
     """The project's policy; where it has none, one that is off, with the defaults."""
     return TuningPolicy.objects.filter(project=project).first() or TuningPolicy(project=project)
-
-
-def is_partial(request: HttpRequest) -> bool:
-    return request.headers.get("HX-Request") == "true"
 
 
 def _context(project: Project, *, form: SamplingForm | None = None, refusal: str = "") -> dict[str, Any]:

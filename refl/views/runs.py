@@ -15,7 +15,6 @@ from django.views.decorators.http import require_POST
 from annotation.access import MemberRequest, admin_required
 from annotation.models import Project
 from refl.models import Generator, SamplingRun, TuningRun
-from refl.views.generators import is_partial
 from rewardmodel.selectors import curves
 from rewardmodel.services import runs
 from rewardmodel.services.supervision import log_tail
@@ -28,7 +27,7 @@ AnyRun = TuningRun | SamplingRun
 @admin_required
 def show(request: MemberRequest, project: Project, pk: int, model: type[AnyRun]) -> HttpResponse:
     run = _run_of(project, pk, model)
-    template = f"{RUN}#progress" if is_partial(request) else RUN
+    template = f"{RUN}#progress" if request.htmx else RUN
     return render(request, template, _context(project, run))
 
 
