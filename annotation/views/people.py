@@ -11,7 +11,7 @@ from django.views.decorators.http import require_POST, require_safe
 
 from annotation.access import MemberRequest, admin_required
 from annotation.forms import MemberForm
-from annotation.models import Project, User
+from annotation.models import Membership, Project, User
 from annotation.services.people import NameTaken, create_account
 from annotation.services.projects import add_member, remove_member
 
@@ -46,6 +46,10 @@ def add_person(request: MemberRequest, project: Project) -> HttpResponse:
             form.add_error("username", "There is no account of this name.")
             return render(request, PEOPLE, _context(project, form), status=422)
         user = found
+    keeps = user.is_superuser or form.cleaned_data["role"] == Membership.Role.ADMIN
+    if user == request.user and not keeps:
+        form.add_error("role", "You cannot take this project from yourself. Another admin can.")
+        return render(request, PEOPLE, _context(project, form), status=422)
     add_member(project=project, user=user, role=form.cleaned_data["role"])
     if password is not None:
         context = {**_context(project, MemberForm()), "made": user, "password": password}

@@ -284,6 +284,7 @@ def test_people_are_added_by_name_and_removed(ada, project, eve, alice):
         ),
         ({"username": "two words", "role": "annotator", "new_account": "on"}, "Enter a valid username"),
         ({"username": "eve", "role": "emperor"}, "Select a valid choice"),
+        ({"username": "ada", "role": "annotator"}, "You cannot take this project from yourself."),
         ({"username": "", "role": "annotator"}, "This field is required"),
     ],
 )
