@@ -117,7 +117,7 @@ def queue_due_sampling(policy: TuningPolicy, *, chance: random.Random) -> Sampli
 def make_samples(run: SamplingRun, pulse: Pulse) -> None:
     """Make the images of a run, choose among the prompts, import, and score with the promoted reward model.
 
-    Done again after an interruption, it makes no image twice.
+    Done again after an interruption, it goes on where it stopped, and no prompt gets its images twice.
 
     Raises: Interrupted; NotAPipeline; CheckpointError; ImageRefused.
     """
@@ -150,12 +150,16 @@ def _draw(
     config: SamplingConfig,
     pulse: Pulse,
 ) -> None:
-    """Make the files that are not there yet."""
+    """Make the files that are not there yet, in the batches of a run that was never interrupted.
+
+    What shares a batch with an image rounds it, so a batch that was cut short is made again, whole.
+    """
     from refl.learning.sampling import load_pipeline, sample
 
     (run.folder / "images").mkdir(parents=True, exist_ok=True)
     wanted = [(prompt.text, seed, file) for prompt in pool for seed, file in files[prompt.pk].items()]
-    missing = [each for each in wanted if not each[2].exists()]
+    batches = [wanted[at : at + config.batch_size] for at in range(0, len(wanted), config.batch_size)]
+    missing = [one for batch in batches if not all(file.exists() for _, _, file in batch) for one in batch]
     if not missing:
         return
     images = sample(

@@ -70,19 +70,19 @@ def test_a_second_start_makes_only_what_is_missing_and_at_last_nothing(project, 
     assert Generation.objects.count() == 8
 
 
-def test_an_interrupted_run_makes_the_rest_and_no_image_twice(project, generator, prompts):
-    run = queue(generator, prompts=3)
+def test_an_interrupted_run_makes_the_rest_and_no_batch_twice(project, generator, prompts):
+    run = queue(generator, prompts=6)
+    run.config["batch_size"] = 4
     runs.claim(run, now=now())
     with pytest.raises(Interrupted):
-        make_samples(run, Impatient(run, 3))
-    files = {file: file.stat().st_mtime_ns for file in (run.folder / "images").glob("*.png")}
-    assert len(files) == 3
+        make_samples(run, Impatient(run, 7))
+    assert len(list((run.folder / "images").glob("*.png"))) == 7
     assert not Generation.objects.exists()
 
     pulse = Impatient(run, 99)
     make_samples(run, pulse)
-    assert 99 - pulse.left == 3
-    assert Generation.objects.count() == 6
+    assert 99 - pulse.left == 8  # the second batch, which was cut short, and the third
+    assert Generation.objects.count() == 12
     assert not (run.folder / "images").exists()
 
 
