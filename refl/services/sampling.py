@@ -70,6 +70,8 @@ def queue_sampling(
     project = Project.objects.select_for_update(no_key=True).get(pk=generator.project_id)
     if SamplingRun.objects.active().filter(project=project).exists():
         raise CannotSample(f"images for {project.slug} are being made already")
+    if not generator.kept:
+        raise CannotSample(f"{generator} is not kept: annotators get images of kept generators only")
     least = 1 if checkpoint is None else 2
     if not least <= per_prompt <= project.max_images:
         raise CannotSample(f"a prompt gets {least} to {project.max_images} images here, not {per_prompt}")

@@ -52,6 +52,8 @@ def queue_tuning(
         raise CannotTune(f"a generator of {project.slug} is being tuned already")
     generator = generator or newest_kept(project)
     checkpoint = checkpoint or promoted_checkpoint(project)
+    if not generator.kept:
+        raise CannotTune(f"{generator} is not kept: only a kept generator is tuned further")
     if generator.pairs is None:
         raise CannotTune(f"{generator} has no folder of pre-training pairs to be held by")
     if not tuning_prompts(checkpoint) or not held_out_prompts(checkpoint):

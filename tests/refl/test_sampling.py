@@ -141,6 +141,13 @@ def test_one_image_leaves_no_order_to_be_unsure_of(generator, prompts, promoted)
         queue(generator, per_prompt=1, checkpoint=promoted)
 
 
+def test_a_generator_that_is_not_kept_makes_no_images_for_annotators(generator, prompts):
+    for kept in (None, False):
+        generator.kept = kept
+        with pytest.raises(CannotSample, match="small is not kept"):
+            queue(generator)
+
+
 def test_images_of_a_project_are_made_by_one_run_at_a_time(generator, prompts):
     queue(generator)
     with pytest.raises(CannotSample, match="being made already"):

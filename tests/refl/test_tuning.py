@@ -184,6 +184,14 @@ def test_a_generator_without_pretraining_pairs_cannot_be_tuned(ready, generator)
         queue_tuning(project=ready)
 
 
+def test_a_generator_that_is_not_kept_is_tuned_no_further(ready, generator):
+    for kept in (None, False):
+        Generator.objects.update(kept=kept)
+        generator.refresh_from_db()
+        with pytest.raises(CannotTune, match="small is not kept"):
+            queue_tuning(project=ready, generator=generator)
+
+
 def test_a_project_without_a_promoted_reward_model_cannot_tune(project, generator, prompts, shipped):
     with pytest.raises(NothingPromoted):
         queue_tuning(project=project)
