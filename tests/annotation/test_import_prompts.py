@@ -49,6 +49,8 @@ def test_prompts_come_from_diffusiondbs_metadata_each_text_once(project, tmp_pat
         ("p.jsonl", '{"id": "1", "prompt": "a"}\n[]', "row 2: is no object"),
         ("p.jsonl", b'{"id": "1", "prompt": "a"}\n\xff', "row 2: is no UTF-8"),
         ("p.jsonl", "[" * 100_000, "row 1: is nested too deeply"),
+        ("p.jsonl", '{"id": ' + "1" * 5000 + "}", "row 1: holds a number that is too long"),
+        ("p.json", '[{"id": ' + "1" * 5000 + "}]", "holds a number that is too long"),
         ("p.txt", b"a fox\n\xe9t\xe9", "row 2: is no UTF-8"),
         ("p.txt", "a\0b", "row 1: 'prompt' holds a letter"),
         ("p.txt", "", "has no rows"),

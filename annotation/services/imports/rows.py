@@ -145,6 +145,8 @@ def read_document(file: Path) -> object:
         raise ImportRefused(f"{file}, row {row}: is no UTF-8 (byte {error.start + 1})") from None
     except json.JSONDecodeError as error:
         raise ImportRefused(f"{file}, row {error.lineno}: is no JSON ({error.msg})") from None
+    except ValueError:  # Python reads no whole number of more than 4300 digits
+        raise ImportRefused(f"{file}: holds a number that is too long") from None
     except RecursionError:
         raise ImportRefused(f"{file}: is nested too deeply") from None
     except OSError as error:
@@ -157,6 +159,8 @@ def _read_jsonl(file: Path) -> Iterator[tuple[int, Any]]:
             yield number, json.loads(line)
         except json.JSONDecodeError as error:
             raise ImportRefused(f"{file}, row {number}: is no JSON ({error.msg})") from None
+        except ValueError:  # Python reads no whole number of more than 4300 digits
+            raise ImportRefused(f"{file}, row {number}: holds a number that is too long") from None
         except RecursionError:
             raise ImportRefused(f"{file}, row {number}: is nested too deeply") from None
 
