@@ -68,6 +68,11 @@ class NewPromptSerializer(serializers.Serializer[Any]):
     id = serializers.CharField(max_length=KEY_LENGTH)
     prompt = serializers.CharField(trim_whitespace=False)
 
+    def validate_prompt(self, prompt: str) -> str:
+        if not prompt.strip():
+            raise serializers.ValidationError("says nothing")
+        return prompt
+
 
 class NewPromptsSerializer(serializers.Serializer[Any]):
     prompts = NewPromptSerializer(many=True, allow_empty=False)

@@ -94,6 +94,7 @@ def test_admins_add_prompts_and_again_adds_nothing(ada, alice, project):
         ([{"id": "1", "prompt": "a cat"}], 409),
         ([{"id": "2", "prompt": "a fox"}, {"id": "2", "prompt": "an owl"}], 400),
         ([{"id": "2", "prompt": ""}], 400),
+        ([{"id": "2", "prompt": " \n"}], 400),
         ([{"id": "2", "prompt": "a\0b"}], 400),
         ([{"id": "x" * 201, "prompt": "a fox"}], 400),
         ([{"id": "2"}], 400),
