@@ -18,7 +18,7 @@ PER_PAGE = 20
 @admin_required
 def prompts(request: MemberRequest, project: Project) -> HttpResponse:
     """Prompts, newest first, searched by their words."""
-    words = request.GET.get("q", "").strip()[:200]
+    words = request.GET.get("q", "").replace("\0", "").strip()[:200]
     found = project.prompts.filter(text__icontains=words) if words else project.prompts.all()
     accepted = Count("assignments", filter=Q(assignments__state=Assignment.State.ACCEPTED), distinct=True)
     images = Prefetch("generations", Generation.objects.select_related("image"))
@@ -31,9 +31,9 @@ def prompts(request: MemberRequest, project: Project) -> HttpResponse:
 @require_safe
 @admin_required
 def prompt(request: MemberRequest, project: Project, pk: int) -> HttpResponse:
-    """One prompt: its images with generator, score and the slots people gave them."""
+    """One prompt: its images with generator and score, and whose opinions are asked."""
     found = get_object_or_404(project.prompts, pk=pk)
-    images = found.generations.select_related("image").prefetch_related("placements__ranking__assignment")
+    images = found.generations.select_related("image")
     opinions = found.assignments.select_related("annotator")
     context = {"project": project, "tab": "prompts", "prompt": found, "images": images, "opinions": opinions}
     return render(request, "annotation/prompts/prompt.html", context)

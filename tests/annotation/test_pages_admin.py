@@ -301,7 +301,7 @@ def test_admins_see_generators_and_scores_beside_the_images(ada, project, answer
         text = as_(ada).get(f"/projects/{project.slug}/{page}").text
         assert "1.23" in text
         assert "round 1" in text
-    found = as_(ada).get(f"/projects/{project.slug}/prompts/?q=walrus&page=x")
+    found = as_(ada).get(f"/projects/{project.slug}/prompts/?q=walrus%00&page=x")
     assert "No prompt has these words." in found.text
 
 
