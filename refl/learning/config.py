@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 
@@ -51,6 +51,10 @@ class TuningConfig:
     def __post_init__(self) -> None:
         object.__setattr__(self, "late_steps", tuple(self.late_steps))  # JSON has lists only
         object.__setattr__(self, "betas", tuple(self.betas))
+        for each in fields(self):
+            value = getattr(self, each.name)
+            if each.type == "int" and type(value) is not int:
+                raise ValueError(f"{each.name} must be a whole number, is {value!r}")
         first, last = self.late_steps
         demands = {
             f"late_steps must lie within 1..{self.steps}, the first not after the last": (
@@ -72,7 +76,11 @@ class TuningConfig:
             "microbatch_size and sample_every must not be negative": (
                 self.microbatch_size >= 0 and self.sample_every >= 0
             ),
-            "learning_rate and clip must be positive": self.learning_rate > 0 and self.clip > 0,
+            "learning_rate, epsilon and clip must be positive": (
+                min(self.learning_rate, self.epsilon, self.clip) > 0
+            ),
+            "weight_decay and seed must not be negative": self.weight_decay >= 0 and self.seed >= 0,
+            "betas must be two decays below 1": len(self.betas) == 2 and all(0 <= b < 1 for b in self.betas),
         }
         for demand, met in demands.items():
             if not met:

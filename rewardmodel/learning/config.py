@@ -110,6 +110,10 @@ class RewardConfig:
     image_cache_bytes: int = 2 << 30  # ours: decoded images kept in memory
 
     def __post_init__(self) -> None:
+        for each in dataclasses.fields(self):
+            value = getattr(self, each.name)
+            if each.type == "int" and type(value) is not int:
+                raise ValueError(f"{each.name} must be a whole number, is {value!r}")
         positive = ("learning_rate", "batch_pairs", "epochs", "validations_per_epoch", "micro_batch_images")
         for name in (*positive, "checkpoint_every", "epsilon"):
             if getattr(self, name) <= 0:

@@ -40,6 +40,10 @@ def test_a_field_it_does_not_know_is_refused():
         ({"updates": 0}, "updates"),
         ({"microbatch_size": -1}, "microbatch_size"),
         ({"learning_rate": 0.0}, "learning_rate"),
+        ({"updates": 2.5}, "updates must be a whole number, is 2.5"),
+        ({"batch_size": "64"}, "batch_size must be a whole number, is '64'"),
+        ({"seed": -1}, "seed"),
+        ({"betas": (0.9, 1.0)}, "betas"),
     ],
 )
 def test_a_value_no_run_can_have_is_refused(values, words):

@@ -127,7 +127,16 @@ def test_the_rate_warms_up_then_falls_as_half_a_cosine():
 
 
 @pytest.mark.parametrize(
-    "field", [{"fix_rate": 1.5}, {"learning_rate": 0}, {"batch_pairs": 0}, {"beta1": 1}, {"max_tokens": 2}]
+    "field",
+    [
+        {"fix_rate": 1.5},
+        {"learning_rate": 0},
+        {"batch_pairs": 0},
+        {"beta1": 1},
+        {"max_tokens": 2},
+        {"epochs": 2.5},
+        {"seed": "7"},
+    ],
 )
 def test_a_config_out_of_range_is_refused_and_names_the_field(field):
     with pytest.raises(ValueError, match=next(iter(field))):
