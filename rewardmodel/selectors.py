@@ -33,7 +33,9 @@ def initial_checkpoint(project: Project) -> RewardCheckpoint:
     """What training starts from: the checkpoint registered last. Raises: NothingRegistered."""
     found = RewardCheckpoint.objects.registered().filter(project=project).order_by("-pk").first()
     if found is None:
-        raise NothingRegistered(f"{project.slug}: no checkpoint is registered to start from")
+        raise NothingRegistered(
+            f"{project.slug}: no checkpoint is registered to start from; register_reward_model does"
+        )
     return found
 
 

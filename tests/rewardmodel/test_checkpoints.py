@@ -11,7 +11,7 @@ from django.db import IntegrityError, transaction
 from annotation.models import Generation
 from rewardmodel.models import DatasetVersion, RewardCheckpoint, TrainingRun
 from rewardmodel.scoring import promoted_scorer
-from rewardmodel.selectors import NothingPromoted, promoted_checkpoint
+from rewardmodel.selectors import NothingPromoted, initial_checkpoint, promoted_checkpoint
 from rewardmodel.services.checkpoints import (
     NameTaken,
     NotComparable,
@@ -88,6 +88,23 @@ def test_registering_again_changes_nothing_but_where_it_lies(project, encoder):
 def test_the_name_of_what_a_run_made_is_taken(project, a_model):
     with pytest.raises(NameTaken):
         register_checkpoint(project=project, name=a_model(0.6).name, folder="elsewhere")
+
+
+def test_the_command_registers_what_can_be_loaded_and_nothing_else(
+    project, encoder_folder, a_model, tmp_path, capsys
+):
+    call_command("register_reward_model", project.slug, "mine", str(encoder_folder))
+    assert "mine is registered" in capsys.readouterr().out
+    assert initial_checkpoint(project).location == str(encoder_folder)
+    taken = a_model(0.6).name
+    for name, folder, why in (
+        ("broken", tmp_path, r"config\.json: no such file"),
+        ("broken", "/nowhere", "no such checkpoint"),
+        (taken, encoder_folder, "was made by"),
+    ):
+        with pytest.raises(CommandError, match=why):
+            call_command("register_reward_model", project.slug, name, str(folder))
+    assert not RewardCheckpoint.objects.filter(name="broken").exists()
 
 
 def test_evaluating_on_a_frozen_dataset_counts_each_pair(project, encoder, rank):

@@ -1,0 +1,33 @@
+"""`manage.py register_reward_model`: make a reward model known that no run made."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+
+from rewardmodel.management.rows import find_project
+from rewardmodel.models import RewardCheckpoint
+from rewardmodel.scoring import scorer
+from rewardmodel.services.checkpoints import NameTaken, register_checkpoint
+
+
+class Command(BaseCommand):
+    help = (
+        "Make a reward model known to a project: training starts from the one registered last. "
+        "It is loaded once, to see that it is whole."
+    )
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("project", help="the project's slug")
+        parser.add_argument("name", help="what it is called in the project")
+        parser.add_argument("folder", help="absolute or below the project's root, or a hub id")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        project, name, folder = find_project(options["project"]), options["name"], options["folder"]
+        try:
+            scorer(RewardCheckpoint(project=project, name=name, folder=folder))
+            checkpoint = register_checkpoint(project=project, name=name, folder=folder)
+        except (NameTaken, ValueError) as error:  # CheckpointError is a ValueError
+            raise CommandError(str(error)) from error
+        self.stdout.write(f"{checkpoint} is registered")
