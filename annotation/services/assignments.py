@@ -74,18 +74,6 @@ def claim_next(
 
 
 @transaction.atomic
-def release(*, assignment: Assignment, annotator: User) -> None:
-    """Give a held slot back, with its draft. Raises LeaseLost when it is not the annotator's any more."""
-    mine = Assignment.objects.held_by(annotator).filter(pk=assignment.pk)
-    opened = mine.update(
-        state=Assignment.State.OPEN, annotator=None, leased_until=None, claimed_at=None, order=[]
-    )
-    if opened != 1:
-        raise LeaseLost
-    Draft.objects.filter(assignment=assignment.pk).delete()
-
-
-@transaction.atomic
 def save_draft(*, assignment: Assignment, annotator: User, answer: dict[str, Any], now: datetime) -> Draft:
     """Keep an unfinished answer in place of the one kept before, and renew the lease.
 

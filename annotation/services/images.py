@@ -68,11 +68,6 @@ def check_image(source: Path | bytes) -> CheckedImage:
     return CheckedImage(hashlib.sha256(content).hexdigest(), kind, width, height, len(content), source)
 
 
-def store_image(checked: CheckedImage) -> Image:
-    """Keep the file, once. Raises ImageRefused when the file changed since it was checked."""
-    return store_images([checked])[checked.sha256]
-
-
 def store_images(checked: Iterable[CheckedImage]) -> dict[str, Image]:
     """Keep the files, each once, then their rows: a file without its row is harmless, never the reverse.
 

@@ -9,7 +9,7 @@ from django.db import connection, transaction
 from django.test.utils import CaptureQueriesContext
 
 from annotation.models import Assignment, Draft, User
-from annotation.services.assignments import LeaseLost, claim_next, open_assignments, release, save_draft
+from annotation.services.assignments import LeaseLost, claim_next, open_assignments, save_draft
 from annotation.services.judgements import submit_judgement
 from tests.cast import NOW, answer_for, luck
 
@@ -95,21 +95,6 @@ def test_an_annotator_never_gets_a_second_opinion_on_one_prompt(a_project, a_pro
     held = claim(alice, project)
     submit_judgement(assignment=held, annotator=alice, judgement=answer_for(held), now=NOW, generator=luck())
     assert claim(alice, project) is None
-
-
-def test_a_released_slot_is_open_for_somebody_else(alice, bob, project, a_prompt):
-    a_prompt()
-    held = claim(alice, project)
-    release(assignment=held, annotator=alice)
-    assert claim(bob, project) == held
-
-
-def test_a_slot_is_released_only_by_who_holds_it(alice, bob, project, a_prompt):
-    a_prompt()
-    held = claim(alice, project)
-    with pytest.raises(LeaseLost):
-        release(assignment=held, annotator=bob)
-    assert Assignment.objects.get().annotator == alice
 
 
 def test_a_draft_replaces_the_one_before_and_renews_the_lease(alice, project, a_prompt):

@@ -7,7 +7,7 @@ import pytest
 
 from annotation.models import Image
 from annotation.selectors.images import visible_image
-from annotation.services.images import ImageRefused, check_image, store_image
+from annotation.services.images import ImageRefused, check_image, store_images
 from tests.cast import huge_png, picture
 
 
@@ -74,8 +74,12 @@ def test_an_animation_is_refused(tmp_path):
         check_image(file)
 
 
+def stored(checked):
+    return store_images([checked])[checked.sha256]
+
+
 def test_equal_bytes_are_kept_once_under_their_hash(db, media):
-    first, again = (store_image(check_image(picture(3))) for _ in range(2))
+    first, again = (stored(check_image(picture(3))) for _ in range(2))
     assert first == again
     assert first.file.name == f"{first.sha256[:2]}/{first.sha256}.png"
     assert first.file.read() == picture(3)
@@ -88,7 +92,7 @@ def test_a_file_that_a_dying_process_left_half_written_is_written_again(db, medi
     left = media / checked.stored_name
     left.parent.mkdir(parents=True)
     left.write_bytes(picture(3)[:10])
-    assert store_image(checked).file.read() == picture(3)
+    assert stored(checked).file.read() == picture(3)
 
 
 def test_a_file_that_changed_since_it_was_checked_is_refused(db, tmp_path):
@@ -97,7 +101,7 @@ def test_a_file_that_changed_since_it_was_checked_is_refused(db, tmp_path):
     checked = check_image(file)
     file.write_bytes(picture(2))
     with pytest.raises(ImageRefused, match="changed"):
-        store_image(checked)
+        stored(checked)
     assert not Image.objects.exists()
 
 

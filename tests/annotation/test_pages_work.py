@@ -9,9 +9,9 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from annotation.models import Assignment, Draft, Placement, PromptLabel, Ranking, Rating
-from annotation.services.assignments import release
 from annotation.services.projects import publish_guideline
 from tests.annotation.posts import address, begin, filled_in
+from tests.cast import NOW
 
 HTMX = {"HX-Request": "true"}
 SIGNED_IN = 2  # statements for session and user, on every page
@@ -183,8 +183,8 @@ def test_a_different_answer_to_a_closed_task_is_told_so(client, task):
     assert set(Placement.objects.values_list("slot", flat=True)) == {1, 2}
 
 
-def test_a_task_that_went_to_somebody_else_is_told_so_with_a_way_on(client, task, bob, alice):
-    release(assignment=task, annotator=alice)
+def test_a_task_that_went_to_somebody_else_is_told_so_with_a_way_on(client, task, bob):
+    Assignment.objects.update(leased_until=NOW)
     begin(Client(), bob, task.project)
     for place in (address(task), address(task) + "draft/"):
         page = client.post(place, filled_in(task), headers=HTMX)
