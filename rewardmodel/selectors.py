@@ -34,7 +34,7 @@ def initial_checkpoint(project: Project) -> RewardCheckpoint:
     found = RewardCheckpoint.objects.registered().filter(project=project).order_by("-pk").first()
     if found is None:
         raise NothingRegistered(
-            f"{project.slug}: no checkpoint is registered to start from; register_reward_model does"
+            f"{project.slug}: no reward model is registered to start from; use register_reward_model"
         )
     return found
 
