@@ -5,32 +5,22 @@ from __future__ import annotations
 import random
 from typing import Any
 
-from django.db.models import QuerySet
 from django.shortcuts import get_object_or_404
 from django.urls import path
 from drf_spectacular.utils import extend_schema
 from rest_framework import serializers, status
 from rest_framework.decorators import api_view
-from rest_framework.exceptions import APIException
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from annotation.models import Membership, Project, User
 from refl.models import Generator, SamplingRun, TuningRun
 from refl.selectors.generators import NoGenerator
 from refl.services.sampling import CannotSample, queue_sampling
 from refl.services.tuning import CannotTune, queue_tuning
+from rewardmodel.api import MeasurementSerializer, Refused, RunSerializer, named, page_of, project_of
 from rewardmodel.models import RewardCheckpoint
 from rewardmodel.selectors import NothingPromoted, promoted_checkpoint
 from rewardmodel.tasks import wake
-
-LISTED = 100  # newest runs
-
-
-class Refused(APIException):
-    """What was asked cannot be done as things stand."""
-
-    status_code = status.HTTP_409_CONFLICT
 
 
 class GeneratorSerializer(serializers.Serializer[Any]):
@@ -46,29 +36,13 @@ class GeneratorSerializer(serializers.Serializer[Any]):
     created_at = serializers.DateTimeField()
 
 
-class RunSerializer(serializers.Serializer[Any]):
-    id = serializers.IntegerField()
-    state = serializers.CharField()
+class GeneratorRunSerializer(RunSerializer):
     generator = serializers.CharField(source="generator.name")
     checkpoint = serializers.CharField(source="checkpoint.name", default=None)
-    step = serializers.IntegerField()
-    steps = serializers.IntegerField()
-    config = serializers.DictField()
-    error = serializers.CharField()
-    seconds = serializers.FloatField()
-    peak_memory = serializers.IntegerField(allow_null=True, help_text="bytes")
-    created_at = serializers.DateTimeField()
-    started_at = serializers.DateTimeField(allow_null=True)
-    finished_at = serializers.DateTimeField(allow_null=True)
 
 
-class PointSerializer(serializers.Serializer[Any]):
-    step = serializers.IntegerField()
-    values = serializers.DictField(child=serializers.FloatField())
-
-
-class TuningSerializer(RunSerializer):
-    points = PointSerializer(many=True)
+class TuningSerializer(GeneratorRunSerializer):
+    points = MeasurementSerializer(many=True)
 
 
 class NewTuningSerializer(serializers.Serializer[Any]):
@@ -89,50 +63,52 @@ class NewSamplingSerializer(serializers.Serializer[Any]):
 @api_view(["GET"])
 def generators(request: Request, slug: str) -> Response:
     """The project's generators, the newest first."""
-    found = Generator.objects.filter(project=_project(request, slug)).select_related("parent", "run")
-    return Response(GeneratorSerializer(found, many=True).data)
+    found = Generator.objects.filter(project=project_of(request, slug)).select_related("parent", "run")
+    return page_of(request, found, GeneratorSerializer)
 
 
-@extend_schema(methods=["GET"], responses=RunSerializer(many=True), operation_id="tunings_list")
-@extend_schema(methods=["POST"], request=NewTuningSerializer, responses={201: RunSerializer})
+@extend_schema(methods=["GET"], responses=GeneratorRunSerializer(many=True), operation_id="tunings_list")
+@extend_schema(methods=["POST"], request=NewTuningSerializer, responses={201: GeneratorRunSerializer})
 @api_view(["GET", "POST"])
 def tunings(request: Request, slug: str) -> Response:
-    """The newest tunings, or a new one."""
-    project = _project(request, slug)
+    """The tunings, the newest first; or a new one."""
+    project = project_of(request, slug)
     if request.method == "GET":
-        return _listed(TuningRun.objects.filter(project=project))
+        found = TuningRun.objects.filter(project=project).select_related("generator", "checkpoint")
+        return page_of(request, found, GeneratorRunSerializer)
     asked = _valid(NewTuningSerializer(data=request.data))
     try:
         run = queue_tuning(
             project=project,
-            generator=_named(Generator.objects.all(), project, asked.get("generator")),
-            checkpoint=_named(RewardCheckpoint.objects.all(), project, asked.get("checkpoint")),
+            generator=named(Generator.objects.all(), project, "name", asked.get("generator")),
+            checkpoint=named(RewardCheckpoint.objects.all(), project, "name", asked.get("checkpoint")),
             config=asked.get("config"),
         )
     except (CannotTune, NoGenerator, NothingPromoted) as error:
         raise Refused(str(error)) from None
     wake(run)
-    return Response(RunSerializer(run).data, status=status.HTTP_201_CREATED)
+    return Response(GeneratorRunSerializer(run).data, status=status.HTTP_201_CREATED)
 
 
 @extend_schema(responses=TuningSerializer)
 @api_view(["GET"])
 def tuning(request: Request, slug: str, pk: int) -> Response:
     """One tuning, with what it measured at each update."""
-    run = get_object_or_404(TuningRun, project=_project(request, slug), pk=pk)
+    run = get_object_or_404(TuningRun, project=project_of(request, slug), pk=pk)
     return Response(TuningSerializer(run).data)
 
 
-@extend_schema(methods=["GET"], responses=RunSerializer(many=True), operation_id="samplings_list")
-@extend_schema(methods=["POST"], request=NewSamplingSerializer, responses={201: RunSerializer})
+@extend_schema(methods=["GET"], responses=GeneratorRunSerializer(many=True), operation_id="samplings_list")
+@extend_schema(methods=["POST"], request=NewSamplingSerializer, responses={201: GeneratorRunSerializer})
 @api_view(["GET", "POST"])
 def samplings(request: Request, slug: str) -> Response:
-    """The newest runs that make images, or a new one."""
-    project = _project(request, slug)
+    """The runs that make images, the newest first; or a new one."""
+    project = project_of(request, slug)
     if request.method == "GET":
-        return _listed(SamplingRun.objects.filter(project=project))
+        found = SamplingRun.objects.filter(project=project).select_related("generator", "checkpoint")
+        return page_of(request, found, GeneratorRunSerializer)
     asked = _valid(NewSamplingSerializer(data=request.data))
-    generator = _named(Generator.objects.all(), project, asked["generator"])
+    generator = named(Generator.objects.all(), project, "name", asked["generator"])
     assert generator is not None
     try:
         run = queue_sampling(
@@ -146,42 +122,21 @@ def samplings(request: Request, slug: str) -> Response:
     except (CannotSample, NothingPromoted) as error:
         raise Refused(str(error)) from None
     wake(run)
-    return Response(RunSerializer(run).data, status=status.HTTP_201_CREATED)
+    return Response(GeneratorRunSerializer(run).data, status=status.HTTP_201_CREATED)
 
 
-@extend_schema(responses=RunSerializer)
+@extend_schema(responses=GeneratorRunSerializer)
 @api_view(["GET"])
 def sampling(request: Request, slug: str, pk: int) -> Response:
     """One run that makes images."""
-    run = get_object_or_404(SamplingRun, project=_project(request, slug), pk=pk)
-    return Response(RunSerializer(run).data)
-
-
-def _listed(found: QuerySet[Any]) -> Response:
-    rows = found.select_related("generator", "checkpoint")[:LISTED]
-    return Response(RunSerializer(rows, many=True).data)
+    run = get_object_or_404(SamplingRun, project=project_of(request, slug), pk=pk)
+    return Response(GeneratorRunSerializer(run).data)
 
 
 def _valid(form: serializers.Serializer[Any]) -> dict[str, Any]:
     form.is_valid(raise_exception=True)
     asked: dict[str, Any] = form.validated_data
     return asked
-
-
-def _named(rows: QuerySet[Any], project: Project, name: str | None) -> Any:
-    """The project's row of that name; None when none is named. Raises: ValidationError."""
-    if name is None:
-        return None
-    found = rows.filter(project=project, name=name).first()
-    if found is None:
-        raise serializers.ValidationError(f"{project.slug} has no {rows.model._meta.verbose_name} {name!r}")
-    return found
-
-
-def _project(request: Request, slug: str) -> Project:
-    assert isinstance(request.user, User)  # permissions let only signed-in people this far
-    mine = Project.objects.with_role(request.user, Membership.Role.ADMIN)
-    return get_object_or_404(mine, slug=slug)
 
 
 urlpatterns = [

@@ -50,11 +50,11 @@ class CheckpointSerializer(serializers.Serializer[Any]):
     created_at = serializers.DateTimeField()
 
 
-class TrainingRunSerializer(serializers.Serializer[Any]):
+class RunSerializer(serializers.Serializer[Any]):
+    """What every kind of run has."""
+
     id = serializers.IntegerField()
     state = serializers.CharField()
-    dataset = serializers.CharField(source="dataset.hash")
-    initial = serializers.CharField(source="initial.name")
     step = serializers.IntegerField()
     steps = serializers.IntegerField()
     config = serializers.DictField()
@@ -64,6 +64,11 @@ class TrainingRunSerializer(serializers.Serializer[Any]):
     created_at = serializers.DateTimeField()
     started_at = serializers.DateTimeField(allow_null=True)
     finished_at = serializers.DateTimeField(allow_null=True)
+
+
+class TrainingRunSerializer(RunSerializer):
+    dataset = serializers.CharField(source="dataset.hash")
+    initial = serializers.CharField(source="initial.name")
 
 
 class MeasurementSerializer(serializers.Serializer[Any]):
@@ -85,16 +90,16 @@ class NewTrainingRunSerializer(serializers.Serializer[Any]):
 @api_view(["GET"])
 def datasets(request: Request, slug: str) -> Response:
     """The project's frozen datasets, the newest first."""
-    found = DatasetVersion.objects.filter(project=_project(request, slug))
-    return _page(request, found, DatasetSerializer)
+    found = DatasetVersion.objects.filter(project=project_of(request, slug))
+    return page_of(request, found, DatasetSerializer)
 
 
 @extend_schema(responses=CheckpointSerializer(many=True))
 @api_view(["GET"])
 def checkpoints(request: Request, slug: str) -> Response:
     """The project's reward models, the newest first."""
-    found = RewardCheckpoint.objects.filter(project=_project(request, slug)).select_related("run")
-    return _page(request, found, CheckpointSerializer)
+    found = RewardCheckpoint.objects.filter(project=project_of(request, slug)).select_related("run")
+    return page_of(request, found, CheckpointSerializer)
 
 
 @extend_schema(methods=["GET"], responses=TrainingRunSerializer(many=True))
@@ -102,18 +107,18 @@ def checkpoints(request: Request, slug: str) -> Response:
 @api_view(["GET", "POST"])
 def training_runs(request: Request, slug: str) -> Response:
     """The training runs, the newest first; or a new one."""
-    project = _project(request, slug)
+    project = project_of(request, slug)
     if request.method == "GET":
         found = TrainingRun.objects.filter(project=project).select_related("dataset", "initial")
-        return _page(request, found, TrainingRunSerializer)
+        return page_of(request, found, TrainingRunSerializer)
     form = NewTrainingRunSerializer(data=request.data)
     form.is_valid(raise_exception=True)
     asked = form.validated_data
     try:
         run = queue_training(
             project=project,
-            dataset=_one(DatasetVersion.objects.all(), project, "hash", asked.get("dataset")),
-            initial=_one(RewardCheckpoint.objects.all(), project, "name", asked.get("initial")),
+            dataset=named(DatasetVersion.objects.all(), project, "hash", asked.get("dataset")),
+            initial=named(RewardCheckpoint.objects.all(), project, "name", asked.get("initial")),
             config=asked.get("config"),
         )
     except (NotTrainable, NothingToFreeze, NothingRegistered) as error:
@@ -126,17 +131,20 @@ def training_runs(request: Request, slug: str) -> Response:
 @api_view(["GET"])
 def training_run(request: Request, slug: str, pk: int) -> Response:
     """One training run, with what it measured at each step."""
-    run = get_object_or_404(TrainingRun, project=_project(request, slug), pk=pk)
+    run = get_object_or_404(TrainingRun, project=project_of(request, slug), pk=pk)
     return Response(MeasuredRunSerializer(run).data)
 
 
-def _page(request: Request, found: QuerySet[Any], serializer: type[serializers.Serializer[Any]]) -> Response:
+def page_of(
+    request: Request, found: QuerySet[Any], serializer: type[serializers.Serializer[Any]]
+) -> Response:
+    """The rows that the query's limit and offset ask for."""
     pages = LimitOffsetPagination()
     page = pages.paginate_queryset(found, request)
     return pages.get_paginated_response(serializer(page, many=True).data)
 
 
-def _one(rows: QuerySet[Any], project: Project, field: str, value: str | None) -> Any:
+def named(rows: QuerySet[Any], project: Project, field: str, value: str | None) -> Any:
     """The project's row with that value; None when none is asked for. Raises: ValidationError."""
     if value is None:
         return None
@@ -146,7 +154,8 @@ def _one(rows: QuerySet[Any], project: Project, field: str, value: str | None) -
     return found
 
 
-def _project(request: Request, slug: str) -> Project:
+def project_of(request: Request, slug: str) -> Project:
+    """The project, if the one who asks is its admin; else 404."""
     assert isinstance(request.user, User)  # permissions let only signed-in people this far
     mine = Project.objects.with_role(request.user, Membership.Role.ADMIN)
     return get_object_or_404(mine, slug=slug)

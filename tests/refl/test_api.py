@@ -20,7 +20,7 @@ def at(project, *parts):
 
 
 def test_an_admin_reads_generators(api, project, generator):
-    (found,) = api.get(at(project, "generators")).json()
+    (found,) = api.get(at(project, "generators")).json()["results"]
     assert (found["name"], found["kept"], found["tuned_from"]) == ("small", True, None)
 
 
@@ -29,7 +29,7 @@ def test_a_tuning_is_queued_and_read(api, project, generator, prompts, promoted)
     assert answer.status_code == 201
     run = TuningRun.objects.get()
     assert (run.config["updates"], run.checkpoint) == (7, promoted)
-    assert [each["id"] for each in api.get(at(project, "tunings")).json()] == [run.pk]
+    assert [each["id"] for each in api.get(at(project, "tunings")).json()["results"]] == [run.pk]
     run.points.create(step=1, values={"reward": 0.5})
     assert api.get(at(project, "tunings", run.pk)).json()["points"] == [
         {"step": 1, "values": {"reward": 0.5}}
