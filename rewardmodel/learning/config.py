@@ -57,7 +57,10 @@ class HeadConfig:
 
 @dataclass(frozen=True)
 class BackboneConfig:
-    """The shape of a reward model. Sources: BLIP's configs; ImageReward's published head."""
+    """The shape of a reward model. Default: BLIP with ViT-B/16, as `model_base.pth` has it.
+
+    Sources: BLIP's configs; ImageReward's published head.
+    """
 
     vision: VisionConfig = field(default_factory=VisionConfig)
     text: TextConfig = field(default_factory=TextConfig)
@@ -74,11 +77,6 @@ class BackboneConfig:
             text=TextConfig(**values["text"]),
             head=HeadConfig(**{name: tuple(rates) for name, rates in head.items()}),
         )
-
-
-def blip_vit_base() -> BackboneConfig:
-    """BLIP with ViT-B/16, as `model_base.pth` has it."""
-    return BackboneConfig()
 
 
 def blip_vit_large() -> BackboneConfig:

@@ -10,7 +10,7 @@ from django.db import IntegrityError, transaction
 
 from annotation.models import Generation
 from rewardmodel.models import DatasetVersion, RewardCheckpoint, TrainingRun
-from rewardmodel.scoring import promoted_scorer
+from rewardmodel.scoring import scorer
 from rewardmodel.selectors import NothingPromoted, initial_checkpoint, promoted_checkpoint
 from rewardmodel.services.checkpoints import (
     NameTaken,
@@ -137,9 +137,9 @@ def test_scoring_a_project_gives_each_image_the_promoted_models_score(project, e
     rank(2)
     promote(encoder, now=NOW)
     call_command("score_images", project.slug)
-    scorer = promoted_scorer(project)
+    model = scorer(promoted_checkpoint(project))
     for image in Generation.objects.select_related("prompt", "image"):
-        expected = scorer.score(image.prompt.text, media / image.image.file.name)
+        expected = model.score(image.prompt.text, media / image.image.file.name)
         assert image.score == pytest.approx(expected, abs=1e-5)
         assert image.scored_by == "encoder"
 
