@@ -30,6 +30,7 @@ def places(request: HttpRequest) -> list[Place]:
     if is_admin or Membership.Role.INSPECTOR in roles:
         found.append(("Inspect", reverse("inspection-queue")))
     if is_admin:
+        # The last two are fixed by the design: this app must not know the names of pages of those above it.
         found += [
             ("Projects", reverse("projects")),
             ("Models", "/models/"),
