@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import date
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from django.db.models import Count, Q
+from django.db.models import Count, F, Q, QuerySet, Sum
 from django.db.models.functions import TruncDate
 
-from annotation.models import Assignment, Generation, Placement, Project, User
+from annotation.models import Assignment, Placement, Project, User
 
 State = Assignment.State
 
@@ -64,6 +64,7 @@ def project_progress(project: Project) -> ProjectProgress:
         project.assignments.order_by().values_list("state").annotate(Count("pk"))
     )
     pairs, ties = count_pairs(project)
+    sizes = project.prompts.aggregate(prompts=Count("pk", distinct=True), images=Count("generations"))
     days = (
         project.assignments.filter(submitted_at__isnull=False)
         .order_by()
@@ -73,8 +74,8 @@ def project_progress(project: Project) -> ProjectProgress:
         .order_by("day")
     )
     return ProjectProgress(
-        prompts=project.prompts.count(),
-        images=Generation.objects.filter(prompt__project=project).count(),
+        prompts=sizes["prompts"],
+        images=sizes["images"],
         assignments=states,
         finished=states[State.ACCEPTED],
         pairs=pairs,
@@ -91,20 +92,18 @@ def annotator_progress(user: User, project: Project) -> AnnotatorProgress:
 
 def count_pairs(project: Project) -> tuple[int, int]:
     """Pairs of images in the project's finished rankings: (in different slots, in the same slot)."""
-    crowds = (
-        Placement.objects.filter(
-            ranking__assignment__project=project, ranking__assignment__state=State.ACCEPTED
-        )
-        .order_by()
-        .values_list("ranking", "slot")
-        .annotate(held=Count("pk"))
-    )
-    every: dict[int, int] = {}
-    ties = 0
-    for ranking, _, held in crowds.iterator():
-        every[ranking] = every.get(ranking, 0) + held
-        ties += held * (held - 1) // 2
-    return sum(count * (count - 1) // 2 for count in every.values()) - ties, ties
+    placements = Placement.objects.filter(
+        ranking__assignment__project=project, ranking__assignment__state=State.ACCEPTED
+    ).order_by()
+    every = _count_pairs_within(placements.values("ranking"))
+    ties = _count_pairs_within(placements.values("ranking", "slot"))
+    return every - ties, ties
+
+
+def _count_pairs_within(groups: QuerySet[Placement, Any]) -> int:
+    """Pairs of placements that are in the same group; `groups` are placements' values to group by."""
+    held = groups.annotate(held=Count("pk"))
+    return held.aggregate(pairs=Sum(F("held") * (F("held") - 1) / 2))["pairs"] or 0
 
 
 def _annotators(project: Project, user: User | None = None) -> list[AnnotatorProgress]:
