@@ -13,7 +13,7 @@ def mean_pair_entropy(rewards: Sequence[float]) -> float:
     The model says that the first is preferred with probability sigmoid(margin); the entropy is highest, ln 2,
     where the margin is 0.
 
-    Args: rewards: of the images of one prompt, two or more.
+    Args: rewards: of the images of one prompt, two or more, as the model gives them: not divided by anything.
     Returns: nats, from 0 to ln 2.
     Raises: ValueError for fewer than two images.
     Source: Bradley and Terry, 1952, as in ImageReward's loss; uncertainty sampling, Lewis and Gale, 1994.

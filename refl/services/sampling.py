@@ -193,6 +193,10 @@ def _chosen(
     if run.checkpoint is None:
         return list(pool[: config.prompts])
     model = scorer(run.checkpoint)
-    rewards = {prompt.pk: model.score(prompt.text, list(files[prompt.pk].values())) for prompt in pool}
+    scale = model.config.std  # a model's odds are in its raw margins; scores are divided by this
+    rewards = {
+        prompt.pk: [scale * score for score in model.score(prompt.text, list(files[prompt.pk].values()))]
+        for prompt in pool
+    }
     prompts: dict[int, Any] = {prompt.pk: prompt for prompt in pool}
     return [prompts[pk] for pk in least_sure(rewards, config.prompts)]
