@@ -28,7 +28,7 @@ from rewardmodel.learning.data import (
 )
 from rewardmodel.learning.losses import better_than, ranking_loss
 from rewardmodel.learning.model import Trainable, freeze
-from rewardmodel.learning.schedule import Step, learning_rate, micro_batches, plan
+from rewardmodel.learning.plan import Step, learning_rate, micro_batches, plan
 
 STATE = "state.pt"
 BEST = "best"

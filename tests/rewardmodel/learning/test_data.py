@@ -8,7 +8,7 @@ from PIL import Image
 
 from rewardmodel.learning.config import RewardConfig
 from rewardmodel.learning.data import DatasetError, PixelCache, Ranking, collate, load_rankings
-from rewardmodel.learning.schedule import cut_epoch, learning_rate, micro_batches, plan
+from rewardmodel.learning.plan import cut_epoch, learning_rate, micro_batches, plan
 
 
 @pytest.fixture
