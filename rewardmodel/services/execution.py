@@ -74,7 +74,12 @@ class Pulse:
         self.on_report(step, steps, measured)
 
     def should_stop(self) -> bool:
-        """True from when the work is to write a checkpoint and raise Interrupted."""
+        """True from when the work is to write a checkpoint and raise Interrupted.
+
+        Raises: RunLost where another may be at work in the run's folder: nothing is written there any more.
+        """
+        if self.lost:
+            raise self.lost
         return self._stop.is_set()
 
     def stop(self) -> None:
