@@ -47,21 +47,22 @@ def web(port: int) -> Service:
 
 
 def default_worker() -> Service:
-    return _worker("default", "--concurrency", "2")
+    """Short tasks. Most only look whether there is something to do: said each time, that would drown the rest."""
+    return _worker("default", "--concurrency", "2", "--loglevel", "WARNING")
 
 
 def gpu_worker() -> Service:
     """One run at a time: a task here waits for the subprocess that runs it."""
-    return _worker("gpu", "--pool", "solo")
+    return _worker("gpu", "--pool", "solo", "--loglevel", "INFO")
 
 
 def beat() -> Service:
-    return Service(name="beat", command=(*_CELERY, "beat", "--loglevel", "INFO"))
+    return Service(name="beat", command=(*_CELERY, "beat", "--loglevel", "WARNING"))
 
 
 def _worker(queue: str, *options: str) -> Service:
     # Without gossip and mingle: workers have nothing to tell each other, and start a second sooner.
-    alone = ("--without-gossip", "--without-mingle", "--loglevel", "INFO")
+    alone = ("--without-gossip", "--without-mingle")
     command = (*_CELERY, "worker", "--queues", queue, "--hostname", f"{queue}@%h", *options, *alone)
     # Root on a bare machine is warned at each start otherwise; messages are JSON, which is what it is about.
     environment = {"PYTHONWARNINGS": "ignore:You're running the worker"}
