@@ -47,7 +47,7 @@ def web(port: int) -> Service:
 
 
 def default_worker() -> Service:
-    """Short tasks. Most only look whether there is something to do: said each time, that would drown the rest."""
+    """Short tasks. Most only look whether there is something to do: said each time, it drowns the rest."""
     return _worker("default", "--concurrency", "2", "--loglevel", "WARNING")
 
 
