@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -132,8 +132,10 @@ def make_samples(run: SamplingRun, pulse: Pulse) -> None:
         }
         for prompt in pool
     }
-    _draw(run, pool, files, config, pulse)
-    for prompt in _chosen(run, pool, files, config):
+    drawn = _drawn(run, pool, files, config, pulse)
+    # Where there is nothing to choose, annotators begin on the first images while the others are made.
+    chosen = drawn if run.checkpoint is None else _least_sure(run.checkpoint, list(drawn), files, config)
+    for prompt in chosen:
         # It may have images by now: of this run before it was interrupted, or imported by somebody.
         if not prompt.generations.exists():
             import_samples(prompt=prompt, generator=run.generator, images=files[prompt.pk])
@@ -145,54 +147,56 @@ def make_samples(run: SamplingRun, pulse: Pulse) -> None:
     shutil.rmtree(run.folder / "images")
 
 
-def _draw(
+def _drawn(
     run: SamplingRun,
     pool: Sequence[Prompt],
     files: Mapping[int, Mapping[int, Path]],
     config: SamplingConfig,
     pulse: Pulse,
-) -> None:
-    """Make the files that are not there yet, in the batches of a run that was never interrupted.
+) -> Iterator[Prompt]:
+    """Make the files that are not there yet; gives each prompt as soon as all of its files are there.
 
-    What shares a batch with an image rounds it, so a batch that was cut short is made again, whole.
+    Batches are those of a run that was never interrupted. What shares a batch with an image rounds it, so a
+    batch that was cut short is made again, whole.
     """
     from refl.learning.sampling import load_pipeline, sample
 
     (run.folder / "images").mkdir(parents=True, exist_ok=True)
-    wanted = [(prompt.text, seed, file) for prompt in pool for seed, file in files[prompt.pk].items()]
+    wanted = [(prompt, seed, file) for prompt in pool for seed, file in files[prompt.pk].items()]
     batches = [wanted[at : at + config.batch_size] for at in range(0, len(wanted), config.batch_size)]
     missing = [one for batch in batches if not all(file.exists() for _, _, file in batch) for one in batch]
+    waiting = {prompt.pk for prompt, _, _ in missing}
+    yield from (prompt for prompt in pool if prompt.pk not in waiting)
     if not missing:
         return
     images = sample(
         load_pipeline(run.generator.location),
-        [text for text, _, _ in missing],
+        [prompt.text for prompt, _, _ in missing],
         [seed for _, seed, _ in missing],
         steps=run.generator.steps,
         guidance_scale=run.generator.guidance_scale,
         batch_size=config.batch_size,
     )
     done = len(wanted) - len(missing)
-    for (_, _, file), image in zip(missing, images, strict=True):
+    for number, ((prompt, _, file), image) in enumerate(zip(missing, images, strict=True), start=1):
         partial = file.with_suffix(".partial")
         image.save(partial, "PNG")
         partial.rename(file)  # a file that is there is whole
-        done += 1
-        pulse.report(step=done, steps=len(wanted), values={})
+        pulse.report(step=done + number, steps=len(wanted), values={})
         if pulse.should_stop():
             raise Interrupted
+        if number == len(missing) or missing[number][0] is not prompt:
+            yield prompt
 
 
-def _chosen(
-    run: SamplingRun,
+def _least_sure(
+    checkpoint: RewardCheckpoint,
     pool: Sequence[Prompt],
     files: Mapping[int, Mapping[int, Path]],
     config: SamplingConfig,
 ) -> list[Prompt]:
-    """The prompts whose images annotators get."""
-    if run.checkpoint is None:
-        return list(pool[: config.prompts])
-    model = scorer(run.checkpoint)
+    """The prompts whose images the reward model orders least surely."""
+    model = scorer(checkpoint)
     scale = model.config.std  # a model's odds are in its raw margins; scores are divided by this
     rewards = {
         prompt.pk: [scale * score for score in model.score(prompt.text, list(files[prompt.pk].values()))]
