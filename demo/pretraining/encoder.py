@@ -32,11 +32,12 @@ from demo.pretraining.matching import (
     pictures,
     spoil,
 )
-from demo.pretraining.patches import PATCH, PatchReader, Pointer
+from demo.pretraining.patches import PATCH, PatchReader, Pointer, named_things
 from demo.pretraining.starting_weights import initialise
-from demo.world.captions import Split, every_statement, misstate
+from demo.world.captions import Split, every_statement, misstate, split_of
 from demo.world.scenes import Scene, scene_of
 from rewardmodel.learning import checkpoints
+from rewardmodel.learning.blip import TextLayer
 from rewardmodel.learning.config import BackboneConfig, HeadConfig, TextConfig, VisionConfig
 from rewardmodel.learning.model import RewardModel
 from rewardmodel.learning.preprocessing import normalise, tokenise
@@ -45,8 +46,8 @@ SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 MAX_TOKENS = 35
 GROUPS = 4  # a step; more steps teach more than larger ones
 GROUP = 4  # scenes of a group
-LOOKING = 1500  # steps
-READING = 3000
+LOOKING = 600  # steps
+READING = 1500
 REPORT = 100  # steps
 LEARNING_RATE = 1e-3
 WARMUP = 150  # steps
@@ -87,19 +88,20 @@ class Pretraining(nn.Module):
         patches = self.patches.loss(seen.float(), scenes)
         if not captions:
             return {"patches": patches}
-        tokens, mask = tokenise(self.tokenizer, [str(scene.statement) for scene in scenes], MAX_TOKENS)
+        captions_of = [str(scene.statement) for scene in scenes]
+        tokens, mask = tokenise(self.tokenizer, captions_of, MAX_TOKENS)
+        # a caption kept for another use is only ever a wrong answer
+        known = torch.tensor([split_of(caption) is Split.GENERATOR for caption in captions_of])
         scores = self.scores(tokens, mask, seen)  # (B / G, G, G): caption, image
-        own = torch.arange(GROUP).expand(len(scores), GROUP)
-        choosing = F.cross_entropy(scores.transpose(1, 2), own) + F.cross_entropy(scores, own)
-        truth = torch.eye(GROUP).expand_as(scores)
-        matching = F.binary_cross_entropy_with_logits(scores, truth, pos_weight=torch.tensor(GROUP - 1.0))
-        filling, pointing = self.filling(tokens, mask, seen, scenes, generator)
+        choosing, matching = choosing_and_matching(scores, known.view(-1, GROUP))
+        own = [scene for scene, is_known in zip(scenes, known.tolist(), strict=True) if is_known]
+        filling, pointing = self.filling(tokens[known], mask[known], seen[known], own, generator)
         return {
             "patches": patches,
             "choosing": choosing,
             "matching": 0.3 * matching,
             "filling": filling,
-            "pointing": 3 * pointing,
+            "pointing": pointing,
         }
 
     def scores(self, tokens: Tensor, mask: Tensor, seen: Tensor) -> Tensor:
@@ -118,16 +120,35 @@ class Pretraining(nn.Module):
         scenes: Sequence[Scene],
         generator: torch.Generator,
     ) -> tuple[Tensor, Tensor]:
-        """Cross-entropy of words that were masked, and how far each word points from its thing."""
+        """Cross-entropy of words that were masked, and of where words look for the things they name."""
         hidden = (torch.rand(tokens.shape, generator=generator) < MASKED) & (tokens >= len(SPECIAL))
         encoder = self.model.blip.text_encoder
         text = encoder.embeddings(tokens.masked_fill(hidden, SPECIAL.index("[MASK]")))
-        pointing = torch.zeros(())
-        for depth, layer in enumerate(encoder.encoder.layer):
-            text = layer(text, mask.bool()[:, None, None, :], seen, first_only=False)
-            if depth < len(encoder.encoder.layer) - 1:  # in time for the layers after it to compare places
-                pointing = pointing + self.pointer.loss(text, scenes)
+        named, pointing = named_things(scenes), torch.zeros(())
+        *early, last = (layer for layer in encoder.encoder.layer if isinstance(layer, TextLayer))
+        real = mask.bool()[:, None, None, :]
+        for layer in early:  # in time for the layers after it to compare places
+            asking = layer.attention(text, text, real)
+            pointing = pointing + 0.3 * self.pointer.looking(layer.crossattention.self, asking, seen, named)
+            asking = layer.crossattention(asking, seen)
+            text = layer.output(layer.intermediate(asking), asking)
+            pointing = pointing + 2 * self.pointer.saying(text, named)
+        text = last(text, real, seen, first_only=False)
         return F.cross_entropy(self.words(text[hidden]).float(), tokens[hidden]), pointing
+
+
+def choosing_and_matching(scores: Tensor, known: Tensor) -> tuple[Tensor, Tensor]:
+    """Cross-entropy of picking each caption's image and each image's caption; and of telling single matches.
+
+    Args: scores (N, G, G), captions by images, a match on the diagonal; known (N, G), False where the match
+        is not to be learned.
+    """
+    group = scores.shape[1]
+    own = torch.arange(group).expand(len(scores), group)[known]
+    choosing = F.cross_entropy(scores[known], own) + F.cross_entropy(scores.transpose(1, 2)[known], own)
+    truth = torch.eye(group).expand_as(scores)
+    weight = torch.where(truth.bool(), (group - 1.0) * known[:, :, None], 1.0)
+    return choosing, F.binary_cross_entropy_with_logits(scores, truth, weight)
 
 
 def look(learner: Pretraining, *, steps: int, seed: int) -> None:

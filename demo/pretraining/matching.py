@@ -102,17 +102,20 @@ def draw_statement(split: Split, generator: Random) -> Statement:
 
 
 def draw_group(split: Split, size: int, generator: Random) -> list[Scene]:
-    """Scenes of a split whose captions are all true of one only: one wrong word apart, or some."""
+    """Scenes whose captions are all true of one only: one wrong word apart, or some.
+
+    All captions are of the split but those that differ in count alone: single things and twins have so few
+    captions that hardly any has its counterpart in its own split.
+    """
     statement = draw_statement(split, generator)
     group, said = [statement], {_meaning(statement)}
     close = generator.random() < 0.7
     while len(group) < size:
         for _ in range(30):
-            if close:
-                variant = contradict(statement, generator.choice(attributes_of(statement)), generator)
-            else:
-                variant = misstate(statement, generator)
-            if split_of(str(variant)) is split and _meaning(variant) not in said:
+            attribute = generator.choice(attributes_of(statement))
+            variant = contradict(statement, attribute, generator) if close else misstate(statement, generator)
+            allowed = split_of(str(variant)) is split or (close and attribute is Attribute.COUNT)
+            if allowed and _meaning(variant) not in said:
                 break
         else:  # a rare statement has too few neighbours in its split
             variant = draw_statement(split, generator)

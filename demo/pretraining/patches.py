@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -12,6 +13,7 @@ from torch import Tensor, nn
 
 from demo.world.captions import COLOURS, SHAPES
 from demo.world.scenes import SIDE, Scene, draw_outline
+from rewardmodel.learning.blip import SelfAttention, split_heads
 
 PATCH = 8  # px
 SHAPE_CLASSES = 1 + len(SHAPES)  # nothing, or one of them
@@ -66,32 +68,57 @@ class PatchReader(nn.Module):
         return loss
 
 
+@dataclass(frozen=True)
+class Named:
+    """Words of a batch of captions that name a thing, N of them, and where in the picture it is."""
+
+    rows: Tensor  # (N,): whose caption
+    tokens: Tensor  # (N,): which of its tokens, [CLS] being the first and each word one
+    shares: Tensor  # (N, P - 1): of the thing, how much lies in each patch; sums to 1
+    centres: Tensor  # (N, 2): x and y, from -1 to 1
+
+
+def named_things(scenes: Sequence[Scene]) -> Named:
+    """Colour and shape words and their things; twins are one thing."""
+    rows, tokens, masks = [], [], []
+    for row, scene in enumerate(scenes):
+        things = _which_thing(scene)
+        words = str(scene.statement).split()
+        places = [place for place, word in enumerate(words) if word in COLOURS]  # the shape is the next word
+        for number, place in enumerate(places, start=1):
+            mask = things == number if len(places) == len(scene.things) else things > 0
+            for token in (1 + place, 2 + place):
+                rows.append(row)
+                tokens.append(token)
+                masks.append(mask)
+    pixels = torch.from_numpy(np.stack(masks)).float()  # (N, H, W)
+    shares = F.avg_pool2d(pixels[:, None], PATCH).flatten(1)
+    shares = shares / shares.sum(dim=1, keepdim=True)
+    side = SIDE // PATCH
+    middle = (torch.arange(side) + 0.5) / side * 2 - 1
+    grid = torch.stack([middle.repeat(side), middle.repeat_interleave(side)], dim=1)  # (P - 1, 2): x, y
+    return Named(torch.tensor(rows), torch.tensor(tokens), shares, shares @ grid)
+
+
 class Pointer(nn.Module):
-    """Says where the thing is that a word names; needed in pretraining only."""
+    """Teaches words to look at what they name, and to say where it is; needed in pretraining only."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
         self.project = nn.Linear(width, 2)
 
-    def loss(self, text: Tensor, scenes: Sequence[Scene]) -> Tensor:
-        """Mean squared distance, in half sides, from a word's thing to where it is pointed at.
+    def looking(self, attention: SelfAttention, asking: Tensor, seen: Tensor, named: Named) -> Tensor:
+        """Cross-entropy of the first half of a cross-attention's heads with where the thing is.
 
-        Args: text (B, T, D), the caption's words having seen the picture; [CLS] first, one token a word.
+        Args: asking (B, T, D), the words; seen (B, P, V), what the image encoder gave.
         """
-        row, word, x, y = torch.tensor(
-            [(row, *named) for row, scene in enumerate(scenes) for named in _named_places(scene)]
-        ).T
-        half = SIDE / 2
-        target = torch.stack([x, y], dim=1) / half - 1
-        return F.mse_loss(self.project(text[row.long(), 1 + word.long()]).float(), target)
+        heads = attention.heads // 2
+        q = split_heads(attention.query(asking), attention.heads)[:, :heads].float()  # (B, h, T, d)
+        k = split_heads(attention.key(seen), attention.heads)[:, :heads].float()  # (B, h, P, d)
+        weights = (q @ k.transpose(-1, -2) * q.shape[-1] ** -0.5).log_softmax(dim=-1)  # (B, h, T, P)
+        said = weights[named.rows, :, named.tokens, 1:]  # (N, h, P - 1)
+        return -(named.shares[:, None] * said).sum(dim=-1).mean()
 
-
-def _named_places(scene: Scene) -> list[tuple[float, float, float]]:
-    """Words that name a thing, by place in the caption, and the thing's centre; for twins their middle."""
-    words = str(scene.statement).split()
-    named = [place for place, word in enumerate(words) if word in COLOURS]  # its shape is the next word
-    if len(named) == len(scene.things):
-        centres = [(thing.x, thing.y) for thing in scene.things]
-    else:
-        centres = [tuple(np.mean([(thing.x, thing.y) for thing in scene.things], axis=0))]
-    return [(place + i, *centre) for place, centre in zip(named, centres, strict=True) for i in (0, 1)]
+    def saying(self, text: Tensor, named: Named) -> Tensor:
+        """Mean squared distance, in half sides, from the thing: text (B, T, D), the words having looked."""
+        return F.mse_loss(self.project(text[named.rows, named.tokens]).float(), named.centres)
