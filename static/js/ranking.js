@@ -19,7 +19,7 @@ export function ranking(form, section, { say, changed }) {
   const past = []; // [tile, slot before], newest last
   let picked = null;
   let last = null; // the image placed last
-  let dropped = 0; // when a drag ended: the click that follows it picks nothing
+  let dropped = 0; // when a mouse's drag ended: the click that follows it picks nothing
 
   const slotOf = (tile) => tile.querySelector("select").value;
   const held = (slot, except) => tiles.filter((tile) => tile !== except && slotOf(tile) === slot).length;
@@ -111,10 +111,10 @@ export function ranking(form, section, { say, changed }) {
       onStart: () => section.classList.add("dragging"),
       onEnd: ({ item, originalEvent }) => {
         section.classList.remove("dragging");
-        dropped = performance.now();
         place(item, slotUnder(originalEvent) ?? slotOf(item));
         // Sortable swallows the click after a drag; a finger makes none, so the next tap would be lost.
         if (isTouch(originalEvent)) document.body.click();
+        else dropped = performance.now();
       },
     });
   }
