@@ -4,6 +4,7 @@ import { csrfToken } from "./messages.js";
 
 const PAUSE = 600; // ms without a change before it is sent
 const AGAIN = 5000; // ms before a failed draft is sent again
+const PATIENCE = 15000; // ms that the server may take
 
 export function clock(date) {
   return date.toLocaleTimeString([], { hour: "2-digit", minute: "2-digit", hourCycle: "h23" });
@@ -18,14 +19,17 @@ export function keepDrafts(form, status, lost) {
   async function send() {
     timer = null;
     if (isPaused || !form.isConnected) return;
-    running = new AbortController();
+    if (running) return later(); // one after another: the older of two must not arrive last
+    const request = new AbortController();
+    running = request;
+    const tooLong = setTimeout(() => request.abort(new DOMException("", "TimeoutError")), PATIENCE);
     form.elements.csrfmiddlewaretoken.value = csrfToken();
     try {
       const response = await fetch(form.dataset.draft, {
         method: "POST",
         body: new FormData(form),
         headers: { "HX-Request": "true" },
-        signal: running.signal,
+        signal: request.signal,
       });
       if (!form.isConnected || isPaused) return;
       if (response.ok) status.textContent = `Saved ${clock(new Date())}`;
@@ -34,7 +38,15 @@ export function keepDrafts(form, status, lost) {
       else retry("Not saved, trying again");
     } catch (error) {
       if (error.name !== "AbortError" && form.isConnected) retry("Not saved: no connection, trying again");
+    } finally {
+      clearTimeout(tooLong);
+      running = null;
     }
+  }
+
+  function later() {
+    clearTimeout(timer);
+    timer = setTimeout(send, PAUSE);
   }
 
   function retry(text) {
@@ -43,10 +55,7 @@ export function keepDrafts(form, status, lost) {
   }
 
   return {
-    later() {
-      clearTimeout(timer);
-      timer = setTimeout(send, PAUSE);
-    },
+    later,
     /** The page goes away: what is still unsent goes with the beacon. */
     flush() {
       if (timer === null || isPaused) return;
