@@ -26,12 +26,15 @@ from refl.services.tuning import queue_tuning
 from rewardmodel.models import DatasetVersion, RewardCheckpoint, Run
 from rewardmodel.selectors import promoted_checkpoint
 from rewardmodel.services import runs
-from rewardmodel.services.datasets import freeze_dataset, record_ceiling
+from rewardmodel.services.datasets import Shares, freeze_dataset, record_ceiling
 from rewardmodel.services.execution import peak_memory
 from rewardmodel.services.supervision import supervise
 from rewardmodel.services.training import queue_training
 
 POLL_SECONDS = 1.0
+SHARES = Shares(
+    train=0.6, validation=0.15, test=0.25
+)  # more to test on than usual: the loop is to show something
 
 
 class RunFailed(Exception):
@@ -101,10 +104,10 @@ class Loop:
         with self._step(this, "annotate"):
             this.annotations = self._annotate(this.number)
         with self._step(this, "freeze"):
-            this.dataset = freeze_dataset(project=self.project)
+            this.dataset = freeze_dataset(project=self.project, shares=SHARES)
+            training = queue_training(project=self.project, dataset=this.dataset)
             ceiling = annotators_ceiling(this.dataset, people=self.people, seed=self.seed)
             record_ceiling(this.dataset, ceiling=ceiling)
-        training = queue_training(project=self.project, dataset=this.dataset)
         self._complete(this, "train", training)
         this.checkpoint = RewardCheckpoint.objects.get(run=training)
         start, reward = newest_kept(self.project), promoted_checkpoint(self.project)

@@ -1,0 +1,59 @@
+"""One round of the whole loop, with the shipped models: small, but nothing in it is left out."""
+
+import re
+
+import pytest
+from django.core.management import CommandError, call_command
+
+from annotation.models import Assignment, Generation
+from demo.seeding import ensure_project
+from refl.models import Generator, SamplingRun, TuningPolicy, TuningRun
+from rewardmodel.models import DatasetVersion, RewardCheckpoint, TrainingPolicy
+from tests.workers import database_url
+
+TASKS = 40
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_round_annotates_trains_tunes_judges_and_makes_new_work(capsys, monkeypatch, settings):
+    # Runs are processes of their own: they see the same rows and the same image files.
+    monkeypatch.setenv("DATABASE_URL", database_url())
+    settings.MEDIA_ROOT = settings.VAR / "images"
+    project = ensure_project("loop", name="loop", enabled=False)
+    TrainingPolicy.objects.update(config={"epochs": 1, "validations_per_epoch": 1})
+    TuningPolicy.objects.update(
+        config={"updates": 2, "batch_size": 2, "steps": 4, "late_steps": [1, 2], "sample_steps": 4}
+    )
+    call_command(
+        "run_loop",
+        "loop",
+        "--rounds",
+        "1",
+        "--annotators",
+        "2",
+        "--assignments",
+        str(TASKS),
+        "--held-out",
+        "4",
+    )
+
+    printed = capsys.readouterr().out
+    assert re.search(rf"annotations +{TASKS}\n", printed)
+    assert re.search(r"test accuracy +0\.\d+ \[0\.\d+, [01]\.\d+\]", printed)
+    assert re.search(r"over shipped encoder", printed)
+    assert re.search(r"alignment +0\.\d+ +0\.\d+ +0\.\d+ +[+-]0\.\d+ \[", printed)
+    assert DatasetVersion.objects.get(project=project).ceiling > 0.6
+    assert RewardCheckpoint.objects.filter(project=project).count() == 2
+    control, tuned = TuningRun.objects.order_by("pk")
+    assert control.config["reward_weight"] == 0 < tuned.config["reward_weight"]
+    assert Generator.objects.get(run=control).kept is False
+    newest = SamplingRun.objects.latest("pk")
+    assert newest.state == "finished"
+    assert Assignment.objects.filter(project=project, state="open").count() == TASKS
+    assert Generation.objects.filter(prompt__assignments__state="open", image=None).count() == 0
+
+
+@pytest.mark.django_db
+def test_more_annotators_than_there_are_accounts_are_refused():
+    with pytest.raises(CommandError, match="1 to 8"):
+        call_command("run_loop", "loop", "--annotators", "9")
