@@ -65,8 +65,9 @@ class Pulse:
         measured = {
             name: value for name, value in values.items() if value is not None and math.isfinite(value)
         }
-        with self.journal.open("a", encoding="utf-8") as file:
-            file.write(json.dumps([step, measured]) + "\n")
+        if measured:
+            with self.journal.open("a", encoding="utf-8") as file:
+                file.write(json.dumps([step, measured]) + "\n")
         with self._lock:
             self._step, self._steps = step, steps
             if measured:

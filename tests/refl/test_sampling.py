@@ -1,7 +1,9 @@
 """Images for prompts: which prompts get them, and that none is made twice."""
 
 import json
+import os
 import random
+import signal
 
 import pytest
 from django.core.management import CommandError, call_command
@@ -15,7 +17,7 @@ from refl.services.sampling import CannotSample, make_samples, queue_sampling
 from refl.uncertainty import mean_pair_entropy
 from rewardmodel.scoring import scorer
 from rewardmodel.services import runs
-from rewardmodel.services.execution import Interrupted, Pulse
+from rewardmodel.services.execution import Interrupted, Pulse, execute
 from tests.cast import picture
 
 # The heart of a run beats in a thread of its own, which sees only what was committed.
@@ -84,6 +86,21 @@ def test_an_interrupted_run_makes_the_rest_and_no_batch_twice(project, generator
     assert 99 - pulse.left == 8  # the second batch, which was cut short, and the third
     assert Generation.objects.count() == 12
     assert not (run.folder / "images").exists()
+
+
+@for_real
+def test_the_command_resumes_a_run_that_was_interrupted(project, generator, prompts):
+    run = queue(generator, prompts=3)
+
+    def interrupt(step, steps, values):
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    execute(run, lambda pulse: make_samples(run, pulse), on_report=interrupt)
+    assert (run.state, run.step) == (SamplingRun.State.QUEUED, 1)
+    call_command("generate", run=run.pk)
+    run.refresh_from_db()
+    assert (run.state, run.step) == (SamplingRun.State.FINISHED, 6)
+    assert Generation.objects.count() == 6
 
 
 def test_annotators_get_the_prompts_on_which_the_reward_model_is_least_sure(

@@ -44,6 +44,18 @@ def test_work_that_is_done_finishes_the_run_with_all_it_measured(run):
     assert [point.values for point in TrainingPoint.objects.all()] == [{"loss": 1.0}, {"loss": 0.5}]
 
 
+def test_a_step_that_measured_nothing_leaves_no_point_however_often_it_is_resumed(run):
+    def work(pulse):
+        pulse.report(step=run.attempt, steps=2, values={})
+        if run.attempt == 1:
+            raise Interrupted
+
+    execute(run, work)
+    execute(run, work)
+    assert (run.state, run.attempt, run.step) == (State.FINISHED, 2, 2)
+    assert not TrainingPoint.objects.exists()
+
+
 def test_a_signal_stops_the_work_and_gives_the_run_back(run):
     def work(pulse):
         os.kill(os.getpid(), signal.SIGTERM)
