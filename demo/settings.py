@@ -9,8 +9,8 @@ from rewardmodel.learning.config import RewardConfig
 STEPS = 12
 GUIDANCE_SCALE = 2.5
 
-# The encoder is small and pretrained on this very world: it takes a larger step than BLIP-L's 1e-5, and what it
-# froze it could not learn a taste with.
+# The encoder is small and pretrained on this very world, so it takes a larger step than BLIP-L's 1e-5; and
+# what is frozen cannot learn a taste.
 REWARD_CONFIG = RewardConfig(
     learning_rate=5e-4, batch_pairs=48, epochs=6, validations_per_epoch=2, fix_rate=0.0, warmup=0.05
 )
