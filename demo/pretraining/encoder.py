@@ -4,7 +4,11 @@ It sees rendered scenes and their captions only: no generated image is judged, n
 asked. First the image encoder learns what each patch shows. Then the whole learns at once which caption of a
 group is true of which picture, the captions being one word or a few words apart, which words were masked
 in a picture's caption, and where the things are that the words name. The head that tells matches becomes the
-reward head, so the encoder's own score is the logit of its matching.
+reward head, so the encoder's own score is the logit of its matching, scaled.
+
+The shipped weights saw 50,000 scenes in 13 minutes of one core's time, not in one run: lessons were added on
+the way (pointing after 1,350 steps, when counts and relations were still at chance), and meanwhile the world
+moved to its grid. This command teaches all lessons from the start.
 """
 
 from __future__ import annotations
