@@ -6,8 +6,8 @@ from random import Random
 import numpy as np
 import pytest
 import torch
-from demo.settings import GUIDANCE_SCALE, STEPS
 
+from demo.settings import GUIDANCE_SCALE, STEPS
 from demo.world.captions import Split, draw_captions
 from demo.world.oracle import judge
 
