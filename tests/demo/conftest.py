@@ -23,11 +23,8 @@ def drawn_work(project):
         texts = {f"caption-{number}": caption for number, caption in enumerate(captions)}
         prompts, _ = add_prompts(project=project, texts=texts)
         for prompt, other in zip(prompts.values(), others, strict=True):
-            shown = (prompt.text, prompt.text, other, other)
-            images = [
-                NewImage(_png(render(scene_of(parse(text), luck))), source=f"{number}.png")
-                for number, text in enumerate(shown)
-            ]
+            pictures = [*_distinct(prompt.text, luck), *_distinct(other, luck)]
+            images = [NewImage(picture, source=f"{n}.png") for n, picture in enumerate(pictures)]
             add_generations(prompt=prompt, images=images)
         return open_assignments(prompts=prompts.values())
 
@@ -43,6 +40,14 @@ def people(alice, bob):
     return [
         Person(user.username, "open sesame", Annotator.drawn(seed)) for seed, user in enumerate((alice, bob))
     ]
+
+
+def _distinct(caption, luck):
+    """Two pictures of a caption that are not the same."""
+    pictures = {}
+    while len(pictures) < 2:
+        pictures[_png(render(scene_of(parse(caption), luck)))] = None
+    return pictures
 
 
 def _png(image):
