@@ -6,7 +6,7 @@ import platform
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -77,7 +77,7 @@ def check_database() -> Iterator[Finding]:
     yield Finding("tables", f"{len(missing)} migrations not applied", advice)
 
 
-def check_broker() -> Iterator[Finding]:
+def check_broker(queues: Sequence[str] = ("default", "gpu")) -> Iterator[Finding]:
     try:
         with current_app.connection_for_read() as broker:
             broker.ensure_connection(max_retries=1, timeout=3)
@@ -87,8 +87,8 @@ def check_broker() -> Iterator[Finding]:
         yield Finding("broker", str(error), "Start bin/run, or set CELERY_BROKER_URL.")
         return
     yield Finding("broker", where)
-    for queue in ("default", "gpu"):
-        workers = [name for name, queues in served.items() if queue in {each["name"] for each in queues}]
+    for queue in queues:
+        workers = [name for name, theirs in served.items() if queue in {each["name"] for each in theirs}]
         # A worker that supervises a run answers when the run is over.
         advice = "" if workers else f"Unless it is busy, start one: celery -A config worker -Q {queue}"
         yield Finding("worker", f"{', '.join(workers) or 'none answers'} on the queue {queue}", advice)
