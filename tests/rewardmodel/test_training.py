@@ -80,7 +80,7 @@ def supervised(run, should_stop=lambda: False):
 def child_of(pid=None):
     """The process that does the run's work."""
     found = subprocess.run(
-        ["ps", "-o", "pid=,args=", "--ppid", str(pid or os.getpid())],
+        ["ps", "-ww", "-o", "pid=,args=", "--ppid", str(pid or os.getpid())],
         capture_output=True,
         text=True,
         check=False,
