@@ -1,0 +1,80 @@
+"""Figures with the interval they are sure to, over prompts; or the statement that there is too little."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+ENOUGH_PROMPTS = 10  # ours: fewer clusters than this give bootstrap intervals that are far too narrow
+RESAMPLES = 1000
+
+Floats = NDArray[np.float64]
+Integers = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A figure with its 95 % bootstrap interval, and how many prompts and observations it rests on."""
+
+    value: float
+    low: float
+    high: float
+    prompts: int
+    count: int
+
+
+@dataclass(frozen=True)
+class NotEnough:
+    """No figure, and why, in words for a page."""
+
+    reason: str
+
+
+def too_few(prompts: int) -> NotEnough:
+    """So few prompts bear on the figure that none is given."""
+    return NotEnough(f"{prompts} of {ENOUGH_PROMPTS} prompts")
+
+
+class Resamples:
+    """Prompts drawn with replacement, again and again; all figures of a page share the draws.
+
+    What was said of one prompt hangs together, so prompts are drawn, not pairs (a cluster bootstrap: Davison
+    and Hinkley, 1997, section 3.8).
+    """
+
+    def __init__(self, prompts: int, *, seed: int, count: int = RESAMPLES) -> None:
+        """Args: prompts: how many there are; they are numbered 0..prompts - 1."""
+        generator = np.random.default_rng(seed)
+        self.prompts = prompts
+        self.weights = np.empty((count, prompts), np.float32)  # (B, prompts): how often each was drawn
+        for row in self.weights:
+            row[:] = np.bincount(generator.integers(0, prompts, prompts), minlength=prompts)
+
+    def ratio(
+        self, prompts: Integers, numerators: Floats, denominators: Floats, counts: Floats | None = None
+    ) -> Estimate | NotEnough:
+        """Sum of numerators by sum of denominators, one row an observation.
+
+        Args:
+            prompts: (N,) of each row.
+            counts: (N,) observations in each row, where that is not its denominator.
+        """
+        above = np.bincount(prompts, numerators, self.prompts)
+        below = np.bincount(prompts, denominators, self.prompts)
+        involved = below > 0
+        if involved.sum() < ENOUGH_PROMPTS:
+            return too_few(int(involved.sum()))
+        drawn = self.weights[:, involved] @ np.stack([above[involved], below[involved]], axis=1)  # (B, 2)
+        drawn = drawn[drawn[:, 1] > 0]
+        value = above[involved].sum() / below[involved].sum()
+        count = (denominators if counts is None else counts).sum()
+        shares = np.asarray(drawn[:, 0] / drawn[:, 1], np.float64)
+        return estimate(value, shares, int(involved.sum()), int(count))
+
+
+def estimate(value: float, drawn: Floats, prompts: int, count: int) -> Estimate:
+    """The figure with the middle 95 % of what resamples gave (NaN: the resample says nothing)."""
+    low, high = np.nanpercentile(drawn, [2.5, 97.5])
+    return Estimate(float(value), float(low), float(high), prompts, count)
