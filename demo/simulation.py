@@ -90,14 +90,14 @@ def _answer(
     fields: dict[str, str | list[str]] = {}
     if "category" in form.names:
         fields |= {"category": CATEGORY, "issues": ["none"]}
-    for pk, slot, rating in zip(shown, opinion.slots, opinion.ratings, strict=True):
-        fields[f"slot-{pk}"] = str(slot)
-        if f"rating-{pk}-overall" in form.names:
+    for number, slot, rating in zip(shown, opinion.slots, opinion.ratings, strict=True):
+        fields[f"slot-{number}"] = str(slot)
+        if f"rating-{number}-overall" in form.names:
             fields |= {
-                f"rating-{pk}-overall": str(rating.overall),
-                f"rating-{pk}-alignment": str(rating.alignment),
-                f"rating-{pk}-fidelity": str(rating.fidelity),
-                f"rating-{pk}-problems": ["none"],
+                f"rating-{number}-overall": str(rating.overall),
+                f"rating-{number}-alignment": str(rating.alignment),
+                f"rating-{number}-fidelity": str(rating.fidelity),
+                f"rating-{number}-problems": ["none"],
             }
     return fields
 

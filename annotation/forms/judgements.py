@@ -1,20 +1,22 @@
 """The annotator's answer: one form for all three stages, posted once. It works without scripts.
 
-Fields, with <id> a generation's id; a stage that the project switched off has none:
+Fields, with <n> an image's number from 1 in the order shown; a stage that the project switched off has none:
 
-    category              one value of Category                                   (stage 1)
-    intent_unclear        "on" when ticked
-    issues                one or more values of Issue, or "none" alone
-    rating-<id>-overall   1 to 7                                                  (stage 2, each image)
-    rating-<id>-alignment 1 to 7
-    rating-<id>-fidelity  1 to 7
-    rating-<id>-problems  one or more values of Problem, or "none" alone
-    slot-<id>             1 to the project's slots, 1 is best                     (stage 3, each image)
-    confirmed             "on": contradictions were shown and are meant; only WARN projects listen
-    step, at              where the annotator is: the stage, and the number of the image being rated
+    category             one value of Category                                    (stage 1)
+    intent_unclear       "on" when ticked
+    issues               one or more values of Issue, or "none" alone
+    rating-<n>-overall   1 to 7                                                   (stage 2, each image)
+    rating-<n>-alignment 1 to 7
+    rating-<n>-fidelity  1 to 7
+    rating-<n>-problems  one or more values of Problem, or "none" alone
+    slot-<n>             1 to the project's slots, 1 is best                      (stage 3, each image)
+    confirmed            "on": contradictions were shown and are meant; only WARN projects listen
+    step, at             where the annotator is: the stage, and the number of the image being rated
+    claim                the assignment's `claim`: numbers of an earlier one would mean other images
 
-The page is /work/<slug>/: the form has the id "judgement", each image is an <img data-image="<id>">, and the
-prompt is the text of #prompt. "none" has to be said: what nobody touched is not recorded.
+Images have numbers and no ids here: ids follow the order of import, which tells generators apart. The page is
+/work/<slug>/: the form has the id "judgement", each image is an <img data-image="<n>">, and the prompt is the
+text of #prompt. "none" has to be said: what nobody touched is not recorded.
 """
 
 from __future__ import annotations
@@ -131,8 +133,10 @@ class JudgementForm(forms.Form):
         """Args: order: the images' generation ids as shown."""
         super().__init__(data, auto_id=False, **options)
         self.project, self.order = project, order
-        numbers = [str(number) for number in range(1, len(order) + 1)]
-        self.fields["at"] = forms.ChoiceField(choices=[(n, n) for n in numbers], required=False)
+        self.numbers = range(1, len(order) + 1)
+        self.fields["at"] = forms.ChoiceField(
+            choices=[(str(n), str(n)) for n in self.numbers], required=False
+        )
         if project.asks_label:
             self.fields["category"] = forms.ChoiceField(
                 choices=Category.choices, error_messages={"required": "Choose what the prompt is about."}
@@ -142,12 +146,12 @@ class JudgementForm(forms.Form):
                 choices=Issue.choices,
                 error_messages={"required": "Say which problems the text has, or that it has none."},
             )
-        for pk in order:
+        for number in self.numbers:
             if project.asks_ratings:
                 for scale in SCALES:
-                    self.fields[f"rating-{pk}-{scale}"] = _whole_number(1, 7)
-                self.fields[f"rating-{pk}-problems"] = NoneOrSome(choices=Problem.choices)
-            self.fields[f"slot-{pk}"] = _whole_number(1, project.slots)
+                    self.fields[f"rating-{number}-{scale}"] = _whole_number(1, 7)
+                self.fields[f"rating-{number}-problems"] = NoneOrSome(choices=Problem.choices)
+            self.fields[f"slot-{number}"] = _whole_number(1, project.slots)
 
     @classmethod
     def from_draft(
@@ -175,15 +179,15 @@ class JudgementForm(forms.Form):
             ImageFields(
                 number=number,
                 generation=known[pk],
-                scales=[RatedScale(scale, self[f"rating-{pk}-{scale.name}"]) for scale in RATED]
+                scales=[RatedScale(scale, self[f"rating-{number}-{scale.name}"]) for scale in RATED]
                 if self.project.asks_ratings
                 else [],
-                problems=self[f"rating-{pk}-problems"] if self.project.asks_ratings else None,
-                slot=self[f"slot-{pk}"],
-                placed=self._placed(pk),
-                is_refused=refused and any(str(pk) in name.split("-") for name in self.errors),
+                problems=self[f"rating-{number}-problems"] if self.project.asks_ratings else None,
+                slot=self[f"slot-{number}"],
+                placed=self._placed(number),
+                is_refused=refused and any(str(number) in name.split("-") for name in self.errors),
             )
-            for number, pk in enumerate(self.order, start=1)
+            for number, pk in zip(self.numbers, self.order, strict=True)
         ]
 
     def categories(self) -> list[tuple[str, str, str]]:
@@ -193,18 +197,19 @@ class JudgementForm(forms.Form):
         ]
 
     def judgement(self) -> Judgement:
-        """The answer of a valid form."""
+        """The answer of a valid form, keyed by generation id."""
         answer = self.cleaned_data
+        images = list(zip(self.numbers, self.order, strict=True))
         label = None
         if self.project.asks_label:
             label = Label(answer["category"], answer["intent_unclear"], tuple(answer["issues"]))
         ratings = {}
         if self.project.asks_ratings:
-            for pk in self.order:
-                scales = {scale: answer[f"rating-{pk}-{scale}"] for scale in SCALES}
-                problems = tuple(answer[f"rating-{pk}-problems"])
+            for number, pk in images:
+                scales = {scale: answer[f"rating-{number}-{scale}"] for scale in SCALES}
+                problems = tuple(answer[f"rating-{number}-problems"])
                 ratings[pk] = ImageRating(**scales, problems=problems)
-        return Judgement(label, ratings, {pk: answer[f"slot-{pk}"] for pk in self.order})
+        return Judgement(label, ratings, {pk: answer[f"slot-{number}"] for number, pk in images})
 
     def refuse(self, error: InvalidJudgement) -> None:
         """Show why a service refused the answer, at the images that it names."""
@@ -212,7 +217,7 @@ class JudgementForm(forms.Form):
             for better, worse in error.pairs:
                 a, b = self._number(better), self._number(worse)
                 self.add_error(
-                    f"slot-{better}", f"Image {a} is rated above image {b} overall, but placed below it."
+                    f"slot-{a}", f"Image {a} is rated above image {b} overall, but placed below it."
                 )
             return
         named = " ".join(f"Image {self._number(pk)}." for pk in error.generations if pk in self.order)
@@ -222,12 +227,12 @@ class JudgementForm(forms.Form):
         """What has to be put right, one sentence each, images named by their numbers."""
         errors = {name: [str(message) for message in messages] for name, messages in self.errors.items()}
         said = [message for name in ("__all__", "category", "issues") for message in errors.get(name, [])]
-        for number, pk in enumerate(self.order, start=1):
-            if wrong := [s.title for s in RATED if f"rating-{pk}-{s.name}" in errors]:
+        for number in self.numbers:
+            if wrong := [s.title for s in RATED if f"rating-{number}-{s.name}" in errors]:
                 said.append(f"Image {number} is not rated: {', '.join(wrong)}.")
-            for message in errors.get(f"rating-{pk}-problems", []):
+            for message in errors.get(f"rating-{number}-problems", []):
                 said.append(f"Image {number}, problems: {message}")
-            for message in errors.get(f"slot-{pk}", []):
+            for message in errors.get(f"slot-{number}", []):
                 said.append(message if message.startswith("Image ") else f"Image {number} {message}")
         return said
 
@@ -256,8 +261,8 @@ class JudgementForm(forms.Form):
         at = self.data.get("at", "") if self.is_bound else ""
         return int(at) if _offers(self.fields["at"], at) else 1
 
-    def _placed(self, pk: int) -> int | None:
-        slot = str(self[f"slot-{pk}"].value() or "")
+    def _placed(self, number: int) -> int | None:
+        slot = str(self[f"slot-{number}"].value() or "")
         return int(slot) if slot in map(str, range(1, self.project.slots + 1)) else None
 
     def _number(self, pk: int) -> int:

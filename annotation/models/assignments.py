@@ -82,6 +82,11 @@ class Assignment(models.Model):
     def __str__(self) -> str:
         return f"assignment {self.pk} ({self.state})"
 
+    @property
+    def claim(self) -> str:
+        """Names the order that an answer's numbers go by: who claims the slot next gets another one."""
+        return self.claimed_at.isoformat() if self.claimed_at else ""
+
 
 class Draft(models.Model):
     """An unfinished answer, saved as the annotator works; gone when the answer is submitted."""

@@ -98,11 +98,12 @@ def acknowledge_guideline(request: MemberRequest, project: Project, version: int
 
 
 def _mine(request: MemberRequest, project: Project, pk: int) -> Assignment | None:
-    """The assignment, if it is this annotator's, with its project at hand."""
+    """The assignment, if it is this annotator's as the form was made for it, with its project at hand."""
     mine = Assignment.objects.filter(pk=pk, project=project, annotator=request.user)
     assignment = mine.select_related("prompt").first()
-    if assignment is not None:
-        assignment.project = project
+    if assignment is None or assignment.claim != request.POST.get("claim"):
+        return None
+    assignment.project = project
     return assignment
 
 

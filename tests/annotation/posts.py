@@ -5,22 +5,33 @@ from annotation.services.projects import acknowledge
 
 
 def filled_in(assignment, *, slots=None, overall=None, **changes):
-    """All fields of a good answer, keyed as the form has them; `slots` and `overall` go by the order shown.
+    """All fields of a good answer, as the form names them; `slots` and `overall` go by the order shown.
 
     A change of None leaves the field out.
     """
     places = slots or [1 + i // 2 for i in range(len(assignment.order))]
     stars = overall or [8 - place for place in places]
-    fields = {"category": "animals", "issues": ["none"], "step": "rank", "at": "1"}
-    for pk, place, star in zip(assignment.order, places, stars, strict=True):
+    fields = {
+        "claim": assignment.claim,
+        "category": "animals",
+        "issues": ["none"],
+        "step": "rank",
+        "at": "1",
+    }
+    for number, (place, star) in enumerate(zip(places, stars, strict=True), start=1):
         fields |= {
-            f"rating-{pk}-overall": str(star),
-            f"rating-{pk}-alignment": "4",
-            f"rating-{pk}-fidelity": "4",
-            f"rating-{pk}-problems": ["none"],
-            f"slot-{pk}": str(place),
+            f"rating-{number}-overall": str(star),
+            f"rating-{number}-alignment": "4",
+            f"rating-{number}-fidelity": "4",
+            f"rating-{number}-problems": ["none"],
+            f"slot-{number}": str(place),
         }
     return {name: value for name, value in (fields | changes).items() if value is not None}
+
+
+def left_as_draft(assignment, **fields):
+    """What the page posts of an unfinished answer."""
+    return {"claim": assignment.claim, **fields}
 
 
 def begin(client, annotator, project):

@@ -10,7 +10,7 @@ from django.utils import timezone
 
 from annotation.models import Assignment, Draft, Placement, PromptLabel, Ranking, Rating
 from annotation.services.projects import publish_guideline
-from tests.annotation.posts import address, begin, filled_in
+from tests.annotation.posts import address, begin, filled_in, left_as_draft
 from tests.cast import NOW
 
 HTMX = {"HX-Request": "true"}
@@ -47,8 +47,9 @@ def test_a_new_version_of_the_guideline_is_read_before_the_next_task(client, tas
 def test_a_task_shows_the_prompt_and_every_image_in_the_order_stored(client, task):
     page = client.get(f"/work/{task.project.slug}/").text
     assert task.prompt.text in page
-    rated = re.findall(r'data-image="(\d+)" data-view', page)
-    assert [int(pk) for pk in rated] == task.order
+    tokens = {generation.pk: generation.image_id for generation in task.prompt.generations.all()}
+    rated = re.findall(r'src="/images/(\w+)".*? data-image="(\d)" data-view', page)
+    assert rated == [(tokens[pk], str(number)) for number, pk in enumerate(task.order, start=1)]
 
 
 def test_nothing_on_the_page_tells_where_an_image_comes_from(client, task):
@@ -67,7 +68,7 @@ def test_a_complete_answer_is_stored_as_it_was_posted(client, task):
         overall=[7, 4, 2],
         intent_unclear="on",
         issues=["violent", "personal"],
-        **{f"rating-{third}-problems": ["body", "blurry"]},
+        **{"rating-3-problems": ["body", "blurry"]},
     )
     assert client.post(address(task), answer).status_code == 302
     label = PromptLabel.objects.get()
@@ -99,14 +100,13 @@ def test_after_the_last_task_the_page_says_so(client, task):
     [
         ("category", "Choose what the prompt is about."),
         ("issues", "Say which problems the text has"),
-        ("rating-{second}-overall", "Image 2 is not rated: Overall."),
-        ("rating-{second}-problems", "Image 2, problems"),
-        ("slot-{second}", "Image 2 is in no slot."),
+        ("rating-2-overall", "Image 2 is not rated: Overall."),
+        ("rating-2-problems", "Image 2, problems"),
+        ("slot-2", "Image 2 is in no slot."),
     ],
 )
 def test_an_answer_with_a_gap_is_refused_and_says_where(client, task, missing, said):
-    name = missing.format(second=task.order[1])
-    page = client.post(address(task), filled_in(task, **{name: None}))
+    page = client.post(address(task), filled_in(task, **{missing: None}))
     assert page.status_code == 422
     assert said in page.text
     assert not Ranking.objects.exists()
@@ -118,16 +118,15 @@ def test_an_answer_with_a_gap_is_refused_and_says_where(client, task, missing, s
         ("category", "robots", "robots is not one of the available choices"),
         ("issues", ["none", "violent"], "Either some of these or none of them."),
         ("issues", ["rudeness"], "rudeness is not one of the available choices"),
-        ("rating-{first}-overall", "8", "Image 1 is not rated: Overall."),
-        ("rating-{first}-fidelity", "0", "Image 1 is not rated: Quality of the picture."),
-        ("rating-{first}-problems", ["none", "body"], "Image 1, problems: Either some of these or none"),
-        ("slot-{first}", "6", "Image 1 may only be from 1 to 5."),
-        ("slot-{first}", "best", "Image 1 may only be from 1 to 5."),
+        ("rating-1-overall", "8", "Image 1 is not rated: Overall."),
+        ("rating-1-fidelity", "0", "Image 1 is not rated: Quality of the picture."),
+        ("rating-1-problems", ["none", "body"], "Image 1, problems: Either some of these or none"),
+        ("slot-1", "6", "Image 1 may only be from 1 to 5."),
+        ("slot-1", "best", "Image 1 may only be from 1 to 5."),
     ],
 )
 def test_what_the_browser_prevents_the_server_refuses_too(client, task, field, value, said):
-    name = field.format(first=task.order[0])
-    page = client.post(address(task), filled_in(task, **{name: value}))
+    page = client.post(address(task), filled_in(task, **{field: value}))
     assert page.status_code == 422
     assert said in page.text.replace("&#x27;", "'")
     assert not Ranking.objects.exists()
@@ -157,13 +156,13 @@ def test_a_project_that_warns_takes_a_contradiction_that_is_meant(client, task):
 
 def test_a_refused_answer_comes_back_whole(client, task):
     answer = filled_in(task, slots=[2, 4, 5], overall=[6, 5, 1], category="plants", issues=["violent"])
-    answer[f"rating-{task.order[0]}-alignment"] = ""
+    answer["rating-1-alignment"] = ""
     page = client.post(address(task), answer).text
     assert 'value="plants" checked' in page
     assert 'value="violent" checked' in page
-    for pk, slot, star in zip(task.order, [2, 4, 5], [6, 5, 1], strict=True):
-        assert f'name="rating-{pk}-overall" value="{star}" checked' in page
-        assert re.search(rf'name="slot-{pk}">.*?value="{slot}" selected', page, re.DOTALL)
+    for number, slot, star in zip((1, 2, 3), (2, 4, 5), (6, 5, 1), strict=True):
+        assert f'name="rating-{number}-overall" value="{star}" checked' in page
+        assert re.search(rf'name="slot-{number}">.*?value="{slot}" selected', page, re.DOTALL)
     assert 'data-current="rate"' in page
 
 
@@ -195,28 +194,41 @@ def test_a_task_that_went_to_somebody_else_is_told_so_with_a_way_on(client, task
     assert not Draft.objects.exists()
 
 
+def test_an_answer_whose_numbers_mean_the_images_of_an_earlier_claim_is_not_taken(client, task, bob):
+    stale = filled_in(task)
+    Assignment.objects.update(leased_until=NOW)
+    begin(Client(), bob, task.project)
+    Assignment.objects.update(leased_until=NOW)
+    client.get(f"/work/{task.project.slug}/")
+    again = Assignment.objects.get()
+    assert again.annotator == task.annotator
+    for place in (address(task), address(task) + "draft/"):
+        page = client.post(place, stale, headers=HTMX)
+        assert page.status_code == 404
+        assert "not yours any more" in page.text
+    assert not Draft.objects.exists()
+    assert client.post(address(again), filled_in(again)).status_code == 302
+
+
 def test_a_draft_is_restored_with_its_stage_and_its_image(client, task):
-    pk = task.order[1]
-    draft = {"category": "food", f"rating-{pk}-overall": "3", f"slot-{pk}": "4", "step": "rate", "at": "2"}
-    assert client.post(address(task) + "draft/", draft).status_code == 204
+    told = {"category": "food", "rating-2-overall": "3", "slot-2": "4", "step": "rate", "at": "2"}
+    assert client.post(address(task) + "draft/", left_as_draft(task, **told)).status_code == 204
     page = client.get(f"/work/{task.project.slug}/").text
     assert 'data-current="rate"' in page
     assert 'name="at" value="2"' in page
     assert 'value="food" checked' in page
-    assert f'name="rating-{pk}-overall" value="3" checked' in page
+    assert 'name="rating-2-overall" value="3" checked' in page
 
 
 def test_a_draft_keeps_only_fields_of_its_form(client, task):
-    client.post(
-        address(task) + "draft/", {"category": "food", "slot-999999": "1", "csrfmiddlewaretoken": "x"}
-    )
+    more = {"slot-4": "1", "csrfmiddlewaretoken": "x"}
+    client.post(address(task) + "draft/", left_as_draft(task, category="food", **more))
     assert Draft.objects.get().answer == {"category": ["food"]}
 
 
 def test_a_draft_that_makes_no_sense_does_no_harm(client, task):
-    pk = task.order[0]
-    nonsense = {"step": "end", "at": "9" * 5000, f"slot-{pk}": "99", "issues": "?", "category": "\0"}
-    assert client.post(address(task) + "draft/", nonsense).status_code == 204
+    nonsense = {"step": "end", "at": "9" * 5000, "slot-1": "99", "issues": "?", "category": "\0"}
+    assert client.post(address(task) + "draft/", left_as_draft(task, **nonsense)).status_code == 204
     assert client.post(address(task), filled_in(task, at="9" * 5000)).status_code == 422
     page = client.get(f"/work/{task.project.slug}/")
     assert page.status_code == 200
@@ -232,8 +244,8 @@ def test_stages_switched_off_are_not_asked(client, alice, a_prompt, project):
     assert 'data-step="prompt"' not in page
     assert "rating-" not in page
     assert 'data-current="rank"' in page
-    slots = {f"slot-{pk}": str(place) for place, pk in enumerate(task.order, start=1)}
-    assert client.post(address(task), slots).status_code == 302
+    answer = {"claim": task.claim, "slot-1": "1", "slot-2": "2"}
+    assert client.post(address(task), answer).status_code == 302
     assert Ranking.objects.count() == 1
 
 
@@ -248,7 +260,7 @@ def test_anothers_task_can_neither_be_answered_nor_drafted(task, bob):
     other = Client()
     other.force_login(bob)
     assert other.post(address(task), filled_in(task)).status_code == 404
-    assert other.post(address(task) + "draft/", {"category": "food"}).status_code == 404
+    assert other.post(address(task) + "draft/", left_as_draft(task, category="food")).status_code == 404
     assert other.post(address(task).replace(str(task.pk), "999999"), {}).status_code == 404
     assert not Ranking.objects.exists()
 
@@ -289,6 +301,6 @@ def test_a_task_and_an_answer_cost_few_statements(client, task, a_prompt):
 
 def test_a_lease_is_renewed_by_a_draft(client, task):
     Assignment.objects.update(leased_until=timezone.now())
-    client.post(address(task) + "draft/", {"category": "food"})
+    client.post(address(task) + "draft/", left_as_draft(task, category="food"))
     task.refresh_from_db()
     assert task.leased_until > timezone.now()
