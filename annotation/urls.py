@@ -1,22 +1,9 @@
 """Pages of this app."""
 
 from django.contrib.auth.views import LoginView, LogoutView
-from django.urls import path, register_converter
+from django.urls import path
 
 from annotation.views import assignments, exports, home, images, people, projects, prompts, reviews
-
-
-class Sha256Converter:
-    regex = "[0-9a-f]{64}"
-
-    def to_python(self, value: str) -> str:
-        return value
-
-    def to_url(self, value: str) -> str:
-        return value
-
-
-register_converter(Sha256Converter, "sha256")
 
 urlpatterns = [
     path("", home.home, name="home"),
@@ -26,7 +13,7 @@ urlpatterns = [
         name="sign-in",
     ),
     path("sign-out/", LogoutView.as_view(), name="sign-out"),
-    path("images/<sha256:sha256>", images.image, name="image"),
+    path("images/<uuid:token>", images.image, name="image"),
     path("work/<slug:slug>/", assignments.work, name="work"),
     path("work/<slug:slug>/<int:pk>/", assignments.submit, name="submit"),
     path("work/<slug:slug>/<int:pk>/draft/", assignments.draft, name="draft"),

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from django.contrib.postgres.functions import RandomUUID
 from django.db import models
 
 
 class Image(models.Model):
-    """One decoded-and-checked image file."""
+    """One decoded-and-checked image file. Hash and bytes are of the file as kept: without metadata."""
 
     sha256 = models.CharField(max_length=64, primary_key=True)
+    # What pages call it: who has the file knows its hash, and with it where the file comes from.
+    token = models.UUIDField(unique=True, db_default=RandomUUID())
     file = models.FileField(max_length=120)  # its name: services.images.stored_name
     format = models.CharField(max_length=5)
     width = models.PositiveIntegerField()

@@ -1,6 +1,7 @@
 """Image files: what is refused, and that equal bytes are kept once."""
 
 import hashlib
+from uuid import uuid4
 
 import PIL.Image
 import pytest
@@ -108,9 +109,9 @@ def test_a_file_that_changed_since_it_was_checked_is_refused(db, tmp_path):
 def test_members_see_their_projects_images_and_outsiders_do_not(alice, rita, ada, eve, a_prompt, a_project):
     shown = a_prompt().generations.first().image
     for member in (alice, rita, ada):
-        assert visible_image(member, shown.sha256) == shown
-    assert visible_image(eve, shown.sha256) is None
+        assert visible_image(member, shown.token) == shown
+    assert visible_image(eve, shown.token) is None
     elsewhere = a_prompt(project=a_project()).generations.first().image
-    assert visible_image(alice, elsewhere.sha256) is None
-    assert visible_image(ada, elsewhere.sha256) == elsewhere
-    assert visible_image(alice, "0" * 64) is None
+    assert visible_image(alice, elsewhere.token) is None
+    assert visible_image(ada, elsewhere.token) == elsewhere
+    assert visible_image(alice, uuid4()) is None

@@ -1,6 +1,7 @@
 """What inspectors and admins see and do in a browser, and how everybody else is refused."""
 
 import json
+from uuid import uuid4
 
 import pytest
 from django.test import Client
@@ -71,17 +72,21 @@ def test_home_shows_everybody_what_there_is_to_do(alice, rita, ada, eve, answere
 
 def test_an_image_comes_with_lasting_caching_and_only_to_members(answered, alice, eve):
     image = answered.prompt.generations.first().image
-    page = as_(alice).get(f"/images/{image.sha256}")
+    page = as_(alice).get(f"/images/{image.token}")
     assert b"".join(page.streaming_content)[:4] == b"\x89PNG"
     assert page.headers["Content-Type"] == "image/png"
     assert page.headers["Cache-Control"] == "private, max-age=31536000, immutable"
     assert page.headers["X-Content-Type-Options"] == "nosniff"
-    again = as_(alice).get(f"/images/{image.sha256}", headers={"If-None-Match": page.headers["ETag"]})
+    assert page.headers["Content-Disposition"] == 'inline; filename="image.png"'
+    assert page.headers["ETag"] == f'"{image.token}"'
+    assert "Last-Modified" not in page.headers
+    again = as_(alice).get(f"/images/{image.token}", headers={"If-None-Match": page.headers["ETag"]})
     assert again.status_code == 304
     for stranger in (Client(), as_(eve)):
-        asked = stranger.get(f"/images/{image.sha256}", headers={"If-None-Match": page.headers["ETag"]})
+        asked = stranger.get(f"/images/{image.token}", headers={"If-None-Match": page.headers["ETag"]})
         assert asked.status_code == 404
-    assert as_(alice).get(f"/images/{'0' * 64}").status_code == 404
+    assert as_(alice).get(f"/images/{uuid4()}").status_code == 404
+    assert as_(alice).get(f"/images/{image.sha256}").status_code == 404
     assert as_(alice).get("/images/../settings.py").status_code == 404
 
 

@@ -47,8 +47,8 @@ def test_a_new_version_of_the_guideline_is_read_before_the_next_task(client, tas
 def test_a_task_shows_the_prompt_and_every_image_in_the_order_stored(client, task):
     page = client.get(f"/work/{task.project.slug}/").text
     assert task.prompt.text in page
-    tokens = {generation.pk: generation.image_id for generation in task.prompt.generations.all()}
-    rated = re.findall(r'src="/images/(\w+)".*? data-image="(\d)" data-view', page)
+    tokens = {generation.pk: str(generation.image.token) for generation in task.prompt.generations.all()}
+    rated = re.findall(r'src="/images/([^"]+)".*? data-image="(\d)" data-view', page)
     assert rated == [(tokens[pk], str(number)) for number, pk in enumerate(task.order, start=1)]
 
 

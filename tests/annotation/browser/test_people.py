@@ -61,7 +61,7 @@ def test_an_answer_sent_back_goes_to_another_annotator(at_work, alice, bob, rita
 
 
 def test_images_need_signing_in_and_membership(at_work, a_page, live_server, alice, eve, a_prompt):
-    address = f"{live_server.url}/images/{a_prompt().generations.first().image_id}"
+    address = f"{live_server.url}/images/{a_prompt().generations.first().image.token}"
     assert at_work(alice).request.get(address).status == 200
     assert at_work(eve, "/").request.get(address).status == 404
     assert a_page().request.get(address).status == 404
