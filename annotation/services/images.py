@@ -1,4 +1,4 @@
-"""Checking image files and keeping them once, under the hash of their bytes."""
+"""Checking image files and keeping them once, without metadata, under the hash of the bytes that are kept."""
 
 from __future__ import annotations
 
@@ -15,9 +15,12 @@ from django.core.files.base import ContentFile
 from django.core.files.storage import default_storage
 
 from annotation.models import Image
+from annotation.services.metadata import BrokenImage, without_metadata
 
 # What Pillow calls them -> what we do. MPO is what many cameras write: a JPEG with more pictures behind it.
 FORMATS = {"PNG": "png", "JPEG": "jpeg", "MPO": "jpeg", "WEBP": "webp"}
+
+LYING = 5  # EXIF's orientations from here on are turned by a quarter
 
 
 class ImageRefused(Exception):
@@ -26,11 +29,15 @@ class ImageRefused(Exception):
 
 @dataclass(frozen=True)
 class CheckedImage:
-    """A picture that decodes, and is not too large. `source` is where its bytes are, or the bytes."""
+    """A picture that decodes, and is not too large. `source` is where its file is, or the file's bytes.
+
+    Hash and size are of what will be kept: the file without its metadata. So two files that differ in
+    metadata alone are one picture; the same pixels compressed in two ways are two.
+    """
 
     sha256: str
     format: str
-    width: int
+    width: int  # pixels, as shown: turned as EXIF says
     height: int
     size: int  # bytes
     source: Path | bytes
@@ -59,13 +66,16 @@ def check_image(source: Path | bytes) -> CheckedImage:
                 raise ImageRefused(f"{name}: is animated")
             image.load()
             kind = FORMATS[str(image.format)]
+        kept, orientation = without_metadata(content, kind)
+        if orientation >= LYING:
+            width, height = height, width
     except PIL.UnidentifiedImageError:
         raise ImageRefused(f"{name}: is no PNG, JPEG or WebP image") from None
     except PIL.Image.DecompressionBombError:
         raise ImageRefused(f"{name}: has more than {settings.IMAGE_MAX_PIXELS:,} pixels") from None
     except (OSError, SyntaxError, ValueError, struct.error) as error:  # what decoders raise on broken bytes
         raise ImageRefused(f"{name}: is broken ({error})") from None
-    return CheckedImage(hashlib.sha256(content).hexdigest(), kind, width, height, len(content), source)
+    return CheckedImage(hashlib.sha256(kept).hexdigest(), kind, width, height, len(kept), source)
 
 
 def store_images(checked: Iterable[CheckedImage]) -> dict[str, Image]:
@@ -115,7 +125,10 @@ def _read(source: Path | bytes) -> bytes:
 
 
 def _write(image: CheckedImage) -> None:
-    content = _read(image.source)
+    try:
+        content, _ = without_metadata(_read(image.source), image.format)
+    except BrokenImage:
+        content = b""
     if hashlib.sha256(content).hexdigest() != image.sha256:
         raise ImageRefused(f"{_name(image.source)}: changed while it was imported")
     name = image.stored_name

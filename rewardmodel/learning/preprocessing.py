@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 import torch.nn.functional as F
-from PIL import Image
+from PIL import Image, ImageOps
 from torch import Tensor
 
 # CLIP's, which BLIP took over.
@@ -22,12 +22,12 @@ class UnreadableImage(ValueError):
 
 
 def read_image(source: str | Path | Image.Image) -> Image.Image:
-    """The decoded image, in RGB. Raises: UnreadableImage."""
+    """The decoded image, in RGB, turned as a file's EXIF says: as people saw it. Raises: UnreadableImage."""
     if isinstance(source, Image.Image):
         return source.convert("RGB")
     try:
         with Image.open(source) as image:
-            return image.convert("RGB")
+            return ImageOps.exif_transpose(image).convert("RGB")
     except FileNotFoundError:
         raise UnreadableImage(f"{source}: no such image") from None
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:

@@ -1,8 +1,10 @@
 """Image files: what is refused, and that equal bytes are kept once."""
 
 import hashlib
+import io
 from uuid import uuid4
 
+import PIL.ExifTags
 import PIL.Image
 import pytest
 
@@ -86,6 +88,24 @@ def test_equal_bytes_are_kept_once_under_their_hash(db, media):
     assert first.file.read() == picture(3)
     assert [file.name for file in media.rglob("*.*")] == [f"{first.sha256}.png"]
     assert Image.objects.count() == 1
+
+
+def test_files_that_differ_in_metadata_alone_are_kept_once_without_it(db, media):
+    """The hash is of the bytes that are kept, and a file that is turned has the size that it is shown at."""
+    exif = PIL.Image.Exif()
+    exif[PIL.ExifTags.Base.Orientation] = 6
+    images = set()
+    for maker in ("secretive-v9", "secretive-v10"):
+        exif[PIL.ExifTags.Base.Software] = maker
+        file = io.BytesIO()
+        PIL.Image.new("RGB", (9, 7)).save(file, "JPEG", exif=exif)
+        images.add(stored(check_image(file.getvalue())))
+    (image,) = images
+    content = image.file.read()
+    assert b"secretive" not in content
+    assert (image.sha256, image.bytes) == (hashlib.sha256(content).hexdigest(), len(content))
+    assert (image.width, image.height) == (7, 9)
+    assert len(list(media.rglob("*.*"))) == 1
 
 
 def test_a_file_that_a_dying_process_left_half_written_is_written_again(db, media):

@@ -4,11 +4,12 @@ import json
 
 import pytest
 import torch
-from PIL import Image
+from PIL import ExifTags, Image
 
 from rewardmodel.learning.config import RewardConfig
 from rewardmodel.learning.data import DatasetError, PixelCache, Ranking, collate, load_rankings
 from rewardmodel.learning.plan import cut_epoch, learning_rate, micro_batches, plan
+from rewardmodel.learning.preprocessing import read_image
 
 
 @pytest.fixture
@@ -149,3 +150,11 @@ def test_a_config_comes_back_from_json_and_an_unknown_field_is_an_error():
     assert RewardConfig(**stored) == config
     with pytest.raises(TypeError, match="lerning_rate"):
         RewardConfig(**{**stored, "lerning_rate": 1})
+
+
+def test_a_file_is_read_turned_as_people_saw_it(tmp_path):
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = 6
+    file = tmp_path / "turned.png"
+    Image.new("RGB", (9, 7)).save(file, exif=exif)
+    assert read_image(file).size == (7, 9)
