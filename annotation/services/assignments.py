@@ -26,7 +26,10 @@ def open_assignments(*, prompts: Iterable[Prompt]) -> list[Assignment]:
     files of all of them.
     """
     wanted = Prompt.objects.filter(pk__in=[prompt.pk for prompt in prompts])
-    list(wanted.select_for_update(no_key=True).values_list("pk"))  # two openers must not both find none
+    # Two openers must not both find none; and settings, which are free while nothing is open, wait for us or
+    # we for them, before they are read below.
+    projects = Project.objects.filter(pk__in=wanted.order_by().values("project")).order_by("pk")
+    list(projects.select_for_update(no_key=True).values_list("pk"))
     rankable = (
         wanted.filter(~Exists(Assignment.objects.filter(prompt=OuterRef("pk"))))
         .select_related("project")

@@ -11,6 +11,7 @@ from django.test.utils import CaptureQueriesContext
 from annotation.models import Assignment, Draft, User
 from annotation.services.assignments import LeaseLost, claim_next, open_assignments, save_draft
 from annotation.services.judgements import submit_judgement
+from annotation.services.projects import SettingsFrozen, change_settings
 from tests.cast import NOW, answer_for, luck
 
 HOUR = timedelta(minutes=60)
@@ -130,6 +131,10 @@ def test_a_claim_takes_four_statements_and_its_transaction(alice, project, a_pro
     assert len(statements) == 4, statements
 
 
+def want_opinions(project, number):
+    return change_settings(project=project, opinions_per_prompt=number)
+
+
 def in_threads(work, people, workers=16):
     """What `work` returns for each person, all at once, each thread with its own connection."""
 
@@ -159,6 +164,42 @@ def test_two_annotators_racing_for_one_prompt_do_not_both_get_it(alice, bob, pro
         held = in_threads(lambda person: claim(person, project), [alice, bob], workers=2)
         assert [slot is None for slot in held].count(True) == 1
         Assignment.objects.filter(state="leased").delete()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_settings_that_change_while_work_is_being_opened_wait_and_are_refused(a_project, a_prompt):
+    project = a_project(opinions_per_prompt=1)
+    prompt = a_prompt(project=project, opened=False)
+    with ThreadPoolExecutor(1) as threads:
+        with transaction.atomic():
+            open_assignments(prompts=[prompt])
+            changed = threads.submit(in_threads, lambda n: want_opinions(project, n), [3], 1)
+            with pytest.raises(TimeoutError):
+                changed.result(timeout=0.3)
+        with pytest.raises(SettingsFrozen):
+            changed.result(timeout=10)
+    assert prompt.assignments.count() == 1
+
+
+@pytest.mark.django_db(transaction=True)
+def test_work_that_is_opened_while_settings_change_waits_and_follows_the_new_ones(a_project, a_prompt):
+    project = a_project(opinions_per_prompt=1)
+    prompt = a_prompt(project=project, opened=False)
+    with ThreadPoolExecutor(1) as threads:
+        with transaction.atomic():
+            want_opinions(project, 3)
+            opened = threads.submit(in_threads, lambda one: open_assignments(prompts=[one]), [prompt], 1)
+            with pytest.raises(TimeoutError):
+                opened.result(timeout=0.3)
+        opened.result(timeout=10)
+    assert prompt.assignments.count() == 3
+
+
+@pytest.mark.django_db(transaction=True)
+def test_two_who_open_the_same_prompt_at_once_open_it_once(project, a_prompt):
+    prompts = [a_prompt(opened=False) for _ in range(3)]
+    in_threads(lambda _: open_assignments(prompts=prompts), range(4), workers=4)
+    assert [prompt.assignments.count() for prompt in prompts] == [1, 1, 1]
 
 
 @pytest.mark.django_db(transaction=True)
