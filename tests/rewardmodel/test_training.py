@@ -2,13 +2,13 @@
 
 import os
 import shutil
-import signal
 import subprocess
 import sys
 import threading
 import time
 from contextlib import contextmanager
 
+import psutil
 import pytest
 from django.core.management import CommandError, call_command
 from django.db import connection
@@ -77,16 +77,11 @@ def supervised(run, should_stop=lambda: False):
     run.refresh_from_db()
 
 
-def child_of(pid=None):
-    """The process that does the run's work."""
-    found = subprocess.run(
-        ["ps", "-ww", "-o", "pid=,args=", "--ppid", str(pid or os.getpid())],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    [line] = [line for line in found.stdout.splitlines() if "train_reward_model" in line]
-    return int(line.split()[0])
+def the_process_at_work():
+    """The one that does the run's work."""
+    mine = [one for one in psutil.process_iter(["ppid", "cmdline"]) if one.info["ppid"] == os.getpid()]
+    [process] = [one for one in mine if "train_reward_model" in (one.info["cmdline"] or ())]
+    return process
 
 
 def test_a_run_leaves_a_checkpoint_its_curves_and_scored_images(project, encoder, rank, capsys):
@@ -173,7 +168,7 @@ def test_a_run_killed_in_the_middle_ends_with_the_numbers_of_one_that_was_not(
 
     with supervised(killed):
         wait_until(lambda: step_of(killed) >= 5)
-        os.kill(child_of(), signal.SIGKILL)
+        the_process_at_work().kill()
     assert (killed.state, killed.crashes) == (State.QUEUED, 1)
     assert "SIGKILL" in killed.error
     assert 5 <= killed.step < killed.steps
@@ -362,6 +357,6 @@ def test_the_supervisor_kills_a_process_that_does_not_stop(processes, project, e
     run = queue_training(project=project, config={**LONG, "epochs": 4000})
     with supervised(run):
         wait_until(lambda: step_of(run) >= 5)
-        os.kill(child_of(), signal.SIGSTOP)
+        the_process_at_work().suspend()
         runs.cancel(TrainingRun.objects.get(pk=run.pk), now=now())
     assert run.state == State.CANCELLED
