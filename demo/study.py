@@ -13,14 +13,13 @@ from PIL import Image
 
 from demo.people import Person
 from demo.world.oracle import Verdict, judge
+from refl.drawing import draw
 from refl.models import Generator
-from refl.seeds import seeds_of
 from rewardmodel.models import DatasetVersion, RewardCheckpoint
 from rewardmodel.scoring import scorer
 
 PARTS = ("score", "alignment", "taste", "cleanliness")
 IMAGES_EACH = 2  # of one caption
-BATCH = 16
 
 
 @dataclass(frozen=True)
@@ -46,26 +45,13 @@ def judge_generator(generator: Generator, *, captions: Sequence[str], reward: Re
 
     Seeds follow from the captions, so two generators are compared image by image.
     """
-    from refl.learning.sampling import load_pipeline, sample
-
-    images = list(
-        sample(
-            load_pipeline(generator.location),
-            [caption for caption in captions for _ in range(IMAGES_EACH)],
-            [seed for caption in captions for seed in seeds_of(caption, IMAGES_EACH)],
-            steps=generator.steps,
-            guidance_scale=generator.guidance_scale,
-            batch_size=BATCH,
-        )
-    )
-    model = scorer(reward)
-    by_caption = [images[start : start + IMAGES_EACH] for start in range(0, len(images), IMAGES_EACH)]
+    drawn = list(draw(generator, captions, each=IMAGES_EACH))
     return Judged(
         verdicts=[
-            [judge(image, caption) for image in group]
-            for caption, group in zip(captions, by_caption, strict=True)
+            [judge(image, caption) for image in images]
+            for caption, images in zip(captions, drawn, strict=True)
         ],
-        rewards=[model.score(caption, group) for caption, group in zip(captions, by_caption, strict=True)],
+        rewards=scorer(reward).score_groups(captions, drawn),
     )
 
 

@@ -6,17 +6,15 @@ from collections.abc import Sequence
 
 from PIL import Image
 
+from refl.drawing import draw
 from refl.evidence import Change, paired_change
 from refl.models import Generator
-from refl.seeds import seeds_of
 from rewardmodel.models import RewardCheckpoint
 from rewardmodel.scoring import scorer
 from rewardmodel.services.execution import Interrupted, Pulse
 
 # Ours. Few prompts are sampled often, up to 4 times; past 200 prompts the interval gains little.
-PROMPTS, IMAGES, IMAGES_EACH, BATCH = 200, 200, 4, 16
-
-Samples = list[list[Image.Image]]
+PROMPTS, IMAGES, IMAGES_EACH = 200, 200, 4
 
 
 def measure_changes(
@@ -35,29 +33,16 @@ def measure_changes(
     changes = []
     for checkpoint in checkpoints:
         model = scorer(checkpoint)
-        scores = [
-            [model.score(prompt, images) for prompt, images in zip(asked, samples, strict=True)]
-            for samples in (before, after)
-        ]
+        scores = [model.score_groups(asked, samples) for samples in (before, after)]
         changes.append(paired_change(*scores, seed=0))
     return changes
 
 
-def _draw(generator: Generator, prompts: list[str], each: int, pulse: Pulse) -> Samples:
+def _draw(generator: Generator, prompts: list[str], each: int, pulse: Pulse) -> list[list[Image.Image]]:
     """The images of each prompt."""
-    from refl.learning.sampling import load_pipeline, sample
-
-    images = sample(
-        load_pipeline(generator.location),
-        [prompt for prompt in prompts for _ in range(each)],
-        [seed for prompt in prompts for seed in seeds_of(prompt, each)],
-        steps=generator.steps,
-        guidance_scale=generator.guidance_scale,
-        batch_size=BATCH,
-    )
-    drawn: Samples = [[] for _ in prompts]
-    for number, image in enumerate(images):
-        drawn[number // each].append(image)
+    drawn = []
+    for images in draw(generator, prompts, each=each):
+        drawn.append(images)
         if pulse.should_stop():
             raise Interrupted
     return drawn

@@ -7,7 +7,6 @@ import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 from django.db import transaction
 
@@ -198,9 +197,10 @@ def _least_sure(
     """The prompts whose images the reward model orders least surely."""
     model = scorer(checkpoint)
     scale = model.config.std  # a model's odds are in its raw margins; scores are divided by this
+    images = [list(files[prompt.pk].values()) for prompt in pool]
+    scores = model.score_groups([prompt.text for prompt in pool], images)
     rewards = {
-        prompt.pk: [scale * score for score in model.score(prompt.text, list(files[prompt.pk].values()))]
-        for prompt in pool
+        prompt.pk: [scale * score for score in group] for prompt, group in zip(pool, scores, strict=True)
     }
-    prompts: dict[int, Any] = {prompt.pk: prompt for prompt in pool}
+    prompts = {prompt.pk: prompt for prompt in pool}
     return [prompts[pk] for pk in least_sure(rewards, config.prompts)]

@@ -53,9 +53,7 @@ class Comparison:
 
 def evaluate(model: Scorer, rankings: Sequence[Ranking], *, seed: int = 0) -> Evaluation:
     """Score the images of the rankings and compare. Raises: ValueError without a pair; UnreadableImage."""
-    prompts = [ranking.prompt for ranking in rankings for _ in ranking.images]
-    scores = iter(model.score_pairs(prompts, [path for ranking in rankings for path in ranking.images]))
-    rewards = [[next(scores) for _ in ranking.images] for ranking in rankings]
+    rewards = model.score_groups([one.prompt for one in rankings], [one.images for one in rankings])
     return evaluate_rewards(rewards, rankings, seed=seed)
 
 

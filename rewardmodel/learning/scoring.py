@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Any, overload
 
@@ -61,6 +62,14 @@ class Scorer:
             batch = torch.stack(pixels).to(self.device)
             scores += self._score(prompts[start : start + BATCH], normalise(batch)).tolist()
         return scores
+
+    def score_groups(
+        self, prompts: Sequence[str], groups: Sequence[Sequence[ImageSource]]
+    ) -> list[list[float]]:
+        """Score each image of group i for prompt i. Small groups share batches. Raises as `score_pairs`."""
+        asked = [prompt for prompt, images in zip(prompts, groups, strict=True) for _ in images]
+        scores = iter(self.score_pairs(asked, [image for images in groups for image in images]))
+        return [list(islice(scores, len(images))) for images in groups]
 
     def score_tensor(self, prompts: Sequence[str], images: Tensor) -> Tensor:
         """Score image i for prompt i, differentiable with respect to the images.

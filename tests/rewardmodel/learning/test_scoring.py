@@ -80,6 +80,21 @@ def test_a_batch_scores_as_one_by_one(scorer, pictures):
     assert together == pytest.approx(alone * 20, abs=1e-5)
 
 
+def test_each_group_of_images_is_scored_for_its_own_prompt(scorer, pictures):
+    prompts = ["a red circle", "circle", "a blue square on the red circle"]
+    groups = [pictures[:1], [], pictures * 20]
+    alone = [scorer.score(prompt, images) for prompt, images in zip(prompts, groups, strict=True)]
+    together = scorer.score_groups(prompts, groups)
+    assert [len(scores) for scores in together] == [1, 0, 60]
+    for scores, expected in zip(together, alone, strict=True):
+        assert scores == pytest.approx(expected, abs=1e-5)
+
+
+def test_groups_of_another_number_than_prompts_are_refused(scorer, pictures):
+    with pytest.raises(ValueError, match="shorter"):
+        scorer.score_groups(["a red circle", "circle"], [pictures])
+
+
 def test_a_missing_and_a_corrupt_file_are_named(scorer, pictures, tmp_path):
     with pytest.raises(UnreadableImage, match=r"none\.png: no such image"):
         scorer.score("a red circle", [pictures[0], tmp_path / "none.png"])
