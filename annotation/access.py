@@ -8,7 +8,7 @@ from typing import Any
 
 from django.contrib.auth.views import redirect_to_login
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
-from django.shortcuts import get_object_or_404
+from django.shortcuts import get_object_or_404, redirect
 from django_htmx.middleware import HtmxDetails
 
 from annotation.models import Membership, Project, User
@@ -55,6 +55,25 @@ def role_required(*roles: str) -> Callable[[View], View]:
 
 annotator_required = role_required(Membership.Role.ANNOTATOR)
 admin_required = role_required(Membership.Role.ADMIN)
+
+
+def admins_projects(page: str) -> Callable[[View], View]:
+    """Admins only. One who has a single project is sent to its `page`; the view is given all of several."""
+
+    def decorate(view: View) -> View:
+        @wraps(view)
+        @member_required
+        def check(request: MemberRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+            projects = Project.objects.with_role(request.user, Membership.Role.ADMIN)
+            if not projects:
+                raise Http404
+            if len(projects) == 1:
+                return redirect(page, projects[0].slug)
+            return view(request, projects, *args, **kwargs)
+
+        return check
+
+    return decorate
 
 
 def inspector_required(view: View) -> View:

@@ -4,11 +4,12 @@ from typing import Any
 
 from django.urls import path
 
-from refl.models import SamplingRun, TuningRun
-from refl.views import generators, runs
+from refl.views import generators
+from refl.views import runs as kinds
+from rewardmodel.views import runs
 
-TUNING: dict[str, Any] = {"model": TuningRun}
-SAMPLING: dict[str, Any] = {"model": SamplingRun}
+TUNING: dict[str, Any] = {"kind": kinds.TUNING}
+SAMPLING: dict[str, Any] = {"kind": kinds.SAMPLING}
 
 urlpatterns = [
     path("", generators.index, name="generators"),
@@ -18,7 +19,7 @@ urlpatterns = [
     path("<slug:slug>/tunings/<int:pk>/", runs.show, TUNING, name="tuning-run"),
     path("<slug:slug>/tunings/<int:pk>/cancel/", runs.cancel, TUNING, name="cancel-tuning-run"),
     path("<slug:slug>/tunings/<int:pk>/retry/", runs.retry, TUNING, name="retry-tuning-run"),
-    path("<slug:slug>/tunings/<int:pk>/samples/<int:step>.png", runs.sample_grid, name="sample-grid"),
+    path("<slug:slug>/tunings/<int:pk>/samples/<int:step>.png", kinds.sample_grid, name="sample-grid"),
     path("<slug:slug>/samplings/<int:pk>/", runs.show, SAMPLING, name="sampling-run"),
     path("<slug:slug>/samplings/<int:pk>/cancel/", runs.cancel, SAMPLING, name="cancel-sampling-run"),
     path("<slug:slug>/samplings/<int:pk>/retry/", runs.retry, SAMPLING, name="retry-sampling-run"),

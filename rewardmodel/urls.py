@@ -1,15 +1,19 @@
 """Pages of this app."""
 
+from typing import Any
+
 from django.urls import path
 
-from rewardmodel import views
+from rewardmodel.views import runs, training
+
+TRAINING: dict[str, Any] = {"kind": runs.TRAINING}
 
 urlpatterns = [
-    path("", views.index, name="models"),
-    path("<slug:slug>/", views.project_models, name="project-models"),
-    path("<slug:slug>/train/", views.train_now, name="train-now"),
-    path("<slug:slug>/runs/<int:pk>/", views.training_run, name="training-run"),
-    path("<slug:slug>/runs/<int:pk>/cancel/", views.cancel_run, name="cancel-training-run"),
-    path("<slug:slug>/runs/<int:pk>/retry/", views.retry_run, name="retry-training-run"),
-    path("<slug:slug>/checkpoints/<int:pk>/promote/", views.promote_checkpoint, name="promote-checkpoint"),
+    path("", training.index, name="models"),
+    path("<slug:slug>/", training.project_models, name="project-models"),
+    path("<slug:slug>/train/", training.train_now, name="train-now"),
+    path("<slug:slug>/runs/<int:pk>/", runs.show, TRAINING, name="training-run"),
+    path("<slug:slug>/runs/<int:pk>/cancel/", runs.cancel, TRAINING, name="cancel-training-run"),
+    path("<slug:slug>/runs/<int:pk>/retry/", runs.retry, TRAINING, name="retry-training-run"),
+    path("<slug:slug>/checkpoints/<int:pk>/promote/", training.promote_checkpoint, name="promote-checkpoint"),
 ]

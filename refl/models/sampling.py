@@ -16,6 +16,7 @@ class SamplingRun(Run):
 
     command = "generate"
     kind = "sampling"
+    inputs = {"generator": "Generator", "checkpoint": "Reward model"}
 
     generator = models.ForeignKey(Generator, models.PROTECT, related_name="samplings")
     # Whose doubt chooses among the pool of prompts; null takes the pool's first ones.

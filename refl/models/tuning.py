@@ -16,6 +16,7 @@ class TuningRun(Run):
 
     command = "tune_generator"
     kind = "tuning"
+    inputs = {"generator": "Generator", "checkpoint": "Reward model"}
 
     generator = models.ForeignKey(Generator, models.PROTECT, related_name="tunings")  # the one it starts from
     checkpoint = models.ForeignKey(RewardCheckpoint, models.PROTECT, related_name="tunings")

@@ -5,33 +5,31 @@ from __future__ import annotations
 import random
 from typing import Any
 
-from django.http import Http404, HttpResponse
+from django.db.models import QuerySet
+from django.http import HttpResponse
 from django.shortcuts import redirect, render
 from django.views.decorators.http import require_POST
 
-from annotation.access import MemberRequest, admin_required, member_required
-from annotation.models import Membership, Project
+from annotation.access import MemberRequest, admin_required, admins_projects
+from annotation.models import Project
 from refl.forms import SamplingForm
 from refl.models import Generator, SamplingRun, TuningPolicy, TuningRun
 from refl.selectors.generators import NoGenerator
 from refl.selectors.prompts import prompts_without_images
 from refl.services.sampling import CannotSample, queue_sampling
 from refl.services.tuning import CannotTune, queue_tuning
-from rewardmodel.models import RewardCheckpoint
+from refl.views.runs import TUNING
+from rewardmodel.models import RewardCheckpoint, Run
 from rewardmodel.selectors import NothingPromoted, promoted_checkpoint
 from rewardmodel.tasks import wake
 
 INDEX, PROJECT = (f"refl/{page}.html" for page in ("index", "project"))
-LISTED = 50  # newest runs on a page
+RUNS = "rewardmodel/runs.html#runs"
+LISTED = 50  # newest runs of a kind on a page
 
 
-@member_required
-def index(request: MemberRequest) -> HttpResponse:
-    projects = Project.objects.with_role(request.user, Membership.Role.ADMIN)
-    if not projects:
-        raise Http404
-    if len(projects) == 1:
-        return redirect("project-generators", projects[0].slug)
+@admins_projects("project-generators")
+def index(request: MemberRequest, projects: QuerySet[Project]) -> HttpResponse:
     newest = {
         generator.project_id: generator
         for generator in Generator.objects.kept().filter(project__in=projects).order_by("pk")
@@ -42,7 +40,7 @@ def index(request: MemberRequest) -> HttpResponse:
 
 @admin_required
 def project_generators(request: MemberRequest, project: Project) -> HttpResponse:
-    template = f"{PROJECT}#runs" if request.htmx else PROJECT
+    template = RUNS if request.htmx else PROJECT
     return render(request, template, _context(project))
 
 
@@ -54,7 +52,7 @@ def tune_now(request: MemberRequest, project: Project) -> HttpResponse:
     except (CannotTune, NoGenerator, NothingPromoted) as error:
         return render(request, PROJECT, _context(project, refusal=str(error)), status=422)
     wake(run)
-    return redirect("tuning-run", project.slug, run.pk)
+    return redirect(run.page, project.slug, run.pk)
 
 
 @require_POST
@@ -77,7 +75,7 @@ def generate_images(request: MemberRequest, project: Project) -> HttpResponse:
     except (CannotSample, NothingPromoted) as error:
         return render(request, PROJECT, _context(project, form=form, refusal=str(error)), status=422)
     wake(run)
-    return redirect("sampling-run", project.slug, run.pk)
+    return redirect(run.page, project.slug, run.pk)
 
 
 def policy_of(project: Project) -> TuningPolicy:
@@ -87,17 +85,25 @@ def policy_of(project: Project) -> TuningPolicy:
 
 def _context(project: Project, *, form: SamplingForm | None = None, refusal: str = "") -> dict[str, Any]:
     policy = policy_of(project)
-    tunings = TuningRun.objects.filter(project=project).select_related("generator", "checkpoint")[:LISTED]
-    samplings = SamplingRun.objects.filter(project=project).select_related("generator", "checkpoint")[:LISTED]
+    runs = sorted(
+        [*_newest(TuningRun, project), *_newest(SamplingRun, project)],
+        key=lambda run: run.created_at,
+        reverse=True,
+    )
     return {
         "project": project,
+        "kind": TUNING,
         "policy": policy,
         "generators": Generator.objects.filter(project=project).select_related("parent", "run__checkpoint"),
         "promoted": RewardCheckpoint.objects.filter(project=project, promoted=True).first(),
-        "tunings": tunings,
-        "samplings": samplings,
-        "is_active": any(not run.is_over for run in (*tunings, *samplings)),
+        "runs": runs,
+        "is_active": any(not run.is_over for run in runs),
         "waiting": prompts_without_images(project).count(),
         "form": form or SamplingForm(project=project, policy=policy),
         "refusal": refusal,
     }
+
+
+def _newest(model: type[Run], project: Project) -> QuerySet[Run]:
+    ours: QuerySet[Run] = model._default_manager.filter(project=project)
+    return ours.select_related(*model.inputs)[:LISTED]

@@ -49,8 +49,9 @@ class RunManager(models.Manager[R]):
 class Run(models.Model):
     """One run. Its row is the truth; `attempt` counts claims and fences off a worker given up for dead.
 
-    A subclass names the `command` that does the work (`manage.py COMMAND --run ID`) and the `kind` its folder
-    is called after, and has a `Point` model of its own whose foreign key is related as `points`.
+    A subclass names the `command` that does the work (`manage.py COMMAND --run ID`), the `kind` its folder is
+    called after, and as `inputs` the foreign keys to what it works with, each with the word for it. Where it
+    measures something, it has a `Point` model of its own whose foreign key is related as `points`.
     """
 
     class State(models.TextChoices):
@@ -62,6 +63,7 @@ class Run(models.Model):
 
     command: ClassVar[str]
     kind: ClassVar[str]
+    inputs: ClassVar[dict[str, str]]
     if TYPE_CHECKING:
         points: Any  # the manager of its points
 
@@ -109,7 +111,7 @@ class Run(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"{self.kind} run {self.pk}"
+        return f"{self._meta.verbose_name} {self.pk}"
 
     @property
     def folder(self) -> Path:
@@ -119,6 +121,16 @@ class Run(models.Model):
     @property
     def log(self) -> Path:
         return self.folder / "log.txt"
+
+    @property
+    def page(self) -> str:
+        """The URL name of its page; with `cancel-` or `retry-` before it, of what may be done to it."""
+        return str(self._meta.verbose_name).replace(" ", "-")
+
+    @property
+    def works_with(self) -> dict[str, Any]:
+        """Its inputs by their words."""
+        return {word: getattr(self, name) for name, word in self.inputs.items()}
 
     @property
     def steps_done(self) -> str:

@@ -16,6 +16,7 @@ class TrainingRun(Run):
 
     command = "train_reward_model"
     kind = "reward"
+    inputs = {"dataset": "Dataset", "initial": "Starts from"}
 
     dataset = models.ForeignKey(DatasetVersion, models.PROTECT, related_name="runs")
     initial = models.ForeignKey(RewardCheckpoint, models.PROTECT, related_name="started_runs")

@@ -1,0 +1,76 @@
+"""Pages about a project's datasets and reward models, for its admins."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib import messages
+from django.db.models import QuerySet
+from django.http import HttpResponse
+from django.shortcuts import get_object_or_404, redirect, render
+from django.utils.timezone import now
+from django.views.decorators.http import require_POST
+
+from annotation.access import MemberRequest, admin_required, admins_projects
+from annotation.models import Project
+from rewardmodel.models import DatasetVersion, RewardCheckpoint, TrainingPolicy, TrainingRun
+from rewardmodel.selectors import NothingRegistered, answers_since_freeze
+from rewardmodel.services.checkpoints import promote
+from rewardmodel.services.datasets import NothingToFreeze
+from rewardmodel.services.training import NotTrainable, queue_training
+from rewardmodel.tasks import wake
+from rewardmodel.views.runs import TRAINING
+
+INDEX, PROJECT = (f"rewardmodel/{page}.html" for page in ("index", "project"))
+RUNS = "rewardmodel/runs.html#runs"
+LISTED = 50  # newest runs and datasets on a page
+
+
+@admins_projects("project-models")
+def index(request: MemberRequest, projects: QuerySet[Project]) -> HttpResponse:
+    promoted = {
+        checkpoint.project_id: checkpoint
+        for checkpoint in RewardCheckpoint.objects.filter(project__in=projects, promoted=True)
+    }
+    rows = [{"project": project, "promoted": promoted.get(project.pk)} for project in projects]
+    return render(request, INDEX, {"rows": rows})
+
+
+@admin_required
+def project_models(request: MemberRequest, project: Project) -> HttpResponse:
+    template = RUNS if request.htmx else PROJECT
+    return render(request, template, _context(project))
+
+
+@require_POST
+@admin_required
+def train_now(request: MemberRequest, project: Project) -> HttpResponse:
+    try:
+        run = queue_training(project=project)
+    except (NotTrainable, NothingToFreeze, NothingRegistered) as error:
+        return render(request, PROJECT, {**_context(project), "refusal": str(error)}, status=422)
+    wake(run)
+    return redirect(run.page, project.slug, run.pk)
+
+
+@require_POST
+@admin_required
+def promote_checkpoint(request: MemberRequest, project: Project, pk: int) -> HttpResponse:
+    checkpoint = get_object_or_404(RewardCheckpoint, pk=pk, project=project)
+    promote(checkpoint, now=now())
+    messages.success(request, f"{checkpoint} is promoted.")
+    return redirect("project-models", project.slug)
+
+
+def _context(project: Project) -> dict[str, Any]:
+    runs = TrainingRun.objects.filter(project=project).select_related(*TrainingRun.inputs)[:LISTED]
+    return {
+        "project": project,
+        "kind": TRAINING,
+        "runs": runs,
+        "is_active": any(not run.is_over for run in runs),
+        "checkpoints": RewardCheckpoint.objects.filter(project=project).select_related("run"),
+        "datasets": DatasetVersion.objects.filter(project=project)[:LISTED],
+        "new_answers": answers_since_freeze(project),
+        "policy": TrainingPolicy.objects.filter(project=project).first(),
+    }
