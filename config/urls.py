@@ -11,7 +11,7 @@ urlpatterns = [
     path("models/", include("rewardmodel.urls")),
     path("generators/", include("refl.urls")),
     path("api/v1/", include("annotation.api.urls")),
-    path("api/v1/", include("rewardmodel.api")),
+    path("api/v1/", include("rewardmodel.api.urls")),
     path("api/v1/", include("refl.api")),
     path("api/v1/schema/", SpectacularAPIView.as_view(), name="schema"),
     path("api/v1/docs/", SpectacularSwaggerView.as_view(url_name="schema"), name="api-docs"),

@@ -5,22 +5,23 @@ from __future__ import annotations
 import random
 from typing import Any
 
-from django.shortcuts import get_object_or_404
 from django.urls import path
 from drf_spectacular.utils import extend_schema
-from rest_framework import serializers, status
+from rest_framework import serializers
 from rest_framework.decorators import api_view
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from annotation.api.requests import page_of, project_of
+from annotation.models import Project
 from refl.models import Generator, SamplingRun, TuningRun
 from refl.selectors.generators import NoGenerator
 from refl.services.sampling import CannotSample, queue_sampling
 from refl.services.tuning import CannotTune, queue_tuning
-from rewardmodel.api import MeasurementSerializer, Refused, RunSerializer, named, page_of, project_of
+from rewardmodel.api.runs import Asking, list_or_queue, named, read_run
+from rewardmodel.api.serializers import MeasurementSerializer, RunSerializer
 from rewardmodel.models import RewardCheckpoint
 from rewardmodel.selectors import NothingPromoted, promoted_checkpoint
-from rewardmodel.tasks import wake
 
 
 class GeneratorSerializer(serializers.Serializer[Any]):
@@ -67,35 +68,44 @@ def generators(request: Request, slug: str) -> Response:
     return page_of(request, found, GeneratorSerializer)
 
 
+def _queue_tuning(project: Project, sent: dict[str, Any]) -> TuningRun:
+    return queue_tuning(
+        project=project,
+        generator=named(Generator.objects.all(), project, "name", sent.get("generator")),
+        checkpoint=named(RewardCheckpoint.objects.all(), project, "name", sent.get("checkpoint")),
+        config=sent.get("config"),
+    )
+
+
+def _queue_sampling(project: Project, sent: dict[str, Any]) -> SamplingRun:
+    generator = named(Generator.objects.all(), project, "name", sent["generator"])
+    return queue_sampling(
+        generator=generator,
+        per_prompt=sent["per_prompt"],
+        prompts=sent.get("prompts"),
+        checkpoint=promoted_checkpoint(project) if sent["least_sure"] else None,
+        pool_factor=sent["pool_factor"],
+        chance=random.Random(generator.pk),
+    )
+
+
+TUNING = Asking(NewTuningSerializer, _queue_tuning, (CannotTune, NoGenerator, NothingPromoted))
+SAMPLING = Asking(NewSamplingSerializer, _queue_sampling, (CannotSample, NothingPromoted))
+
+
 @extend_schema(methods=["GET"], responses=GeneratorRunSerializer(many=True), operation_id="tunings_list")
 @extend_schema(methods=["POST"], request=NewTuningSerializer, responses={201: GeneratorRunSerializer})
 @api_view(["GET", "POST"])
 def tunings(request: Request, slug: str) -> Response:
     """The tunings, the newest first; or a new one."""
-    project = project_of(request, slug)
-    if request.method == "GET":
-        found = TuningRun.objects.filter(project=project).select_related("generator", "checkpoint")
-        return page_of(request, found, GeneratorRunSerializer)
-    asked = _valid(NewTuningSerializer(data=request.data))
-    try:
-        run = queue_tuning(
-            project=project,
-            generator=named(Generator.objects.all(), project, "name", asked.get("generator")),
-            checkpoint=named(RewardCheckpoint.objects.all(), project, "name", asked.get("checkpoint")),
-            config=asked.get("config"),
-        )
-    except (CannotTune, NoGenerator, NothingPromoted) as error:
-        raise Refused(str(error)) from None
-    wake(run)
-    return Response(GeneratorRunSerializer(run).data, status=status.HTTP_201_CREATED)
+    return list_or_queue(request, slug, model=TuningRun, serializer=GeneratorRunSerializer, asking=TUNING)
 
 
 @extend_schema(responses=TuningSerializer)
 @api_view(["GET"])
 def tuning(request: Request, slug: str, pk: int) -> Response:
     """One tuning, with what it measured at each update."""
-    run = get_object_or_404(TuningRun, project=project_of(request, slug), pk=pk)
-    return Response(TuningSerializer(run).data)
+    return read_run(request, slug, pk, model=TuningRun, serializer=TuningSerializer)
 
 
 @extend_schema(methods=["GET"], responses=GeneratorRunSerializer(many=True), operation_id="samplings_list")
@@ -103,40 +113,14 @@ def tuning(request: Request, slug: str, pk: int) -> Response:
 @api_view(["GET", "POST"])
 def samplings(request: Request, slug: str) -> Response:
     """The runs that make images, the newest first; or a new one."""
-    project = project_of(request, slug)
-    if request.method == "GET":
-        found = SamplingRun.objects.filter(project=project).select_related("generator", "checkpoint")
-        return page_of(request, found, GeneratorRunSerializer)
-    asked = _valid(NewSamplingSerializer(data=request.data))
-    generator = named(Generator.objects.all(), project, "name", asked["generator"])
-    assert generator is not None
-    try:
-        run = queue_sampling(
-            generator=generator,
-            per_prompt=asked["per_prompt"],
-            prompts=asked.get("prompts"),
-            checkpoint=promoted_checkpoint(project) if asked["least_sure"] else None,
-            pool_factor=asked["pool_factor"],
-            chance=random.Random(generator.pk),
-        )
-    except (CannotSample, NothingPromoted) as error:
-        raise Refused(str(error)) from None
-    wake(run)
-    return Response(GeneratorRunSerializer(run).data, status=status.HTTP_201_CREATED)
+    return list_or_queue(request, slug, model=SamplingRun, serializer=GeneratorRunSerializer, asking=SAMPLING)
 
 
 @extend_schema(responses=GeneratorRunSerializer)
 @api_view(["GET"])
 def sampling(request: Request, slug: str, pk: int) -> Response:
     """One run that makes images."""
-    run = get_object_or_404(SamplingRun, project=project_of(request, slug), pk=pk)
-    return Response(GeneratorRunSerializer(run).data)
-
-
-def _valid(form: serializers.Serializer[Any]) -> dict[str, Any]:
-    form.is_valid(raise_exception=True)
-    asked: dict[str, Any] = form.validated_data
-    return asked
+    return read_run(request, slug, pk, model=SamplingRun, serializer=GeneratorRunSerializer)
 
 
 urlpatterns = [

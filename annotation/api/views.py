@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from django.http import StreamingHttpResponse
-from django.shortcuts import get_object_or_404
 from drf_spectacular.utils import extend_schema
 from rest_framework import status
 from rest_framework.decorators import api_view
-from rest_framework.exceptions import APIException
-from rest_framework.pagination import LimitOffsetPagination
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from annotation.api.requests import Conflict, page_of, project_of, user_of, valid
 from annotation.api.serializers import (
     AddedPromptsSerializer,
     NewPromptsSerializer,
@@ -20,7 +18,7 @@ from annotation.api.serializers import (
     PromptSerializer,
     RankingSerializer,
 )
-from annotation.models import Membership, Project, User
+from annotation.models import Membership, Project
 from annotation.selectors.exports import as_json_list, export_imagereward
 from annotation.selectors.progress import project_progress
 from annotation.services.prompts import PromptChanged, add_prompts
@@ -28,17 +26,11 @@ from annotation.services.prompts import PromptChanged, add_prompts
 Role = Membership.Role
 
 
-class Conflict(APIException):
-    """What was sent contradicts what is there."""
-
-    status_code = status.HTTP_409_CONFLICT
-
-
 @extend_schema(responses=ProjectSerializer(many=True))
 @api_view(["GET"])
 def projects(request: Request) -> Response:
     """The projects that you are a member of."""
-    mine = Project.objects.with_role(_user(request), *Role.values)
+    mine = Project.objects.with_role(user_of(request), *Role.values)
     return Response(ProjectSerializer(mine, many=True).data)
 
 
@@ -46,7 +38,7 @@ def projects(request: Request) -> Response:
 @api_view(["GET"])
 def progress(request: Request, slug: str) -> Response:
     """How far the project is, for its inspectors and admins."""
-    project = _project(request, slug, Role.INSPECTOR, Role.ADMIN)
+    project = project_of(request, slug, Role.INSPECTOR, Role.ADMIN)
     return Response(ProgressSerializer(project_progress(project)).data)
 
 
@@ -55,39 +47,26 @@ def progress(request: Request, slug: str) -> Response:
 @api_view(["GET", "POST"])
 def prompts(request: Request, slug: str) -> Response:
     """The project's prompts with their images, or new prompts for it; for its admins."""
-    project = _project(request, slug, Role.ADMIN)
+    project = project_of(request, slug, Role.ADMIN)
     if request.method == "POST":
         return _add_prompts(request, project)
-    pages = LimitOffsetPagination()
-    page = pages.paginate_queryset(project.prompts.prefetch_related("generations"), request)
-    return pages.get_paginated_response(PromptSerializer(page, many=True).data)
+    return page_of(request, project.prompts.prefetch_related("generations"), PromptSerializer)
 
 
 @extend_schema(responses=RankingSerializer(many=True))
 @api_view(["GET"])
 def rankings(request: Request, slug: str) -> StreamingHttpResponse:
     """Every accepted ranking as ImageReward's JSON, streamed; for the project's admins."""
-    project = _project(request, slug, Role.ADMIN)
+    project = project_of(request, slug, Role.ADMIN)
     return StreamingHttpResponse(as_json_list(export_imagereward(project)), content_type="application/json")
 
 
 def _add_prompts(request: Request, project: Project) -> Response:
-    form = NewPromptsSerializer(data=request.data)
-    form.is_valid(raise_exception=True)
-    texts = {prompt["id"]: prompt["prompt"] for prompt in form.validated_data["prompts"]}
+    sent = valid(NewPromptsSerializer(data=request.data))
+    texts = {prompt["id"]: prompt["prompt"] for prompt in sent["prompts"]}
     try:
         _, new = add_prompts(project=project, texts=texts)
     except PromptChanged as error:
         raise Conflict(str(error)) from None
     added = AddedPromptsSerializer({"new": new, "known": len(texts) - new})
     return Response(added.data, status=status.HTTP_201_CREATED)
-
-
-def _project(request: Request, slug: str, *roles: str) -> Project:
-    return get_object_or_404(Project.objects.with_role(_user(request), *roles), slug=slug)
-
-
-def _user(request: Request) -> User:
-    """Permissions let only signed-in people this far."""
-    assert isinstance(request.user, User)
-    return request.user

@@ -1,0 +1,49 @@
+"""What every endpoint does with a request: whose project it names, which rows, and how it is refused."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.db.models import QuerySet
+from django.shortcuts import get_object_or_404
+from rest_framework import serializers, status
+from rest_framework.exceptions import APIException
+from rest_framework.pagination import LimitOffsetPagination
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from annotation.models import Membership, Project, User
+
+
+class Conflict(APIException):
+    """What was asked cannot be done as things stand."""
+
+    status_code = status.HTTP_409_CONFLICT
+
+
+def user_of(request: Request) -> User:
+    """Permissions let only signed-in people this far."""
+    assert isinstance(request.user, User)
+    return request.user
+
+
+def project_of(request: Request, slug: str, *roles: str) -> Project:
+    """The project, if the one who asks has one of the roles there, by default its admin's; else 404."""
+    mine = Project.objects.with_role(user_of(request), *(roles or [Membership.Role.ADMIN]))
+    return get_object_or_404(mine, slug=slug)
+
+
+def page_of(
+    request: Request, found: QuerySet[Any], serializer: type[serializers.Serializer[Any]]
+) -> Response:
+    """The rows that the query's limit and offset ask for."""
+    pages = LimitOffsetPagination()
+    page = pages.paginate_queryset(found, request)
+    return pages.get_paginated_response(serializer(page, many=True).data)
+
+
+def valid(form: serializers.Serializer[Any]) -> dict[str, Any]:
+    """What was sent, as the form understands it. Raises: ValidationError."""
+    form.is_valid(raise_exception=True)
+    sent: dict[str, Any] = form.validated_data
+    return sent

@@ -1,0 +1,12 @@
+"""Endpoints of this app."""
+
+from django.urls import path
+
+from rewardmodel.api import views
+
+urlpatterns = [
+    path("projects/<slug:slug>/datasets/", views.datasets, name="api-datasets"),
+    path("projects/<slug:slug>/checkpoints/", views.checkpoints, name="api-checkpoints"),
+    path("projects/<slug:slug>/training-runs/", views.training_runs, name="api-training-runs"),
+    path("projects/<slug:slug>/training-runs/<int:pk>/", views.training_run, name="api-training-run"),
+]

@@ -1,0 +1,68 @@
+"""Endpoints over the same services as the pages, for admins of the project; another's project is 404."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from drf_spectacular.utils import extend_schema
+from rest_framework.decorators import api_view
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from annotation.api.requests import page_of, project_of
+from annotation.models import Project
+from rewardmodel.api.runs import Asking, list_or_queue, named, read_run
+from rewardmodel.api.serializers import (
+    CheckpointSerializer,
+    DatasetSerializer,
+    MeasuredRunSerializer,
+    NewTrainingRunSerializer,
+    TrainingRunSerializer,
+)
+from rewardmodel.models import DatasetVersion, RewardCheckpoint, TrainingRun
+from rewardmodel.selectors import NothingRegistered
+from rewardmodel.services.datasets import NothingToFreeze
+from rewardmodel.services.training import NotTrainable, queue_training
+
+
+@extend_schema(responses=DatasetSerializer(many=True))
+@api_view(["GET"])
+def datasets(request: Request, slug: str) -> Response:
+    """The project's frozen datasets, the newest first."""
+    found = DatasetVersion.objects.filter(project=project_of(request, slug))
+    return page_of(request, found, DatasetSerializer)
+
+
+@extend_schema(responses=CheckpointSerializer(many=True))
+@api_view(["GET"])
+def checkpoints(request: Request, slug: str) -> Response:
+    """The project's reward models, the newest first."""
+    found = RewardCheckpoint.objects.filter(project=project_of(request, slug)).select_related("run")
+    return page_of(request, found, CheckpointSerializer)
+
+
+def _queue(project: Project, sent: dict[str, Any]) -> TrainingRun:
+    return queue_training(
+        project=project,
+        dataset=named(DatasetVersion.objects.all(), project, "hash", sent.get("dataset")),
+        initial=named(RewardCheckpoint.objects.all(), project, "name", sent.get("initial")),
+        config=sent.get("config"),
+    )
+
+
+TRAINING = Asking(NewTrainingRunSerializer, _queue, (NotTrainable, NothingToFreeze, NothingRegistered))
+
+
+@extend_schema(methods=["GET"], responses=TrainingRunSerializer(many=True))
+@extend_schema(methods=["POST"], request=NewTrainingRunSerializer, responses={201: TrainingRunSerializer})
+@api_view(["GET", "POST"])
+def training_runs(request: Request, slug: str) -> Response:
+    """The training runs, the newest first; or a new one."""
+    return list_or_queue(request, slug, model=TrainingRun, serializer=TrainingRunSerializer, asking=TRAINING)
+
+
+@extend_schema(responses=MeasuredRunSerializer)
+@api_view(["GET"])
+def training_run(request: Request, slug: str, pk: int) -> Response:
+    """One training run, with what it measured at each step."""
+    return read_run(request, slug, pk, model=TrainingRun, serializer=MeasuredRunSerializer)
