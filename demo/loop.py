@@ -12,6 +12,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from time import monotonic, sleep
 
+from django.utils.timezone import now
+
 from annotation.models import Project
 from demo.people import Person
 from demo.seeding import IMAGES_PER_PROMPT, queue_first_images
@@ -92,7 +94,14 @@ class Loop:
     say: Callable[[str], None]
 
     def rounds(self, count: int) -> Iterator[Round]:
-        """Do the rounds, yielding each when it is over. Raises: RunFailed, and what the steps raise."""
+        """Do the rounds, yielding each when it is over. Raises: RunFailed, and what the steps raise.
+
+        What the schedule had started is finished first: nothing but the rounds may change the models then.
+        """
+        for model in runs.run_models():
+            for run in model._default_manager.active().filter(project=self.project).order_by("pk"):
+                self.say(f"{run} was under way")
+                _finish(run)
         for number in range(1, count + 1):
             this = Round(number)
             if not self.project.assignments.exists():
@@ -151,14 +160,9 @@ class Loop:
         return Generator.objects.get(run=run)
 
     def _complete(self, this: Round, name: str, run: Run) -> None:
-        """Do the run in a fresh process, or wait for the worker that was faster. Raises: RunFailed."""
+        """Do a run of the round. Raises: RunFailed."""
         self.say(f"round {this.number}: {name} ({run})")
-        while not run.is_over:
-            try:
-                supervise(run, should_stop=lambda: False)
-            except runs.RunLost:
-                sleep(POLL_SECONDS)
-            run.refresh_from_db()
+        _finish(run)
         if run.state != Run.State.FINISHED:
             raise RunFailed(f"{run} {run.state}: {run.error}")
         this.steps.append(Step(name, run.seconds, run.peak_memory or 0))
@@ -169,3 +173,14 @@ class Loop:
         start = monotonic()
         yield
         this.steps.append(Step(name, monotonic() - start, peak_memory()))
+
+
+def _finish(run: Run) -> None:
+    """Do the run in a fresh process, or wait for the worker that was faster, until it is over."""
+    while not run.is_over:
+        try:
+            supervise(run, should_stop=lambda: False)
+        except runs.RunLost:
+            sleep(POLL_SECONDS)
+            runs.requeue_silent(type(run), now=now())  # a worker may have died, and no schedule be there
+        run.refresh_from_db()

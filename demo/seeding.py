@@ -62,18 +62,21 @@ def ensure_project(slug: str, *, name: str, enabled: bool = True) -> Project:
 
 @contextmanager
 def paused(project: Project) -> Iterator[None]:
-    """Nothing starts by itself in the project while the block runs."""
-    ours = [
-        policies.objects.filter(project=project, enabled=True) for policies in (TrainingPolicy, TuningPolicy)
+    """Nothing starts by itself in the project while the block runs.
+
+    A look of the schedule holds its policy's row until what it queued is there to see, and passes over a
+    policy that is off: the block begins when the last look is over.
+    """
+    at_rest = [
+        policy
+        for policy in (TrainingPolicy, TuningPolicy)
+        if policy.objects.filter(project=project, enabled=True).update(enabled=False)
     ]
-    enabled = [list(policies.values_list("pk", flat=True)) for policies in ours]
-    for policies in ours:
-        policies.update(enabled=False)
     try:
         yield
     finally:
-        TrainingPolicy.objects.filter(pk__in=enabled[0]).update(enabled=True)
-        TuningPolicy.objects.filter(pk__in=enabled[1]).update(enabled=True)
+        for policy in at_rest:
+            policy.objects.filter(project=project).update(enabled=True)
 
 
 def queue_first_images(project: Project, *, prompts: int) -> SamplingRun:

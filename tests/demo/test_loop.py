@@ -1,6 +1,7 @@
 """One round of the whole loop, with the shipped models: small, but nothing in it is left out."""
 
 import re
+from dataclasses import asdict
 
 import pytest
 from django.core.management import CommandError, call_command
@@ -8,6 +9,7 @@ from django.core.management import CommandError, call_command
 from annotation.models import Assignment, Generation
 from demo.seeding import ensure_project
 from refl.models import Generator, SamplingRun, TuningPolicy, TuningRun
+from refl.services.sampling import SamplingConfig
 from rewardmodel.models import DatasetVersion, RewardCheckpoint, TrainingPolicy
 from tests.workers import database_url
 
@@ -24,6 +26,11 @@ def test_a_round_annotates_trains_tunes_judges_and_makes_new_work(capsys, monkey
     TuningPolicy.objects.update(
         config={"updates": 2, "batch_size": 2, "steps": 4, "late_steps": [1, 2], "sample_steps": 4}
     )
+    under_way = SamplingRun.objects.create(
+        project=project,
+        generator=Generator.objects.get(project=project),
+        config=asdict(SamplingConfig(pool=(), prompts=0, per_prompt=1)),
+    )
     call_command(
         "run_loop",
         "loop",
@@ -38,6 +45,8 @@ def test_a_round_annotates_trains_tunes_judges_and_makes_new_work(capsys, monkey
     )
 
     printed = capsys.readouterr().out
+    under_way.refresh_from_db()
+    assert under_way.state == "finished"
     assert re.search(rf"annotations +{TASKS}\n", printed)
     assert re.search(r"test accuracy +0\.\d+ \[0\.\d+, [01]\.\d+\]", printed)
     assert re.search(r"over shipped encoder", printed)

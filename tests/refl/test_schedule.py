@@ -1,13 +1,15 @@
 """What happens by itself: a promotion starts a tuning, a kept generator makes images."""
 
 import random
+import threading
 
 import pytest
 from django.core.management import call_command
+from django.db import connection, transaction
 from django.utils.timezone import now
 from django_celery_beat.models import PeriodicTask
 
-from refl.models import SamplingRun, TuningRun
+from refl.models import SamplingRun, TuningPolicy, TuningRun
 from refl.services.generators import keep_if_sound, register_tuned
 from refl.services.sampling import CannotSample, queue_due_sampling
 from refl.services.tuning import CannotTune, queue_due_tuning
@@ -71,6 +73,30 @@ def test_a_policy_that_is_off_starts_nothing(policy, generator, prompts, promote
     assert queue_due_tuning(policy) is None
     assert queue_due_sampling(policy, chance=random.Random(0)) is None
     assert not TuningRun.objects.exists()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_policy_is_switched_off_when_the_look_under_way_is_over(policy, generator, prompts, promoted):
+    looking, leave = threading.Event(), threading.Event()
+
+    def look():
+        try:
+            with transaction.atomic():
+                queue_due_tuning(policy)
+                looking.set()
+                leave.wait(timeout=30)
+        finally:
+            connection.close()
+
+    schedule = threading.Thread(target=look)
+    schedule.start()
+    assert looking.wait(timeout=30)
+    threading.Timer(0.3, leave.set).start()
+    TuningPolicy.objects.update(enabled=False)
+    end(TuningRun.objects.get())
+    TuningRun.objects.all().delete()
+    assert queue_due_tuning(policy) is None
+    schedule.join()
 
 
 def test_a_promotion_without_prompts_to_judge_by_says_so(policy, generator, promoted):
