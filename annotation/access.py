@@ -12,6 +12,7 @@ from django.shortcuts import get_object_or_404, redirect
 from django_htmx.middleware import HtmxDetails
 
 from annotation.models import Membership, Project, User
+from annotation.selectors.standings import Standing, standing_in
 
 View = Callable[..., HttpResponseBase]
 INSPECTING = (Membership.Role.INSPECTOR, Membership.Role.ADMIN)
@@ -22,6 +23,12 @@ class MemberRequest(HttpRequest):
 
     user: User
     htmx: HtmxDetails
+
+
+class WorkerRequest(MemberRequest):
+    """A request of somebody who has a part in the work of a project."""
+
+    standing: Standing
 
 
 def member_required(view: View) -> View:
@@ -53,7 +60,7 @@ def role_required(*roles: str) -> Callable[[View], View]:
     return decorate
 
 
-annotator_required = role_required(Membership.Role.ANNOTATOR)
+researcher_required = role_required(Membership.Role.RESEARCHER, Membership.Role.ADMIN)
 admin_required = role_required(Membership.Role.ADMIN)
 
 
@@ -74,6 +81,21 @@ def admins_projects(page: str) -> Callable[[View], View]:
         return check
 
     return decorate
+
+
+def worker_required(view: View) -> View:
+    """People with a part in the work of the project `slug`; the view is given the project."""
+
+    @wraps(view)
+    @member_required
+    def check(request: WorkerRequest, slug: str, *args: Any, **kwargs: Any) -> HttpResponseBase:
+        standing = standing_in(slug, request.user)
+        if standing is None:
+            raise Http404
+        request.standing = standing
+        return view(request, standing.project, *args, **kwargs)
+
+    return check
 
 
 def inspector_required(view: View) -> View:

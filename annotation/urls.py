@@ -3,7 +3,18 @@
 from django.contrib.auth.views import LoginView, LogoutView
 from django.urls import path
 
-from annotation.views import assignments, exports, home, images, people, projects, prompts, reviews
+from annotation.views import (
+    assignments,
+    exports,
+    home,
+    images,
+    people,
+    projects,
+    prompts,
+    quality,
+    references,
+    reviews,
+)
 
 urlpatterns = [
     path("", home.home, name="home"),
@@ -15,8 +26,8 @@ urlpatterns = [
     path("sign-out/", LogoutView.as_view(), name="sign-out"),
     path("images/<uuid:token>", images.image, name="image"),
     path("work/<slug:slug>/", assignments.work, name="work"),
-    path("work/<slug:slug>/<int:pk>/", assignments.submit, name="submit"),
-    path("work/<slug:slug>/<int:pk>/draft/", assignments.draft, name="draft"),
+    path("work/<slug:slug>/<uuid:token>/", assignments.submit, name="submit"),
+    path("work/<slug:slug>/<uuid:token>/draft/", assignments.draft, name="draft"),
     path(
         "work/<slug:slug>/guideline/<int:version>/",
         assignments.acknowledge_guideline,
@@ -24,6 +35,7 @@ urlpatterns = [
     ),
     path("inspect/", reviews.queue, name="inspection-queue"),
     path("inspect/<int:pk>/", reviews.answer, name="inspection"),
+    path("inspect/<slug:slug>/people/", quality.people, name="quality"),
     path("inspect/<int:pk>/accept/", reviews.accept_answer, name="accept"),
     path("inspect/<int:pk>/send-back/", reviews.send_answer_back, name="send-back"),
     path("projects/", projects.projects, name="projects"),
@@ -34,6 +46,10 @@ urlpatterns = [
     path("projects/<slug:slug>/people/", people.people, name="project-people"),
     path("projects/<slug:slug>/people/add/", people.add_person, name="add-person"),
     path("projects/<slug:slug>/people/<int:pk>/remove/", people.remove_person, name="remove-person"),
+    path("projects/<slug:slug>/references/", references.references, name="references"),
+    path("projects/<slug:slug>/references/answer/", references.answer_any, name="answer-reference"),
+    path("projects/<slug:slug>/references/<int:pk>/", references.choose, name="choose-reference"),
+    path("projects/<slug:slug>/references/<int:pk>/retire/", references.retire, name="retire-reference"),
     path("projects/<slug:slug>/prompts/", prompts.prompts, name="project-prompts"),
     path("projects/<slug:slug>/prompts/<int:pk>/", prompts.prompt, name="project-prompt"),
     path("projects/<slug:slug>/preferences.json", exports.preferences, name="export-preferences"),

@@ -16,13 +16,14 @@ from itertools import count
 import PIL.Image
 import pytest
 
-from annotation.models import Assignment, Membership, Project, Prompt, User
+from annotation.models import Assignment, Membership, Project, Prompt, Reference, User
 from annotation.services.assignments import open_assignments
-from annotation.services.judgements import ImageRating, Judgement, Label
+from annotation.services.judgements import ImageRating, Judgement, Label, submit_judgement
 from annotation.services.projects import add_member, create_project
 from annotation.services.prompts import NewImage, add_generations, add_prompts
+from annotation.services.references import choose_reference, claim_reference
 
-__all__ = ["a_project", "a_prompt", "ada", "alice", "bob", "eve", "media", "project", "rita"]
+__all__ = ["a_gold", "a_project", "a_prompt", "ada", "alice", "bob", "eve", "media", "project", "rita"]
 
 NOW = datetime(2026, 3, 14, 9, 0, tzinfo=UTC)
 
@@ -141,5 +142,30 @@ def a_prompt(project: Project) -> Callable[..., Prompt]:
         if opened:
             open_assignments(prompts=[prompts[key]])
         return prompts[key]
+
+    return make
+
+
+@pytest.fixture
+def a_gold(ada: User, a_prompt: Callable[..., Prompt]) -> Callable[..., Reference]:
+    """A prompt that ada, the admin, answered as a reference; `slots` go by generation id."""
+
+    def make(
+        project: Project,
+        *,
+        purpose: str = "gold",
+        note: str = "",
+        images: int = 3,
+        slots: Sequence[int] | None = None,
+        retired_at: datetime | None = None,
+    ) -> Reference:
+        prompt = a_prompt(images, project=project, opened=False)
+        task = claim_reference(researcher=ada, project=project, now=NOW, generator=luck(), prompt=prompt)
+        judgement = answer_for(task, slots=slots)
+        submit_judgement(assignment=task, annotator=ada, judgement=judgement, now=NOW, generator=luck())
+        task.refresh_from_db()
+        reference = choose_reference(answer=task, purpose=purpose, note=note, by=ada, now=NOW)
+        Reference.objects.filter(pk=reference.pk).update(retired_at=retired_at)
+        return reference
 
     return make

@@ -1,5 +1,6 @@
 from annotation.forms.judgements import JudgementForm
 from annotation.forms.projects import GuidelineForm, MemberForm, NewProjectForm, ProjectForm
+from annotation.forms.references import ReferenceForm
 from annotation.forms.reviews import SendBackForm
 
 __all__ = [
@@ -8,5 +9,6 @@ __all__ = [
     "MemberForm",
     "NewProjectForm",
     "ProjectForm",
+    "ReferenceForm",
     "SendBackForm",
 ]

@@ -4,12 +4,14 @@ from annotation.models.judgements import Category, Issue, Placement, Problem, Pr
 from annotation.models.people import Membership, User
 from annotation.models.projects import Acknowledgement, Guideline, Project
 from annotation.models.prompts import Generation, Prompt
+from annotation.models.references import Check, Reference
 from annotation.models.reviews import Review
 
 __all__ = [
     "Acknowledgement",
     "Assignment",
     "Category",
+    "Check",
     "Draft",
     "Generation",
     "Guideline",
@@ -23,6 +25,7 @@ __all__ = [
     "PromptLabel",
     "Ranking",
     "Rating",
+    "Reference",
     "Review",
     "User",
 ]

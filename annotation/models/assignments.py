@@ -1,16 +1,19 @@
-"""Work handed out: who judges which prompt, and until when it is theirs."""
+"""Work handed out: who judges which prompt, what for, and until when it is theirs."""
 
 from __future__ import annotations
 
 from datetime import datetime
 
 from django.contrib.postgres.fields import ArrayField
+from django.contrib.postgres.functions import RandomUUID
 from django.db import models
 from django.db.models import Q
 
 from annotation.models.people import User
 from annotation.models.projects import Project
 from annotation.models.prompts import Prompt
+
+WORK = ("ordinary", "gold", "repeat")
 
 
 class AssignmentQuerySet(models.QuerySet["Assignment"]):
@@ -21,15 +24,31 @@ class AssignmentQuerySet(models.QuerySet["Assignment"]):
         """Open slots, and slots whose lease ran out, on prompts this annotator has not had."""
         lapsed = Q(state=Assignment.State.LEASED, leased_until__lte=now)
         had = Assignment.objects.filter(annotator=annotator).values("prompt")
-        return self.filter(Q(state=Assignment.State.OPEN) | lapsed).exclude(prompt__in=had)
+        return self.ordinary().filter(Q(state=Assignment.State.OPEN) | lapsed).exclude(prompt__in=had)
+
+    def ordinary(self) -> AssignmentQuerySet:
+        """Opinions that the project wants; the others measure the people who give them."""
+        return self.filter(kind=Assignment.Kind.ORDINARY)
+
+    def work(self) -> AssignmentQuerySet:
+        """What annotators are given as work: to them ordinary, gold and repeated tasks look the same."""
+        return self.filter(kind__in=WORK)
 
     def finished(self) -> AssignmentQuerySet:
         """Answers that count as preferences."""
-        return self.filter(state=Assignment.State.ACCEPTED)
+        return self.ordinary().filter(state=Assignment.State.ACCEPTED)
 
 
 class Assignment(models.Model):
     """One opinion wanted on one prompt."""
+
+    class Kind(models.TextChoices):
+        ORDINARY = "ordinary"
+        GOLD = "gold"  # mixed in: the prompt has a reference that the answer is compared with
+        REPEAT = "repeat"  # mixed in: a prompt that the annotator judged before
+        TRAINING = "training"  # before the first task, with feedback
+        QUALIFICATION = "qualification"  # the test before the first task
+        REFERENCE = "reference", "answered to compare with"  # by a researcher or an admin
 
     class State(models.TextChoices):
         OPEN = "open"
@@ -41,6 +60,11 @@ class Assignment(models.Model):
     project = models.ForeignKey(Project, models.CASCADE, related_name="assignments")
     prompt = models.ForeignKey(Prompt, models.PROTECT, related_name="assignments")
     annotator = models.ForeignKey(User, models.PROTECT, null=True, related_name="assignments")
+    kind = models.CharField(max_length=13, choices=Kind, default=Kind.ORDINARY)
+    # The answer this one will be compared with.
+    against = models.ForeignKey("self", models.PROTECT, null=True, related_name="checks", db_index=False)
+    # What the annotator's pages call it: ids tell a gold task, made just now, from one opened long ago.
+    token = models.UUIDField(unique=True, db_default=RandomUUID())
     state = models.CharField(max_length=9, choices=State, default=State.OPEN)
     leased_until = models.DateTimeField(null=True)
     # Generation ids in the order they are shown to this annotator, shuffled when the slot is claimed.
@@ -59,9 +83,33 @@ class Assignment(models.Model):
             ),
             models.Index(fields=["project", "state"], name="assignments_by_state"),
             models.Index(fields=["project", "accepted_at"], name="assignments_by_acceptance"),
+            models.Index(
+                fields=["project", "annotator", "submitted_at"],
+                condition=Q(against__isnull=False),
+                name="checks_of_annotators",
+            ),
         ]
         constraints = [
-            models.UniqueConstraint(fields=["prompt", "annotator"], name="one_opinion_per_annotator"),
+            models.UniqueConstraint(
+                fields=["prompt", "annotator"], condition=~Q(kind="repeat"), name="one_opinion_per_annotator"
+            ),
+            models.UniqueConstraint(
+                fields=["prompt", "annotator"], condition=Q(kind="repeat"), name="one_repeat_per_annotator"
+            ),
+            models.CheckConstraint(
+                name="an_assignments_kind_is_known",
+                condition=Q(
+                    kind__in=["ordinary", "gold", "repeat", "training", "qualification", "reference"]
+                ),
+            ),
+            models.CheckConstraint(
+                name="only_checks_are_against_an_answer",
+                condition=Q(kind__in=["ordinary", "reference"], against=None)
+                | (~Q(kind__in=["ordinary", "reference"]) & Q(against__isnull=False)),
+            ),
+            models.CheckConstraint(
+                name="only_ordinary_slots_are_open", condition=Q(kind="ordinary") | ~Q(state="open")
+            ),
             models.CheckConstraint(
                 name="only_open_slots_are_nobodys",
                 condition=Q(state="open", annotator=None, leased_until=None)

@@ -16,19 +16,20 @@ class Membership(models.Model):
     class Role(models.TextChoices):
         ANNOTATOR = "annotator"
         INSPECTOR = "inspector"
+        RESEARCHER = "researcher"  # answers to compare others' with
         ADMIN = "admin"
 
     project = models.ForeignKey("annotation.Project", models.CASCADE, related_name="memberships")
     user = models.ForeignKey(User, models.CASCADE, related_name="memberships")
-    role = models.CharField(max_length=9, choices=Role)
+    role = models.CharField(max_length=10, choices=Role)
     joined_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:
         constraints = [
             models.UniqueConstraint(fields=["project", "user"], name="one_role_per_person_and_project"),
             models.CheckConstraint(
-                name="a_role_is_annotator_inspector_or_admin",
-                condition=models.Q(role__in=["annotator", "inspector", "admin"]),
+                name="a_role_is_one_of_four",
+                condition=models.Q(role__in=["annotator", "inspector", "researcher", "admin"]),
             ),
         ]
 

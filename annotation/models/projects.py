@@ -51,6 +51,16 @@ class Project(models.Model):
     lease_minutes = models.PositiveSmallIntegerField(
         "minutes a task stays reserved", default=60, validators=[MinValueValidator(1)]
     )
+    gold_share = models.FloatField(
+        "share of tasks with a known answer",
+        default=0.0,
+        validators=[MinValueValidator(0.0), MaxValueValidator(0.5)],
+    )
+    repeat_share = models.FloatField(
+        "share of tasks asked a second time",
+        default=0.0,
+        validators=[MinValueValidator(0.0), MaxValueValidator(0.5)],
+    )
     created_at = models.DateTimeField(auto_now_add=True)
 
     objects = ProjectQuerySet.as_manager()
@@ -62,6 +72,10 @@ class Project(models.Model):
             models.CheckConstraint(name="a_slot_holds_1_to_9_images", condition=Q(per_slot__range=(1, 9))),
             models.CheckConstraint(name="a_prompt_wants_an_opinion", condition=Q(opinions_per_prompt__gte=1)),
             models.CheckConstraint(name="a_share_is_0_to_1", condition=Q(review_share__range=(0.0, 1.0))),
+            models.CheckConstraint(
+                name="shares_of_checks_are_0_to_half",
+                condition=Q(gold_share__range=(0.0, 0.5), repeat_share__range=(0.0, 0.5)),
+            ),
             models.CheckConstraint(
                 name="consistency_is_block_warn_or_off",
                 condition=Q(consistency__in=["block", "warn", "off"]),

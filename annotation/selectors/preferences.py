@@ -43,6 +43,7 @@ def finished_rankings(project: Project) -> Iterator[FinishedRanking]:
     rows = (
         Placement.objects.filter(
             ranking__assignment__project=project,
+            ranking__assignment__kind=Assignment.Kind.ORDINARY,
             ranking__assignment__state=Assignment.State.ACCEPTED,
         )
         .order_by("ranking__assignment", "pk")

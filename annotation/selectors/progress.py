@@ -59,14 +59,15 @@ class ProjectProgress:
 
 
 def project_progress(project: Project) -> ProjectProgress:
-    """Everything the progress page shows, in six statements."""
+    """Everything the progress page shows, in six statements. Only people's own counts include checks."""
+    ordinary = Assignment.objects.ordinary().filter(project=project)
     states = dict.fromkeys(State.values, 0) | dict(
-        project.assignments.order_by().values_list("state").annotate(Count("pk"))
+        ordinary.order_by().values_list("state").annotate(Count("pk"))
     )
     pairs, ties = count_pairs(project)
     sizes = project.prompts.aggregate(prompts=Count("pk", distinct=True), images=Count("generations"))
     days = (
-        project.assignments.filter(submitted_at__isnull=False)
+        ordinary.filter(submitted_at__isnull=False)
         .order_by()
         .annotate(day=TruncDate("submitted_at"))
         .values_list("day")
@@ -80,20 +81,22 @@ def project_progress(project: Project) -> ProjectProgress:
         finished=states[State.ACCEPTED],
         pairs=pairs,
         ties=ties,
-        annotators=_annotators(project),
+        annotators=annotators_progress(project),
         days=[Day(*row) for row in days],
     )
 
 
 def annotator_progress(user: User, project: Project) -> AnnotatorProgress:
     """One person's own counts, in one statement."""
-    return next(iter(_annotators(project, user)), AnnotatorProgress(user.username, 0, 0, 0, 0))
+    return next(iter(annotators_progress(project, user)), AnnotatorProgress(user.username, 0, 0, 0, 0))
 
 
 def count_pairs(project: Project) -> tuple[int, int]:
     """Pairs of images in the project's finished rankings: (in different slots, in the same slot)."""
     placements = Placement.objects.filter(
-        ranking__assignment__project=project, ranking__assignment__state=State.ACCEPTED
+        ranking__assignment__project=project,
+        ranking__assignment__kind=Assignment.Kind.ORDINARY,
+        ranking__assignment__state=State.ACCEPTED,
     ).order_by()
     every = _count_pairs_within(placements.values("ranking"))
     ties = _count_pairs_within(placements.values("ranking", "slot"))
@@ -106,13 +109,14 @@ def _count_pairs_within(groups: QuerySet[Placement, Any]) -> int:
     return held.aggregate(pairs=Sum(F("held") * (F("held") - 1) / 2))["pairs"] or 0
 
 
-def _annotators(project: Project, user: User | None = None) -> list[AnnotatorProgress]:
-    """People with assignments in the project, those with most answers first."""
+def annotators_progress(project: Project, user: User | None = None) -> list[AnnotatorProgress]:
+    """People with work in the project, checks included, those with most answers first."""
     mine = Q(annotator=user) if user else Q(annotator__isnull=False)
     counts = {
         f"in_{state}": Count("pk", filter=Q(state=state))
         for state in (State.LEASED, State.SUBMITTED, State.ACCEPTED, State.REJECTED)
     }
-    rows = project.assignments.filter(mine).order_by().values_list("annotator__username")
+    work = Assignment.objects.work().filter(mine, project=project)
+    rows = work.order_by().values_list("annotator__username")
     people = [AnnotatorProgress(*row) for row in rows.annotate(**counts)]
     return sorted(people, key=lambda person: (-person.done, person.username))

@@ -12,6 +12,7 @@ from django.db import transaction
 from django.db.models import Count, Exists, F, OuterRef
 
 from annotation.models import Assignment, Draft, Generation, Project, Prompt, User
+from annotation.services.checks import draw_check
 
 
 class LeaseLost(Exception):
@@ -51,7 +52,7 @@ def claim_next(
 
     Asking again returns the same slot, its lease renewed and its order kept. Slots being claimed elsewhere
     are passed over. A slot whose lease ran out in other hands is shuffled anew and loses the other's draft.
-    Images that came in without their files are not shown.
+    Images that came in without their files are not shown. As long as there is new work, checks are mixed in.
     """
     User.objects.select_for_update(no_key=True).get(pk=annotator.pk)  # two tabs must not get two prompts
     slots = Assignment.objects.filter(project=project).select_related("prompt").order_by("pk")
@@ -63,16 +64,27 @@ def claim_next(
         return held
     shown = Generation.objects.filter(prompt=OuterRef("prompt"), image__isnull=False)
     claimable = slots.claimable_by(annotator, now=now).annotate(shown=ArraySubquery(shown.values("pk")))
+    check = draw_check(annotator=annotator, project=project, generator=generator)
+    if check is not None and check.against is not None and claimable.exists():
+        return _lease(check, list(check.against.order), annotator=annotator, now=now, generator=generator)
     slot = claimable.select_for_update(skip_locked=True, of=("self",)).first()
     if slot is None:
         return None
+    slot.project = project
     if slot.state == Assignment.State.LEASED:
         Draft.objects.filter(assignment=slot).delete()
     order: list[int] = slot.shown  # type: ignore[attr-defined]  # annotated above
+    return _lease(slot, order, annotator=annotator, now=now, generator=generator)
+
+
+def _lease(
+    slot: Assignment, order: list[int], *, annotator: User, now: datetime, generator: random.Random
+) -> Assignment:
     generator.shuffle(order)
     slot.state, slot.annotator, slot.order = Assignment.State.LEASED, annotator, order
-    slot.claimed_at, slot.leased_until = now, now + project.lease
-    slot.save(update_fields=["state", "annotator", "order", "claimed_at", "leased_until"])
+    slot.claimed_at, slot.leased_until = now, now + slot.project.lease
+    leased = ["state", "annotator", "order", "claimed_at", "leased_until"]
+    slot.save(update_fields=leased if slot.pk else None)
     return slot
 
 

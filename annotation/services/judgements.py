@@ -24,6 +24,7 @@ from annotation.models import (
     Rating,
     User,
 )
+from annotation.models.assignments import WORK
 from annotation.models.judgements import SCALE
 from annotation.services.assignments import LeaseLost
 
@@ -127,7 +128,7 @@ def submit_judgement(
     generator: random.Random,
     confirmed: bool = False,
 ) -> Ranking:
-    """Record a complete answer and close the slot; an inspector sees the project's share of answers.
+    """Record a complete answer and close the slot; an inspector sees the project's share of the work.
 
     A late answer still counts while nobody else holds the slot. The same answer again is stored once.
 
@@ -143,7 +144,7 @@ def submit_judgement(
         if pairs:
             raise Contradiction(pairs)
 
-    inspected = generator.random() < project.review_share
+    inspected = assignment.kind in WORK and generator.random() < project.review_share
     closed = Assignment.objects.held_by(annotator).filter(pk=assignment.pk)
     moved = closed.update(
         state=Assignment.State.SUBMITTED if inspected else Assignment.State.ACCEPTED,

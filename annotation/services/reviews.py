@@ -41,7 +41,7 @@ def send_back(*, assignment: Assignment, inspector: User, reason: str, now: date
     """Reject a submitted or accepted answer and ask somebody else; the rejected one stays.
 
     Returns: the new, open assignment; one opinion per annotator and prompt keeps it from the same person.
-        None where an image came in without its file: nobody can be shown it.
+        None for a check, which others are asked anyway, and where an image came in without its file.
     Raises: NotUnderReview; OwnAnswer; ReasonMissing when the reason is blank.
     """
     if not reason.strip():
@@ -60,7 +60,8 @@ def send_back(*, assignment: Assignment, inspector: User, reason: str, now: date
         reason=reason.strip(),
         created_at=now,
     )
-    if Generation.objects.filter(pk__in=assignment.order, image=None).exists():
+    is_check = assignment.kind != Assignment.Kind.ORDINARY
+    if is_check or Generation.objects.filter(pk__in=assignment.order, image=None).exists():
         return None
     return Assignment.objects.create(project_id=assignment.project_id, prompt_id=assignment.prompt_id)
 
@@ -75,6 +76,6 @@ def _move(
 ) -> None:
     if assignment.annotator_id == inspector.pk:
         raise OwnAnswer
-    answered = Assignment.objects.filter(pk=assignment.pk, state__in=sources).exclude(annotator=inspector)
-    if answered.update(state=to, accepted_at=accepted_at) != 1:
+    answered = Assignment.objects.work().filter(pk=assignment.pk, state__in=sources)
+    if answered.exclude(annotator=inspector).update(state=to, accepted_at=accepted_at) != 1:
         raise NotUnderReview

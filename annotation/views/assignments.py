@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import random
+from uuid import UUID
 
 from django.contrib import messages
 from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
+from django.urls import reverse
 from django.utils import timezone
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_POST, require_safe
+from django_htmx.http import HttpResponseClientRedirect
 
-from annotation.access import MemberRequest, annotator_required
+from annotation.access import WorkerRequest, worker_required
 from annotation.forms import JudgementForm
 from annotation.models import Assignment, Draft, Generation, Project
 from annotation.selectors.guidelines import current_guideline
@@ -24,15 +27,22 @@ WORK = "annotation/assignments/work.html"
 
 @require_safe
 @never_cache
-@annotator_required
-def work(request: MemberRequest, project: Project) -> HttpResponse:
+@worker_required
+def work(request: WorkerRequest, project: Project) -> HttpResponse:
     """The next task, or the one in hand as it was left; before the first one, the guideline."""
     guideline, is_due = current_guideline(project=project, reader=request.user)
     context: dict[str, object] = {"project": project, "guideline": guideline}
     if is_due:
         return render(request, f"{WORK}#unread" if request.htmx else WORK, {**context, "state": "unread"})
     now = timezone.now()
-    assignment = claim_next(annotator=request.user, project=project, now=now, generator=random.Random())
+    if request.standing.annotates:
+        assignment = claim_next(annotator=request.user, project=project, now=now, generator=random.Random())
+    else:
+        held = Assignment.objects.held_by(request.user).filter(project=project)
+        assignment = held.select_related("prompt").first()
+        if assignment is None:
+            references = reverse("references", args=[project.slug])
+            return HttpResponseClientRedirect(references) if request.htmx else redirect(references)
     if assignment is None:
         return render(request, f"{WORK}#finished" if request.htmx else WORK, {**context, "state": "finished"})
     assignment.project = project
@@ -46,10 +56,10 @@ def work(request: MemberRequest, project: Project) -> HttpResponse:
 
 
 @require_POST
-@annotator_required
-def submit(request: MemberRequest, project: Project, pk: int) -> HttpResponse:
+@worker_required
+def submit(request: WorkerRequest, project: Project, token: UUID) -> HttpResponse:
     """Store the answer and go on to the next task; a refusal shows the answer again with what is wrong."""
-    assignment = _mine(request, project, pk)
+    assignment = _mine(request, project, token)
     if assignment is None:
         return _lost(request, project, status=404)
     form = JudgementForm(request.POST, project=project, order=assignment.order)
@@ -74,10 +84,10 @@ def submit(request: MemberRequest, project: Project, pk: int) -> HttpResponse:
 
 
 @require_POST
-@annotator_required
-def draft(request: MemberRequest, project: Project, pk: int) -> HttpResponse:
+@worker_required
+def draft(request: WorkerRequest, project: Project, token: UUID) -> HttpResponse:
     """Keep the answer as far as it has come; nothing of it is checked."""
-    assignment = _mine(request, project, pk)
+    assignment = _mine(request, project, token)
     if assignment is None:
         return _lost(request, project, status=404)
     form = JudgementForm(request.POST, project=project, order=assignment.order)
@@ -89,17 +99,17 @@ def draft(request: MemberRequest, project: Project, pk: int) -> HttpResponse:
 
 
 @require_POST
-@annotator_required
-def acknowledge_guideline(request: MemberRequest, project: Project, version: int) -> HttpResponse:
+@worker_required
+def acknowledge_guideline(request: WorkerRequest, project: Project, version: int) -> HttpResponse:
     """Record that this version was read, and begin."""
     guideline = get_object_or_404(project.guidelines, version=version)
     acknowledge(guideline=guideline, user=request.user)
     return redirect("work", project.slug)
 
 
-def _mine(request: MemberRequest, project: Project, pk: int) -> Assignment | None:
+def _mine(request: WorkerRequest, project: Project, token: UUID) -> Assignment | None:
     """The assignment, if it is this annotator's as the form was made for it, with its project at hand."""
-    mine = Assignment.objects.filter(pk=pk, project=project, annotator=request.user)
+    mine = Assignment.objects.filter(token=token, project=project, annotator=request.user)
     assignment = mine.select_related("prompt").first()
     if assignment is None or assignment.claim != request.POST.get("claim"):
         return None
@@ -122,7 +132,7 @@ def _task(assignment: Assignment, form: JudgementForm, *, refused: bool = False)
 
 
 def _refuse(
-    request: MemberRequest, assignment: Assignment, form: JudgementForm, *, contradicts: bool = False
+    request: WorkerRequest, assignment: Assignment, form: JudgementForm, *, contradicts: bool = False
 ) -> HttpResponse:
     project = assignment.project
     context = {
@@ -134,7 +144,7 @@ def _refuse(
     return render(request, f"{WORK}#task" if request.htmx else WORK, context, status=422)
 
 
-def _lost(request: MemberRequest, project: Project, *, status: int) -> HttpResponse:
+def _lost(request: WorkerRequest, project: Project, *, status: int) -> HttpResponse:
     """404: not this annotator's (any more). 409: theirs, but closed with another answer."""
     context = {"project": project, "state": "lost", "is_answered": status == 409}
     return render(request, f"{WORK}#lost" if request.htmx else WORK, context, status=status)

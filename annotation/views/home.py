@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 
 from django.http import HttpResponse
 from django.shortcuts import render
@@ -11,6 +12,7 @@ from django.views.decorators.http import require_safe
 
 from annotation.access import MemberRequest, member_required
 from annotation.models import Assignment, Membership, Project, User
+from annotation.selectors.checks import Agreed, quality_of
 from annotation.selectors.progress import AnnotatorProgress, annotator_progress
 
 Role = Membership.Role
@@ -18,11 +20,15 @@ Role = Membership.Role
 
 @dataclass(frozen=True)
 class Place:
-    """One project, as the role sees it. `waiting` counts answers to inspect; `mine` is an annotator's own."""
+    """One project, as the role sees it.
+
+    `waiting` counts answers to inspect; `mine` and `quality` are an annotator's own.
+    """
 
     project: Project
     role: str
     mine: AnnotatorProgress | None
+    quality: Agreed | None
     has_work: bool
     waiting: int
 
@@ -49,9 +55,14 @@ def _place(user: User, project: Project, role: str) -> Place:
         project=project,
         role=role,
         mine=annotator_progress(user, project) if annotates else None,
+        quality=quality_of(user, project, before=_today()) if annotates else None,
         has_work=annotates and _has_work(user, project),
         waiting=0 if annotates else submitted.count(),
     )
+
+
+def _today() -> datetime:
+    return timezone.now().replace(hour=0, minute=0, second=0, microsecond=0)
 
 
 def _has_work(user: User, project: Project) -> bool:

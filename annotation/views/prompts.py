@@ -20,7 +20,8 @@ def prompts(request: MemberRequest, project: Project) -> HttpResponse:
     """Prompts, newest first, searched by their words."""
     words = request.GET.get("q", "").replace("\0", "").strip()[:200]
     found = project.prompts.filter(text__icontains=words) if words else project.prompts.all()
-    accepted = Count("assignments", filter=Q(assignments__state=Assignment.State.ACCEPTED), distinct=True)
+    finished = Q(assignments__in=Assignment.objects.finished())
+    accepted = Count("assignments", filter=finished, distinct=True)
     images = Prefetch("generations", Generation.objects.select_related("image"))
     rows = found.annotate(accepted=accepted).prefetch_related(images).order_by("-pk")
     page = Paginator(rows, PER_PAGE).get_page(request.GET.get("page"))

@@ -13,6 +13,7 @@ from django.views.decorators.http import require_POST, require_safe
 from annotation.access import INSPECTING, MemberRequest, inspector_required
 from annotation.forms import SendBackForm
 from annotation.models import Assignment, Project
+from annotation.models.assignments import WORK
 from annotation.selectors.reviews import answer_of
 from annotation.services.reviews import NotUnderReview, OwnAnswer, accept, send_back
 
@@ -106,7 +107,8 @@ def _context(
         "lost": lost,
         "left": _waiting(request).count(),
         "is_open": assignment.state == Assignment.State.SUBMITTED and assignment.annotator != request.user,
-        "can_send_back": assignment.state in (Assignment.State.SUBMITTED, Assignment.State.ACCEPTED)
+        "can_send_back": assignment.kind in WORK
+        and assignment.state in (Assignment.State.SUBMITTED, Assignment.State.ACCEPTED)
         and assignment.annotator != request.user,
     }
 

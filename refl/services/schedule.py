@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from rewardmodel.services.schedule import schedule_task
+from annotation.services.schedule import schedule_task
 
 # Name shown in the admin -> task, seconds between two starts.
 ENTRIES = {

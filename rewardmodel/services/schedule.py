@@ -1,9 +1,8 @@
-"""What beat starts, and how often; admins may change or switch off every entry."""
+"""What beat starts for this app; admins may change or switch off every entry."""
 
 from __future__ import annotations
 
-from django.db import transaction
-from django_celery_beat.models import IntervalSchedule, PeriodicTask
+from annotation.services.schedule import schedule_task
 
 # Name shown in the admin -> task, seconds between two starts.
 ENTRIES = {
@@ -16,16 +15,3 @@ def schedule_tasks() -> None:
     """Enter this app's tasks into the schedule. Entries that are there stay as the admin left them."""
     for name, (task, seconds) in ENTRIES.items():
         schedule_task(name=name, task=task, seconds=seconds)
-
-
-@transaction.atomic
-def schedule_task(*, name: str, task: str, seconds: int) -> PeriodicTask:
-    """Enter one task, unless there is an entry of that name."""
-    interval = IntervalSchedule.objects.filter(every=seconds, period=IntervalSchedule.SECONDS).first()
-    if interval is None:
-        interval = IntervalSchedule.objects.create(every=seconds, period=IntervalSchedule.SECONDS)
-    # A message that nobody took before the next one is sent says nothing new.
-    entry, _ = PeriodicTask.objects.get_or_create(
-        name=name, defaults={"task": task, "interval": interval, "expire_seconds": seconds}
-    )
-    return entry

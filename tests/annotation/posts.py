@@ -43,4 +43,4 @@ def begin(client, annotator, project):
 
 
 def address(assignment):
-    return f"/work/{assignment.project.slug}/{assignment.pk}/"
+    return f"/work/{assignment.project.slug}/{assignment.token}/"

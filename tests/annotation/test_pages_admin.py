@@ -167,7 +167,7 @@ def test_a_task_in_somebodys_hands_cannot_be_inspected(rita, alice, project, a_p
 # Projects
 
 
-PAGES = ["", "settings/", "guideline/", "people/", "prompts/", "preferences.json"]
+PAGES = ["", "settings/", "references/", "guideline/", "people/", "prompts/", "preferences.json"]
 
 
 @pytest.mark.parametrize("page", PAGES)
@@ -197,6 +197,8 @@ NEW = {
     "opinions_per_prompt": "3",
     "review_share": "0.2",
     "lease_minutes": "30",
+    "gold_share": "0.1",
+    "repeat_share": "0.05",
     "guideline": "# Foxes first",
 }
 
@@ -218,6 +220,7 @@ def test_an_admin_makes_a_project(ada, project):
         ("per_slot", "10"),
         ("review_share", "1.5"),
         ("lease_minutes", "0"),
+        ("gold_share", "0.6"),
         ("consistency", "sometimes"),
         ("guideline", ""),
         ("name", ""),

@@ -24,7 +24,7 @@ def test_the_second_annotator_never_sees_the_firsts_work(at_work, alice, bob, a_
     expect(his.locator("#prompt")).to_have_text(second.text)
     expect(his.locator("input:checked")).to_have_count(0)
     task = Assignment.objects.get(annotator=alice)
-    answer = his.request.get(his.url + f"{task.pk}/")
+    answer = his.request.get(his.url + f"{task.token}/")
     assert answer.status in (404, 405)
 
 

@@ -1,0 +1,54 @@
+"""How well people's answers agree with known ones, and with their own of before."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass
+from datetime import datetime
+
+from django.db.models import Count, Sum
+
+from annotation.models import Assignment, Check, Project, User
+
+Kind = Assignment.Kind
+ENOUGH = 5  # compared answers below which a share says nothing; ours
+
+
+@dataclass(frozen=True)
+class Agreed:
+    """Compared answers of one kind: pairs of images that agree, of all their pairs."""
+
+    answers: int = 0
+    agreed: float = 0.0
+    pairs: int = 0
+
+    @property
+    def share(self) -> float | None:
+        """From 0 to 1; an answer by chance has 1/2. None where there are too few to say."""
+        return self.agreed / self.pairs if self.answers >= ENOUGH else None
+
+
+def quality_of(annotator: User, project: Project, *, before: datetime) -> Agreed:
+    """The annotator's agreement with gold answers, for their own eyes.
+
+    Args: before: answers from then on are left out, so that the figure does not tell which task was gold.
+    """
+    gold = Check.objects.filter(
+        assignment__annotator=annotator,
+        assignment__project=project,
+        assignment__kind=Kind.GOLD,
+        assignment__submitted_at__lt=before,
+    )
+    found = gold.aggregate(answers=Count("pk"), agreed=Sum("agreed"), pairs=Sum("pairs"))
+    return Agreed(found["answers"], found["agreed"] or 0.0, found["pairs"] or 0)
+
+
+def agreement_by_annotator(project: Project) -> dict[int, dict[str, Agreed]]:
+    """Annotator id -> kind of check -> what was compared; in one statement."""
+    found: dict[int, dict[str, Agreed]] = defaultdict(dict)
+    checks = Check.objects.filter(assignment__project=project).values_list(
+        "assignment__annotator", "assignment__kind"
+    )
+    for annotator, kind, *sums in checks.annotate(Count("pk"), Sum("agreed"), Sum("pairs")):
+        found[annotator][kind] = Agreed(*sums)
+    return found

@@ -1,0 +1,31 @@
+"""References of a project, with how people do on each, and the answers that could become some."""
+
+from __future__ import annotations
+
+from django.db.models import Count, Q, QuerySet, Sum
+
+from annotation.models import Assignment, Membership, Project, Reference
+from annotation.models.references import TRUSTED
+
+
+def references_of(project: Project) -> QuerySet[Reference]:
+    """All of them, those in use first; each with `answers` compared with it, `agreed` of `pairs`."""
+    compared = "answer__checks__check_result"
+    return (
+        Reference.objects.filter(prompt__project=project)
+        .select_related("prompt", "answer__annotator")
+        .annotate(answers=Count(compared), agreed=Sum(f"{compared}__agreed"), pairs=Sum(f"{compared}__pairs"))
+        .order_by("retired_at", "-pk")
+    )
+
+
+def trusted_answers(project: Project) -> QuerySet[Assignment]:
+    """Finished answers of researchers, inspectors and admins on prompts that have no reference."""
+    trusted = Membership.objects.filter(project=project, role__in=TRUSTED).values("user")
+    kinds = (Assignment.Kind.ORDINARY, Assignment.Kind.REFERENCE)
+    return (
+        Assignment.objects.filter(project=project, state=Assignment.State.ACCEPTED, kind__in=kinds)
+        .filter(Q(annotator__in=trusted) | Q(annotator__is_superuser=True), prompt__reference=None)
+        .select_related("prompt", "annotator")
+        .order_by("-submitted_at")
+    )

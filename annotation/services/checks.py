@@ -1,0 +1,88 @@
+"""Checking people while they work: tasks mixed in without a tell, and what their answers agree with."""
+
+from __future__ import annotations
+
+import random
+from collections import defaultdict
+from collections.abc import Mapping
+from datetime import datetime
+
+import numpy as np
+from django.db import transaction
+
+from annotation.models import Assignment, Check, Placement, Project, Reference, User
+from annotation.statistics.agreement import tally, ties_as_half
+from annotation.statistics.panels import verdicts
+
+Kind = Assignment.Kind
+REPEAT_AFTER = 50  # answers of the annotator's in between, so that the first one is not remembered; ours
+REPEAT_POOL = 200  # answers before those, from which the repeated one is drawn; ours
+BATCH = 500
+
+
+def draw_check(*, annotator: User, project: Project, generator: random.Random) -> Assignment | None:
+    """Now and then, a check in place of new work: its prompt and the answer it is against, not stored yet.
+
+    A gold prompt is one that the annotator never had; a repeat is one they judged long ago. Each task is a
+    check with the project's shares as probabilities, whatever the ones before it were: there is no rhythm.
+    """
+    chance = generator.random()
+    if chance < project.gold_share:
+        kind = Kind.GOLD
+        had = Assignment.objects.filter(annotator=annotator).values("prompt")
+        gold = Reference.objects.in_use().filter(purpose=Reference.Purpose.GOLD)
+        trusted = Assignment.objects.filter(project=project, state=Assignment.State.ACCEPTED)
+        answers = trusted.filter(reference__in=gold).exclude(prompt__in=had)
+    elif chance < project.gold_share + project.repeat_share:
+        kind = Kind.REPEAT
+        mine = Assignment.objects.ordinary().filter(project=project, annotator=annotator)
+        repeated = Assignment.objects.filter(annotator=annotator, kind=Kind.REPEAT).values("prompt")
+        answered = mine.filter(submitted_at__isnull=False).exclude(state=Assignment.State.REJECTED)
+        answers = answered.exclude(prompt__in=repeated).order_by("-submitted_at")
+        answers = answers[REPEAT_AFTER : REPEAT_AFTER + REPEAT_POOL]
+    else:
+        return None
+    pool = list(answers.select_related("prompt"))
+    if not pool:
+        return None
+    against = generator.choice(pool)
+    return Assignment(project=project, prompt=against.prompt, kind=kind, against=against)
+
+
+@transaction.atomic
+def compare_answers(*, now: datetime) -> int:
+    """Compare the checks that were answered since the last time; returns how many.
+
+    It is not done when an answer comes in: a check would take longer to store than other tasks, and shows.
+    """
+    answered = Assignment.objects.filter(against__isnull=False, submitted_at__isnull=False, check_result=None)
+    waiting = list(answered.select_for_update(of=("self",), skip_locked=True).order_by("pk")[:BATCH])
+    slots = _slots_of(
+        [task.pk for task in waiting] + [task.against_id for task in waiting if task.against_id]
+    )
+    results = []
+    for task in waiting:
+        agreed, pairs = compare(slots[task.against_id or 0], slots[task.pk])
+        results.append(Check(assignment=task, agreed=agreed, pairs=pairs, compared_at=now))
+    Check.objects.bulk_create(results)
+    return len(results)
+
+
+def compare(reference: Mapping[int, int], answer: Mapping[int, int]) -> tuple[float, int]:
+    """How far two rankings of the same images agree: (agreeing pairs, pairs), one tie against none as half.
+
+    Args: reference, answer: generation id -> slot, 1 is best.
+    """
+    images = sorted(set(reference) & set(answer))
+    places = [np.array([float(ranking[pk]) for pk in images]) for ranking in (reference, answer)]
+    agreed, pairs = ties_as_half(tally(verdicts(places[0]), verdicts(places[1])))
+    return float(agreed), int(pairs)
+
+
+def _slots_of(assignments: list[int]) -> dict[int, dict[int, int]]:
+    """Generation id -> slot, by assignment id."""
+    found: dict[int, dict[int, int]] = defaultdict(dict)
+    placed = Placement.objects.filter(ranking__assignment__in=assignments)
+    for assignment, generation, slot in placed.values_list("ranking__assignment", "generation_id", "slot"):
+        found[assignment][generation] = slot
+    return found

@@ -1,0 +1,110 @@
+"""Answers to compare with: researchers and admins give them, admins say what each is for."""
+
+from __future__ import annotations
+
+import random
+from datetime import datetime
+
+from django.db import transaction
+from django.db.models import Count, F
+
+from annotation.models import Assignment, Generation, Membership, Project, Prompt, Reference, User
+from annotation.models.references import TRUSTED
+
+
+class NotTrusted(Exception):
+    """The answer is no finished one of a researcher, inspector or admin, or shows images without files."""
+
+
+class NothingToAnswer(Exception):
+    """There is no such prompt with images that this person has not judged yet."""
+
+
+@transaction.atomic
+def claim_reference(
+    *,
+    researcher: User,
+    project: Project,
+    now: datetime,
+    generator: random.Random,
+    prompt: Prompt | None = None,
+) -> Assignment:
+    """Lease a researcher a prompt to answer as a reference: the one they hold, else the one named, else any.
+
+    Prompts that others were asked about come first: on these, people can be compared.
+
+    Raises: NothingToAnswer.
+    """
+    User.objects.select_for_update(no_key=True).get(pk=researcher.pk)  # two tabs must not get two prompts
+    held = Assignment.objects.held_by(researcher).filter(project=project).first()
+    if held is not None:
+        return held
+    wanted = prompt or _draw_prompt(researcher, project, generator)
+    order = list(Generation.objects.filter(prompt=wanted, image__isnull=False).values_list("pk", flat=True))
+    had = Assignment.objects.filter(prompt=wanted, annotator=researcher)
+    if wanted is None or not 2 <= len(order) <= project.max_images or had.exists():
+        raise NothingToAnswer
+    generator.shuffle(order)
+    return Assignment.objects.create(
+        project=project,
+        prompt=wanted,
+        annotator=researcher,
+        kind=Assignment.Kind.REFERENCE,
+        state=Assignment.State.LEASED,
+        order=order,
+        claimed_at=now,
+        leased_until=now + project.lease,
+    )
+
+
+def _draw_prompt(researcher: User, project: Project, generator: random.Random) -> Prompt | None:
+    had = Assignment.objects.filter(annotator=researcher).values("prompt")
+    rankable = (
+        project.prompts.exclude(pk__in=had)
+        .annotate(images=Count("generations"), files=Count("generations__image"))
+        .filter(images__gte=2, images__lte=project.max_images, files=F("images"))
+    )
+    for prompts in (rankable.filter(pk__in=Assignment.objects.work().values("prompt")), rankable):
+        if count := prompts.count():
+            return prompts.order_by("pk")[generator.randrange(count)]
+    return None
+
+
+@transaction.atomic
+def choose_reference(*, answer: Assignment, purpose: str, note: str, by: User, now: datetime) -> Reference:
+    """Compare others' answers to this prompt with this one from now on, in place of the one before.
+
+    Raises: NotTrusted; ValueError when there is no such purpose.
+    """
+    given = answer.kind in (Assignment.Kind.ORDINARY, Assignment.Kind.REFERENCE)
+    shown = Generation.objects.filter(pk__in=answer.order)
+    if (
+        not given
+        or answer.state != Assignment.State.ACCEPTED
+        or not _is_trusted(answer)
+        or shown.filter(image=None).exists()
+    ):
+        raise NotTrusted
+    reference, _ = Reference.objects.update_or_create(
+        prompt_id=answer.prompt_id,
+        defaults={
+            "answer": answer,
+            "purpose": Reference.Purpose(purpose),
+            "note": note.strip(),
+            "created_by": by,
+            "created_at": now,
+            "retired_at": None,
+        },
+    )
+    return reference
+
+
+def retire_reference(*, reference: Reference, now: datetime) -> None:
+    """Ask nobody any more; what was compared with it stays. Doing it again changes nothing."""
+    Reference.objects.in_use().filter(pk=reference.pk).update(retired_at=now)
+
+
+def _is_trusted(answer: Assignment) -> bool:
+    assert answer.annotator is not None  # finished answers have one
+    member = Membership.objects.filter(project=answer.project_id, user=answer.annotator, role__in=TRUSTED)
+    return answer.annotator.is_superuser or member.exists()

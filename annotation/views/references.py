@@ -1,0 +1,89 @@
+"""What people are compared with: researchers and admins answer, admins say what each answer is for."""
+
+from __future__ import annotations
+
+import random
+
+from django.contrib import messages
+from django.http import HttpResponse
+from django.shortcuts import get_object_or_404, redirect, render
+from django.utils import timezone
+from django.views.decorators.http import require_POST, require_safe
+
+from annotation.access import MemberRequest, admin_required, researcher_required
+from annotation.forms import ReferenceForm
+from annotation.models import Membership, Project, Reference
+from annotation.selectors.references import references_of, trusted_answers
+from annotation.services.references import (
+    NothingToAnswer,
+    choose_reference,
+    claim_reference,
+    retire_reference,
+)
+
+REFERENCES = "annotation/references/list.html"
+SHOWN = 50
+
+
+@require_safe
+@researcher_required
+def references(request: MemberRequest, project: Project) -> HttpResponse:
+    """References in use and retired, and trusted answers that could become some."""
+    return render(request, REFERENCES, _context(request, project))
+
+
+@require_POST
+@researcher_required
+def answer_any(request: MemberRequest, project: Project) -> HttpResponse:
+    """Give this person a prompt to answer in the workspace: the one named, else any."""
+    named = request.POST.get("prompt", "")
+    prompt = get_object_or_404(project.prompts, pk=int(named)) if named.isdecimal() else None
+    try:
+        claim_reference(
+            researcher=request.user,
+            project=project,
+            now=timezone.now(),
+            generator=random.Random(),
+            prompt=prompt,
+        )
+    except NothingToAnswer:
+        context = _context(request, project)
+        return render(request, REFERENCES, {**context, "nothing_left": True}, status=409)
+    return redirect("work", project.slug)
+
+
+@require_POST
+@admin_required
+def choose(request: MemberRequest, project: Project, pk: int) -> HttpResponse:
+    """Compare others with this answer from now on."""
+    answer = get_object_or_404(trusted_answers(project), pk=pk)
+    form = ReferenceForm(request.POST)
+    if not form.is_valid():
+        return render(request, REFERENCES, _context(request, project, form), status=422)
+    reference = choose_reference(answer=answer, by=request.user, now=timezone.now(), **form.cleaned_data)
+    messages.success(request, f"{reference.get_purpose_display()}.")
+    return redirect("references", project.slug)
+
+
+@require_POST
+@admin_required
+def retire(request: MemberRequest, project: Project, pk: int) -> HttpResponse:
+    """Ask nobody any more."""
+    reference = get_object_or_404(Reference, pk=pk, prompt__project=project)
+    retire_reference(reference=reference, now=timezone.now())
+    messages.success(request, "Nobody is asked this any more.")
+    return redirect("references", project.slug)
+
+
+def _context(
+    request: MemberRequest, project: Project, form: ReferenceForm | None = None
+) -> dict[str, object]:
+    is_admin = Project.objects.with_role(request.user, Membership.Role.ADMIN).filter(pk=project.pk).exists()
+    return {
+        "project": project,
+        "tab": "references",
+        "is_admin": is_admin,
+        "references": references_of(project),
+        "answers": trusted_answers(project)[:SHOWN],
+        "form": form or ReferenceForm(auto_id=False),
+    }
