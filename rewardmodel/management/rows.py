@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from typing import TypeVar
+
 from django.core.management.base import CommandError
+from django.db.models import Model, QuerySet
 
 from annotation.models import Project
 from rewardmodel.models import DatasetVersion, RewardCheckpoint
+
+M = TypeVar("M", bound=Model)
 
 
 def find_project(slug: str) -> Project:
@@ -28,9 +33,14 @@ def find_dataset(project: Project, start: str) -> DatasetVersion:
 
 def find_checkpoint(project: Project, name: str) -> RewardCheckpoint:
     """Raises: CommandError naming the checkpoints there are."""
-    ours = RewardCheckpoint.objects.filter(project=project)
+    return find_named(RewardCheckpoint.objects.all(), project, name, what="checkpoint")
+
+
+def find_named(rows: QuerySet[M], project: Project, name: str, *, what: str) -> M:
+    """The project's row of that name. Raises: CommandError naming those there are."""
+    ours = rows.filter(project=project)
     found = ours.filter(name=name).first()
     if found is None:
         there = ", ".join(ours.values_list("name", flat=True)) or "none"
-        raise CommandError(f"{project.slug}: no checkpoint {name!r}; there is: {there}")
+        raise CommandError(f"{project.slug}: no {what} {name!r}; there is: {there}")
     return found
