@@ -20,6 +20,7 @@ from refl.uncertainty import least_sure
 from rewardmodel.models import RewardCheckpoint
 from rewardmodel.scoring import scorer
 from rewardmodel.services.execution import Interrupted, Pulse
+from rewardmodel.services.policies import lock_policy
 from rewardmodel.services.scores import score_generations
 
 
@@ -98,8 +99,7 @@ def queue_due_sampling(policy: TuningPolicy, *, chance: random.Random) -> Sampli
 
     Raises: CannotSample.
     """
-    locked = TuningPolicy.objects.select_for_update(skip_locked=True)
-    ours = locked.filter(pk=policy.pk, enabled=True).first()  # two schedulers must not start two runs
+    ours = lock_policy(policy)
     if ours is None or SamplingRun.objects.active().filter(project=ours.project).exists():
         return None
     generator = unsampled_generator(ours.project)

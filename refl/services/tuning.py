@@ -21,6 +21,7 @@ from rewardmodel.models import RewardCheckpoint
 from rewardmodel.scoring import scorer
 from rewardmodel.selectors import promoted_checkpoint
 from rewardmodel.services.execution import Interrupted, Pulse
+from rewardmodel.services.policies import lock_policy, policy_config
 
 if TYPE_CHECKING:
     from refl.learning.training import Progress
@@ -58,7 +59,7 @@ def queue_tuning(
         raise CannotTune(f"{generator} has no folder of pre-training pairs to be held by")
     if not tuning_prompts(checkpoint) or not held_out_prompts(checkpoint):
         raise CannotTune(f"{project.slug} needs prompts to tune on and, in the test split, some to judge by")
-    complete = complete_config(_policy_config(project) if config is None else config, generator)
+    complete = complete_config(policy_config(TuningPolicy, project) if config is None else config, generator)
     return TuningRun.objects.create(
         project=project,
         generator=generator,
@@ -74,8 +75,7 @@ def queue_due_tuning(policy: TuningPolicy) -> TuningRun | None:
 
     Raises: CannotTune, NoGenerator.
     """
-    locked = TuningPolicy.objects.select_for_update(skip_locked=True)
-    ours = locked.filter(pk=policy.pk, enabled=True).first()  # two schedulers must not start two runs
+    ours = lock_policy(policy)
     if ours is None or TuningRun.objects.active().filter(project=ours.project).exists():
         return None
     checkpoint = untried_promotion(ours.project)
@@ -145,9 +145,3 @@ def _frozen_prompts(run: TuningRun) -> dict[str, list[str]]:
         partial.rename(kept)
     frozen: dict[str, list[str]] = json.loads(kept.read_text(encoding="utf-8"))
     return frozen
-
-
-def _policy_config(project: Project) -> Mapping[str, Any]:
-    policy = TuningPolicy.objects.filter(project=project).first()
-    config: dict[str, Any] = policy.config if policy else {}
-    return config

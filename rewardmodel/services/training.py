@@ -18,6 +18,7 @@ from rewardmodel.services.checkpoints import NotComparable, promote_if_better, r
 from rewardmodel.services.datasets import freeze_dataset
 from rewardmodel.services.evaluation import measure
 from rewardmodel.services.execution import Interrupted, Pulse
+from rewardmodel.services.policies import lock_policy, policy_config
 from rewardmodel.services.scores import score_generations
 
 if TYPE_CHECKING:
@@ -44,7 +45,7 @@ def queue_training(
     Raises: NotTrainable, NothingToFreeze, NothingRegistered.
     """
     if config is None:
-        config = _policy_config(project)
+        config = policy_config(TrainingPolicy, project)
     try:
         complete = RewardConfig(**config).to_dict()
     except (TypeError, ValueError) as error:
@@ -66,8 +67,7 @@ def queue_due_training(policy: TrainingPolicy) -> TrainingRun | None:
 
     Raises: NotTrainable, NothingToFreeze, NothingRegistered.
     """
-    locked = TrainingPolicy.objects.select_for_update(skip_locked=True)
-    ours = locked.filter(pk=policy.pk, enabled=True).first()  # two schedulers must not start two runs
+    ours = lock_policy(policy)
     if ours is None or not is_due(ours):
         return None
     dataset = freeze_dataset(project=ours.project)
@@ -136,9 +136,3 @@ def _record(run: TrainingRun, pulse: Pulse) -> RewardCheckpoint:
         except NotComparable:
             continue  # another was promoted meanwhile: compare with that one
     raise Interrupted
-
-
-def _policy_config(project: Project) -> Mapping[str, Any]:
-    policy = TrainingPolicy.objects.filter(project=project).first()
-    config: dict[str, Any] = policy.config if policy else {}
-    return config
