@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import datetime
 from itertools import groupby
 from operator import itemgetter
 
@@ -76,8 +75,3 @@ def finished_rankings(project: Project) -> Iterator[FinishedRanking]:
 def count_finished(project: Project) -> int:
     """How many rankings `finished_rankings` would give."""
     return Assignment.objects.finished().filter(project=project).count()
-
-
-def count_finished_since(project: Project, moment: datetime) -> int:
-    """How many of them were accepted after the moment."""
-    return Assignment.objects.finished().filter(project=project, accepted_at__gt=moment).count()

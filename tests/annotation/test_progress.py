@@ -5,7 +5,7 @@ from datetime import timedelta
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
-from annotation.selectors.preferences import count_finished, count_finished_since, finished_rankings
+from annotation.selectors.preferences import count_finished, finished_rankings
 from annotation.selectors.progress import annotator_progress, project_progress
 from annotation.services.assignments import claim_next
 from annotation.services.judgements import submit_judgement
@@ -48,14 +48,6 @@ def test_answers_that_wait_or_were_sent_back_are_not_finished(alice, rita, proje
     assert count_finished(project) == 1
     assert count_finished(a_project()) == 0
     assert waiting.pk
-
-
-def test_answers_are_new_since_they_were_accepted_not_since_they_were_given(alice, rita, project, a_prompt):
-    a_prompt()
-    given = answer(alice, project, [1, 2, 3])
-    accept(assignment=given, inspector=rita, now=NOW + 2 * DAY)
-    assert count_finished_since(project, NOW + DAY) == 1
-    assert count_finished_since(project, NOW + 2 * DAY) == 0
 
 
 def test_rankings_are_streamed_in_one_statement(alice, rita, project, a_prompt):
