@@ -13,15 +13,6 @@ from rewardmodel.models import DatasetVersion, RewardCheckpoint
 M = TypeVar("M", bound=Model)
 
 
-def find_project(slug: str) -> Project:
-    """Raises: CommandError naming the projects there are."""
-    found = Project.objects.filter(slug=slug).first()
-    if found is None:
-        there = ", ".join(Project.objects.order_by("slug").values_list("slug", flat=True)) or "none"
-        raise CommandError(f"no project {slug!r}; there is: {there}")
-    return found
-
-
 def find_dataset(project: Project, start: str) -> DatasetVersion:
     """The dataset version whose hash starts so. Raises: CommandError when there is none, or more than one."""
     found = list(DatasetVersion.objects.filter(project=project, hash__startswith=start)[:2])

@@ -20,6 +20,8 @@ R = TypeVar("R", bound=Run)
 
 
 def add_run_arguments(parser: CommandParser) -> None:
+    """A project to queue a run of, or a run that waits."""
+    parser.add_argument("project", nargs="?", help="the project's slug")
     parser.add_argument("--run", type=int, metavar="N", help="do the work of this queued run")
     parser.add_argument("--attempt", type=int, help=argparse.SUPPRESS)  # these two a worker gives
     parser.add_argument("--supervisor", type=int, help=argparse.SUPPRESS)
@@ -50,8 +52,11 @@ def work_on(
 ) -> R:
     """Do the work of the run that the options name, else of the one that `queue` makes; with a progress bar.
 
-    Raises: CommandError when the run is not there, is over or another's, fails, or is interrupted by hand.
+    Raises: CommandError when both a project and a run are named, or neither; when the run is not there, is
+        over or another's, fails, or is interrupted by hand.
     """
+    if (options["project"] is None) == (options["run"] is None):
+        raise CommandError("name either a project or, with --run, a queued run")
     if options["supervisor"]:
         run = model.objects.get(pk=options["run"])
         execute(

@@ -8,7 +8,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from tqdm import tqdm
 
-from annotation.models import Project
+from annotation.management.projects import find_project
 from annotation.services.imports import ImportRefused, import_generations
 
 
@@ -29,13 +29,11 @@ class Command(BaseCommand):
         try:
             with tqdm(desc="images", unit="", disable=None, file=self.stderr) as bar:
                 done = import_generations(
-                    project=Project.objects.get(slug=project),
+                    project=find_project(project),
                     manifest=manifest,
                     open_slots=not no_assignments,
                     progress=bar.update,
                 )
-        except Project.DoesNotExist:
-            raise CommandError(f"there is no project {project!r}") from None
         except ImportRefused as error:
             raise CommandError(str(error)) from None
         if not (done.prompts or done.images):

@@ -8,7 +8,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from tqdm import tqdm
 
-from annotation.models import Project
+from annotation.management.projects import find_project
 from annotation.services.imports import ImportRefused, import_prompts
 
 
@@ -24,11 +24,7 @@ class Command(BaseCommand):
     def handle(self, *, project: str, file: Path, **options: Any) -> None:
         try:
             with tqdm(desc="prompts", unit="", disable=None, file=self.stderr) as bar:
-                done = import_prompts(
-                    project=Project.objects.get(slug=project), file=file, progress=bar.update
-                )
-        except Project.DoesNotExist:
-            raise CommandError(f"there is no project {project!r}") from None
+                done = import_prompts(project=find_project(project), file=file, progress=bar.update)
         except ImportRefused as error:
             raise CommandError(str(error)) from None
         self.stdout.write(

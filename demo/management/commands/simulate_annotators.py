@@ -10,7 +10,7 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 from tqdm import tqdm
 
-from annotation.models import Project
+from annotation.management.projects import find_project
 from demo.browser import PageRefused
 from demo.people import simulated_people
 from demo.seeding import CREDENTIALS
@@ -28,8 +28,7 @@ class Command(BaseCommand):
         parser.add_argument("--seed", type=int, default=0)
 
     def handle(self, *args: Any, **options: Any) -> None:
-        if not Project.objects.filter(slug=options["project"]).exists():
-            raise CommandError(f"there is no project {options['project']!r}")
+        project = find_project(options["project"])
         try:
             people = simulated_people(options["annotators"], credentials=CREDENTIALS)
         except (FileNotFoundError, KeyError) as error:
@@ -40,7 +39,7 @@ class Command(BaseCommand):
             try:
                 done = simulate(
                     url=options["url"],
-                    project=options["project"],
+                    project=project.slug,
                     people=people,
                     tasks=options["assignments"],
                     seed=options["seed"],

@@ -7,11 +7,11 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
+from annotation.management.projects import find_project
 from annotation.models import Generation
 from refl.management.rows import find_generator
 from refl.models import SamplingRun
 from refl.services.sampling import make_samples, queue_sampling
-from rewardmodel.management.rows import find_project
 from rewardmodel.management.running import add_run_arguments, work_on
 from rewardmodel.selectors import promoted_checkpoint
 
@@ -23,7 +23,6 @@ class Command(BaseCommand):
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("project", nargs="?", help="the project's slug")
         parser.add_argument("--generator", metavar="NAME", help="one of the project's generators")
         parser.add_argument("--per-prompt", type=int, metavar="K", help="images of each prompt")
         parser.add_argument("--prompts", type=int, metavar="N", help="for so many prompts; default: all")
@@ -42,8 +41,6 @@ class Command(BaseCommand):
         add_run_arguments(parser)
 
     def handle(self, *args: Any, **options: Any) -> None:
-        if (options["project"] is None) == (options["run"] is None):
-            raise CommandError("name either a project or, with --run, a queued run")
         if options["project"] and not (options["generator"] and options["per_prompt"]):
             raise CommandError("a project needs a --generator and the number of images --per-prompt")
         run = work_on(SamplingRun, make_samples, options=options, queue=lambda: self.queue(options))

@@ -6,8 +6,8 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
+from annotation.management.projects import find_project
 from refl.services.generators import BadGenerator, register_generator
-from rewardmodel.management.rows import find_project
 
 
 class Command(BaseCommand):

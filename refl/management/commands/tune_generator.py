@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import BaseCommand, CommandParser
 
+from annotation.management.projects import find_project
 from refl.management.rows import find_generator
 from refl.models import Generator, TuningRun
 from refl.services.tuning import queue_tuning, tune_generator
-from rewardmodel.management.rows import find_checkpoint, find_project
+from rewardmodel.management.rows import find_checkpoint
 from rewardmodel.management.running import add_config_argument, add_run_arguments, config_from, work_on
 
 
@@ -20,15 +21,12 @@ class Command(BaseCommand):
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("project", nargs="?", help="the project's slug")
         parser.add_argument("--generator", metavar="NAME", help="to start from; default: the newest kept one")
         parser.add_argument("--checkpoint", metavar="NAME", help="the reward; default: the promoted one")
         add_config_argument(parser, of="TuningConfig", example="updates=200")
         add_run_arguments(parser)
 
     def handle(self, *args: Any, **options: Any) -> None:
-        if (options["project"] is None) == (options["run"] is None):
-            raise CommandError("name either a project or, with --run, a queued run")
         run = work_on(TuningRun, tune_generator, options=options, queue=lambda: self.queue(options))
         if run.state == TuningRun.State.FINISHED:
             self.stdout.write(in_words(run.result))

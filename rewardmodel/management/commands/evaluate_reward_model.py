@@ -6,7 +6,8 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from rewardmodel.management.rows import find_checkpoint, find_dataset, find_project
+from annotation.management.projects import find_project
+from rewardmodel.management.rows import find_checkpoint, find_dataset
 from rewardmodel.models import DatasetVersion
 from rewardmodel.selectors import NothingPromoted, promoted_checkpoint
 from rewardmodel.services.evaluation import evaluate, figures

@@ -7,8 +7,9 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandParser
 from django.utils.timezone import now
 
+from annotation.management.projects import find_project
 from rewardmodel.management.metrics import in_words
-from rewardmodel.management.rows import find_checkpoint, find_project
+from rewardmodel.management.rows import find_checkpoint
 from rewardmodel.services.checkpoints import promote
 
 

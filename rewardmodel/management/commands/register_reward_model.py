@@ -6,7 +6,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from rewardmodel.management.rows import find_project
+from annotation.management.projects import find_project
 from rewardmodel.models import RewardCheckpoint
 from rewardmodel.scoring import scorer
 from rewardmodel.services.checkpoints import NameTaken, register_checkpoint

@@ -10,7 +10,8 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from tqdm import tqdm
 
-from rewardmodel.management.rows import find_checkpoint, find_project
+from annotation.management.projects import find_project
+from rewardmodel.management.rows import find_checkpoint
 from rewardmodel.models import RewardCheckpoint
 from rewardmodel.scoring import scorer
 from rewardmodel.selectors import NothingPromoted, promoted_checkpoint

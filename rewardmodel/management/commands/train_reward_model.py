@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import BaseCommand, CommandParser
 
+from annotation.management.projects import find_project
 from rewardmodel.management.metrics import in_words
-from rewardmodel.management.rows import find_checkpoint, find_dataset, find_project
+from rewardmodel.management.rows import find_checkpoint, find_dataset
 from rewardmodel.management.running import add_config_argument, add_run_arguments, config_from, work_on
 from rewardmodel.models import TrainingRun
 from rewardmodel.services.training import queue_training, train
@@ -20,15 +21,12 @@ class Command(BaseCommand):
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("project", nargs="?", help="the project's slug")
         parser.add_argument("--dataset", metavar="HASH", help="a frozen dataset; without it, freeze one now")
         parser.add_argument("--initial", metavar="NAME", help="the checkpoint to start from")
         add_config_argument(parser, of="RewardConfig", example="epochs=3")
         add_run_arguments(parser)
 
     def handle(self, *args: Any, **options: Any) -> None:
-        if (options["project"] is None) == (options["run"] is None):
-            raise CommandError("name either a project or, with --run, a queued run")
         run = work_on(TrainingRun, train, options=options, queue=lambda: self.queue(options))
         if run.state == TrainingRun.State.FINISHED:
             self.stdout.write(in_words(run.checkpoint))
