@@ -18,7 +18,7 @@ from demo.world.scenes import ALONE_RADII, BACKGROUND_RGB, PAIR_RADII, SIDE
 from demo.world.segments import Floats, Seen, View, erode, look
 
 # Alignment weighs most; a taste that is worth giving up a stated attribute for would be no taste.
-ALIGNMENT, TASTE, CLEANLINESS = 0.5, 0.35, 0.15
+ALIGNMENT, TASTE, CLEANLINESS = 0.5, 0.3, 0.2
 
 
 @dataclass(frozen=True)
@@ -100,7 +100,7 @@ def _background_right(view: View, background: str) -> float:
 
 def _taste(view: View, statement: Statement) -> float:
     """What no caption tells: large things, in the middle, and where no background is stated a light one."""
-    parts = [(0.4, _largeness(view, statement)), (0.25, _centredness(view))]
+    parts = [(0.4, _largeness(view, statement)), (0.25, _centredness(view, statement))]
     if statement.background is None:
         parts.append((0.35, float(view.background.mean()) / 255))
     return sum(weight * part for weight, part in parts) / sum(weight for weight, _ in parts)
@@ -116,11 +116,14 @@ def _largeness(view: View, statement: Statement) -> float:
     return min(max((radius - smallest) / (largest - smallest), 0.0), 1.0)
 
 
-def _centredness(view: View) -> float:
-    """1 when all things together are centred, 0 from a quarter of the side away."""
+def _centredness(view: View, statement: Statement) -> float:
+    """1 when the things together are centred, 0 from a quarter of the side away.
+
+    Only as many count as are named: else one more in the opposite corner would centre a picture.
+    """
     if not view.things:
         return 0.0
-    boxes = np.array([thing.box for thing in view.things])
+    boxes = np.array([thing.box for thing in view.things[: len(statement.nouns)]])
     x, y = (boxes[:, :2].min(0) + boxes[:, 2:].max(0)) / 2
     return 1 - min(float(np.hypot(x - SIDE / 2, y - SIDE / 2)) / (SIDE / 4), 1.0)
 

@@ -106,6 +106,15 @@ def test_taste_likes_large_things_in_the_middle_on_light_backgrounds():
     assert len({*sizes, *places, *lights}) == 8  # one picture is in two of the rows
 
 
+def test_a_thing_that_no_caption_names_does_not_centre_a_picture():
+    aside, another = a_circle(radius=9, x=16, y=16), a_circle(radius=7, x=48, y=48)
+    alone, with_another = (
+        judge(a_picture(*things), "a red circle") for things in ((aside,), (aside, another))
+    )
+    assert with_another.taste == pytest.approx(alone.taste, abs=0.01)
+    assert with_another.alignment < alone.alignment
+
+
 def test_taste_leaves_a_stated_background_alone():
     said = "a red circle on a black background"
     black, white = (
