@@ -38,7 +38,8 @@ from demo.pretraining.tokens import build_tokenizer
 from demo.world.captions import Split, split_of
 from demo.world.scenes import Scene, caption, random_scene, render
 
-SCENES = 10_000
+SCENES = 20_000
+AUTOENCODED = 10_000  # of them; more teach the autoencoder nothing
 
 
 def draw_scenes(count: int, generator: Random) -> list[Scene]:
@@ -83,7 +84,8 @@ def train_generator(
 
     # The parts are seeded apart: each can be trained again without the others.
     drawn = draw_scenes(scenes, Random(seed))
-    pixels = torch.cat([draw(drawn[start : start + 500]) for start in range(0, scenes, 500)])
+    parts = [drawn[start : start + 500] for start in range(0, scenes, 500)]
+    pixels = torch.cat([draw(part) for part in parts[: AUTOENCODED // 500]])
     code = fit_code(pixels[:2000])
     torch.manual_seed(seed)
     autoencoder = build_autoencoder()
@@ -100,7 +102,7 @@ def train_generator(
         unet,
         text_encoder,
         tokenizer,
-        latents=code.encode(pixels),
+        latents=torch.cat([code.encode(draw(part)) for part in parts]),
         scenes=drawn,
         config=denoising,
         generator=Random(seed),
