@@ -1,14 +1,12 @@
 """Pretrain the small world's BLIP-form encoder: `python -m demo.pretraining.encoder --to DIR --seed 0`.
 
-It sees rendered scenes and their captions only: no generated image is judged, no oracle and no ranking is
-asked. First the image encoder learns what each patch shows. Then the whole learns at once which caption of a
-group is true of which picture, the captions being one word or a few words apart, which words were masked
-in a picture's caption, and where the things are that the words name. The head that tells matches becomes the
-reward head, so the encoder's own score is the logit of its matching, scaled.
-
-The shipped weights saw 50,000 scenes in 13 minutes of one core's time, not in one run: lessons were added on
-the way (pointing after 1,350 steps, when counts and relations were still at chance), and meanwhile the world
-moved to its grid. This command teaches all lessons from the start.
+It sees rendered scenes and their captions only, half of them painted anew by a generator's autoencoder: no
+sampled image, no oracle and no ranking. First the image encoder learns what each patch shows and how far it
+is from its clean picture. Then the whole learns at once which caption of a group is true of which picture,
+the captions being one word or a few words apart, which words were masked in a picture's caption, where the
+things are that the words name, and what no caption tells: size, place, lightness and flaws, so that a few
+rankings suffice to say which of these people like. The head that tells matches becomes the reward head, so
+the encoder's own score is the logit of its matching, scaled.
 """
 
 from __future__ import annotations
@@ -34,9 +32,10 @@ from demo.pretraining.matching import (
     draw_group,
     draw_statement,
     pictures,
+    repaint,
     spoil,
 )
-from demo.pretraining.patches import PATCH, PatchReader, Pointer, named_things
+from demo.pretraining.patches import ASPECTS, PATCH, PatchReader, Pointer, aspects_of, flaws_of, named_things
 from demo.pretraining.starting_weights import initialise
 from demo.world.captions import Split, every_statement, misstate, split_of
 from demo.world.scenes import Scene, scene_of
@@ -46,6 +45,7 @@ from rewardmodel.learning.config import BackboneConfig, HeadConfig, TextConfig, 
 from rewardmodel.learning.model import RewardModel
 from rewardmodel.learning.preprocessing import normalise, tokenise
 
+GENERATOR = Path("demo/weights/generator")
 SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 MAX_TOKENS = 35
 GROUPS = 4  # a step; more steps teach more than larger ones
@@ -66,6 +66,13 @@ def build_tokenizer() -> Any:
     return BertTokenizer(vocab={word: number for number, word in enumerate((*SPECIAL, *words))})
 
 
+def load_autoencoder(generator: Path) -> Any:
+    """The autoencoder of a Stable Diffusion folder."""
+    from diffusers import AutoencoderKL
+
+    return AutoencoderKL.from_pretrained(generator / "vae").float().eval()
+
+
 def shape_of(vocabulary: int) -> BackboneConfig:
     return BackboneConfig(
         vision=VisionConfig(image_size=64, patch=PATCH, width=128, layers=4, heads=4, feed_forward=512),
@@ -82,23 +89,34 @@ class Pretraining(nn.Module):
         self.model, self.tokenizer = model, tokenizer
         self.patches = PatchReader(model.config.vision.width)
         self.pointer = Pointer(model.config.text.width)
+        self.aspects = nn.Linear(model.config.text.width, ASPECTS)
         self.words = nn.Linear(model.config.text.width, model.config.text.vocabulary)
 
     def losses(
-        self, images: Tensor, scenes: Sequence[Scene], generator: torch.Generator, *, captions: bool
+        self,
+        images: Tensor,
+        scenes: Sequence[Scene],
+        flaws: Tensor,
+        generator: torch.Generator,
+        *,
+        captions: bool,
     ) -> dict[str, Tensor]:
-        """Weighted losses, by name, of images (B, 3, H, W) in 0..1, groups of GROUP in a row."""
+        """Weighted losses, by name, of images (B, 3, H, W) in 0..1 and the flaws (B, P - 1) of their patches.
+
+        Groups of GROUP lie in a row.
+        """
         seen = self.model.blip.visual_encoder(normalise(images))  # (B, P, V)
-        patches = self.patches.loss(seen.float(), scenes)
+        patches = self.patches.loss(seen.float(), scenes, flaws)
         if not captions:
             return {"patches": patches}
         captions_of = [str(scene.statement) for scene in scenes]
         tokens, mask = tokenise(self.tokenizer, captions_of, MAX_TOKENS)
         # a caption kept for another use is only ever a wrong answer
         known = torch.tensor([split_of(caption) is Split.GENERATOR for caption in captions_of])
-        scores = self.scores(tokens, mask, seen)  # (B / G, G, G): caption, image
+        scores, aspects = self.read(tokens, mask, seen)  # (B / G, G, G): caption, image
         choosing, matching = choosing_and_matching(scores, known.view(-1, GROUP))
         own = [scene for scene, is_known in zip(scenes, known.tolist(), strict=True) if is_known]
+        shown = aspects_of(scenes, flaws)  # whatever the caption says of it
         filling, pointing = self.filling(tokens[known], mask[known], seen[known], own, generator)
         return {
             "patches": patches,
@@ -106,15 +124,17 @@ class Pretraining(nn.Module):
             "matching": 0.3 * matching,
             "filling": filling,
             "pointing": pointing,
+            "aspects": 0.5 * F.mse_loss(aspects, shown.view(-1, 1, GROUP, ASPECTS).expand_as(aspects)),
         }
 
-    def scores(self, tokens: Tensor, mask: Tensor, seen: Tensor) -> Tensor:
-        """Score each caption of a group with each image of it: (B / G, G, G)."""
+    def read(self, tokens: Tensor, mask: Tensor, seen: Tensor) -> tuple[Tensor, Tensor]:
+        """Each caption of a group with each image of it: scores (B / G, G, G), aspects (B / G, G, G, A)."""
         place = torch.arange(len(seen)).view(-1, GROUP)
         caption = place[:, :, None].expand(-1, -1, GROUP).flatten()
         image = place[:, None, :].expand(-1, GROUP, -1).flatten()
         text = self.model.blip.text_encoder(tokens[caption], mask[caption], seen[image])
-        return self.model.mlp(text[:, 0]).view(-1, GROUP, GROUP)
+        aspects = self.aspects(text[:, 0]).float()
+        return self.model.mlp(text[:, 0]).view(-1, GROUP, GROUP), aspects.view(-1, GROUP, GROUP, ASPECTS)
 
     def filling(
         self,
@@ -155,19 +175,25 @@ def choosing_and_matching(scores: Tensor, known: Tensor) -> tuple[Tensor, Tensor
     return choosing, F.binary_cross_entropy_with_logits(scores, truth, weight)
 
 
-def look(learner: Pretraining, *, steps: int, seed: int) -> None:
+def look(learner: Pretraining, autoencoder: Any, *, steps: int, seed: int) -> None:
     """Teach the image encoder alone what its patches show."""
     parameters = [*learner.model.blip.visual_encoder.parameters(), *learner.patches.parameters()]
-    _train(learner, parameters, "looking", steps=steps, seed=seed)
+    _train(learner, autoencoder, parameters, "looking", steps=steps, seed=seed)
 
 
-def read(learner: Pretraining, *, steps: int, seed: int) -> None:
+def read(learner: Pretraining, autoencoder: Any, *, steps: int, seed: int) -> None:
     """Teach the whole model which picture a caption is of, patches further on."""
-    _train(learner, list(learner.parameters()), "reading", steps=steps, seed=seed)
+    _train(learner, autoencoder, list(learner.parameters()), "reading", steps=steps, seed=seed)
 
 
 def _train(
-    learner: Pretraining, parameters: list[nn.Parameter], lesson: str, *, steps: int, seed: int
+    learner: Pretraining,
+    autoencoder: Any,
+    parameters: list[nn.Parameter],
+    lesson: str,
+    *,
+    steps: int,
+    seed: int,
 ) -> None:
     """Train these parameters in place. Dropout stays off: no picture is seen twice."""
     chance, torch_chance = Random(seed), torch.Generator().manual_seed(seed)
@@ -177,10 +203,13 @@ def _train(
         for group in optimiser.param_groups:
             group["lr"] = LEARNING_RATE * rate(step, steps)
         scenes = [scene for _ in range(GROUPS) for scene in draw_group(Split.GENERATOR, GROUP, chance)]
-        images = spoil(pictures(scenes), torch_chance)
+        clean = pictures(scenes)
         # bfloat16 is twice as fast here, but only with attention written out
         with torch.autocast("cpu", torch.bfloat16), sdpa_kernel(SDPBackend.MATH):
-            losses = learner.losses(images, scenes, torch_chance, captions=lesson == "reading")
+            images = spoil(repaint(clean, autoencoder, torch_chance), torch_chance)
+            losses = learner.losses(
+                images, scenes, flaws_of(images, clean), torch_chance, captions=lesson == "reading"
+            )
         optimiser.zero_grad()
         torch.stack(list(losses.values())).sum().backward()  # type: ignore[no-untyped-call]
         nn.utils.clip_grad_norm_(parameters, 1.0)
@@ -254,6 +283,7 @@ def describe(accuracy: dict[Attribute, float]) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--to", type=Path, required=True, help="folder of the checkpoint")
+    parser.add_argument("--generator", type=Path, default=GENERATOR, help="folder of the generator")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--looking", type=int, default=LOOKING, help="steps of the image encoder alone")
     parser.add_argument("--reading", type=int, default=READING, help="steps of the whole")
@@ -266,8 +296,9 @@ def main() -> None:
     scenes = [scene_of(draw_statement(Split.GENERATOR, chance), chance) for _ in range(400)]
     initialise(model, normalise(spoil(pictures(scenes), torch_chance)))
     learner = Pretraining(model, tokenizer).eval()
-    look(learner, steps=arguments.looking, seed=arguments.seed)
-    read(learner, steps=arguments.reading, seed=arguments.seed + 1)
+    autoencoder = load_autoencoder(arguments.generator)
+    look(learner, autoencoder, steps=arguments.looking, seed=arguments.seed)
+    read(learner, autoencoder, steps=arguments.reading, seed=arguments.seed + 1)
     print(f"held out: {describe(measure(model, tokenizer, pairs=1000, seed=2))}")
     calm(model, tokenizer, seed=3)
     config = checkpoints.CheckpointConfig(model.config, MAX_TOKENS)

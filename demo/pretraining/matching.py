@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from enum import StrEnum
 from random import Random
+from typing import Any
 
 import numpy as np
 import torch
@@ -27,6 +28,7 @@ from demo.world.captions import (
 )
 from demo.world.scenes import Scene, render, scene_of
 
+CODE_NOISE = 0.4  # at most, in standard deviations of the code: a denoiser leaves about as much
 OPPOSITES = {"left of": "right of", "right of": "left of", "above": "below", "below": "above"}
 
 
@@ -137,6 +139,20 @@ def pictures(scenes: Sequence[Scene]) -> Tensor:
     """(B, 3, 64, 64) in 0..1."""
     pixels = np.stack([np.asarray(render(scene)) for scene in scenes])
     return torch.from_numpy(pixels).permute(0, 3, 1, 2).float() / 255
+
+
+@torch.no_grad()
+def repaint(images: Tensor, autoencoder: Any, generator: torch.Generator) -> Tensor:
+    """Paint every second picture anew, from its code under noise, as the decoder of a generator does.
+
+    Args: images (B, 3, H, W) in 0..1; autoencoder: an AutoencoderKL.
+    """
+    code = autoencoder.encode(images[::2] * 2 - 1).latent_dist.mean  # (B / 2, C, h, w)
+    amount = CODE_NOISE * torch.rand(len(code), 1, 1, 1, generator=generator)
+    painted = autoencoder.decode(code + amount * torch.randn(code.shape, generator=generator)).sample
+    repainted = images.clone()
+    repainted[::2] = (painted / 2 + 0.5).clamp(0, 1)
+    return repainted
 
 
 def spoil(images: Tensor, generator: torch.Generator) -> Tensor:

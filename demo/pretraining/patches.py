@@ -16,6 +16,7 @@ from demo.world.scenes import SIDE, Scene, draw_outline
 from rewardmodel.learning.blip import SelfAttention, split_heads
 
 PATCH = 8  # px
+FLAW = 0.02  # a deviation that an eye begins to see
 SHAPE_CLASSES = 1 + len(SHAPES)  # nothing, or one of them
 CLASSES = SHAPE_CLASSES + 1 + len(COLOURS)
 
@@ -36,6 +37,37 @@ def coverage(scenes: Sequence[Scene]) -> Tensor:
     return torch.cat(shares, dim=-1)
 
 
+def flaws_of(images: Tensor, clean: Tensor) -> Tensor:
+    """(B, P - 1): how far each patch is from its clean picture, apart from a tint of the whole patch.
+
+    Args: both (B, 3, H, W) in 0..1. Returns: the logarithm of the deviation, from 0 (none) to about 2.
+    """
+    off = images - clean
+    power = F.avg_pool2d(off.square(), PATCH) - F.avg_pool2d(off, PATCH).square()  # (B, 3, h, w)
+    return (1 + power.mean(dim=1).clamp(min=0).sqrt() / FLAW).log().flatten(1)
+
+
+ASPECTS = 4
+
+
+def aspects_of(scenes: Sequence[Scene], flaws: Tensor) -> Tensor:
+    """(B, ASPECTS): how large the things are, how far out they lie, how light the background, how flawed all.
+
+    Args: flaws (B, P - 1). Returns: each with mean about 0 and deviation about 1.
+    """
+    rows = []
+    for scene in scenes:
+        reach = np.array([[thing.reach(0), thing.reach(1)] for thing in scene.things])
+        centres = np.array([[thing.x, thing.y] for thing in scene.things])
+        middle = ((centres - reach).min(axis=0) + (centres + reach).max(axis=0)) / 2
+        out = float(np.hypot(*(middle - SIDE / 2)))  # px
+        radius = float(np.mean([thing.radius for thing in scene.things]))  # px
+        rows.append(((radius - 10) / 3, (out - 10) / 6, np.mean(scene.background) / 70 - 2))
+    return torch.cat(
+        [torch.tensor(rows, dtype=torch.float32), flaws.mean(dim=1, keepdim=True) * 3 - 1], dim=1
+    )
+
+
 def _which_thing(scene: Scene) -> np.ndarray[tuple[int, ...], np.dtype[np.int64]]:
     numbered = Image.new("L", (SIDE, SIDE))
     draw = ImageDraw.Draw(numbered)
@@ -45,23 +77,26 @@ def _which_thing(scene: Scene) -> np.ndarray[tuple[int, ...], np.dtype[np.int64]
 
 
 class PatchReader(nn.Module):
-    """Says what each patch shows, and how many things there are; needed in pretraining only."""
+    """Says what each patch shows and how badly, and how many things there are; for pretraining only."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
         self.project = nn.Linear(width, CLASSES)
+        self.flaws = nn.Linear(width, 1)
         self.count = nn.Linear(width, 2)
 
-    def loss(self, seen: Tensor, scenes: Sequence[Scene]) -> Tensor:
-        """Cross-entropy of shape and of colour, mean over patches, and of the number of things.
+    def loss(self, seen: Tensor, scenes: Sequence[Scene], flaws: Tensor) -> Tensor:
+        """Cross-entropy of shape and of colour, mean over patches, and of the number of things; and the
+        squared error of the flaws.
 
-        Args: seen (B, P, V), what the image encoder gave.
+        Args: seen (B, P, V), what the image encoder gave; flaws (B, P - 1).
         """
         shares = coverage(scenes)  # (B, P - 1, CLASSES)
         said = self.project(seen[:, 1:]).float()
         weight = 0.1 + (shares[..., 0] < 0.9).float()  # (B, P - 1): empty patches count little
         things = torch.tensor([len(scene.things) - 1 for scene in scenes])
         loss = 0.5 * F.cross_entropy(self.count(seen[:, 0]).float(), things)
+        loss = loss + F.mse_loss(self.flaws(seen[:, 1:]).float()[..., 0], flaws)
         for part in (slice(None, SHAPE_CLASSES), slice(SHAPE_CLASSES, None)):
             own = -(shares[..., part] * said[..., part].log_softmax(dim=-1)).sum(dim=-1)  # (B, P - 1)
             loss = loss + (own * weight).sum() / weight.sum()
