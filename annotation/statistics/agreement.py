@@ -11,9 +11,8 @@ from itertools import combinations
 from typing import Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
-from annotation.statistics.estimates import Estimate, Floats, Integers, NotEnough, Resamples
+from annotation.statistics.estimates import Booleans, Estimate, Floats, Integers, NotEnough, Resamples
 from annotation.statistics.panels import Panel
 
 ENSEMBLE, MODEL = -1, -2  # judges who are no person
@@ -22,7 +21,6 @@ MAJORITY = 2  # annotators that make an ensemble at least
 # What two judges said of the pairs of one prompt: columns of a tally.
 SAME, OPPOSITE, FIRST_TIES, SECOND_TIES, BOTH_TIE = range(5)
 
-Booleans = NDArray[np.bool_]
 Fraction = tuple[Floats, Floats]
 Measure = Literal["strict", "half", "tau"]
 

@@ -12,6 +12,7 @@ RESAMPLES = 1000
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
+Booleans = NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
@@ -50,7 +51,7 @@ class Resamples:
         self.prompts = prompts
         self.weights = np.empty((count, prompts), np.float32)  # (B, prompts): how often each was drawn
         for row in self.weights:
-            row[:] = np.bincount(generator.integers(0, prompts, prompts), minlength=prompts)
+            row[:] = np.bincount(generator.integers(0, max(prompts, 1), prompts), minlength=prompts)
 
     def ratio(
         self, prompts: Integers, numerators: Floats, denominators: Floats, counts: Floats | None = None
