@@ -41,6 +41,7 @@ class Generation(models.Model):
     # The promoted reward model's score, for admins' eyes; written by the rewardmodel app through a service.
     score = models.FloatField(null=True)
     scored_by = models.CharField(max_length=200, blank=True)
+    scored_unseen = models.BooleanField(default=False)  # that model has not learned from this prompt
     created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 from django.db import transaction
 
@@ -10,13 +10,20 @@ from annotation.models import Generation
 
 
 @transaction.atomic
-def record_scores(*, scores: Mapping[int, float], scored_by: str) -> None:
+def record_scores(*, scores: Mapping[int, float], scored_by: str, unseen: Collection[int] = ()) -> None:
     """Set the score of each generation, in place of the one before.
 
-    Args: scores: generation id -> score, higher is better, no unit; scored_by: the model that gave them.
+    Args:
+        scores: generation id -> score, higher is better, no unit.
+        scored_by: the model that gave them.
+        unseen: of these generations, those of whose prompt the model has learned nothing: only they show how
+            far it agrees with people.
     """
     Generation.objects.bulk_update(
-        [Generation(pk=pk, score=score, scored_by=scored_by) for pk, score in scores.items()],
-        ["score", "scored_by"],
+        [
+            Generation(pk=pk, score=score, scored_by=scored_by, scored_unseen=pk in unseen)
+            for pk, score in scores.items()
+        ],
+        ["score", "scored_by", "scored_unseen"],
         batch_size=1000,
     )

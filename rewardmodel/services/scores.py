@@ -10,6 +10,7 @@ from django.conf import settings
 from annotation.models import Generation
 from annotation.services.scores import record_scores
 from rewardmodel.models import RewardCheckpoint
+from rewardmodel.services.datasets import Shares, split_of
 
 CHUNK = 128  # images between two looks at whether to stop
 
@@ -46,7 +47,14 @@ def score_generations(
         record_scores(
             scores={pk: score for (pk, _, _), score in zip(chunk, scores, strict=True)},
             scored_by=checkpoint.name,
+            unseen={pk for pk, text, _ in chunk if _is_unseen(checkpoint, text)},
         )
         done += len(chunk)
         on_chunk(done, len(wanted))
     return done
+
+
+def _is_unseen(checkpoint: RewardCheckpoint, prompt: str) -> bool:
+    """Whether the prompt is none of those that the checkpoint's run learns from, now or when data grows."""
+    run = checkpoint.run
+    return run is None or split_of(prompt, Shares(**run.dataset.shares)) == "test"
