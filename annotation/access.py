@@ -61,6 +61,7 @@ def role_required(*roles: str) -> Callable[[View], View]:
 
 
 researcher_required = role_required(Membership.Role.RESEARCHER, Membership.Role.ADMIN)
+inspecting_required = role_required(*INSPECTING)
 admin_required = role_required(Membership.Role.ADMIN)
 
 

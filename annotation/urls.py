@@ -4,6 +4,7 @@ from django.contrib.auth.views import LoginView, LogoutView
 from django.urls import path
 
 from annotation.views import (
+    agreement,
     assignments,
     exports,
     home,
@@ -50,6 +51,8 @@ urlpatterns = [
     path("projects/<slug:slug>/references/answer/", references.answer_any, name="answer-reference"),
     path("projects/<slug:slug>/references/<int:pk>/", references.choose, name="choose-reference"),
     path("projects/<slug:slug>/references/<int:pk>/retire/", references.retire, name="retire-reference"),
+    path("projects/<slug:slug>/agreement/", agreement.agreement, name="project-agreement"),
+    path("projects/<slug:slug>/leaderboard/", agreement.leaderboard, name="project-leaderboard"),
     path("projects/<slug:slug>/prompts/", prompts.prompts, name="project-prompts"),
     path("projects/<slug:slug>/prompts/<int:pk>/", prompts.prompt, name="project-prompt"),
     path("projects/<slug:slug>/preferences.json", exports.preferences, name="export-preferences"),

@@ -14,6 +14,8 @@ from annotation.models.projects import Project
 from annotation.models.prompts import Prompt
 
 WORK = ("ordinary", "gold", "repeat")
+# What people thought of a prompt when they first saw it, and were not being taught or tested.
+COMPARED = ("ordinary", "gold", "reference")
 
 
 class AssignmentQuerySet(models.QuerySet["Assignment"]):
