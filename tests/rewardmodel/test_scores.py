@@ -1,0 +1,35 @@
+"""Scores of a project's images, and whether the model had learned from the prompt."""
+
+import shutil
+
+from annotation.models import Generation
+from rewardmodel.models import RewardCheckpoint, TrainingRun
+from rewardmodel.services.datasets import Shares, freeze_dataset, split_of
+from rewardmodel.services.scores import score_generations
+
+
+def seen_and_unseen():
+    rows = Generation.objects.values_list("prompt__text", "scored_unseen")
+    return {text for text, unseen in rows if not unseen}, {text for text, unseen in rows if unseen}
+
+
+def test_a_model_that_no_run_made_has_learned_from_no_prompt(rank, encoder):
+    rank(3)
+    score_generations(checkpoint=encoder)
+    seen, unseen = seen_and_unseen()
+    assert (len(seen), len(unseen)) == (0, 3)
+
+
+def test_a_runs_model_has_learned_from_all_prompts_outside_its_test_split(
+    project, rank, encoder, encoder_folder
+):
+    rank(20)
+    shares = Shares(0.5, 0.1, 0.4)
+    dataset = freeze_dataset(project=project, shares=shares)
+    run = TrainingRun.objects.create(project=project, dataset=dataset, initial=encoder)
+    shutil.copytree(encoder_folder, run.folder / "best")
+    score_generations(checkpoint=RewardCheckpoint.objects.create(project=project, name="round 1", run=run))
+    seen, unseen = seen_and_unseen()
+    assert {split_of(text, shares) for text in unseen} == {"test"}
+    assert seen
+    assert "test" not in {split_of(text, shares) for text in seen}
