@@ -21,14 +21,14 @@ text of #prompt. "none" has to be said: what nobody touched is not recorded.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from django import forms
 from django.http import QueryDict
 
-from annotation.models import Category, Generation, Issue, Problem, Project
+from annotation.models import Category, Issue, Problem, Project, ShownImage
 from annotation.services.judgements import (
     SCALES,
     Contradiction,
@@ -94,7 +94,7 @@ class ImageFields:
     """One image with the fields that ask about it, numbered from 1 in the order shown."""
 
     number: int
-    generation: Generation
+    shown: ShownImage
     scales: Sequence[RatedScale]
     problems: forms.BoundField | None
     slot: forms.BoundField
@@ -172,13 +172,12 @@ class JudgementForm(forms.Form):
         }
         return {name: values for name, values in posted.items() if values}
 
-    def images(self, generations: Iterable[Generation], *, refused: bool = False) -> list[ImageFields]:
+    def images(self, images: Sequence[ShownImage], *, refused: bool = False) -> list[ImageFields]:
         """The form's fields by image, in the order shown. Args: refused: mark the images with errors."""
-        known = {generation.pk: generation for generation in generations}
         return [
             ImageFields(
                 number=number,
-                generation=known[pk],
+                shown=shown,
                 scales=[RatedScale(scale, self[f"rating-{number}-{scale.name}"]) for scale in RATED]
                 if self.project.asks_ratings
                 else [],
@@ -187,7 +186,7 @@ class JudgementForm(forms.Form):
                 placed=self._placed(number),
                 is_refused=refused and any(str(number) in name.split("-") for name in self.errors),
             )
-            for number, pk in zip(self.numbers, self.order, strict=True)
+            for number, shown in zip(self.numbers, images, strict=True)
         ]
 
     def categories(self) -> list[tuple[str, str, str]]:

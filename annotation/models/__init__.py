@@ -1,4 +1,4 @@
-from annotation.models.assignments import Assignment, Draft
+from annotation.models.assignments import Assignment, ShownImage
 from annotation.models.images import Image
 from annotation.models.judgements import Category, Issue, Placement, Problem, PromptLabel, Ranking, Rating
 from annotation.models.people import Membership, User
@@ -12,7 +12,6 @@ __all__ = [
     "Assignment",
     "Category",
     "Check",
-    "Draft",
     "Generation",
     "Guideline",
     "Image",
@@ -27,5 +26,6 @@ __all__ = [
     "Rating",
     "Reference",
     "Review",
+    "ShownImage",
     "User",
 ]

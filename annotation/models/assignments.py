@@ -2,20 +2,33 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import datetime
 
+from django.contrib.postgres.expressions import ArraySubquery
 from django.contrib.postgres.fields import ArrayField
 from django.contrib.postgres.functions import RandomUUID
 from django.db import models
-from django.db.models import Q
+from django.db.models import OuterRef, Q
+from django.db.models.functions import JSONObject
 
 from annotation.models.people import User
 from annotation.models.projects import Project
-from annotation.models.prompts import Prompt
+from annotation.models.prompts import Generation, Prompt
 
 WORK = ("ordinary", "gold", "repeat")
 # What people thought of a prompt when they first saw it, and were not being taught or tested.
 COMPARED = ("ordinary", "gold", "reference")
+
+
+@dataclass(frozen=True)
+class ShownImage:
+    """What a task's page has to know of an image. Width and height are in pixels."""
+
+    generation_id: int
+    token: str
+    width: int
+    height: int
 
 
 class AssignmentQuerySet(models.QuerySet["Assignment"]):
@@ -35,6 +48,13 @@ class AssignmentQuerySet(models.QuerySet["Assignment"]):
     def work(self) -> AssignmentQuerySet:
         """What annotators are given as work: to them ordinary, gold and repeated tasks look the same."""
         return self.filter(kind__in=WORK)
+
+    def with_images(self) -> AssignmentQuerySet:
+        """Each with its `images` and `showable` ones at hand, in the same statement."""
+        fields = {name: f"image__{name}" for name in ("token", "width", "height")}
+        found = Generation.objects.filter(prompt=OuterRef("prompt"), image__isnull=False).order_by("pk")
+        shown = found.values(json=JSONObject(generation_id="pk", **fields))
+        return self.annotate(shown=ArraySubquery(shown))
 
     def finished(self) -> AssignmentQuerySet:
         """Answers that count as preferences."""
@@ -74,6 +94,9 @@ class Assignment(models.Model):
     claimed_at = models.DateTimeField(null=True)
     submitted_at = models.DateTimeField(null=True)
     accepted_at = models.DateTimeField(null=True)  # since when the answer counts as preferences
+    # The unfinished answer, saved as the annotator works: the form's fields as posted.
+    draft = models.JSONField(null=True)
+    drafted_at = models.DateTimeField(null=True)
 
     objects = AssignmentQuerySet.as_manager()
 
@@ -127,6 +150,11 @@ class Assignment(models.Model):
                 condition=Q(state="accepted", accepted_at__isnull=False)
                 | (~Q(state="accepted") & Q(accepted_at=None)),
             ),
+            models.CheckConstraint(
+                name="only_a_task_in_hand_has_a_draft",
+                condition=Q(state="leased", draft__isnull=False, drafted_at__isnull=False)
+                | Q(draft__isnull=True, drafted_at__isnull=True),
+            ),
         ]
 
     def __str__(self) -> str:
@@ -137,13 +165,13 @@ class Assignment(models.Model):
         """Names the order that an answer's numbers go by: who claims the slot next gets another one."""
         return self.claimed_at.isoformat() if self.claimed_at else ""
 
+    @property
+    def showable(self) -> list[ShownImage]:
+        """The prompt's images that have files, as they came; of `with_images` only."""
+        return [ShownImage(**fields) for fields in vars(self)["shown"]]
 
-class Draft(models.Model):
-    """An unfinished answer, saved as the annotator works; gone when the answer is submitted."""
-
-    assignment = models.OneToOneField(Assignment, models.CASCADE, related_name="draft")
-    answer = models.JSONField(default=dict)  # the form's fields as posted
-    saved_at = models.DateTimeField()
-
-    def __str__(self) -> str:
-        return f"draft of {self.assignment}"
+    @property
+    def images(self) -> list[ShownImage]:
+        """The images of this assignment in the order shown; of `with_images` only."""
+        known = {image.generation_id: image for image in self.showable}
+        return [known[pk] for pk in self.order]

@@ -7,11 +7,10 @@ from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
 
-from django.contrib.postgres.expressions import ArraySubquery
 from django.db import transaction
 from django.db.models import Count, Exists, F, OuterRef
 
-from annotation.models import Assignment, Draft, Generation, Project, Prompt, User
+from annotation.models import Assignment, Project, Prompt, User
 from annotation.services.checks import draw_check
 
 
@@ -48,56 +47,50 @@ def open_assignments(*, prompts: Iterable[Prompt]) -> list[Assignment]:
 def claim_next(
     *, annotator: User, project: Project, now: datetime, generator: random.Random
 ) -> Assignment | None:
-    """Lease the annotator one prompt to judge; None when none is left.
+    """Lease the annotator one prompt to judge, its images at hand; None when none is left.
 
     Asking again returns the same slot, its lease renewed and its order kept. Slots being claimed elsewhere
     are passed over. A slot whose lease ran out in other hands is shuffled anew and loses the other's draft.
     Images that came in without their files are not shown. As long as there is new work, checks are mixed in.
     """
     User.objects.select_for_update(no_key=True).get(pk=annotator.pk)  # two tabs must not get two prompts
-    slots = Assignment.objects.filter(project=project).select_related("prompt").order_by("pk")
+    slots = Assignment.objects.filter(project=project).select_related("prompt").with_images().order_by("pk")
     # The annotator's own slot is waited for: a draft on its way locks it, and must not cost them the task.
     held = slots.select_for_update(of=("self",)).held_by(annotator).first()
     if held is not None:
         held.leased_until = now + project.lease
         held.save(update_fields=["leased_until"])
         return held
-    shown = Generation.objects.filter(prompt=OuterRef("prompt"), image__isnull=False)
-    claimable = slots.claimable_by(annotator, now=now).annotate(shown=ArraySubquery(shown.values("pk")))
+    claimable = slots.claimable_by(annotator, now=now)
     check = draw_check(annotator=annotator, project=project, generator=generator)
     if check is not None and check.against is not None and claimable.exists():
-        return _lease(check, list(check.against.order), annotator=annotator, now=now, generator=generator)
+        _lease(check, list(check.against.order), annotator=annotator, now=now, generator=generator)
+        return slots.get(pk=check.pk)
     slot = claimable.select_for_update(skip_locked=True, of=("self",)).first()
     if slot is None:
         return None
     slot.project = project
-    if slot.state == Assignment.State.LEASED:
-        Draft.objects.filter(assignment=slot).delete()
-    order: list[int] = slot.shown  # type: ignore[attr-defined]  # annotated above
-    return _lease(slot, order, annotator=annotator, now=now, generator=generator)
+    order = [image.generation_id for image in slot.showable]
+    _lease(slot, order, annotator=annotator, now=now, generator=generator)
+    return slot
 
 
 def _lease(
     slot: Assignment, order: list[int], *, annotator: User, now: datetime, generator: random.Random
-) -> Assignment:
+) -> None:
     generator.shuffle(order)
     slot.state, slot.annotator, slot.order = Assignment.State.LEASED, annotator, order
     slot.claimed_at, slot.leased_until = now, now + slot.project.lease
-    leased = ["state", "annotator", "order", "claimed_at", "leased_until"]
+    slot.draft = slot.drafted_at = None
+    leased = ["state", "annotator", "order", "claimed_at", "leased_until", "draft", "drafted_at"]
     slot.save(update_fields=leased if slot.pk else None)
-    return slot
 
 
-@transaction.atomic
-def save_draft(*, assignment: Assignment, annotator: User, answer: dict[str, Any], now: datetime) -> Draft:
+def save_draft(*, assignment: Assignment, annotator: User, answer: dict[str, Any], now: datetime) -> None:
     """Keep an unfinished answer in place of the one kept before, and renew the lease.
 
     Raises: LeaseLost when the slot is not the annotator's any more.
     """
     mine = Assignment.objects.held_by(annotator).filter(pk=assignment.pk)
-    if mine.update(leased_until=now + assignment.project.lease) != 1:
+    if mine.update(draft=answer, drafted_at=now, leased_until=now + assignment.project.lease) != 1:
         raise LeaseLost
-    draft, _ = Draft.objects.update_or_create(
-        assignment=assignment, defaults={"answer": answer, "saved_at": now}
-    )
-    return draft

@@ -14,7 +14,6 @@ from django.db import transaction
 from annotation.models import (
     Assignment,
     Category,
-    Draft,
     Issue,
     Placement,
     Problem,
@@ -150,10 +149,11 @@ def submit_judgement(
         state=Assignment.State.SUBMITTED if inspected else Assignment.State.ACCEPTED,
         submitted_at=now,
         accepted_at=None if inspected else now,
+        draft=None,
+        drafted_at=None,
     )
     if moved != 1:
         return _recorded_before(assignment, annotator, judgement)
-    Draft.objects.filter(assignment=assignment.pk).delete()
     return _record(assignment, judgement)
 
 

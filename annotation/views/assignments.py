@@ -6,7 +6,7 @@ import random
 from uuid import UUID
 
 from django.contrib import messages
-from django.http import HttpResponse
+from django.http import Http404, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
 from django.utils import timezone
@@ -14,10 +14,10 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_POST, require_safe
 from django_htmx.http import HttpResponseClientRedirect
 
-from annotation.access import WorkerRequest, worker_required
+from annotation.access import MemberRequest, WorkerRequest, member_required, worker_required
 from annotation.forms import JudgementForm
-from annotation.models import Assignment, Draft, Generation, Project
-from annotation.selectors.guidelines import current_guideline
+from annotation.models import Assignment, Project
+from annotation.selectors.standings import WORKING, standing_in
 from annotation.services.assignments import LeaseLost, claim_next, save_draft
 from annotation.services.judgements import Contradiction, InvalidJudgement, submit_judgement
 from annotation.services.projects import acknowledge
@@ -30,39 +30,38 @@ WORK = "annotation/assignments/work.html"
 @worker_required
 def work(request: WorkerRequest, project: Project) -> HttpResponse:
     """The next task, or the one in hand as it was left; before the first one, the guideline."""
-    guideline, is_due = current_guideline(project=project, reader=request.user)
-    context: dict[str, object] = {"project": project, "guideline": guideline}
-    if is_due:
+    context: dict[str, object] = {"project": project, "guideline": request.standing.guideline}
+    if request.standing.is_reading_due:
         return render(request, f"{WORK}#unread" if request.htmx else WORK, {**context, "state": "unread"})
-    now = timezone.now()
     if request.standing.annotates:
-        assignment = claim_next(annotator=request.user, project=project, now=now, generator=random.Random())
+        assignment = claim_next(
+            annotator=request.user, project=project, now=timezone.now(), generator=random.Random()
+        )
     else:
         held = Assignment.objects.held_by(request.user).filter(project=project)
-        assignment = held.select_related("prompt").first()
+        assignment = held.select_related("prompt").with_images().first()
         if assignment is None:
             references = reverse("references", args=[project.slug])
             return HttpResponseClientRedirect(references) if request.htmx else redirect(references)
     if assignment is None:
         return render(request, f"{WORK}#finished" if request.htmx else WORK, {**context, "state": "finished"})
     assignment.project = project
-    left = None if assignment.claimed_at == now else Draft.objects.filter(assignment=assignment).first()
-    if left is None:
+    if assignment.draft is None:
         form = JudgementForm(project=project, order=assignment.order)
     else:
-        form = JudgementForm.from_draft(left.answer, project=project, order=assignment.order)
-    context |= {"draft": left, **_task(assignment, form)}
+        form = JudgementForm.from_draft(assignment.draft, project=project, order=assignment.order)
+    context |= _task(assignment, form)
     return render(request, f"{WORK}#task" if request.htmx else WORK, context)
 
 
 @require_POST
-@worker_required
-def submit(request: WorkerRequest, project: Project, token: UUID) -> HttpResponse:
+@member_required
+def submit(request: MemberRequest, slug: str, token: UUID) -> HttpResponse:
     """Store the answer and go on to the next task; a refusal shows the answer again with what is wrong."""
-    assignment = _mine(request, project, token)
+    assignment = _mine(request, slug, token)
     if assignment is None:
-        return _lost(request, project, status=404)
-    form = JudgementForm(request.POST, project=project, order=assignment.order)
+        return _lost(request, slug, status=404)
+    form = JudgementForm(request.POST, project=assignment.project, order=assignment.order)
     if not form.is_valid():
         return _refuse(request, assignment, form)
     try:
@@ -78,23 +77,23 @@ def submit(request: WorkerRequest, project: Project, token: UUID) -> HttpRespons
         form.refuse(error)
         return _refuse(request, assignment, form, contradicts=isinstance(error, Contradiction))
     except LeaseLost:
-        return _lost(request, project, status=409)
+        return _lost(request, slug, status=409)
     messages.success(request, "Answer stored.")
-    return redirect("work", project.slug)
+    return redirect("work", slug)
 
 
 @require_POST
-@worker_required
-def draft(request: WorkerRequest, project: Project, token: UUID) -> HttpResponse:
+@member_required
+def draft(request: MemberRequest, slug: str, token: UUID) -> HttpResponse:
     """Keep the answer as far as it has come; nothing of it is checked."""
-    assignment = _mine(request, project, token)
+    assignment = _mine(request, slug, token)
     if assignment is None:
-        return _lost(request, project, status=404)
-    form = JudgementForm(request.POST, project=project, order=assignment.order)
+        return _lost(request, slug, status=404)
+    form = JudgementForm(request.POST, project=assignment.project, order=assignment.order)
     try:
         save_draft(assignment=assignment, annotator=request.user, answer=form.draft(), now=timezone.now())
     except LeaseLost:
-        return _lost(request, project, status=409)
+        return _lost(request, slug, status=409)
     return HttpResponse(status=204)
 
 
@@ -107,24 +106,21 @@ def acknowledge_guideline(request: WorkerRequest, project: Project, version: int
     return redirect("work", project.slug)
 
 
-def _mine(request: WorkerRequest, project: Project, token: UUID) -> Assignment | None:
-    """The assignment, if it is this annotator's as the form was made for it, with its project at hand."""
-    mine = Assignment.objects.filter(token=token, project=project, annotator=request.user)
-    assignment = mine.select_related("prompt").first()
-    if assignment is None or assignment.claim != request.POST.get("claim"):
-        return None
-    assignment.project = project
-    return assignment
+def _mine(request: MemberRequest, slug: str, token: UUID) -> Assignment | None:
+    """The assignment, if it is this person's as the form was made for it, and they still work there."""
+    workplaces = Project.objects.with_role(request.user, *WORKING).filter(slug=slug)
+    mine = Assignment.objects.filter(token=token, project__in=workplaces, annotator=request.user)
+    assignment = mine.select_related("project", "prompt").with_images().first()
+    return assignment if assignment and assignment.claim == request.POST.get("claim") else None
 
 
 def _task(assignment: Assignment, form: JudgementForm, *, refused: bool = False) -> dict[str, object]:
     """What the task's partial shows. Args: refused: the form's errors too, beginning at the first."""
-    generations = Generation.objects.filter(pk__in=assignment.order).select_related("image")
     return {
         "state": "task",
         "assignment": assignment,
         "form": form,
-        "images": form.images(generations, refused=refused),
+        "images": form.images(assignment.images, refused=refused),
         "refusals": form.refusals() if refused else [],
         "step": form.refused_step() if refused else form.current_step(),
         "slots": range(1, assignment.project.slots + 1),
@@ -132,19 +128,23 @@ def _task(assignment: Assignment, form: JudgementForm, *, refused: bool = False)
 
 
 def _refuse(
-    request: WorkerRequest, assignment: Assignment, form: JudgementForm, *, contradicts: bool = False
+    request: MemberRequest, assignment: Assignment, form: JudgementForm, *, contradicts: bool = False
 ) -> HttpResponse:
     project = assignment.project
+    standing = standing_in(project.slug, request.user)
     context = {
         "project": project,
-        "guideline": current_guideline(project=project, reader=request.user).guideline,
+        "guideline": standing and standing.guideline,
         "can_confirm": contradicts and project.consistency == Project.Consistency.WARN,
         **_task(assignment, form, refused=True),
     }
     return render(request, f"{WORK}#task" if request.htmx else WORK, context, status=422)
 
 
-def _lost(request: WorkerRequest, project: Project, *, status: int) -> HttpResponse:
+def _lost(request: MemberRequest, slug: str, *, status: int) -> HttpResponse:
     """404: not this annotator's (any more). 409: theirs, but closed with another answer."""
-    context = {"project": project, "state": "lost", "is_answered": status == 409}
+    standing = standing_in(slug, request.user)
+    if standing is None:
+        raise Http404
+    context = {"project": standing.project, "state": "lost", "is_answered": status == 409}
     return render(request, f"{WORK}#lost" if request.htmx else WORK, context, status=status)

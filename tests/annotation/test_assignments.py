@@ -8,7 +8,7 @@ import pytest
 from django.db import connection, transaction
 from django.test.utils import CaptureQueriesContext
 
-from annotation.models import Assignment, Draft, User
+from annotation.models import Assignment, User
 from annotation.services.assignments import LeaseLost, claim_next, open_assignments, save_draft
 from annotation.services.judgements import submit_judgement
 from annotation.services.projects import SettingsFrozen, change_settings
@@ -78,7 +78,8 @@ def test_a_lapsed_lease_goes_to_the_next_annotator_shuffled_anew_without_the_dra
     taken = claim(bob, project, now=NOW + HOUR, seed=2)
     assert taken == held
     assert taken.order != held.order
-    assert not Draft.objects.exists()
+    taken.refresh_from_db()
+    assert (taken.draft, taken.drafted_at) == (None, None)
 
 
 def test_a_lapsed_lease_that_nobody_took_is_still_the_annotators(alice, project, a_prompt):
@@ -87,7 +88,7 @@ def test_a_lapsed_lease_that_nobody_took_is_still_the_annotators(alice, project,
     save_draft(assignment=held, annotator=alice, answer={"slot": "1"}, now=NOW)
     again = claim(alice, project, now=NOW + 5 * HOUR, seed=2)
     assert (again, again.order) == (held, held.order)
-    assert again.draft.answer == {"slot": "1"}
+    assert again.draft == {"slot": "1"}
 
 
 def test_an_annotator_never_gets_a_second_opinion_on_one_prompt(a_project, a_prompt, alice):
@@ -104,7 +105,7 @@ def test_a_draft_replaces_the_one_before_and_renews_the_lease(alice, project, a_
     save_draft(assignment=held, annotator=alice, answer={"slot": "1"}, now=NOW)
     save_draft(assignment=held, annotator=alice, answer={"slot": "2"}, now=NOW + HOUR / 2)
     held.refresh_from_db()
-    assert held.draft.answer == {"slot": "2"}
+    assert (held.draft, held.drafted_at) == ({"slot": "2"}, NOW + HOUR / 2)
     assert held.leased_until == NOW + 1.5 * HOUR
 
 
@@ -114,7 +115,7 @@ def test_a_draft_for_a_slot_that_moved_on_is_refused(alice, bob, project, a_prom
     claim(bob, project, now=NOW + HOUR)
     with pytest.raises(LeaseLost):
         save_draft(assignment=held, annotator=alice, answer={"slot": "1"}, now=NOW + HOUR)
-    assert not Draft.objects.exists()
+    assert Assignment.objects.get().draft is None
 
 
 def test_images_that_came_without_files_are_not_shown(alice, project, a_prompt):

@@ -5,7 +5,7 @@ import re
 import pytest
 from playwright.sync_api import expect
 
-from annotation.models import Assignment, Draft, Placement, PromptLabel, Ranking, Rating
+from annotation.models import Assignment, Placement, PromptLabel, Ranking, Rating
 from tests.annotation.browser.hands import drag_by_finger, drag_by_mouse, press
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -118,7 +118,7 @@ def test_a_draft_survives_a_reload_in_place(at_work, alice, a_prompt):
     press(page, "Enter")
     expect(page.get_by_text("Nothing left to do here")).to_be_visible()
     assert stored_slots() == [1, 2, 3]
-    assert not Draft.objects.exists()
+    assert Assignment.objects.get().draft is None
 
 
 def test_a_contradiction_is_shown_at_once_and_refused_with_the_images_named(at_work, alice, a_prompt):
@@ -164,7 +164,9 @@ def test_an_answer_that_did_not_arrive_stays_on_the_page_and_can_be_sent_again(a
 def test_a_task_taken_away_says_so_while_it_is_worked_on(at_work, alice, a_prompt):
     a_prompt(images=2)
     page = at_work(alice)
-    Assignment.objects.update(state="open", annotator=None, leased_until=None, order=[])
+    Assignment.objects.update(
+        state="open", annotator=None, leased_until=None, order=[], draft=None, drafted_at=None
+    )
     press(page, "3")
     expect(page.get_by_role("alert")).to_contain_text("not yours any more")
     press(page, "Enter")
