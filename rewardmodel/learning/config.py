@@ -103,6 +103,7 @@ class RewardConfig:
     epsilon: float = 1e-8
     max_tokens: int = 35
     seed: int = 1234
+    soft_labels: bool = False  # ours: learn the dataset's probability of each pair, not who won it
     micro_batch_images: int = 64  # ours: bounds memory, changes no number but by rounding
     checkpoint_every: int = 200  # ours, in steps
     image_cache_bytes: int = 2 << 30  # ours: decoded images kept in memory
@@ -112,6 +113,8 @@ class RewardConfig:
             value = getattr(self, each.name)
             if each.type == "int" and type(value) is not int:
                 raise ValueError(f"{each.name} must be a whole number, is {value!r}")
+            if each.type == "bool" and type(value) is not bool:
+                raise ValueError(f"{each.name} must be true or false, is {value!r}")
         positive = ("learning_rate", "batch_pairs", "epochs", "validations_per_epoch", "micro_batch_images")
         for name in (*positive, "checkpoint_every", "epsilon"):
             if getattr(self, name) <= 0:

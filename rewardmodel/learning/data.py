@@ -16,6 +16,7 @@ from rewardmodel.learning.preprocessing import normalise, read_image, to_pixels,
 
 SPLITS = ("train", "validation", "test")
 FIELDS = {"id", "prompt", "split", "images", "ranking"}
+SOFT = "preferred"  # the one that a row may have besides
 
 
 class DatasetError(ValueError):
@@ -30,6 +31,8 @@ class Ranking:
     prompt: str
     images: tuple[Path, ...]
     places: tuple[int, ...]  # 1 is best; equal places tie
+    # Of each two images, as itertools.combinations orders them: the probability that the first is preferred.
+    preferred: tuple[float, ...] | None = None
 
     @property
     def pairs(self) -> int:
@@ -68,8 +71,8 @@ def load_rankings(folder: Path, split: str, images: Path | None = None) -> list[
 
 def _parse(line: str, root: Path) -> tuple[str, Ranking]:
     row = json.loads(line)
-    if not isinstance(row, dict) or set(row) != FIELDS:
-        raise ValueError(f"a ranking has the fields {', '.join(sorted(FIELDS))}")
+    if not isinstance(row, dict) or set(row) - {SOFT} != FIELDS:
+        raise ValueError(f"a ranking has the fields {', '.join(sorted(FIELDS))}, and may have {SOFT}")
     if row["split"] not in SPLITS:
         raise ValueError(f"no split {row['split']!r}")
     places = row["ranking"]
@@ -78,12 +81,25 @@ def _parse(line: str, root: Path) -> tuple[str, Ranking]:
     if not all(type(place) is int and place >= 1 for place in places):
         raise ValueError(f"places are whole numbers from 1, not {places}")
     paths = tuple(root / path for path in row["images"])
-    return row["split"], Ranking(str(row["id"]), str(row["prompt"]), paths, tuple(places))
+    preferred = _soft_labels(row[SOFT], len(places)) if SOFT in row else None
+    return row["split"], Ranking(str(row["id"]), str(row["prompt"]), paths, tuple(places), preferred)
+
+
+def _soft_labels(given: Any, images: int) -> tuple[float, ...]:
+    pairs = images * (images - 1) // 2
+    if len(given) != pairs:
+        raise ValueError(f"{SOFT} has {len(given)} probabilities for {pairs} pairs")
+    if not all(type(each) in (int, float) and 0 <= each <= 1 for each in given):
+        raise ValueError(f"{SOFT} has probabilities from 0 to 1, not {given}")
+    return tuple(map(float, given))
 
 
 def fingerprint(*splits: Sequence[Ranking]) -> str:
     """Same rankings, same order: same text. Images count by name."""
-    seen = [[(r.id, r.prompt, [p.name for p in r.images], r.places) for r in split] for split in splits]
+    seen = [
+        [(r.id, r.prompt, [p.name for p in r.images], r.places, *(r.preferred or ())) for r in split]
+        for split in splits
+    ]
     return hashlib.sha256(json.dumps(seen).encode()).hexdigest()
 
 
@@ -108,12 +124,16 @@ class PixelCache:
 
 @dataclass(frozen=True)
 class Batch:
-    """Some rankings as tensors. places is 0 and images is black where a prompt has fewer than K images."""
+    """Some rankings as tensors. places is 0 and images is black where a prompt has fewer than K images.
+
+    `preferred` is None unless all of them have soft labels.
+    """
 
     tokens: Tensor  # (B, T) int64
     mask: Tensor  # (B, T) int64
     images: Tensor  # (B, K, 3, H, W), normalised
     places: Tensor  # (B, K) int64, 1 is best
+    preferred: Tensor | None = None  # (B, K, K): probability that i is preferred to j
 
     @property
     def real(self) -> Tensor:
@@ -133,4 +153,23 @@ def collate(
             pixels[row, column] = cache.get(path)
         places[row, : len(ranking.places)] = torch.tensor(ranking.places)
     tokens, mask = tokenise(tokenizer, [ranking.prompt for ranking in rankings], max_tokens)
-    return Batch(tokens.to(device), mask.to(device), normalise(pixels.to(device)), places.to(device))
+    preferred = _square(rankings, most)
+    return Batch(
+        tokens.to(device),
+        mask.to(device),
+        normalise(pixels.to(device)),
+        places.to(device),
+        None if preferred is None else preferred.to(device),
+    )
+
+
+def _square(rankings: Sequence[Ranking], most: int) -> Tensor | None:
+    """(B, K, K): the soft labels of both orders of each pair, 0.5 where there is no pair."""
+    square = torch.full((len(rankings), most, most), 0.5)
+    for row, ranking in enumerate(rankings):
+        if ranking.preferred is None:
+            return None
+        first, second = torch.triu_indices(len(ranking.places), len(ranking.places), 1)
+        labels = torch.tensor(ranking.preferred)
+        square[row, first, second], square[row, second, first] = labels, 1 - labels
+    return square

@@ -12,7 +12,9 @@ def better_than(places: Tensor) -> Tensor:
     return (places[:, :, None] < places[:, None, :]) & real[:, :, None] & real[:, None, :]
 
 
-def ranking_loss(rewards: Tensor, places: Tensor, pairs: int | None = None) -> Tensor:
+def ranking_loss(
+    rewards: Tensor, places: Tensor, pairs: int | None = None, preferred: Tensor | None = None
+) -> Tensor:
     """-log sigmoid(better - worse) over all pairs of the batch, ties left out; the mean, as the paper has it.
 
     Args:
@@ -20,6 +22,8 @@ def ranking_loss(rewards: Tensor, places: Tensor, pairs: int | None = None) -> T
         places: (B, K) int, 1 is best; equal places tie, 0 is padding.
         pairs: divide by this many pairs instead of the batch's own, so that a pair weighs the same in
             whatever micro-batch it lies.
+        preferred: (B, K, K), with what probability i is preferred to j; the loss is then the cross-entropy
+            with it. Without it, who stands better is preferred for certain, as in the paper.
     Returns: scalar, in nats.
     Raises: ValueError when no prompt has two images in different places.
     Source: ImageReward, arXiv 2304.05977, the reward model's pairwise loss.
@@ -28,5 +32,8 @@ def ranking_loss(rewards: Tensor, places: Tensor, pairs: int | None = None) -> T
     i_beats_j = better_than(places)
     if not i_beats_j.any():
         raise ValueError("no two images in different places")
-    losses = -F.logsigmoid(margin[i_beats_j])
+    margin = margin[i_beats_j]
+    losses = -F.logsigmoid(margin)
+    if preferred is not None:  # -p log sigmoid(m) - (1 - p) log sigmoid(-m), whose logarithms differ by m
+        losses = losses + (1 - preferred[i_beats_j]) * margin
     return losses.mean() if pairs is None else losses.sum() / pairs

@@ -105,6 +105,8 @@ def train(
     for split, name in ((training_split, "train"), (validation_split, "validation")):
         if not split:
             raise DatasetError(f"{dataset}: no {name} ranking has two images in different places")
+    if config.soft_labels and any(ranking.preferred is None for ranking in training_split):
+        raise DatasetError(f"{dataset}: has no soft labels; freeze it with them")
     if device is None:
         device = "cuda" if torch.cuda.is_available() else "cpu"
     folder.mkdir(parents=True, exist_ok=True)
@@ -198,7 +200,8 @@ class _Run:
         for part in micro_batches(step.rankings, self.config.micro_batch_images):
             batch = self.collate(part)
             rewards = self.model(batch.tokens, batch.mask, batch.images, batch.real)
-            loss = ranking_loss(rewards, batch.places, pairs=self.config.batch_pairs)
+            soft = batch.preferred if self.config.soft_labels else None
+            loss = ranking_loss(rewards, batch.places, pairs=self.config.batch_pairs, preferred=soft)
             if not torch.isfinite(loss):
                 names = ", ".join(ranking.id for ranking in part)
                 at = f"step {step.number + 1} of {len(self.plan)}"

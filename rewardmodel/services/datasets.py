@@ -10,6 +10,7 @@ import tempfile
 import unicodedata
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +18,12 @@ from django.conf import settings
 from django.db.models import Max
 
 from annotation.models import Assignment, Project
+from annotation.selectors.consensus import Consensus, project_consensus
 from annotation.selectors.preferences import FinishedRanking, finished_rankings
 from rewardmodel.models import DatasetVersion
 
 FORMAT = 1  # of the folder; written into dataset.json
+DECIMALS = 4  # of a soft label
 
 
 class NothingToFreeze(Exception):
@@ -54,17 +57,23 @@ def split_of(prompt: str, shares: Shares) -> str:
     return "validation" if at < shares.train + shares.validation else "test"
 
 
-def freeze_dataset(*, project: Project, shares: Shares | None = None) -> DatasetVersion:
+def freeze_dataset(
+    *, project: Project, shares: Shares | None = None, soft_labels: bool = False
+) -> DatasetVersion:
     """Freeze the project's finished rankings; the same rows give the version that there already is.
 
     Rankings are left out, and counted, where an image is not at hand.
 
+    Args:
+        soft_labels: each ranking also says with what probability people, all opinions on the prompt together,
+            prefer the first image of each pair. One more opinion changes other rankings' too, and the hash.
     Raises: NothingToFreeze.
     """
     shares = shares or Shares()
     newest = Assignment.objects.finished().filter(project=project).aggregate(at=Max("accepted_at"))["at"]
     rankings = sorted(finished_rankings(project), key=lambda ranking: ranking.assignment_id)
-    rows = [_row(ranking, shares) for ranking in rankings if _is_usable(ranking)]
+    consensus = project_consensus(project) if soft_labels else None
+    rows = [_row(ranking, shares, consensus) for ranking in rankings if _is_usable(ranking)]
     if not rows:
         raise NothingToFreeze(f"{project.slug}: none of {len(rankings)} finished rankings has all its images")
     text = "".join(json.dumps(row, ensure_ascii=False, separators=(",", ":")) + "\n" for row in rows)
@@ -78,6 +87,7 @@ def freeze_dataset(*, project: Project, shares: Shares | None = None) -> Dataset
         "shares": asdict(shares),
         "counts": counts,
         "left_out": len(rankings) - len(rows),
+        "soft_labels": soft_labels,
     }
     _write_folder(Path(settings.DATASETS_DIR) / folder, text, about)
     version, _ = DatasetVersion.objects.get_or_create(
@@ -108,15 +118,19 @@ def _is_usable(ranking: FinishedRanking) -> bool:
     return len(ranking.images) > 1 and all(image.file for image in ranking.images)
 
 
-def _row(ranking: FinishedRanking, shares: Shares) -> dict[str, Any]:
+def _row(ranking: FinishedRanking, shares: Shares, consensus: Consensus | None) -> dict[str, Any]:
     """One line of rankings.jsonl; `rewardmodel.learning.data` reads it."""
-    return {
+    row: dict[str, Any] = {
         "id": str(ranking.assignment_id),
         "prompt": ranking.prompt_text,
         "split": split_of(ranking.prompt_text, shares),
         "images": [image.file for image in ranking.images],
         "ranking": list(ranking.slots),
     }
+    if consensus:
+        ids = [image.generation_id for image in ranking.images]
+        row["preferred"] = [round(consensus.preferred(*pair), DECIMALS) for pair in combinations(ids, 2)]
+    return row
 
 
 def _count(rows: Iterable[dict[str, Any]]) -> dict[str, int]:

@@ -1,6 +1,7 @@
 """Freezing: the same rankings give the same dataset, and no prompt is in two splits, now or later."""
 
 import json
+from itertools import combinations
 
 import pytest
 from django.core.management import CommandError, call_command
@@ -122,3 +123,27 @@ def test_the_command_names_the_projects_there_are(project):
         call_command("freeze_dataset", "nope")
     with pytest.raises(CommandError, match="none of 0 finished rankings"):
         call_command("freeze_dataset", project.slug)
+
+
+def test_soft_labels_say_of_each_pair_how_likely_people_prefer_its_first_image(project, rank):
+    rank(2)
+    plain = freeze_dataset(project=project)
+    soft = freeze_dataset(project=project, soft_labels=True)
+    assert soft.hash != plain.hash
+    assert soft.counts == plain.counts
+    for row in rows(soft):
+        by_gap = {1: set(), 2: set(), -1: set(), -2: set()}
+        for (i, j), label in zip(combinations(row["ranking"], 2), row["preferred"], strict=True):
+            by_gap[j - i].add(label)  # by how many slots the first stands better
+        likely = [label for gap in (-2, -1, 1, 2) for label in by_gap[gap]]
+        assert likely == sorted(likely)
+        assert all(label > 0.5 for gap in (1, 2) for label in by_gap[gap])
+        assert all(label < 0.5 for gap in (-1, -2) for label in by_gap[gap])
+    assert json.loads((soft.path / "dataset.json").read_text())["soft_labels"]
+    assert freeze_dataset(project=project, soft_labels=True) == soft
+
+
+def test_the_command_freezes_soft_labels_when_asked(project, rank):
+    rank(2)
+    call_command("freeze_dataset", project.slug, "--soft-labels")
+    assert all("preferred" in row for row in rows(DatasetVersion.objects.get()))

@@ -24,10 +24,18 @@ class Command(BaseCommand):
             help="shares of the prompts; they add up to 1 (default: 0.8 0.1 0.1)",
         )
 
+        parser.add_argument(
+            "--soft-labels",
+            action="store_true",
+            help="add to each pair the probability that people prefer its first image, all opinions together",
+        )
+
     def handle(self, *args: Any, **options: Any) -> None:
         project = find_project(options["project"])
         try:
-            version = freeze_dataset(project=project, shares=Shares(*options["shares"]))
+            version = freeze_dataset(
+                project=project, shares=Shares(*options["shares"]), soft_labels=options["soft_labels"]
+            )
         except (NothingToFreeze, ValueError) as error:
             raise CommandError(str(error)) from error
         self.stdout.write(f"{version.hash}  {version.path}")

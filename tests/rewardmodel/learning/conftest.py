@@ -74,7 +74,7 @@ def initial(tmp_path, model, tokenizer, backbone) -> Path:
 def a_dataset(tmp_path) -> Callable[..., Path]:
     """Write a dataset version of `train`, `validation` and `test` rankings; the redder image is better."""
 
-    def write(train: int = 12, validation: int = 4, test: int = 4) -> Path:
+    def write(train: int = 12, validation: int = 4, test: int = 4, soft: float | None = None) -> Path:
         folder = tmp_path / "dataset"
         (folder / "images").mkdir(parents=True, exist_ok=True)
         rows = []
@@ -89,6 +89,8 @@ def a_dataset(tmp_path) -> Callable[..., Path]:
                 prompt = ("a red circle", "a blue square")[number % 2]
                 row = {"id": f"{split}-{number}", "prompt": prompt, "split": split}
                 rows.append({**row, "images": names, "ranking": places})
+                if soft is not None:
+                    rows[-1]["preferred"] = [soft] * (len(reds) * (len(reds) - 1) // 2)
         (folder / "rankings.jsonl").write_text("\n".join(json.dumps(row) for row in rows) + "\n")
         return folder
 

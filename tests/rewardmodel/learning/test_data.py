@@ -58,6 +58,9 @@ def test_ties_are_no_pairs():
         (lambda row: json.dumps({**row, "ranking": [0] * len(row["images"])}), "whole numbers from 1"),
         (lambda row: json.dumps({**row, "ranking": [1.5] * len(row["images"])}), "whole numbers from 1"),
         (lambda row: json.dumps({**row, "images": 3}), "line 2"),
+        (lambda row: json.dumps({**row, "preferred": [0.5]}), "1 probabilities for"),
+        (lambda row: json.dumps({**row, "preferred": [1.5] * 6}), "from 0 to 1"),
+        (lambda row: json.dumps({**row, "preferred": "likely"}), "from 0 to 1"),
     ],
 )
 def test_a_bad_line_is_refused_by_its_number(a_line, edit, reason):
@@ -158,3 +161,18 @@ def test_a_file_is_read_turned_as_people_saw_it(tmp_path):
     file = tmp_path / "turned.png"
     Image.new("RGB", (9, 7)).save(file, exif=exif)
     assert read_image(file).size == (7, 9)
+
+
+def test_soft_labels_of_a_batch_say_both_orders_of_each_pair(a_dataset, tokenizer):
+    rankings = load_rankings(a_dataset(soft=0.75), "train")[:2]
+    options = {"tokenizer": tokenizer, "max_tokens": 35, "device": torch.device("cpu")}
+    soft = collate(rankings, cache=PixelCache(16, 10**6), **options).preferred
+    assert soft.shape == (2, 4, 4)
+    assert soft[0].tolist() == [
+        [0.5, 0.75, 0.75, 0.5],
+        [0.25, 0.5, 0.75, 0.5],
+        [0.25, 0.25, 0.5, 0.5],
+        [0.5] * 4,  # the first prompt has three images
+    ]
+    hard = load_rankings(a_dataset(), "train")[:2]
+    assert collate(hard, cache=PixelCache(16, 10**6), **options).preferred is None

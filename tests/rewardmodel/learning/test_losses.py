@@ -68,3 +68,20 @@ def test_what_stands_in_the_padding_does_not_matter():
 def test_only_ties_are_refused():
     with pytest.raises(ValueError, match="different places"):
         ranking_loss(torch.zeros(1, 3), torch.tensor([[2, 2, 0]]))
+
+
+def test_soft_labels_make_it_the_cross_entropy_with_them():
+    rewards = torch.randn(PLACES.shape, dtype=torch.float64)
+    preferred = torch.rand(*PLACES.shape, PLACES.shape[1], dtype=torch.float64)
+    losses = []
+    for row, where in enumerate(PLACES.tolist()):
+        for i, better in enumerate(where):
+            for j, worse in enumerate(where):
+                if 0 < better < worse:
+                    p, margin = preferred[row, i, j].item(), (rewards[row, i] - rewards[row, j]).item()
+                    right, wrong = math.log(1 + math.exp(-margin)), math.log(1 + math.exp(margin))
+                    losses.append(p * right + (1 - p) * wrong)
+    found = ranking_loss(rewards, PLACES, preferred=preferred).item()
+    assert found == pytest.approx(sum(losses) / len(losses), rel=1e-12)
+    certain = ranking_loss(rewards, PLACES, preferred=torch.ones_like(preferred)).item()
+    assert certain == pytest.approx(ranking_loss(rewards, PLACES).item(), rel=1e-12)

@@ -1,5 +1,6 @@
 """A training run: what it learns, keeps and reports, and that it stops and resumes without a trace."""
 
+import dataclasses
 import json
 
 import pytest
@@ -197,3 +198,20 @@ def test_a_loss_that_is_no_number_stops_the_run_and_names_the_rankings(run, init
     save_file(weights, initial / "model.safetensors")
     with pytest.raises(TrainingDiverged, match=r"nan at step 1 of .* rankings train-"):
         run()
+
+
+def test_soft_labels_are_learned_only_when_asked_for(run, a_dataset):
+    """Labels of 1/2, which say nothing: each pair is learned in both orders alike."""
+    quick = dataclasses.replace(CONFIG, epochs=1)
+    hard, _ = run("hard", config=quick)
+    dataset = a_dataset(soft=0.5)
+    ignored, _ = run("ignored", config=quick, dataset=dataset)
+    assert numbers(ignored) == numbers(hard)
+    learned, _ = run("learned", config=dataclasses.replace(quick, soft_labels=True), dataset=dataset)
+    assert learned[0].loss != hard[0].loss
+    assert learned[0].accuracy == hard[0].accuracy
+
+
+def test_soft_labels_that_a_dataset_lacks_are_refused(run):
+    with pytest.raises(DatasetError, match="no soft labels"):
+        run(config=dataclasses.replace(CONFIG, soft_labels=True))
