@@ -1,9 +1,9 @@
 """Pages of this app."""
 
-from django.contrib.auth.views import LoginView, LogoutView
 from django.urls import path
 
 from annotation.views import (
+    accounts,
     agreement,
     assignments,
     exports,
@@ -19,12 +19,13 @@ from annotation.views import (
 
 urlpatterns = [
     path("", home.home, name="home"),
-    path(
-        "sign-in/",
-        LoginView.as_view(template_name="annotation/sign_in.html", redirect_authenticated_user=True),
-        name="sign-in",
-    ),
-    path("sign-out/", LogoutView.as_view(), name="sign-out"),
+    path("sign-in/", accounts.sign_in, name="sign-in"),
+    path("sign-out/", accounts.sign_out, name="sign-out"),
+    path("sign-out/everywhere/", accounts.sign_out_all, name="sign-out-everywhere"),
+    path("account/", accounts.account, name="account"),
+    path("account/password/", accounts.password, name="change-password"),
+    path("account/tokens/", accounts.add_token, name="add-token"),
+    path("account/tokens/<int:pk>/revoke/", accounts.remove_token, name="revoke-token"),
     path("images/<uuid:token>", images.image, name="image"),
     path("work/<slug:slug>/", assignments.work, name="work"),
     path("work/<slug:slug>/<uuid:token>/", assignments.submit, name="submit"),

@@ -1,9 +1,11 @@
+from annotation.forms.accounts import ChangePasswordForm, SignInForm, TokenForm
 from annotation.forms.judgements import JudgementForm
 from annotation.forms.projects import GuidelineForm, MemberForm, NewProjectForm, ProjectForm
 from annotation.forms.references import ReferenceForm
 from annotation.forms.reviews import SendBackForm
 
 __all__ = [
+    "ChangePasswordForm",
     "GuidelineForm",
     "JudgementForm",
     "MemberForm",
@@ -11,4 +13,6 @@ __all__ = [
     "ProjectForm",
     "ReferenceForm",
     "SendBackForm",
+    "SignInForm",
+    "TokenForm",
 ]

@@ -6,9 +6,12 @@ from annotation.models.projects import Acknowledgement, Guideline, Project
 from annotation.models.prompts import Generation, Prompt
 from annotation.models.references import Check, Reference
 from annotation.models.reviews import Review
+from annotation.models.sign_ins import SignInAttempt
+from annotation.models.tokens import ApiToken
 
 __all__ = [
     "Acknowledgement",
+    "ApiToken",
     "Assignment",
     "Category",
     "Check",
@@ -27,5 +30,6 @@ __all__ = [
     "Reference",
     "Review",
     "ShownImage",
+    "SignInAttempt",
     "User",
 ]

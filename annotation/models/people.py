@@ -2,12 +2,31 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
+from django.conf import settings
 from django.contrib.auth.models import AbstractUser
 from django.db import models
+from django.utils.crypto import salted_hmac
 
 
 class User(AbstractUser):
     """Somebody who signs in. What they may do is said per project by their membership."""
+
+    sessions_version = models.PositiveIntegerField(default=1)  # counted up, it ends every session
+
+    def get_session_auth_hash(self) -> str:
+        """What a session must know to go on: it changes with the password and with `sessions_version`."""
+        return self._session_hash()
+
+    def get_session_auth_fallback_hash(self) -> Iterator[str]:
+        """The same, for sessions begun under an earlier SECRET_KEY."""
+        for key in settings.SECRET_KEY_FALLBACKS:
+            yield self._session_hash(key)
+
+    def _session_hash(self, key: str | None = None) -> str:
+        content = f"{self.sessions_version} {self.password}"
+        return salted_hmac("annotation.session", content, secret=key, algorithm="sha256").hexdigest()
 
 
 class Membership(models.Model):

@@ -3,13 +3,13 @@
 import json
 
 import pytest
-from rest_framework.authtoken.models import Token
 from rest_framework.test import APIClient
 
 from annotation.models import Assignment, Prompt
 from annotation.services.assignments import claim_next
 from annotation.services.judgements import submit_judgement
 from annotation.services.reviews import accept
+from annotation.services.tokens import issue_token
 from tests.cast import NOW, answer_for, luck
 
 API = "/api/v1/projects/"
@@ -17,8 +17,8 @@ API = "/api/v1/projects/"
 
 def signed_in(user) -> APIClient:
     client = APIClient()
-    token, _ = Token.objects.get_or_create(user=user)
-    client.credentials(HTTP_AUTHORIZATION=f"Token {token.key}")
+    _, secret = issue_token(user=user, name="test", days=None, now=NOW)
+    client.credentials(HTTP_AUTHORIZATION=f"Bearer {secret}")
     return client
 
 

@@ -1,0 +1,39 @@
+"""`Authorization: Bearer laurel_...`: requests of programs, as the token's owner."""
+
+from __future__ import annotations
+
+from django.utils import timezone
+from drf_spectacular.extensions import OpenApiAuthenticationExtension
+from rest_framework.authentication import BaseAuthentication, get_authorization_header
+from rest_framework.exceptions import AuthenticationFailed
+from rest_framework.request import Request
+
+from annotation.models import ApiToken, User
+from annotation.services.tokens import use_token
+
+
+class TokenAuthentication(BaseAuthentication):
+    """A token that is unknown, expired or revoked is a 401; requests without one are left to others."""
+
+    def authenticate(self, request: Request) -> tuple[User, ApiToken] | None:
+        words = get_authorization_header(request).split()
+        if not words or words[0].lower() != b"bearer":
+            return None
+        secret = words[1].decode(errors="replace") if len(words) == 2 else ""
+        token = use_token(secret=secret, now=timezone.now())
+        if token is None:
+            raise AuthenticationFailed("This token is unknown, expired or revoked.")
+        return token.user, token
+
+    def authenticate_header(self, request: Request) -> str:
+        return "Bearer"
+
+
+class BearerScheme(OpenApiAuthenticationExtension):
+    """How the schema names it."""
+
+    target_class = TokenAuthentication
+    name = "token"
+
+    def get_security_definition(self, auto_schema: object) -> dict[str, str]:
+        return {"type": "http", "scheme": "bearer"}

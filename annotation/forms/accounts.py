@@ -1,0 +1,52 @@
+"""Signing in, and what people change of their own account."""
+
+from __future__ import annotations
+
+from django import forms
+from django.contrib.auth.forms import SetPasswordForm, UsernameField
+
+from annotation.models import ApiToken
+
+PASSWORD_LENGTH = 4096  # hashing takes time with the length
+
+
+def _password(label: str, autocomplete: str) -> forms.CharField:
+    return forms.CharField(
+        label=label,
+        strip=False,
+        max_length=PASSWORD_LENGTH,
+        widget=forms.PasswordInput(attrs={"autocomplete": autocomplete}),
+    )
+
+
+class SignInForm(forms.Form):
+    """A name and a password; whether they match is the service's to say."""
+
+    username = UsernameField(
+        label="User name", max_length=150, widget=forms.TextInput(attrs={"autofocus": True})
+    )
+    password = _password("Password", "current-password")
+
+
+class ChangePasswordForm(SetPasswordForm):  # type: ignore[type-arg]  # not subscriptable when it runs
+    """The password so far, and the new one twice."""
+
+    old_password = _password("Password so far", "current-password")
+    field_order = ["old_password", "new_password1", "new_password2"]
+
+
+class TokenForm(forms.Form):
+    """A new token."""
+
+    name = forms.CharField(
+        max_length=ApiToken._meta.get_field("name").max_length,
+        help_text="What will use it.",
+    )
+    days = forms.TypedChoiceField(
+        label="Valid for",
+        choices=[("30", "30 days"), ("90", "90 days"), ("365", "a year"), ("", "ever")],
+        initial="90",
+        required=False,
+        coerce=int,
+        empty_value=None,
+    )

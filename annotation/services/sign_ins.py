@@ -1,0 +1,86 @@
+"""Checking passwords, so seldom that nobody finds one by trying.
+
+Ours, in the database, and not django-axes: that one counts after the password was checked, so a burst of
+requests gets past its limit, and it hooks in by signals. This counts before, in one transaction.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+from datetime import datetime, timedelta
+
+from django.contrib.auth import authenticate
+from django.db import connection, transaction
+from django.db.models import F
+from django.utils.crypto import salted_hmac
+
+from annotation.models import SignInAttempt, User
+
+WINDOW = timedelta(minutes=15)
+# Wrong passwords within the window. An office shares one address, so that may have more.
+MOST_FOR_ACCOUNT_FROM_ADDRESS = 5
+MOST_FOR_ACCOUNT = 50
+MOST_FOR_ADDRESS = 50
+
+
+class TooManyAttempts(Exception):
+    """No password is checked before `until`, not even the right one; the same for names that do not exist."""
+
+    def __init__(self, until: datetime) -> None:
+        super().__init__(f"no attempt before {until}")
+        self.until = until
+
+
+def verify_password(*, name: str, password: str, address: str, now: datetime) -> User | None:
+    """The account of that name if the password is right; a wrong one counts against name and address.
+
+    Args: address: where the request came from, see `access.client_address`.
+    Raises: TooManyAttempts.
+    """
+    attempt = _begin(account=_digest(name), address=address, now=now)
+    found = authenticate(username=name, password=password)
+    if not isinstance(found, User):
+        return None
+    SignInAttempt.objects.filter(account=attempt.account, address=address).delete()
+    return found
+
+
+def change_password(*, user: User, password: str) -> None:
+    """Set a new password. Every session of the user ends, except one that the caller renews."""
+    user.set_password(password)
+    user.save(update_fields=["password"])
+
+
+def sign_out_everywhere(user: User) -> None:
+    """End every session of the user; tokens stay, they are revoked one by one."""
+    User.objects.filter(pk=user.pk).update(sessions_version=F("sessions_version") + 1)
+
+
+@transaction.atomic
+def _begin(*, account: str, address: str, now: datetime) -> SignInAttempt:
+    """Count the attempt before it is made: of many at once, no more are let through than one by one."""
+    _lock(f"address {address}")
+    _lock(f"account {account}")
+    SignInAttempt.objects.filter(at__lte=now - WINDOW).delete()
+    for most, counted in (
+        (MOST_FOR_ACCOUNT_FROM_ADDRESS, {"account": account, "address": address}),
+        (MOST_FOR_ACCOUNT, {"account": account}),
+        (MOST_FOR_ADDRESS, {"address": address}),
+    ):
+        attempts = SignInAttempt.objects.filter(**counted).order_by("-at").values_list("at", flat=True)
+        newest = list(attempts[:most])
+        if len(newest) == most:
+            raise TooManyAttempts(newest[-1] + WINDOW)
+    return SignInAttempt.objects.create(account=account, address=address, at=now)
+
+
+def _lock(name: str) -> None:
+    """Wait for others with the same name, until this transaction ends."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", [f"sign-in {name}"])
+
+
+def _digest(name: str) -> str:
+    """The same for all spellings that open the same account."""
+    spelling = unicodedata.normalize("NFKC", name).strip().casefold()
+    return salted_hmac("annotation.sign-in", spelling, algorithm="sha256").hexdigest()

@@ -1,0 +1,52 @@
+"""Tokens: made and revoked by their owners, kept as digests."""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+from datetime import datetime, timedelta
+
+from annotation.models import ApiToken, User
+
+PREFIX = "laurel_"  # scanners for leaked secrets find it
+HINT = len(PREFIX) + 4
+USE_NOTED_EVERY = timedelta(hours=1)  # not at each request: reads would become writes
+
+
+def issue_token(*, user: User, name: str, days: int | None, now: datetime) -> tuple[ApiToken, str]:
+    """Make a token.
+
+    Args: days: how long it is valid; None for ever.
+    Returns: its row and the secret, which is nowhere else.
+    """
+    secret = PREFIX + secrets.token_urlsafe(32)
+    token = ApiToken.objects.create(
+        user=user,
+        name=name,
+        digest=_digest(secret),
+        hint=secret[:HINT],
+        created_at=now,
+        expires_at=None if days is None else now + timedelta(days=days),
+    )
+    return token, secret
+
+
+def revoke_token(token: ApiToken) -> None:
+    """The next request with it is refused."""
+    token.delete()
+
+
+def use_token(*, secret: str, now: datetime) -> ApiToken | None:
+    """The valid token behind the secret, with its owner; notes that it is in use."""
+    token = ApiToken.objects.valid(now=now).filter(digest=_digest(secret)).select_related("user").first()
+    if token is None:
+        return None
+    if token.last_used_at is None or now - token.last_used_at > USE_NOTED_EVERY:
+        token.last_used_at = now
+        token.save(update_fields=["last_used_at"])
+    return token
+
+
+def _digest(secret: str) -> str:
+    """Unsalted and quick: the secret has 256 random bits, there is nothing to guess."""
+    return hashlib.sha256(secret.encode()).hexdigest()

@@ -1,0 +1,166 @@
+"""The door, and everybody's own account: password, sessions, tokens."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from django.contrib import messages
+from django.contrib.auth import login, logout, update_session_auth_hash
+from django.contrib.auth.views import redirect_to_login
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, redirect, render, resolve_url
+from django.utils import timezone
+from django.utils.http import url_has_allowed_host_and_scheme
+from django.views.decorators.cache import never_cache
+from django.views.decorators.debug import sensitive_post_parameters, sensitive_variables
+from django.views.decorators.http import require_http_methods, require_POST, require_safe
+
+from annotation.access import MemberRequest, client_address, member_required
+from annotation.forms import ChangePasswordForm, SignInForm, TokenForm
+from annotation.services.sign_ins import (
+    TooManyAttempts,
+    change_password,
+    sign_out_everywhere,
+    verify_password,
+)
+from annotation.services.tokens import issue_token, revoke_token
+
+SIGN_IN = "annotation/accounts/sign_in.html"
+ACCOUNT = "annotation/accounts/account.html"
+PASSWORD = "annotation/accounts/password.html"
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+@never_cache
+@sensitive_post_parameters("password")
+def sign_in(request: HttpRequest) -> HttpResponse:
+    """Name and password. A name that does not exist is answered as a wrong password is."""
+    onward = _onward(request)
+    if request.user.is_authenticated:
+        return redirect(onward)
+    context: dict[str, object] = {"next": request.POST.get("next", request.GET.get("next", ""))}
+    if request.method != "POST":
+        return render(request, SIGN_IN, {**context, "form": SignInForm()})
+    form = SignInForm(request.POST)
+    context["form"] = form
+    if not form.is_valid():
+        return render(request, SIGN_IN, context, status=422)
+    now = timezone.now()
+    try:
+        user = verify_password(
+            name=form.cleaned_data["username"],
+            password=form.cleaned_data["password"],
+            address=client_address(request),
+            now=now,
+        )
+    except TooManyAttempts as error:
+        return _wait(request, SIGN_IN, context, error, now)
+    if user is None:
+        return render(request, SIGN_IN, {**context, "is_wrong": True}, status=422)
+    login(request, user)
+    return redirect(onward)
+
+
+@require_safe
+def admin_sign_in(request: HttpRequest) -> HttpResponse:
+    """The admin's own door leads to ours, which counts attempts. Who is in already may not see the admin."""
+    if request.user.is_authenticated:
+        raise Http404
+    return redirect_to_login(request.GET.get("next", resolve_url("admin:index")))
+
+
+@require_POST
+def sign_out(request: HttpRequest) -> HttpResponse:
+    logout(request)
+    return redirect("sign-in")
+
+
+@require_safe
+@never_cache
+@member_required
+def account(request: MemberRequest) -> HttpResponse:
+    return render(request, ACCOUNT, _account(request, TokenForm()))
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+@never_cache
+@sensitive_post_parameters()
+@member_required
+def password(request: MemberRequest) -> HttpResponse:
+    """Set another password; this browser stays signed in, every other is signed out."""
+    if request.method != "POST":
+        return render(request, PASSWORD, {"form": ChangePasswordForm(request.user)})
+    form = ChangePasswordForm(request.user, request.POST)
+    if not form.is_valid():
+        return render(request, PASSWORD, {"form": form}, status=422)
+    now = timezone.now()
+    try:
+        known = verify_password(
+            name=request.user.username,
+            password=form.cleaned_data["old_password"],
+            address=client_address(request),
+            now=now,
+        )
+    except TooManyAttempts as error:
+        return _wait(request, PASSWORD, {"form": form}, error, now)
+    if known is None:
+        form.add_error("old_password", "This is not your password.")
+        return render(request, PASSWORD, {"form": form}, status=422)
+    change_password(user=request.user, password=form.cleaned_data["new_password1"])
+    update_session_auth_hash(request, request.user)
+    messages.success(request, "Password changed. Other browsers were signed out.")
+    return redirect("account")
+
+
+@require_POST
+@member_required
+def sign_out_all(request: MemberRequest) -> HttpResponse:
+    """End every session, this one too."""
+    sign_out_everywhere(request.user)
+    logout(request)
+    messages.success(request, "You are signed out everywhere.")
+    return redirect("sign-in")
+
+
+@require_POST
+@never_cache
+@sensitive_variables("secret")
+@member_required
+def add_token(request: MemberRequest) -> HttpResponse:
+    """Make a token. Its secret is on this answer only."""
+    form = TokenForm(request.POST)
+    if not form.is_valid():
+        return render(request, ACCOUNT, _account(request, form), status=422)
+    made, secret = issue_token(
+        user=request.user, name=form.cleaned_data["name"], days=form.cleaned_data["days"], now=timezone.now()
+    )
+    return render(request, ACCOUNT, {**_account(request, TokenForm()), "made": made, "secret": secret})
+
+
+@require_POST
+@member_required
+def remove_token(request: MemberRequest, pk: int) -> HttpResponse:
+    token = get_object_or_404(request.user.api_tokens, pk=pk)
+    revoke_token(token)
+    messages.success(request, f"Token {token.name} was revoked.")
+    return redirect("account")
+
+
+def _onward(request: HttpRequest) -> str:
+    """The page that was asked for, if it is one of ours; else home."""
+    asked = request.POST.get("next", request.GET.get("next", ""))
+    safe = url_has_allowed_host_and_scheme(asked, {request.get_host()}, require_https=request.is_secure())
+    return asked if safe else resolve_url("home")
+
+
+def _account(request: MemberRequest, form: TokenForm) -> dict[str, object]:
+    return {"tokens": request.user.api_tokens.all(), "form": form, "now": timezone.now()}
+
+
+def _wait(
+    request: HttpRequest, template: str, context: dict[str, object], error: TooManyAttempts, now: datetime
+) -> HttpResponse:
+    seconds = max(1, round((error.until - now).total_seconds()))
+    response = render(request, template, {**context, "wait": -(-seconds // 60)}, status=429)
+    response.headers["Retry-After"] = str(seconds)
+    return response
