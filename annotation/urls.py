@@ -15,6 +15,7 @@ from annotation.views import (
     quality,
     references,
     reviews,
+    webhooks,
 )
 
 urlpatterns = [
@@ -56,5 +57,21 @@ urlpatterns = [
     path("projects/<slug:slug>/leaderboard/", agreement.leaderboard, name="project-leaderboard"),
     path("projects/<slug:slug>/prompts/", prompts.prompts, name="project-prompts"),
     path("projects/<slug:slug>/prompts/<int:pk>/", prompts.prompt, name="project-prompt"),
+    path("projects/<slug:slug>/webhooks/", webhooks.webhooks, name="project-webhooks"),
+    path("projects/<slug:slug>/webhooks/add/", webhooks.add_webhook, name="add-webhook"),
+    path("projects/<slug:slug>/webhooks/<int:pk>/", webhooks.webhook, name="project-webhook"),
+    path("projects/<slug:slug>/webhooks/<int:pk>/ping/", webhooks.ping_webhook, name="ping-webhook"),
+    path("projects/<slug:slug>/webhooks/<int:pk>/switch/", webhooks.switch_webhook, name="switch-webhook"),
+    path(
+        "projects/<slug:slug>/webhooks/<int:pk>/secret/",
+        webhooks.renew_webhook_secret,
+        name="renew-webhook-secret",
+    ),
+    path("projects/<slug:slug>/webhooks/<int:pk>/remove/", webhooks.remove_webhook, name="remove-webhook"),
+    path(
+        "projects/<slug:slug>/webhooks/<int:pk>/deliveries/<int:delivery>/",
+        webhooks.send_again,
+        name="send-again",
+    ),
     path("projects/<slug:slug>/preferences.json", exports.preferences, name="export-preferences"),
 ]

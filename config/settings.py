@@ -191,6 +191,7 @@ SPECTACULAR_SETTINGS = {
     "TITLE": "Laurel",
     "VERSION": "1",
     "SERVE_INCLUDE_SCHEMA": False,
+    "SERVE_PERMISSIONS": ["rest_framework.permissions.AllowAny"],  # it says what anybody may read in the code
     # The documentation page's script and style are served from here: nothing is fetched at run time.
     "SWAGGER_UI_DIST": "SIDECAR",
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
@@ -199,6 +200,9 @@ SPECTACULAR_SETTINGS = {
 # Images: what an import accepts.
 IMAGE_MAX_PIXELS = env.int("IMAGE_MAX_PIXELS", default=64_000_000)
 IMAGE_MAX_BYTES = env.int("IMAGE_MAX_BYTES", default=50_000_000)
+
+# Webhooks may post into private networks and without TLS only where somebody means it.
+WEBHOOKS_TO_PRIVATE_ADDRESSES = env.bool("WEBHOOKS_TO_PRIVATE_ADDRESSES", default=False)
 
 # A run whose heart has not beaten for so long goes back to the queue.
 RUN_SILENCE_SECONDS = env.int("RUN_SILENCE_SECONDS", default=60)

@@ -29,7 +29,7 @@ class TokenAuthentication(BaseAuthentication):
         return "Bearer"
 
 
-class BearerScheme(OpenApiAuthenticationExtension):
+class BearerScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]  # as it is written
     """How the schema names it."""
 
     target_class = TokenAuthentication

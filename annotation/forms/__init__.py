@@ -3,6 +3,7 @@ from annotation.forms.judgements import JudgementForm
 from annotation.forms.projects import GuidelineForm, MemberForm, NewProjectForm, ProjectForm
 from annotation.forms.references import ReferenceForm
 from annotation.forms.reviews import SendBackForm
+from annotation.forms.webhooks import WebhookForm
 
 __all__ = [
     "ChangePasswordForm",
@@ -15,4 +16,5 @@ __all__ = [
     "SendBackForm",
     "SignInForm",
     "TokenForm",
+    "WebhookForm",
 ]

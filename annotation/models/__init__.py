@@ -8,6 +8,7 @@ from annotation.models.references import Check, Reference
 from annotation.models.reviews import Review
 from annotation.models.sign_ins import SignInAttempt
 from annotation.models.tokens import ApiToken
+from annotation.models.webhooks import Delivery, Event, Kind, Webhook
 
 __all__ = [
     "Acknowledgement",
@@ -15,10 +16,13 @@ __all__ = [
     "Assignment",
     "Category",
     "Check",
+    "Delivery",
+    "Event",
     "Generation",
     "Guideline",
     "Image",
     "Issue",
+    "Kind",
     "Membership",
     "Placement",
     "Problem",
@@ -32,4 +36,5 @@ __all__ = [
     "ShownImage",
     "SignInAttempt",
     "User",
+    "Webhook",
 ]

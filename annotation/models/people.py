@@ -24,7 +24,7 @@ class User(AbstractUser):
         for key in settings.SECRET_KEY_FALLBACKS:
             yield self._session_hash(key)
 
-    def _session_hash(self, key: str | None = None) -> str:
+    def _session_hash(self, key: str | bytes | None = None) -> str:
         content = f"{self.sessions_version} {self.password}"
         return salted_hmac("annotation.session", content, secret=key, algorithm="sha256").hexdigest()
 

@@ -15,6 +15,7 @@ from annotation.models import (
     Assignment,
     Category,
     Issue,
+    Kind,
     Placement,
     Problem,
     Project,
@@ -26,6 +27,7 @@ from annotation.models import (
 from annotation.models.assignments import WORK
 from annotation.models.judgements import SCALE
 from annotation.services.assignments import LeaseLost
+from annotation.services.events import announce
 
 SCALES = ("overall", "alignment", "fidelity")
 
@@ -154,7 +156,18 @@ def submit_judgement(
     )
     if moved != 1:
         return _recorded_before(assignment, annotator, judgement)
-    return _record(assignment, judgement)
+    ranking = _record(assignment, judgement)
+    announce(
+        Kind.JUDGEMENT_SUBMITTED,
+        project=project,
+        data={
+            "assignment": assignment.pk,
+            "prompt": assignment.prompt.key,
+            "annotator": annotator.username,
+            "is_inspected": inspected,
+        },
+    )
+    return ranking
 
 
 def check(*, project: Project, images: Iterable[int], judgement: Judgement) -> None:

@@ -6,7 +6,8 @@ from datetime import datetime
 
 from django.db import transaction
 
-from annotation.models import Assignment, Generation, Review, User
+from annotation.models import Assignment, Generation, Kind, Review, User
+from annotation.services.events import announce
 
 
 class NotUnderReview(Exception):
@@ -31,9 +32,11 @@ def accept(*, assignment: Assignment, inspector: User, now: datetime) -> Review:
         to=Assignment.State.ACCEPTED,
         accepted_at=now,
     )
-    return Review.objects.create(
+    review = Review.objects.create(
         assignment=assignment, inspector=inspector, verdict=Review.Verdict.ACCEPTED, created_at=now
     )
+    _announce(review)
+    return review
 
 
 @transaction.atomic
@@ -53,17 +56,29 @@ def send_back(*, assignment: Assignment, inspector: User, reason: str, now: date
         to=Assignment.State.REJECTED,
         accepted_at=None,
     )
-    Review.objects.create(
+    review = Review.objects.create(
         assignment=assignment,
         inspector=inspector,
         verdict=Review.Verdict.REJECTED,
         reason=reason.strip(),
         created_at=now,
     )
+    _announce(review)
     is_check = assignment.kind != Assignment.Kind.ORDINARY
     if is_check or Generation.objects.filter(pk__in=assignment.order, image=None).exists():
         return None
     return Assignment.objects.create(project_id=assignment.project_id, prompt_id=assignment.prompt_id)
+
+
+def _announce(review: Review) -> None:
+    data = {
+        "assignment": review.assignment.pk,
+        "prompt": review.assignment.prompt.key,
+        "inspector": review.inspector.username,
+        "verdict": review.verdict,
+        "reason": review.reason,
+    }
+    announce(Kind.REVIEW_MADE, project=review.assignment.project, data=data)
 
 
 def _move(

@@ -8,7 +8,8 @@ from typing import Any
 from django.conf import settings
 from django.db import transaction
 
-from annotation.models import Project
+from annotation.models import Kind, Project
+from annotation.services.events import announce
 from refl.evidence import Change
 from refl.models import Generator, TuningRun
 
@@ -78,6 +79,7 @@ def register_tuned(*, run: TuningRun) -> Generator:
     return tuned
 
 
+@transaction.atomic
 def keep_if_sound(generator: Generator, *, tuned_on: Change, independent: Change | None) -> bool:
     """Judge a tuned generator, once: keep it only if a reward it was not tuned on does not fall.
 
@@ -94,6 +96,9 @@ def keep_if_sound(generator: Generator, *, tuned_on: Change, independent: Change
     if independent is not None:
         metrics["independent"] = independent.to_dict()
     _judge(generator, kept=kept, reason=_reason(independent), metrics=metrics)
+    if kept:
+        data = {"generator": generator.name, "pipeline": generator.location, "reason": generator.reason}
+        announce(Kind.GENERATOR_KEPT, project=generator.project, data=data)
     return kept
 
 

@@ -8,7 +8,8 @@ from typing import Any
 
 from django.db import transaction
 
-from annotation.models import Project
+from annotation.models import Kind, Project
+from annotation.services.events import announce
 from rewardmodel.models import RewardCheckpoint, TrainingRun
 from rewardmodel.selectors import NothingPromoted, promoted_checkpoint
 
@@ -55,6 +56,8 @@ def promote(checkpoint: RewardCheckpoint, *, now: datetime) -> None:
     RewardCheckpoint.objects.filter(project=checkpoint.project_id, promoted=True).update(promoted=False)
     checkpoint.promoted, checkpoint.promoted_at = True, now
     checkpoint.save(update_fields=["promoted", "promoted_at"])
+    data = {"checkpoint": checkpoint.name, "location": checkpoint.location}
+    announce(Kind.CHECKPOINT_PROMOTED, project=checkpoint.project, data=data)
 
 
 @transaction.atomic

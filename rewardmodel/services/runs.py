@@ -12,6 +12,8 @@ from django.db import transaction
 from django.db.models import Case, F, Value, When
 from django.db.models.functions import Coalesce
 
+from annotation.models import Kind
+from annotation.services.events import announce
 from rewardmodel.models import Run
 
 logger = logging.getLogger(__name__)
@@ -91,14 +93,18 @@ def record_progress(
         )
 
 
+@transaction.atomic
 def finish(run: Run, *, now: datetime) -> None:
     """The work is done. Raises: RunLost."""
     move(run, State.FINISHED, finished_at=now, error="", cancel_requested=False)
+    announce(Kind.RUN_FINISHED, project=run.project, data={"run": run.pk, "kind": run.kind})
 
 
+@transaction.atomic
 def fail(run: Run, *, error: str, now: datetime) -> None:
     """The work cannot be done. Raises: RunLost."""
     move(run, State.FAILED, finished_at=now, error=error)
+    announce(Kind.RUN_FAILED, project=run.project, data={"run": run.pk, "kind": run.kind, "error": error})
 
 
 def release(run: Run, *, now: datetime) -> None:

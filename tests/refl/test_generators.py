@@ -2,6 +2,8 @@
 
 import pytest
 
+from annotation.models import Event, Kind
+from annotation.services.webhooks import create_webhook
 from refl.evidence import Change
 from refl.models import Generator
 from refl.selectors.generators import NoGenerator, independent_checkpoint, newest_kept
@@ -71,6 +73,12 @@ def test_it_is_kept_when_the_independent_reward_did_not_fall(project, tuned, ind
     assert keep_if_sound(tuned, tuned_on=RISE, independent=independent)
     assert newest_kept(project) == tuned
     assert tuned.metrics["independent"]["difference"] == pytest.approx(independent.difference)
+
+
+def test_that_it_was_kept_is_told_to_who_asked(project, tuned, ada):
+    create_webhook(project=project, url="https://hooks.example.org/", kinds=[Kind.GENERATOR_KEPT], by=ada)
+    keep_if_sound(tuned, tuned_on=RISE, independent=RISE)
+    assert Event.objects.get().data["generator"] == tuned.name
 
 
 def test_it_is_not_kept_when_the_independent_reward_fell_whatever_its_own_did(project, generator, tuned):

@@ -8,7 +8,8 @@ import pytest
 from django.core.management import CommandError, call_command
 from django.db import IntegrityError, transaction
 
-from annotation.models import Generation
+from annotation.models import Event, Generation, Kind
+from annotation.services.webhooks import create_webhook
 from rewardmodel.models import DatasetVersion, RewardCheckpoint, TrainingRun
 from rewardmodel.scoring import scorer
 from rewardmodel.selectors import NothingPromoted, initial_checkpoint, promoted_checkpoint
@@ -60,6 +61,13 @@ def test_a_model_takes_the_place_of_the_promoted_one_only_when_better(project, e
     better = a_model(0.7, encoder=0.6)
     assert promote_if_better(better, now=NOW)
     assert promoted_checkpoint(project) == better
+
+
+def test_a_promotion_is_told_to_who_asked(project, encoder, ada):
+    url = "https://hooks.example.org/"
+    create_webhook(project=project, url=url, kinds=[Kind.CHECKPOINT_PROMOTED], by=ada)
+    promote(encoder, now=NOW)
+    assert Event.objects.get().data["checkpoint"] == encoder.name
 
 
 def test_a_model_that_was_compared_with_another_is_not_promoted(project, encoder, a_model):

@@ -6,6 +6,8 @@ from datetime import timedelta
 import pytest
 from django.db import IntegrityError, connection, transaction
 
+from annotation.models import Event, Kind
+from annotation.services.webhooks import create_webhook
 from rewardmodel.models import DatasetVersion, TrainingRun
 from rewardmodel.services import runs
 from rewardmodel.services.runs import RunLost
@@ -148,6 +150,19 @@ def test_a_failed_run_is_queued_again_by_hand_and_may_crash_anew(run):
     runs.retry(run)
     row = again(run)
     assert (row.state, row.error, row.crashes, row.finished_at) == (State.QUEUED, "", 0, None)
+
+
+def test_that_a_run_finished_or_failed_is_told_to_who_asked(run, ada):
+    kinds = [Kind.RUN_FINISHED, Kind.RUN_FAILED]
+    create_webhook(project=run.project, url="https://hooks.example.org/", kinds=kinds, by=ada)
+    runs.claim(run, now=NOW)
+    runs.fail(run, error="no disk", now=NOW)
+    runs.retry(run)
+    runs.claim(run, now=NOW)
+    runs.finish(run, now=NOW)
+    failed, finished = Event.objects.order_by("created_at")
+    assert (failed.kind, failed.data) == ("run.failed", {"run": run.pk, "kind": "reward", "error": "no disk"})
+    assert (finished.kind, finished.data) == ("run.finished", {"run": run.pk, "kind": "reward"})
 
 
 def test_cancelling_a_queued_run_ends_it(run):

@@ -1,0 +1,121 @@
+"""What other systems are told: who asked for which events, the outbox, and how each delivery went."""
+
+from __future__ import annotations
+
+import base64
+import uuid
+from datetime import datetime
+
+from django.contrib.postgres.fields import ArrayField
+from django.db import models
+from django.db.models import Q
+from django.db.models.functions import Now
+from django.utils.crypto import salted_hmac
+
+from annotation.models.people import User
+from annotation.models.projects import Project
+
+
+class Kind(models.TextChoices):
+    """What may be announced. The names of the last four are of the apps above, which announce them."""
+
+    PING = "ping", "Test"
+    JUDGEMENT_SUBMITTED = "judgement.submitted", "An answer was submitted"
+    REVIEW_MADE = "review.made", "An answer was inspected"
+    EXPORT_READY = "export.ready", "An export is ready"
+    RUN_FINISHED = "run.finished", "A run finished"
+    RUN_FAILED = "run.failed", "A run failed"
+    CHECKPOINT_PROMOTED = "checkpoint.promoted", "A reward model was promoted"
+    GENERATOR_KEPT = "generator.kept", "A tuned generator was kept"
+
+
+class WebhookQuerySet(models.QuerySet["Webhook"]):
+    def wanting(self, kind: Kind, project: Project) -> WebhookQuerySet:
+        return self.filter(project=project, enabled=True, kinds__contains=[kind])
+
+
+class Webhook(models.Model):
+    """An address that is told of events of one project."""
+
+    project = models.ForeignKey(Project, models.CASCADE, related_name="webhooks")
+    url = models.URLField(max_length=500)
+    kinds = ArrayField(models.CharField(max_length=30))
+    enabled = models.BooleanField(default=True)
+    salt = models.UUIDField(default=uuid.uuid4)  # a new one, a new secret
+    created_by = models.ForeignKey(User, models.PROTECT, related_name="+")
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    objects = WebhookQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["pk"]
+
+    def __str__(self) -> str:
+        return self.url
+
+    @property
+    def key(self) -> bytes:
+        """The 32 bytes that sign. They come from SECRET_KEY, so that a copy of the database signs nothing."""
+        return salted_hmac("annotation.webhook", self.salt.hex, algorithm="sha256").digest()
+
+    @property
+    def secret(self) -> str:
+        """The key as receivers take it (standardwebhooks.com)."""
+        return f"whsec_{base64.b64encode(self.key).decode()}"
+
+
+class Event(models.Model):
+    """Something that happened, written in the transaction in which it did. Receivers know it by its id."""
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4)
+    project = models.ForeignKey(Project, models.CASCADE, related_name="events")
+    kind = models.CharField(max_length=30)
+    data = models.JSONField()
+    created_at = models.DateTimeField(auto_now_add=True, db_index=True)
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.pk}"
+
+
+class DeliveryQuerySet(models.QuerySet["Delivery"]):
+    def due(self, *, now: datetime) -> DeliveryQuerySet:
+        """To be sent now, the longest waiting first; of webhooks switched off, none."""
+        waiting = self.filter(state=Delivery.State.WAITING, not_before__lte=now, webhook__enabled=True)
+        return waiting.order_by("not_before", "pk")
+
+
+class Delivery(models.Model):
+    """One event on its way to one webhook. `attempts` fences off a worker given up for dead."""
+
+    class State(models.TextChoices):
+        WAITING = "waiting"
+        DELIVERED = "delivered"
+        FAILED = "failed"  # after the last attempt
+
+    webhook = models.ForeignKey(Webhook, models.CASCADE, related_name="deliveries")
+    event = models.ForeignKey(Event, models.CASCADE, related_name="deliveries")
+    state = models.CharField(max_length=9, choices=State, default=State.WAITING)
+    attempts = models.PositiveSmallIntegerField(default=0)
+    not_before = models.DateTimeField(db_default=Now())
+    sent_at = models.DateTimeField(null=True)  # the last attempt
+    seconds = models.FloatField(null=True)  # that it took
+    status = models.PositiveSmallIntegerField(null=True)  # what was answered, if anything was
+    error = models.TextField(blank=True)
+
+    objects = DeliveryQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["-pk"]
+        indexes = [
+            models.Index(fields=["not_before", "id"], condition=Q(state="waiting"), name="deliveries_due")
+        ]
+        constraints = [
+            models.UniqueConstraint(fields=["webhook", "event"], name="a_webhook_is_told_an_event_once"),
+            models.CheckConstraint(
+                name="a_delivery_state_is_known",
+                condition=Q(state__in=["waiting", "delivered", "failed"]),
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.event} to {self.webhook}"

@@ -1,0 +1,68 @@
+"""Webhooks: made, changed and tried by a project's admins."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterable
+from datetime import datetime
+
+from django.conf import settings
+from django.db import transaction
+
+from annotation.models import Delivery, Event, Kind, Project, User, Webhook
+from annotation.services.events import announce_to
+from annotation.services.posting import Target
+
+
+@transaction.atomic
+def create_webhook(*, project: Project, url: str, kinds: Iterable[str], by: User) -> Webhook:
+    """Tell the address of events of these kinds from now on.
+
+    Raises: BadAddress; ValueError for a kind that does not exist.
+    """
+    Target.parse(url, private=settings.WEBHOOKS_TO_PRIVATE_ADDRESSES)
+    wanted = [Kind(kind) for kind in kinds]
+    made = Webhook.objects.create(project=project, url=url, kinds=wanted, created_by=by)
+    _note_kinds(project)
+    return made
+
+
+@transaction.atomic
+def enable_webhook(webhook: Webhook, *, enabled: bool) -> None:
+    """Switch it on or off. Off, it is told nothing new; what waits then waits until it is on again."""
+    webhook.enabled = enabled
+    webhook.save(update_fields=["enabled"])
+    _note_kinds(webhook.project)
+
+
+def renew_secret(webhook: Webhook) -> str:
+    """Sign with another key from now on. Returns: the secret for the receiver."""
+    webhook.salt = uuid.uuid4()
+    webhook.save(update_fields=["salt"])
+    return webhook.secret
+
+
+@transaction.atomic
+def delete_webhook(webhook: Webhook) -> None:
+    """With its deliveries, those that wait too."""
+    webhook.delete()
+    _note_kinds(webhook.project)
+
+
+def ping(webhook: Webhook) -> Event:
+    """Send a test event."""
+    return announce_to(webhook, Kind.PING, data={})
+
+
+def redeliver(delivery: Delivery, *, now: datetime) -> None:
+    """Send the same event once more, with all its attempts before it."""
+    delivery.state, delivery.not_before, delivery.attempts = Delivery.State.WAITING, now, 0
+    delivery.save(update_fields=["state", "not_before", "attempts"])
+
+
+def _note_kinds(project: Project) -> None:
+    """Say at the project what its webhooks ask for. Two changes of them wait for each other."""
+    Project.objects.select_for_update(no_key=True).get(pk=project.pk)
+    asked = project.webhooks.filter(enabled=True).values_list("kinds", flat=True)
+    project.announced = sorted({kind for kinds in asked for kind in kinds})
+    project.save(update_fields=["announced"])

@@ -1,0 +1,125 @@
+"""A project's webhooks, for its admins: made, tried, and how each delivery went."""
+
+from __future__ import annotations
+
+from django.contrib import messages
+from django.core.paginator import Paginator
+from django.db.models import Count, Q
+from django.http import HttpResponse
+from django.shortcuts import get_object_or_404, redirect, render
+from django.utils import timezone
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_POST, require_safe
+
+from annotation.access import MemberRequest, admin_required
+from annotation.forms import WebhookForm
+from annotation.models import Delivery, Project, Webhook
+from annotation.services.webhooks import (
+    create_webhook,
+    delete_webhook,
+    enable_webhook,
+    ping,
+    redeliver,
+    renew_secret,
+)
+
+LIST = "annotation/webhooks/list.html"
+WEBHOOK = "annotation/webhooks/webhook.html"
+PER_PAGE = 50
+
+
+@require_safe
+@admin_required
+def webhooks(request: MemberRequest, project: Project) -> HttpResponse:
+    return render(request, LIST, _all(project, WebhookForm()))
+
+
+@require_POST
+@never_cache
+@admin_required
+def add_webhook(request: MemberRequest, project: Project) -> HttpResponse:
+    """Make one. Its secret is on this answer only."""
+    form = WebhookForm(request.POST)
+    if not form.is_valid():
+        return render(request, LIST, _all(project, form), status=422)
+    made = create_webhook(project=project, by=request.user, **form.cleaned_data)
+    return render(request, WEBHOOK, {**_one(request, made), "secret": made.secret})
+
+
+@require_safe
+@never_cache
+@admin_required
+def webhook(request: MemberRequest, project: Project, pk: int) -> HttpResponse:
+    """Its deliveries, the newest first; while some wait, the page asks again every few seconds."""
+    context = _one(request, _found(project, pk))
+    return render(request, f"{WEBHOOK}#deliveries" if request.htmx else WEBHOOK, context)
+
+
+@require_POST
+@admin_required
+def ping_webhook(request: MemberRequest, project: Project, pk: int) -> HttpResponse:
+    found = _found(project, pk)
+    if not found.enabled:
+        messages.error(request, "It is switched off: switch it on first.")
+    else:
+        ping(found)
+        messages.success(request, "A test is on its way.")
+    return redirect("project-webhook", project.slug, pk)
+
+
+@require_POST
+@admin_required
+def switch_webhook(request: MemberRequest, project: Project, pk: int) -> HttpResponse:
+    enable_webhook(_found(project, pk), enabled=request.POST.get("enabled") == "on")
+    return redirect("project-webhook", project.slug, pk)
+
+
+@require_POST
+@never_cache
+@admin_required
+def renew_webhook_secret(request: MemberRequest, project: Project, pk: int) -> HttpResponse:
+    """Another secret, on this answer only; the one before signs nothing any more."""
+    found = _found(project, pk)
+    secret = renew_secret(found)
+    return render(request, WEBHOOK, {**_one(request, found), "secret": secret})
+
+
+@require_POST
+@admin_required
+def remove_webhook(request: MemberRequest, project: Project, pk: int) -> HttpResponse:
+    found = _found(project, pk)
+    delete_webhook(found)
+    messages.success(request, f"{found.url} is told nothing any more.")
+    return redirect("project-webhooks", project.slug)
+
+
+@require_POST
+@admin_required
+def send_again(request: MemberRequest, project: Project, pk: int, delivery: int) -> HttpResponse:
+    sent = get_object_or_404(Delivery, pk=delivery, webhook=_found(project, pk))
+    redeliver(sent, now=timezone.now())
+    messages.success(request, "The event is on its way again.")
+    return redirect("project-webhook", project.slug, pk)
+
+
+def _found(project: Project, pk: int) -> Webhook:
+    return get_object_or_404(project.webhooks, pk=pk)
+
+
+def _all(project: Project, form: WebhookForm) -> dict[str, object]:
+    states = {
+        f"is_{state}": Count("deliveries", filter=Q(deliveries__state=state)) for state in Delivery.State
+    }
+    found = project.webhooks.annotate(**states)
+    return {"project": project, "tab": "webhooks", "webhooks": found, "form": form}
+
+
+def _one(request: MemberRequest, found: Webhook) -> dict[str, object]:
+    page = Paginator(found.deliveries.select_related("event"), PER_PAGE).get_page(request.GET.get("page"))
+    return {
+        "project": found.project,
+        "tab": "webhooks",
+        "webhook": found,
+        "page": page,
+        "is_moving": any(delivery.state == Delivery.State.WAITING for delivery in page),
+    }
