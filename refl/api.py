@@ -12,7 +12,7 @@ from rest_framework.decorators import api_view
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from annotation.api.requests import page_of, project_of
+from annotation.api.requests import page_of, paged, project_of
 from annotation.models import Project
 from refl.models import Generator, SamplingRun, TuningRun
 from refl.selectors.generators import NoGenerator
@@ -61,6 +61,7 @@ class NewSamplingSerializer(serializers.Serializer[Any]):
 
 
 @extend_schema(responses=GeneratorSerializer(many=True))
+@paged
 @api_view(["GET"])
 def generators(request: Request, slug: str) -> Response:
     """The project's generators, the newest first."""
@@ -95,6 +96,7 @@ SAMPLING = Asking(NewSamplingSerializer, _queue_sampling, (CannotSample, Nothing
 
 @extend_schema(methods=["GET"], responses=GeneratorRunSerializer(many=True), operation_id="tunings_list")
 @extend_schema(methods=["POST"], request=NewTuningSerializer, responses={201: GeneratorRunSerializer})
+@paged
 @api_view(["GET", "POST"])
 def tunings(request: Request, slug: str) -> Response:
     """The tunings, the newest first; or a new one."""
@@ -110,6 +112,7 @@ def tuning(request: Request, slug: str, pk: int) -> Response:
 
 @extend_schema(methods=["GET"], responses=GeneratorRunSerializer(many=True), operation_id="samplings_list")
 @extend_schema(methods=["POST"], request=NewSamplingSerializer, responses={201: GeneratorRunSerializer})
+@paged
 @api_view(["GET", "POST"])
 def samplings(request: Request, slug: str) -> Response:
     """The runs that make images, the newest first; or a new one."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar, cast
 
 from django.db.models import QuerySet
 from django.shortcuts import get_object_or_404
@@ -13,6 +14,14 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from annotation.models import Membership, Project, User
+
+V = TypeVar("V", bound=Callable[..., Any])
+
+
+class Pages(LimitOffsetPagination):
+    """`limit` and `offset`; an answer stays small whatever is asked for."""
+
+    max_limit = 1000
 
 
 class Conflict(APIException):
@@ -37,9 +46,16 @@ def page_of(
     request: Request, found: QuerySet[Any], serializer: type[serializers.Serializer[Any]]
 ) -> Response:
     """The rows that the query's limit and offset ask for."""
-    pages = LimitOffsetPagination()
+    pages = Pages()
     page = pages.paginate_queryset(found, request)
-    return pages.get_paginated_response(serializer(page, many=True).data)
+    told = serializer(page, many=True, context={"request": request})
+    return pages.get_paginated_response(told.data)
+
+
+def paged(view: V) -> V:
+    """An endpoint whose GET answers by `page_of`: it makes the schema say so."""
+    cast(Any, view).cls.pagination_class = Pages
+    return view
 
 
 def valid(form: serializers.Serializer[Any]) -> dict[str, Any]:

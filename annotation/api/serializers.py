@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
+from rest_framework.reverse import reverse
 
+from annotation.models import Generation
 from annotation.models.prompts import KEY_LENGTH
 
 MOST_PROMPTS = 10_000  # in one request
@@ -47,15 +50,37 @@ class ProgressSerializer(serializers.Serializer[Any]):
     days = DaySerializer(many=True)
 
 
+class AgreedSerializer(serializers.Serializer[Any]):
+    answers = serializers.IntegerField(help_text="compared")
+    share = serializers.FloatField(allow_null=True, help_text="of pairs that agree; null: too few to say")
+
+
+class AnnotatorQualitySerializer(serializers.Serializer[Any]):
+    username = serializers.CharField(source="user.username")
+    answered = serializers.IntegerField(source="progress.done")
+    accepted = serializers.IntegerField(source="progress.accepted")
+    rejected = serializers.IntegerField(source="progress.rejected")
+    gold = AgreedSerializer(help_text="agreement with known answers")
+    repeats = AgreedSerializer(help_text="agreement with their own of before")
+
+
 class GenerationSerializer(serializers.Serializer[Any]):
     id = serializers.IntegerField()
     source = serializers.CharField()  # type: ignore[assignment]  # a field, no attribute of this one
+    url = serializers.SerializerMethodField(help_text="the file; null where it was never had")
     sha256 = serializers.CharField(source="image_id", allow_null=True)
     generator = serializers.CharField()
     seed = serializers.IntegerField(allow_null=True)
     parameters = serializers.DictField()
     score = serializers.FloatField(allow_null=True)
     scored_by = serializers.CharField()
+
+    @extend_schema_field(serializers.URLField(allow_null=True))
+    def get_url(self, generation: Generation) -> str | None:
+        if generation.image is None:
+            return None
+        address: str = reverse("api-image", [generation.image.token], request=self.context.get("request"))
+        return address
 
 
 class PromptSerializer(serializers.Serializer[Any]):

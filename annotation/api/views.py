@@ -9,9 +9,10 @@ from rest_framework.decorators import api_view
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from annotation.api.requests import Conflict, page_of, project_of, user_of, valid
+from annotation.api.requests import Conflict, page_of, paged, project_of, user_of, valid
 from annotation.api.serializers import (
     AddedPromptsSerializer,
+    AnnotatorQualitySerializer,
     NewPromptsSerializer,
     ProgressSerializer,
     ProjectSerializer,
@@ -21,6 +22,7 @@ from annotation.api.serializers import (
 from annotation.models import Membership, Project
 from annotation.selectors.exports import as_json_list, export_imagereward
 from annotation.selectors.progress import project_progress
+from annotation.selectors.quality import annotators_quality
 from annotation.services.prompts import PromptChanged, add_prompts
 
 Role = Membership.Role
@@ -42,15 +44,24 @@ def progress(request: Request, slug: str) -> Response:
     return Response(ProgressSerializer(project_progress(project)).data)
 
 
+@extend_schema(responses=AnnotatorQualitySerializer(many=True))
+@api_view(["GET"])
+def quality(request: Request, slug: str) -> Response:
+    """How well each annotator works, for the project's inspectors and admins."""
+    project = project_of(request, slug, Role.INSPECTOR, Role.ADMIN)
+    return Response(AnnotatorQualitySerializer(annotators_quality(project), many=True).data)
+
+
 @extend_schema(methods=["GET"], responses=PromptSerializer(many=True))
 @extend_schema(methods=["POST"], request=NewPromptsSerializer, responses={201: AddedPromptsSerializer})
+@paged
 @api_view(["GET", "POST"])
 def prompts(request: Request, slug: str) -> Response:
     """The project's prompts with their images, or new prompts for it; for its admins."""
     project = project_of(request, slug, Role.ADMIN)
     if request.method == "POST":
         return _add_prompts(request, project)
-    return page_of(request, project.prompts.prefetch_related("generations"), PromptSerializer)
+    return page_of(request, project.prompts.prefetch_related("generations__image"), PromptSerializer)
 
 
 @extend_schema(responses=RankingSerializer(many=True))

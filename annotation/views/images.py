@@ -4,35 +4,16 @@ from __future__ import annotations
 
 from uuid import UUID
 
-from django.http import FileResponse, Http404, HttpResponseBase, HttpResponseNotModified
+from django.http import Http404, HttpResponseBase
 from django.views.decorators.http import require_safe
 
 from annotation.access import MemberRequest
-from annotation.selectors.images import visible_image
-
-FOREVER = 60 * 60 * 24 * 365  # the bytes behind a token never change
+from annotation.image_files import image_response
 
 
 @require_safe
 def image(request: MemberRequest, token: UUID) -> HttpResponseBase:
-    """The file, streamed from wherever images are stored; 404 for everybody who may not see it.
-
-    No header tells where it comes from: neither its name, nor its hash, nor when it was stored.
-    """
+    """The file; 404 for everybody who may not see it, also who is not signed in."""
     if not request.user.is_authenticated:
         raise Http404
-    found = visible_image(request.user, token)
-    if found is None:
-        raise Http404
-    etag = f'"{token}"'
-    response: HttpResponseBase
-    if etag in request.headers.get("If-None-Match", ""):
-        response = HttpResponseNotModified()
-    else:
-        name = f"image.{found.format}"
-        response = FileResponse(found.file.open(), filename=name, content_type=f"image/{found.format}")
-        response.headers["Content-Length"] = str(found.bytes)
-    response.headers["Cache-Control"] = f"private, max-age={FOREVER}, immutable"
-    response.headers["ETag"] = etag
-    response.headers["X-Content-Type-Options"] = "nosniff"
-    return response
+    return image_response(request, user=request.user, token=token)

@@ -9,7 +9,7 @@ from rest_framework.decorators import api_view
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from annotation.api.requests import page_of, project_of
+from annotation.api.requests import page_of, paged, project_of
 from annotation.models import Project
 from rewardmodel.api.runs import Asking, list_or_queue, named, read_run
 from rewardmodel.api.serializers import (
@@ -26,6 +26,7 @@ from rewardmodel.services.training import NotTrainable, queue_training
 
 
 @extend_schema(responses=DatasetSerializer(many=True))
+@paged
 @api_view(["GET"])
 def datasets(request: Request, slug: str) -> Response:
     """The project's frozen datasets, the newest first."""
@@ -34,6 +35,7 @@ def datasets(request: Request, slug: str) -> Response:
 
 
 @extend_schema(responses=CheckpointSerializer(many=True))
+@paged
 @api_view(["GET"])
 def checkpoints(request: Request, slug: str) -> Response:
     """The project's reward models, the newest first."""
@@ -55,6 +57,7 @@ TRAINING = Asking(NewTrainingRunSerializer, _queue, (NotTrainable, NothingToFree
 
 @extend_schema(methods=["GET"], responses=TrainingRunSerializer(many=True))
 @extend_schema(methods=["POST"], request=NewTrainingRunSerializer, responses={201: TrainingRunSerializer})
+@paged
 @api_view(["GET", "POST"])
 def training_runs(request: Request, slug: str) -> Response:
     """The training runs, the newest first; or a new one."""

@@ -1,0 +1,353 @@
+"""Work over the API: one task at a time, its answer, and the answers so far.
+
+Annotators see what their pages show, and no more: a task and its images have no ids, only the claim under
+which they hold it and the numbers under which they see the images. Ids would tell generators apart.
+"""
+
+from __future__ import annotations
+
+import random
+import re
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from django.db.models import Prefetch, QuerySet
+from django.http import Http404
+from django.utils import timezone
+from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema
+from rest_framework import serializers, status
+from rest_framework.decorators import api_view
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.reverse import reverse
+
+from annotation.api.requests import Conflict, page_of, paged, project_of, user_of, valid
+from annotation.models import (
+    Assignment,
+    Category,
+    Image,
+    Issue,
+    Membership,
+    Placement,
+    Problem,
+    Project,
+    Review,
+    User,
+)
+from annotation.models.assignments import ShownImage
+from annotation.models.judgements import SCALE
+from annotation.selectors.standings import standing_in
+from annotation.services.assignments import LeaseLost, claim_next
+from annotation.services.judgements import (
+    SCALES,
+    Contradiction,
+    ImageRating,
+    InvalidJudgement,
+    Judgement,
+    Label,
+    submit_judgement,
+)
+
+Role = Membership.Role
+
+
+class ShownImageSerializer(serializers.Serializer[Any]):
+    number = serializers.IntegerField(help_text="from 1, in the order shown")
+    url = serializers.URLField(help_text="the file; ask for it with the same token")
+    width = serializers.IntegerField(help_text="pixels")
+    height = serializers.IntegerField(help_text="pixels")
+
+
+class TaskSerializer(serializers.Serializer[Any]):
+    claim = serializers.CharField(help_text="names this task: its answer carries it")
+    prompt = serializers.CharField()
+    images = ShownImageSerializer(many=True)
+    leased_until = serializers.DateTimeField(help_text="so long it is yours, and until another takes it")
+    asks_label = serializers.BooleanField()
+    asks_ratings = serializers.BooleanField()
+    slots = serializers.IntegerField()
+    per_slot = serializers.IntegerField()
+
+
+class LabelSerializer(serializers.Serializer[Any]):
+    """Stage 1, where the project asks for it."""
+
+    category = serializers.ChoiceField(choices=Category.choices)
+    intent_unclear = serializers.BooleanField()
+    issues = serializers.ListField(child=serializers.ChoiceField(choices=Issue.choices))
+
+
+class RatingSerializer(serializers.Serializer[Any]):
+    """Stage 2, where the project asks for it. No problems are an empty list: it has to be said."""
+
+    overall = serializers.IntegerField(min_value=SCALE[0], max_value=SCALE[1])
+    alignment = serializers.IntegerField(min_value=SCALE[0], max_value=SCALE[1])
+    fidelity = serializers.IntegerField(min_value=SCALE[0], max_value=SCALE[1])
+    problems = serializers.ListField(child=serializers.ChoiceField(choices=Problem.choices))
+
+
+class JudgedImageSerializer(serializers.Serializer[Any]):
+    number = serializers.IntegerField()
+    slot = serializers.IntegerField(help_text="1 is best; equal slots tie")
+    rating = RatingSerializer(required=False, allow_null=True)
+
+
+class NewAnswerSerializer(serializers.Serializer[Any]):
+    claim = serializers.CharField()
+    label = LabelSerializer(required=False, allow_null=True)  # type: ignore[assignment]  # a field
+    images = JudgedImageSerializer(many=True, allow_empty=False)
+    confirmed = serializers.BooleanField(
+        default=False, help_text="contradictions were shown and are meant; only projects that warn listen"
+    )
+
+    def validate_images(self, images: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        numbers = [image["number"] for image in images]
+        if len(set(numbers)) < len(numbers):
+            raise serializers.ValidationError("An image is there twice.")
+        return images
+
+
+class RefusedAnswerSerializer(serializers.Serializer[Any]):
+    """What the rules of the project say against an answer whose fields are all in order."""
+
+    code = serializers.CharField(help_text="incomplete_ranking, slot_overfull, contradiction ...")
+    detail = serializers.CharField()
+    images = serializers.ListField(child=serializers.IntegerField(), help_text="their numbers")
+    pairs = serializers.ListField(
+        child=serializers.ListField(child=serializers.IntegerField()),
+        help_text="of a contradiction: the number rated better, the number placed better",
+    )
+
+
+class StoredImageSerializer(ShownImageSerializer):
+    slot = serializers.IntegerField()
+    rating = RatingSerializer(allow_null=True)
+
+
+class AnswerSerializer(serializers.Serializer[Any]):
+    """An answer as its annotator knows it."""
+
+    claim = serializers.CharField()
+    prompt = serializers.CharField()
+    state = serializers.ChoiceField(choices=Assignment.State.choices)
+    submitted_at = serializers.DateTimeField()
+    label = LabelSerializer(allow_null=True)  # type: ignore[assignment]  # a field
+    images = StoredImageSerializer(many=True)
+
+
+class ReviewSerializer(serializers.Serializer[Any]):
+    inspector = serializers.CharField(source="inspector.username")
+    verdict = serializers.ChoiceField(choices=Review.Verdict.choices)
+    reason = serializers.CharField()
+    created_at = serializers.DateTimeField()
+
+
+class InspectedAnswerSerializer(AnswerSerializer):
+    """An answer as inspectors and admins see it; the first three fields and the reviews are theirs alone."""
+
+    assignment = serializers.IntegerField()
+    prompt_id = serializers.CharField()
+    annotator = serializers.CharField()
+    reviews = ReviewSerializer(many=True)
+
+
+@extend_schema(
+    request=None,
+    responses={
+        200: TaskSerializer,
+        204: OpenApiResponse(description="Nothing is left for you."),
+        409: OpenApiResponse(description="The guideline has a version that you have not acknowledged."),
+    },
+)
+@api_view(["POST"])
+def next_task(request: Request, slug: str) -> Response:
+    """The task you hold, or else the next one, now yours; asking again gives the same."""
+    user = user_of(request)
+    standing = standing_in(slug, user)
+    if standing is None or not standing.annotates:
+        raise Http404
+    if standing.is_reading_due:
+        raise Conflict(f"Read and acknowledge version {standing.guideline.version} of the guideline first.")
+    project = standing.project
+    task = claim_next(annotator=user, project=project, now=timezone.now(), generator=random.Random())
+    if task is None:
+        return Response(status=status.HTTP_204_NO_CONTENT)
+    shown = {
+        "claim": task.claim,
+        "prompt": task.prompt.text,
+        "images": [_shown(request, number, image) for number, image in enumerate(task.images, start=1)],
+        "leased_until": task.leased_until,
+        "asks_label": project.asks_label,
+        "asks_ratings": project.asks_ratings,
+        "slots": project.slots,
+        "per_slot": project.per_slot,
+    }
+    return Response(TaskSerializer(shown).data)
+
+
+@extend_schema(
+    methods=["GET"],
+    parameters=[
+        OpenApiParameter("state", enum=["submitted", "accepted", "rejected"]),
+        OpenApiParameter("annotator", description="a user name; inspectors and admins only"),
+    ],
+    responses=InspectedAnswerSerializer(many=True),
+    description="The answers, oldest first. Annotators see their own, without `assignment`, `prompt_id`, "
+    "`annotator` and `reviews`, which only inspectors and admins see.",
+)
+@extend_schema(
+    methods=["POST"],
+    request=NewAnswerSerializer,
+    responses={
+        201: AnswerSerializer,
+        200: OpenApiResponse(AnswerSerializer, description="It was stored already."),
+        400: RefusedAnswerSerializer,
+        404: OpenApiResponse(description="You hold, and held, no task of that claim."),
+        409: OpenApiResponse(description="It was answered already, otherwise; the stored answer stays."),
+    },
+    description="Answer a task. The same answer is stored once: after a lost connection, send it again.",
+)
+@paged
+@api_view(["GET", "POST"])
+def answers(request: Request, slug: str) -> Response:
+    if request.method == "POST":
+        return _submit(request, project_of(request, slug, Role.ANNOTATOR))
+    project, user = project_of(request, slug, *Role.values), user_of(request)
+    found = _answered(project)
+    if state := request.query_params.get("state"):
+        found = found.filter(state=state)
+    if not Project.objects.with_role(user, Role.INSPECTOR, Role.ADMIN).filter(pk=project.pk).exists():
+        return page_of(request, found.filter(annotator=user), _AnswerPage)
+    if annotator := request.query_params.get("annotator"):
+        found = found.filter(annotator__username=annotator)
+    return page_of(request, found, _InspectedAnswerPage)
+
+
+class _AnswerPage(AnswerSerializer):
+    """Answers straight from their rows."""
+
+    def to_representation(self, instance: Assignment) -> dict[str, Any]:
+        return dict(super().to_representation(_told(self.context["request"], instance)))
+
+
+class _InspectedAnswerPage(InspectedAnswerSerializer):
+    def to_representation(self, instance: Assignment) -> dict[str, Any]:
+        told = _told(self.context["request"], instance) | {
+            "assignment": instance.pk,
+            "prompt_id": instance.prompt.key,
+            "annotator": instance.annotator.username if instance.annotator else "",
+            "reviews": instance.reviews.all(),
+        }
+        return dict(super().to_representation(told))
+
+
+def _submit(request: Request, project: Project) -> Response:
+    sent = valid(NewAnswerSerializer(data=request.data))
+    task = _held(user_of(request), project, sent["claim"])
+    images = {image["number"]: image for image in sent["images"]}
+    if unknown := sorted(set(images) - set(range(1, len(task.order) + 1))):
+        raise serializers.ValidationError({"images": [f"The task has no image {unknown[0]}."]})
+    is_new = task.state == Assignment.State.LEASED
+    try:
+        submit_judgement(
+            assignment=task,
+            annotator=user_of(request),
+            judgement=_judgement(sent.get("label"), images, task.order),
+            now=timezone.now(),
+            generator=random.Random(),
+            confirmed=sent["confirmed"],
+        )
+    except InvalidJudgement as error:
+        return Response(_refusal(error, task.order), status=status.HTTP_400_BAD_REQUEST)
+    except LeaseLost:
+        raise Conflict("This task was answered already, otherwise; the stored answer stays.") from None
+    stored = _answered(project).get(pk=task.pk)
+    told = AnswerSerializer(_told(request, stored))
+    return Response(told.data, status=status.HTTP_201_CREATED if is_new else status.HTTP_200_OK)
+
+
+def _held(user: User, project: Project, claim: str) -> Assignment:
+    """The annotator's task of that claim, answered or not. Raises: Http404."""
+    try:
+        claimed_at = datetime.fromisoformat(claim)
+    except ValueError:
+        raise Http404 from None
+    if timezone.is_naive(claimed_at):
+        raise Http404
+    mine = Assignment.objects.filter(project=project, annotator=user, claimed_at=claimed_at)
+    task = mine.select_related("project", "prompt").first()
+    if task is None:
+        raise Http404
+    return task
+
+
+def _judgement(
+    label: Mapping[str, Any] | None, images: Mapping[int, Mapping[str, Any]], order: Sequence[int]
+) -> Judgement:
+    """The answer keyed by generation ids, as the service takes it."""
+    slots, ratings = {}, {}
+    for number, image in images.items():
+        pk = order[number - 1]
+        slots[pk] = image["slot"]
+        if rating := image.get("rating"):
+            scales = {scale: rating[scale] for scale in SCALES}
+            ratings[pk] = ImageRating(**scales, problems=tuple(rating["problems"]))
+    labelled = (
+        Label(label["category"], label["intent_unclear"], tuple(label["issues"]))
+        if label is not None
+        else None
+    )
+    return Judgement(labelled, ratings, slots)
+
+
+def _refusal(error: InvalidJudgement, order: Sequence[int]) -> dict[str, Any]:
+    numbers = {pk: number for number, pk in enumerate(order, start=1)}
+    pairs = error.pairs if isinstance(error, Contradiction) else []
+    return {
+        "code": re.sub(r"(?<!^)(?=[A-Z])", "_", type(error).__name__).lower(),
+        "detail": str(error),
+        "images": sorted(numbers[pk] for pk in error.generations if pk in numbers),
+        "pairs": [[numbers[better], numbers[worse]] for better, worse in pairs],
+    }
+
+
+def _answered(project: Project) -> QuerySet[Assignment]:
+    """Answers with all that `_told` reads: a page of them takes a fixed number of statements."""
+    placements = Placement.objects.select_related("generation__image")
+    reviews = Review.objects.select_related("inspector")
+    rows = Assignment.objects.filter(project=project, submitted_at__isnull=False).order_by(
+        "submitted_at", "pk"
+    )
+    return rows.select_related("prompt", "annotator", "label", "ranking").prefetch_related(
+        Prefetch("ranking__placements", placements), Prefetch("reviews", reviews), "ratings"
+    )
+
+
+def _told(request: Request, answer: Assignment) -> dict[str, Any]:
+    """What is told of an answer to whoever may see it."""
+    numbers = {pk: number for number, pk in enumerate(answer.order, start=1)}
+    ratings = {rating.generation_id: rating for rating in answer.ratings.all()}
+    images = [
+        _shown(request, numbers[placed.generation_id], placed.generation.image)
+        | {"slot": placed.slot, "rating": ratings.get(placed.generation_id)}
+        for placed in answer.ranking.placements.all()
+    ]
+    return {
+        "claim": answer.claim,
+        "prompt": answer.prompt.text,
+        "state": answer.state,
+        "submitted_at": answer.submitted_at,
+        "label": getattr(answer, "label", None),
+        "images": sorted(images, key=lambda image: image["number"]),
+    }
+
+
+def _shown(request: Request, number: int, image: Image | ShownImage | None) -> dict[str, Any]:
+    """An image as annotators know it. Without its file, as rankings may come in, it has no address."""
+    return {
+        "number": number,
+        "url": reverse("api-image", [image.token], request=request) if image else None,
+        "width": image.width if image else None,
+        "height": image.height if image else None,
+    }

@@ -1,0 +1,34 @@
+"""Image files as HTTP answers, for pages and the API alike."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from django.http import FileResponse, Http404, HttpRequest, HttpResponseBase, HttpResponseNotModified
+
+from annotation.models import User
+from annotation.selectors.images import visible_image
+
+FOREVER = 60 * 60 * 24 * 365  # the bytes behind a token never change
+
+
+def image_response(request: HttpRequest, *, user: User, token: UUID) -> HttpResponseBase:
+    """The file, streamed from wherever images are stored. Raises: Http404 for who may not see it.
+
+    No header tells where it comes from: neither its name, nor its hash, nor when it was stored.
+    """
+    found = visible_image(user, token)
+    if found is None:
+        raise Http404
+    etag = f'"{token}"'
+    response: HttpResponseBase
+    if etag in request.headers.get("If-None-Match", ""):
+        response = HttpResponseNotModified()
+    else:
+        name = f"image.{found.format}"
+        response = FileResponse(found.file.open(), filename=name, content_type=f"image/{found.format}")
+        response.headers["Content-Length"] = str(found.bytes)
+    response.headers["Cache-Control"] = f"private, max-age={FOREVER}, immutable"
+    response.headers["ETag"] = etag
+    response.headers["X-Content-Type-Options"] = "nosniff"
+    return response
