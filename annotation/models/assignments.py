@@ -166,6 +166,11 @@ class Assignment(models.Model):
         return self.claimed_at.isoformat() if self.claimed_at else ""
 
     @property
+    def draft_version(self) -> str:
+        """Changes with each draft that is kept; "" when there is none."""
+        return self.drafted_at.isoformat() if self.drafted_at else ""
+
+    @property
     def showable(self) -> list[ShownImage]:
         """The prompt's images that have files, as they came; of `with_images` only."""
         return [ShownImage(**fields) for fields in vars(self)["shown"]]

@@ -94,3 +94,4 @@ def save_draft(*, assignment: Assignment, annotator: User, answer: dict[str, Any
     mine = Assignment.objects.held_by(annotator).filter(pk=assignment.pk)
     if mine.update(draft=answer, drafted_at=now, leased_until=now + assignment.project.lease) != 1:
         raise LeaseLost
+    assignment.draft, assignment.drafted_at = answer, now

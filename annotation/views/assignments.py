@@ -94,7 +94,7 @@ def draft(request: MemberRequest, slug: str, token: UUID) -> HttpResponse:
         save_draft(assignment=assignment, annotator=request.user, answer=form.draft(), now=timezone.now())
     except LeaseLost:
         return _lost(request, slug, status=409)
-    return HttpResponse(status=204)
+    return HttpResponse(status=204, headers={"Draft-Version": assignment.draft_version})
 
 
 @require_POST

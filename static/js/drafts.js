@@ -1,6 +1,7 @@
 // The unfinished answer, kept on the server as it grows.
 
 import { csrfToken } from "./messages.js";
+import { forgetUnsent, keepUnsent } from "./unsent.js";
 
 const PAUSE = 600; // ms without a change before it is sent
 const AGAIN = 5000; // ms before a failed draft is sent again
@@ -16,7 +17,7 @@ export function keepDrafts(form, status, lost) {
   let running = null;
   let isPaused = false;
 
-  async function send() {
+  async function send({ keepalive = false } = {}) {
     timer = null;
     if (isPaused || !form.isConnected) return;
     if (running) return later(); // one after another: the older of two must not arrive last
@@ -30,21 +31,30 @@ export function keepDrafts(form, status, lost) {
         body: new FormData(form),
         headers: { "HX-Request": "true" },
         signal: request.signal,
+        keepalive,
       });
       if (!form.isConnected || isPaused) return;
-      if (response.ok) status.textContent = `Saved ${clock(new Date())}`;
+      if (response.ok) saved(response.headers.get("Draft-Version"));
       else if (response.status === 404 || response.status === 409) lost(await response.text());
-      else if (response.status === 401 || response.status === 403) status.textContent = "Not saved: you are signed out";
+      else if (response.status === 401 || response.status === 403) retry("Not saved: you are signed out. Sign in in another tab");
       else retry("Not saved, trying again");
     } catch (error) {
       if (error.name !== "AbortError" && form.isConnected) retry("Not saved: no connection, trying again");
     } finally {
       clearTimeout(tooLong);
-      running = null;
+      if (running === request) running = null;
     }
   }
 
+  function saved(version) {
+    form.dataset.draftVersion = version;
+    if (timer === null) forgetUnsent();
+    else keepUnsent(form);
+    status.textContent = `Saved ${clock(new Date())}`;
+  }
+
   function later() {
+    keepUnsent(form);
     clearTimeout(timer);
     timer = setTimeout(send, PAUSE);
   }
@@ -56,13 +66,13 @@ export function keepDrafts(form, status, lost) {
 
   return {
     later,
-    /** The page goes away: what is still unsent goes with the beacon. */
+    /** The page goes away: what is still unsent goes at once, and need not be waited for. */
     flush() {
       if (timer === null || isPaused) return;
       clearTimeout(timer);
-      timer = null;
-      form.elements.csrfmiddlewaretoken.value = csrfToken();
-      navigator.sendBeacon(form.dataset.draft, new FormData(form));
+      running?.abort();
+      running = null;
+      send({ keepalive: true });
     },
     /** While the answer itself is on its way. */
     pause() {
@@ -70,8 +80,10 @@ export function keepDrafts(form, status, lost) {
       clearTimeout(timer);
       running?.abort();
     },
+    /** It did not arrive: what is on the page is a draft again. */
     resume() {
       isPaused = false;
+      if (form.isConnected) later();
     },
   };
 }

@@ -94,6 +94,7 @@ export function ranking(form, section, { say, changed }) {
     return said;
   }
 
+  for (const tile of tiles) settle(tile, slotOf(tile));
   for (const list of lists.values()) {
     new Sortable(list, {
       group: { name: "images", put: (to, from, dragged) => to.el.dataset.slot === "" || held(to.el.dataset.slot, dragged) < perSlot },

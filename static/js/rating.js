@@ -51,6 +51,7 @@ export function rating(form, section) {
     if (index >= 0 && index !== row) mark(index, { focus: false });
   });
   for (const frame of frames) frame.addEventListener("click", () => show(Number(frame.dataset.at) - 1));
+  frames.forEach((frame, index) => frame.classList.toggle("done", isRated(index)));
 
   return {
     enter() {

@@ -5,6 +5,7 @@ import { clock, keepDrafts } from "./drafts.js";
 import { labelling } from "./labelling.js";
 import { ranking } from "./ranking.js";
 import { rating } from "./rating.js";
+import { forgetUnsent, restoreUnsent } from "./unsent.js";
 import { viewer } from "./viewer.js";
 
 let current = null; // the task on the page
@@ -25,6 +26,8 @@ function start(workspace) {
     hint.textContent = text;
     hint.classList.toggle("error", bad);
   };
+  const isRefused = find(".refusals") !== null;
+  const wasUnsent = !isRefused && restoreUnsent(form);
   const drafts = keepDrafts(form, status, (html) => replaceWorkspace(html));
   const section = (step) => find(`[data-step="${step}"]`);
   const stages = new Map();
@@ -106,7 +109,7 @@ function start(workspace) {
     if (tile) screen.open(Number(tile.dataset.number));
   });
   form.addEventListener("htmx:beforeRequest", drafts.pause);
-  form.addEventListener("htmx:afterRequest", drafts.resume);
+  form.addEventListener("htmx:afterRequest", ({ detail }) => detail.successful || drafts.resume());
 
   current = {
     flush: drafts.flush,
@@ -128,6 +131,7 @@ function start(workspace) {
     },
   };
   show(step(), { focus: false });
+  if (wasUnsent || isRefused) drafts.later();
 }
 
 function imageNumber(image) {
@@ -138,6 +142,8 @@ function imageNumber(image) {
 function replaceWorkspace(html) {
   const fresh = document.createRange().createContextualFragment(html).querySelector("#workspace");
   if (!fresh) return;
+  forgetUnsent();
+  document.getElementById("messages").replaceChildren();
   document.getElementById("workspace").replaceWith(fresh);
   window.htmx.process(fresh);
   start(fresh);

@@ -161,6 +161,59 @@ def test_an_answer_that_did_not_arrive_stays_on_the_page_and_can_be_sent_again(a
     assert stored_slots() == [1, 2]
 
 
+def test_what_a_reload_outran_is_still_on_the_page(at_work, alice, a_prompt):
+    a_prompt(images=2)
+    page = at_work(alice)
+    label_and_rate(page, 6, 5)
+    expect(page.locator("[data-saved]")).to_contain_text("Saved")
+    page.wait_for_timeout(900)
+    page.route("**/draft/", lambda route: route.abort())  # on its way when the page is asked for again
+    press(page, "1 2 2 2 ArrowLeft 3")
+    page.reload()
+    expect(page.locator("[data-drop='2'] .tile[data-number='1']")).to_be_visible()
+    expect(page.locator("[data-drop='3'] .tile[data-number='2']")).to_be_visible()
+    page.unroute("**/draft/")
+    expect(page.locator("[data-saved]")).to_contain_text("Saved", timeout=10_000)
+    press(page, "Enter")
+    expect(page.get_by_text("Nothing left to do here")).to_be_visible()
+    assert stored_slots() == [2, 3]
+
+
+def test_a_newer_draft_of_another_machine_stands_against_what_this_one_could_not_send(
+    at_work, alice, a_prompt
+):
+    a_prompt(images=2)
+    page, elsewhere = at_work(alice), at_work(alice)
+    page.context.set_offline(True)
+    press(page, "3")
+    expect(page.locator("[data-saved]")).to_contain_text("no connection")
+    press(elsewhere, "5")
+    expect(elsewhere.locator("[data-saved]")).to_contain_text("Saved")
+    page.context.set_offline(False)
+    page.route("**/draft/", lambda route: route.abort())
+    page.reload()
+    expect(page.locator("[name='category']:checked")).to_have_value("food")
+
+
+def test_an_answer_whose_receipt_was_lost_is_stored_once_and_the_page_says_so(at_work, alice, a_prompt):
+    a_prompt(images=2)
+    page = at_work(alice)
+    label_and_rate(page, 5, 5)
+    press(page, "1 1 2 2")
+
+    def lose_receipt(route):
+        route.fetch()
+        route.abort()
+
+    page.route(re.compile(r"/work/.*[^t]/$"), lose_receipt)
+    press(page, "Enter")
+    expect(page.get_by_role("alert")).to_contain_text("Your answer arrived and is stored")
+    page.unroute_all()
+    press(page, "Enter")
+    expect(page.get_by_text("Nothing left to do here")).to_be_visible()
+    assert stored_slots() == [1, 2]
+
+
 def test_a_task_taken_away_says_so_while_it_is_worked_on(at_work, alice, a_prompt):
     a_prompt(images=2)
     page = at_work(alice)
