@@ -6,7 +6,7 @@ import { csrfToken, say } from "./messages.js";
 document.addEventListener("htmx:configRequest", (event) => {
   const token = csrfToken();
   event.detail.headers["X-CSRFToken"] = token;
-  if ("csrfmiddlewaretoken" in event.detail.parameters) event.detail.parameters.csrfmiddlewaretoken = token;
+  if (event.detail.formData.has("csrfmiddlewaretoken")) event.detail.formData.set("csrfmiddlewaretoken", token);
 });
 
 function failed(event, text) {

@@ -195,6 +195,30 @@ def test_a_newer_draft_of_another_machine_stands_against_what_this_one_could_not
     expect(page.locator("[name='category']:checked")).to_have_value("food")
 
 
+def test_somebody_signed_out_in_the_middle_signs_in_elsewhere_and_goes_on(
+    at_work, live_server, alice, a_prompt
+):
+    alice.set_password("a long secret")
+    alice.save()
+    a_prompt(images=2)
+    page = at_work(alice)
+    page.context.clear_cookies()
+    label_and_rate(page, 6, 5)
+    expect(page.locator("[data-saved]")).to_contain_text("you are signed out")
+    press(page, "1 1 2 2 Enter")
+    expect(page.locator("#messages")).to_contain_text("Sign in in another tab")
+    other = page.context.new_page()
+    other.goto(live_server.url)
+    other.get_by_label("Username").fill("alice")
+    other.get_by_label("Password").fill("a long secret")
+    other.keyboard.press("Enter")
+    expect(other.get_by_role("button", name="Sign out")).to_be_visible()
+    expect(page.locator("[data-saved]")).to_contain_text("Saved")
+    page.get_by_role("button", name="Try again").click()
+    expect(page.get_by_text("Nothing left to do here")).to_be_visible()
+    assert stored_slots() == [1, 2]
+
+
 def test_an_answer_whose_receipt_was_lost_is_stored_once_and_the_page_says_so(at_work, alice, a_prompt):
     a_prompt(images=2)
     page = at_work(alice)
