@@ -9,6 +9,8 @@ from django.contrib.auth.models import AbstractUser
 from django.db import models
 from django.utils.crypto import salted_hmac
 
+IMPORTED = "imported:"  # how names begin to which the answers of imported files are put down
+
 
 class User(AbstractUser):
     """Somebody who signs in. What they may do is said per project by their membership."""

@@ -9,8 +9,9 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.utils.timezone import now
 from tqdm import tqdm
 
-from annotation.models import Project
+from annotation.management.projects import find_project
 from annotation.services.imports import ImportRefused, import_rankings
+from annotation.services.imports.opinions import READERS
 
 
 class Command(BaseCommand):
@@ -19,7 +20,10 @@ class Command(BaseCommand):
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("project", help="the project's slug")
         parser.add_argument(
-            "file", type=Path, help="ImageReward's .json, or ImageRewardDB's metadata .parquet"
+            "file", type=Path, help="what an export wrote, or a published dataset's file or folder"
+        )
+        parser.add_argument(
+            "--format", choices=sorted(READERS), help="what it is, where its first row does not tell"
         )
         images = parser.add_mutually_exclusive_group()
         images.add_argument(
@@ -30,20 +34,26 @@ class Command(BaseCommand):
         )
 
     def handle(
-        self, *, project: str, file: Path, images: Path | None, without_images: bool, **options: Any
+        self,
+        *,
+        project: str,
+        file: Path,
+        format: str | None,
+        images: Path | None,
+        without_images: bool,
+        **options: Any,
     ) -> None:
         try:
             with tqdm(desc="rankings", unit="", disable=None, file=self.stderr) as bar:
                 done = import_rankings(
-                    project=Project.objects.get(slug=project),
+                    project=find_project(project),
                     file=file,
                     now=now(),
+                    format=format,
                     images=images,
                     without_images=without_images,
                     progress=bar.update,
                 )
-        except Project.DoesNotExist:
-            raise CommandError(f"there is no project {project!r}") from None
         except ImportRefused as error:
             raise CommandError(str(error)) from None
         self.stdout.write(

@@ -1,8 +1,9 @@
-"""Importing rankings that people gave elsewhere: ImageReward's JSON, ImageRewardDB's parquet."""
+"""Importing rankings that people gave elsewhere, from every format that exports write."""
 
 from __future__ import annotations
 
 import os
+import tempfile
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime
@@ -21,8 +22,10 @@ from annotation.models import (
     Rating,
     User,
 )
+from annotation.models.people import IMPORTED
 from annotation.services.images import CheckedImage, ImageRefused, check_image
-from annotation.services.imports.opinions import Opinion, read_opinions
+from annotation.services.imports.opinions import Opinion, Reader, read_opinions
+from annotation.services.imports.opinions.opinion import ANNOTATOR_LENGTH
 from annotation.services.imports.rows import ImportRefused, batches
 from annotation.services.judgements import SCALES
 from annotation.services.prompts import (
@@ -53,49 +56,75 @@ def import_rankings(
     project: Project,
     file: Path,
     now: datetime,
+    format: str | None = None,
     images: Path | None = None,
     without_images: bool = False,
     progress: Progress | None = None,
 ) -> ImportedRankings:
-    """Add rankings with their prompts and images, as accepted answers of "imported:FILE"; all or none.
+    """Add rankings with their prompts and images, as accepted answers; all or none.
 
+    They are put down to "imported:FILE", or where the file tells people apart to "imported:FILE:ANNOTATOR".
     Slots are kept as given, images in the file's order.
 
     Args:
-        file: ImageReward's .json or .jsonl, or ImageRewardDB's .parquet.
+        file: what an export wrote, or others publish; Pick-a-Pic's tables may be a folder of them.
+        format: one of `opinions.READERS`; told by the fields of the first row when not given.
         images: the folder that image paths are relative to; the file's own when not given. Images that the
             project has already are not asked for.
         without_images: take the rankings alone; `import_generations` may bring the images later.
         progress: called with the number of rankings added since the last call.
     Raises: ImportRefused.
     """
-    opinions = read_opinions(project, file)
-    files = {} if without_images else _check_images(project, file, opinions, images or file.parent)
-    with transaction.atomic():
-        prompts, new_prompts = _add_prompts(project, opinions)
-        added = _add_generations(opinions, prompts, files)
-        annotator = _imported_annotator(file)
-        new = 0
-        for batch in batches(opinions):
-            new += _record(project, batch, prompts, annotator, now)
-            if progress:
-                progress(len(batch))
+    reader, opinions = read_opinions(project, file, format)
+    by_annotator: dict[str, list[Opinion]] = {}
+    for opinion in opinions:
+        by_annotator.setdefault(opinion.annotator, []).append(opinion)
+    folder = images or file.parent
+    with tempfile.TemporaryDirectory(prefix="laurel-import-") as unpacked:
+        files = (
+            {} if without_images else _find_images(project, file, reader, opinions, folder, Path(unpacked))
+        )
+        with transaction.atomic():
+            prompts, new_prompts = _add_prompts(project, opinions)
+            added = _add_generations(opinions, prompts, files)
+            new = 0
+            for name, theirs in by_annotator.items():
+                annotator = _imported_annotator(file, name)
+                for batch in batches(theirs):
+                    new += _record(project, batch, prompts, annotator, now)
+                    if progress:
+                        progress(len(batch))
     return ImportedRankings(new, new_prompts, added, len(opinions) - new)
 
 
-def _check_images(project: Project, file: Path, opinions: list[Opinion], folder: Path) -> Files:
-    """Decode every image that the project does not have. Raises ImportRefused saying how many are missing."""
+def _find_images(
+    project: Project, file: Path, reader: Reader, opinions: list[Opinion], folder: Path, unpacked: Path
+) -> Files:
+    """Decode every image that the project does not have. Raises ImportRefused."""
     had = set(
         Generation.objects.filter(prompt__project=project, image__isnull=False).values_list(
             "prompt__key", "source"
         )
     )
-    wanted = [
-        (opinion, source, opinion.row.inside(source, folder))
-        for opinion in opinions
-        for source in opinion.sources
-        if (opinion.key, source) not in had
-    ]
+    named: dict[tuple[str, str], tuple[Opinion, str]] = {}  # several opinions show the same image
+    for opinion in opinions:
+        for source in opinion.sources:
+            name = opinion.file_of(source)
+            if name is not None and (opinion.key, source) not in had:
+                opinion.row.inside(name, folder)
+                named.setdefault((opinion.key, source), (opinion, name))
+    names = sorted({name for _, name in named.values()})
+    nowhere = reader.unpack(file, folder, names, unpacked) if reader.unpack else set()
+    wanted = []
+    for (_, source), (opinion, name) in named.items():
+        if name not in nowhere:
+            inside = unpacked / name
+            wanted.append((opinion, source, inside if inside.exists() else opinion.row.inside(name, folder)))
+    return _check_images(file, folder, wanted)
+
+
+def _check_images(file: Path, folder: Path, wanted: list[tuple[Opinion, str, Path]]) -> Files:
+    """Decode the images. Raises ImportRefused saying how many are missing."""
     missing = [source for _, source, path in wanted if not os.path.isfile(path)]
     if missing:
         raise ImportRefused(
@@ -132,18 +161,26 @@ def _add_generations(opinions: Iterable[Opinion], prompts: dict[str, Prompt], fi
     for batch in batches(opinions):
         for opinion in batch:
             brought = files.get(opinion.key, {})
-            new = [(NewImage(checked.source, source), checked) for source, checked in brought.items()]
+            new = [
+                (NewImage(checked.source, source, opinion.generator_of(source)), checked)
+                for source, checked in brought.items()
+                if source in opinion.sources
+            ]
             try:
                 added += len(attach_images(prompt=prompts[opinion.key], images=new)) if new else 0
             except (ImageRefused, ImagesRefused) as error:
                 raise opinion.row.refused(error) from None
         had = _generations(batch, prompts)
+        wanted = {
+            (prompts[opinion.key], source): opinion.generator_of(source)
+            for opinion in batch
+            for source in opinion.sources
+        }
         added += len(
             Generation.objects.bulk_create(
-                Generation(prompt=prompts[opinion.key], source=source)
-                for opinion in batch
-                for source in opinion.sources
-                if (prompts[opinion.key].pk, source) not in had
+                Generation(prompt=prompt, source=source, generator=generator)
+                for (prompt, source), generator in wanted.items()
+                if (prompt.pk, source) not in had
             )
         )
     return added
@@ -155,9 +192,11 @@ def _generations(batch: Iterable[Opinion], prompts: dict[str, Prompt]) -> dict[t
     return {(prompt, source): pk for prompt, source, pk in rows.values_list("prompt_id", "source", "pk")}
 
 
-def _imported_annotator(file: Path) -> User:
+def _imported_annotator(file: Path, name: str) -> User:
     """Whom the file's answers are put down to: nobody can sign in as them."""
-    username = f"imported:{file.stem}"[: User._meta.get_field("username").max_length]
+    longest = User._meta.get_field("username").max_length or 0
+    whole = f"{IMPORTED}{file.stem}"
+    username = f"{whole[: longest - ANNOTATOR_LENGTH - 1]}:{name}" if name else whole[:longest]
     user, made = User.objects.get_or_create(username=username, defaults={"is_active": False})
     if made:
         user.set_unusable_password()
@@ -199,15 +238,30 @@ def _record(
         for pk, slot in zip(orders[opinion.key], opinion.slots, strict=True)
     )
     PromptLabel.objects.bulk_create(
-        PromptLabel(assignment=assignment, category=opinion.category)
+        PromptLabel(
+            assignment=assignment,
+            category=opinion.category,
+            intent_unclear=opinion.intent_unclear,
+            issues=opinion.issues,
+        )
         for assignment, opinion in zip(assignments, new, strict=True)
         if opinion.category
     )
     Rating.objects.bulk_create(
-        Rating(assignment=assignment, generation_id=pk, **dict(zip(SCALES, stars, strict=True)))
+        Rating(
+            assignment=assignment,
+            generation_id=pk,
+            problems=problems,
+            **dict(zip(SCALES, stars, strict=True)),
+        )
         for assignment, opinion in zip(assignments, new, strict=True)
         if opinion.ratings
-        for pk, stars in zip(orders[opinion.key], opinion.ratings, strict=True)
+        for pk, stars, problems in zip(
+            orders[opinion.key],
+            opinion.ratings,
+            opinion.problems or [None] * len(opinion.ratings),
+            strict=True,
+        )
     )
     return len(new)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -125,14 +126,28 @@ def read_lines(file: Path) -> Iterator[tuple[int, str]]:
 
 
 def read_rows(file: Path) -> Iterator[Row]:
-    """The records of a .jsonl, .json or .parquet file. Raises ImportRefused."""
-    readers = {".jsonl": _read_jsonl, ".json": _read_json, ".parquet": _read_parquet}
-    if file.suffix not in readers:
-        raise ImportRefused(f"{file}: is none of {', '.join(readers)}")
-    for number, fields in readers[file.suffix](file):
-        if not isinstance(fields, dict):
-            raise ImportRefused(f"{file}, row {number}: is no object")
-        yield Row(file, number, fields)
+    """The records of a .jsonl, .json, .csv or .parquet file, or of a folder's .parquet files, by their names.
+
+    Columns of bytes are passed over: pictures do not belong into memory. Raises ImportRefused.
+    """
+    readers = {".jsonl": _read_jsonl, ".json": _read_json, ".csv": _read_csv, ".parquet": _read_parquet}
+    for part in parquet_files(file) if file.is_dir() else [file]:
+        if part.suffix not in readers:
+            raise ImportRefused(f"{part}: is none of {', '.join(readers)}")
+        for number, fields in readers[part.suffix](part):
+            if not isinstance(fields, dict):
+                raise ImportRefused(f"{part}, row {number}: is no object")
+            yield Row(part, number, fields)
+
+
+def parquet_files(file: Path) -> list[Path]:
+    """The file, or the folder's own .parquet files by their names. Raises ImportRefused when it has none."""
+    if not file.is_dir():
+        return [file]
+    parts = sorted(file.glob("*.parquet"))
+    if not parts:
+        raise ImportRefused(f"{file}: holds no .parquet file")
+    return parts
 
 
 def read_document(file: Path) -> object:
@@ -176,7 +191,8 @@ def _read_parquet(file: Path) -> Iterator[tuple[int, Any]]:
     try:
         with parquet.ParquetFile(file) as table:
             number = 0
-            for batch in table.iter_batches(batch_size=BATCH):
+            columns = [field.name for field in table.schema_arrow if not _is_bytes(field.type)]
+            for batch in table.iter_batches(batch_size=BATCH, columns=columns):
                 for fields in batch.to_pylist():
                     number += 1
                     yield number, fields
@@ -184,6 +200,28 @@ def _read_parquet(file: Path) -> Iterator[tuple[int, Any]]:
         raise _unreadable(file, error) from None
     except (pyarrow.ArrowException, UnicodeDecodeError) as error:
         raise ImportRefused(f"{file}: is no parquet that can be read ({error})") from None
+
+
+def _is_bytes(kind: pyarrow.DataType) -> bool:
+    return bool(pyarrow.types.is_binary(kind) or pyarrow.types.is_large_binary(kind))
+
+
+def _read_csv(file: Path) -> Iterator[tuple[int, Any]]:
+    """Numbered as a spreadsheet shows them: the names are row 1."""
+    number = 1
+    try:
+        with file.open(encoding="utf-8-sig", newline="") as lines:
+            table = csv.DictReader(lines, strict=True)
+            for number, cells in enumerate(table, 2):
+                if None in cells or None in cells.values():
+                    raise ImportRefused(f"{file}, row {number}: has not as many cells as there are names")
+                yield number, cells
+    except UnicodeDecodeError:
+        raise ImportRefused(f"{file}: is no UTF-8 after row {number}") from None
+    except csv.Error as error:
+        raise ImportRefused(f"{file}: is no table after row {number} ({error})") from None
+    except OSError as error:
+        raise _unreadable(file, error) from None
 
 
 def _unreadable(file: Path, error: OSError) -> ImportRefused:

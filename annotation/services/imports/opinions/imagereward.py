@@ -1,0 +1,24 @@
+"""Reading ImageReward's JSON: one item an opinion."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from annotation.models import Project
+from annotation.models.prompts import KEY_LENGTH, SOURCE_LENGTH
+from annotation.services.imports.opinions.opinion import Opinion, Reader, annotator
+from annotation.services.imports.rows import Row
+
+
+def _read(project: Project, rows: Iterable[Row]) -> Iterator[Opinion]:
+    for row in rows:
+        row.check_names(required=["id", "prompt", "generations", "ranking"], optional=["annotator"])
+        sources = row.texts("generations", longest=SOURCE_LENGTH)
+        slots = row.integers("ranking", low=1, high=project.slots)
+        if len(slots) != len(sources):
+            raise row.refused(f"'ranking' has {len(slots)} slots for {len(sources)} images")
+        key = row.text("id", longest=KEY_LENGTH)
+        yield Opinion(row, key, row.text("prompt"), sources, slots, annotator(row, "annotator"))
+
+
+READER = Reader(tell="ranking", read=_read)

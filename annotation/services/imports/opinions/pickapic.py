@@ -1,0 +1,113 @@
+"""Reading Pick-a-Pic's columns; the pictures are in the rows."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pyarrow
+from pyarrow import parquet
+
+from annotation.models import Project
+from annotation.models.prompts import GENERATOR_LENGTH, KEY_LENGTH
+from annotation.services.imports.opinions.opinion import Opinion, Reader, check_same, gathered
+from annotation.services.imports.opinions.paired import Pair, Side, ranked, said_of
+from annotation.services.imports.rows import ImportRefused, Row, parquet_files
+
+SIDES = (Side("image_0_url", "slot_0", "model_0"), Side("image_1_url", "slot_1", "model_1"))
+REQUIRED = (
+    *("caption", "ranking_id", "user_id", "label_0", "label_1"),
+    *("image_0_uid", "image_0_url", "image_1_uid", "image_1_url"),
+)
+OPTIONAL = (
+    *("are_different", "best_image_uid", "created_at", "has_label", "num_example_per_prompt"),
+    *("model_0", "model_1", "prompt_id", "slot_0", "slot_1"),
+)
+HIGHEST = 2**63 - 1
+BATCH = 64  # rows with pictures in memory
+
+
+def _read(project: Project, rows: Iterable[Row]) -> Iterator[Opinion]:
+    """Rows of a ranking, without those that nobody labelled; without slots a ranking is of two images."""
+    labelled = (_named(row) for row in rows if row.fields.get("has_label") is not False)
+    for opinion in gathered(labelled, lambda row: row.integer("ranking_id", low=0, high=HIGHEST)):
+        first = opinion[0]
+        check_same(opinion, ["caption", "user_id", "prompt_id"])
+        pairs = [Pair(_placed(row), _better(row)) for row in opinion]
+        slots = ranked(project, pairs, SIDES)
+        generators = said_of(pairs, SIDES, "generator")
+        uids = {
+            row.text(side.image): row.text(f"image_{number}_uid")
+            for row in opinion
+            for number, side in enumerate(SIDES)
+        }
+        yield Opinion(
+            row=first,
+            key=first.text("prompt_id", longest=KEY_LENGTH),
+            text=first.text("caption"),
+            sources=list(slots),
+            slots=list(slots.values()),
+            annotator=str(first.integer("user_id", low=0, high=HIGHEST)),
+            generators=tuple(generators[source] for source in slots),
+            files=tuple(_file_name(uids[source]) for source in slots),
+        )
+
+
+def _named(row: Row) -> Row:
+    """The row, its images named by their uids where they have no address, its prompt by the ranking."""
+    row.check_names(required=REQUIRED, optional=OPTIONAL)
+    for side in SIDES:
+        if row.fields.get(side.generator):
+            row.text(side.generator, longest=GENERATOR_LENGTH)
+    addresses = {
+        f"image_{n}_url": row.fields[f"image_{n}_url"] or row.fields[f"image_{n}_uid"] for n in (0, 1)
+    }
+    key = row.fields.get("prompt_id") or str(row.fields["ranking_id"])
+    return replace(row, fields={**row.fields, **addresses, "prompt_id": key})
+
+
+def _better(row: Row) -> int | None:
+    labels = row.fields["label_0"], row.fields["label_1"]
+    if labels not in ((1, 0), (0, 1), (0.5, 0.5)):
+        raise row.refused(f"the labels are {labels[0]!r} and {labels[1]!r}: not 1 and 0, nor 0.5 twice")
+    return None if labels[0] == labels[1] else int(labels[1] > labels[0])
+
+
+def _placed(row: Row) -> Row:
+    if "slot_0" in row.fields:
+        return row
+    better = _better(row)
+    slots = {"slot_0": 2 if better == 1 else 1, "slot_1": 2 if better == 0 else 1}
+    return replace(row, fields={**row.fields, **slots})
+
+
+def _file_name(uid: str) -> str:
+    """A uid may be no file name."""
+    return hashlib.sha256(uid.encode()).hexdigest()
+
+
+def _unpack(file: Path, folder: Path, names: list[str], into: Path) -> set[str]:
+    """The second reading: pictures one after another, none kept in memory."""
+    missing = set(names)
+    for part in parquet_files(file):
+        try:
+            with parquet.ParquetFile(part) as table:
+                if not {"jpg_0", "jpg_1"} <= set(table.schema_arrow.names):
+                    continue
+                columns = ["image_0_uid", "jpg_0", "image_1_uid", "jpg_1"]
+                for batch in table.iter_batches(batch_size=BATCH, columns=columns):
+                    for number in (0, 1):
+                        uids = batch.column(f"image_{number}_uid").to_pylist()
+                        for uid, picture in zip(uids, batch.column(f"jpg_{number}"), strict=True):
+                            name = _file_name(uid)
+                            if name in missing and picture.is_valid:
+                                (into / name).write_bytes(picture.as_py())
+                                missing.discard(name)
+        except (OSError, pyarrow.ArrowException) as error:
+            raise ImportRefused(f"{part}: its pictures cannot be read ({error})") from None
+    return missing
+
+
+READER = Reader(tell="label_0", read=_read, unpack=_unpack)

@@ -1,0 +1,70 @@
+"""Projects with finished rankings to export, and a look at what an import made of them."""
+
+from collections import defaultdict
+
+from annotation.models import Assignment
+from annotation.services.assignments import claim_next, open_assignments
+from annotation.services.judgements import submit_judgement
+from annotation.services.projects import add_member
+from annotation.services.prompts import NewImage, add_generations, add_prompts
+from tests.cast import NOW, answer_for, luck, picture
+
+# What tears tables and turns into formulas.
+TEXTS = {"1": '=HYPERLINK("http://x", "ein Fuchs, zäh")', "a,b": "two\nlines, 'quoted'", "=3": "'an owl 🦉"}
+
+
+def judge(project, annotators, slots=((1, 3, 3), (4, 1, 2)), texts=TEXTS, problems=("body", "blurry")):
+    """Each of the annotators ranks every prompt, the first as `slots[0]`, and so on; all is accepted."""
+    prompts, _ = add_prompts(project=project, texts=texts)
+    for number, prompt in enumerate(prompts.values()):
+        images = [
+            NewImage(picture(10 * number + i), f"{name}.png", f"model {i % 2}")
+            for i, name in enumerate(("1", "=2", "a/3"))
+        ]
+        add_generations(prompt=prompt, images=images)
+    open_assignments(prompts=prompts.values())
+    for annotator, placed in zip(annotators, slots, strict=True):
+        add_member(project=project, user=annotator, role="annotator")
+        while held := claim_next(annotator=annotator, project=project, now=NOW, generator=luck()):
+            judgement = answer_for(held, slots=placed, problems=problems)
+            submit_judgement(
+                assignment=held, annotator=annotator, judgement=judgement, now=NOW, generator=luck()
+            )
+    return project
+
+
+def said(project):
+    """What each annotator said, whoever they are: [{(prompt id, prompt): {source: slot}}], sorted."""
+    people = defaultdict(dict)
+    for answer in Assignment.objects.finished().filter(project=project).select_related("prompt"):
+        placed = answer.ranking.placements.values_list("generation__source", "slot")
+        people[answer.annotator_id][answer.prompt.key, answer.prompt.text] = dict(placed)
+    return sorted(people.values(), key=lambda one: sorted((key, sorted(s.items())) for key, s in one.items()))
+
+
+def rated(project):
+    """Everything said beside the slots, by prompt and slots."""
+    return sorted(
+        (
+            answer.prompt.key,
+            sorted(answer.ranking.placements.values_list("generation__source", "slot")),
+            (answer.label.category, answer.label.intent_unclear, answer.label.issues),
+            sorted(
+                answer.ratings.values_list(
+                    "generation__source", "overall", "alignment", "fidelity", "problems"
+                )
+            ),
+        )
+        for answer in Assignment.objects.finished().filter(project=project).select_related("prompt", "label")
+    )
+
+
+def pictures(project):
+    """Prompt id, source -> hash of the file."""
+    rows = project.prompts.values_list("key", "generations__source", "generations__image_id")
+    return {(key, source): sha256 for key, source, sha256 in rows}
+
+
+def generators(project):
+    rows = project.prompts.values_list("key", "generations__source", "generations__generator")
+    return {(key, source): generator for key, source, generator in rows}
