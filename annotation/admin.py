@@ -11,6 +11,7 @@ from django.http import HttpRequest
 from annotation.models import (
     Acknowledgement,
     Assignment,
+    Export,
     Generation,
     Guideline,
     Image,
@@ -81,6 +82,13 @@ class ReviewAdmin(ReadOnly):
     list_display = ["assignment", "inspector", "verdict", "reason", "created_at"]
     list_filter = ["verdict"]
     list_select_related = ["assignment", "inspector"]
+
+
+@admin.register(Export)
+class ExportAdmin(ReadOnly):
+    list_display = ["pk", "project", "format", "state", "rankings", "bytes", "requested_by", "created_at"]
+    list_filter = ["state", "format", "project"]
+    list_select_related = ["project", "requested_by"]
 
 
 admin.site.register(

@@ -2,15 +2,51 @@
 
 from __future__ import annotations
 
+import logging
 from importlib import import_module
 
 from celery import shared_task
 from django.conf import settings
 from django.utils.timezone import now
+from kombu.exceptions import OperationalError
 
+from annotation.models import Export
 from annotation.services.checks import BATCH, compare_answers
 from annotation.services.deliveries import send_due
 from annotation.services.events import forget_events
+from annotation.services.exports import ExportLost, run_export, states
+
+logger = logging.getLogger(__name__)
+TEND_SECONDS = 15
+
+
+def wake(export: Export) -> None:
+    """Send word of a queued export. Without a broker the schedule does it when there is one again."""
+    try:
+        write_export.delay(export.pk)
+    except OperationalError as error:
+        logger.warning("%s waits: the broker does not answer: %s", export, error)
+
+
+@shared_task(acks_late=False)  # an export may outlive a broker's patience; its row brings it back
+def write_export(export_id: int) -> None:
+    """Write one export. Ends at once when it is over or taken."""
+    export = Export.objects.filter(pk=export_id, state=Export.State.QUEUED).select_related("project").first()
+    if export is None:
+        return
+    try:
+        run_export(export, clock=now)
+    except ExportLost as error:
+        logger.info("%s", error)
+
+
+@shared_task
+def tend_exports() -> None:
+    """Take exports from workers that fell silent, and wake a worker for the one queued longest."""
+    states.requeue_silent(now=now())
+    export = Export.objects.filter(state=Export.State.QUEUED).order_by("pk").first()
+    if export is not None:
+        write_export.apply_async((export.pk,), expires=TEND_SECONDS)
 
 
 @shared_task

@@ -73,5 +73,9 @@ urlpatterns = [
         webhooks.send_again,
         name="send-again",
     ),
-    path("projects/<slug:slug>/preferences.json", exports.preferences, name="export-preferences"),
+    path("projects/<slug:slug>/exports/", exports.exports, name="project-exports"),
+    path("projects/<slug:slug>/exports/<int:pk>/file/", exports.download, name="download-export"),
+    path("projects/<slug:slug>/exports/<int:pk>/cancel/", exports.cancel, name="cancel-export"),
+    path("projects/<slug:slug>/exports/<int:pk>/retry/", exports.retry, name="retry-export"),
+    path("projects/<slug:slug>/exports/<int:pk>/delete/", exports.delete, name="delete-export"),
 ]

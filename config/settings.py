@@ -159,6 +159,7 @@ STORAGES = {
 # Frozen datasets, run folders and checkpoints: plain folders, because torch reads them as files.
 DATASETS_DIR = VAR / "datasets"
 RUNS_DIR = VAR / "runs"
+EXPORTS_DIR = VAR / "exports"
 
 CELERY_BROKER_URL = env.str("CELERY_BROKER_URL", default="") or f"redis+socket://{SOCKETS}/valkey.sock"
 CELERY_TIMEZONE = "UTC"
@@ -204,7 +205,7 @@ IMAGE_MAX_BYTES = env.int("IMAGE_MAX_BYTES", default=50_000_000)
 # Webhooks may post into private networks and without TLS only where somebody means it.
 WEBHOOKS_TO_PRIVATE_ADDRESSES = env.bool("WEBHOOKS_TO_PRIVATE_ADDRESSES", default=False)
 
-# A run whose heart has not beaten for so long goes back to the queue.
+# A run, or an export, whose heart has not beaten for so long goes back to the queue.
 RUN_SILENCE_SECONDS = env.int("RUN_SILENCE_SECONDS", default=60)
 
 LOGGING = {

@@ -2,7 +2,7 @@
 
 from django.urls import URLPattern, URLResolver, path
 
-from annotation.api import answers, assignments, guidelines, images, views
+from annotation.api import answers, assignments, exports, guidelines, images, views
 
 urlpatterns: list[URLPattern | URLResolver] = [
     path("projects/", views.projects, name="api-projects"),
@@ -16,5 +16,8 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("projects/<slug:slug>/assignments/", assignments.assignments, name="api-assignments"),
     path("projects/<slug:slug>/assignments/<int:pk>/reviews/", assignments.reviews, name="api-reviews"),
     path("images/<uuid:token>/", images.image, name="api-image"),
-    path("projects/<slug:slug>/rankings/", views.rankings, name="api-rankings"),
+    path("projects/<slug:slug>/rankings/", exports.rankings, name="api-rankings"),
+    path("projects/<slug:slug>/exports/", exports.exports, name="api-exports"),
+    path("projects/<slug:slug>/exports/<int:pk>/", exports.export, name="api-export"),
+    path("projects/<slug:slug>/exports/<int:pk>/file/", exports.file, name="api-export-file"),
 ]

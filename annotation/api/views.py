@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from django.http import StreamingHttpResponse
 from drf_spectacular.utils import extend_schema
 from rest_framework import status
 from rest_framework.decorators import api_view
@@ -17,10 +16,8 @@ from annotation.api.serializers import (
     ProgressSerializer,
     ProjectSerializer,
     PromptSerializer,
-    RankingSerializer,
 )
 from annotation.models import Membership, Project
-from annotation.selectors.exports import as_json_list, export_imagereward
 from annotation.selectors.progress import project_progress
 from annotation.selectors.quality import annotators_quality
 from annotation.services.prompts import PromptChanged, add_prompts
@@ -62,14 +59,6 @@ def prompts(request: Request, slug: str) -> Response:
     if request.method == "POST":
         return _add_prompts(request, project)
     return page_of(request, project.prompts.prefetch_related("generations__image"), PromptSerializer)
-
-
-@extend_schema(responses=RankingSerializer(many=True))
-@api_view(["GET"])
-def rankings(request: Request, slug: str) -> StreamingHttpResponse:
-    """Every accepted ranking as ImageReward's JSON, streamed; for the project's admins."""
-    project = project_of(request, slug, Role.ADMIN)
-    return StreamingHttpResponse(as_json_list(export_imagereward(project)), content_type="application/json")
 
 
 def _add_prompts(request: Request, project: Project) -> Response:

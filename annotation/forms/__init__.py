@@ -1,4 +1,5 @@
 from annotation.forms.accounts import ChangePasswordForm, SignInForm, TokenForm
+from annotation.forms.exports import ExportForm
 from annotation.forms.judgements import JudgementForm
 from annotation.forms.projects import GuidelineForm, MemberForm, NewProjectForm, ProjectForm
 from annotation.forms.references import ReferenceForm
@@ -7,6 +8,7 @@ from annotation.forms.webhooks import WebhookForm
 
 __all__ = [
     "ChangePasswordForm",
+    "ExportForm",
     "GuidelineForm",
     "JudgementForm",
     "MemberForm",

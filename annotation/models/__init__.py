@@ -1,4 +1,5 @@
 from annotation.models.assignments import Assignment, ShownImage
+from annotation.models.exports import Export
 from annotation.models.images import Image
 from annotation.models.judgements import Category, Issue, Placement, Problem, PromptLabel, Ranking, Rating
 from annotation.models.people import Membership, User
@@ -18,6 +19,7 @@ __all__ = [
     "Check",
     "Delivery",
     "Event",
+    "Export",
     "Generation",
     "Guideline",
     "Image",

@@ -10,6 +10,7 @@ ENTRIES = {
     "Compare answers with known ones": ("annotation.tasks.compare_checks", 60),
     "Tell webhooks what happened": ("annotation.tasks.send_webhooks", 5),
     "Forget what is out of date": ("annotation.tasks.forget", 24 * 60 * 60),
+    "Bring back interrupted exports": ("annotation.tasks.tend_exports", 15),
 }
 
 

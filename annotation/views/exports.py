@@ -1,20 +1,82 @@
-"""Downloads of a project's comparisons."""
+"""Exports: asked for, watched, downloaded, removed."""
 
 from __future__ import annotations
 
-from django.http import StreamingHttpResponse
-from django.views.decorators.http import require_safe
+from django.contrib import messages
+from django.http import Http404, HttpResponse, HttpResponseBase
+from django.shortcuts import get_object_or_404, redirect, render
+from django.utils.timezone import now
+from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from annotation.access import MemberRequest, admin_required
-from annotation.models import Project
-from annotation.selectors.exports import as_json_list, export_imagereward
+from annotation.downloads import file_response
+from annotation.forms import ExportForm
+from annotation.models import Export, Project
+from annotation.services.exports import (
+    ExportLost,
+    cancel_export,
+    delete_export,
+    request_export,
+    retry_export,
+)
+from annotation.tasks import wake
+
+EXPORTS = "annotation/exports/list.html"
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+@admin_required
+def exports(request: MemberRequest, project: Project) -> HttpResponse:
+    """Ask for an export, and see those there are; the page asks again while one is under way."""
+    rows = project.exports.select_related("requested_by")
+    context = {"project": project, "tab": "exports", "exports": rows, "is_active": rows.active().exists()}
+    if request.method != "POST":
+        template = f"{EXPORTS}#exports" if request.htmx else EXPORTS
+        return render(request, template, {**context, "form": ExportForm()})
+    form = ExportForm(request.POST)
+    if not form.is_valid():
+        return render(request, EXPORTS, {**context, "form": form}, status=422)
+    wake(request_export(project=project, by=request.user, now=now(), **form.request()))
+    return redirect("project-exports", project.slug)
 
 
 @require_safe
 @admin_required
-def preferences(request: MemberRequest, project: Project) -> StreamingHttpResponse:
-    """Every accepted ranking in ImageReward's JSON, streamed."""
-    items = as_json_list(export_imagereward(project))
-    name = f"{project.slug}-imagereward.json"
-    headers = {"Content-Disposition": f'attachment; filename="{name}"', "Cache-Control": "no-store"}
-    return StreamingHttpResponse(items, content_type="application/json", headers=headers)
+def download(request: MemberRequest, project: Project, pk: int) -> HttpResponseBase:
+    """The archive, from any byte on."""
+    export = get_object_or_404(project.exports, pk=pk, state=Export.State.FINISHED)
+    if not export.file.exists():
+        raise Http404
+    return file_response(request, file=export.file, sha256=export.sha256)
+
+
+@require_POST
+@admin_required
+def cancel(request: MemberRequest, project: Project, pk: int) -> HttpResponse:
+    try:
+        cancel_export(get_object_or_404(project.exports, pk=pk), now=now())
+    except ExportLost:
+        messages.warning(request, "The export was over already.")
+    return redirect("project-exports", project.slug)
+
+
+@require_POST
+@admin_required
+def retry(request: MemberRequest, project: Project, pk: int) -> HttpResponse:
+    export = get_object_or_404(project.exports, pk=pk)
+    try:
+        retry_export(export)
+        wake(export)
+    except ExportLost:
+        messages.warning(request, "Only an export that failed can be tried again.")
+    return redirect("project-exports", project.slug)
+
+
+@require_POST
+@admin_required
+def delete(request: MemberRequest, project: Project, pk: int) -> HttpResponse:
+    try:
+        delete_export(get_object_or_404(project.exports, pk=pk))
+    except ExportLost:
+        messages.warning(request, "The export is under way: cancel it first.")
+    return redirect("project-exports", project.slug)

@@ -125,7 +125,7 @@ def test_admins_stream_the_rankings_and_others_get_404(accepted, ada, alice, rit
 
 def test_the_schema_names_every_endpoint(ada):
     schema = signed_in(ada).get("/api/v1/schema/", HTTP_ACCEPT="application/json").json()
-    for path in ("", "{slug}/progress/", "{slug}/prompts/", "{slug}/rankings/"):
+    for path in ("", "{slug}/progress/", "{slug}/prompts/", "{slug}/rankings/", "{slug}/exports/"):
         assert API + path in schema["paths"]
 
 
@@ -133,7 +133,7 @@ def test_superusers_look_at_rows_in_the_admin_and_change_none(accepted, ada, cli
     ada.is_superuser = ada.is_staff = True
     ada.save()
     client.force_login(ada)
-    for model in ("project", "prompt", "assignment", "review", "membership", "rating", "image"):
+    for model in ("project", "prompt", "assignment", "review", "membership", "rating", "image", "export"):
         assert client.get(f"/admin/annotation/{model}/").status_code == 200
     assert client.get(f"/admin/annotation/assignment/{accepted.pk}/change/").status_code == 200
     assert client.get("/admin/annotation/assignment/add/").status_code == 403

@@ -1,6 +1,5 @@
 """What inspectors and admins see and do in a browser, and how everybody else is refused."""
 
-import json
 from uuid import uuid4
 
 import pytest
@@ -167,7 +166,7 @@ def test_a_task_in_somebodys_hands_cannot_be_inspected(rita, alice, project, a_p
 # Projects
 
 
-PAGES = ["", "settings/", "references/", "guideline/", "people/", "prompts/", "preferences.json"]
+PAGES = ["", "settings/", "references/", "guideline/", "people/", "prompts/", "exports/"]
 
 
 @pytest.mark.parametrize("page", PAGES)
@@ -322,18 +321,6 @@ def test_progress_answers_polling_with_its_part_of_the_page(ada, project, answer
     page = as_(ada).get(f"/projects/{project.slug}/", headers={"HX-Request": "true"}).text
     assert page.lstrip().startswith('<section id="progress"')
     assert "alice" in page
-
-
-def test_accepted_comparisons_are_downloaded(ada, rita, project, answered):
-    hers = as_(ada)
-    empty = hers.get(f"/projects/{project.slug}/preferences.json")
-    assert json.loads(b"".join(empty.streaming_content)) == []
-    as_(rita).post(f"/inspect/{answered.pk}/accept/")
-    full = hers.get(f"/projects/{project.slug}/preferences.json")
-    assert full.headers["Content-Disposition"] == f'attachment; filename="{project.slug}-imagereward.json"'
-    [item] = json.loads(b"".join(full.streaming_content))
-    assert (item["id"], item["prompt"]) == (answered.prompt.key, answered.prompt.text)
-    assert sorted(item["ranking"]) == [1, 1, 2]
 
 
 def test_pages_that_are_not_there_say_so_kindly(client, alice):

@@ -1,0 +1,65 @@
+"""Answering with a large file, or with the part of it that a broken-off download still lacks."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO
+
+from django.http import FileResponse, HttpRequest, HttpResponse, HttpResponseBase, StreamingHttpResponse
+
+CHUNK = 1 << 18
+ONE_RANGE = re.compile(r"bytes=(\d*)-(\d*)")
+
+
+def file_response(request: HttpRequest, *, file: Path, sha256: str) -> HttpResponseBase:
+    """The file as a download; 206 with the bytes that `Range` asks for, 416 when there are none such.
+
+    Several ranges at once, and a range of a file that has changed (`If-Range`), are answered with the whole.
+    The file must be there.
+
+    Source: RFC 9110, sections 13.1.5 and 14.
+    """
+    size, etag = file.stat().st_size, f'"{sha256}"'
+    found = ONE_RANGE.fullmatch(request.headers.get("Range", "").replace(" ", ""))
+    is_same = request.headers.get("If-Range", etag) == etag
+    response: HttpResponseBase
+    if found is None or not is_same or found.groups() == ("", "") or request.method != "GET":
+        response = FileResponse(file.open("rb"))
+        response.headers["Content-Length"] = str(size)
+    elif (asked := _asked(found[1], found[2], size)) is None:
+        response = HttpResponse(status=416, headers={"Content-Range": f"bytes */{size}"})
+    else:
+        start, end = asked
+        response = StreamingHttpResponse(_piece(file.open("rb"), start, end), status=206)
+        response.headers["Content-Range"] = f"bytes {start}-{end - 1}/{size}"
+        response.headers["Content-Length"] = str(end - start)
+    headers = {
+        "Accept-Ranges": "bytes",
+        "ETag": etag,
+        "Cache-Control": "private, no-store",
+        "Content-Type": "application/zip",
+        "Content-Disposition": f'attachment; filename="{file.name}"',
+        "X-Content-Type-Options": "nosniff",
+    }
+    for name, value in headers.items():
+        response.headers[name] = value
+    return response
+
+
+def _asked(first: str, last: str, size: int) -> tuple[int, int] | None:
+    """The bytes from start up to, not including, end; None when there are none such."""
+    if not first:  # the last so many
+        start, end = max(0, size - int(last)), size
+    else:
+        start, end = int(first), min(size, int(last) + 1) if last else size
+    return (start, end) if start < end else None
+
+
+def _piece(content: IO[bytes], start: int, end: int) -> Iterator[bytes]:
+    with content:
+        content.seek(start)
+        while start < end and (piece := content.read(min(CHUNK, end - start))):
+            start += len(piece)
+            yield piece

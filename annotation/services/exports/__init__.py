@@ -1,0 +1,27 @@
+from annotation.services.exports.cards import Counts
+from annotation.services.exports.folders import export_to_folder
+from annotation.services.exports.format import ExportFailed
+from annotation.services.exports.formats import FORMATS
+from annotation.services.exports.running import run_export
+from annotation.services.exports.states import (
+    ExportLost,
+    UnknownFormat,
+    cancel_export,
+    delete_export,
+    request_export,
+    retry_export,
+)
+
+__all__ = [
+    "FORMATS",
+    "Counts",
+    "ExportFailed",
+    "ExportLost",
+    "UnknownFormat",
+    "cancel_export",
+    "delete_export",
+    "export_to_folder",
+    "request_export",
+    "retry_export",
+    "run_export",
+]

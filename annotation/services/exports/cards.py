@@ -1,0 +1,89 @@
+"""The dataset card: what an export holds, for who reads it next."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+
+from annotation.models import Project
+from annotation.selectors.exports import ExportedRanking
+from annotation.services.exports.format import Format, Plan
+
+IMPORTED = "imported"  # where others stand under a version of the guideline
+
+
+@dataclass
+class Counts:
+    """What was written. `pairs` are pairs of images in different slots, `ties` in the same one.
+
+    `guidelines` has how many rankings were given under each version, by its number.
+    """
+
+    rankings: int = 0
+    images: int = 0
+    pairs: int = 0
+    ties: int = 0
+    guidelines: dict[str, int] = field(default_factory=dict)
+
+    def add(self, ranking: ExportedRanking) -> None:
+        images = len(ranking.images)
+        ties = sum(held * (held - 1) // 2 for held in Counter(ranking.slots).values())
+        self.rankings += 1
+        self.images += images
+        self.pairs += images * (images - 1) // 2 - ties
+        self.ties += ties
+        version = IMPORTED if ranking.guideline is None else str(ranking.guideline)
+        self.guidelines[version] = self.guidelines.get(version, 0) + 1
+
+
+def card(project: Project, format: Format, plan: Plan, counts: Counts) -> str:
+    """README.md, with the lines on top by which `datasets.load_dataset` finds the rows."""
+    rows = {
+        "rankings": counts.rankings,
+        "prompts": plan.prompts,
+        "annotators": plan.annotators,
+        "ranked images": counts.images,
+        "pairs in different slots": counts.pairs,
+        "pairs tied": counts.ties,
+        "pairs, ties included": counts.pairs + counts.ties,
+    }
+    return f"""---
+configs:
+- config_name: default
+  data_files:
+  - split: train
+    path: {format.data}
+---
+# {" ".join(project.name.split())}
+
+Human preferences on generated images, in the format `{format.name}`. Only accepted answers are in it.
+Slots are 1 to {project.slots}, 1 is best; equal slots tie; slots may stay empty.
+
+{_table(("", ""), rows)}
+
+## What was chosen
+
+- Accepted until {plan.until}{f", after {plan.after}" if plan.after else ""}.
+- Image files: {"included where the project has them" if plan.images else "left out"}.
+
+## Guideline
+
+{_table(("given under", "rankings"), _guidelines(counts))}
+
+## The files
+
+{format.about}
+
+Annotators have pseudonyms, the same in every export of this project.
+"""
+
+
+def _guidelines(counts: Counts) -> dict[str, int]:
+    names = {IMPORTED: "imported: not known", "0": "no guideline yet"}
+    versions = sorted(counts.guidelines, key=lambda version: (version == IMPORTED, version.zfill(9)))
+    return {names.get(version, f"version {version}"): counts.guidelines[version] for version in versions}
+
+
+def _table(head: tuple[str, str], rows: dict[str, int]) -> str:
+    lines = [f"| {head[0]} | {head[1]} |", "|---|---|", *(f"| {name} | {n:,} |" for name, n in rows.items())]
+    return "\n".join(lines)

@@ -1,0 +1,55 @@
+"""Pairs of images, a line a pair."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+from annotation.selectors.exports import ExportedRanking
+from annotation.services.exports.format import Format, Plan, as_json, by_prompt, count_pairs
+
+FILE = "pairs.jsonl"
+
+
+def _lines(opinions: list[ExportedRanking]) -> Iterator[dict[str, Any]]:
+    pairs = count_pairs(opinions)
+    for opinion in opinions:
+        for a, b in opinion.pairs():
+            yield {
+                "prompt_id": opinion.key,
+                "prompt": opinion.text,
+                "image_a": a.source,
+                "image_b": b.source,
+                "sha256_a": a.sha256,
+                "sha256_b": b.sha256,
+                "generator_a": a.generator,
+                "generator_b": b.generator,
+                "slot_a": a.slot,
+                "slot_b": b.slot,
+                "better": "tie" if a.slot == b.slot else "a" if a.slot < b.slot else "b",
+                "weight": 1 / pairs,
+                "annotator": opinion.annotator,
+            }
+
+
+def _write(folder: Path, number: int, rankings: Iterable[ExportedRanking], plan: Plan) -> None:
+    with (folder / FILE).open("a", encoding="utf-8") as out:
+        for opinions in by_prompt(rankings):
+            out.writelines(f"{as_json(line)}\n" for line in _lines(opinions))
+
+
+def _finish(folder: Path, plan: Plan) -> None:
+    (folder / FILE).touch()
+
+
+FORMAT = Format(
+    name="pairs",
+    label="Pairs, a line each, with ties and weights",
+    data=FILE,
+    about="""One line for every two images of an opinion, ties included. `better` is `a`, `b` or
+`tie`. The `weight`s of a prompt's lines sum to 1, so that every prompt counts once however many images
+and opinions it has. Images are named, not included.""",
+    write=_write,
+    finish=_finish,
+)

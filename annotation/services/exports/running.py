@@ -1,0 +1,78 @@
+"""Doing an export that was asked for: its files, their archive, its row."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from datetime import datetime, timedelta
+
+from annotation.models import Export
+from annotation.selectors.exports import Selection
+from annotation.services.exports import states
+from annotation.services.exports.archives import write_archive
+from annotation.services.exports.cards import Counts
+from annotation.services.exports.files import FILES, ExportBusy, plan_export, unfinished_plan, write_files
+from annotation.services.exports.format import ExportFailed, Plan
+from annotation.services.exports.formats import FORMATS
+
+BEAT = timedelta(seconds=1)
+Clock = Callable[[], datetime]
+
+
+class _Cancelled(Exception):
+    """Somebody asked for it."""
+
+
+def run_export(export: Export, *, clock: Clock) -> None:
+    """Claim the export and write its file; what an earlier attempt wrote is kept.
+
+    Args: clock: tells the time.
+    Raises: ExportLost when it is over, another's, or was taken from us.
+    """
+    states.claim(export, now=clock())
+    work = export.folder / "work"
+    try:
+        size, sha256 = _write(export, clock)
+    except ExportBusy:
+        states.release(export, now=clock())  # a worker given up for dead still writes: later
+        return
+    except _Cancelled:
+        states.release(export, now=clock())
+        shutil.rmtree(export.folder, ignore_errors=True)
+        return
+    except ExportFailed as error:
+        states.fail(export, now=clock(), error=str(error))
+        return
+    except states.ExportLost:
+        raise
+    except Exception as error:
+        states.fail(export, now=clock(), error=repr(error))
+        raise
+    states.finish(export, now=clock(), bytes=size, sha256=sha256)
+    shutil.rmtree(work, ignore_errors=True)
+
+
+def _write(export: Export, clock: Clock) -> tuple[int, str]:
+    """The archive's size and hash."""
+    work = export.folder / "work"
+    format = FORMATS[export.format]
+    selection = Selection(export.project, export.accepted_until, export.accepted_after)
+    plan = unfinished_plan(work) or plan_export(selection=selection, format=format, images=export.with_images)
+    tell = _teller(export, plan, clock)
+    counts = write_files(selection=selection, format=format, plan=plan, folder=work, tell=tell)
+    tell(counts, at_once=True)
+    return write_archive(files=work / FILES, archive=export.file, tell=lambda: tell(counts))
+
+
+def _teller(export: Export, plan: Plan, clock: Clock) -> Callable[..., None]:
+    """Tells the row how far the export is, about once a second, and stops the work when it is to stop."""
+
+    def tell(counts: Counts, at_once: bool = False) -> None:
+        now = clock()
+        assert export.heartbeat
+        if at_once or now - export.heartbeat >= BEAT:
+            states.record_progress(export, now=now, wanted=plan.rankings, counts=counts)
+            if export.cancel_requested:
+                raise _Cancelled
+
+    return tell
