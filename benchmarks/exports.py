@@ -1,0 +1,143 @@
+"""How fast rankings come in and go out, and what memory that takes: `python benchmarks/exports.py`.
+
+On a throw-away Postgres that syncs its writes, without image files. Every export runs in a process of its
+own, whose largest memory the system tells; flat in rows, it is the same for the small and the large project.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import random
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from time import perf_counter, process_time
+
+ROOT = Path(__file__).resolve().parent.parent
+IMAGES = 6  # of a prompt, as ImageReward's mean
+WORDS = ("fox", "owl", "castle", "in", "oil", "painting", "highly", "detailed", "8k", "light", "sea", "night")
+
+
+def main() -> None:
+    options = argparse.ArgumentParser(description=__doc__)
+    options.add_argument("--prompts", type=int, nargs="+", default=[1000, 8000])
+    options.add_argument("--formats", nargs="+", help="default: all")
+    options.add_argument("--one", nargs=3, metavar=("PROJECT", "FORMAT", "DIR"), help=argparse.SUPPRESS)
+    given = options.parse_args()
+    sys.path.insert(0, str(ROOT))
+    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
+    if given.one:
+        export_one(*given.one)
+        return
+    var = Path(tempfile.mkdtemp(prefix="laurel-benchmark-")).resolve()
+    os.environ["LAUREL_VAR"] = str(var)
+    from config.services.postgres import Cluster, postgres
+    from config.services.supervisor import Supervisor
+    from config.settings import SOCKETS
+
+    supervisor = Supervisor(var, quiet=True)
+    try:
+        supervisor.start(postgres(Cluster(var / "postgres", SOCKETS)))
+        measure(var, given.prompts, given.formats)
+    finally:
+        supervisor.stop()
+        shutil.rmtree(SOCKETS, ignore_errors=True)
+        shutil.rmtree(var, ignore_errors=True)
+
+
+def measure(var: Path, sizes: list[int], formats: list[str] | None) -> None:
+    import django
+
+    django.setup()
+    from django.core.management import call_command
+
+    from annotation.services.exports import FORMATS
+
+    call_command("migrate", verbosity=0)
+    print(
+        f"{'':14} {'prompts':>8} {'comparisons':>12} {'seconds':>8} {'a second':>9} {'CPU s':>6} {'MiB':>5}"
+    )
+    for prompts in sizes:
+        seconds, cpu = fill(var, prompts)
+        show("import", prompts, prompts * IMAGES * (IMAGES - 1) // 2, seconds, cpu, None)
+    for format in formats or sorted(FORMATS):
+        for prompts in sizes:
+            folder = var / f"{format}-{prompts}"
+            command = [sys.executable, __file__, "--one", f"bench-{prompts}", format, str(folder)]
+            process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+            told = process.stdout.read() if process.stdout else ""
+            _, status, usage = os.wait4(process.pid, 0)
+            if status:
+                sys.exit(f"{format} failed")
+            said = json.loads(told)
+            show(format, prompts, said["comparisons"], said["seconds"], said["cpu"], usage.ru_maxrss / 1024)
+            shutil.rmtree(folder)
+
+
+def show(what: str, prompts: int, pairs: int, seconds: float, cpu: float, mebibytes: float | None) -> None:
+    memory = "" if mebibytes is None else f"{mebibytes:.0f}"
+    print(
+        f"{what:14} {prompts:8,} {pairs:12,} {seconds:8.2f} {pairs / seconds:9,.0f} {cpu:6.2f} {memory:>5}",
+        flush=True,
+    )
+
+
+def fill(var: Path, prompts: int) -> tuple[float, float]:
+    """Import so many rankings, with labels and ratings; returns seconds and seconds of this process's CPU."""
+    import pyarrow
+    from django.utils.timezone import now
+    from pyarrow import parquet
+
+    from annotation.models import User
+    from annotation.services.imports import import_rankings
+    from annotation.services.projects import create_project
+
+    chance = random.Random(prompts)
+    rows = []
+    for key in range(prompts):
+        text = " ".join(chance.choices(WORDS, k=20))
+        for image, slot in enumerate(chance.sample([1, 1, 2, 2, 3, 3, 4, 4, 5, 5], IMAGES)):
+            rows.append(
+                {
+                    "image_path": f"images/{key:06d}-{image}.webp",
+                    "prompt_id": f"{key:06d}",
+                    "prompt": text,
+                    "classification": "People",
+                    "image_amount_in_total": IMAGES,
+                    "rank": slot,
+                    "overall_rating": 8 - slot,
+                    "image_text_alignment_rating": 4,
+                    "fidelity_rating": 4,
+                }
+            )
+    file = var / "metadata-train.parquet"
+    parquet.write_table(pyarrow.Table.from_pylist(rows), file)
+    admin, _ = User.objects.get_or_create(username="bench", is_superuser=True)
+    project = create_project(slug=f"bench-{prompts}", name="Benchmark", admin=admin, guideline="# Fair")
+    begun, worked = perf_counter(), process_time()
+    import_rankings(project=project, file=file, now=now(), without_images=True)
+    return perf_counter() - begun, process_time() - worked
+
+
+def export_one(slug: str, format: str, folder: str) -> None:
+    import django
+
+    django.setup()
+    from django.utils.timezone import now
+
+    from annotation.models import Project
+    from annotation.services.exports import export_to_folder
+
+    project = Project.objects.get(slug=slug)
+    begun, worked = perf_counter(), process_time()
+    done = export_to_folder(project=project, format=format, folder=Path(folder), now=now())
+    seconds, cpu = perf_counter() - begun, process_time() - worked
+    print(json.dumps({"comparisons": done.pairs + done.ties, "seconds": seconds, "cpu": cpu}))
+
+
+if __name__ == "__main__":
+    main()
