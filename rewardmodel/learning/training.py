@@ -270,7 +270,7 @@ class _Run:
         """Take up the saved state. Raises: CheckpointError when it is another run's."""
         file = self.folder / STATE
         state: dict[str, Any] = torch.load(file, map_location="cpu", weights_only=True)
-        if state["config"] != self.config.to_dict() or state["data"] != self.data:
+        if RewardConfig(**state["config"]) != self.config or state["data"] != self.data:
             raise checkpoints.CheckpointError(f"{file}: saved by a run with another config or dataset")
         self.model.load_state_dict(state["model"])
         self.optimiser.load_state_dict(state["optimiser"])

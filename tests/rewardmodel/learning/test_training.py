@@ -215,3 +215,14 @@ def test_soft_labels_are_learned_only_when_asked_for(run, a_dataset):
 def test_soft_labels_that_a_dataset_lacks_are_refused(run):
     with pytest.raises(DatasetError, match="no soft labels"):
         run(config=dataclasses.replace(CONFIG, soft_labels=True))
+
+
+def test_a_run_saved_before_a_setting_existed_goes_on(run, tmp_path):
+    quick = dataclasses.replace(CONFIG, epochs=1)
+    with pytest.raises(Interrupted):
+        run(config=quick, should_stop=stop_after(1))
+    state = torch.load(tmp_path / "run" / "state.pt", weights_only=True)
+    del state["config"]["soft_labels"]
+    torch.save(state, tmp_path / "run" / "state.pt")
+    seen, _ = run(config=quick)
+    assert seen[0].step == 2
