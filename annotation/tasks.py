@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from datetime import timedelta
 from importlib import import_module
 
 from celery import shared_task
@@ -15,9 +16,11 @@ from annotation.services.checks import BATCH, compare_answers
 from annotation.services.deliveries import send_due
 from annotation.services.events import forget_events
 from annotation.services.exports import ExportLost, run_export, states
+from annotation.services.pauses import pause_by_rules
 
 logger = logging.getLogger(__name__)
 TEND_SECONDS = 15
+ACTIVE = timedelta(hours=1)  # people idle for so long have broken no rule since it was last looked at
 
 
 def wake(export: Export) -> None:
@@ -51,9 +54,10 @@ def tend_exports() -> None:
 
 @shared_task
 def compare_checks() -> None:
-    """Compare the answers to gold and repeated tasks that came in."""
+    """Compare the answers to gold and repeated tasks that came in; then pause whom a rule says to."""
     while compare_answers(now=now()) == BATCH:
         pass
+    pause_by_rules(now=now(), active_within=ACTIVE)
 
 
 @shared_task

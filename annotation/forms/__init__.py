@@ -2,18 +2,21 @@ from annotation.forms.accounts import ChangePasswordForm, SignInForm, TokenForm
 from annotation.forms.exports import ExportForm
 from annotation.forms.judgements import JudgementForm
 from annotation.forms.projects import GuidelineForm, MemberForm, NewProjectForm, ProjectForm
+from annotation.forms.quality import DecisionForm, ReasonForm
 from annotation.forms.references import ReferenceForm
 from annotation.forms.reviews import SendBackForm
 from annotation.forms.webhooks import WebhookForm
 
 __all__ = [
     "ChangePasswordForm",
+    "DecisionForm",
     "ExportForm",
     "GuidelineForm",
     "JudgementForm",
     "MemberForm",
     "NewProjectForm",
     "ProjectForm",
+    "ReasonForm",
     "ReferenceForm",
     "SendBackForm",
     "SignInForm",

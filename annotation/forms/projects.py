@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 from django import forms
 
 from annotation.models import Membership, Project, User
 
-SETTINGS = [
-    "asks_label",
-    "asks_ratings",
-    "slots",
-    "per_slot",
-    "consistency",
-    "opinions_per_prompt",
-    "review_share",
-    "lease_minutes",
-    "gold_share",
-    "repeat_share",
-]
+SECTIONS = {
+    "What is asked": ["asks_label", "asks_ratings", "slots", "per_slot", "consistency"],
+    "How often, and who looks": ["opinions_per_prompt", "review_share", "lease_minutes"],
+    "Checks mixed in": ["gold_share", "repeat_share"],
+    "Qualification": ["requires_qualification", "qualification_threshold"],
+    "Pauses by rule": ["gold_floor", "seconds_per_image", "pauses_place_bias", "pause_window"],
+}
+SETTINGS = [name for names in SECTIONS.values() for name in names]
 
 
 def _markdown() -> forms.CharField:
@@ -42,6 +39,11 @@ class ProjectForm(forms.ModelForm):  # type: ignore[type-arg]  # not subscriptab
             "review_share": "0 checks none, 1 checks all.",
             "opinions_per_prompt": "How many different people judge each prompt.",
             "gold_share": "0 mixes in none; 0.05 to 0.15 is usual. The answers are chosen under References.",
+            "requires_qualification": "By a test after guideline and training; see References.",
+            "qualification_threshold": "The share of the test's pairs to agree with researchers on.",
+            "gold_floor": "Who agrees less is paused. 0 pauses nobody; by chance it is 0.5.",
+            "seconds_per_image": "Who is quicker in more than half of their answers is paused. 0: nobody.",
+            "pauses_place_bias": "Images are shuffled: the best one should stand anywhere.",
             "repeat_share": "Shows whether people agree with themselves; 0 asks nothing twice.",
         }
 
@@ -49,6 +51,12 @@ class ProjectForm(forms.ModelForm):  # type: ignore[type-arg]  # not subscriptab
         super().__init__(*args, **options)
         for name, most in (("review_share", "1"), ("gold_share", "0.5"), ("repeat_share", "0.5")):
             self.fields[name].widget.attrs.update(step="0.01", min="0", max=most)
+
+    def sections(self) -> Iterator[tuple[str, list[forms.BoundField]]]:
+        """The fields under their headings; those of no section come first, under none."""
+        yield "", [field for field in self if field.name not in SETTINGS]
+        for title, names in SECTIONS.items():
+            yield title, [self[name] for name in names]
 
 
 class NewProjectForm(ProjectForm):

@@ -2,9 +2,11 @@ from annotation.models.assignments import Assignment, ShownImage
 from annotation.models.exports import Export
 from annotation.models.images import Image
 from annotation.models.judgements import Category, Issue, Placement, Problem, PromptLabel, Ranking, Rating
+from annotation.models.pauses import Pause
 from annotation.models.people import Membership, User
 from annotation.models.projects import Acknowledgement, Guideline, Project
 from annotation.models.prompts import Generation, Prompt
+from annotation.models.qualifications import Qualification
 from annotation.models.references import Check, Reference
 from annotation.models.reviews import Review
 from annotation.models.sign_ins import SignInAttempt
@@ -26,11 +28,13 @@ __all__ = [
     "Issue",
     "Kind",
     "Membership",
+    "Pause",
     "Placement",
     "Problem",
     "Project",
     "Prompt",
     "PromptLabel",
+    "Qualification",
     "Ranking",
     "Rating",
     "Reference",

@@ -64,6 +64,25 @@ class Project(models.Model):
     )
     # Kinds of events that its webhooks ask for, noted by their services: what nobody asks for costs nothing.
     announced = ArrayField(models.CharField(max_length=30), default=list, editable=False)
+    requires_qualification = models.BooleanField("only the qualified get work", default=False)
+    # What the paper's annotators and researchers agreed on: 65 % (Table 2a).
+    qualification_threshold = models.FloatField(
+        "agreement that qualifies",
+        default=0.65,
+        validators=[MinValueValidator(0.0), MaxValueValidator(1.0)],
+    )
+    pause_window = models.PositiveSmallIntegerField(
+        "latest answers that a pause is judged by", default=20, validators=[MinValueValidator(5)]
+    )
+    gold_floor = models.FloatField(
+        "least agreement with known answers",
+        default=0.0,
+        validators=[MinValueValidator(0.0), MaxValueValidator(1.0)],
+    )
+    seconds_per_image = models.FloatField(
+        "least seconds an image", default=0.0, validators=[MinValueValidator(0.0)]
+    )
+    pauses_place_bias = models.BooleanField("pause who prefers a place on the page", default=False)
     created_at = models.DateTimeField(auto_now_add=True)
 
     objects = ProjectQuerySet.as_manager()
@@ -78,6 +97,14 @@ class Project(models.Model):
             models.CheckConstraint(
                 name="shares_of_checks_are_0_to_half",
                 condition=Q(gold_share__range=(0.0, 0.5), repeat_share__range=(0.0, 0.5)),
+            ),
+            models.CheckConstraint(
+                name="agreement_asked_for_is_0_to_1",
+                condition=Q(qualification_threshold__range=(0.0, 1.0), gold_floor__range=(0.0, 1.0)),
+            ),
+            models.CheckConstraint(
+                name="pauses_are_judged_by_some_answers",
+                condition=Q(pause_window__gte=5, seconds_per_image__gte=0.0),
             ),
             models.CheckConstraint(
                 name="consistency_is_block_warn_or_off",

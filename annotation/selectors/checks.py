@@ -8,7 +8,7 @@ from datetime import datetime
 
 from django.db.models import Count, Sum
 
-from annotation.models import Assignment, Check, Project, User
+from annotation.models import Assignment, Check, Placement, Project, User
 
 Kind = Assignment.Kind
 ENOUGH = 5  # compared answers below which a share says nothing; ours
@@ -51,4 +51,13 @@ def agreement_by_annotator(project: Project) -> dict[int, dict[str, Agreed]]:
     )
     for annotator, kind, *sums in checks.annotate(Count("pk"), Sum("agreed"), Sum("pairs")):
         found[annotator][kind] = Agreed(*sums)
+    return found
+
+
+def slots_of(assignments: list[int]) -> dict[int, dict[int, int]]:
+    """Generation id -> slot, by assignment id."""
+    found: dict[int, dict[int, int]] = defaultdict(dict)
+    placed = Placement.objects.filter(ranking__assignment__in=assignments)
+    for assignment, generation, slot in placed.values_list("ranking__assignment", "generation_id", "slot"):
+        found[assignment][generation] = slot
     return found

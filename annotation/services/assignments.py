@@ -11,6 +11,7 @@ from django.db import transaction
 from django.db.models import Count, Exists, F, OuterRef
 
 from annotation.models import Assignment, Project, Prompt, User
+from annotation.selectors.standings import locked_for_work
 from annotation.services.checks import draw_check
 
 
@@ -47,13 +48,15 @@ def open_assignments(*, prompts: Iterable[Prompt]) -> list[Assignment]:
 def claim_next(
     *, annotator: User, project: Project, now: datetime, generator: random.Random
 ) -> Assignment | None:
-    """Lease the annotator one prompt to judge, its images at hand; None when none is left.
+    """Lease the annotator one prompt to judge, its images at hand; None when none is left for them.
 
+    There is none for the paused and, where the project asks for it, for the unqualified.
     Asking again returns the same slot, its lease renewed and its order kept. Slots being claimed elsewhere
     are passed over. A slot whose lease ran out in other hands is shuffled anew and loses the other's draft.
     Images that came in without their files are not shown. As long as there is new work, checks are mixed in.
     """
-    User.objects.select_for_update(no_key=True).get(pk=annotator.pk)  # two tabs must not get two prompts
+    if not locked_for_work(annotator, project):  # locked: two tabs must not get two prompts
+        return None
     slots = Assignment.objects.filter(project=project).select_related("prompt").with_images().order_by("pk")
     # The annotator's own slot is waited for: a draft on its way locks it, and must not cost them the task.
     held = slots.select_for_update(of=("self",)).held_by(annotator).first()

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import random
-from collections import defaultdict
-from collections.abc import Mapping
 from datetime import datetime
 
-import numpy as np
 from django.db import transaction
 
-from annotation.models import Assignment, Check, Placement, Project, Reference, User
-from annotation.statistics.agreement import tally, ties_as_half
-from annotation.statistics.panels import verdicts
+from annotation.models import Assignment, Check, Project, Reference, User
+from annotation.selectors.checks import slots_of
+from annotation.statistics.answers import compare
 
 Kind = Assignment.Kind
 REPEAT_AFTER = 50  # answers of the annotator's in between, so that the first one is not remembered; ours
@@ -50,39 +47,19 @@ def draw_check(*, annotator: User, project: Project, generator: random.Random) -
 
 
 @transaction.atomic
-def compare_answers(*, now: datetime) -> int:
-    """Compare the checks that were answered since the last time; returns how many.
+def compare_answers(*, now: datetime, annotator: User | None = None) -> int:
+    """Compare the checks that were answered since the last time, or one person's; returns how many.
 
     It is not done when an answer comes in: a check would take longer to store than other tasks, and shows.
     """
     answered = Assignment.objects.filter(against__isnull=False, submitted_at__isnull=False, check_result=None)
+    if annotator is not None:
+        answered = answered.filter(annotator=annotator)
     waiting = list(answered.select_for_update(of=("self",), skip_locked=True).order_by("pk")[:BATCH])
-    slots = _slots_of(
-        [task.pk for task in waiting] + [task.against_id for task in waiting if task.against_id]
-    )
+    slots = slots_of([task.pk for task in waiting] + [task.against_id for task in waiting if task.against_id])
     results = []
     for task in waiting:
         agreed, pairs = compare(slots[task.against_id or 0], slots[task.pk])
         results.append(Check(assignment=task, agreed=agreed, pairs=pairs, compared_at=now))
     Check.objects.bulk_create(results)
     return len(results)
-
-
-def compare(reference: Mapping[int, int], answer: Mapping[int, int]) -> tuple[float, int]:
-    """How far two rankings of the same images agree: (agreeing pairs, pairs), one tie against none as half.
-
-    Args: reference, answer: generation id -> slot, 1 is best.
-    """
-    images = sorted(set(reference) & set(answer))
-    places = [np.array([float(ranking[pk]) for pk in images]) for ranking in (reference, answer)]
-    agreed, pairs = ties_as_half(tally(verdicts(places[0]), verdicts(places[1])))
-    return float(agreed), int(pairs)
-
-
-def _slots_of(assignments: list[int]) -> dict[int, dict[int, int]]:
-    """Generation id -> slot, by assignment id."""
-    found: dict[int, dict[int, int]] = defaultdict(dict)
-    placed = Placement.objects.filter(ranking__assignment__in=assignments)
-    for assignment, generation, slot in placed.values_list("ranking__assignment", "generation_id", "slot"):
-        found[assignment][generation] = slot
-    return found

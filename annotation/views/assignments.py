@@ -16,10 +16,12 @@ from django_htmx.http import HttpResponseClientRedirect
 
 from annotation.access import MemberRequest, WorkerRequest, member_required, worker_required
 from annotation.forms import JudgementForm
-from annotation.models import Assignment, Project
+from annotation.models import Assignment, Project, Qualification
+from annotation.selectors.onboarding import lesson_of
 from annotation.selectors.standings import WORKING, standing_in
 from annotation.services.assignments import LeaseLost, claim_next, save_draft
 from annotation.services.judgements import Contradiction, InvalidJudgement, submit_judgement
+from annotation.services.onboarding import NotTested, claim_lesson, decide_qualification
 from annotation.services.projects import acknowledge
 
 WORK = "annotation/assignments/work.html"
@@ -29,29 +31,74 @@ WORK = "annotation/assignments/work.html"
 @never_cache
 @worker_required
 def work(request: WorkerRequest, project: Project) -> HttpResponse:
-    """The next task, or the one in hand as it was left; before the first one, the guideline."""
-    context: dict[str, object] = {"project": project, "guideline": request.standing.guideline}
-    if request.standing.is_reading_due:
-        return render(request, f"{WORK}#unread" if request.htmx else WORK, {**context, "state": "unread"})
-    if request.standing.annotates:
-        assignment = claim_next(
-            annotator=request.user, project=project, now=timezone.now(), generator=random.Random()
-        )
-    else:
-        held = Assignment.objects.held_by(request.user).filter(project=project)
-        assignment = held.select_related("prompt").with_images().first()
-        if assignment is None:
-            references = reverse("references", args=[project.slug])
-            return HttpResponseClientRedirect(references) if request.htmx else redirect(references)
+    """The next task, or the one in hand as it was left; before the first, guideline, training and test."""
+    standing = request.standing
+    context: dict[str, object] = {"project": project, "guideline": standing.guideline}
+    if standing.is_reading_due:
+        return _page(request, "unread", context)
+    if not standing.annotates:
+        return _answer_reference(request, project, context)
+    if standing.paused or standing.is_refused:
+        return _keep_from_work(request, project, context)
+    if not standing.is_qualified:
+        kept = _onboard(request, project, context)
+        if kept is not None:
+            return kept
+    now = timezone.now()
+    assignment = claim_next(annotator=request.user, project=project, now=now, generator=random.Random())
     if assignment is None:
-        return render(request, f"{WORK}#finished" if request.htmx else WORK, {**context, "state": "finished"})
-    assignment.project = project
+        return _page(request, "finished", context)
+    return _hand_over(request, assignment, context)
+
+
+def _answer_reference(request: WorkerRequest, project: Project, context: dict[str, object]) -> HttpResponse:
+    """What a researcher chose to answer; without it, the page where they choose."""
+    held = Assignment.objects.held_by(request.user).filter(project=project)
+    assignment = held.select_related("prompt").with_images().first()
+    if assignment is not None:
+        return _hand_over(request, assignment, context)
+    references = reverse("references", args=[project.slug])
+    return HttpResponseClientRedirect(references) if request.htmx else redirect(references)
+
+
+def _keep_from_work(request: WorkerRequest, project: Project, context: dict[str, object]) -> HttpResponse:
+    """Why there is no work for this person."""
+    decided = Qualification.objects.filter(project=project, user=request.user).first()
+    return _page(request, "kept", {**context, "standing": request.standing, "decided": decided})
+
+
+def _onboard(request: WorkerRequest, project: Project, context: dict[str, object]) -> HttpResponse | None:
+    """The next item of the training or the test; after the last one, None for who passed."""
+    now = timezone.now()
+    item = claim_lesson(annotator=request.user, project=project, now=now, generator=random.Random())
+    if item is not None:
+        return _hand_over(request, item, context)
+    try:
+        decided = decide_qualification(annotator=request.user, project=project, now=now)
+    except NotTested:
+        return _page(request, "untested", context)
+    if decided.outcome == Qualification.Outcome.REFUSED:
+        return _keep_from_work(request, project, context)
+    messages.success(request, "You passed the test. Welcome!")
+    return None
+
+
+def _hand_over(request: WorkerRequest, assignment: Assignment, context: dict[str, object]) -> HttpResponse:
+    """The task, as its draft left it."""
+    project = assignment.project = request.standing.project
     if assignment.draft is None:
         form = JudgementForm(project=project, order=assignment.order)
     else:
         form = JudgementForm.from_draft(assignment.draft, project=project, order=assignment.order)
-    context |= _task(assignment, form)
-    return render(request, f"{WORK}#task" if request.htmx else WORK, context)
+    return _page(request, "task", {**context, **_task(assignment, form)})
+
+
+def _page(
+    request: MemberRequest, state: str, context: dict[str, object], *, status: int = 200
+) -> HttpResponse:
+    """The workspace in this state; a script gets the state's partial alone."""
+    template = f"{WORK}#{state}" if request.htmx else WORK
+    return render(request, template, {**context, "state": state}, status=status)
 
 
 @require_POST
@@ -78,6 +125,8 @@ def submit(request: MemberRequest, slug: str, token: UUID) -> HttpResponse:
         return _refuse(request, assignment, form, contradicts=isinstance(error, Contradiction))
     except LeaseLost:
         return _lost(request, slug, status=409)
+    if assignment.kind == Assignment.Kind.TRAINING:
+        return redirect("feedback", slug, assignment.token)
     messages.success(request, "Answer stored.")
     return redirect("work", slug)
 
@@ -117,8 +166,8 @@ def _mine(request: MemberRequest, slug: str, token: UUID) -> Assignment | None:
 def _task(assignment: Assignment, form: JudgementForm, *, refused: bool = False) -> dict[str, object]:
     """What the task's partial shows. Args: refused: the form's errors too, beginning at the first."""
     return {
-        "state": "task",
         "assignment": assignment,
+        "lesson": lesson_of(assignment),
         "form": form,
         "images": form.images(assignment.images, refused=refused),
         "refusals": form.refusals() if refused else [],
@@ -138,7 +187,7 @@ def _refuse(
         "can_confirm": contradicts and project.consistency == Project.Consistency.WARN,
         **_task(assignment, form, refused=True),
     }
-    return render(request, f"{WORK}#task" if request.htmx else WORK, context, status=422)
+    return _page(request, "task", context, status=422)
 
 
 def _lost(request: MemberRequest, slug: str, *, status: int) -> HttpResponse:
@@ -146,5 +195,4 @@ def _lost(request: MemberRequest, slug: str, *, status: int) -> HttpResponse:
     standing = standing_in(slug, request.user)
     if standing is None:
         raise Http404
-    context = {"project": standing.project, "state": "lost", "is_answered": status == 409}
-    return render(request, f"{WORK}#lost" if request.htmx else WORK, context, status=status)
+    return _page(request, "lost", {"project": standing.project, "is_answered": status == 409}, status=status)

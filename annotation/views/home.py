@@ -14,6 +14,7 @@ from annotation.access import MemberRequest, member_required
 from annotation.models import Assignment, Membership, Project, User
 from annotation.selectors.checks import Agreed, quality_of
 from annotation.selectors.progress import AnnotatorProgress, annotator_progress
+from annotation.selectors.standings import Standing, standing_in
 
 Role = Membership.Role
 
@@ -22,13 +23,14 @@ Role = Membership.Role
 class Place:
     """One project, as the role sees it.
 
-    `waiting` counts answers to inspect; `mine` and `quality` are an annotator's own.
+    `waiting` counts answers to inspect; `mine`, `quality` and `standing` are an annotator's own.
     """
 
     project: Project
     role: str
     mine: AnnotatorProgress | None
     quality: Agreed | None
+    standing: Standing | None
     has_work: bool
     waiting: int
 
@@ -51,12 +53,14 @@ def _place(user: User, project: Project, role: str) -> Place:
     assignments = Assignment.objects.filter(project=project)
     submitted = assignments.filter(state=Assignment.State.SUBMITTED).exclude(annotator=user)
     annotates = role == Role.ANNOTATOR
+    standing = standing_in(project.slug, user) if annotates else None
     return Place(
         project=project,
         role=role,
         mine=annotator_progress(user, project) if annotates else None,
         quality=quality_of(user, project, before=_today()) if annotates else None,
-        has_work=annotates and _has_work(user, project),
+        standing=standing,
+        has_work=standing is not None and _has_work(user, standing),
         waiting=0 if annotates else submitted.count(),
     )
 
@@ -65,7 +69,10 @@ def _today() -> datetime:
     return timezone.now().replace(hour=0, minute=0, second=0, microsecond=0)
 
 
-def _has_work(user: User, project: Project) -> bool:
-    assignments = Assignment.objects.filter(project=project)
+def _has_work(user: User, standing: Standing) -> bool:
+    """Work, or the way to it: guideline, training and test."""
+    if standing.paused or standing.is_refused:
+        return False
+    assignments = Assignment.objects.filter(project=standing.project)
     claimable = assignments.claimable_by(user, now=timezone.now())
     return assignments.held_by(user).exists() or claimable.exists()

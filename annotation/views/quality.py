@@ -1,20 +1,84 @@
-"""How well the people of a project work, for its inspectors and admins."""
+"""How well the people of a project work, for its inspectors and admins, who may pause and qualify them."""
 
 from __future__ import annotations
 
+from django.contrib import messages
 from django.http import HttpResponse
-from django.shortcuts import render
-from django.views.decorators.http import require_safe
+from django.shortcuts import get_object_or_404, redirect, render
+from django.utils import timezone
+from django.views.decorators.http import require_POST, require_safe
 
 from annotation.access import INSPECTING, MemberRequest, role_required
-from annotation.models import Project
+from annotation.forms import DecisionForm, ReasonForm
+from annotation.models import Membership, Pause, Project, User
 from annotation.selectors.checks import ENOUGH
 from annotation.selectors.quality import annotators_quality
+from annotation.services.onboarding import decide_by_hand
+from annotation.services.pauses import AlreadyPaused, NotPaused, lift, pause
+
+PEOPLE = "annotation/quality/people.html"
 
 
 @require_safe
 @role_required(*INSPECTING)
 def people(request: MemberRequest, project: Project) -> HttpResponse:
-    """Each annotator: answers, agreement with gold and with themselves."""
-    context = {"project": project, "people": annotators_quality(project), "enough": ENOUGH}
-    return render(request, "annotation/quality/people.html", context)
+    """Each annotator: answers, agreement with gold and with themselves, pace, and whether they may work."""
+    return render(request, PEOPLE, _context(project))
+
+
+@require_POST
+@role_required(*INSPECTING)
+def pause_person(request: MemberRequest, project: Project, pk: int) -> HttpResponse:
+    """Give an annotator no more work; the reason is shown to them."""
+    annotator = _annotator(project, pk)
+    form = ReasonForm(request.POST)
+    if not form.is_valid():
+        return render(request, PEOPLE, {**_context(project), "refused": annotator}, status=422)
+    reason = form.cleaned_data["reason"]
+    try:
+        pause(annotator=annotator, project=project, reason=reason, by=request.user, now=timezone.now())
+    except AlreadyPaused:
+        return render(request, PEOPLE, {**_context(project), "lost": annotator}, status=409)
+    messages.success(request, f"{annotator} is paused and told why.")
+    return redirect("quality", project.slug)
+
+
+@require_POST
+@role_required(*INSPECTING)
+def lift_pause(request: MemberRequest, project: Project, pk: int) -> HttpResponse:
+    """Give an annotator work again."""
+    annotator = _annotator(project, pk)
+    newest = Pause.objects.filter(project=project, user=annotator).first()
+    try:
+        if newest is None:
+            raise NotPaused
+        lift(pause=newest, by=request.user, now=timezone.now())
+    except NotPaused:
+        return render(request, PEOPLE, {**_context(project), "lost": annotator}, status=409)
+    messages.success(request, f"{annotator} gets work again.")
+    return redirect("quality", project.slug)
+
+
+@require_POST
+@role_required(*INSPECTING)
+def decide(request: MemberRequest, project: Project, pk: int) -> HttpResponse:
+    """Qualify or refuse an annotator by hand."""
+    annotator = _annotator(project, pk)
+    form = DecisionForm(request.POST)
+    if not form.is_valid():
+        return render(request, PEOPLE, {**_context(project), "refused": annotator}, status=422)
+    decided = decide_by_hand(
+        annotator=annotator, project=project, by=request.user, now=timezone.now(), **form.cleaned_data
+    )
+    messages.success(request, f"{annotator} is {decided.outcome}.")
+    return redirect("quality", project.slug)
+
+
+def _annotator(project: Project, pk: int) -> User:
+    """Raises Http404 for people who do not annotate here."""
+    members = project.memberships.filter(role=Membership.Role.ANNOTATOR)
+    return get_object_or_404(members.select_related("user"), user=pk).user
+
+
+def _context(project: Project) -> dict[str, object]:
+    return {"project": project, "people": annotators_quality(project), "enough": ENOUGH}

@@ -12,7 +12,7 @@ from django.views.decorators.http import require_POST, require_safe
 
 from annotation.access import INSPECTING, MemberRequest, inspector_required
 from annotation.forms import SendBackForm
-from annotation.models import Assignment, Project
+from annotation.models import Assignment, Pause, Project
 from annotation.models.assignments import WORK
 from annotation.selectors.reviews import answer_of
 from annotation.services.reviews import NotUnderReview, OwnAnswer, accept, send_back
@@ -34,7 +34,9 @@ def queue(request: MemberRequest) -> HttpResponse:
         .order_by("name")
     )
     answers = waiting.select_related("project", "prompt", "annotator")[:SHOWN]
-    return render(request, QUEUE, {"projects": projects, "answers": answers, "shown": SHOWN})
+    paused = Pause.objects.in_force().filter(project__in=projects).select_related("project", "user")
+    context = {"projects": projects, "answers": answers, "shown": SHOWN, "paused": paused}
+    return render(request, QUEUE, context)
 
 
 @require_safe

@@ -12,7 +12,7 @@ from annotation.selectors.checks import ENOUGH, Agreed, agreement_by_annotator, 
 from annotation.selectors.preferences import count_finished, finished_rankings
 from annotation.selectors.progress import annotator_progress, project_progress
 from annotation.services.assignments import claim_next
-from annotation.services.checks import REPEAT_AFTER, compare, compare_answers, draw_check
+from annotation.services.checks import REPEAT_AFTER, compare_answers, draw_check
 from annotation.services.judgements import submit_judgement
 from annotation.services.prompts import add_prompts
 from annotation.services.reviews import accept, send_back
@@ -161,12 +161,6 @@ def test_answers_are_compared_once(checked, alice, a_gold, a_prompt):
     assert compare_answers(now=NOW) == 0
     check = Check.objects.get()
     assert (check.assignment, check.agreed, check.pairs) == (task, 2.5, 3)
-
-
-def test_agreement_counts_pairs_with_one_tie_against_none_as_half():
-    assert compare({1: 1, 2: 2, 3: 3}, {1: 1, 2: 2, 3: 3}) == (3.0, 3)
-    assert compare({1: 1, 2: 2, 3: 3}, {1: 3, 2: 2, 3: 1}) == (0.0, 3)
-    assert compare({1: 1, 2: 1, 3: 3}, {1: 2, 2: 2, 3: 2}) == (2.0, 3)
 
 
 def test_own_quality_leaves_out_today_and_says_nothing_of_too_few(checked, alice, a_gold, a_prompt):

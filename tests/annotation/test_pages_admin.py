@@ -198,6 +198,10 @@ NEW = {
     "lease_minutes": "30",
     "gold_share": "0.1",
     "repeat_share": "0.05",
+    "qualification_threshold": "0.7",
+    "gold_floor": "0",
+    "seconds_per_image": "0",
+    "pause_window": "20",
     "guideline": "# Foxes first",
 }
 
@@ -220,6 +224,8 @@ def test_an_admin_makes_a_project(ada, project):
         ("review_share", "1.5"),
         ("lease_minutes", "0"),
         ("gold_share", "0.6"),
+        ("qualification_threshold", "1.1"),
+        ("pause_window", "2"),
         ("consistency", "sometimes"),
         ("guideline", ""),
         ("name", ""),
