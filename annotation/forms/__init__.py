@@ -1,5 +1,6 @@
 from annotation.forms.accounts import ChangePasswordForm, SignInForm, TokenForm
 from annotation.forms.exports import ExportForm
+from annotation.forms.invitations import InvitationForm, JoiningForm
 from annotation.forms.judgements import JudgementForm
 from annotation.forms.projects import GuidelineForm, MemberForm, NewProjectForm, ProjectForm
 from annotation.forms.quality import DecisionForm, ReasonForm
@@ -12,6 +13,8 @@ __all__ = [
     "DecisionForm",
     "ExportForm",
     "GuidelineForm",
+    "InvitationForm",
+    "JoiningForm",
     "JudgementForm",
     "MemberForm",
     "NewProjectForm",

@@ -1,6 +1,8 @@
+from annotation.models.actions import Action
 from annotation.models.assignments import Assignment, ShownImage
 from annotation.models.exports import Export
 from annotation.models.images import Image
+from annotation.models.invitations import Invitation
 from annotation.models.judgements import Category, Issue, Placement, Problem, PromptLabel, Ranking, Rating
 from annotation.models.pauses import Pause
 from annotation.models.people import Membership, User
@@ -15,6 +17,7 @@ from annotation.models.webhooks import Delivery, Event, Kind, Webhook
 
 __all__ = [
     "Acknowledgement",
+    "Action",
     "ApiToken",
     "Assignment",
     "Category",
@@ -25,6 +28,7 @@ __all__ = [
     "Generation",
     "Guideline",
     "Image",
+    "Invitation",
     "Issue",
     "Kind",
     "Membership",

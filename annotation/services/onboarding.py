@@ -8,7 +8,8 @@ from datetime import datetime
 from django.db import transaction
 from django.db.models import QuerySet, Sum
 
-from annotation.models import Assignment, Check, Project, Qualification, Reference, User
+from annotation.models import Action, Assignment, Check, Project, Qualification, Reference, User
+from annotation.services.actions import record_action
 from annotation.services.checks import compare_answers
 
 Kind = Assignment.Kind
@@ -88,12 +89,21 @@ def decide_qualification(*, annotator: User, project: Project, now: datetime) ->
     )
 
 
+@transaction.atomic
 def decide_by_hand(
     *, annotator: User, project: Project, outcome: str, reason: str, by: User, now: datetime
 ) -> Qualification:
     """Qualify or refuse somebody whatever the test says. Raises ReasonMissing; ValueError for no outcome."""
     if not reason.strip():
         raise ReasonMissing
+    record_action(
+        Action.Kind.QUALIFIED,
+        project=project,
+        by=by,
+        subject=annotator,
+        outcome=outcome,
+        reason=reason.strip(),
+    )
     return Qualification.objects.create(
         project=project,
         user=annotator,

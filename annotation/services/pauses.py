@@ -7,8 +7,9 @@ from datetime import datetime, timedelta
 
 from django.db import IntegrityError, transaction
 
-from annotation.models import Assignment, Membership, Pause, Project, User
+from annotation.models import Action, Assignment, Membership, Pause, Project, User
 from annotation.selectors.conduct import first_breach
+from annotation.services.actions import record_action
 
 logger = logging.getLogger(__name__)
 
@@ -35,11 +36,13 @@ def pause(*, annotator: User, project: Project, reason: str, by: User, now: date
     return _pause(annotator, project, Pause.Rule.BY_HAND, reason.strip(), by, now)
 
 
+@transaction.atomic
 def lift(*, pause: Pause, by: User, now: datetime) -> Pause:
     """Give them work again; rules count only answers from now on. Raises NotPaused."""
     if Pause.objects.in_force().filter(pk=pause.pk).update(lifted_by=by, lifted_at=now) != 1:
         raise NotPaused
     pause.refresh_from_db()
+    record_action(Action.Kind.LIFTED, project=pause.project_id, by=by, subject=pause.user)
     return pause
 
 
@@ -70,6 +73,9 @@ def _pause(
 ) -> Pause:
     try:
         with transaction.atomic():
+            record_action(
+                Action.Kind.PAUSED, project=project, by=by, subject=annotator, rule=rule, reason=reason
+            )
             return Pause.objects.create(
                 project=project, user=annotator, rule=rule, reason=reason, paused_by=by, paused_at=now
             )

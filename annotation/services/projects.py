@@ -7,7 +7,10 @@ from typing import Any
 from django.db import transaction
 from django.db.models import Max
 
-from annotation.models import Acknowledgement, Guideline, Membership, Project, User
+from annotation.models import Acknowledgement, Action, Guideline, Membership, Project, User
+from annotation.services.actions import record_action
+
+Kind = Action.Kind
 
 # What answers depend on: changed in between, answers of one project could not be compared.
 FROZEN = frozenset({"asks_label", "asks_ratings", "slots", "per_slot", "opinions_per_prompt"})
@@ -34,14 +37,16 @@ def create_project(*, slug: str, name: str, admin: User, guideline: str, **setti
     project.save()
     Guideline.objects.create(project=project, version=1, text=guideline)
     Membership.objects.create(project=project, user=admin, role=Membership.Role.ADMIN)
+    record_action(Kind.PROJECT_CREATED, project=project, by=admin, subject=slug)
     return project
 
 
 @transaction.atomic
-def publish_guideline(*, project: Project, text: str) -> Guideline:
-    """Add a version; everybody is asked to read it."""
+def publish_guideline(*, project: Project, text: str, by: User | None = None) -> Guideline:
+    """Add a version; everybody is asked to read it. Args: by: None for a command."""
     Project.objects.select_for_update(no_key=True).get(pk=project.pk)  # two publishers, two versions
     newest = project.guidelines.aggregate(newest=Max("version"))["newest"] or 0
+    record_action(Kind.GUIDELINE_PUBLISHED, project=project, by=by, subject=f"version {newest + 1}")
     return Guideline.objects.create(project=project, version=newest + 1, text=text)
 
 
@@ -51,24 +56,30 @@ def acknowledge(*, guideline: Guideline, user: User) -> Acknowledgement:
     return read
 
 
-def add_member(*, project: Project, user: User, role: str) -> Membership:
+@transaction.atomic
+def add_member(*, project: Project, user: User, role: str, by: User | None = None) -> Membership:
     """Give the user a role, in place of the one they had.
 
+    Args: by: None for a command.
     Raises: ValueError when there is no such role.
     """
     membership, _ = Membership.objects.update_or_create(
         project=project, user=user, defaults={"role": Membership.Role(role)}
     )
+    record_action(Kind.MEMBER_ADDED, project=project, by=by, subject=user, role=role)
     return membership
 
 
-def remove_member(*, project: Project, user: User) -> None:
+@transaction.atomic
+def remove_member(*, project: Project, user: User, by: User | None = None) -> None:
     """Take the user's role away; what they answered stays, what they hold goes back when its lease ends."""
-    Membership.objects.filter(project=project, user=user).delete()
+    removed, _ = Membership.objects.filter(project=project, user=user).delete()
+    if removed:
+        record_action(Kind.MEMBER_REMOVED, project=project, by=by, subject=user)
 
 
 @transaction.atomic
-def change_settings(*, project: Project, **settings: Any) -> Project:
+def change_settings(*, project: Project, by: User | None = None, **settings: Any) -> Project:
     """Change the settings named.
 
     Raises: SettingsFrozen when work is open already and one of FROZEN would change; ValidationError naming
@@ -78,8 +89,12 @@ def change_settings(*, project: Project, **settings: Any) -> Project:
     frozen = sorted(name for name in FROZEN & set(settings) if getattr(project, name) != settings[name])
     if frozen and project.assignments.exists():
         raise SettingsFrozen(frozen)
+    before = {name: getattr(project, name) for name in settings}
     for name, value in settings.items():
         setattr(project, name, value)
     project.full_clean()
     project.save(update_fields=list(settings))
+    changed = {name: [before[name], value] for name, value in settings.items() if before[name] != value}
+    if changed:
+        record_action(Kind.SETTINGS_CHANGED, project=project, by=by, subject=", ".join(changed), **changed)
     return project

@@ -8,8 +8,9 @@ from datetime import datetime
 from django.db import transaction
 from django.db.models import Count, F
 
-from annotation.models import Assignment, Generation, Membership, Project, Prompt, Reference, User
+from annotation.models import Action, Assignment, Generation, Membership, Project, Prompt, Reference, User
 from annotation.models.references import TRUSTED
+from annotation.services.actions import record_action
 
 
 class NotTrusted(Exception):
@@ -85,6 +86,14 @@ def choose_reference(*, answer: Assignment, purpose: str, note: str, by: User, n
         or shown.filter(image=None).exists()
     ):
         raise NotTrusted
+    record_action(
+        Action.Kind.REFERENCE_CHOSEN,
+        project=answer.project_id,
+        by=by,
+        subject=answer.prompt,
+        purpose=purpose,
+        answer=answer.pk,
+    )
     reference, _ = Reference.objects.update_or_create(
         prompt_id=answer.prompt_id,
         defaults={
@@ -99,9 +108,12 @@ def choose_reference(*, answer: Assignment, purpose: str, note: str, by: User, n
     return reference
 
 
-def retire_reference(*, reference: Reference, now: datetime) -> None:
+@transaction.atomic
+def retire_reference(*, reference: Reference, by: User, now: datetime) -> None:
     """Ask nobody any more; what was compared with it stays. Doing it again changes nothing."""
-    Reference.objects.in_use().filter(pk=reference.pk).update(retired_at=now)
+    if Reference.objects.in_use().filter(pk=reference.pk).update(retired_at=now):
+        project = reference.prompt.project_id
+        record_action(Action.Kind.REFERENCE_RETIRED, project=project, by=by, subject=reference.prompt)
 
 
 def _is_trusted(answer: Assignment) -> bool:

@@ -6,7 +6,8 @@ from datetime import datetime
 
 from django.db import transaction
 
-from annotation.models import Assignment, Generation, Kind, Review, User
+from annotation.models import Action, Assignment, Generation, Kind, Review, User
+from annotation.services.actions import record_action
 from annotation.services.events import announce
 
 
@@ -32,6 +33,7 @@ def accept(*, assignment: Assignment, inspector: User, now: datetime) -> Review:
         to=Assignment.State.ACCEPTED,
         accepted_at=now,
     )
+    _record(Action.Kind.ACCEPTED, assignment, inspector)
     review = Review.objects.create(
         assignment=assignment, inspector=inspector, verdict=Review.Verdict.ACCEPTED, created_at=now
     )
@@ -63,6 +65,7 @@ def send_back(*, assignment: Assignment, inspector: User, reason: str, now: date
         reason=reason.strip(),
         created_at=now,
     )
+    _record(Action.Kind.SENT_BACK, assignment, inspector, reason=reason.strip())
     _announce(review)
     is_check = assignment.kind != Assignment.Kind.ORDINARY
     if is_check or Generation.objects.filter(pk__in=assignment.order, image=None).exists():
@@ -79,6 +82,11 @@ def _announce(review: Review) -> None:
         "reason": review.reason,
     }
     announce(Kind.REVIEW_MADE, project=review.assignment.project, data=data)
+
+
+def _record(kind: Action.Kind, assignment: Assignment, inspector: User, **details: str) -> None:
+    answer = f"answer {assignment.pk}"
+    record_action(kind, project=assignment.project_id, by=inspector, subject=answer, **details)
 
 
 def _move(

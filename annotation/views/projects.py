@@ -78,7 +78,7 @@ def settings(request: MemberRequest, project: Project) -> HttpResponse:
     if not form.is_valid():
         return render(request, SETTINGS, {**context, "form": form}, status=422)
     try:
-        change_settings(project=project, **form.cleaned_data)
+        change_settings(project=project, by=request.user, **form.cleaned_data)
     except SettingsFrozen as error:
         for name in error.fields:
             form.add_error(name, "Stays as it is: work on this project is open already.")
@@ -98,7 +98,7 @@ def guideline(request: MemberRequest, project: Project) -> HttpResponse:
     form = GuidelineForm(request.POST)
     if not form.is_valid():
         return render(request, GUIDELINE, {**context, "form": form}, status=422)
-    published = publish_guideline(project=project, text=form.cleaned_data["text"])
+    published = publish_guideline(project=project, text=form.cleaned_data["text"], by=request.user)
     messages.success(request, f"Version {published.version} published; annotators are asked to read it.")
     return redirect("project-guideline", project.slug)
 

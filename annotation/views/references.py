@@ -70,7 +70,7 @@ def choose(request: MemberRequest, project: Project, pk: int) -> HttpResponse:
 def retire(request: MemberRequest, project: Project, pk: int) -> HttpResponse:
     """Ask nobody any more."""
     reference = get_object_or_404(Reference, pk=pk, prompt__project=project)
-    retire_reference(reference=reference, now=timezone.now())
+    retire_reference(reference=reference, by=request.user, now=timezone.now())
     messages.success(request, "Nobody is asked this any more.")
     return redirect("references", project.slug)
 

@@ -60,7 +60,7 @@ def test_an_admin_says_what_an_answer_is_for_and_may_say_otherwise_later(rosa, a
     for purpose in ("gold", "training"):
         chosen = choose_reference(answer=answer, purpose=purpose, note=" the tail ", by=ada, now=NOW)
     assert (Reference.objects.get(), chosen.purpose, chosen.note) == (chosen, "training", "the tail")
-    retire_reference(reference=chosen, now=NOW)
+    retire_reference(reference=chosen, by=ada, now=NOW)
     assert not Reference.objects.in_use().exists()
     with pytest.raises(ValueError, match="emperor"):
         choose_reference(answer=answer, purpose="emperor", note="", by=ada, now=NOW)

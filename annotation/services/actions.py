@@ -1,0 +1,24 @@
+"""Writing down who did what."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from annotation.models import Action, Project, User
+from annotation.models.actions import SUBJECT_LENGTH
+
+
+def record_action(
+    kind: Action.Kind, *, project: Project | int | None, by: User | None, subject: object = "", **details: Any
+) -> Action:
+    """Add a row to the log, within the transaction of what was done.
+
+    Args: by: None for a rule or a command; subject: whom or what it was done to; details: JSON, by name.
+    """
+    return Action.objects.create(
+        kind=kind,
+        project_id=project.pk if isinstance(project, Project) else project,
+        actor=by,
+        subject=str(subject)[:SUBJECT_LENGTH],
+        details=details,
+    )
