@@ -11,11 +11,12 @@ from django.conf import settings
 from django.utils.timezone import now
 from kombu.exceptions import OperationalError
 
-from annotation.models import Export
+from annotation.models import Export, Project
 from annotation.services.checks import BATCH, compare_answers
 from annotation.services.deliveries import send_due
 from annotation.services.events import forget_events
 from annotation.services.exports import ExportLost, run_export, states
+from annotation.services.overlap import ask_where_opinions_differ
 from annotation.services.pauses import pause_by_rules
 
 logger = logging.getLogger(__name__)
@@ -58,6 +59,15 @@ def compare_checks() -> None:
     while compare_answers(now=now()) == BATCH:
         pass
     pause_by_rules(now=now(), active_within=ACTIVE)
+
+
+@shared_task
+def ask_for_more_opinions() -> None:
+    """Ask once more where the opinions on a prompt differ, in projects that want it."""
+    for project in Project.objects.filter(extra_opinions__gt=0):
+        opened = ask_where_opinions_differ(project=project)
+        if opened:
+            logger.info("%s: one more opinion on %d prompts", project.slug, len(opened))
 
 
 @shared_task

@@ -11,7 +11,13 @@ from annotation.models import Membership, Project, User
 
 SECTIONS = {
     "What is asked": ["asks_label", "asks_ratings", "slots", "per_slot", "consistency"],
-    "How often, and who looks": ["opinions_per_prompt", "review_share", "lease_minutes"],
+    "How often, and who looks": [
+        "opinions_per_prompt",
+        "extra_opinions",
+        "agreement_wanted",
+        "review_share",
+        "lease_minutes",
+    ],
     "Checks mixed in": ["gold_share", "repeat_share"],
     "Qualification": ["requires_qualification", "qualification_threshold"],
     "Pauses by rule": ["gold_floor", "seconds_per_image", "pauses_place_bias", "pause_window"],
@@ -38,6 +44,8 @@ class ProjectForm(forms.ModelForm):  # type: ignore[type-arg]  # not subscriptab
             "consistency": "When an image is rated above another overall, but placed below it.",
             "review_share": "0 checks none, 1 checks all.",
             "opinions_per_prompt": "How many different people judge each prompt.",
+            "extra_opinions": "At most so many, one after another, on prompts with two opinions or more.",
+            "agreement_wanted": "Share of pairs of images ordered alike; by chance it is 0.5.",
             "gold_share": "0 mixes in none; 0.05 to 0.15 is usual. The answers are chosen under References.",
             "requires_qualification": "By a test after guideline and training; see References.",
             "qualification_threshold": "The share of the test's pairs to agree with researchers on.",

@@ -44,6 +44,14 @@ class Project(models.Model):
     opinions_per_prompt = models.PositiveSmallIntegerField(
         default=1, validators=[MinValueValidator(1), MaxValueValidator(100)]
     )
+    extra_opinions = models.PositiveSmallIntegerField(
+        "further opinions where people disagree", default=0, validators=[MaxValueValidator(20)]
+    )
+    agreement_wanted = models.FloatField(
+        "agreement below which one more is asked",
+        default=0.7,
+        validators=[MinValueValidator(0.0), MaxValueValidator(1.0)],
+    )
     review_share = models.FloatField(
         "share of answers an inspector checks",
         default=1.0,
@@ -100,7 +108,11 @@ class Project(models.Model):
             ),
             models.CheckConstraint(
                 name="agreement_asked_for_is_0_to_1",
-                condition=Q(qualification_threshold__range=(0.0, 1.0), gold_floor__range=(0.0, 1.0)),
+                condition=Q(
+                    qualification_threshold__range=(0.0, 1.0),
+                    gold_floor__range=(0.0, 1.0),
+                    agreement_wanted__range=(0.0, 1.0),
+                ),
             ),
             models.CheckConstraint(
                 name="pauses_are_judged_by_some_answers",

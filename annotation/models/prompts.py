@@ -17,6 +17,9 @@ class Prompt(models.Model):
     key = models.CharField(max_length=KEY_LENGTH)  # the importer's id
     text = models.TextField()
     created_at = models.DateTimeField(auto_now_add=True)
+    # How far the finished opinions agree, 0 to 1, and how many they were when that was measured.
+    agreement = models.FloatField(null=True)
+    opinions_compared = models.PositiveSmallIntegerField(default=0)
 
     class Meta:
         ordering = ["pk"]

@@ -6,7 +6,7 @@ from datetime import datetime
 
 from django.db import transaction
 
-from annotation.models import Action, Assignment, Generation, Kind, Review, User
+from annotation.models import Action, Assignment, Generation, Kind, Prompt, Review, User
 from annotation.services.actions import record_action
 from annotation.services.events import announce
 
@@ -67,6 +67,7 @@ def send_back(*, assignment: Assignment, inspector: User, reason: str, now: date
     )
     _record(Action.Kind.SENT_BACK, assignment, inspector, reason=reason.strip())
     _announce(review)
+    Prompt.objects.filter(pk=assignment.prompt_id).update(agreement=None, opinions_compared=0)
     is_check = assignment.kind != Assignment.Kind.ORDINARY
     if is_check or Generation.objects.filter(pk__in=assignment.order, image=None).exists():
         return None

@@ -8,6 +8,7 @@ from django_celery_beat.models import IntervalSchedule, PeriodicTask
 # Name shown in the admin -> task, seconds between two starts.
 ENTRIES = {
     "Compare answers with known ones": ("annotation.tasks.compare_checks", 60),
+    "Ask once more where opinions differ": ("annotation.tasks.ask_for_more_opinions", 60),
     "Tell webhooks what happened": ("annotation.tasks.send_webhooks", 5),
     "Forget what is out of date": ("annotation.tasks.forget", 24 * 60 * 60),
     "Bring back interrupted exports": ("annotation.tasks.tend_exports", 15),

@@ -196,6 +196,8 @@ NEW = {
     "opinions_per_prompt": "3",
     "review_share": "0.2",
     "lease_minutes": "30",
+    "extra_opinions": "2",
+    "agreement_wanted": "0.7",
     "gold_share": "0.1",
     "repeat_share": "0.05",
     "qualification_threshold": "0.7",

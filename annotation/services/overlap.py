@@ -1,0 +1,59 @@
+"""More opinions where those that came in differ."""
+
+from __future__ import annotations
+
+from itertools import combinations
+
+from django.db import transaction
+from django.db.models import Count, Exists, F, OuterRef, Q
+
+from annotation.models import Assignment, Generation, Project, Prompt
+from annotation.selectors.checks import slots_of
+from annotation.statistics.answers import compare
+
+State = Assignment.State
+BATCH = 1000  # prompts measured in one transaction
+
+
+@transaction.atomic
+def ask_where_opinions_differ(*, project: Project) -> list[Assignment]:
+    """Measure the agreement on prompts whose opinions are all in, and ask for one more where it is low.
+
+    A prompt is measured again when another opinion came in. It never gets more than the project's extra
+    opinions, and none where the file of an image is missing. Returns: the new, open assignments.
+    """
+    project = Project.objects.select_for_update(no_key=True).get(pk=project.pk)  # two workers would ask twice
+    finished = _all_in(project)
+    opinions: dict[int, list[int]] = {prompt: [] for prompt in finished}
+    answers = Assignment.objects.finished().filter(prompt__in=opinions).order_by("pk")
+    for pk, prompt in answers.values_list("pk", "prompt_id"):
+        opinions[prompt].append(pk)
+    slots = slots_of([pk for answers in opinions.values() for pk in answers])
+    measured = []
+    for prompt, answers in opinions.items():
+        pairs = [compare(slots[one], slots[other]) for one, other in combinations(answers, 2)]
+        agreed, counted = (sum(part) for part in zip(*pairs, strict=True))
+        measured.append(Prompt(pk=prompt, agreement=agreed / counted, opinions_compared=len(answers)))
+    Prompt.objects.bulk_update(measured, ["agreement", "opinions_compared"])
+    most = project.opinions_per_prompt + project.extra_opinions
+    return Assignment.objects.bulk_create(
+        Assignment(project=project, prompt_id=prompt.pk)
+        for prompt in measured
+        if prompt.agreement < project.agreement_wanted and prompt.opinions_compared < most
+    )
+
+
+def _all_in(project: Project) -> list[int]:
+    """Prompts with two opinions at least, none of them under way, that were not measured like this before."""
+    bare = Generation.objects.filter(prompt=OuterRef("prompt"), image=None)
+    return list(
+        Assignment.objects.ordinary()
+        .filter(~Exists(bare), project=project)
+        .exclude(state=State.REJECTED)
+        .order_by()
+        .values("prompt")
+        .annotate(wanted=Count("pk"), finished=Count("pk", filter=Q(state=State.ACCEPTED)))
+        .filter(finished__gte=2, wanted=F("finished"))
+        .exclude(prompt__opinions_compared=F("finished"))
+        .values_list("prompt", flat=True)[:BATCH]
+    )
