@@ -130,3 +130,8 @@ def inspector_required(view: View) -> View:
         return view(request, *args, **kwargs)
 
     return check
+
+
+def inspects_only(user: User, project: Project) -> bool:
+    """Whether the project's pages that are for admins are not for this person."""
+    return not Project.objects.with_role(user, Membership.Role.ADMIN).filter(pk=project.pk).exists()

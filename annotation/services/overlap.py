@@ -28,19 +28,30 @@ def ask_where_opinions_differ(*, project: Project) -> list[Assignment]:
     answers = Assignment.objects.finished().filter(prompt__in=opinions).order_by("pk")
     for pk, prompt in answers.values_list("pk", "prompt_id"):
         opinions[prompt].append(pk)
-    slots = slots_of([pk for answers in opinions.values() for pk in answers])
-    measured = []
-    for prompt, answers in opinions.items():
-        pairs = [compare(slots[one], slots[other]) for one, other in combinations(answers, 2)]
-        agreed, counted = (sum(part) for part in zip(*pairs, strict=True))
-        measured.append(Prompt(pk=prompt, agreement=agreed / counted, opinions_compared=len(answers)))
-    Prompt.objects.bulk_update(measured, ["agreement", "opinions_compared"])
+    agreements = _agreements(opinions)
+    Prompt.objects.bulk_update(
+        [
+            Prompt(pk=prompt, agreement=agreement, opinions_compared=len(opinions[prompt]))
+            for prompt, agreement in agreements.items()
+        ],
+        ["agreement", "opinions_compared"],
+    )
     most = project.opinions_per_prompt + project.extra_opinions
     return Assignment.objects.bulk_create(
-        Assignment(project=project, prompt_id=prompt.pk)
-        for prompt in measured
-        if prompt.agreement < project.agreement_wanted and prompt.opinions_compared < most
+        Assignment(project=project, prompt_id=prompt)
+        for prompt, agreement in agreements.items()
+        if agreement < project.agreement_wanted and len(opinions[prompt]) < most
     )
+
+
+def _agreements(opinions: dict[int, list[int]]) -> dict[int, float]:
+    """The share of pairs of images on which two opinions agree, over all two opinions, by prompt."""
+    slots = slots_of([pk for answers in opinions.values() for pk in answers])
+    found = {}
+    for prompt, answers in opinions.items():
+        compared = [compare(slots[one], slots[other]) for one, other in combinations(answers, 2)]
+        found[prompt] = sum(agreed for agreed, _ in compared) / sum(pairs for _, pairs in compared)
+    return found
 
 
 def _all_in(project: Project) -> list[int]:

@@ -8,8 +8,8 @@ from django.http import HttpResponse
 from django.shortcuts import render
 from django.views.decorators.http import require_safe
 
-from annotation.access import MemberRequest, inspecting_required
-from annotation.models import Membership, Project
+from annotation.access import MemberRequest, inspecting_required, inspects_only
+from annotation.models import Project
 from annotation.selectors.agreement import project_agreement, rating_agreement, read_opinions
 from annotation.selectors.leaderboard import project_leaderboard
 from annotation.statistics.agreement import Measure
@@ -46,7 +46,4 @@ def leaderboard(request: MemberRequest, project: Project) -> HttpResponse:
 
 
 def _header(request: MemberRequest, project: Project, tab: str) -> dict[str, object]:
-    """Inspectors are shown no way to pages that are for admins."""
-    administrated = Project.objects.with_role(request.user, Membership.Role.ADMIN)
-    inspects_only = not administrated.filter(pk=project.pk).exists()
-    return {"project": project, "tab": tab, "inspects_only": inspects_only}
+    return {"project": project, "tab": tab, "inspects_only": inspects_only(request.user, project)}

@@ -10,9 +10,9 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.utils import timezone
 from django.views.decorators.http import require_POST, require_safe
 
-from annotation.access import MemberRequest, admin_required, researcher_required
+from annotation.access import MemberRequest, admin_required, inspects_only, researcher_required
 from annotation.forms import ReferenceForm
-from annotation.models import Membership, Project, Reference
+from annotation.models import Project, Reference
 from annotation.selectors.references import references_of, trusted_answers
 from annotation.services.references import (
     NothingToAnswer,
@@ -78,11 +78,10 @@ def retire(request: MemberRequest, project: Project, pk: int) -> HttpResponse:
 def _context(
     request: MemberRequest, project: Project, form: ReferenceForm | None = None
 ) -> dict[str, object]:
-    is_admin = Project.objects.with_role(request.user, Membership.Role.ADMIN).filter(pk=project.pk).exists()
     return {
         "project": project,
         "tab": "references",
-        "is_admin": is_admin,
+        "is_admin": not inspects_only(request.user, project),
         "references": references_of(project),
         "answers": trusted_answers(project)[:SHOWN],
         "form": form or ReferenceForm(auto_id=False),
