@@ -215,6 +215,19 @@ def test_the_card_says_under_which_guideline_answers_were_given(judged, tmp_path
     assert "| prompts | 3 |" in card
 
 
+def test_the_card_says_how_far_people_agree_or_that_too_little_is_known(
+    judged, a_project, alice, bob, tmp_path
+):
+    exported(judged, "csv", tmp_path / "few")
+    assert "| Annotators |" in (few := (tmp_path / "few/README.md").read_text())
+    assert "not enough: 3 of 10 prompts" in few
+    texts = {str(number): f"take {number}" for number in range(10)}
+    many = a_project(opinions_per_prompt=2, review_share=0.0)
+    exported(judge(many, [alice, bob], texts=texts), "csv", tmp_path / "many")
+    # One said 1, 3, 3 and the other 4, 1, 2: of the two pairs that neither tied they agree on none.
+    assert "| 0.0 (0.0 to 0.0) |" in (tmp_path / "many/README.md").read_text()
+
+
 def test_annotators_have_one_pseudonym_in_a_project_and_another_elsewhere(judged, a_project, alice, bob):
     def names(project):
         (batch,) = batches(Selection(project, until=NOW))

@@ -6,9 +6,12 @@ from collections import Counter
 from dataclasses import dataclass, field
 
 from annotation.models import Project
+from annotation.selectors.agreement import project_agreement, read_opinions
 from annotation.selectors.exports import ExportedRanking
 from annotation.services.exports.format import Format, Plan
+from annotation.statistics.estimates import Estimate, NotEnough
 
+COMPARABLE = 10_000  # prompts: resampling more takes more memory than an export may
 IMPORTED = "imported"  # where others stand under a version of the guideline
 
 
@@ -70,12 +73,37 @@ Slots are 1 to {project.slots}, 1 is best; equal slots tie; slots may stay empty
 
 {_table(("given under", "rankings"), _guidelines(counts))}
 
+## Agreement
+
+{_agreement(project, plan)}
+
 ## The files
 
 {format.about}
 
 Annotators have pseudonyms, the same in every export of this project.
 """
+
+
+def _agreement(project: Project, plan: Plan) -> str:
+    """How often two judges prefer the same image, in the layout of ImageReward's Table 2a."""
+    if plan.prompts > COMPARABLE:
+        return f"Not measured here: more than {COMPARABLE:,} prompts. The project's page has it."
+    found = project_agreement(read_opinions(project), "strict")
+    head = f"|  | {' | '.join(found.columns)} |\n|---|{'---|' * len(found.columns)}"
+    rows = [f"| {name} | {' | '.join(map(_figure, figures))} |" for name, figures in found.table]
+    return f"""Of the pairs that both judges put into different slots, per cent that they order alike, with
+95 % intervals over prompts; of the whole project, which has {found.shared:,} prompts with several opinions.
+
+{chr(10).join([head, *rows])}"""
+
+
+def _figure(figure: Estimate | NotEnough | None) -> str:
+    if figure is None:
+        return ""
+    if isinstance(figure, NotEnough):
+        return f"not enough: {figure.reason}"
+    return f"{figure.value * 100:.1f} ({figure.low * 100:.1f} to {figure.high * 100:.1f})"
 
 
 def _guidelines(counts: Counts) -> dict[str, int]:
