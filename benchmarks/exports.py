@@ -35,13 +35,15 @@ def main() -> None:
         return
     var = Path(tempfile.mkdtemp(prefix="laurel-benchmark-")).resolve()
     os.environ["LAUREL_VAR"] = str(var)
-    from config.services.postgres import Cluster, postgres
+    from config.services.postgres import Cluster, create_database, postgres
     from config.services.supervisor import Supervisor
     from config.settings import SOCKETS
 
     supervisor = Supervisor(var, quiet=True)
     try:
-        supervisor.start(postgres(Cluster(var / "postgres", SOCKETS)))
+        cluster = Cluster(var / "postgres", SOCKETS)
+        supervisor.start(postgres(cluster))
+        create_database(cluster, "laurel")
         measure(var, given.prompts, given.formats)
     finally:
         supervisor.stop()
