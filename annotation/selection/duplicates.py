@@ -1,0 +1,88 @@
+"""Prompts that say again what another says. The graph would take copies for crowds, so they go first."""
+
+from __future__ import annotations
+
+import math
+import re
+import unicodedata
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+# Words, and each sign beyond ASCII on its own: an emoji may be all that a prompt is about.
+WORD = re.compile(r"\w+|[^\w\s\x00-\x7f]")
+ROUNDING = 1e-9  # a share of exactly the threshold counts, however it is rounded
+
+
+@dataclass(frozen=True)
+class Distinct:
+    """`kept`: positions of the texts that repeat none before them, ascending; the others were dropped."""
+
+    kept: list[int]
+    exact: int
+    near: int
+
+
+def drop_duplicates(texts: Sequence[str], *, threshold: float) -> Distinct:
+    """Of texts that are equal but for case and spaces, and of nearly equal ones, keep the first.
+
+    Args: threshold: `word_pairs` shared by two texts, as a share of those in either (Jaccard index).
+    """
+    first: dict[str, int] = {}
+    for position, text in enumerate(texts):
+        first.setdefault(normalised(text), position)
+    candidates = list(first.values())
+    repeats = near_duplicates([texts[position] for position in candidates], threshold=threshold)
+    return Distinct(
+        kept=[position for number, position in enumerate(candidates) if number not in repeats],
+        exact=len(texts) - len(candidates),
+        near=len(repeats),
+    )
+
+
+def near_duplicates(texts: Sequence[str], *, threshold: float) -> dict[int, int]:
+    """Positions of texts that nearly repeat an earlier one that is kept -> position of the first such.
+
+    Exact, and quick where most texts differ: two sets that share enough must share one of their rarest few
+    members, so only texts that do are compared.
+    Source: Bayardo, Ma and Srikant, Scaling up all pairs similarity search (2007): prefix filtering.
+    """
+    sets = _ranked_sets(texts)
+    repeats: dict[int, int] = {}
+    kept_with: dict[int, list[int]] = defaultdict(list)  # a rare member -> kept texts that have it
+    for position, mine in enumerate(sets):
+        ordered = sorted(mine)  # the rarest first
+        rarest = ordered[: len(mine) - math.ceil(threshold * len(mine) - ROUNDING) + 1]
+        candidates = {other for member in rarest for other in kept_with.get(member, ())}
+        twins = [other for other in candidates if _jaccard(mine, sets[other]) >= threshold - ROUNDING]
+        if twins:
+            repeats[position] = min(twins)
+            continue
+        for member in rarest:
+            kept_with[member].append(position)
+    return repeats
+
+
+def normalised(text: str) -> str:
+    """The text whatever its case, its spaces and the forms of its letters."""
+    return " ".join(unicodedata.normalize("NFKC", text).casefold().split())
+
+
+def word_pairs(text: str) -> frozenset[tuple[str, str]]:
+    """Each word with the one before it: punctuation does not count, order does. Never empty."""
+    plain = normalised(text)
+    words = WORD.findall(plain) or [plain]
+    return frozenset(zip(["", *words], words, strict=False))
+
+
+def _ranked_sets(texts: Sequence[str]) -> list[frozenset[int]]:
+    """The word pairs of each text as numbers, the rarest pair of all texts being 0."""
+    pairs = [word_pairs(text) for text in texts]
+    frequency = Counter(pair for one in pairs for pair in one)
+    rank = {pair: number for number, pair in enumerate(sorted(frequency, key=lambda p: (frequency[p], p)))}
+    return [frozenset(rank[pair] for pair in one) for one in pairs]
+
+
+def _jaccard(one: frozenset[int], other: frozenset[int]) -> float:
+    shared = len(one & other)
+    return shared / (len(one) + len(other) - shared)
