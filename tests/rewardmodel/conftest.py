@@ -1,5 +1,6 @@
 """A project whose finished rankings can be frozen, and a reward model small enough to train in a test."""
 
+import json
 from collections.abc import Callable
 from datetime import timedelta
 from itertools import count
@@ -79,6 +80,26 @@ def encoder_folder(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("encoder") / "encoder"
     tokenizer = BertTokenizer(vocab={word: number for number, word in enumerate(WORDS)})
     checkpoints.save(folder, model=model, tokenizer=tokenizer, config=CheckpointConfig(backbone))
+    return folder
+
+
+@pytest.fixture(scope="session")
+def sentence_encoder(tmp_path_factory) -> Path:
+    """A sentence-transformers folder of random weights."""
+    import torch
+    from transformers import BertConfig, BertModel, BertTokenizer
+
+    words = [*WORDS, *["a", "blue", "fox", "owl", "in", "at", "the", "snow", "night"]]
+    torch.manual_seed(1)
+    sizes = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 32}
+    folder = tmp_path_factory.mktemp("sentences")
+    BertModel(BertConfig(vocab_size=len(words), **sizes)).save_pretrained(folder)
+    BertTokenizer(vocab={word: number for number, word in enumerate(words)}).save_pretrained(folder)
+    kinds = ["Transformer", "Pooling", "Normalize"]
+    modules = [{"idx": i, "type": f"sentence_transformers.models.{kind}"} for i, kind in enumerate(kinds)]
+    (folder / "modules.json").write_text(json.dumps(modules))
+    (folder / "1_Pooling").mkdir()
+    (folder / "1_Pooling" / "config.json").write_text(json.dumps({"pooling_mode_mean_tokens": True}))
     return folder
 
 
