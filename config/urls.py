@@ -7,9 +7,11 @@ from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerView
 
 from annotation.views.accounts import admin_sign_in
 from config.health import healthz, readyz
+from rewardmodel.urls import selection_urls
 
 urlpatterns = [
     path("", include("annotation.urls")),
+    path("projects/<slug:slug>/selections/", include(selection_urls)),
     path("models/", include("rewardmodel.urls")),
     path("generators/", include("refl.urls")),
     path("api/v1/", include("annotation.api.urls")),

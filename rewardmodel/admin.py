@@ -9,7 +9,7 @@ from django.contrib import admin
 
 from annotation.admin import ModelAdmin, ReadOnly
 from rewardmodel.learning.config import RewardConfig
-from rewardmodel.models import DatasetVersion, RewardCheckpoint, TrainingPolicy, TrainingRun
+from rewardmodel.models import DatasetVersion, RewardCheckpoint, SelectionRun, TrainingPolicy, TrainingRun
 
 # The stubs' class takes a type, Django's own does not.
 if TYPE_CHECKING:
@@ -28,6 +28,12 @@ class OfProject(ReadOnly):
 @admin.register(DatasetVersion)
 class DatasetVersionAdmin(OfProject):
     list_display = ["__str__", "project", "answers", "left_out", "created_at"]
+
+
+@admin.register(SelectionRun)
+class SelectionRunAdmin(OfProject):
+    list_display = ["__str__", "project", "state", "step", "steps", "attempt", "seconds", "created_at"]
+    list_filter = ["project", "state"]
 
 
 @admin.register(TrainingRun)

@@ -1,12 +1,13 @@
-"""Pages of this app."""
+"""Pages of this app: those about models, and those that stand among a project's own."""
 
 from typing import Any
 
 from django.urls import path
 
-from rewardmodel.views import runs, training
+from rewardmodel.views import runs, selections, training
 
 TRAINING: dict[str, Any] = {"kind": runs.TRAINING}
+SELECTION: dict[str, Any] = {"kind": selections.SELECTION}
 
 urlpatterns = [
     path("", training.index, name="models"),
@@ -16,4 +17,15 @@ urlpatterns = [
     path("<slug:slug>/runs/<int:pk>/cancel/", runs.cancel, TRAINING, name="cancel-training-run"),
     path("<slug:slug>/runs/<int:pk>/retry/", runs.retry, TRAINING, name="retry-training-run"),
     path("<slug:slug>/checkpoints/<int:pk>/promote/", training.promote_checkpoint, name="promote-checkpoint"),
+]
+
+selection_urls = [
+    path("", selections.selections, name="selections"),
+    path("new/", selections.select_now, name="select-now"),
+    path("<int:pk>/", runs.show, SELECTION, name="selection-run"),
+    path("<int:pk>/cancel/", runs.cancel, SELECTION, name="cancel-selection-run"),
+    path("<int:pk>/retry/", runs.retry, SELECTION, name="retry-selection-run"),
+    path("<int:pk>/discard/", selections.discard, name="discard-selection"),
+    path("<int:pk>/points.json", selections.points, name="selection-points"),
+    path("<int:pk>/chosen.jsonl", selections.download, name="selection-download"),
 ]

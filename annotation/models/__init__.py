@@ -11,6 +11,7 @@ from annotation.models.prompts import Generation, Prompt
 from annotation.models.qualifications import Qualification
 from annotation.models.references import Check, Reference
 from annotation.models.reviews import Review
+from annotation.models.selections import ChosenPrompt, Encoder, PromptSelection, TextVector
 from annotation.models.sign_ins import SignInAttempt
 from annotation.models.tokens import ApiToken
 from annotation.models.webhooks import Delivery, Event, Kind, Webhook
@@ -22,7 +23,9 @@ __all__ = [
     "Assignment",
     "Category",
     "Check",
+    "ChosenPrompt",
     "Delivery",
+    "Encoder",
     "Event",
     "Export",
     "Generation",
@@ -38,6 +41,7 @@ __all__ = [
     "Project",
     "Prompt",
     "PromptLabel",
+    "PromptSelection",
     "Qualification",
     "Ranking",
     "Rating",
@@ -45,6 +49,7 @@ __all__ = [
     "Review",
     "ShownImage",
     "SignInAttempt",
+    "TextVector",
     "User",
     "Webhook",
 ]

@@ -5,13 +5,15 @@ from __future__ import annotations
 from django.db.models import Exists, OuterRef, QuerySet
 
 from annotation.models import Assignment, Generation, Project, Prompt
+from annotation.selectors.selections import wanted_prompts
 from rewardmodel.models import RewardCheckpoint
 from rewardmodel.services.datasets import Shares, split_of
 
 
 def prompts_without_images(project: Project) -> QuerySet[Prompt]:
-    """In the order they came in."""
-    return project.prompts.filter(~Exists(Generation.objects.filter(prompt=OuterRef("pk")))).order_by("pk")
+    """In the order they came in; only the chosen ones where prompts were selected."""
+    imaged = Exists(Generation.objects.filter(prompt=OuterRef("pk")))
+    return wanted_prompts(project).filter(~imaged).order_by("pk")
 
 
 def tuning_prompts(checkpoint: RewardCheckpoint) -> list[str]:

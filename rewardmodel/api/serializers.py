@@ -49,6 +49,36 @@ class TrainingRunSerializer(RunSerializer):
     initial = serializers.CharField(source="initial.name")
 
 
+class SelectionSerializer(serializers.Serializer[Any]):
+    encoder = serializers.CharField(help_text="what read the prompts, and its digest")
+    candidates = serializers.IntegerField(help_text="prompts there were")
+    exact_duplicates = serializers.IntegerField()
+    near_duplicates = serializers.IntegerField()
+    sets = serializers.ListField(
+        child=serializers.DictField(), help_text="prompts, chosen, covered, covered_by_chance of each"
+    )
+    coverage = serializers.FloatField(help_text="share of prompts chosen, or voting for one that is")
+    coverage_by_chance = serializers.FloatField(help_text="the same of a blind draw")
+    finished_at = serializers.DateTimeField(allow_null=True)
+
+
+class SelectionRunSerializer(RunSerializer):
+    selection = SelectionSerializer(allow_null=True)
+
+
+class NewSelectionRunSerializer(serializers.Serializer[Any]):
+    config = serializers.DictField(required=False, help_text="fields of SelectionConfig that are not default")
+
+
+class ChosenPromptSerializer(serializers.Serializer[Any]):
+    key = serializers.CharField(source="prompt.key")
+    prompt = serializers.CharField(source="prompt.text")
+    set = serializers.IntegerField(source="set_number")
+    place = serializers.IntegerField()
+    score = serializers.FloatField(help_text="votes when it was chosen")
+    voters = serializers.IntegerField()
+
+
 class MeasurementSerializer(serializers.Serializer[Any]):
     step = serializers.IntegerField()
     values = serializers.DictField(child=serializers.FloatField())

@@ -10,18 +10,22 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from annotation.api.requests import page_of, paged, project_of
-from annotation.models import Project
+from annotation.models import ChosenPrompt, Project
 from rewardmodel.api.runs import Asking, list_or_queue, named, read_run
 from rewardmodel.api.serializers import (
     CheckpointSerializer,
+    ChosenPromptSerializer,
     DatasetSerializer,
     MeasuredRunSerializer,
+    NewSelectionRunSerializer,
     NewTrainingRunSerializer,
+    SelectionRunSerializer,
     TrainingRunSerializer,
 )
-from rewardmodel.models import DatasetVersion, RewardCheckpoint, TrainingRun
+from rewardmodel.models import DatasetVersion, RewardCheckpoint, SelectionRun, TrainingRun
 from rewardmodel.selectors import NothingRegistered
 from rewardmodel.services.datasets import NothingToFreeze
+from rewardmodel.services.selections import CannotSelect, queue_selection
 from rewardmodel.services.training import NotTrainable, queue_training
 
 
@@ -69,3 +73,37 @@ def training_runs(request: Request, slug: str) -> Response:
 def training_run(request: Request, slug: str, pk: int) -> Response:
     """One training run, with what it measured at each step."""
     return read_run(request, slug, pk, model=TrainingRun, serializer=MeasuredRunSerializer)
+
+
+SELECTION = Asking(
+    NewSelectionRunSerializer,
+    lambda project, sent: queue_selection(project=project, config=sent.get("config")),
+    (CannotSelect,),
+)
+
+
+@extend_schema(methods=["GET"], responses=SelectionRunSerializer(many=True))
+@extend_schema(methods=["POST"], request=NewSelectionRunSerializer, responses={201: SelectionRunSerializer})
+@paged
+@api_view(["GET", "POST"])
+def selection_runs(request: Request, slug: str) -> Response:
+    """The selections of prompts, the newest first; or a new one."""
+    return list_or_queue(
+        request, slug, model=SelectionRun, serializer=SelectionRunSerializer, asking=SELECTION
+    )
+
+
+@extend_schema(responses=SelectionRunSerializer)
+@api_view(["GET"])
+def selection_run(request: Request, slug: str, pk: int) -> Response:
+    """One selection."""
+    return read_run(request, slug, pk, model=SelectionRun, serializer=SelectionRunSerializer)
+
+
+@extend_schema(responses=ChosenPromptSerializer(many=True))
+@paged
+@api_view(["GET"])
+def chosen_prompts(request: Request, slug: str, pk: int) -> Response:
+    """What one selection chose, in the order of choice."""
+    found = ChosenPrompt.objects.filter(selection__run=pk, selection__project=project_of(request, slug))
+    return page_of(request, found.select_related("prompt"), ChosenPromptSerializer)

@@ -1,6 +1,7 @@
 from rewardmodel.models.checkpoints import RewardCheckpoint
 from rewardmodel.models.datasets import DatasetVersion
 from rewardmodel.models.runs import Point, Run
+from rewardmodel.models.selections import SelectionRun
 from rewardmodel.models.training import TrainingPoint, TrainingPolicy, TrainingRun
 
 __all__ = [
@@ -8,6 +9,7 @@ __all__ = [
     "Point",
     "RewardCheckpoint",
     "Run",
+    "SelectionRun",
     "TrainingPoint",
     "TrainingPolicy",
     "TrainingRun",

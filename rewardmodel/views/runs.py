@@ -33,6 +33,7 @@ class Kind:
         unit: what their steps are.
         last: what a run does after its last step.
         results: the template of what a run made; "" when there is none.
+        element: that template's custom element, after which its script and its style sheet are called.
         details: what that template needs to know of a run.
     """
 
@@ -42,6 +43,7 @@ class Kind:
     unit: str
     last: str
     results: str = ""
+    element: str = ""
     details: Callable[[Any], dict[str, Any]] = lambda run: {}
 
 

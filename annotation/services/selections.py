@@ -1,0 +1,90 @@
+"""Keeping what a selection of prompts found. Whoever can read texts computes it: this app loads no model."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from django.db import transaction
+
+from annotation.models import ChosenPrompt, Encoder, Project, PromptSelection, TextVector
+from annotation.selection.config import SelectionConfig
+from annotation.selectors.selections import text_hash
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from annotation.selection.duplicates import Distinct
+    from annotation.selection.graph import Choice
+
+
+def register_encoder(*, name: str, digest: str) -> Encoder:
+    """The encoder of that digest, whatever it was called first."""
+    return Encoder.objects.get_or_create(digest=digest, defaults={"name": name})[0]
+
+
+def keep_vectors(*, encoder: Encoder, texts: Sequence[str], vectors: NDArray[np.float32]) -> None:
+    """Keep a vector for each text; one that is kept already stays. vectors: (N, D)."""
+    TextVector.objects.bulk_create(
+        (
+            TextVector(encoder=encoder, text_sha256=text_hash(text), vector=vector.astype("<f4").tobytes())
+            for text, vector in zip(texts, vectors, strict=True)
+        ),
+        ignore_conflicts=True,
+    )
+
+
+def start_selection(
+    *, project: Project, config: SelectionConfig, encoder: Encoder, candidates: int, distinct: Distinct
+) -> PromptSelection:
+    """A selection that has chosen nothing yet. Args: candidates: prompts before duplicates were dropped."""
+    return PromptSelection.objects.create(
+        project=project,
+        config=config.to_dict(),
+        encoder=encoder,
+        candidates=candidates,
+        exact_duplicates=distinct.exact,
+        near_duplicates=distinct.near,
+    )
+
+
+@transaction.atomic
+def record_set(
+    *,
+    selection: PromptSelection,
+    prompts: Sequence[int],
+    choices: Sequence[Choice],
+    covered: int,
+    covered_by_chance: float,
+) -> None:
+    """Add what was chosen of the next set. Args: prompts: ids, of which a choice names the position."""
+    held = PromptSelection.objects.select_for_update().get(pk=selection.pk)
+    number = len(held.sets) + 1
+    ChosenPrompt.objects.bulk_create(
+        ChosenPrompt(
+            selection=held,
+            prompt_id=prompts[choice.vertex],
+            set_number=number,
+            place=place,
+            score=choice.score,
+            voters=choice.voters,
+        )
+        for place, choice in enumerate(choices, start=1)
+    )
+    counts: dict[str, float] = {"prompts": len(prompts), "chosen": len(choices)}
+    counts |= {"covered": covered, "covered_by_chance": covered_by_chance}
+    selection.sets = [*held.sets, counts]
+    selection.save(update_fields=["sets"])
+
+
+def finish_selection(*, selection: PromptSelection, plane: dict[str, Any], now: datetime) -> None:
+    """All sets are recorded: from now on the chosen prompts are those that get images."""
+    selection.plane, selection.finished_at = plane, now
+    selection.save(update_fields=["plane", "finished_at"])
+
+
+def discard_selection(selection: PromptSelection) -> None:
+    """Forget a selection; images made for its prompts stay."""
+    selection.delete()
