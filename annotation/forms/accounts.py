@@ -10,11 +10,12 @@ from annotation.models import ApiToken
 PASSWORD_LENGTH = 4096  # hashing takes time with the length
 
 
-def _password(label: str, autocomplete: str) -> forms.CharField:
+def _password(label: str, autocomplete: str, help_text: str = "") -> forms.CharField:
     return forms.CharField(
         label=label,
         strip=False,
         max_length=PASSWORD_LENGTH,
+        help_text=help_text,
         widget=forms.PasswordInput(attrs={"autocomplete": autocomplete}),
     )
 
@@ -32,6 +33,12 @@ class ChangePasswordForm(SetPasswordForm):  # type: ignore[type-arg]  # not subs
     """The password so far, and the new one twice."""
 
     old_password = _password("Password so far", "current-password")
+    new_password1 = _password(
+        "New password",
+        "new-password",
+        "8 characters at least; not digits alone, and none that many people use.",
+    )
+    new_password2 = _password("New password again", "new-password")
     field_order = ["old_password", "new_password1", "new_password2"]
 
 
