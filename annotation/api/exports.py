@@ -15,7 +15,7 @@ from rest_framework.decorators import api_view
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from annotation.api.requests import Conflict, page_of, project_of, user_of, valid
+from annotation.api.requests import Conflict, page_of, paged, project_of, user_of, valid
 from annotation.api.serializers import RankingSerializer
 from annotation.downloads import file_response
 from annotation.models import Export
@@ -58,6 +58,7 @@ class ExportSerializer(serializers.Serializer[Any]):
 
 @extend_schema(methods=["GET"], responses=ExportSerializer(many=True))
 @extend_schema(methods=["POST"], request=NewExportSerializer, responses={202: ExportSerializer})
+@paged
 @api_view(["GET", "POST"])
 def exports(request: Request, slug: str) -> Response:
     """The project's exports, newest first; or a new one, which a worker writes."""
