@@ -157,7 +157,7 @@ class InspectedAnswerSerializer(AnswerSerializer):
     responses={
         200: TaskSerializer,
         204: OpenApiResponse(description="Nothing is left for you."),
-        409: OpenApiResponse(description="The guideline has a version that you have not acknowledged."),
+        409: OpenApiResponse(description="A guideline to acknowledge first, a pause, or a test to pass."),
     },
 )
 @api_view(["POST"])
@@ -169,6 +169,10 @@ def next_task(request: Request, slug: str) -> Response:
         raise Http404
     if standing.is_reading_due:
         raise Conflict(f"Read and acknowledge version {standing.guideline.version} of the guideline first.")
+    if standing.paused:
+        raise Conflict(f"You are given no work at present: {standing.paused}")
+    if not standing.is_qualified:
+        raise Conflict("You are given work once you have passed the project's test, on its pages.")
     project = standing.project
     task = claim_next(annotator=user, project=project, now=timezone.now(), generator=random.Random())
     if task is None:

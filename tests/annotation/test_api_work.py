@@ -7,7 +7,7 @@ from django.core.files.uploadedfile import SimpleUploadedFile
 from django.core.management import call_command
 from rest_framework.test import APIClient
 
-from annotation.models import Assignment, Project, Ranking
+from annotation.models import Assignment, Pause, Project, Ranking
 from annotation.services.assignments import claim_next
 from annotation.services.projects import acknowledge, publish_guideline
 from annotation.services.prompts import add_prompts
@@ -74,6 +74,16 @@ def test_nobody_begins_without_having_read_the_guideline(api, alice, project, a_
     publish_guideline(project=project, text="# Be fairer")
     assert "version 2" in api(alice, "tasks/next", {}).json()["detail"]
     assert api(alice, "guideline", {"version": 9}).status_code == 404
+
+
+def test_somebody_paused_or_untested_is_told_so_and_given_nothing(api, alice, project, a_prompt, begun):
+    a_prompt()
+    Project.objects.filter(pk=project.pk).update(requires_qualification=True)
+    untested = api(alice, "tasks/next", {})
+    assert (untested.status_code, "test" in untested.json()["detail"]) == (409, True)
+    Pause.objects.create(project=project, user=alice, reason="Let us talk", rule="gold", paused_at=NOW)
+    paused = api(alice, "tasks/next", {})
+    assert (paused.status_code, "Let us talk" in paused.json()["detail"]) == (409, True)
 
 
 def test_only_annotators_are_given_tasks(api, rita, ada, eve, a_prompt):
