@@ -6,6 +6,7 @@ from django.db import InternalError, transaction
 
 from annotation.models import Action
 from annotation.services.actions import record_action
+from annotation.services.exports import request_export
 from annotation.services.pauses import lift, pause
 from annotation.services.projects import change_settings, publish_guideline, remove_member
 from tests.annotation.posts import address, begin, filled_in
@@ -39,6 +40,12 @@ def test_people_and_guidelines_are_logged(project, ada, bob, rita):
         (Kind.MEMBER_REMOVED, "ada", "bob"),
         (Kind.GUIDELINE_PUBLISHED, "ada", "version 2"),
     ]
+
+
+def test_an_export_is_logged_with_its_format(project, ada):
+    request_export(project=project, format="imagereward", by=ada, now=NOW)
+    newest = project.actions.first()
+    assert (newest.kind, newest.actor, newest.subject) == (Kind.EXPORTED, ada, "imagereward")
 
 
 def test_nothing_is_logged_of_what_was_not_done(project, ada):

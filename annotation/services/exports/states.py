@@ -9,7 +9,8 @@ from typing import Any
 from django.db import transaction
 from django.db.models import Case, Value, When
 
-from annotation.models import Export, Kind, Project, User
+from annotation.models import Action, Export, Kind, Project, User
+from annotation.services.actions import record_action
 from annotation.services.events import announce
 from annotation.services.exports.cards import Counts
 from annotation.services.exports.formats import FORMATS
@@ -32,6 +33,7 @@ class ExportLost(Exception):
     """The export moved on without us: it is over, or another worker has it."""
 
 
+@transaction.atomic
 def request_export(
     *,
     project: Project,
@@ -49,6 +51,7 @@ def request_export(
     """
     if format not in FORMATS:
         raise UnknownFormat(f"{format!r} is none of {', '.join(FORMATS)}")
+    record_action(Action.Kind.EXPORTED, project=project, by=by, subject=format)
     return Export.objects.create(
         project=project,
         requested_by=by,
