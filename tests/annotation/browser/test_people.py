@@ -73,7 +73,7 @@ def test_somebody_signs_in_and_begins_with_enter(a_page, live_server, alice, a_p
     alice.save()
     page = a_page()
     page.goto(live_server.url)
-    page.get_by_label("Username").fill("alice")
+    page.get_by_label("User name").fill("alice")
     page.get_by_label("Password").fill("a long secret")
     page.keyboard.press("Enter")
     expect(page.get_by_role("link", name="Start")).to_be_focused()

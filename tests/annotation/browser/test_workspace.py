@@ -209,7 +209,7 @@ def test_somebody_signed_out_in_the_middle_signs_in_elsewhere_and_goes_on(
     expect(page.locator("#messages")).to_contain_text("Sign in in another tab")
     other = page.context.new_page()
     other.goto(live_server.url)
-    other.get_by_label("Username").fill("alice")
+    other.get_by_label("User name").fill("alice")
     other.get_by_label("Password").fill("a long secret")
     other.keyboard.press("Enter")
     expect(other.get_by_role("button", name="Sign out")).to_be_visible()
