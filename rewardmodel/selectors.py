@@ -40,9 +40,9 @@ def initial_checkpoint(project: Project) -> RewardCheckpoint:
 
 
 def answers_since_freeze(project: Project) -> int:
-    """Finished rankings that the newest dataset version has not seen."""
+    """Finished rankings more than the newest dataset version has; 0 while later rejections left fewer."""
     newest = DatasetVersion.objects.filter(project=project).order_by("-pk").first()
-    return count_finished(project) - (newest.answers if newest else 0)
+    return max(count_finished(project) - (newest.answers if newest else 0), 0)
 
 
 def is_due(policy: TrainingPolicy) -> bool:

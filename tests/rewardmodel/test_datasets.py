@@ -7,8 +7,11 @@ import pytest
 from django.core.management import CommandError, call_command
 
 from annotation.models import Assignment, Generation
+from annotation.services.reviews import send_back
 from rewardmodel.models import DatasetVersion
+from rewardmodel.selectors import answers_since_freeze
 from rewardmodel.services.datasets import NothingToFreeze, Shares, freeze_dataset, split_of
+from tests.cast import NOW
 
 
 def rows(version):
@@ -47,6 +50,13 @@ def test_more_rankings_give_another_version_and_leave_the_first_as_it_was(projec
     assert second.hash != first.hash
     assert (first.path / "rankings.jsonl").read_bytes() == written
     assert rows(second)[:5] == rows(first)
+
+
+def test_rankings_rejected_after_the_freeze_never_count_below_none(project, rank, rita):
+    rank(3)
+    freeze_dataset(project=project)
+    send_back(assignment=Assignment.objects.first(), inspector=rita, reason="Careless", now=NOW)
+    assert answers_since_freeze(project) == 0
 
 
 def test_a_folder_without_its_row_is_taken_over(project, rank):
