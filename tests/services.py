@@ -22,18 +22,17 @@ PREFIX = "laurel-test-"
 def set_up() -> None:
     """Point the environment at fresh services and load Django; what the environment names already is kept.
 
-    The processes of pytest-xdist inherit the environment, and so share the services of the first.
+    Each process of pytest-xdist has services of its own, so that none takes another's tasks or run folders.
     """
-    if "PYTEST_XDIST_WORKER" not in os.environ:
-        var = Path(tempfile.mkdtemp(prefix=PREFIX)).resolve()
-        os.environ["LAUREL_VAR"] = str(var)
-        (var / "static").mkdir()  # whitenoise warns of a missing one
-        cleanup = ExitStack()
-        atexit.register(cleanup.close)
-        cleanup.enter_context(hold(var, serving="a test run"))
-        cleanup.callback(remove_folders, var)
-        remove_abandoned()
-        cleanup.enter_context(running_services(var))
+    var = Path(tempfile.mkdtemp(prefix=PREFIX)).resolve()
+    os.environ["LAUREL_VAR"] = str(var)
+    (var / "static").mkdir()  # whitenoise warns of a missing one
+    cleanup = ExitStack()
+    atexit.register(cleanup.close)
+    cleanup.enter_context(hold(var, serving="a test run"))
+    cleanup.callback(remove_folders, var)
+    remove_abandoned()
+    cleanup.enter_context(running_services(var))
     os.environ["DJANGO_SETTINGS_MODULE"] = "config.settings"
     os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "true"  # Playwright keeps an event loop in the test's thread
     os.environ["HF_HUB_OFFLINE"] = "1"
