@@ -1,0 +1,251 @@
+"""How fast people get tasks and hand them in, and that nothing is lost: `python benchmarks/annotation.py`.
+
+On a throw-away Postgres that syncs its writes, and the web server as bin/run starts it. Clients, server and
+Postgres share the cores; people are signed in before the clock runs. Prints a table, with targets beside the
+figures, and Label Studio 1.23.2 as measured on two such cores.
+"""
+
+from __future__ import annotations
+
+import argparse
+import cProfile
+import json
+import os
+import platform
+import pstats
+import random
+import shutil
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from annotators import Annotator
+from load import IMAGES, Bench, kill_while_loaded, load, serve, weigh
+
+ROOT = Path(__file__).resolve().parent.parent
+OPINIONS = 4  # of a prompt, where open assignments are many
+LAYERS = (
+    r"/annotation/|sql/compiler.py.*execute_sql|backends/utils.py.*_execute\b|forms.py.*full_clean|shortcuts"
+)
+TRANSACTION = ("BEGIN", "COMMIT", "SAVEPOINT", "RELEASE")
+
+
+def main() -> None:
+    options = argparse.ArgumentParser(description=__doc__)
+    options.add_argument("--seconds", type=float, default=12.0, help="of a load run")
+    options.add_argument("--runs", type=int, default=3, help="of each number of clients; the median counts")
+    options.add_argument("--clients", type=int, nargs="+", default=[8, 32])
+    options.add_argument("--prompts", type=int, default=12_000, help="of the project that is worked on")
+    options.add_argument("--open", type=int, nargs="+", default=[10_000, 1_000_000], help="assignments")
+    options.add_argument("--imported", type=int, default=50_000, help="prompts of the imported file")
+    options.add_argument("--profile", type=int, metavar="TASKS", help="only profile so many tasks")
+    asked = options.parse_args()
+    sys.path.insert(0, str(ROOT))  # before this folder: `annotation` is the package
+    os.chdir(ROOT)
+    for name in ("DATABASE_URL", "CELERY_BROKER_URL"):
+        os.environ.pop(name, None)
+    os.environ["DJANGO_SETTINGS_MODULE"] = "config.settings"
+    var = Path(tempfile.mkdtemp(prefix="laurel-benchmark-")).resolve()
+    os.environ["LAUREL_VAR"] = str(var)
+    from config.services.postgres import Cluster, create_database, postgres
+    from config.services.supervisor import Supervisor
+    from config.settings import SOCKETS
+
+    bench = Bench(var, Supervisor(var, quiet=True), asked)
+    cluster = Cluster(var / "postgres", SOCKETS, durable=True)
+    try:
+        bench.supervisor.start(postgres(cluster))
+        create_database(cluster, "laurel")
+        measure(bench)
+    finally:
+        bench.supervisor.stop()
+        shutil.rmtree(SOCKETS, ignore_errors=True)
+        shutil.rmtree(cluster.home, ignore_errors=True)
+        shutil.rmtree(var, ignore_errors=True)
+
+
+def measure(bench: Bench) -> None:
+    manage = (sys.executable, "manage.py")
+    bench.supervisor.run("migrate", [*manage, "migrate", "--no-input"])
+    bench.supervisor.run("static", [*manage, "collectstatic", "--no-input", "--verbosity", "0"])
+    import django
+
+    django.setup()
+    from django.conf import settings
+    from django.test import Client
+    from open_slots import make_images, make_people, make_project, open_slots
+
+    settings.ALLOWED_HOSTS.append("testserver")
+    make_images(IMAGES)
+    bench.people = make_people(max(bench.asked.clients))
+    for person in bench.people:
+        client = Client()
+        client.force_login(person)
+        bench.sessions.append(client.cookies["sessionid"].value)
+    project = make_project("bench", people=bench.people)
+    open_slots(project, prompts=bench.asked.prompts, images=IMAGES)
+    if bench.asked.profile:
+        profile(bench)
+        return
+    on = machine(bench)
+    count_statements(bench)
+    serve(bench)
+    for clients in bench.asked.clients:
+        load(bench, clients)
+    weigh(bench, "web process after the load")
+    kill_while_loaded(bench)
+    time_claims(bench)
+    time_import(bench)
+    show(bench, on)
+
+
+def count_statements(bench: Bench) -> None:
+    """What one next and one submit ask of Postgres, after others of the same person."""
+    from django.db import connection
+    from django.test.utils import CaptureQueriesContext
+
+    said: dict[str, Any] = {}
+    do_next, do_submit = in_process(bench)
+    do_submit(do_next())
+    with CaptureQueriesContext(connection) as said["next"]:
+        page = do_next()
+    with CaptureQueriesContext(connection) as said["submit"]:
+        do_submit(page)
+    for name, target, rival in (("next", 6, "45"), ("submit", 8, "62")):
+        around = sum(query["sql"].startswith(TRANSACTION) for query in said[name])
+        count = len(said[name]) - around
+        bench.tell(
+            f"SQL statements, {name}",
+            f"{count} (+ {around} BEGIN/COMMIT)",
+            f"<= {target}",
+            count <= target,
+            rival,
+        )
+
+
+def in_process(bench: Bench) -> tuple[Callable[[], str], Callable[[str], None]]:
+    """Next and submit as functions, without a server: to count and to profile."""
+    from django.test import Client
+
+    client = Client(headers={"HX-Request": "true"})
+    client.force_login(bench.people[0])
+    answers = Annotator(port=0, path="", session="", seed="in process")
+
+    def do_next() -> str:
+        return client.get("/work/bench/").content.decode()
+
+    def do_submit(page: str) -> None:
+        action, fields, _, _ = answers.answer(page)
+        response = client.post(action, fields)
+        assert response.status_code == 302, response.content
+
+    return do_next, do_submit
+
+
+def profile(bench: Bench) -> None:
+    """Where the time of a task goes, in one process without a server: our functions and Django's layers."""
+    do_next, do_submit = in_process(bench)
+    do_submit(do_next())
+    profiler, spent = cProfile.Profile(), [0.0, 0.0]
+    for _ in range(bench.asked.profile):
+        begun = time.process_time()
+        page = do_next()
+        between = time.process_time()
+        do_submit(page)
+        spent[0] += between - begun
+        spent[1] += time.process_time() - between
+    said = [f"{1000 * seconds / bench.asked.profile:.1f}" for seconds in spent]
+    print(
+        f"CPU ms in Python without the profiler: next {said[0]}, submit {said[1]}; with it, seconds in all:"
+    )
+    for _ in range(bench.asked.profile):
+        page = profiler.runcall(do_next)
+        profiler.runcall(do_submit, page)
+    pstats.Stats(profiler).sort_stats("cumulative").print_stats(LAYERS, 40)
+
+
+def time_claims(bench: Bench) -> None:
+    """claim_next of people who hold nothing, by how many assignments are open."""
+    from django.utils import timezone
+    from open_slots import make_project, open_slots
+
+    from annotation.models import Assignment
+    from annotation.services.assignments import claim_next
+
+    # Four images and four opinions a prompt, whatever the number: only that may differ.
+    project = make_project("claims", people=bench.people, opinions=OPINIONS)
+    medians = []
+    for count in bench.asked.open:
+        open_slots(project, prompts=count // OPINIONS, images=4)
+        seconds = []
+        for _ in range(6):
+            for person in bench.people:
+                begun = time.perf_counter()
+                claim_next(annotator=person, project=project, now=timezone.now(), generator=random.Random(1))
+                seconds.append(time.perf_counter() - begun)
+            Assignment.objects.filter(project=project).exclude(state="open").update(
+                state="open", annotator=None, leased_until=None, claimed_at=None, order=[]
+            )
+        medians.append(median(seconds))
+        bench.tell(f"claim_next, {count:,} open", f"{1000 * medians[-1]:.1f} ms")
+    ratio = medians[-1] / medians[0]
+    bench.tell("claim_next, many to few open", f"{ratio:.2f} x", "<= 1.5 x", ratio <= 1.5)
+
+
+def time_import(bench: Bench) -> None:
+    from open_slots import WORDS, make_project
+
+    from annotation.services.imports import import_prompts
+
+    file = bench.var / "prompts.jsonl"
+    with file.open("w") as lines:
+        for number in range(bench.asked.imported):
+            lines.write(json.dumps({"id": f"{number:06d}", "prompt": f"{WORDS}, number {number}"}) + "\n")
+    project = make_project("import", people=[])
+    begun = time.perf_counter()
+    done = import_prompts(project=project, file=file)
+    rate = done.new / (time.perf_counter() - begun)
+    bench.tell(f"import of {done.new:,} prompts, a second", f"{rate:,.0f}", ">= 5,000", rate >= 5000)
+
+
+def machine(bench: Bench) -> dict[str, str]:
+    """What it runs on, and how busy that was with other things when the clock began."""
+    from importlib.metadata import version
+
+    from django.db import connection
+
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT current_setting('server_version'), current_setting('fsync')")
+        server, fsync = cursor.fetchone()
+    synced = []
+    with (bench.var / "synced").open("wb") as file:
+        for _ in range(50):
+            begun = time.perf_counter()
+            file.write(b"8" * 8192)
+            file.flush()
+            os.fsync(file.fileno())
+            synced.append(time.perf_counter() - begun)
+    named = [line for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")]
+    return {
+        "cores": f"{len(os.sched_getaffinity(0))} ({named[0].split(':')[1].strip() if named else 'unknown'})",
+        "system": f"{platform.system()} {platform.release()}",
+        "Python": platform.python_version(),
+        "PostgreSQL": f"{server}, fsync {fsync}; 8 kB synced in {1000 * median(synced):.2f} ms",
+        **{name: version(name) for name in ("django", "gunicorn", "psycopg")},
+        "load before": f"{os.getloadavg()[0]:.1f}",
+    }
+
+
+def show(bench: Bench, on: dict[str, str]) -> None:
+    print(", ".join(f"{name} {value}" for name, value in on.items()), end="\n\n")
+    print("| what | measured | target | met | Label Studio |\n|---|---|---|---|---|")
+    for row in bench.rows:
+        print("| " + " | ".join(row) + " |")
+
+
+if __name__ == "__main__":
+    main()
