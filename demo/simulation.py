@@ -12,7 +12,7 @@ from typing import Protocol
 
 from PIL import Image
 
-from demo.browser import Browser, Form, Page
+from demo.browser import Browser, Form, Page, PageRefused
 from demo.people import Person
 from demo.world.annotators import Annotator
 
@@ -70,9 +70,10 @@ def _sign_in(browser: Browser, person: Person) -> None:
     form = browser.get("sign-in/").form(method="post")
     if form is None:
         raise Strayed("the sign-in page has no form")
-    page = browser.post(form, {"username": person.name, "password": person.password})
-    if "sign-in" in page.url:
-        raise Strayed(f"{person.name} could not sign in")
+    try:
+        browser.post(form, {"username": person.name, "password": person.password})
+    except PageRefused as refusal:
+        raise Strayed(f"{person.name} could not sign in: {refusal}") from refusal
 
 
 def _answer(

@@ -14,6 +14,7 @@ from tests.annotation.import_rows import nothing_written
         ("p.txt", "a fox\n\n  an owl  \na fox\n"),
         ("p.jsonl", [{"id": "1", "prompt": "a fox"}, {"id": "2", "prompt": "an owl"}]),
         ("p.json", [{"id": "1", "prompt": "a fox"}, {"id": "2", "prompt": "an owl"}]),
+        ("p.csv", "id,prompt\n1,a fox\n2,an owl\n"),
         ("refl.json", [{"text": "a fox", "image": "1"}, {"text": "an owl", "image": "2"}]),
     ],
 )
@@ -58,7 +59,8 @@ def test_prompts_come_from_diffusiondbs_metadata_each_text_once(project, tmp_pat
         ("p.json", "[1,\n2", "row 2: is no JSON"),
         ("p.json", b'[\n"\xff"]', "row 2: is no UTF-8"),
         ("p.parquet", "PAR1 not", "is no parquet"),
-        ("p.csv", "a,b", "is none of .jsonl, .json, .parquet"),
+        ("p.csv", "id,prompt\n1", "row 2: has not as many cells"),
+        ("p.tsv", "a\tb", "is none of .jsonl, .json, .csv, .parquet"),
     ],
 )
 def test_a_bad_file_of_prompts_is_refused_by_name_and_row(project, written, media, name, content, says):

@@ -34,7 +34,7 @@ class ImportedPrompts:
 def import_prompts(
     *, project: Project, file: Path, progress: Callable[[int], object] | None = None
 ) -> ImportedPrompts:
-    """Add the prompts of a .txt, .jsonl, .json or .parquet file; all of them or none.
+    """Add the prompts of a .txt, .jsonl, .json, .csv or .parquet file; all of them or none.
 
     Lines of text and rows of DiffusionDB metadata have no id: equal texts are one prompt.
 
