@@ -21,7 +21,8 @@ def a_grid(colour):
 
 
 @pytest.fixture
-def at_work(transactional_db, project, generator, prompts, promoted, policy):
+def at_work(transactional_db, project, generator, prompts, promoted, policy, settings, tmp_path):
+    settings.RUNS_DIR = tmp_path
     run = queue_tuning(project=project)
     runs.claim(run, now=now())
     measure(run, 1)

@@ -213,7 +213,7 @@ def test_somebody_signed_out_in_the_middle_signs_in_elsewhere_and_goes_on(
     other.get_by_label("Password").fill("a long secret")
     other.keyboard.press("Enter")
     expect(other.get_by_role("button", name="Sign out")).to_be_visible()
-    expect(page.locator("[data-saved]")).to_contain_text("Saved")
+    expect(page.locator("[data-saved]")).to_contain_text("Saved", timeout=20_000)  # it tries now and then
     page.get_by_role("button", name="Try again").click()
     expect(page.get_by_text("Nothing left to do here")).to_be_visible()
     assert stored_slots() == [1, 2]
