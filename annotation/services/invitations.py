@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import secrets
 from datetime import datetime
 
@@ -11,6 +10,7 @@ from django.db.models import F
 
 from annotation.models import Action, Invitation, Membership, Project, User
 from annotation.services.actions import record_action
+from annotation.services.tokens import digest_of
 
 
 class InvitationOver(Exception):
@@ -33,7 +33,7 @@ def invite(
     invitation = Invitation.objects.create(
         project=project,
         role=role,
-        token_sha256=_hash(token),
+        token_sha256=digest_of(token),
         uses=uses,
         expires_at=expires_at,
         created_by=by,
@@ -68,7 +68,7 @@ def revoke(*, invitation: Invitation, by: User, now: datetime) -> None:
 def open_invitation(*, token: str, now: datetime) -> Invitation:
     """The invitation of a link. Raises InvitationOver."""
     open_ones = Invitation.objects.open(now=now).select_related("project")
-    invitation = open_ones.filter(token_sha256=_hash(token)).first()
+    invitation = open_ones.filter(token_sha256=digest_of(token)).first()
     if invitation is None:
         raise InvitationOver
     return invitation
@@ -91,7 +91,3 @@ def join(*, token: str, user: User, now: datetime) -> Membership:
         invitation=invitation.pk,
     )
     return Membership.objects.create(project=invitation.project, user=user, role=invitation.role)
-
-
-def _hash(token: str) -> str:
-    return hashlib.sha256(token.encode()).hexdigest()

@@ -23,7 +23,7 @@ def issue_token(*, user: User, name: str, days: int | None, now: datetime) -> tu
     token = ApiToken.objects.create(
         user=user,
         name=name,
-        digest=_digest(secret),
+        digest=digest_of(secret),
         hint=secret[:HINT],
         created_at=now,
         expires_at=None if days is None else now + timedelta(days=days),
@@ -38,7 +38,7 @@ def revoke_token(token: ApiToken) -> None:
 
 def use_token(*, secret: str, now: datetime) -> ApiToken | None:
     """The valid token behind the secret, with its owner; notes that it is in use."""
-    token = ApiToken.objects.valid(now=now).filter(digest=_digest(secret)).select_related("user").first()
+    token = ApiToken.objects.valid(now=now).filter(digest=digest_of(secret)).select_related("user").first()
     if token is None:
         return None
     if token.last_used_at is None or now - token.last_used_at > USE_NOTED_EVERY:
@@ -47,6 +47,6 @@ def use_token(*, secret: str, now: datetime) -> ApiToken | None:
     return token
 
 
-def _digest(secret: str) -> str:
+def digest_of(secret: str) -> str:
     """Unsalted and quick: the secret has 256 random bits, there is nothing to guess."""
     return hashlib.sha256(secret.encode()).hexdigest()
