@@ -34,9 +34,8 @@ from rewardmodel.services.supervision import supervise
 from rewardmodel.services.training import queue_training
 
 POLL_SECONDS = 1.0
-SHARES = Shares(
-    train=0.6, validation=0.15, test=0.25
-)  # more to test on than usual: the loop is to show something
+# More to test on than usual: the loop is to show something.
+SHARES = Shares(train=0.6, validation=0.15, test=0.25)
 
 
 class RunFailed(Exception):

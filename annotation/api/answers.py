@@ -36,11 +36,10 @@ from annotation.models import (
     User,
 )
 from annotation.models.assignments import ShownImage
-from annotation.models.judgements import SCALE
+from annotation.models.judgements import SCALE, SCALES
 from annotation.selectors.standings import standing_in
 from annotation.services.assignments import LeaseLost, claim_next
 from annotation.services.judgements import (
-    SCALES,
     Contradiction,
     ImageRating,
     InvalidJudgement,

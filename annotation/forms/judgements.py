@@ -29,8 +29,8 @@ from django import forms
 from django.http import QueryDict
 
 from annotation.models import Category, Issue, Problem, Project, ShownImage
+from annotation.models.judgements import SCALES
 from annotation.services.judgements import (
-    SCALES,
     Contradiction,
     ImageRating,
     InvalidJudgement,

@@ -9,6 +9,7 @@ from django.db.models import Q
 from annotation.models.assignments import Assignment
 from annotation.models.prompts import Generation
 
+SCALES = ("overall", "alignment", "fidelity")  # what an image is rated on
 SCALE = (1, 7)  # lowest and highest rating on every scale
 
 

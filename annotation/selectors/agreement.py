@@ -10,7 +10,7 @@ from django.db.models import Case, F, FloatField, Value, When
 
 from annotation.models import Assignment, Membership, Placement, Project, Rating, User
 from annotation.models.assignments import COMPARED
-from annotation.models.judgements import SCALE
+from annotation.models.judgements import SCALE, SCALES
 from annotation.selectors.scores import most_used_model
 from annotation.statistics.agreement import ENSEMBLE, MODEL, Comparisons, Measure, compare
 from annotation.statistics.alpha import ordinal_alpha
@@ -21,7 +21,6 @@ from annotation.statistics.reliability import reliability
 CHUNK = 5000  # rows fetched at a time
 SEED = 0  # of the resamples: the same answers give the same page
 COLUMNS = ("Researchers", "Annotators", "Ensemble", "Reward model")  # the first three are rows too
-AXES = ("overall", "alignment", "fidelity")
 ROW = [("prompt", "i8"), ("opinion", "i8"), ("rater", "i8"), ("image", "i8"), ("slot", "i8"), ("score", "f8")]
 
 Figure = Estimate | NotEnough
@@ -155,9 +154,11 @@ def rating_agreement(project: Project) -> list[AxisAgreement]:
             assignment__state=Assignment.State.ACCEPTED,
         )
         .order_by()
-        .values_list("assignment__prompt_id", "generation_id", *AXES)
+        .values_list("assignment__prompt_id", "generation_id", *SCALES)
     )
-    read = np.fromiter(rows.iterator(chunk_size=CHUNK), [(name, "i8") for name in ("prompt", "image", *AXES)])
+    read = np.fromiter(
+        rows.iterator(chunk_size=CHUNK), [(name, "i8") for name in ("prompt", "image", *SCALES)]
+    )
     if not len(read):
         return []
     prompt_ids, prompts = np.unique(read["prompt"], return_inverse=True)
@@ -167,7 +168,7 @@ def rating_agreement(project: Project) -> list[AxisAgreement]:
             axis,
             ordinal_alpha(prompts, read["image"], read[axis], highest=SCALE[1], resamples=resamples),
         )
-        for axis in AXES
+        for axis in SCALES
     ]
 
 

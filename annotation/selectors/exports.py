@@ -15,6 +15,7 @@ from django.utils.crypto import salted_hmac
 
 from annotation.models import Assignment, Generation, Placement, Project, Prompt, Rating
 from annotation.models.assignments import AssignmentQuerySet
+from annotation.models.judgements import SCALES
 from annotation.models.people import IMPORTED
 
 PROMPTS = 250  # in a batch: about what a zip of ImageRewardDB holds
@@ -183,7 +184,7 @@ def _images(assignments: list[int], prompts: list[int]) -> dict[int, list[Export
         row[:2]: row[2:]
         for row in Rating.objects.filter(assignment__in=assignments)
         .order_by()
-        .values_list("assignment_id", "generation_id", "overall", "alignment", "fidelity", "problems")
+        .values_list("assignment_id", "generation_id", *SCALES, "problems")
     }
     placements = (
         Placement.objects.filter(ranking__assignment__in=assignments)

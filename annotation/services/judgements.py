@@ -25,11 +25,9 @@ from annotation.models import (
     User,
 )
 from annotation.models.assignments import WORK
-from annotation.models.judgements import SCALE
+from annotation.models.judgements import SCALE, SCALES
 from annotation.services.assignments import LeaseLost
 from annotation.services.events import announce
-
-SCALES = ("overall", "alignment", "fidelity")
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,7 @@ PATCH = 8  # px
 FLAW = 0.02  # a deviation that an eye begins to see
 SHAPE_CLASSES = 1 + len(SHAPES)  # nothing, or one of them
 CLASSES = SHAPE_CLASSES + 1 + len(COLOURS)
+ASPECTS = 4  # of a picture: size, place, lightness, flaws
 
 
 def coverage(scenes: Sequence[Scene]) -> Tensor:
@@ -45,9 +46,6 @@ def flaws_of(images: Tensor, clean: Tensor) -> Tensor:
     off = images - clean
     power = F.avg_pool2d(off.square(), PATCH) - F.avg_pool2d(off, PATCH).square()  # (B, 3, h, w)
     return (1 + power.mean(dim=1).clamp(min=0).sqrt() / FLAW).log().flatten(1)
-
-
-ASPECTS = 4
 
 
 def aspects_of(scenes: Sequence[Scene], flaws: Tensor) -> Tensor:

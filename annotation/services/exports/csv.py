@@ -6,13 +6,14 @@ import csv
 from collections.abc import Iterable
 from pathlib import Path
 
+from annotation.models.judgements import SCALES
 from annotation.selectors.exports import ExportedImage, ExportedRanking
 from annotation.services.exports.format import Format, Plan
 
 FILE = "rankings.csv"
 COLUMNS = (
     *("prompt_id", "prompt", "category", "intent_unclear", "issues", "annotator", "submitted_at"),
-    *("image", "sha256", "generator", "slot", "overall", "alignment", "fidelity", "problems"),
+    *("image", "sha256", "generator", "slot", *SCALES, "problems"),
 )
 # A spreadsheet takes a text that begins so for a formula, unless an apostrophe stands before it.
 FORMULAS = ("=", "+", "-", "@", "\t", "\r", "'")

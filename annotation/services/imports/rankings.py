@@ -22,12 +22,12 @@ from annotation.models import (
     Rating,
     User,
 )
+from annotation.models.judgements import SCALES
 from annotation.models.people import IMPORTED
 from annotation.services.images import CheckedImage, ImageRefused, check_image
 from annotation.services.imports.opinions import Opinion, Reader, read_opinions
 from annotation.services.imports.opinions.opinion import ANNOTATOR_LENGTH
 from annotation.services.imports.rows import ImportRefused, batches
-from annotation.services.judgements import SCALES
 from annotation.services.prompts import (
     ImagesRefused,
     NewImage,

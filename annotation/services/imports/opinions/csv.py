@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
 from annotation.models import Issue, Problem, Project
+from annotation.models.judgements import SCALES
 from annotation.models.prompts import KEY_LENGTH, SOURCE_LENGTH
 from annotation.services.imports.opinions.opinion import (
     Opinion,
@@ -22,10 +23,9 @@ from annotation.services.imports.opinions.opinion import (
 )
 from annotation.services.imports.rows import Row
 
-RATINGS = ("overall", "alignment", "fidelity")
 REQUIRED = ("prompt_id", "prompt", "annotator", "image", "slot")
 OF_OPINION = ("category", "intent_unclear", "issues")
-OPTIONAL = (*OF_OPINION, *RATINGS, "submitted_at", "sha256", "generator", "problems")
+OPTIONAL = (*OF_OPINION, *SCALES, "submitted_at", "sha256", "generator", "problems")
 GUARDED = ("prompt_id", "prompt", "image", "generator")
 
 
@@ -34,7 +34,7 @@ def _read(project: Project, rows: Iterable[Row]) -> Iterator[Opinion]:
     for opinion in gathered(known, lambda row: (row.text("prompt_id"), annotator(row, "annotator"))):
         first = opinion[0]
         check_same(opinion, ("prompt", *OF_OPINION))
-        stars = ratings(opinion, RATINGS)
+        stars = ratings(opinion, SCALES)
         yield Opinion(
             row=first,
             key=first.text("prompt_id", longest=KEY_LENGTH),
@@ -57,7 +57,7 @@ def _known(row: Row) -> Row:
     cells = {name: text or None for name, text in row.fields.items()}
     for name in GUARDED:
         cells[name] = (cells.get(name) or "").removeprefix("'")
-    for name in ("slot", *RATINGS):
+    for name in ("slot", *SCALES):
         cells[name] = _number(cells.get(name))
     for name in ("issues", "problems"):
         said = cells.get(name)
