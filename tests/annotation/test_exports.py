@@ -254,7 +254,7 @@ def test_hpd_ranks_by_the_mean_of_what_was_said(judged, tmp_path):
     item = json.loads((tmp_path / "out/hpd.json").read_text())[0]
     # One said 1, 3, 3 and the other 4, 1, 2: the means are 2.5, 2, 2.5.
     assert dict(zip(item["image_path"], item["rank"], strict=True)) == {"1.png": 2, "=2.png": 1, "a/3.png": 2}
-    assert len({annotation["user_hash"] for annotation in item["raw_annotation"]}) == 2
+    assert len({annotation["user_hash"] for annotation in item["raw_annotations"]}) == 2
 
 
 def test_a_spreadsheet_takes_no_text_for_a_formula(judged, tmp_path):

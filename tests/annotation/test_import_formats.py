@@ -20,7 +20,12 @@ def pair(a="a.png", b="b.png", slots=(1, 3), better="a", **more):
 
 def hpd_item(*annotations, **more):
     said = [{"rank": rank, "user_hash": user} for rank, user in annotations or [([1, 2], "x")]]
-    return {"prompt": "a fox", "image_path": ["a.png", "b.png"], "raw_annotation": said, **more}
+    return {"prompt": "a fox", "image_path": ["a.png", "b.png"], "raw_annotations": said, **more}
+
+
+def hpd_pair(preference=(0, 1), **more):
+    row = {"prompt": "a fox", "human_preference": list(preference), **more}
+    return row if "image_path" in more else {**row, "file_path": ["a.png", "b.png"]}
 
 
 def cells(image="a.png", slot="1", **more):
@@ -75,8 +80,11 @@ REFUSED = [
     ("hpd.json", [hpd_item(([1, 2, 3], "x"))], "row 1: 'rank' has 3 slots for 2 images"),
     ("hpd.json", [hpd_item(([1, 9], "x"))], "row 1: 'rank' is 9"),
     ("hpd.json", [hpd_item(([1, 2], "x"), ([2, 1], "x"))], "row 1: id '1' was in row 1 already"),
-    ("hpd.json", [hpd_item(raw_annotation="x")], "row 1: 'raw_annotation' is no list"),
-    ("hpd.json", [hpd_item(), hpd_item(raw_annotation=[3])], "row 2: an annotation is no object"),
+    ("hpd.json", [hpd_item(raw_annotations="x")], "row 1: 'raw_annotations' is no list"),
+    ("hpd.json", [hpd_item(), hpd_item(raw_annotations=[3])], "row 2: an annotation is no object"),
+    ("hpd.json", [hpd_pair((1, 1))], "row 1: 'human_preference' prefers not one of two images"),
+    ("hpd.json", [hpd_pair((0, 1, 0))], "row 1: 'human_preference' prefers not one"),
+    ("hpd.json", [hpd_pair(image_path=["a.png"])], "row 1: 'human_preference' prefers not one"),
     ("r.csv", as_csv([cells(), cells("b.png", "x")]), "row 3: 'slot' is 'x'"),
     ("r.csv", as_csv([cells(), cells()]), "row 3: 'a.png' is there twice"),
     ("r.csv", as_csv([cells(), cells("b.png", category="arts")]), "row 3: 'category' differs from row 2"),
@@ -129,6 +137,23 @@ def test_pick_a_pic_as_it_is_published_has_rankings_of_two(project, tmp_path):
     done = import_rankings(project=project, file=file, now=NOW)
     assert (done.rankings, done.images) == (2, 4)
     assert said(project) == [{("7", "a fox"): {"a": 1, "b": 2}, ("8", "a fox"): {"c": 1, "d": 1}}]
+
+
+def test_hpd_v2_is_read_as_its_card_and_its_repository_spell_it(project, a_project, written):
+    for name in ("raw_annotations", "raw_annotation"):
+        item = {"prompt": "a fox", "image_path": ["a.jpg", "b.jpg"], "rank": [2, 1]}
+        item[name] = [{"rank": [2, 1], "user_hash": "x"}, {"rank": [3, 1], "user_hash": "y"}]
+        elsewhere, file = a_project(), written(f"{name}.json", [item])
+        import_rankings(project=elsewhere, file=file, now=NOW, without_images=True)
+        assert said(elsewhere) == [
+            {("1", "a fox"): {"a.jpg": 2, "b.jpg": 1}},
+            {("1", "a fox"): {"a.jpg": 3, "b.jpg": 1}},
+        ]
+    pairs = [hpd_pair((0, 1), user_hash="x"), hpd_pair((1, 0), image_path=["c.jpg", "d.jpg"], user_hash="x")]
+    import_rankings(project=project, file=written("train.json", pairs), now=NOW, without_images=True)
+    assert said(project) == [
+        {("1", "a fox"): {"a.png": 2, "b.png": 1}, ("2", "a fox"): {"c.jpg": 1, "d.jpg": 2}}
+    ]
 
 
 def test_without_a_format_the_first_row_tells_and_a_wrong_one_is_refused(project, written):

@@ -25,7 +25,7 @@ def _items(rankings: Iterable[ExportedRanking]) -> Iterator[dict[str, Any]]:
 def _item(opinions: list[ExportedRanking]) -> dict[str, Any]:
     """`rank` is the rank of the mean slot, from 1; equal means share a rank.
 
-    Source: github.com/tgxs002/HPSv2, README: test.json. `id` is ours: texts may come twice.
+    Source: huggingface.co/datasets/ymhao/HPDv2, test.json. `id` is ours: texts may come twice.
     """
     names = [image.source for image in opinions[0].images]
     said = [{image.source: image.slot for image in opinion.images} for opinion in opinions]
@@ -36,7 +36,7 @@ def _item(opinions: list[ExportedRanking]) -> dict[str, Any]:
         "prompt": opinions[0].text,
         "image_path": names,
         "rank": [1 + sum(other < mean for other in means) for mean in means],
-        "raw_annotation": [
+        "raw_annotations": [
             {"rank": held, "user_hash": opinion.annotator}
             for held, opinion in zip(slots, opinions, strict=True)
         ],
@@ -55,7 +55,7 @@ FORMAT = Format(
     name="hpd",
     label="HPD v2 JSON",
     data=FILE,
-    about="""One item a prompt: each of `raw_annotation` has one annotator's slots of the images of
+    about="""One item a prompt: each of `raw_annotations` has one annotator's slots of the images of
 `image_path`; `rank` is the rank of their mean. Images are named, not included.""",
     write=_write,
     finish=_finish,

@@ -55,7 +55,7 @@ def read_opinions(project: Project, file: Path, format: str | None = None) -> tu
 
 
 def _format_of(file: Path, row: Row) -> str:
-    told = [name for name, reader in READERS.items() if reader.tell in row.fields]
+    told = [name for name, reader in READERS.items() if not row.fields.keys().isdisjoint(reader.tell)]
     return told[0] if told else BY_SUFFIX.get(file.suffix, "imagereward")
 
 

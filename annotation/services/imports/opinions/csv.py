@@ -72,4 +72,4 @@ def _number(text: str | None) -> int | str | None:
     return int(text) if text and text.isascii() and text.isdigit() and len(text) < 9 else text
 
 
-READER = Reader(tell="slot", read=_read)
+READER = Reader(tell=("slot",), read=_read)

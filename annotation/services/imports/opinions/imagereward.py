@@ -21,4 +21,4 @@ def _read(project: Project, rows: Iterable[Row]) -> Iterator[Opinion]:
         yield Opinion(row, key, row.text("prompt"), sources, slots, annotator(row, "annotator"))
 
 
-READER = Reader(tell="ranking", read=_read)
+READER = Reader(tell=("ranking",), read=_read)

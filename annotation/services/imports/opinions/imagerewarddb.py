@@ -90,4 +90,4 @@ def _unpack(file: Path, folder: Path, names: list[str], into: Path) -> set[str]:
     return set()
 
 
-READER = Reader(tell="image_amount_in_total", read=_read, unpack=_unpack)
+READER = Reader(tell=("image_amount_in_total",), read=_read, unpack=_unpack)

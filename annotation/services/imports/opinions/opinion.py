@@ -49,13 +49,13 @@ class Reader:
     """How a format is read.
 
     Args:
-        tell: a field that rows of no other format have.
+        tell: fields of which its rows have one, and rows of no other format do.
         read: (project, rows) -> opinions. Raises ImportRefused.
         unpack: (file, folder of the images, names, into): puts images that are inside other files into a
             folder, under their names; returns the names of those which the file says it does not have.
     """
 
-    tell: str
+    tell: tuple[str, ...]
     read: Callable[[Project, Iterable[Row]], Iterator[Opinion]]
     unpack: Callable[[Path, Path, list[str], Path], set[str]] | None = None
 

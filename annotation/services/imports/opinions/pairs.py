@@ -49,4 +49,4 @@ def _better(row: Row) -> int | None:
     return BETTER[said]
 
 
-READER = Reader(tell="image_a", read=_read)
+READER = Reader(tell=("image_a",), read=_read)

@@ -110,4 +110,4 @@ def _unpack(file: Path, folder: Path, names: list[str], into: Path) -> set[str]:
     return missing
 
 
-READER = Reader(tell="label_0", read=_read, unpack=_unpack)
+READER = Reader(tell=("label_0",), read=_read, unpack=_unpack)
