@@ -1,7 +1,8 @@
 """How fast rankings come in and go out, and what memory that takes: `python benchmarks/exports.py`.
 
 On a throw-away Postgres that syncs its writes, without image files. Every export runs in a process of its
-own, whose largest memory the system tells; flat in rows, it is the same for the small and the large project.
+own, which asks the system for its largest memory; flat in rows, it is the same for the small and the large
+project. `before` is what it had when it had loaded Django.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from time import perf_counter, process_time
 
 ROOT = Path(__file__).resolve().parent.parent
 IMAGES = 6  # of a prompt, as ImageReward's mean
+ROW = "{:14} {:>8} {:>12} {:>8} {:>9} {:>6} {:>9} {:>5} {:>6}"
 WORDS = ("fox", "owl", "castle", "in", "oil", "painting", "highly", "detailed", "8k", "light", "sea", "night")
 
 
@@ -61,31 +63,26 @@ def measure(var: Path, sizes: list[int], formats: list[str] | None) -> None:
 
     call_command("migrate", verbosity=0)
     print(
-        f"{'':14} {'prompts':>8} {'comparisons':>12} {'seconds':>8} {'a second':>9} {'CPU s':>6} {'MiB':>5}"
+        ROW.format("", "prompts", "comparisons", "seconds", "a second", "CPU s", "a CPU s", "MiB", "before")
     )
     for prompts in sizes:
         seconds, cpu = fill(var, prompts)
-        show("import", prompts, prompts * IMAGES * (IMAGES - 1) // 2, seconds, cpu, None)
+        show("import", prompts, prompts * IMAGES * (IMAGES - 1) // 2, seconds, cpu)
     for format in formats or sorted(FORMATS):
         for prompts in sizes:
             folder = var / f"{format}-{prompts}"
             command = [sys.executable, __file__, "--one", f"bench-{prompts}", format, str(folder)]
-            process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-            told = process.stdout.read() if process.stdout else ""
-            _, status, usage = os.wait4(process.pid, 0)
-            if status:
-                sys.exit(f"{format} failed")
-            said = json.loads(told)
-            show(format, prompts, said["comparisons"], said["seconds"], said["cpu"], usage.ru_maxrss / 1024)
+            said = json.loads(subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout)
+            show(
+                format, prompts, *(said[name] for name in ("comparisons", "seconds", "cpu", "peak", "start"))
+            )
             shutil.rmtree(folder)
 
 
-def show(what: str, prompts: int, pairs: int, seconds: float, cpu: float, mebibytes: float | None) -> None:
-    memory = "" if mebibytes is None else f"{mebibytes:.0f}"
-    print(
-        f"{what:14} {prompts:8,} {pairs:12,} {seconds:8.2f} {pairs / seconds:9,.0f} {cpu:6.2f} {memory:>5}",
-        flush=True,
-    )
+def show(what: str, prompts: int, pairs: int, seconds: float, cpu: float, *mebibytes: float) -> None:
+    rates = (f"{seconds:.2f}", f"{pairs / seconds:,.0f}", f"{cpu:.2f}", f"{pairs / cpu:,.0f}")
+    memory = [f"{one:.0f}" for one in mebibytes] or ["", ""]
+    print(ROW.format(what, f"{prompts:,}", f"{pairs:,}", *rates, *memory), flush=True)
 
 
 def fill(var: Path, prompts: int) -> tuple[float, float]:
@@ -135,10 +132,18 @@ def export_one(slug: str, format: str, folder: str) -> None:
     from annotation.services.exports import export_to_folder
 
     project = Project.objects.get(slug=slug)
+    start = peak_memory()
     begun, worked = perf_counter(), process_time()
     done = export_to_folder(project=project, format=format, folder=Path(folder), now=now())
     seconds, cpu = perf_counter() - begun, process_time() - worked
-    print(json.dumps({"comparisons": done.pairs + done.ties, "seconds": seconds, "cpu": cpu}))
+    said = {"comparisons": done.pairs + done.ties, "seconds": seconds, "cpu": cpu}
+    print(json.dumps(said | {"peak": peak_memory(), "start": start}))
+
+
+def peak_memory() -> float:
+    """The most this program has had, in MiB. `getrusage` would also count its parent's, from before exec."""
+    status = Path("/proc/self/status").read_text()
+    return int(status.split("VmHWM:")[1].split()[0]) / 1024
 
 
 if __name__ == "__main__":
