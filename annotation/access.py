@@ -18,6 +18,8 @@ from annotation.selectors.standings import Standing, standing_in
 
 View = Callable[..., HttpResponseBase]
 INSPECTING = (Membership.Role.INSPECTOR, Membership.Role.ADMIN)
+RESEARCHING = (Membership.Role.RESEARCHER, Membership.Role.ADMIN)
+STUDYING = (Membership.Role.INSPECTOR, Membership.Role.RESEARCHER, Membership.Role.ADMIN)
 
 
 class MemberRequest(HttpRequest):
@@ -62,8 +64,9 @@ def role_required(*roles: str) -> Callable[[View], View]:
     return decorate
 
 
-researcher_required = role_required(Membership.Role.RESEARCHER, Membership.Role.ADMIN)
+researcher_required = role_required(*RESEARCHING)
 inspecting_required = role_required(*INSPECTING)
+studying_required = role_required(*STUDYING)
 admin_required = role_required(Membership.Role.ADMIN)
 
 
@@ -132,6 +135,8 @@ def inspector_required(view: View) -> View:
     return check
 
 
-def inspects_only(user: User, project: Project) -> bool:
-    """Whether the project's pages that are for admins are not for this person."""
-    return not Project.objects.with_role(user, Membership.Role.ADMIN).filter(pk=project.pk).exists()
+def role_in(project: Project, user: User) -> str | None:
+    """The user's role in the project; a superuser is an admin everywhere."""
+    if user.is_superuser:
+        return Membership.Role.ADMIN
+    return project.memberships.filter(user=user).values_list("role", flat=True).first()

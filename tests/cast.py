@@ -1,4 +1,4 @@
-"""The cast: alice and bob annotate, rita inspects, ada is the admin, eve is an outsider.
+"""The cast: alice and bob annotate, rita inspects, rosa researches, ada is the admin, eve is an outsider.
 
 `from tests.cast import *` in an app's conftest makes them fixtures there.
 """
@@ -23,7 +23,19 @@ from annotation.services.projects import add_member, create_project
 from annotation.services.prompts import NewImage, add_generations, add_prompts
 from annotation.services.references import choose_reference, claim_reference
 
-__all__ = ["a_gold", "a_project", "a_prompt", "ada", "alice", "bob", "eve", "media", "project", "rita"]
+__all__ = [
+    "a_gold",
+    "a_project",
+    "a_prompt",
+    "ada",
+    "alice",
+    "bob",
+    "eve",
+    "media",
+    "project",
+    "rita",
+    "rosa",
+]
 
 NOW = datetime(2026, 3, 14, 9, 0, tzinfo=UTC)
 
@@ -124,6 +136,11 @@ def bob(project: Project) -> User:
 @pytest.fixture
 def rita(project: Project) -> User:
     return _member(project, "rita", Membership.Role.INSPECTOR)
+
+
+@pytest.fixture
+def rosa(project: Project) -> User:
+    return _member(project, "rosa", Membership.Role.RESEARCHER)
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""How far people agree, and which generators they prefer: for inspectors and admins."""
+"""How far people agree, and which generators they prefer: for inspectors, researchers and admins."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from django.http import HttpResponse
 from django.shortcuts import render
 from django.views.decorators.http import require_safe
 
-from annotation.access import MemberRequest, inspecting_required, inspects_only
+from annotation.access import MemberRequest, studying_required
 from annotation.models import Project
 from annotation.selectors.agreement import project_agreement, rating_agreement, read_opinions
 from annotation.selectors.leaderboard import project_leaderboard
@@ -20,14 +20,15 @@ MEASURES: dict[Measure, str] = {"strict": "Ties left out", "half": "Ties as half
 
 
 @require_safe
-@inspecting_required
+@studying_required
 def agreement(request: MemberRequest, project: Project) -> HttpResponse:
     """The paper's Table 2a, each person by themselves, and the rating scales."""
     asked = request.GET.get("by", "strict")
     measure: Measure = next((name for name in get_args(Measure) if name == asked), "strict")
     opinions = read_opinions(project)
     context = {
-        **_header(request, project, "agreement"),
+        "project": project,
+        "tab": "agreement",
         "measure": measure,
         "measures": MEASURES,
         "unit": "plain" if measure == "tau" else "percent",
@@ -38,12 +39,8 @@ def agreement(request: MemberRequest, project: Project) -> HttpResponse:
 
 
 @require_safe
-@inspecting_required
+@studying_required
 def leaderboard(request: MemberRequest, project: Project) -> HttpResponse:
     """Generators by how often people prefer their images."""
-    context = {**_header(request, project, "leaderboard"), "leaderboard": project_leaderboard(project)}
+    context = {"project": project, "tab": "leaderboard", "leaderboard": project_leaderboard(project)}
     return render(request, LEADERBOARD, context)
-
-
-def _header(request: MemberRequest, project: Project, tab: str) -> dict[str, object]:
-    return {"project": project, "tab": tab, "inspects_only": inspects_only(request.user, project)}

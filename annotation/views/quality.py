@@ -8,7 +8,7 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.utils import timezone
 from django.views.decorators.http import require_POST, require_safe
 
-from annotation.access import MemberRequest, inspecting_required, inspects_only
+from annotation.access import MemberRequest, inspecting_required
 from annotation.forms import DecisionForm, ReasonForm
 from annotation.models import Membership, Pause, Project, User
 from annotation.selectors.checks import ENOUGH
@@ -23,7 +23,7 @@ PEOPLE = "annotation/quality/people.html"
 @inspecting_required
 def people(request: MemberRequest, project: Project) -> HttpResponse:
     """Each annotator: answers, agreement with gold and with themselves, pace, and whether they may work."""
-    return render(request, PEOPLE, _context(request, project))
+    return render(request, PEOPLE, _context(project))
 
 
 @require_POST
@@ -33,12 +33,12 @@ def pause_person(request: MemberRequest, project: Project, pk: int) -> HttpRespo
     annotator = _annotator(project, pk)
     form = ReasonForm(request.POST)
     if not form.is_valid():
-        return render(request, PEOPLE, {**_context(request, project), "refused": annotator}, status=422)
+        return render(request, PEOPLE, {**_context(project), "refused": annotator}, status=422)
     reason = form.cleaned_data["reason"]
     try:
         pause(annotator=annotator, project=project, reason=reason, by=request.user, now=timezone.now())
     except AlreadyPaused:
-        return render(request, PEOPLE, {**_context(request, project), "lost": annotator}, status=409)
+        return render(request, PEOPLE, {**_context(project), "lost": annotator}, status=409)
     messages.success(request, f"{annotator} is paused and told why.")
     return redirect("quality", project.slug)
 
@@ -54,7 +54,7 @@ def lift_pause(request: MemberRequest, project: Project, pk: int) -> HttpRespons
             raise NotPaused
         lift(pause=newest, by=request.user, now=timezone.now())
     except NotPaused:
-        return render(request, PEOPLE, {**_context(request, project), "lost": annotator}, status=409)
+        return render(request, PEOPLE, {**_context(project), "lost": annotator}, status=409)
     messages.success(request, f"{annotator} gets work again.")
     return redirect("quality", project.slug)
 
@@ -66,7 +66,7 @@ def decide(request: MemberRequest, project: Project, pk: int) -> HttpResponse:
     annotator = _annotator(project, pk)
     form = DecisionForm(request.POST)
     if not form.is_valid():
-        return render(request, PEOPLE, {**_context(request, project), "refused": annotator}, status=422)
+        return render(request, PEOPLE, {**_context(project), "refused": annotator}, status=422)
     decided = decide_by_hand(
         annotator=annotator, project=project, by=request.user, now=timezone.now(), **form.cleaned_data
     )
@@ -80,11 +80,10 @@ def _annotator(project: Project, pk: int) -> User:
     return get_object_or_404(members.select_related("user"), user=pk).user
 
 
-def _context(request: MemberRequest, project: Project) -> dict[str, object]:
+def _context(project: Project) -> dict[str, object]:
     return {
         "project": project,
         "tab": "quality",
-        "inspects_only": inspects_only(request.user, project),
         "people": annotators_quality(project),
         "enough": ENOUGH,
     }

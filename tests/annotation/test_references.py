@@ -2,7 +2,7 @@
 
 import pytest
 
-from annotation.models import Assignment, Membership, Reference, User
+from annotation.models import Assignment, Reference
 from annotation.services.judgements import submit_judgement
 from annotation.services.references import (
     NothingToAnswer,
@@ -14,13 +14,6 @@ from annotation.services.references import (
 from tests.annotation.posts import address, begin, filled_in
 from tests.annotation.test_pages_admin import as_
 from tests.cast import NOW, answer_for, luck
-
-
-@pytest.fixture
-def rosa(project):
-    user = User.objects.create_user("rosa")
-    Membership.objects.create(project=project, user=user, role=Membership.Role.RESEARCHER)
-    return user
 
 
 def answered(person, project, prompt=None):
