@@ -21,15 +21,14 @@ text of #prompt. "none" has to be said: what nobody touched is not recorded.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
-from django import forms
 from django.http import QueryDict
+from django.urls import reverse
 
 from annotation.models import Category, Issue, Problem, Project, ShownImage
-from annotation.models.judgements import SCALES
+from annotation.models.judgements import SCALE, SCALES
 from annotation.services.judgements import (
     Contradiction,
     ImageRating,
@@ -39,6 +38,8 @@ from annotation.services.judgements import (
 )
 
 NONE = "none"
+CATEGORIES, ISSUES, PROBLEMS = tuple(Category.values), tuple(Issue.values), tuple(Problem.values)
+POINTS = [str(point) for point in range(SCALE[0], SCALE[1] + 1)]
 STEPS = ("prompt", "rate", "rank")
 CATEGORY_KEYS = "123456789abc"
 
@@ -84,80 +85,45 @@ RATED = (
 
 
 @dataclass(frozen=True)
-class RatedScale:
-    scale: Scale
-    field: forms.BoundField
-
-
-@dataclass(frozen=True)
 class ImageFields:
-    """One image with the fields that ask about it, numbered from 1 in the order shown."""
+    """One image, numbered from 1 in the order shown, with what is said of it so far.
+
+    `points` are those chosen on the scales of RATED, "" where none is; `placed` is the slot it is in.
+    """
 
     number: int
     shown: ShownImage
-    scales: Sequence[RatedScale]
-    problems: forms.BoundField | None
-    slot: forms.BoundField
-    placed: int | None  # the slot it is in so far
+    address: str
+    points: tuple[str, ...]
+    problems: tuple[str, ...]
+    placed: int | None
     is_refused: bool
 
     @property
     def is_rated(self) -> bool:
-        return all(scale.field.value() for scale in self.scales) and bool(
-            self.problems and self.problems.value()
-        )
+        return all(self.points) and bool(self.problems)
 
 
-class NoneOrSome(forms.MultipleChoiceField):
-    """Some of the choices, or "none" alone; `cleaned_data` has the empty list for "none"."""
+class JudgementForm:
+    """The fields above for one assignment. `judgement()` gives a valid form's answer.
 
-    def __init__(self, *, choices: list[tuple[str, Any]], **options: Any) -> None:
-        super().__init__(choices=[*choices, (NONE, "None of these")], **options)
+    No Django form: for six images that would be 35 fields with their widgets, made anew at every request.
+    """
 
-    def clean(self, value: Any) -> list[str]:
-        chosen: list[str] = super().clean(value)
-        if NONE in chosen and len(chosen) > 1:
-            raise forms.ValidationError("Either some of these or none of them.")
-        return [one for one in chosen if one != NONE]
-
-
-class JudgementForm(forms.Form):
-    """The fields above for one assignment. `judgement()` gives a valid form's answer."""
-
-    step = forms.ChoiceField(choices=[(step, step) for step in STEPS], required=False)
-    confirmed = forms.BooleanField(required=False)
-
-    def __init__(
-        self, data: QueryDict | None = None, *, project: Project, order: Sequence[int], **options: Any
-    ) -> None:
-        """Args: order: the images' generation ids as shown."""
-        super().__init__(data, auto_id=False, **options)
+    def __init__(self, data: QueryDict | None = None, *, project: Project, order: Sequence[int]) -> None:
+        """Args: data: what was posted, None for a task not begun; order: generation ids as shown."""
+        self.data = QueryDict() if data is None else data
         self.project, self.order = project, order
         self.numbers = range(1, len(order) + 1)
-        self.fields["at"] = forms.ChoiceField(
-            choices=[(str(n), str(n)) for n in self.numbers], required=False
-        )
-        if project.asks_label:
-            self.fields["category"] = forms.ChoiceField(
-                choices=Category.choices, error_messages={"required": "Choose what the prompt is about."}
-            )
-            self.fields["intent_unclear"] = forms.BooleanField(required=False)
-            self.fields["issues"] = NoneOrSome(
-                choices=Issue.choices,
-                error_messages={"required": "Say which problems the text has, or that it has none."},
-            )
-        for number in self.numbers:
-            if project.asks_ratings:
-                for scale in SCALES:
-                    self.fields[f"rating-{number}-{scale}"] = _whole_number(1, 7)
-                self.fields[f"rating-{number}-problems"] = NoneOrSome(choices=Problem.choices)
-            self.fields[f"slot-{number}"] = _whole_number(1, project.slots)
+        self.slots = [str(slot) for slot in range(1, project.slots + 1)]
+        self.places = [str(number) for number in self.numbers]
+        self.errors: dict[str, list[str]] = {}  # by field; "" is the form as a whole
 
     @classmethod
     def from_draft(
         cls, answer: Mapping[str, list[str]], *, project: Project, order: Sequence[int]
     ) -> JudgementForm:
-        """The form as the annotator left it; `answer` is what `draft_of` made of it."""
+        """The form as the annotator left it; `answer` is what `draft` made of it."""
         data = QueryDict(mutable=True)
         for name, values in answer.items():
             data.setlist(name, values)
@@ -165,87 +131,96 @@ class JudgementForm(forms.Form):
 
     def draft(self) -> dict[str, list[str]]:
         """The fields as posted, for `from_draft`, as far as this form offers them and their values."""
-        assert isinstance(self.data, QueryDict)
+        offered = self._offered()
         posted = {
-            name: [value for value in self.data.getlist(name) if _offers(field, value)]
-            for name, field in self.fields.items()
+            name: [value for value in self.data.getlist(name) if value in offered[name]]
+            for name in self.data
+            if name in offered
         }
         return {name: values for name, values in posted.items() if values}
 
-    def images(self, images: Sequence[ShownImage], *, refused: bool = False) -> list[ImageFields]:
-        """The form's fields by image, in the order shown. Args: refused: mark the images with errors."""
-        return [
-            ImageFields(
-                number=number,
-                shown=shown,
-                scales=[RatedScale(scale, self[f"rating-{number}-{scale.name}"]) for scale in RATED]
-                if self.project.asks_ratings
-                else [],
-                problems=self[f"rating-{number}-problems"] if self.project.asks_ratings else None,
-                slot=self[f"slot-{number}"],
-                placed=self._placed(number),
-                is_refused=refused and any(str(number) in name.split("-") for name in self.errors),
-            )
-            for number, shown in zip(self.numbers, images, strict=True)
-        ]
+    @property
+    def is_confirmed(self) -> bool:
+        return self.data.get("confirmed") == "on"
 
-    def categories(self) -> list[tuple[str, str, str]]:
-        """Value, name and key of each category."""
-        return [
-            (value, name, key) for (value, name), key in zip(Category.choices, CATEGORY_KEYS, strict=True)
-        ]
+    def is_valid(self) -> bool:
+        """Whether every field has a value that it offers; what does not is in `errors`."""
+        self.errors = {}
+        if self._left("step", STEPS) is None or self._left("at", self.places) is None:
+            self._refuse("", "The form is not as this page made it. Reload the page.")
+        if self.project.asks_label:
+            self._check_label()
+        for number in self.numbers:
+            if self.project.asks_ratings:
+                self._check_rating(number)
+            slot = self.data.get(f"slot-{number}", "")
+            if slot not in self.slots:
+                wrong = f"may only be from 1 to {self.project.slots}." if slot else "is in no slot."
+                self._refuse(f"slot-{number}", f"Image {number} {wrong}")
+        return not self.errors
 
     def judgement(self) -> Judgement:
         """The answer of a valid form, keyed by generation id."""
-        answer = self.cleaned_data
-        images = list(zip(self.numbers, self.order, strict=True))
         label = None
         if self.project.asks_label:
-            label = Label(answer["category"], answer["intent_unclear"], tuple(answer["issues"]))
-        ratings = {}
-        if self.project.asks_ratings:
-            for number, pk in images:
-                scales = {scale: answer[f"rating-{number}-{scale}"] for scale in SCALES}
-                problems = tuple(answer[f"rating-{number}-problems"])
-                ratings[pk] = ImageRating(**scales, problems=problems)
-        return Judgement(label, ratings, {pk: answer[f"slot-{number}"] for number, pk in images})
+            unclear = self.data.get("intent_unclear") == "on"
+            label = Label(self.data.get("category", ""), unclear, self._some("issues"))
+        ratings, slots = {}, {}
+        for number, pk in zip(self.numbers, self.order, strict=True):
+            slots[pk] = int(self.data.get(f"slot-{number}", ""))
+            if self.project.asks_ratings:
+                scales = {scale: int(self.data.get(f"rating-{number}-{scale}", "")) for scale in SCALES}
+                ratings[pk] = ImageRating(**scales, problems=self._some(f"rating-{number}-problems"))
+        return Judgement(label, ratings, slots)
 
     def refuse(self, error: InvalidJudgement) -> None:
         """Show why a service refused the answer, at the images that it names."""
         if isinstance(error, Contradiction):
             for better, worse in error.pairs:
                 a, b = self._number(better), self._number(worse)
-                self.add_error(
-                    f"slot-{a}", f"Image {a} is rated above image {b} overall, but placed below it."
-                )
+                self._refuse(f"slot-{a}", f"Image {a} is rated above image {b} overall, but placed below it.")
             return
         named = " ".join(f"Image {self._number(pk)}." for pk in error.generations if pk in self.order)
-        self.add_error(None, f"{error} {named}".strip())
+        self._refuse("", f"{error} {named}".strip())
 
     def refusals(self) -> list[str]:
         """What has to be put right, one sentence each, images named by their numbers."""
-        errors = {name: [str(message) for message in messages] for name, messages in self.errors.items()}
-        said = [message for name in ("__all__", "category", "issues") for message in errors.get(name, [])]
+        said = [message for name in ("", "category", "issues") for message in self.errors.get(name, [])]
         for number in self.numbers:
-            if wrong := [s.title for s in RATED if f"rating-{number}-{s.name}" in errors]:
+            if wrong := [s.title for s in RATED if f"rating-{number}-{s.name}" in self.errors]:
                 said.append(f"Image {number} is not rated: {', '.join(wrong)}.")
-            for message in errors.get(f"rating-{number}-problems", []):
-                said.append(f"Image {number}, problems: {message}")
-            for message in errors.get(f"slot-{number}", []):
-                said.append(message if message.startswith("Image ") else f"Image {number} {message}")
+            said += self.errors.get(f"rating-{number}-problems", [])
+            said += self.errors.get(f"slot-{number}", [])
         return said
+
+    def label(self) -> tuple[str, bool, tuple[str, ...]]:
+        """Category, whether the intent is unclear, and issues, as far as chosen."""
+        category = self.data.get("category", "")
+        unclear = self.data.get("intent_unclear") == "on"
+        return category if category in CATEGORIES else "", unclear, self._ticked("issues", ISSUES)
+
+    def images(self, images: Sequence[ShownImage], *, refused: bool = False) -> list[ImageFields]:
+        """What the form says of each image, in the order shown. Args: refused: mark those with errors."""
+        wrong = {part for name in self.errors for part in name.split("-")} if refused else set()
+        return [
+            ImageFields(
+                number=number,
+                shown=shown,
+                address=reverse("image", args=[shown.token]),
+                points=tuple(self._point(f"rating-{number}-{scale.name}") for scale in RATED),
+                problems=self._ticked(f"rating-{number}-problems", PROBLEMS),
+                placed=int(slot) if (slot := self.data.get(f"slot-{number}", "")) in self.slots else None,
+                is_refused=str(number) in wrong,
+            )
+            for number, shown in zip(self.numbers, images, strict=True)
+        ]
 
     def current_step(self) -> str:
         """The stage where the annotator was, else the first."""
-        asked = [
-            step
-            for step, is_asked in zip(
-                STEPS, (self.project.asks_label, self.project.asks_ratings, True), strict=True
-            )
-            if is_asked
-        ]
-        left = self.data.get("step") if self.is_bound else None
-        return str(left) if left in asked else asked[0]
+        asked = (self.project.asks_label, self.project.asks_ratings, True)
+        steps = [step for step, is_asked in zip(STEPS, asked, strict=True) if is_asked]
+        left = self.data.get("step", "")
+        return left if left in steps else steps[0]
 
     def refused_step(self) -> str:
         """The first stage in which something is refused."""
@@ -257,24 +232,67 @@ class JudgementForm(forms.Form):
 
     def current_image(self) -> int:
         """The number of the image being rated."""
-        at = self.data.get("at", "") if self.is_bound else ""
-        return int(at) if _offers(self.fields["at"], at) else 1
+        return int(self._left("at", self.places) or 1)
 
-    def _placed(self, number: int) -> int | None:
-        slot = str(self[f"slot-{number}"].value() or "")
-        return int(slot) if slot in map(str, range(1, self.project.slots + 1)) else None
+    def _check_label(self) -> None:
+        category = self.data.get("category", "")
+        if category not in CATEGORIES:
+            no_such = f"Select a valid choice. {category} is not one of the available choices."
+            self._refuse("category", no_such if category else "Choose what the prompt is about.")
+        self._check_ticked("issues", ISSUES, "Say which problems the text has, or that it has none.", "{}")
+
+    def _check_rating(self, number: int) -> None:
+        for scale in SCALES:
+            name = f"rating-{number}-{scale}"
+            if not self._point(name):
+                self._refuse(name, f"From {SCALE[0]} to {SCALE[1]}.")
+        named = f"Image {number}, problems: {{}}"
+        self._check_ticked(f"rating-{number}-problems", PROBLEMS, "This field is required.", named)
+
+    def _check_ticked(self, name: str, known: Collection[str], missing: str, named: str) -> None:
+        """Some of the known values, or "none" alone. Args: named: how a refusal begins, {} for the rest."""
+        chosen = self.data.getlist(name)
+        unknown = [value for value in chosen if value not in known and value != NONE]
+        if not chosen:
+            self._refuse(name, named.format(missing))
+        elif unknown:
+            no_such = f"Select a valid choice. {unknown[0]} is not one of the available choices."
+            self._refuse(name, named.format(no_such))
+        elif NONE in chosen and len(chosen) > 1:
+            self._refuse(name, named.format("Either some of these or none of them."))
+
+    def _refuse(self, name: str, message: str) -> None:
+        self.errors.setdefault(name, []).append(message)
+
+    def _point(self, name: str) -> str:
+        chosen = self.data.get(name, "")
+        return chosen if chosen in POINTS else ""
+
+    def _ticked(self, name: str, known: Sequence[str]) -> tuple[str, ...]:
+        """Values chosen, in the order offered."""
+        chosen = self.data.getlist(name)
+        return tuple(value for value in (*known, NONE) if value in chosen)
+
+    def _some(self, name: str) -> tuple[str, ...]:
+        return tuple(value for value in self.data.getlist(name) if value != NONE)
+
+    def _left(self, name: str, known: Collection[str]) -> str | None:
+        """Where the annotator was, "" where that was not posted; None for what is no such place."""
+        left = self.data.get(name, "")
+        return left if not left or left in known else None
+
+    def _offered(self) -> dict[str, Collection[str]]:
+        """Every field, with the values it offers."""
+        offered: dict[str, Collection[str]] = {"step": STEPS, "at": self.places, "confirmed": ("on",)}
+        if self.project.asks_label:
+            offered |= {"category": CATEGORIES, "intent_unclear": ("on",)}
+            offered |= {"issues": (*ISSUES, NONE)}
+        for number in self.numbers:
+            offered[f"slot-{number}"] = self.slots
+            if self.project.asks_ratings:
+                offered |= {f"rating-{number}-{scale}": POINTS for scale in SCALES}
+                offered[f"rating-{number}-problems"] = (*PROBLEMS, NONE)
+        return offered
 
     def _number(self, pk: int) -> int:
         return list(self.order).index(pk) + 1
-
-
-def _offers(field: forms.Field, value: str) -> bool:
-    return field.valid_value(value) if isinstance(field, forms.ChoiceField) else value == "on"
-
-
-def _whole_number(low: int, high: int) -> forms.TypedChoiceField:
-    return forms.TypedChoiceField(
-        choices=[(str(n), str(n)) for n in range(low, high + 1)],
-        coerce=int,
-        error_messages={"required": "is in no slot.", "invalid_choice": f"may only be from {low} to {high}."},
-    )

@@ -118,7 +118,7 @@ def submit(request: MemberRequest, slug: str, token: UUID) -> HttpResponse:
             judgement=form.judgement(),
             now=timezone.now(),
             generator=random.Random(),
-            confirmed=form.cleaned_data["confirmed"],
+            confirmed=form.is_confirmed,
         )
     except InvalidJudgement as error:
         form.refuse(error)

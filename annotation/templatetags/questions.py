@@ -1,0 +1,78 @@
+"""The questions of a task's page: each is written once for each thing said of it, and then taken from memory.
+
+A task of six images has two hundred inputs, which are the same for every prompt and everybody. Nothing here
+may depend on more than the arguments.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+from django import template
+from django.template.loader import render_to_string
+from django.utils.safestring import SafeString, mark_safe
+
+from annotation.forms.judgements import CATEGORY_KEYS, NONE, POINTS, RATED, ImageFields, JudgementForm, Scale
+from annotation.models import Category, Issue, Problem
+
+register = template.Library()
+KEPT = 512  # of each; more kinds of answers are written anew
+NONE_CHOICE = (NONE, "None of these")
+
+
+@register.simple_tag
+def label_questions(form: JudgementForm) -> SafeString:
+    """Stage 1."""
+    return _label(*form.label())
+
+
+@register.simple_tag
+def rating_questions(image: ImageFields) -> SafeString:
+    """Stage 2, of one image."""
+    asked = [_scale(image.number, scale, point) for scale, point in zip(RATED, image.points, strict=True)]
+    return mark_safe("".join((*asked, _problems(image.number, image.problems))))
+
+
+@register.simple_tag
+def slot_question(image: ImageFields, slots: range) -> SafeString:
+    """Stage 3, of one image."""
+    return _slot(image.number, image.placed, len(slots))
+
+
+@lru_cache(KEPT)
+def _label(category: str, is_unclear: bool, issues: tuple[str, ...]) -> SafeString:
+    categories = [(*choice, key) for choice, key in zip(Category.choices, CATEGORY_KEYS, strict=True)]
+    return render_to_string(
+        "annotation/assignments/label.html",
+        {
+            "categories": categories,
+            "category": category,
+            "is_unclear": is_unclear,
+            "choices": [*Issue.choices, NONE_CHOICE],
+            "issues": issues,
+        },
+    )
+
+
+@lru_cache(KEPT)
+def _scale(number: int, scale: Scale, point: str) -> SafeString:
+    return render_to_string(
+        "annotation/assignments/scale.html",
+        {"number": number, "scale": scale, "points": POINTS, "chosen": point},
+    )
+
+
+@lru_cache(KEPT)
+def _problems(number: int, problems: tuple[str, ...]) -> SafeString:
+    choices = [*Problem.choices, NONE_CHOICE]
+    return render_to_string(
+        "annotation/assignments/problems.html", {"number": number, "choices": choices, "problems": problems}
+    )
+
+
+@lru_cache(KEPT)
+def _slot(number: int, placed: int | None, slots: int) -> SafeString:
+    return render_to_string(
+        "annotation/assignments/slot.html",
+        {"number": number, "placed": placed, "slots": range(1, slots + 1)},
+    )
