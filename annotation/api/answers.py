@@ -47,6 +47,7 @@ from annotation.services.judgements import (
     Label,
     submit_judgement,
 )
+from annotation.services.revisions import AnswerChanged, AnswerClosed, NoOwnAnswer, revise_judgement
 
 Role = Membership.Role
 
@@ -107,6 +108,12 @@ class NewAnswerSerializer(serializers.Serializer[Any]):
         return images
 
 
+class ChangedAnswerSerializer(NewAnswerSerializer):
+    version = serializers.CharField(
+        allow_blank=True, help_text="the answer's, as you read it before you changed it"
+    )
+
+
 class RefusedAnswerSerializer(serializers.Serializer[Any]):
     """What the rules of the project say against an answer whose fields are all in order."""
 
@@ -131,6 +138,7 @@ class AnswerSerializer(serializers.Serializer[Any]):
     prompt = serializers.CharField()
     state = serializers.ChoiceField(choices=Assignment.State.choices)
     submitted_at = serializers.DateTimeField()
+    version = serializers.CharField(help_text="of its words: a change says which it was made from")
     label = LabelSerializer(allow_null=True)  # type: ignore[assignment]  # a field
     images = StoredImageSerializer(many=True)
 
@@ -211,11 +219,26 @@ def next_task(request: Request, slug: str) -> Response:
     },
     description="Answer a task. The same answer is stored once: after a lost connection, send it again.",
 )
+@extend_schema(
+    methods=["PUT"],
+    request=ChangedAnswerSerializer,
+    responses={
+        200: AnswerSerializer,
+        400: RefusedAnswerSerializer,
+        404: OpenApiResponse(description="You gave no answer under that claim."),
+        409: OpenApiResponse(
+            description="It was inspected, exported or frozen in a dataset; or changed elsewhere since."
+        ),
+    },
+    description="Change an answer of your own. What it said before is kept.",
+)
 @paged
-@api_view(["GET", "POST"])
+@api_view(["GET", "POST", "PUT"])
 def answers(request: Request, slug: str) -> Response:
     if request.method == "POST":
         return _submit(request, project_of(request, slug, Role.ANNOTATOR))
+    if request.method == "PUT":
+        return _change(request, project_of(request, slug, Role.ANNOTATOR))
     project, user = project_of(request, slug, *Role.values), user_of(request)
     found = _answered(project)
     if state := request.query_params.get("state"):
@@ -248,15 +271,13 @@ class _InspectedAnswerPage(InspectedAnswerSerializer):
 def _submit(request: Request, project: Project) -> Response:
     sent = valid(NewAnswerSerializer(data=request.data))
     task = _held(user_of(request), project, sent["claim"])
-    images = {image["number"]: image for image in sent["images"]}
-    if unknown := sorted(set(images) - set(range(1, len(task.order) + 1))):
-        raise serializers.ValidationError({"images": [f"The task has no image {unknown[0]}."]})
+    judgement = _judgement(sent, task.order)
     is_new = task.state == Assignment.State.LEASED
     try:
         submit_judgement(
             assignment=task,
             annotator=user_of(request),
-            judgement=_judgement(sent.get("label"), images, task.order),
+            judgement=judgement,
             now=timezone.now(),
             generator=random.Random(),
             confirmed=sent["confirmed"],
@@ -265,9 +286,35 @@ def _submit(request: Request, project: Project) -> Response:
         return Response(_refusal(error, task.order), status=status.HTTP_400_BAD_REQUEST)
     except LeaseLost:
         raise Conflict("This task was answered already, otherwise; the stored answer stays.") from None
-    stored = _answered(project).get(pk=task.pk)
-    told = AnswerSerializer(_told(request, stored))
-    return Response(told.data, status=status.HTTP_201_CREATED if is_new else status.HTTP_200_OK)
+    return _stored(request, task, status.HTTP_201_CREATED if is_new else status.HTTP_200_OK)
+
+
+def _change(request: Request, project: Project) -> Response:
+    sent = valid(ChangedAnswerSerializer(data=request.data))
+    answer = _held(user_of(request), project, sent["claim"])
+    try:
+        revise_judgement(
+            assignment=answer,
+            annotator=user_of(request),
+            judgement=_judgement(sent, answer.order),
+            version=sent["version"],
+            now=timezone.now(),
+            confirmed=sent["confirmed"],
+        )
+    except InvalidJudgement as error:
+        return Response(_refusal(error, answer.order), status=status.HTTP_400_BAD_REQUEST)
+    except NoOwnAnswer:
+        raise Http404 from None
+    except AnswerClosed as error:
+        raise Conflict(str(error)) from None
+    except AnswerChanged:
+        raise Conflict("It was changed elsewhere since you read it; read it again.") from None
+    return _stored(request, answer, status.HTTP_200_OK)
+
+
+def _stored(request: Request, answer: Assignment, code: int) -> Response:
+    stored = _answered(answer.project).get(pk=answer.pk)
+    return Response(AnswerSerializer(_told(request, stored)).data, status=code)
 
 
 def _held(user: User, project: Project, claim: str) -> Assignment:
@@ -285,10 +332,11 @@ def _held(user: User, project: Project, claim: str) -> Assignment:
     return task
 
 
-def _judgement(
-    label: Mapping[str, Any] | None, images: Mapping[int, Mapping[str, Any]], order: Sequence[int]
-) -> Judgement:
-    """The answer keyed by generation ids, as the service takes it."""
+def _judgement(sent: Mapping[str, Any], order: Sequence[int]) -> Judgement:
+    """The answer keyed by generation ids, as the service takes it. Raises: ValidationError."""
+    label, images = sent.get("label"), {image["number"]: image for image in sent["images"]}
+    if unknown := sorted(set(images) - set(range(1, len(order) + 1))):
+        raise serializers.ValidationError({"images": [f"The task has no image {unknown[0]}."]})
     slots, ratings = {}, {}
     for number, image in images.items():
         pk = order[number - 1]
@@ -341,6 +389,7 @@ def _told(request: Request, answer: Assignment) -> dict[str, Any]:
         "prompt": answer.prompt.text,
         "state": answer.state,
         "submitted_at": answer.submitted_at,
+        "version": answer.version,
         "label": getattr(answer, "label", None),
         "images": sorted(images, key=lambda image: image["number"]),
     }

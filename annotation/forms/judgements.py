@@ -129,6 +129,20 @@ class JudgementForm:
             data.setlist(name, values)
         return cls(data, project=project, order=order)
 
+    @classmethod
+    def from_judgement(cls, judgement: Judgement, *, project: Project, order: Sequence[int]) -> JudgementForm:
+        """The form as it was when it was submitted; it opens at the ranking."""
+        answer = {"step": ["rank"]}
+        if label := judgement.label:
+            answer |= {"category": [label.category], "issues": list(label.issues) or [NONE]}
+            answer |= {"intent_unclear": ["on"]} if label.intent_unclear else {}
+        for number, pk in enumerate(order, start=1):
+            answer[f"slot-{number}"] = [str(judgement.slots[pk])]
+            if rating := judgement.ratings.get(pk):
+                scales = {f"rating-{number}-{scale}": [str(getattr(rating, scale))] for scale in SCALES}
+                answer |= scales | {f"rating-{number}-problems": list(rating.problems) or [NONE]}
+        return cls.from_draft(answer, project=project, order=order)
+
     def draft(self) -> dict[str, list[str]]:
         """The fields as posted, for `from_draft`, as far as this form offers them and their values."""
         offered = self._offered()

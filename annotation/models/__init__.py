@@ -11,6 +11,7 @@ from annotation.models.prompts import Generation, Prompt
 from annotation.models.qualifications import Qualification
 from annotation.models.references import Check, Reference
 from annotation.models.reviews import Review
+from annotation.models.revisions import Revision
 from annotation.models.selections import ChosenPrompt, Encoder, PromptSelection, TextVector
 from annotation.models.sign_ins import SignInAttempt
 from annotation.models.tokens import ApiToken
@@ -47,6 +48,7 @@ __all__ = [
     "Rating",
     "Reference",
     "Review",
+    "Revision",
     "ShownImage",
     "SignInAttempt",
     "TextVector",

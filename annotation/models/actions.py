@@ -22,6 +22,7 @@ class Action(models.Model):
         INVITED = "invitation.made", "Invitation made"
         INVITATION_REVOKED = "invitation.revoked", "Invitation revoked"
         JOINED = "invitation.used", "Joined by invitation"
+        REVISED = "answer.revised", "Own answer changed"
         ACCEPTED = "answer.accepted", "Answer accepted"
         SENT_BACK = "answer.sent_back", "Answer sent back"
         PAUSED = "annotator.paused", "Annotator paused"

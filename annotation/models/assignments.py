@@ -94,6 +94,7 @@ class Assignment(models.Model):
     claimed_at = models.DateTimeField(null=True)
     submitted_at = models.DateTimeField(null=True)
     accepted_at = models.DateTimeField(null=True)  # since when the answer counts as preferences
+    revised_at = models.DateTimeField(null=True)  # when its annotator changed it last
     # The unfinished answer, saved as the annotator works: the form's fields as posted.
     draft = models.JSONField(null=True)
     drafted_at = models.DateTimeField(null=True)
@@ -112,6 +113,9 @@ class Assignment(models.Model):
                 fields=["project", "annotator", "submitted_at"],
                 condition=Q(against__isnull=False),
                 name="checks_of_annotators",
+            ),
+            models.Index(
+                fields=["revised_at"], condition=Q(revised_at__isnull=False), name="revised_answers"
             ),
         ]
         constraints = [
@@ -169,6 +173,11 @@ class Assignment(models.Model):
     def draft_version(self) -> str:
         """Changes with each draft that is kept; "" when there is none."""
         return self.drafted_at.isoformat() if self.drafted_at else ""
+
+    @property
+    def version(self) -> str:
+        """Changes whenever the answer's annotator changes it; "" before."""
+        return self.revised_at.isoformat() if self.revised_at else ""
 
     @property
     def showable(self) -> list[ShownImage]:

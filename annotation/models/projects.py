@@ -72,6 +72,8 @@ class Project(models.Model):
     )
     # Kinds of events that its webhooks ask for, noted by their services: what nobody asks for costs nothing.
     announced = ArrayField(models.CharField(max_length=30), default=list, editable=False)
+    # Answers accepted until then were exported or frozen in a dataset: who gave them changes them no more.
+    settled_until = models.DateTimeField(null=True, editable=False)
     requires_qualification = models.BooleanField("only the qualified get work", default=False)
     # What the paper's annotators and researchers agreed on: 65 % (Table 2a).
     qualification_threshold = models.FloatField(

@@ -21,6 +21,7 @@ class Kind(models.TextChoices):
 
     PING = "ping", "Test"
     JUDGEMENT_SUBMITTED = "judgement.submitted", "An answer was submitted"
+    JUDGEMENT_REVISED = "judgement.revised", "An answer was changed by who gave it"
     REVIEW_MADE = "review.made", "An answer was inspected"
     EXPORT_READY = "export.ready", "An export is ready"
     RUN_FINISHED = "run.finished", "A run finished"

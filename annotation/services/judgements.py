@@ -137,12 +137,7 @@ def submit_judgement(
     """
     project = assignment.project
     check(project=project, images=assignment.order, judgement=judgement)
-    refuses = project.consistency == Project.Consistency.BLOCK
-    if refuses or (project.consistency == Project.Consistency.WARN and not confirmed):
-        pairs = contradictions(judgement.ratings, judgement.slots)
-        if pairs:
-            raise Contradiction(pairs)
-
+    refuse_contradictions(project, judgement, confirmed=confirmed)
     inspected = assignment.kind in WORK and generator.random() < project.review_share
     closed = Assignment.objects.held_by(annotator).filter(pk=assignment.pk)
     moved = closed.update(
@@ -154,7 +149,7 @@ def submit_judgement(
     )
     if moved != 1:
         return _recorded_before(assignment, annotator, judgement)
-    ranking = _record(assignment, judgement)
+    ranking = record(assignment, judgement)
     announce(
         Kind.JUDGEMENT_SUBMITTED,
         project=project,
@@ -166,6 +161,15 @@ def submit_judgement(
         },
     )
     return ranking
+
+
+def refuse_contradictions(project: Project, judgement: Judgement, *, confirmed: bool) -> None:
+    """Raises: Contradiction, where the project minds, or warns and the annotator did not confirm."""
+    refuses = project.consistency == Project.Consistency.BLOCK
+    if refuses or (project.consistency == Project.Consistency.WARN and not confirmed):
+        pairs = contradictions(judgement.ratings, judgement.slots)
+        if pairs:
+            raise Contradiction(pairs)
 
 
 def check(*, project: Project, images: Iterable[int], judgement: Judgement) -> None:
@@ -221,7 +225,8 @@ def _distinct_values(chosen: tuple[str, ...], known: list[str]) -> bool:
     return len(set(chosen)) == len(chosen) and set(chosen) <= set(known)
 
 
-def _record(assignment: Assignment, judgement: Judgement) -> Ranking:
+def record(assignment: Assignment, judgement: Judgement) -> Ranking:
+    """Write down a checked answer, within its transaction."""
     ranking = Ranking.objects.create(assignment=assignment)
     Placement.objects.bulk_create(
         Placement(ranking=ranking, generation_id=pk, slot=judgement.slots[pk]) for pk in assignment.order

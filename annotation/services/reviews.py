@@ -12,7 +12,7 @@ from annotation.services.events import announce
 
 
 class NotUnderReview(Exception):
-    """The answer is in no state that this verdict may change."""
+    """The answer is in no state that this verdict may change, or says something else by now."""
 
 
 class OwnAnswer(Exception):
@@ -100,6 +100,8 @@ def _move(
 ) -> None:
     if assignment.annotator_id == inspector.pk:
         raise OwnAnswer
-    answered = Assignment.objects.work().filter(pk=assignment.pk, state__in=sources)
+    # Its annotator may change it while it is being read: then it is not the answer that was judged.
+    read = {"pk": assignment.pk, "revised_at": assignment.revised_at}
+    answered = Assignment.objects.work().filter(**read, state__in=sources)
     if answered.exclude(annotator=inspector).update(state=to, accepted_at=accepted_at) != 1:
         raise NotUnderReview

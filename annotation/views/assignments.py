@@ -35,7 +35,7 @@ def work(request: WorkerRequest, project: Project) -> HttpResponse:
     standing = request.standing
     context: dict[str, object] = {"project": project, "guideline": standing.guideline}
     if standing.is_reading_due:
-        return _page(request, "unread", context)
+        return show_workspace(request, "unread", context)
     if not standing.annotates:
         return _answer_reference(request, project, context)
     if standing.paused or standing.is_refused:
@@ -47,7 +47,7 @@ def work(request: WorkerRequest, project: Project) -> HttpResponse:
     now = timezone.now()
     assignment = claim_next(annotator=request.user, project=project, now=now, generator=random.Random())
     if assignment is None:
-        return _page(request, "finished", context)
+        return show_workspace(request, "finished", context)
     return _hand_over(request, assignment, context)
 
 
@@ -64,7 +64,7 @@ def _answer_reference(request: WorkerRequest, project: Project, context: dict[st
 def _keep_from_work(request: WorkerRequest, project: Project, context: dict[str, object]) -> HttpResponse:
     """Why there is no work for this person."""
     decided = Qualification.objects.filter(project=project, user=request.user).first()
-    return _page(request, "kept", {**context, "standing": request.standing, "decided": decided})
+    return show_workspace(request, "kept", {**context, "standing": request.standing, "decided": decided})
 
 
 def _onboard(request: WorkerRequest, project: Project, context: dict[str, object]) -> HttpResponse | None:
@@ -76,7 +76,7 @@ def _onboard(request: WorkerRequest, project: Project, context: dict[str, object
     try:
         decided = decide_qualification(annotator=request.user, project=project, now=now)
     except NotTested:
-        return _page(request, "untested", context)
+        return show_workspace(request, "untested", context)
     if decided.outcome == Qualification.Outcome.REFUSED:
         return _keep_from_work(request, project, context)
     messages.success(request, "You passed the test. Welcome!")
@@ -90,10 +90,10 @@ def _hand_over(request: WorkerRequest, assignment: Assignment, context: dict[str
         form = JudgementForm(project=project, order=assignment.order)
     else:
         form = JudgementForm.from_draft(assignment.draft, project=project, order=assignment.order)
-    return _page(request, "task", {**context, **_task(assignment, form)})
+    return show_workspace(request, "task", {**context, **task_context(assignment, form)})
 
 
-def _page(
+def show_workspace(
     request: MemberRequest, state: str, context: dict[str, object], *, status: int = 200
 ) -> HttpResponse:
     """The workspace in this state; a script gets the state's partial alone."""
@@ -127,7 +127,7 @@ def submit(request: MemberRequest, slug: str, token: UUID) -> HttpResponse:
         return _lost(request, slug, status=409)
     if assignment.kind == Assignment.Kind.TRAINING:
         return redirect("feedback", slug, assignment.token)
-    messages.success(request, "Answer stored.")
+    messages.success(request, "Answer stored.", extra_tags="stored")
     return redirect("work", slug)
 
 
@@ -163,7 +163,7 @@ def _mine(request: MemberRequest, slug: str, token: UUID) -> Assignment | None:
     return assignment if assignment and assignment.claim == request.POST.get("claim") else None
 
 
-def _task(assignment: Assignment, form: JudgementForm, *, refused: bool = False) -> dict[str, object]:
+def task_context(assignment: Assignment, form: JudgementForm, *, refused: bool = False) -> dict[str, object]:
     """What the task's partial shows. Args: refused: the form's errors too, beginning at the first."""
     return {
         "assignment": assignment,
@@ -185,9 +185,9 @@ def _refuse(
         "project": project,
         "guideline": standing and standing.guideline,
         "can_confirm": contradicts and project.consistency == Project.Consistency.WARN,
-        **_task(assignment, form, refused=True),
+        **task_context(assignment, form, refused=True),
     }
-    return _page(request, "task", context, status=422)
+    return show_workspace(request, "task", context, status=422)
 
 
 def _lost(request: MemberRequest, slug: str, *, status: int) -> HttpResponse:
@@ -195,4 +195,6 @@ def _lost(request: MemberRequest, slug: str, *, status: int) -> HttpResponse:
     standing = standing_in(slug, request.user)
     if standing is None:
         raise Http404
-    return _page(request, "lost", {"project": standing.project, "is_answered": status == 409}, status=status)
+    return show_workspace(
+        request, "lost", {"project": standing.project, "is_answered": status == 409}, status=status
+    )

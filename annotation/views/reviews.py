@@ -52,6 +52,8 @@ def answer(request: MemberRequest, pk: int) -> HttpResponse:
 @inspector_required
 def accept_answer(request: MemberRequest, pk: int) -> HttpResponse:
     assignment = _inspectable(request, pk)
+    if _is_changed(request, assignment):
+        return _show_changed(request, assignment, SendBackForm())
     try:
         accept(assignment=assignment, inspector=request.user, now=timezone.now())
     except (NotUnderReview, OwnAnswer):
@@ -67,6 +69,8 @@ def send_answer_back(request: MemberRequest, pk: int) -> HttpResponse:
     form = SendBackForm(request.POST)
     if not form.is_valid():
         return render(request, ANSWER, _context(request, assignment, form), status=422)
+    if _is_changed(request, assignment):
+        return _show_changed(request, assignment, form)
     try:
         opened = send_back(
             assignment=assignment,
@@ -95,6 +99,15 @@ def _inspectable(request: MemberRequest, pk: int) -> Assignment:
     projects = Project.objects.with_role(request.user, *INSPECTING)
     answered = Assignment.objects.filter(project__in=projects, submitted_at__isnull=False)
     return get_object_or_404(answered.select_related("project", "prompt", "annotator"), pk=pk)
+
+
+def _is_changed(request: MemberRequest, assignment: Assignment) -> bool:
+    """Whether the annotator changed the answer since it was shown."""
+    return request.POST.get("version", "") != assignment.version
+
+
+def _show_changed(request: MemberRequest, assignment: Assignment, form: SendBackForm) -> HttpResponse:
+    return render(request, ANSWER, {**_context(request, assignment, form), "changed": True}, status=409)
 
 
 def _context(

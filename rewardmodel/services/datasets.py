@@ -20,6 +20,7 @@ from django.db.models import Max
 from annotation.models import Assignment, Project
 from annotation.selectors.consensus import Consensus, project_consensus
 from annotation.selectors.preferences import FinishedRanking, finished_rankings
+from annotation.services.revisions import settle_answers
 from rewardmodel.models import DatasetVersion
 
 FORMAT = 1  # of the folder; written into dataset.json
@@ -71,6 +72,8 @@ def freeze_dataset(
     """
     shares = shares or Shares()
     newest = Assignment.objects.finished().filter(project=project).aggregate(at=Max("accepted_at"))["at"]
+    if newest:
+        settle_answers(project=project, until=newest)
     rankings = sorted(finished_rankings(project), key=lambda ranking: ranking.assignment_id)
     consensus = project_consensus(project) if soft_labels else None
     rows = [_row(ranking, shares, consensus) for ranking in rankings if _is_usable(ranking)]

@@ -1,4 +1,4 @@
-// The unfinished answer, kept on the server as it grows.
+// The unfinished answer, kept on the server as it grows; a change of a stored answer is kept in this tab alone.
 
 import { csrfToken } from "./messages.js";
 import { forgetUnsent, keepUnsent } from "./unsent.js";
@@ -47,14 +47,15 @@ export function keepDrafts(form, status, lost) {
   }
 
   function saved(version) {
-    form.dataset.draftVersion = version;
-    if (timer === null) forgetUnsent();
+    form.dataset.version = version;
+    if (timer === null) forgetUnsent(form);
     else keepUnsent(form);
     status.textContent = `Saved ${clock(new Date())}`;
   }
 
   function later() {
     keepUnsent(form);
+    if (!form.dataset.draft) return;
     clearTimeout(timer);
     timer = setTimeout(send, PAUSE);
   }

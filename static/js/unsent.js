@@ -1,23 +1,24 @@
 // What this tab changed and the server has not confirmed, kept with the tab: a reload may outrun what is on its way,
 // and without a connection, or signed out, nothing arrives.
 
-const KEY = "unsent";
+/** The task in hand and a stored answer that is being changed do not displace each other. */
+const placeOf = (form) => (form.dataset.draft ? "unsent" : "unsent change");
 
 export function keepUnsent(form) {
   const fields = [...new FormData(form)].filter(([name]) => name !== "csrfmiddlewaretoken");
-  const { draft, draftVersion } = form.dataset;
-  sessionStorage.setItem(KEY, JSON.stringify({ draft, version: draftVersion, fields }));
+  const { kept, version } = form.dataset;
+  sessionStorage.setItem(placeOf(form), JSON.stringify({ kept, version, fields }));
 }
 
-export function forgetUnsent() {
-  sessionStorage.removeItem(KEY);
+export function forgetUnsent(form) {
+  sessionStorage.removeItem(placeOf(form));
 }
 
 /** Put what was kept into the form, unless the server has a newer draft. Returns whether it did. */
 export function restoreUnsent(form) {
-  const kept = JSON.parse(sessionStorage.getItem(KEY));
-  forgetUnsent();
-  if (kept?.draft !== form.dataset.draft || kept.version !== form.dataset.draftVersion) return false;
+  const kept = JSON.parse(sessionStorage.getItem(placeOf(form)));
+  forgetUnsent(form);
+  if (kept?.kept !== form.dataset.kept || kept.version !== form.dataset.version) return false;
   const answer = new FormData();
   for (const [name, value] of kept.fields) answer.append(name, value);
   if (answer.get("claim") !== form.elements.claim.value) return false;

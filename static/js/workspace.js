@@ -101,6 +101,7 @@ function start(workspace) {
     if (go) show(go.dataset.go);
     else if (target.closest("[data-next]")) advance();
     else if (target.closest("[data-back]")) retreat();
+    else if (target.closest("[data-leave]")) forgetUnsent(form);
     else if (view) screen.open(Number(view.dataset.view));
     if (step() === "rank") warn();
   });
@@ -142,9 +143,10 @@ function imageNumber(image) {
 function replaceWorkspace(html) {
   const fresh = document.createRange().createContextualFragment(html).querySelector("#workspace");
   if (!fresh) return;
-  forgetUnsent();
+  const gone = document.getElementById("workspace");
+  forgetUnsent(gone.querySelector("form.task"));
   document.getElementById("messages").replaceChildren();
-  document.getElementById("workspace").replaceWith(fresh);
+  gone.replaceWith(fresh);
   window.htmx.process(fresh);
   start(fresh);
 }
@@ -154,7 +156,9 @@ document.addEventListener("keydown", (event) => {
   if (document.querySelector("dialog[open]")) return;
   if (event.target.matches("textarea, select, input:not([type='radio'], [type='checkbox'])")) return;
   const dialog = { "?": "keys", g: "guideline" }[event.key];
+  const link = document.querySelector(`a[data-key="${CSS.escape(event.key)}"]`);
   if (dialog) document.getElementById(dialog)?.showModal();
+  else if (link) link.click();
   else if (!current?.onKey(event)) return;
   event.preventDefault();
 });

@@ -299,3 +299,42 @@ def test_the_documentation_asks_nobody_else(client, db):
     assert page.status_code == 200
     assert "https://" not in page.text.replace("https://spec.openapis.org", "")
     assert client.get("/api/v1/schema/").status_code == 200
+
+
+# Changing an answer
+
+
+@pytest.fixture
+def given(api, alice, task):
+    """Alice's stored answer, as the API tells it."""
+    return api(alice, "answers", answer_to(task)).json()
+
+
+def change(project, person, given, slots=(1, 2, 3), **changes):
+    body = answer_to(given, slots=slots, overall=(7, 5, 3)) | {"version": given["version"], **changes}
+    return signed_in(person).put(f"/api/v1/projects/{project.slug}/answers/", body, format="json")
+
+
+def test_an_own_answer_is_changed_until_it_is_inspected(project, alice, rita, given):
+    changed = change(project, alice, given)
+    assert changed.status_code == 200
+    assert [image["slot"] for image in changed.json()["images"]] == [1, 2, 3]
+    assert changed.json()["version"] != given["version"]
+    accept(assignment=Assignment.objects.get(), inspector=rita, now=NOW)
+    closed = change(project, alice, changed.json(), slots=(1, 1, 2))
+    assert (closed.status_code, closed.json()["detail"]) == (409, "An inspector has accepted this answer.")
+
+
+def test_a_change_made_from_words_that_are_gone_is_refused(project, alice, given):
+    change(project, alice, given)
+    late = change(project, alice, given, slots=(1, 1, 2))
+    assert (late.status_code, "changed elsewhere" in late.json()["detail"]) == (409, True)
+
+
+def test_nobody_changes_what_somebody_else_answered(project, bob, eve, rita, given):
+    assert {change(project, person, given).status_code for person in (bob, eve, rita)} == {404}
+
+
+def test_a_change_that_breaks_a_rule_is_refused(project, alice, given):
+    refused = change(project, alice, given, slots=(3, 2, 1))
+    assert (refused.status_code, refused.json()["code"]) == (400, "contradiction")

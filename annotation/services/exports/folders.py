@@ -13,6 +13,7 @@ from annotation.services.exports.cards import Counts
 from annotation.services.exports.files import FILES, plan_export, unfinished_plan, write_files
 from annotation.services.exports.format import PARTS, ExportFailed, Format, Plan
 from annotation.services.exports.formats import FORMATS
+from annotation.services.revisions import settle_answers
 
 
 def export_to_folder(
@@ -43,6 +44,7 @@ def export_to_folder(
         selection = Selection(project, min(until or now, now), after)
         plan = _plan(selection, chosen, with_images, unfinished, is_open=until is None)
         selection = Selection(project, datetime.fromisoformat(plan.until), after)
+        settle_answers(project=project, until=selection.until)
         counts = write_files(
             selection=selection,
             format=chosen,

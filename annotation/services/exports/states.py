@@ -14,6 +14,7 @@ from annotation.services.actions import record_action
 from annotation.services.events import announce
 from annotation.services.exports.cards import Counts
 from annotation.services.exports.formats import FORMATS
+from annotation.services.revisions import settle_answers
 
 State = Export.State
 # The only moves an export may make; a state that is no key is final.
@@ -51,14 +52,16 @@ def request_export(
     """
     if format not in FORMATS:
         raise UnknownFormat(f"{format!r} is none of {', '.join(FORMATS)}")
+    until = min(until or now, now)
     record_action(Action.Kind.EXPORTED, project=project, by=by, subject=format)
+    settle_answers(project=project, until=until)
     return Export.objects.create(
         project=project,
         requested_by=by,
         format=format,
         with_images=with_images and FORMATS[format].has_images,
         accepted_after=after,
-        accepted_until=min(until or now, now),
+        accepted_until=until,
         created_at=now,
     )
 

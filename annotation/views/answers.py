@@ -1,0 +1,126 @@
+"""One's own answers: what was said, and changing it as long as that is possible."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from django.contrib import messages
+from django.core.paginator import Paginator
+from django.http import HttpResponse
+from django.shortcuts import get_object_or_404, redirect, render
+from django.urls import reverse
+from django.utils import timezone
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_http_methods, require_safe
+from django_htmx.http import HttpResponseClientRedirect
+
+from annotation.access import MemberRequest, WorkerRequest, worker_required
+from annotation.forms import JudgementForm
+from annotation.models import Assignment, Project
+from annotation.selectors.answers import own_answers, why_closed
+from annotation.selectors.reviews import answer_of
+from annotation.services.judgements import Contradiction, InvalidJudgement
+from annotation.services.revisions import AnswerChanged, AnswerClosed, judgement_of, revise_judgement
+from annotation.views.assignments import show_workspace, task_context
+
+SHOWN = 24
+
+
+@require_safe
+@never_cache
+@worker_required
+def answers(request: WorkerRequest, project: Project) -> HttpResponse:
+    """What this person answered, newest first."""
+    pages = Paginator(own_answers(request.user, project).select_related("prompt").with_images(), SHOWN)
+    page = pages.get_page(request.GET.get("page"))
+    for answer in page:
+        answer.project = project
+    rows = [(answer, why_closed(answer)) for answer in page]
+    context = {"project": project, "page": page, "rows": rows}
+    return render(request, "annotation/answers/list.html", context)
+
+
+@require_safe
+@never_cache
+@worker_required
+def last_answer(request: WorkerRequest, project: Project) -> HttpResponse:
+    """Back to the answer given last."""
+    newest = own_answers(request.user, project).first()
+    if newest is None:
+        messages.info(request, "You have answered nothing here yet.")
+        return redirect("work", project.slug)
+    return redirect("own-answer", project.slug, newest.token)
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+@never_cache
+@worker_required
+def answer(request: WorkerRequest, project: Project, token: UUID) -> HttpResponse:
+    """An own answer in the form that it was given in; one that is closed is only shown."""
+    mine = own_answers(request.user, project).select_related("prompt", "label").with_images()
+    given = get_object_or_404(mine, token=token)
+    given.project = project
+    if request.method == "POST":
+        return _revise(request, given)
+    if why := why_closed(given):
+        return _show_closed(request, given, why)
+    form = JudgementForm.from_judgement(judgement_of(given), project=project, order=given.order)
+    return _show_form(request, given, form)
+
+
+def _revise(request: WorkerRequest, given: Assignment) -> HttpResponse:
+    form = JudgementForm(request.POST, project=given.project, order=given.order)
+    if not form.is_valid():
+        return _show_form(request, given, form, refused=True)
+    try:
+        revise_judgement(
+            assignment=given,
+            annotator=request.user,
+            judgement=form.judgement(),
+            version=request.POST.get("version", ""),
+            now=timezone.now(),
+            confirmed=form.is_confirmed,
+        )
+    except InvalidJudgement as error:
+        form.refuse(error)
+        return _show_form(request, given, form, refused=True, contradicts=isinstance(error, Contradiction))
+    except AnswerClosed as error:
+        return _not_stored(request, given, f"{error} What you changed just now is not stored.")
+    except AnswerChanged:
+        return _not_stored(
+            request,
+            given,
+            "You changed this answer in another tab or at another machine since you opened it here. "
+            "What you changed just now is not stored.",
+        )
+    messages.success(request, "Changed answer stored.")
+    onward = reverse("work", args=[given.project.slug])
+    return HttpResponseClientRedirect(onward) if request.htmx else redirect(onward)
+
+
+def _show_form(
+    request: WorkerRequest,
+    given: Assignment,
+    form: JudgementForm,
+    *,
+    refused: bool = False,
+    contradicts: bool = False,
+) -> HttpResponse:
+    context = {
+        "project": given.project,
+        "guideline": request.standing.guideline,
+        "can_confirm": contradicts and given.project.consistency == Project.Consistency.WARN,
+        "is_change": True,
+        **task_context(given, form, refused=refused),
+    }
+    return show_workspace(request, "task", context, status=422 if refused else 200)
+
+
+def _show_closed(request: MemberRequest, given: Assignment, why: str) -> HttpResponse:
+    context = {"project": given.project, "assignment": given, "answer": answer_of(given), "why": why}
+    return render(request, "annotation/answers/answer.html", context)
+
+
+def _not_stored(request: MemberRequest, given: Assignment, why: str) -> HttpResponse:
+    context = {"project": given.project, "assignment": given, "why": why}
+    return show_workspace(request, "overtaken", context, status=409)
