@@ -2,12 +2,23 @@
 
 import json
 
+import pyarrow
 import pytest
+from pyarrow import parquet
 
 from annotation.models import Assignment, Generation
-from annotation.services.imports import ImportRefused, import_generations
+from annotation.selection.config import SelectionConfig
+from annotation.selection.duplicates import Distinct
+from annotation.selection.graph import Choice
+from annotation.services.imports import ImportRefused, import_generations, import_prompts
+from annotation.services.selections import (
+    finish_selection,
+    record_set,
+    register_encoder,
+    start_selection,
+)
 from tests.annotation.import_rows import manifest_row, nothing_written
-from tests.cast import huge_png, picture
+from tests.cast import NOW, huge_png, picture
 
 
 def test_a_manifest_brings_prompts_and_images_and_opens_their_assignments(project, written, foxes):
@@ -108,6 +119,85 @@ def test_diffusiondbs_folders_bring_their_prompts_with_as_many_images_as_can_be_
     first = Generation.objects.first()
     assert (first.source, first.seed) == ("part-000007/00.png", 0)
     assert first.parameters == {"cfg": 7.0, "steps": 50, "sampler": "k_lms"}
+
+
+@pytest.fixture
+def table(written, tmp_path):
+    """DiffusionDB's metadata: five images of a fox, of which two are one picture; one of an owl; two cats."""
+    texts = ["a fox"] * 5 + ["an owl"] + ["a cat"] * 2
+    rows = []
+    for i, text in enumerate(texts):
+        written(f"part-{i % 2:06d}/{i}.webp", picture(max(i, 1), "WEBP"))
+        row = {"image_name": f"{i}.webp", "prompt": text, "part_id": i % 2, "seed": i, "step": 50}
+        rows.append(row | {"cfg": 7.0, "sampler": 8, "user_name": "x", "image_nsfw": 0.1})
+    file = tmp_path / "metadata.parquet"
+    parquet.write_table(pyarrow.Table.from_pylist(rows), file)
+    return file
+
+
+@pytest.fixture
+def choose(project):
+    """Select these texts of the project's prompts, without the graph."""
+
+    def choose(*texts):
+        encoder = register_encoder(name="none", digest="0" * 64)
+        config, distinct = SelectionConfig(), Distinct(kept=[], exact=0, near=0)
+        selection = start_selection(
+            project=project, config=config, encoder=encoder, candidates=9, distinct=distinct
+        )
+        prompts = [project.prompts.get(text=text).pk for text in texts]
+        choices = [Choice(vertex, 1.0, 1) for vertex in range(len(prompts))]
+        record_set(selection=selection, prompts=prompts, choices=choices, covered=1, covered_by_chance=1.0)
+        finish_selection(selection=selection, plane={}, now=NOW)
+
+    return choose
+
+
+def test_chosen_prompts_of_diffusiondbs_table_get_their_own_images_and_no_others(project, table, choose):
+    import_prompts(project=project, file=table)
+    choose("a fox", "an owl")
+    done = import_generations(project=project, manifest=table, chosen_only=True, fewest=2, most=4)
+    assert (done.prompts, done.images, done.assignments) == (0, 3, 1)
+    assert (done.passed_over, done.left_out) == (1, 2)  # the owl; one beyond four, one picture twice
+    fox = project.prompts.get(text="a fox")
+    sources = ["part-000000/0.webp", "part-000000/2.webp", "part-000000/4.webp"]
+    assert [*fox.generations.values_list("source", flat=True)] == sources
+    assert Generation.objects.exclude(prompt=fox).count() == 0
+    image = fox.generations.get(source="part-000000/2.webp")
+    assert (image.seed, image.generator) == (2, "stable-diffusion")
+    assert image.parameters == {"cfg": 7.0, "steps": 50, "sampler": 8}
+
+
+def test_chosen_prompts_of_a_manifest_or_of_folders_are_told_by_their_text(
+    project, written, foxes, diffusiondb, choose
+):
+    manifest = written("m.jsonl", [manifest_row(), {**manifest_row(["c.png"], key="2"), "prompt": "an owl"}])
+    import_prompts(project=project, file=manifest)
+    choose("a fox")
+    done = import_generations(project=project, manifest=manifest, chosen_only=True)
+    assert (done.images, done.assignments, done.passed_over) == (2, 1, 0)
+    choose("an owl")
+    done = import_generations(project=project, manifest=diffusiondb, chosen_only=True, most=1)
+    assert (done.prompts, done.images, done.left_out) == (0, 1, 1)
+    held = Generation.objects.order_by("pk").values_list("prompt__key", "source")
+    assert list(held) == [("1", "a.png"), ("1", "b.png"), ("2", "part-000007/12.png")]
+
+
+def test_without_a_selection_or_a_chosen_prompt_nothing_is_imported(project, written, foxes, choose, media):
+    manifest = written("m.jsonl", [manifest_row()])
+    with pytest.raises(ImportRefused, match="no prompts were selected"):
+        import_generations(project=project, manifest=manifest, chosen_only=True)
+    import_prompts(project=project, file=written("p.txt", "an owl"))
+    choose("an owl")
+    with pytest.raises(ImportRefused, match="has no prompt that was chosen"):
+        import_generations(project=project, manifest=manifest, chosen_only=True)
+    assert not Generation.objects.exists()
+
+
+def test_images_may_lie_elsewhere_than_their_list(project, written, foxes, tmp_path):
+    (tmp_path / "lists").mkdir()
+    manifest = written("lists/m.jsonl", [manifest_row()])
+    assert import_generations(project=project, manifest=manifest, images=tmp_path).images == 2
 
 
 def test_a_diffusiondb_folder_with_a_missing_image_is_refused(project, diffusiondb, media):

@@ -21,16 +21,35 @@ class Command(BaseCommand):
             "manifest",
             type=Path,
             help='a .jsonl file of {"prompt_id", "prompt", "images": [{"file", "generator", "seed", '
-            '"parameters"}]} with paths relative to it, or a part-XXXXXX folder of DiffusionDB',
+            '"parameters"}]}, a part-XXXXXX folder of DiffusionDB or one of such folders, or its metadata '
+            ".parquet",
+        )
+        parser.add_argument(
+            "--images", type=Path, metavar="DIR", help="image paths are relative to it (default: the file's)"
+        )
+        parser.add_argument(
+            "--chosen", action="store_true", help="only prompts that the newest selection chose"
+        )
+        parser.add_argument(
+            "--at-least", type=int, default=0, metavar="N", help="pass over prompts with fewer images"
+        )
+        parser.add_argument(
+            "--at-most", type=int, metavar="N", help="of more images take N (default: what can be placed)"
         )
         parser.add_argument("--no-assignments", action="store_true", help="ask for no opinions yet")
 
     def handle(self, *, project: str, manifest: Path, no_assignments: bool, **options: Any) -> None:
+        if options["at_most"] is not None and options["at_most"] < max(1, options["at_least"]):
+            raise CommandError("--at-most is below --at-least, or below 1")
         try:
             with tqdm(desc="images", unit="", disable=None, file=self.stderr) as bar:
                 done = import_generations(
                     project=find_project(project),
                     manifest=manifest,
+                    images=options["images"],
+                    chosen_only=options["chosen"],
+                    fewest=options["at_least"],
+                    most=options["at_most"],
                     open_slots=not no_assignments,
                     progress=bar.update,
                 )
@@ -42,7 +61,9 @@ class Command(BaseCommand):
             f"{done.prompts:,} prompts and {done.images:,} images new; "
             f"{done.assignments:,} assignments opened"
         )
+        if done.passed_over:
+            self.stdout.write(f"{done.passed_over:,} prompts passed over: they have too few images")
         if done.left_out:
             self.stdout.write(
-                f"{done.left_out:,} images left out: their prompts have more than can be placed"
+                f"{done.left_out:,} images left out: their prompts have more than were taken, or one twice"
             )

@@ -87,10 +87,10 @@ def _read_prompts(file: Path) -> Iterator[tuple[Row, str, str, bool]]:
 
 
 def _identified(row: Row) -> tuple[str, str]:
-    """Id and text of a record: ours, or of the paper's rankings, benchmark or ReFL data."""
+    """Id and text of a record: ours, a manifest's, or of the paper's rankings, benchmark or ReFL data."""
     if "text" in row.fields:
         row.check_names(required=["text", "image"])  # what refl_data.json calls image is the prompt's id
         return row.text("image", longest=KEY_LENGTH), row.text("text")
     name = "prompt_id" if "prompt_id" in row.fields else "id"
-    row.check_names(required=[name, "prompt"], optional=["generations", "ranking"])
+    row.check_names(required=[name, "prompt"], optional=["generations", "ranking", "images"])
     return row.text(name, longest=KEY_LENGTH), row.text("prompt")

@@ -1,0 +1,85 @@
+"""Reading DiffusionDB: its part-XXXXXX folders, or its table of metadata with the images beside it.
+
+Its file names are random, so the first images of a prompt by their names are a sample of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Container, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+from annotation.models.prompts import SOURCE_LENGTH
+from annotation.services.imports.manifests import SEEDS, Wanted
+from annotation.services.imports.prompts import DIFFUSIONDB, own_id
+from annotation.services.imports.rows import ImportRefused, Row, read_document, read_rows
+from annotation.services.prompts import NewImage
+
+GENERATOR = "stable-diffusion"
+FOLDER_PARAMETERS = {"cfg": "c", "steps": "st", "sampler": "sa"}  # ours -> theirs
+TABLE_PARAMETERS = {"cfg": "cfg", "steps": "step", "sampler": "sampler"}
+
+
+def read_folders(folder: Path) -> Iterator[Wanted]:
+    """Prompts in the order of each folder's JSON, with ids like the paper's 005658-0040.
+
+    Raises: ImportRefused.
+    """
+    parts = [folder] if folder.name.startswith("part-") else sorted(folder.glob("part-*"))
+    if not parts:
+        raise ImportRefused(f"{folder}: holds no part-XXXXXX folder")
+    for part in parts:
+        file = part / f"{part.name}.json"
+        document = read_document(file)
+        if not isinstance(document, dict):
+            raise ImportRefused(f"{file}: is no object")
+        by_text: dict[str, list[tuple[Row, NewImage]]] = {}
+        for number, (name, fields) in enumerate(document.items(), 1):
+            if not isinstance(fields, dict):
+                raise ImportRefused(f"{file}, row {number}: is no object")
+            row = Row(file, number, {"name": name, **fields})
+            row.check_names(required=["name", "p"], optional=["se", "c", "st", "sa"])
+            image = _image(row, part.parent, part.name, name="name", seed="se", parameters=FOLDER_PARAMETERS)
+            by_text.setdefault(row.text("p"), []).append((row, image))
+        for index, (text, images) in enumerate(by_text.items()):
+            yield _wanted(f"{part.name.removeprefix('part-')}-{index:04d}", text, images)
+
+
+def read_table(file: Path, images: Path, *, texts: Container[str] | None) -> Iterator[Wanted]:
+    """Prompts of a metadata table, in the order in which their texts come first.
+
+    Args:
+        images: the folder that holds the part-XXXXXX folders.
+        texts: other prompts are passed over, without memory of them; None takes all.
+    Raises: ImportRefused.
+    """
+    by_text: dict[str, list[tuple[Row, NewImage]]] = {}
+    for row in read_rows(file):
+        row.check_names(required=["prompt", "image_name", "part_id"], optional=DIFFUSIONDB)
+        if texts is not None and row.fields["prompt"] not in texts:
+            continue
+        part = f"part-{row.integer('part_id', low=0, high=999_999):06d}"
+        image = _image(row, images, part, name="image_name", seed="seed", parameters=TABLE_PARAMETERS)
+        by_text.setdefault(row.text("prompt"), []).append((row, image))
+    for text, found in by_text.items():
+        yield _wanted(own_id(text), text, found)
+
+
+def _wanted(key: str, text: str, images: list[tuple[Row, NewImage]]) -> Wanted:
+    images.sort(key=lambda image: image[1].source)
+    return Wanted(images[0][0], key, text, [image for _, image in images], is_sample=True)
+
+
+def _image(
+    row: Row, folder: Path, part: str, *, name: str, seed: str, parameters: dict[str, str]
+) -> NewImage:
+    """The image of a row, in the part's folder. Args: name, seed, parameters: how the row calls them."""
+    file = row.text(name, longest=SOURCE_LENGTH - len(part) - 1)
+    given = {ours: row.fields[theirs] for ours, theirs in parameters.items() if theirs in row.fields}
+    return NewImage(
+        content=row.inside(file, folder / part),
+        source=f"{part}/{file}",
+        generator=GENERATOR,
+        seed=row.integer(seed, low=SEEDS[0], high=SEEDS[1]) if seed in row.fields else None,
+        parameters=replace(row, fields={"parameters": given}).record("parameters"),
+    )

@@ -1,0 +1,62 @@
+"""Reading a manifest: a line a prompt, with its images."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from annotation.models import Project
+from annotation.models.prompts import GENERATOR_LENGTH, KEY_LENGTH, SOURCE_LENGTH
+from annotation.services.imports.rows import ImportRefused, Row, read_rows
+from annotation.services.prompts import NewImage
+
+SEEDS = -(2**63), 2**63 - 1
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """A prompt of a file with its images; `row` is where it stands."""
+
+    row: Row
+    key: str
+    text: str
+    images: list[NewImage]
+    is_sample: bool = False  # of what people made anywhere, not a list that somebody drew up
+
+
+def read_manifest(project: Project, manifest: Path, folder: Path) -> Iterator[Wanted]:
+    """Args: folder: image paths are relative to it. Raises: ImportRefused."""
+    if manifest.suffix != ".jsonl":
+        raise ImportRefused(f"{manifest}: is {'no .jsonl file' if manifest.exists() else 'missing'}")
+    seen: dict[str, int] = {}
+    for row in read_rows(manifest):
+        row.check_names(required=["prompt_id", "prompt", "images"])
+        key, text = row.text("prompt_id", longest=KEY_LENGTH), row.text("prompt")
+        if seen.setdefault(key, row.number) != row.number:
+            raise row.refused(f"id {key!r} was in row {seen[key]} already")
+        listed = row.fields["images"]
+        if not isinstance(listed, list):
+            raise row.refused("'images' is no list")
+        if len(listed) > (places := project.max_images):
+            raise row.refused(f"{len(listed)} images are more than the {places} that can be placed")
+        images = [_read_image(row, fields, folder) for fields in listed]
+        names = [image.source for image in images]
+        if repeated := [name for i, name in enumerate(names) if name in names[:i]]:
+            raise row.refused(f"'images' has {repeated[0]!r} twice")
+        yield Wanted(row, key, text, images)
+
+
+def _read_image(row: Row, fields: object, folder: Path) -> NewImage:
+    if not isinstance(fields, dict):
+        raise row.refused("an image is no object")
+    image = replace(row, fields=fields)
+    image.check_names(required=["file"], optional=["generator", "seed", "parameters"])
+    name = image.text("file", longest=SOURCE_LENGTH)
+    return NewImage(
+        content=image.inside(name, folder),
+        source=name,
+        generator=image.text("generator", longest=GENERATOR_LENGTH) if fields.get("generator") else "",
+        seed=None if fields.get("seed") is None else image.integer("seed", low=SEEDS[0], high=SEEDS[1]),
+        parameters=image.record("parameters"),
+    )
