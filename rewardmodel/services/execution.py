@@ -33,6 +33,10 @@ class Interrupted(Exception):
     """The work stopped early because it was told to, with a checkpoint to resume from."""
 
 
+class Hopeless(Exception):
+    """The work cannot be done, however often it is tried; the message says what is missing."""
+
+
 class Pulse:
     """The heart of one run: beats once a second from its own thread and carries what the work reports.
 
@@ -142,7 +146,7 @@ def execute(
 
     SIGTERM and SIGINT ask the work to stop at its next step: it writes a checkpoint and raises Interrupted,
     and the run goes back to the queue, or is cancelled where that was asked. An error fails a run at once,
-    unless a supervisor watches: that one records the crash and tries again.
+    unless a supervisor watches: that one records the crash and tries again, if there is hope.
 
     Args:
         attempt: the claim under which a supervisor started this process; None claims here.
@@ -165,7 +169,7 @@ def execute(
             patiently(lambda: runs.release(run, now=now()))
         except Exception as error:
             pulse.end()
-            if supervisor is None:
+            if supervisor is None or isinstance(error, Hopeless):
                 message = f"{type(error).__name__}: {error}"
                 patiently(lambda: runs.fail(run, error=message, now=now()))
             raise

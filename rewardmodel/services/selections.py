@@ -22,7 +22,7 @@ from annotation.services.selections import (
     start_selection,
 )
 from rewardmodel.models import SelectionRun
-from rewardmodel.services.execution import Interrupted, Pulse
+from rewardmodel.services.execution import Hopeless, Interrupted, Pulse
 
 if TYPE_CHECKING:
     from annotation.selection.duplicates import Distinct
@@ -35,7 +35,7 @@ WIDTH = 1000.0  # of the map, in its own unit
 Candidate = tuple[int, str]  # id and text of a prompt
 
 
-class CannotSelect(ValueError):
+class CannotSelect(Hopeless):
     """Nothing can be chosen so; the message says why."""
 
 
@@ -63,14 +63,17 @@ def select_prompts(run: SelectionRun, pulse: Pulse) -> None:
 
     Done again after an interruption, it goes on where it stopped: vectors and finished sets are kept.
 
-    Raises: CannotSelect, EncoderMissing, EncoderRefused, Interrupted.
+    Raises: CannotSelect, Interrupted.
     """
     from annotation.selection.duplicates import drop_duplicates
     from annotation.selection.graph import partition
-    from rewardmodel.learning.sentences import find_encoder
+    from rewardmodel.learning.sentences import EncoderMissing, EncoderRefused, find_encoder
 
     config = SelectionConfig(**run.config)
-    folder = find_encoder(settings.SENTENCE_ENCODER)
+    try:
+        folder = find_encoder(settings.SENTENCE_ENCODER)
+    except (EncoderMissing, EncoderRefused) as error:
+        raise CannotSelect(str(error)) from error
     encoder = register_encoder(name=folder.name, digest=folder.digest)
     prompts = candidate_prompts(run.project, up_to=run.newest_prompt)
     distinct = drop_duplicates([text for _, text in prompts], threshold=config.near_duplicates)
@@ -105,13 +108,16 @@ class _Progress:
 
 def _read(encoder: Encoder, folder: EncoderFolder, texts: Sequence[str], progress: _Progress) -> None:
     """Make and keep the vectors that are not kept yet; the model is loaded only where there are any."""
-    from rewardmodel.learning.sentences import load_encoder
+    from rewardmodel.learning.sentences import EncoderRefused, load_encoder
 
     missing = texts_without_vectors(encoder, texts)
     progress.add(len(texts) - len(missing))
     if not missing:
         return
-    model = load_encoder(folder)
+    try:
+        model = load_encoder(folder)
+    except EncoderRefused as error:
+        raise CannotSelect(str(error)) from error
     missing.sort(key=len)  # texts of like length together: less padding
     for start in range(0, len(missing), READ_AT_ONCE):
         some = missing[start : start + READ_AT_ONCE]

@@ -8,7 +8,7 @@ import pytest
 
 from rewardmodel.models import DatasetVersion, TrainingPoint, TrainingRun
 from rewardmodel.services import runs
-from rewardmodel.services.execution import Interrupted, execute
+from rewardmodel.services.execution import Hopeless, Interrupted, execute
 from rewardmodel.services.runs import RunLost
 from tests.cast import NOW
 
@@ -96,6 +96,17 @@ def test_an_error_fails_the_run_unless_a_supervisor_will_note_it(run, supervisor
         execute(run, work, supervisor=supervisor)
     row = TrainingRun.objects.get()
     assert (row.state, row.error) == (state, "" if supervisor else "MemoryError: too small")
+
+
+@pytest.mark.parametrize("supervisor", [None, os.getppid()])
+def test_work_that_cannot_be_done_fails_the_run_at_once(run, supervisor):
+    def work(pulse):
+        raise Hopeless("no encoder here")
+
+    with pytest.raises(Hopeless):
+        execute(run, work, supervisor=supervisor)
+    row = TrainingRun.objects.get()
+    assert (row.state, row.error, row.crashes) == (State.FAILED, "Hopeless: no encoder here", 0)
 
 
 def test_work_stops_when_its_supervisor_died(run):

