@@ -1,6 +1,6 @@
 """How long a set of prompts takes to choose from, once its texts are read, and how much memory it takes.
 
-    PYTHONPATH=. .venv/bin/python benchmarks/prompt_selection.py [--sets 3] [--prompts 20000]
+    .venv/bin/python -m benchmarks.prompt_selection [--sets 3] [--prompts 20000]
 
 Vectors are drawn around 300 centres, 384 wide as those of the default encoder. Each set is timed alone, so
 that the table shows whether later sets cost more.

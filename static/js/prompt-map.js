@@ -10,7 +10,7 @@ class PromptMap extends HTMLElement {
     this.leaving = new AbortController();
     const until = { signal: this.leaving.signal };
     this.svg.addEventListener("pointermove", (event) => this.point(event), until);
-    this.svg.addEventListener("pointerleave", () => this.show(null), until);
+    this.svg.addEventListener("pointerleave", (event) => this.leave(event), until);
     this.svg.addEventListener("click", (event) => this.open(event), until);
     for (const kind of ["pointerover", "focusin"]) {
       document.addEventListener(kind, (event) => this.followList(event), until);
@@ -54,6 +54,11 @@ class PromptMap extends HTMLElement {
 
   async point(event) {
     this.show(await this.nearest(event));
+  }
+
+  /** A finger leaves with every tap, before the click: what it showed stays until the next. */
+  leave(event) {
+    if (event.pointerType !== "touch") this.show(null);
   }
 
   /** A mouse shows before it clicks; a finger's first tap only shows. */
