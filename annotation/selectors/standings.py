@@ -4,18 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from django.db.models import Exists, OuterRef, Subquery
-from django.db.models.expressions import Combinable
-
-from annotation.models import (
-    Acknowledgement,
-    Guideline,
-    Membership,
-    Pause,
-    Project,
-    Qualification,
-    User,
-)
+from annotation.models import Guideline, Membership, Project, Qualification, User
+from annotation.statements import columns, fetch_one, made_of
 
 Role = Membership.Role
 # Annotators are given work; researchers and admins answer in the same place what others are compared with.
@@ -49,52 +39,62 @@ class Standing:
         return not self.is_qualified and self.outcome is not None
 
 
+# A superuser is an admin everywhere and needs no membership.
+STANDING = f"""
+    SELECT {columns(Project, "project")}, {columns(Guideline, "guideline")},
+        COALESCE(membership.role, 'admin'),
+        NOT EXISTS (
+            SELECT FROM annotation_acknowledgement AS read
+            WHERE read.guideline_id = guideline.id AND read.user_id = %(user)s
+        ),
+        (
+            SELECT pause.reason FROM annotation_pause AS pause
+            WHERE pause.project_id = project.id AND pause.user_id = %(user)s AND pause.lifted_at IS NULL
+        ),
+        (
+            SELECT decided.outcome FROM annotation_qualification AS decided
+            WHERE decided.project_id = project.id AND decided.user_id = %(user)s
+            ORDER BY decided.id DESC LIMIT 1
+        )
+    FROM annotation_project AS project
+    LEFT JOIN annotation_membership AS membership
+        ON membership.project_id = project.id AND membership.user_id = %(user)s
+    JOIN annotation_guideline AS guideline ON guideline.project_id = project.id
+    WHERE project.slug = %(slug)s AND (%(is_superuser)s OR membership.role = ANY(%(working)s))
+    ORDER BY guideline.version DESC LIMIT 1
+"""
+# Two requests of one person wait here for each other.
+LOCK = """
+    SELECT
+        NOT EXISTS (
+            SELECT FROM annotation_pause AS pause
+            WHERE pause.project_id = %(project)s AND pause.user_id = person.id AND pause.lifted_at IS NULL
+        ),
+        (
+            SELECT decided.outcome FROM annotation_qualification AS decided
+            WHERE decided.project_id = %(project)s AND decided.user_id = person.id
+            ORDER BY decided.id DESC LIMIT 1
+        )
+    FROM annotation_user AS person WHERE person.id = %(user)s
+    FOR NO KEY UPDATE OF person
+"""
+
+
 def standing_in(slug: str, user: User) -> Standing | None:
     """How the user stands in the project, in one statement; None for people without a part in its work."""
-    projects = Project.objects.with_role(user, *WORKING).filter(slug=slug)
-    membership = Membership.objects.filter(project=OuterRef("project"), user=user)
-    pause = Pause.objects.in_force().filter(project=OuterRef("project"), user=user)
-    read = Acknowledgement.objects.filter(guideline=OuterRef("pk"), user=user)
-    newest = (
-        Guideline.objects.filter(project__in=projects)
-        .select_related("project")
-        .annotate(
-            role=Subquery(membership.values("role")),
-            is_read=Exists(read),
-            paused=Subquery(pause.values("reason")),
-            outcome=newest_outcome(project=OuterRef("project"), user=user),
-        )
-        .order_by("-version")
-        .first()
-    )
-    if newest is None:
+    asked = {"slug": slug, "user": user.pk, "is_superuser": user.is_superuser, "working": list(WORKING)}
+    row = fetch_one(STANDING, asked)
+    if row is None:
         return None
-    found = vars(newest)
-    return Standing(
-        project=newest.project,
-        role=found["role"] or Role.ADMIN,  # a superuser needs no membership
-        guideline=newest,
-        is_reading_due=not found["is_read"],
-        paused=found["paused"],
-        outcome=found["outcome"],
-    )
-
-
-def newest_outcome(*, project: Combinable | Project, user: Combinable | User) -> Subquery:
-    """Of the newest qualification."""
-    decided = Qualification.objects.filter(project=project, user=user).order_by("-pk")
-    return Subquery(decided.values("outcome")[:1])
+    project, row = made_of(Project, row)
+    guideline, (role, is_reading_due, paused, outcome) = made_of(Guideline, row)
+    guideline.project = project
+    return Standing(project, role, guideline, is_reading_due, paused, outcome)
 
 
 def locked_for_work(user: User, project: Project) -> bool:
     """Lock the user until the transaction ends; false when a pause or a test keeps work from them."""
-    pause = Pause.objects.in_force().filter(project=project, user=OuterRef("pk"))
-    found = (
-        User.objects.select_for_update(no_key=True, of=("self",))
-        .annotate(is_paused=Exists(pause), outcome=newest_outcome(project=project, user=OuterRef("pk")))
-        .get(pk=user.pk)
-    )
-    is_paused, outcome = vars(found)["is_paused"], vars(found)["outcome"]
-    return not is_paused and (
-        not project.requires_qualification or outcome == Qualification.Outcome.QUALIFIED
-    )
+    row = fetch_one(LOCK, {"user": user.pk, "project": project.pk})
+    assert row is not None  # who signs in is not deleted
+    may_work, outcome = row
+    return may_work and (not project.requires_qualification or outcome == Qualification.Outcome.QUALIFIED)

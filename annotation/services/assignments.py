@@ -11,8 +11,10 @@ from django.db import transaction
 from django.db.models import Count, Exists, F, OuterRef
 
 from annotation.models import Assignment, Project, Prompt, User
+from annotation.selectors.assignments import SHOWN, task_of
 from annotation.selectors.standings import locked_for_work
 from annotation.services.checks import draw_check
+from annotation.statements import columns, fetch_one
 
 
 class LeaseLost(Exception):
@@ -44,6 +46,47 @@ def open_assignments(*, prompts: Iterable[Prompt]) -> list[Assignment]:
     )
 
 
+# Give the task in hand, its lease renewed; else lease the oldest slot that is free, shuffled anew and without
+# another's draft. The task in hand is waited for, as a draft on its way locks it and must not cost them the
+# task; what others are claiming at this moment is passed over.
+CLAIM = f"""
+    WITH held AS (
+        SELECT slot.id FROM annotation_assignment AS slot
+        WHERE slot.project_id = %(project)s AND slot.annotator_id = %(annotator)s AND slot.state = 'leased'
+        ORDER BY slot.id LIMIT 1
+        FOR UPDATE
+    ), free AS (
+        SELECT slot.id FROM annotation_assignment AS slot
+        WHERE NOT EXISTS (SELECT FROM held)
+            AND slot.project_id = %(project)s AND slot.kind = 'ordinary'
+            AND (slot.state = 'open' OR (slot.state = 'leased' AND slot.leased_until <= %(now)s))
+            AND NOT EXISTS (
+                SELECT FROM annotation_assignment AS had
+                WHERE had.prompt_id = slot.prompt_id AND had.annotator_id = %(annotator)s
+            )
+        ORDER BY slot.id LIMIT 1
+        FOR UPDATE SKIP LOCKED
+    ), chosen AS (
+        SELECT held.id, true AS is_held FROM held UNION ALL SELECT free.id, false FROM free
+    ), claimed AS (
+        UPDATE annotation_assignment AS slot
+        SET state = 'leased', annotator_id = %(annotator)s, leased_until = %(until)s,
+            claimed_at = CASE WHEN is_held THEN claimed_at ELSE %(now)s END,
+            draft = CASE WHEN is_held THEN draft END,
+            drafted_at = CASE WHEN is_held THEN drafted_at END,
+            "order" = CASE WHEN is_held THEN "order" ELSE ARRAY(
+                SELECT made.id FROM annotation_generation AS made
+                WHERE made.prompt_id = slot.prompt_id AND made.image_id IS NOT NULL
+                ORDER BY hashint8extended(made.id, %(seed)s)
+            ) END
+        FROM chosen WHERE slot.id = chosen.id
+        RETURNING slot.*
+    )
+    SELECT {columns(Assignment, "claimed")}, {columns(Prompt, "prompt")}, {SHOWN}
+    FROM claimed JOIN annotation_prompt AS prompt ON prompt.id = claimed.prompt_id
+"""
+
+
 @transaction.atomic
 def claim_next(
     *, annotator: User, project: Project, now: datetime, generator: random.Random
@@ -57,36 +100,33 @@ def claim_next(
     """
     if not locked_for_work(annotator, project):  # locked: two tabs must not get two prompts
         return None
-    slots = Assignment.objects.filter(project=project).select_related("prompt").with_images().order_by("pk")
-    # The annotator's own slot is waited for: a draft on its way locks it, and must not cost them the task.
-    held = slots.select_for_update(of=("self",)).held_by(annotator).first()
-    if held is not None:
-        held.leased_until = now + project.lease
-        held.save(update_fields=["leased_until"])
-        return held
-    claimable = slots.claimable_by(annotator, now=now)
     check = draw_check(annotator=annotator, project=project, generator=generator)
-    if check is not None and check.against is not None and claimable.exists():
-        _lease(check, list(check.against.order), annotator=annotator, now=now, generator=generator)
-        return slots.get(pk=check.pk)
-    slot = claimable.select_for_update(skip_locked=True, of=("self",)).first()
-    if slot is None:
-        return None
-    slot.project = project
-    order = [image.generation_id for image in slot.showable]
-    _lease(slot, order, annotator=annotator, now=now, generator=generator)
-    return slot
+    if check is not None:
+        _lease_check(check, annotator=annotator, now=now, generator=generator)
+    row = fetch_one(
+        CLAIM,
+        {
+            "project": project.pk,
+            "annotator": annotator.pk,
+            "now": now,
+            "until": now + project.lease,
+            "seed": generator.getrandbits(63),
+        },
+    )
+    return task_of(project, row) if row else None
 
 
-def _lease(
-    slot: Assignment, order: list[int], *, annotator: User, now: datetime, generator: random.Random
-) -> None:
-    generator.shuffle(order)
-    slot.state, slot.annotator, slot.order = Assignment.State.LEASED, annotator, order
-    slot.claimed_at, slot.leased_until = now, now + slot.project.lease
-    slot.draft = slot.drafted_at = None
-    leased = ["state", "annotator", "order", "claimed_at", "leased_until", "draft", "drafted_at"]
-    slot.save(update_fields=leased if slot.pk else None)
+def _lease_check(check: Assignment, *, annotator: User, now: datetime, generator: random.Random) -> None:
+    """Put the check into the annotator's hands, if they hold nothing and there is new work for them."""
+    slots = Assignment.objects.filter(project=check.project)
+    if slots.held_by(annotator).exists() or not slots.claimable_by(annotator, now=now).exists():
+        return
+    assert check.against is not None
+    check.state, check.annotator = Assignment.State.LEASED, annotator
+    check.claimed_at, check.leased_until = now, now + check.project.lease
+    check.order = list(check.against.order)
+    generator.shuffle(check.order)
+    check.save()
 
 
 def save_draft(*, assignment: Assignment, annotator: User, answer: dict[str, Any], now: datetime) -> None:

@@ -16,16 +16,14 @@ from annotation.models import (
     Category,
     Issue,
     Kind,
-    Placement,
     Problem,
     Project,
-    PromptLabel,
     Ranking,
-    Rating,
     User,
 )
 from annotation.models.assignments import WORK
 from annotation.models.judgements import SCALE, SCALES
+from annotation.services.answers import close, recorded_before
 from annotation.services.assignments import LeaseLost
 from annotation.services.events import announce
 
@@ -139,17 +137,12 @@ def submit_judgement(
     check(project=project, images=assignment.order, judgement=judgement)
     refuse_contradictions(project, judgement, confirmed=confirmed)
     inspected = assignment.kind in WORK and generator.random() < project.review_share
-    closed = Assignment.objects.held_by(annotator).filter(pk=assignment.pk)
-    moved = closed.update(
-        state=Assignment.State.SUBMITTED if inspected else Assignment.State.ACCEPTED,
-        submitted_at=now,
-        accepted_at=None if inspected else now,
-        draft=None,
-        drafted_at=None,
-    )
-    if moved != 1:
-        return _recorded_before(assignment, annotator, judgement)
-    ranking = record(assignment, judgement)
+    ranking = close(assignment, judgement, annotator=annotator, is_inspected=inspected, now=now)
+    if ranking is None:
+        ranking = recorded_before(assignment, annotator, judgement)
+        if ranking is None:
+            raise LeaseLost
+        return ranking
     announce(
         Kind.JUDGEMENT_SUBMITTED,
         project=project,
@@ -223,63 +216,3 @@ def _check_slots(project: Project, shown: set[int], slots: Mapping[int, int]) ->
 
 def _distinct_values(chosen: tuple[str, ...], known: list[str]) -> bool:
     return len(set(chosen)) == len(chosen) and set(chosen) <= set(known)
-
-
-def record(assignment: Assignment, judgement: Judgement) -> Ranking:
-    """Write down a checked answer, within its transaction."""
-    ranking = Ranking.objects.create(assignment=assignment)
-    Placement.objects.bulk_create(
-        Placement(ranking=ranking, generation_id=pk, slot=judgement.slots[pk]) for pk in assignment.order
-    )
-    if label := judgement.label:
-        PromptLabel.objects.create(
-            assignment=assignment,
-            category=label.category,
-            intent_unclear=label.intent_unclear,
-            issues=list(label.issues),
-        )
-    Rating.objects.bulk_create(
-        Rating(
-            assignment=assignment,
-            generation_id=pk,
-            overall=rating.overall,
-            alignment=rating.alignment,
-            fidelity=rating.fidelity,
-            problems=list(rating.problems),
-        )
-        for pk, rating in judgement.ratings.items()
-    )
-    return ranking
-
-
-def _recorded_before(assignment: Assignment, annotator: User, judgement: Judgement) -> Ranking:
-    """The ranking of an equal answer that this annotator gave to this slot. Raises LeaseLost."""
-    ranking = (
-        Ranking.objects.filter(assignment=assignment.pk, assignment__annotator=annotator)
-        .select_related("assignment__label")
-        .first()
-    )
-    if ranking is None or not _says_the_same(ranking, judgement):
-        raise LeaseLost
-    return ranking
-
-
-def _says_the_same(ranking: Ranking, judgement: Judgement) -> bool:
-    kept = ranking.assignment
-    label = getattr(kept, "label", None)
-    return (
-        dict(ranking.placements.values_list("generation_id", "slot")) == dict(judgement.slots)
-        and (label and (label.category, label.intent_unclear, set(label.issues or ())))
-        == (
-            judgement.label
-            and (judgement.label.category, judgement.label.intent_unclear, set(judgement.label.issues))
-        )
-        and {
-            pk: (*scales, set(problems or ()))
-            for pk, *scales, problems in kept.ratings.values_list("generation_id", *SCALES, "problems")
-        }
-        == {
-            pk: (rating.overall, rating.alignment, rating.fidelity, set(rating.problems))
-            for pk, rating in judgement.ratings.items()
-        }
-    )

@@ -12,13 +12,13 @@ from annotation.models import Action, Assignment, Kind, Placement, Project, Prom
 from annotation.models.judgements import SCALES
 from annotation.selectors.answers import own_answers, why_closed
 from annotation.services.actions import record_action
+from annotation.services.answers import record
 from annotation.services.events import announce
 from annotation.services.judgements import (
     ImageRating,
     Judgement,
     Label,
     check,
-    record,
     refuse_contradictions,
 )
 

@@ -17,8 +17,9 @@ from django_htmx.http import HttpResponseClientRedirect
 from annotation.access import MemberRequest, WorkerRequest, member_required, worker_required
 from annotation.forms import JudgementForm
 from annotation.models import Assignment, Project, Qualification
+from annotation.selectors.assignments import own_task
 from annotation.selectors.onboarding import lesson_of
-from annotation.selectors.standings import WORKING, standing_in
+from annotation.selectors.standings import standing_in
 from annotation.services.assignments import LeaseLost, claim_next, save_draft
 from annotation.services.judgements import Contradiction, InvalidJudgement, submit_judgement
 from annotation.services.onboarding import NotTested, claim_lesson, decide_qualification
@@ -157,9 +158,7 @@ def acknowledge_guideline(request: WorkerRequest, project: Project, version: int
 
 def _mine(request: MemberRequest, slug: str, token: UUID) -> Assignment | None:
     """The assignment, if it is this person's as the form was made for it, and they still work there."""
-    workplaces = Project.objects.with_role(request.user, *WORKING).filter(slug=slug)
-    mine = Assignment.objects.filter(token=token, project__in=workplaces, annotator=request.user)
-    assignment = mine.select_related("project", "prompt").with_images().first()
+    assignment = own_task(slug, request.user, token)
     return assignment if assignment and assignment.claim == request.POST.get("claim") else None
 
 

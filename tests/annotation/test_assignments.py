@@ -124,12 +124,12 @@ def test_images_that_came_without_files_are_not_shown(alice, project, a_prompt):
     assert bare.pk not in claim(alice, project).order
 
 
-def test_a_claim_takes_four_statements_and_its_transaction(alice, project, a_prompt):
+def test_a_claim_takes_two_statements_and_its_transaction(alice, project, a_prompt):
     a_prompt()
     with CaptureQueriesContext(connection) as queries:
         claim(alice, project)
     statements = [query["sql"] for query in queries if "SAVEPOINT" not in query["sql"]]
-    assert len(statements) == 4, statements
+    assert len(statements) == 2, statements
 
 
 def want_opinions(project, number):
