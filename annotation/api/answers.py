@@ -270,7 +270,7 @@ class _InspectedAnswerPage(InspectedAnswerSerializer):
 
 def _submit(request: Request, project: Project) -> Response:
     sent = valid(NewAnswerSerializer(data=request.data))
-    task = _held(user_of(request), project, sent["claim"])
+    task = held_task(user_of(request), project, sent["claim"])
     judgement = _judgement(sent, task.order)
     is_new = task.state == Assignment.State.LEASED
     try:
@@ -291,7 +291,7 @@ def _submit(request: Request, project: Project) -> Response:
 
 def _change(request: Request, project: Project) -> Response:
     sent = valid(ChangedAnswerSerializer(data=request.data))
-    answer = _held(user_of(request), project, sent["claim"])
+    answer = held_task(user_of(request), project, sent["claim"])
     try:
         revise_judgement(
             assignment=answer,
@@ -317,7 +317,7 @@ def _stored(request: Request, answer: Assignment, code: int) -> Response:
     return Response(AnswerSerializer(_told(request, stored)).data, status=code)
 
 
-def _held(user: User, project: Project, claim: str) -> Assignment:
+def held_task(user: User, project: Project, claim: str) -> Assignment:
     """The annotator's task of that claim, answered or not. Raises: Http404."""
     try:
         claimed_at = datetime.fromisoformat(claim)

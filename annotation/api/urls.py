@@ -2,7 +2,7 @@
 
 from django.urls import URLPattern, URLResolver, path
 
-from annotation.api import answers, assignments, exports, guidelines, images, views
+from annotation.api import answers, assignments, exports, guidelines, images, skips, views
 
 urlpatterns: list[URLPattern | URLResolver] = [
     path("projects/", views.projects, name="api-projects"),
@@ -12,6 +12,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("projects/<slug:slug>/images/", images.images, name="api-images"),
     path("projects/<slug:slug>/guideline/", guidelines.guideline, name="api-guideline"),
     path("projects/<slug:slug>/tasks/next/", answers.next_task, name="api-next-task"),
+    path("projects/<slug:slug>/tasks/skip/", skips.skip, name="api-skip"),
     path("projects/<slug:slug>/answers/", answers.answers, name="api-answers"),
     path("projects/<slug:slug>/assignments/", assignments.assignments, name="api-assignments"),
     path("projects/<slug:slug>/assignments/<int:pk>/reviews/", assignments.reviews, name="api-reviews"),

@@ -6,6 +6,7 @@ from annotation.forms.projects import GuidelineForm, MemberForm, NewProjectForm,
 from annotation.forms.quality import DecisionForm, ReasonForm
 from annotation.forms.references import ReferenceForm
 from annotation.forms.reviews import SendBackForm
+from annotation.forms.skips import SkipForm
 from annotation.forms.webhooks import WebhookForm
 
 __all__ = [
@@ -23,6 +24,7 @@ __all__ = [
     "ReferenceForm",
     "SendBackForm",
     "SignInForm",
+    "SkipForm",
     "TokenForm",
     "WebhookForm",
 ]

@@ -14,6 +14,7 @@ from annotation.models.reviews import Review
 from annotation.models.revisions import Revision
 from annotation.models.selections import ChosenPrompt, Encoder, PromptSelection, TextVector
 from annotation.models.sign_ins import SignInAttempt
+from annotation.models.skips import Skip
 from annotation.models.tokens import ApiToken
 from annotation.models.webhooks import Delivery, Event, Kind, Webhook
 
@@ -51,6 +52,7 @@ __all__ = [
     "Revision",
     "ShownImage",
     "SignInAttempt",
+    "Skip",
     "TextVector",
     "User",
     "Webhook",

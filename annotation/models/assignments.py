@@ -77,6 +77,7 @@ class Assignment(models.Model):
         LEASED = "leased"
         SUBMITTED = "submitted"  # waits for an inspector
         ACCEPTED = "accepted"
+        SKIPPED = "skipped"  # its annotator passed on it; a new assignment asks somebody else
         REJECTED = "rejected"  # an inspector sent it back; a new assignment asks somebody else
 
     project = models.ForeignKey(Project, models.CASCADE, related_name="assignments")
@@ -146,7 +147,7 @@ class Assignment(models.Model):
             ),
             models.CheckConstraint(
                 name="an_answer_has_its_time",
-                condition=Q(state__in=["open", "leased"], submitted_at=None)
+                condition=Q(state__in=["open", "leased", "skipped"], submitted_at=None)
                 | Q(state__in=["submitted", "accepted", "rejected"], submitted_at__isnull=False),
             ),
             models.CheckConstraint(

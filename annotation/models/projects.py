@@ -60,6 +60,9 @@ class Project(models.Model):
     lease_minutes = models.PositiveSmallIntegerField(
         "minutes a task stays reserved", default=60, validators=[MinValueValidator(1)]
     )
+    skips_per_hundred = models.PositiveSmallIntegerField(
+        "of 100 tasks, how many may be skipped", default=5, validators=[MaxValueValidator(100)]
+    )
     gold_share = models.FloatField(
         "share of tasks with a known answer",
         default=0.0,
@@ -103,6 +106,9 @@ class Project(models.Model):
             models.CheckConstraint(name="a_ranking_has_2_to_9_slots", condition=Q(slots__range=(2, 9))),
             models.CheckConstraint(name="a_slot_holds_1_to_9_images", condition=Q(per_slot__range=(1, 9))),
             models.CheckConstraint(name="a_prompt_wants_an_opinion", condition=Q(opinions_per_prompt__gte=1)),
+            models.CheckConstraint(
+                name="no_more_tasks_are_skipped_than_there_are", condition=Q(skips_per_hundred__lte=100)
+            ),
             models.CheckConstraint(name="a_share_is_0_to_1", condition=Q(review_share__range=(0.0, 1.0))),
             models.CheckConstraint(
                 name="shares_of_checks_are_0_to_half",

@@ -54,8 +54,10 @@ class ProjectProgress:
 
     @property
     def wanted(self) -> int:
-        """Answers the project will have in the end, rejected ones not counted."""
-        return sum(self.assignments.values()) - self.assignments[State.REJECTED]
+        """Answers the project will have in the end; what was sent back or skipped is asked anew."""
+        return sum(
+            count for state, count in self.assignments.items() if state not in (State.REJECTED, State.SKIPPED)
+        )
 
 
 def project_progress(project: Project) -> ProjectProgress:

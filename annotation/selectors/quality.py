@@ -10,6 +10,7 @@ from annotation.models import Assignment, Membership, Pause, Project, Qualificat
 from annotation.selectors.checks import Agreed, agreement_by_annotator
 from annotation.selectors.conduct import PLACE_LEVEL, place_test, seconds_an_image
 from annotation.selectors.progress import AnnotatorProgress, annotators_progress
+from annotation.selectors.skips import skips_by_annotator
 from annotation.statistics.places import PlaceTest
 
 Kind = Assignment.Kind
@@ -28,6 +29,7 @@ class AnnotatorQuality:
 
     user: User
     progress: AnnotatorProgress
+    skipped: int
     gold: Agreed
     repeats: Agreed
     seconds: float | None
@@ -41,18 +43,19 @@ class AnnotatorQuality:
 
 
 def annotators_quality(project: Project) -> list[AnnotatorQuality]:
-    """The project's annotators by name; five statements, and three for each of them."""
+    """The project's annotators by name; six statements, and three for each of them."""
     agreed = agreement_by_annotator(project)
     done = {person.username: person for person in annotators_progress(project)}
     pauses = {pause.user_id: pause for pause in Pause.objects.in_force().filter(project=project)}
     decided = project.qualifications.order_by("user", "-pk").distinct("user")
     qualifications = {qualification.user_id: qualification for qualification in decided}
-    pace = _pace(project)
+    pace, skipped = _pace(project), skips_by_annotator(project)
     members = project.memberships.filter(role=Membership.Role.ANNOTATOR).select_related("user")
     return [
         AnnotatorQuality(
             user=member.user,
             progress=done.get(member.user.username, AnnotatorProgress(member.user.username, 0, 0, 0, 0)),
+            skipped=skipped.get(member.user_id, 0),
             gold=agreed[member.user_id].get(Kind.GOLD, Agreed()),
             repeats=agreed[member.user_id].get(Kind.REPEAT, Agreed()),
             seconds=pace.get(member.user_id),

@@ -60,7 +60,7 @@ def _all_in(project: Project) -> list[int]:
     return list(
         Assignment.objects.ordinary()
         .filter(~Exists(bare), project=project)
-        .exclude(state=State.REJECTED)
+        .exclude(state__in=[State.REJECTED, State.SKIPPED])
         .order_by()
         .values("prompt")
         .annotate(wanted=Count("pk"), finished=Count("pk", filter=Q(state=State.ACCEPTED)))

@@ -15,8 +15,9 @@ from django.views.decorators.http import require_POST, require_safe
 from django_htmx.http import HttpResponseClientRedirect
 
 from annotation.access import MemberRequest, WorkerRequest, member_required, worker_required
-from annotation.forms import JudgementForm
-from annotation.models import Assignment, Project, Qualification
+from annotation.forms import JudgementForm, SkipForm
+from annotation.models import Assignment, Project, Qualification, Skip
+from annotation.models.assignments import WORK as SKIPPABLE
 from annotation.selectors.assignments import own_task
 from annotation.selectors.onboarding import lesson_of
 from annotation.selectors.standings import standing_in
@@ -24,6 +25,7 @@ from annotation.services.assignments import LeaseLost, claim_next, save_draft
 from annotation.services.judgements import Contradiction, InvalidJudgement, submit_judgement
 from annotation.services.onboarding import NotTested, claim_lesson, decide_qualification
 from annotation.services.projects import acknowledge
+from annotation.services.skips import NotSkippable, SkipsUsedUp, skip_task
 
 WORK = "annotation/assignments/work.html"
 
@@ -125,7 +127,7 @@ def submit(request: MemberRequest, slug: str, token: UUID) -> HttpResponse:
         form.refuse(error)
         return _refuse(request, assignment, form, contradicts=isinstance(error, Contradiction))
     except LeaseLost:
-        return _lost(request, slug, status=409)
+        return _lost(request, slug, status=409, closed=assignment)
     if assignment.kind == Assignment.Kind.TRAINING:
         return redirect("feedback", slug, assignment.token)
     messages.success(request, "Answer stored.", extra_tags="stored")
@@ -143,8 +145,30 @@ def draft(request: MemberRequest, slug: str, token: UUID) -> HttpResponse:
     try:
         save_draft(assignment=assignment, annotator=request.user, answer=form.draft(), now=timezone.now())
     except LeaseLost:
-        return _lost(request, slug, status=409)
+        return _lost(request, slug, status=409, closed=assignment)
     return HttpResponse(status=204, headers={"Draft-Version": assignment.draft_version})
+
+
+@require_POST
+@member_required
+def skip(request: MemberRequest, slug: str, token: UUID) -> HttpResponse:
+    """Pass on the task, and go on to the next one; a refusal shows the task again, as its draft left it."""
+    assignment = _mine(request, slug, token)
+    if assignment is None:
+        return _lost(request, slug, status=404)
+    form = SkipForm(request.POST)
+    if not form.is_valid():
+        return _keep_on(request, assignment, "Not skipped: say why.")
+    try:
+        skip_task(assignment=assignment, annotator=request.user, now=timezone.now(), **form.cleaned_data)
+    except SkipsUsedUp as error:
+        return _keep_on(request, assignment, str(error))
+    except NotSkippable:
+        return _keep_on(request, assignment, "This task cannot be skipped.")
+    except LeaseLost:
+        return _lost(request, slug, status=409, closed=assignment)
+    messages.success(request, "Skipped: somebody else is asked.")
+    return redirect("work", slug)
 
 
 @require_POST
@@ -164,15 +188,32 @@ def _mine(request: MemberRequest, slug: str, token: UUID) -> Assignment | None:
 
 def task_context(assignment: Assignment, form: JudgementForm, *, refused: bool = False) -> dict[str, object]:
     """What the task's partial shows. Args: refused: the form's errors too, beginning at the first."""
+    in_hand = assignment.state == Assignment.State.LEASED and assignment.kind in SKIPPABLE
     return {
         "assignment": assignment,
         "lesson": lesson_of(assignment),
         "form": form,
         "images": form.images(assignment.images, refused=refused),
         "refusals": form.refusals() if refused else [],
+        "skip_reasons": Skip.Reason.choices if in_hand and assignment.project.skips_per_hundred else [],
         "step": form.refused_step() if refused else form.current_step(),
         "slots": range(1, assignment.project.slots + 1),
     }
+
+
+def _keep_on(request: MemberRequest, assignment: Assignment, unskipped: str) -> HttpResponse:
+    """The task once more, as its draft left it, with why it was not skipped."""
+    standing = standing_in(assignment.project.slug, request.user)
+    form = JudgementForm.from_draft(
+        assignment.draft or {}, project=assignment.project, order=assignment.order
+    )
+    context = {
+        "project": assignment.project,
+        "guideline": standing and standing.guideline,
+        "unskipped": unskipped,
+        **task_context(assignment, form),
+    }
+    return show_workspace(request, "task", context, status=422)
 
 
 def _refuse(
@@ -189,11 +230,13 @@ def _refuse(
     return show_workspace(request, "task", context, status=422)
 
 
-def _lost(request: MemberRequest, slug: str, *, status: int) -> HttpResponse:
-    """404: not this annotator's (any more). 409: theirs, but closed with another answer."""
+def _lost(
+    request: MemberRequest, slug: str, *, status: int, closed: Assignment | None = None
+) -> HttpResponse:
+    """404: not this annotator's (any more). 409: theirs, but closed: with another answer, or skipped."""
     standing = standing_in(slug, request.user)
     if standing is None:
         raise Http404
-    return show_workspace(
-        request, "lost", {"project": standing.project, "is_answered": status == 409}, status=status
-    )
+    is_skipped = closed is not None and Skip.objects.filter(assignment=closed).exists()
+    context = {"project": standing.project, "is_answered": status == 409, "is_skipped": is_skipped}
+    return show_workspace(request, "lost", context, status=status)

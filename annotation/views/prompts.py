@@ -35,6 +35,6 @@ def prompt(request: MemberRequest, project: Project, pk: int) -> HttpResponse:
     """One prompt: its images with generator and score, and whose opinions are asked."""
     found = get_object_or_404(project.prompts, pk=pk)
     images = found.generations.select_related("image")
-    opinions = found.assignments.select_related("annotator")
+    opinions = found.assignments.select_related("annotator", "skip")
     context = {"project": project, "tab": "prompts", "prompt": found, "images": images, "opinions": opinions}
     return render(request, "annotation/prompts/prompt.html", context)

@@ -111,6 +111,9 @@ function start(workspace) {
   });
   form.addEventListener("htmx:beforeRequest", drafts.pause);
   form.addEventListener("htmx:afterRequest", ({ detail }) => detail.successful || drafts.resume());
+  const skip = workspace.querySelector("#skip");
+  skip?.addEventListener("htmx:beforeRequest", drafts.pause);
+  skip?.addEventListener("htmx:afterRequest", ({ detail }) => detail.successful || drafts.resume());
 
   current = {
     flush: drafts.flush,
@@ -155,9 +158,10 @@ document.addEventListener("keydown", (event) => {
   if (event.ctrlKey || event.metaKey || event.altKey || event.defaultPrevented) return;
   if (document.querySelector("dialog[open]")) return;
   if (event.target.matches("textarea, select, input:not([type='radio'], [type='checkbox'])")) return;
-  const dialog = { "?": "keys", g: "guideline" }[event.key];
+  const name = { "?": "keys", g: "guideline", x: "skip" }[event.key];
+  const dialog = name && document.getElementById(name);
   const link = document.querySelector(`a[data-key="${CSS.escape(event.key)}"]`);
-  if (dialog) document.getElementById(dialog)?.showModal();
+  if (dialog) dialog.showModal();
   else if (link) link.click();
   else if (!current?.onKey(event)) return;
   event.preventDefault();

@@ -71,7 +71,8 @@ def test_progress_counts_prompts_answers_pairs_people_and_days(alice, bob, rita,
         progress = project_progress(project)
     assert len(queries) <= 6
     assert (progress.prompts, progress.images, progress.finished) == (5, 15, 2)
-    assert progress.assignments == {"open": 1, "leased": 1, "submitted": 1, "accepted": 2, "rejected": 1}
+    states = {"open": 1, "leased": 1, "submitted": 1, "accepted": 2, "skipped": 0, "rejected": 1}
+    assert progress.assignments == states
     assert progress.wanted == 5
     assert (progress.pairs, progress.ties) == (4, 2)
     assert [

@@ -5,7 +5,7 @@ import re
 import pytest
 from playwright.sync_api import expect
 
-from annotation.models import Assignment, Placement, PromptLabel, Ranking, Rating
+from annotation.models import Assignment, Placement, PromptLabel, Ranking, Rating, Skip
 from tests.annotation.browser.hands import drag_by_finger, drag_by_mouse, press
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -49,6 +49,20 @@ def test_a_whole_task_by_keys_alone(at_work, alice, a_prompt):
     label = PromptLabel.objects.get()
     assert (label.category, label.intent_unclear, label.issues) == ("vehicles", True, ["violent"])
     assert stored_slots() == [1, 2, 4]
+
+
+def test_a_task_is_skipped_by_keys(at_work, alice, a_prompt):
+    a_prompt(images=2)
+    following = a_prompt(images=2)
+    page = at_work(alice)
+    press(page, "2 x")  # begun, then thought better of
+    expect(page.get_by_text("Of every 100 tasks you may skip 5.")).to_be_visible()
+    press(page, "Escape x Space Enter")
+    expect(page.locator("#prompt")).to_have_text(following.text)
+    expect(page.locator("#messages")).to_contain_text("Skipped: somebody else is asked.")
+    page.wait_for_timeout(1000)  # no draft of the skipped task follows
+    expect(page.locator("#prompt")).to_have_text(following.text)
+    assert Skip.objects.get().reason == "uncomfortable"
 
 
 def test_undo_and_ties_by_keys(at_work, alice, a_prompt):
