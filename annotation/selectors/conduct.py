@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from django.db.models import F, FloatField, Func, QuerySet, Sum
+from django.contrib.postgres.aggregates import ArrayAgg
+from django.db.models import F, FloatField, Func, OuterRef, Q, QuerySet, Subquery, Sum, Window
+from django.db.models.functions import RowNumber
 
-from annotation.models import Assignment, Check, Pause, Placement, Project, User
+from annotation.models import Assignment, Check, Pause, Project, Ranking, User
 from annotation.statistics.places import PlaceTest, compare_places
 
 Rule = Pause.Rule
@@ -36,7 +39,7 @@ def _breaches(user: User, project: Project) -> Iterator[Breach]:
 
 
 def _gold(user: User, project: Project) -> Breach | None:
-    gold = answers_since_pause(user, project).filter(kind=Assignment.Kind.GOLD, check_result__isnull=False)
+    gold = answers_since_pause(project, user).filter(kind=Assignment.Kind.GOLD, check_result__isnull=False)
     latest = list(gold.order_by("-submitted_at", "-pk").values_list("pk", flat=True)[: project.pause_window])
     sums = Check.objects.filter(assignment__in=latest).aggregate(agreed=Sum("agreed"), pairs=Sum("pairs"))
     if len(latest) < project.pause_window or sums["agreed"] >= project.gold_floor * sums["pairs"]:
@@ -51,7 +54,7 @@ def _gold(user: User, project: Project) -> Breach | None:
 
 def _speed(user: User, project: Project) -> Breach | None:
     """More than half of the latest answers were quicker than anybody can look at so many images."""
-    answers = answers_since_pause(user, project).filter(claimed_at__isnull=False)
+    answers = answers_since_pause(project, user).filter(claimed_at__isnull=False)
     latest = seconds_an_image(answers).order_by("-submitted_at", "-pk")[: project.pause_window]
     seconds = [vars(answer)["each"] for answer in latest]
     quick = sum(each < project.seconds_per_image for each in seconds)
@@ -75,11 +78,14 @@ def _place(user: User, project: Project) -> Breach | None:
     )
 
 
-def answers_since_pause(user: User, project: Project) -> QuerySet[Assignment]:
-    """The user's answered work since their last pause was lifted."""
-    answers = Assignment.objects.work().filter(project=project, annotator=user, submitted_at__isnull=False)
-    lifted = Pause.objects.filter(project=project, user=user, lifted_at__isnull=False).first()
-    return answers.filter(submitted_at__gt=lifted.lifted_at) if lifted else answers
+def answers_since_pause(project: Project, user: User | None = None) -> QuerySet[Assignment]:
+    """Answered work of one user or of all, since the last pause of whoever gave the answer was lifted."""
+    answers = Assignment.objects.work().filter(project=project, submitted_at__isnull=False)
+    lifted = Pause.objects.filter(project=project, user=OuterRef("annotator"), lifted_at__isnull=False)
+    counted = answers.filter(annotator=user) if user else answers
+    return counted.alias(lifted=Subquery(lifted.order_by("-pk").values("lifted_at")[:1])).filter(
+        Q(lifted=None) | Q(submitted_at__gt=F("lifted"))
+    )
 
 
 def seconds_an_image(answers: QuerySet[Assignment]) -> QuerySet[Assignment]:
@@ -94,16 +100,23 @@ def seconds_an_image(answers: QuerySet[Assignment]) -> QuerySet[Assignment]:
 
 
 def place_test(user: User, project: Project) -> PlaceTest:
-    """Where on the page the best image of the latest answers stood; those with two best ones say nothing."""
-    latest = answers_since_pause(user, project).order_by("-submitted_at", "-pk")[:PLACE_WINDOW]
-    orders = dict(latest.values_list("pk", "order"))
-    slots: dict[int, list[tuple[int, int]]] = {}
-    placed = Placement.objects.filter(ranking__assignment__in=list(orders))
-    for pk, generation, slot in placed.values_list("ranking__assignment", "generation_id", "slot"):
-        slots.setdefault(pk, []).append((slot, generation))
-    best = []
-    for pk, images in slots.items():
-        first, second = sorted(images)[:2]
-        if first[0] < second[0] and len(orders[pk]) == len(images):
-            best.append((len(images), orders[pk].index(first[1])))
-    return compare_places(best)
+    """Where on the page the best image of the user's latest answers stood."""
+    return place_tests(project, user)[user.pk]
+
+
+def place_tests(project: Project, user: User | None = None) -> dict[int, PlaceTest]:
+    """Annotator id -> where their best images stood, in one statement; answers with two best say nothing."""
+    turn = Window(RowNumber(), partition_by="annotator", order_by=[F("submitted_at").desc(), F("pk").desc()])
+    latest = answers_since_pause(project, user).annotate(turn=turn).filter(turn__lte=PLACE_WINDOW)
+    by_slot = ["placements__slot", "placements__generation"]
+    rankings = (
+        Ranking.objects.filter(assignment__in=latest.order_by().values("pk"))
+        .values_list("pk", "assignment__annotator", "assignment__order")
+        .annotate(slots=ArrayAgg("placements__slot", order_by=by_slot))
+        .annotate(images=ArrayAgg("placements__generation", order_by=by_slot))
+    )
+    best: dict[int, list[tuple[int, int]]] = defaultdict(list)
+    for _, annotator, order, slots, images in rankings:
+        if slots[0] < slots[1] and len(order) == len(images):
+            best[annotator].append((len(images), order.index(images[0])))
+    return defaultdict(lambda: compare_places([]), {pk: compare_places(found) for pk, found in best.items()})

@@ -8,7 +8,7 @@ from django.db.models import Aggregate, FloatField
 
 from annotation.models import Assignment, Membership, Pause, Project, Qualification, User
 from annotation.selectors.checks import Agreed, agreement_by_annotator
-from annotation.selectors.conduct import PLACE_LEVEL, place_test, seconds_an_image
+from annotation.selectors.conduct import PLACE_LEVEL, place_tests, seconds_an_image
 from annotation.selectors.progress import AnnotatorProgress, annotators_progress
 from annotation.selectors.skips import skips_by_annotator
 from annotation.statistics.places import PlaceTest
@@ -43,13 +43,13 @@ class AnnotatorQuality:
 
 
 def annotators_quality(project: Project) -> list[AnnotatorQuality]:
-    """The project's annotators by name; six statements, and three for each of them."""
+    """The project's annotators by name, in eight statements."""
     agreed = agreement_by_annotator(project)
     done = {person.username: person for person in annotators_progress(project)}
     pauses = {pause.user_id: pause for pause in Pause.objects.in_force().filter(project=project)}
     decided = project.qualifications.order_by("user", "-pk").distinct("user")
     qualifications = {qualification.user_id: qualification for qualification in decided}
-    pace, skipped = _pace(project), skips_by_annotator(project)
+    pace, places, skipped = _pace(project), place_tests(project), skips_by_annotator(project)
     members = project.memberships.filter(role=Membership.Role.ANNOTATOR).select_related("user")
     return [
         AnnotatorQuality(
@@ -59,7 +59,7 @@ def annotators_quality(project: Project) -> list[AnnotatorQuality]:
             gold=agreed[member.user_id].get(Kind.GOLD, Agreed()),
             repeats=agreed[member.user_id].get(Kind.REPEAT, Agreed()),
             seconds=pace.get(member.user_id),
-            places=place_test(member.user, project),
+            places=places[member.user_id],
             pause=pauses.get(member.user_id),
             qualification=qualifications.get(member.user_id),
         )

@@ -3,9 +3,12 @@
 import re
 
 import pytest
+from django.db import connection
 from django.test import Client
+from django.test.utils import CaptureQueriesContext
 
-from annotation.models import Assignment, Check
+from annotation.models import Assignment, Check, Pause, User
+from annotation.services.projects import add_member
 from tests.annotation.posts import address, begin, filled_in
 from tests.annotation.test_pages_admin import as_
 from tests.cast import NOW
@@ -100,3 +103,25 @@ def test_people_see_their_own_quality_and_inspectors_everybodys(compared, alice,
     for person in (alice, bob):
         assert as_(person).get(page).status_code == 404
     assert page in as_(rita).get("/inspect/").text
+
+
+def test_the_page_costs_as_many_queries_for_one_annotator_as_for_many(compared, project, ada):
+    hers, page = as_(ada), f"/inspect/{project.slug}/people/"
+    spent = []
+    for name in ("bob", "carol", "dan", "emma"):
+        person = User.objects.create_user(name)
+        add_member(project=project, user=person, role="annotator")
+        Pause.objects.create(
+            project=project,
+            user=person,
+            rule="speed",
+            reason="quick",
+            paused_at=NOW,
+            lifted_at=NOW,
+            lifted_by=ada,
+        )
+        with CaptureQueriesContext(connection) as queries:
+            assert name in hers.get(page).text
+        spent.append(len(queries))
+    assert len(set(spent)) == 1
+    assert spent[0] <= 13
