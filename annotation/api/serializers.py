@@ -48,6 +48,7 @@ class ProgressSerializer(serializers.Serializer[Any]):
     ties = serializers.IntegerField(help_text="pairs in the same slot")
     annotators = AnnotatorProgressSerializer(many=True)
     days = DaySerializer(many=True)
+    pace = serializers.FloatField(help_text="answers a day, in the last seven days")
 
 
 class AgreedSerializer(serializers.Serializer[Any]):

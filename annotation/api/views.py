@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from django.utils.timezone import now
 from drf_spectacular.utils import extend_schema
 from rest_framework import status
 from rest_framework.decorators import api_view
@@ -38,7 +39,7 @@ def projects(request: Request) -> Response:
 def progress(request: Request, slug: str) -> Response:
     """How far the project is, for its inspectors and admins."""
     project = project_of(request, slug, Role.INSPECTOR, Role.ADMIN)
-    return Response(ProgressSerializer(project_progress(project)).data)
+    return Response(ProgressSerializer(project_progress(project, now=now())).data)
 
 
 @extend_schema(responses=AnnotatorQualitySerializer(many=True))

@@ -1,5 +1,6 @@
 from annotation.forms.accounts import ChangePasswordForm, SignInForm, TokenForm
 from annotation.forms.exports import ExportForm
+from annotation.forms.hours import PeriodForm
 from annotation.forms.invitations import InvitationForm, JoiningForm
 from annotation.forms.judgements import JudgementForm
 from annotation.forms.projects import GuidelineForm, MemberForm, NewProjectForm, ProjectForm
@@ -19,6 +20,7 @@ __all__ = [
     "JudgementForm",
     "MemberForm",
     "NewProjectForm",
+    "PeriodForm",
     "ProjectForm",
     "ReasonForm",
     "ReferenceForm",

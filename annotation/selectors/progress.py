@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, datetime, timedelta
 from typing import Any, NamedTuple
 
-from django.db.models import Count, F, Q, QuerySet, Sum
+from django.db.models import Count, F, Min, Q, QuerySet, Sum
 from django.db.models.functions import TruncDate
 
 from annotation.models import Assignment, Placement, Project, User
 
 State = Assignment.State
+RECENT = timedelta(days=7)  # answers of these days say how fast work goes on; ours
+DAY = timedelta(days=1)
 
 
 @dataclass(frozen=True)
@@ -40,7 +42,7 @@ class Day(NamedTuple):
 class ProjectProgress:
     """`pairs` and `ties` count pairs of images in finished rankings: in different slots, and in the same one.
 
-    `assignments` has every state; `days` are those with answers, oldest first.
+    `assignments` has every state; `days` are those with answers, oldest first; `pace` is answers a day.
     """
 
     prompts: int
@@ -51,6 +53,7 @@ class ProjectProgress:
     ties: int
     annotators: list[AnnotatorProgress]
     days: list[Day]
+    pace: float
 
     @property
     def wanted(self) -> int:
@@ -59,18 +62,24 @@ class ProjectProgress:
             count for state, count in self.assignments.items() if state not in (State.REJECTED, State.SKIPPED)
         )
 
+    @property
+    def days_left(self) -> float | None:
+        """Until everything wanted is answered, at this pace; None where nobody works or nothing is left."""
+        left = self.assignments[State.OPEN] + self.assignments[State.LEASED]
+        return left / self.pace if left and self.pace else None
 
-def project_progress(project: Project) -> ProjectProgress:
-    """Everything the progress page shows, in six statements. Only people's own counts include checks."""
+
+def project_progress(project: Project, *, now: datetime) -> ProjectProgress:
+    """Everything the progress page shows, in seven statements. Only people's own counts include checks."""
     ordinary = Assignment.objects.ordinary().filter(project=project)
     states = dict.fromkeys(State.values, 0) | dict(
         ordinary.order_by().values_list("state").annotate(Count("pk"))
     )
     pairs, ties = count_pairs(project)
     sizes = project.prompts.aggregate(prompts=Count("pk", distinct=True), images=Count("generations"))
+    answered = ordinary.filter(submitted_at__isnull=False)
     days = (
-        ordinary.filter(submitted_at__isnull=False)
-        .order_by()
+        answered.order_by()
         .annotate(day=TruncDate("submitted_at"))
         .values_list("day")
         .annotate(Count("pk"))
@@ -85,7 +94,17 @@ def project_progress(project: Project) -> ProjectProgress:
         ties=ties,
         annotators=annotators_progress(project),
         days=[Day(*row) for row in days],
+        pace=_pace(answered, now),
     )
+
+
+def _pace(answered: QuerySet[Assignment], now: datetime) -> float:
+    """Answers a day in the last days; a project's first hours count as a whole day."""
+    found = answered.aggregate(
+        first=Min("submitted_at"), recent=Count("pk", filter=Q(submitted_at__gt=now - RECENT))
+    )
+    age = now - found["first"] if found["first"] else DAY
+    return float(found["recent"] / (min(RECENT, max(DAY, age)) / DAY))
 
 
 def annotator_progress(user: User, project: Project) -> AnnotatorProgress:

@@ -77,6 +77,7 @@ SECTIONS: dict[str, list[Page]] = {
     ],
     "People": [
         Page("people", "Members", "project-people"),
+        Page("hours", "Hours", "hours"),
         Page("quality", "Quality", "quality", INSPECTING),
     ],
     "Results": [

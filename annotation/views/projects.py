@@ -12,6 +12,7 @@ from django.utils import timezone
 from django.views.decorators.http import require_http_methods, require_safe
 
 from annotation.access import MemberRequest, admin_required, member_required
+from annotation.charts import by_day
 from annotation.forms import GuidelineForm, NewProjectForm, ProjectForm
 from annotation.models import Membership, Project
 from annotation.models.projects import ProjectQuerySet
@@ -29,6 +30,7 @@ NEW = "annotation/projects/new.html"
 SETTINGS = "annotation/projects/settings.html"
 GUIDELINE = "annotation/projects/guideline.html"
 SHOWN_DAYS = 14
+FORESEEABLE_DAYS = 3650
 
 
 @require_safe
@@ -57,13 +59,16 @@ def new_project(request: MemberRequest) -> HttpResponse:
 @admin_required
 def overview(request: MemberRequest, project: Project) -> HttpResponse:
     """How far the project is; the page asks again every few seconds."""
-    progress = project_progress(project)
+    now = timezone.now()
+    progress = project_progress(project, now=now)
+    left = progress.days_left
     context = {
         "project": project,
         "tab": "overview",
         "progress": progress,
         "accepted_note": f"{progress.finished:,} of {progress.wanted:,}",
         "chart": _answers_by_day(progress),
+        "expected_end": now + timedelta(days=left) if left and left < FORESEEABLE_DAYS else None,
     }
     return render(request, f"{OVERVIEW}#progress" if request.htmx else OVERVIEW, context)
 
@@ -112,16 +117,9 @@ def _administrated(request: MemberRequest) -> ProjectQuerySet:
 
 
 def _answers_by_day(progress: ProjectProgress) -> dict[str, object]:
-    """Answers of the last days, days without any included."""
+    """Answers of the last days."""
     counts = dict(progress.days)
     newest = max(counts, default=timezone.now().date())
-    days = [newest - timedelta(days=back) for back in reversed(range(SHOWN_DAYS))]
-    points = [[index, counts.get(day, 0)] for index, day in enumerate(days)]
-    return {
-        "id": "answers-by-day",
-        "label": "Answers submitted by day",
-        "x": "day",
-        "ends": [f"{days[0]:%-d %b}", f"{newest:%-d %b}"],
-        "format": "0",
-        "series": [{"name": "answers", "points": points if counts else []}],
-    }
+    first = newest - timedelta(days=SHOWN_DAYS - 1)
+    label = "Answers submitted by day"
+    return by_day(counts, first=first, last=newest, id="answers-by-day", label=label, name="answers")

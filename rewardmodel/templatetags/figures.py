@@ -44,19 +44,6 @@ def mebibytes(count: int | str | None) -> str:
 
 
 @register.filter
-def duration(seconds: float | str | None) -> str:
-    """Seconds -> 42 s, 3 min 12 s, or 2 h 5 min."""
-    if not isinstance(seconds, int | float):
-        return ""
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole} s"
-    if whole < 3600:
-        return f"{whole // 60} min {whole % 60} s"
-    return f"{whole // 3600} h {whole % 3600 // 60} min"
-
-
-@register.filter
 def tone(state: str) -> str:
     """The badge's colour for a run's state."""
     return {"finished": "good", "failed": "bad", "running": "busy"}.get(state, "quiet")

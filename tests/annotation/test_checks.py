@@ -146,8 +146,8 @@ def test_checks_count_for_their_annotator_and_are_no_preferences(checked, alice,
     answer(claim(alice, checked, GOLD))
     answer(claim(alice, checked, NEW))
     assert annotator_progress(alice, checked).done == 2
-    assert project_progress(checked).finished == count_finished(checked) == 1
-    assert project_progress(checked).pairs == 2  # of three images, two tied
+    assert project_progress(checked, now=NOW).finished == count_finished(checked) == 1
+    assert project_progress(checked, now=NOW).pairs == 2  # of three images, two tied
     assert [ranking.assignment_id for ranking in finished_rankings(checked)] == list(
         Assignment.objects.ordinary().filter(state="accepted").values_list("pk", flat=True)
     )

@@ -2,6 +2,7 @@
 
 from datetime import timedelta
 
+import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
@@ -68,8 +69,8 @@ def test_progress_counts_prompts_answers_pairs_people_and_days(alice, bob, rita,
     answer(alice, project, [1, 2, 3], now=NOW + DAY)
     claim_next(annotator=bob, project=project, now=NOW + DAY, generator=luck())
     with CaptureQueriesContext(connection) as queries:
-        progress = project_progress(project)
-    assert len(queries) <= 6
+        progress = project_progress(project, now=NOW + 4 * DAY)
+    assert len(queries) <= 7
     assert (progress.prompts, progress.images, progress.finished) == (5, 15, 2)
     states = {"open": 1, "leased": 1, "submitted": 1, "accepted": 2, "skipped": 0, "rejected": 1}
     assert progress.assignments == states
@@ -83,6 +84,21 @@ def test_progress_counts_prompts_answers_pairs_people_and_days(alice, bob, rita,
     ]
     assert progress.days == [(NOW.date(), 2), ((NOW + DAY).date(), 2)]
     assert annotator_progress(bob, project) == progress.annotators[1]
+    assert progress.pace == 4 / 4  # answers by days since the first one
+    assert progress.days_left == 2
+
+
+def test_how_long_it_takes_is_said_by_the_last_week(alice, project, a_prompt):
+    for _ in range(4):
+        a_prompt()
+    first = project_progress(project, now=NOW)
+    assert (first.pace, first.days_left) == (0, None)
+    for day in (0, 9):
+        answer(alice, project, [1, 2, 3], now=NOW + day * DAY)
+    assert project_progress(project, now=NOW).pace == 2
+    assert project_progress(project, now=NOW + 10 * DAY).pace == pytest.approx(1 / 7)
+    assert project_progress(project, now=NOW + 10 * DAY).days_left == pytest.approx(14)
+    assert project_progress(project, now=NOW + 17 * DAY).days_left is None
 
 
 def test_somebody_who_has_done_nothing_has_counts_of_nought(project, alice):

@@ -9,19 +9,13 @@ from pathlib import Path
 from annotation.models.judgements import SCALES
 from annotation.selectors.exports import ExportedImage, ExportedRanking
 from annotation.services.exports.format import Format, Plan
+from annotation.spreadsheets import guarded
 
 FILE = "rankings.csv"
 COLUMNS = (
     *("prompt_id", "prompt", "category", "intent_unclear", "issues", "annotator", "submitted_at"),
     *("image", "sha256", "generator", "slot", *SCALES, "problems"),
 )
-# A spreadsheet takes a text that begins so for a formula, unless an apostrophe stands before it.
-FORMULAS = ("=", "+", "-", "@", "\t", "\r", "'")
-
-
-def guarded(text: str) -> str:
-    """The text as no formula; an importer takes the apostrophe away again."""
-    return f"'{text}" if text.startswith(FORMULAS) else text
 
 
 def _row(opinion: ExportedRanking, image: ExportedImage) -> list[object]:

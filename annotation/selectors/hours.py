@@ -1,0 +1,114 @@
+"""How long people worked, and what came of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import date, datetime, time, timedelta
+from zoneinfo import ZoneInfo
+
+from django.db import connection
+
+from annotation.models import Project
+
+# Work on a task begins when it is given, or with the end of the one before it where that came later: a task
+# that was fetched ahead waits. A day before the period is read for that. References are nobody's work.
+ENDED = """
+WITH ended AS (
+    SELECT username, kind IN ('training', 'qualification') AS is_lesson, state, at,
+        (at AT TIME ZONE %(zone)s)::date AS day,
+        EXTRACT(EPOCH FROM at - GREATEST(
+            claimed_at, LAG(at) OVER (PARTITION BY annotator_id ORDER BY at, assignment.id)
+        ))::float AS seconds
+    FROM annotation_assignment AS assignment
+    JOIN annotation_user ON annotation_user.id = annotator_id
+    LEFT JOIN annotation_skip AS skip ON skip.assignment_id = assignment.id,
+    COALESCE(submitted_at, skipped_at) AS at
+    WHERE project_id = %(project)s AND claimed_at IS NOT NULL AND kind <> 'reference'
+        AND at >= %(begin)s - interval '1 day' AND at < %(end)s
+)
+"""
+SUMS = """
+SELECT username, {day},
+    COUNT(*) FILTER (WHERE NOT is_lesson AND state <> 'skipped'),
+    COUNT(*) FILTER (WHERE is_lesson),
+    COUNT(*) FILTER (WHERE NOT is_lesson AND state = 'accepted'),
+    COUNT(*) FILTER (WHERE NOT is_lesson AND state = 'rejected'),
+    COUNT(*) FILTER (WHERE state = 'skipped'),
+    SUM(LEAST(seconds, %(longest)s)),
+    SUM(seconds),
+    percentile_cont(0.5) WITHIN GROUP (ORDER BY seconds) FILTER (WHERE NOT is_lesson AND state <> 'skipped')
+FROM ended WHERE at >= %(begin)s
+GROUP BY {groups} ORDER BY {groups}
+"""
+
+
+@dataclass(frozen=True)
+class Period:
+    """Whole days in a time zone, both ends included; of a task at most `longest` counts as work."""
+
+    first: date
+    last: date
+    zone: ZoneInfo
+    longest: timedelta
+
+    @property
+    def begin(self) -> datetime:
+        return datetime.combine(self.first, time.min, self.zone)
+
+    @property
+    def end(self) -> datetime:
+        return datetime.combine(self.last + timedelta(days=1), time.min, self.zone)
+
+
+@dataclass(frozen=True)
+class Work:
+    """What one person did, on one day or in the period (`day` is None).
+
+    Times are in seconds: `counted` has no more than the period's `longest` of any task, `elapsed` has all.
+    `tasks` are answers to ordinary, gold and repeated ones, to which `accepted`, `rejected` and `median`
+    belong; `lessons` are training and test; the time of those `skipped` counts, too.
+    """
+
+    username: str
+    day: date | None
+    tasks: int
+    lessons: int
+    accepted: int
+    rejected: int
+    skipped: int
+    counted: float
+    elapsed: float
+    median: float | None
+
+    @property
+    def waiting(self) -> int:
+        return self.tasks - self.accepted - self.rejected
+
+    @property
+    def hours(self) -> float:
+        return self.counted / 3600
+
+
+def work_by_person(project: Project, period: Period) -> list[Work]:
+    """One row for each person who worked in the period, by name; one statement."""
+    return list(_read(project, period, day="NULL", groups="username"))
+
+
+def work_by_day(project: Project, period: Period) -> Iterator[Work]:
+    """One row for each person and day with work, by name, then day; one statement."""
+    return _read(project, period, day="day", groups="username, day")
+
+
+def _read(project: Project, period: Period, *, day: str, groups: str) -> Iterator[Work]:
+    values: dict[str, str | int | float | datetime] = {
+        "project": project.pk,
+        "zone": period.zone.key,
+        "begin": period.begin,
+        "end": period.end,
+        "longest": period.longest.total_seconds(),
+    }
+    with connection.cursor() as cursor:
+        cursor.execute(ENDED + SUMS.format(day=day, groups=groups), values)
+        for row in cursor:
+            yield Work(*row)
