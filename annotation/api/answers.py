@@ -22,7 +22,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.reverse import reverse
 
-from annotation.api.requests import Conflict, page_of, paged, project_of, user_of, valid
+from annotation.api.requests import Conflict, asked, page_of, paged, project_of, user_of, valid
 from annotation.models import (
     Assignment,
     Category,
@@ -241,11 +241,11 @@ def answers(request: Request, slug: str) -> Response:
         return _change(request, project_of(request, slug, Role.ANNOTATOR))
     project, user = project_of(request, slug, *Role.values), user_of(request)
     found = _answered(project)
-    if state := request.query_params.get("state"):
+    if state := asked(request, "state"):
         found = found.filter(state=state)
     if not Project.objects.with_role(user, Role.INSPECTOR, Role.ADMIN).filter(pk=project.pk).exists():
         return page_of(request, found.filter(annotator=user), _AnswerPage)
-    if annotator := request.query_params.get("annotator"):
+    if annotator := asked(request, "annotator"):
         found = found.filter(annotator__username=annotator)
     return page_of(request, found, _InspectedAnswerPage)
 

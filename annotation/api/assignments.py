@@ -13,7 +13,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from annotation.api.answers import ReviewSerializer
-from annotation.api.requests import Conflict, page_of, paged, project_of, user_of, valid
+from annotation.api.requests import Conflict, asked, page_of, paged, project_of, user_of, valid
 from annotation.api.serializers import MOST_PROMPTS
 from annotation.models import Assignment, Membership, Project, Review
 from annotation.services.assignments import open_assignments
@@ -79,8 +79,8 @@ def assignments(request: Request, slug: str) -> Response:
         ("annotator", "annotator__username"),
         ("prompt_id", "prompt__key"),
     ):
-        if (value := request.query_params.get(name)) is not None:
-            rows = rows.filter(**{column: value.replace("\0", "")})
+        if (value := asked(request, name)) is not None:
+            rows = rows.filter(**{column: value})
     return page_of(request, rows, AssignmentSerializer)
 
 

@@ -14,7 +14,7 @@ from rest_framework.parsers import MultiPartParser
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from annotation.api.requests import Conflict, page_of, paged, project_of, user_of, valid
+from annotation.api.requests import Conflict, asked, page_of, paged, project_of, user_of, valid
 from annotation.api.serializers import GenerationSerializer
 from annotation.image_files import image_response
 from annotation.models import Generation, Prompt
@@ -81,8 +81,8 @@ def images(request: Request, slug: str) -> Response:
         return _add(request, prompt, sent)
     rows = Generation.objects.filter(prompt__project=project).select_related("prompt", "image")
     for name, column in (("prompt_id", "prompt__key"), ("generator", "generator")):
-        if (value := request.query_params.get(name)) is not None:
-            rows = rows.filter(**{column: value.replace("\0", "")})
+        if (value := asked(request, name)) is not None:
+            rows = rows.filter(**{column: value})
     return page_of(request, rows, ImageSerializer)
 
 

@@ -42,6 +42,12 @@ def project_of(request: Request, slug: str, *roles: str) -> Project:
     return get_object_or_404(mine, slug=slug)
 
 
+def asked(request: Request, name: str) -> str | None:
+    """What the query asks for under this name, without what Postgres cannot hold; None: nothing."""
+    value = request.query_params.get(name)
+    return None if value is None else value.replace("\0", "")
+
+
 def page_of(
     request: Request, found: QuerySet[Any], serializer: type[serializers.Serializer[Any]]
 ) -> Response:

@@ -37,7 +37,7 @@ def references(request: MemberRequest, project: Project) -> HttpResponse:
 def answer_any(request: MemberRequest, project: Project) -> HttpResponse:
     """Give this person a prompt to answer in the workspace: the one named, else any."""
     named = request.POST.get("prompt", "")
-    prompt = get_object_or_404(project.prompts, pk=int(named)) if named.isdecimal() else None
+    prompt = get_object_or_404(project.prompts, pk=int(named[:18])) if named.isdecimal() else None
     try:
         claim_reference(
             researcher=request.user,
