@@ -62,6 +62,7 @@ class ShownImageSerializer(serializers.Serializer[Any]):
 class TaskSerializer(serializers.Serializer[Any]):
     claim = serializers.CharField(help_text="names this task: its answer carries it")
     prompt = serializers.CharField()
+    translation = serializers.CharField(help_text="of the prompt, where one was imported")
     images = ShownImageSerializer(many=True)
     leased_until = serializers.DateTimeField(help_text="so long it is yours, and until another takes it")
     asks_label = serializers.BooleanField()
@@ -187,6 +188,7 @@ def next_task(request: Request, slug: str) -> Response:
     shown = {
         "claim": task.claim,
         "prompt": task.prompt.text,
+        "translation": task.prompt.translation,
         "images": [_shown(request, number, image) for number, image in enumerate(task.images, start=1)],
         "leased_until": task.leased_until,
         "asks_label": project.asks_label,

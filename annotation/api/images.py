@@ -36,6 +36,9 @@ class NewImageSerializer(serializers.Serializer[Any]):
     generator = serializers.CharField(max_length=GENERATOR_LENGTH, default="", allow_blank=True)
     seed = serializers.IntegerField(min_value=-(2**63), max_value=2**63 - 1, default=None, allow_null=True)
     parameters = serializers.JSONField(default=dict)
+    flagged = serializers.BooleanField(
+        default=False, help_text="may be harmful: blurred until somebody wants to see it"
+    )
 
     def validate_parameters(self, parameters: Any) -> dict[str, Any]:
         if not isinstance(parameters, dict):
@@ -87,7 +90,14 @@ def images(request: Request, slug: str) -> Response:
 
 
 def _add(request: Request, prompt: Prompt, sent: dict[str, Any]) -> Response:
-    new = NewImage(sent["file"].read(), sent["name"], sent["generator"], sent["seed"], sent["parameters"])
+    new = NewImage(
+        sent["file"].read(),
+        sent["name"],
+        sent["generator"],
+        sent["seed"],
+        sent["parameters"],
+        sent["flagged"],
+    )
     try:
         added = add_generations(prompt=prompt, images=[new])
     except ImageRefused as error:

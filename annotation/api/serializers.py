@@ -73,6 +73,7 @@ class GenerationSerializer(serializers.Serializer[Any]):
     generator = serializers.CharField()
     seed = serializers.IntegerField(allow_null=True)
     parameters = serializers.DictField()
+    flagged = serializers.BooleanField(source="is_flagged")
     score = serializers.FloatField(allow_null=True)
     scored_by = serializers.CharField()
 
@@ -87,12 +88,14 @@ class GenerationSerializer(serializers.Serializer[Any]):
 class PromptSerializer(serializers.Serializer[Any]):
     id = serializers.CharField(source="key")
     prompt = serializers.CharField(source="text")
+    translation = serializers.CharField()
     generations = GenerationSerializer(many=True)
 
 
 class NewPromptSerializer(serializers.Serializer[Any]):
     id = serializers.CharField(max_length=KEY_LENGTH)
     prompt = serializers.CharField(trim_whitespace=False)
+    translation = serializers.CharField(default="", allow_blank=True)
 
     def validate_prompt(self, prompt: str) -> str:
         if not prompt.strip():

@@ -65,8 +65,11 @@ def prompts(request: Request, slug: str) -> Response:
 def _add_prompts(request: Request, project: Project) -> Response:
     sent = valid(NewPromptsSerializer(data=request.data))
     texts = {prompt["id"]: prompt["prompt"] for prompt in sent["prompts"]}
+    translations = {
+        prompt["id"]: prompt["translation"] for prompt in sent["prompts"] if prompt["translation"]
+    }
     try:
-        _, new = add_prompts(project=project, texts=texts)
+        _, new = add_prompts(project=project, texts=texts, translations=translations)
     except PromptChanged as error:
         raise Conflict(str(error)) from None
     added = AddedPromptsSerializer({"new": new, "known": len(texts) - new})

@@ -29,6 +29,7 @@ class ShownImage:
     token: str
     width: int
     height: int
+    is_flagged: bool
 
 
 class AssignmentQuerySet(models.QuerySet["Assignment"]):
@@ -53,7 +54,7 @@ class AssignmentQuerySet(models.QuerySet["Assignment"]):
         """Each with its `images` and `showable` ones at hand, in the same statement."""
         fields = {name: f"image__{name}" for name in ("token", "width", "height")}
         found = Generation.objects.filter(prompt=OuterRef("prompt"), image__isnull=False).order_by("pk")
-        shown = found.values(json=JSONObject(generation_id="pk", **fields))
+        shown = found.values(json=JSONObject(generation_id="pk", is_flagged="is_flagged", **fields))
         return self.annotate(shown=ArraySubquery(shown))
 
     def finished(self) -> AssignmentQuerySet:

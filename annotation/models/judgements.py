@@ -47,6 +47,10 @@ class Problem(models.TextChoices):
     DEFAMING = "defaming", "Demeans a group of people"
 
 
+# Problems for which an image is not shown to anybody unasked.
+HARMFUL = (Problem.DISTURBING, Problem.SEXUAL, Problem.VIOLENT, Problem.DEFAMING)
+
+
 class PromptLabel(models.Model):
     """Stage 1: what the prompt is about, and what is wrong with it."""
 

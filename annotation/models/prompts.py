@@ -16,6 +16,7 @@ class Prompt(models.Model):
     project = models.ForeignKey(Project, models.CASCADE, related_name="prompts")
     key = models.CharField(max_length=KEY_LENGTH)  # the importer's id
     text = models.TextField()
+    translation = models.TextField(blank=True)  # shown beside the text
     created_at = models.DateTimeField(auto_now_add=True)
     # How far the finished opinions agree, 0 to 1, and how many they were when that was measured.
     agreement = models.FloatField(null=True)
@@ -41,6 +42,7 @@ class Generation(models.Model):
     generator = models.CharField(max_length=GENERATOR_LENGTH, blank=True)
     seed = models.BigIntegerField(null=True)
     parameters = models.JSONField(default=dict)
+    is_flagged = models.BooleanField(default=False)  # whoever brought it says that it may be harmful: blurred
     # The promoted reward model's score, for admins' eyes; written by the rewardmodel app through a service.
     score = models.FloatField(null=True)
     scored_by = models.CharField(max_length=200, blank=True)

@@ -13,7 +13,8 @@ SHOWN = """
     COALESCE(
         (
             SELECT json_agg(json_build_object(
-                'generation_id', made.id, 'token', image.token, 'width', image.width, 'height', image.height
+                'generation_id', made.id, 'is_flagged', made.is_flagged,
+                'token', image.token, 'width', image.width, 'height', image.height
             ) ORDER BY made.id)
             FROM annotation_generation AS made JOIN annotation_image AS image ON image.sha256 = made.image_id
             WHERE made.prompt_id = prompt.id

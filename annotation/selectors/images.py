@@ -1,13 +1,27 @@
-"""Which image files a person may fetch."""
+"""Which image files a person may fetch, and which nobody is shown unasked."""
 
 from __future__ import annotations
 
 from uuid import UUID
 
-from annotation.models import Image, Membership, Project, User
+from django.db.models import Exists, OuterRef, Q, QuerySet
+
+from annotation.models import Generation, Image, Membership, Project, Rating, User
+from annotation.models.judgements import HARMFUL
 
 
 def visible_image(user: User, token: UUID) -> Image | None:
     """The image, if a project that the user is a member of shows it."""
     projects = Project.objects.with_role(user, *Membership.Role.values)
     return Image.objects.filter(token=token, generations__prompt__project__in=projects).first()
+
+
+def judged_images() -> QuerySet[Generation]:
+    """Images with their files and `is_harmful`: flagged when they came in, or by somebody's rating.
+
+    For admins. Annotators are told of the first alone: the second is another's answer.
+    """
+    harmful = Rating.objects.filter(generation=OuterRef("pk"), problems__overlap=list(HARMFUL))
+    return Generation.objects.select_related("image").annotate(
+        is_harmful=Q(is_flagged=True) | Exists(harmful)
+    )

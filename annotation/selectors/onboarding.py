@@ -26,6 +26,10 @@ class PlacedTwice(NamedTuple):
     yours: int
     theirs: int
 
+    @property
+    def alt(self) -> str:
+        return f"Image {self.number}"
+
 
 @dataclass(frozen=True)
 class Feedback:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from annotation.models import Assignment, Generation, Issue, Problem, PromptLabel, Rating, Review
+from annotation.models.judgements import HARMFUL
 
 
 @dataclass(frozen=True)
@@ -15,6 +16,16 @@ class JudgedImage:
     generation: Generation
     slot: int
     rating: Rating | None
+
+    @property
+    def alt(self) -> str:
+        return f"Image {self.number}"
+
+    @property
+    def is_harmful(self) -> bool:
+        """Flagged when it came in, or harmful by this answer."""
+        said = (self.rating and self.rating.problems) or []
+        return self.generation.is_flagged or not set(HARMFUL).isdisjoint(said)
 
     @property
     def problems(self) -> list[str]:

@@ -32,13 +32,16 @@ class NewImage(NamedTuple):
     generator: str = ""
     seed: int | None = None
     parameters: Mapping[str, Any] = {}
+    is_flagged: bool = False
 
 
 @transaction.atomic
-def add_prompts(*, project: Project, texts: Mapping[str, str]) -> tuple[dict[str, Prompt], int]:
-    """Add the prompts that the project does not have yet.
+def add_prompts(
+    *, project: Project, texts: Mapping[str, str], translations: Mapping[str, str] | None = None
+) -> tuple[dict[str, Prompt], int]:
+    """Add the prompts that the project does not have yet, and translations to those that have none.
 
-    Args: texts: key -> text.
+    Args: texts: key -> text; translations: key -> text in the annotators' language.
     Returns: all of them by key, in the order given, and how many are new.
     Raises: PromptChanged when a key is known with another text.
     """
@@ -47,8 +50,15 @@ def add_prompts(*, project: Project, texts: Mapping[str, str]) -> tuple[dict[str
     for key, prompt in known.items():
         if prompt.text != texts[key]:
             raise PromptChanged(key)
+    translations = translations or {}
+    late = [prompt for key, prompt in known.items() if key in translations and not prompt.translation]
+    for prompt in late:
+        prompt.translation = translations[prompt.key]
+    Prompt.objects.bulk_update(late, ["translation"])
     new = Prompt.objects.bulk_create(
-        Prompt(project=project, key=key, text=text) for key, text in texts.items() if key not in known
+        Prompt(project=project, key=key, text=text, translation=translations.get(key, ""))
+        for key, text in texts.items()
+        if key not in known
     )
     prompts = known | {prompt.key: prompt for prompt in new}
     return {key: prompts[key] for key in texts}, len(new)
@@ -104,10 +114,11 @@ def attach_images(*, prompt: Prompt, images: Iterable[tuple[NewImage, CheckedIma
                 generator=image.generator,
                 seed=image.seed,
                 parameters=dict(image.parameters),
+                is_flagged=image.is_flagged,
             )
             for image, checked in fresh
         ],
         update_conflicts=True,
         unique_fields=["prompt", "source"],
-        update_fields=["image", "generator", "seed", "parameters"],
+        update_fields=["image", "generator", "seed", "parameters", "is_flagged"],
     )

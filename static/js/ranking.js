@@ -99,7 +99,7 @@ export function ranking(form, section, { say, changed }) {
     new Sortable(list, {
       group: { name: "images", put: (to, from, dragged) => to.el.dataset.slot === "" || held(to.el.dataset.slot, dragged) < perSlot },
       draggable: ".tile",
-      filter: "select, .tile-view",
+      filter: "select, .tile-view, .unveil",
       preventOnFilter: false,
       sort: false,
       forceFallback: true,

@@ -2,10 +2,12 @@
 
 import { excludeNone } from "./choices.js";
 import { clock, keepDrafts } from "./drafts.js";
+import { toggleFullscreen } from "./fullscreen.js";
 import { labelling } from "./labelling.js";
 import { ranking } from "./ranking.js";
 import { rating } from "./rating.js";
 import { forgetUnsent, restoreUnsent } from "./unsent.js";
+import { keepSeen, unveil } from "./veil.js";
 import { viewer } from "./viewer.js";
 
 let current = null; // the task on the page
@@ -26,6 +28,7 @@ function start(workspace) {
     hint.textContent = text;
     hint.classList.toggle("error", bad);
   };
+  keepSeen(form);
   const isRefused = find(".refusals") !== null;
   const wasUnsent = !isRefused && restoreUnsent(form);
   const drafts = keepDrafts(form, status, (html) => replaceWorkspace(html));
@@ -126,6 +129,10 @@ function start(workspace) {
       else if (key === " ") {
         if (target.matches("button, a, input")) return false;
         screen.open(stage().current?.() ?? 1);
+      } else if (key === "h") {
+        const number = stage().current?.() ?? 1;
+        const shown = pictures.find((picture) => imageNumber(picture) === number).closest("[data-veil]");
+        return unveil(shown?.dataset.veil);
       } else {
         const isTaken = stage().onKey(event);
         if (isTaken && step() === "rank") warn();
@@ -163,6 +170,7 @@ document.addEventListener("keydown", (event) => {
   const link = document.querySelector(`a[data-key="${CSS.escape(event.key)}"]`);
   if (dialog) dialog.showModal();
   else if (link) link.click();
+  else if (event.key === "f") toggleFullscreen();
   else if (!current?.onKey(event)) return;
   event.preventDefault();
 });

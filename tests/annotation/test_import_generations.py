@@ -32,6 +32,14 @@ def test_a_manifest_brings_prompts_and_images_and_opens_their_assignments(projec
     assert generation.image.file.read() == picture(2)
 
 
+def test_a_manifest_flags_images_and_translates_prompts(project, written, foxes):
+    images = [{"file": "a.png", "flagged": True}, {"file": "b.png", "flagged": False}, {"file": "c.png"}]
+    row = {**manifest_row(), "images": images, "translation": "ein Fuchs"}
+    import_generations(project=project, manifest=written("m.jsonl", [row]))
+    assert Generation.objects.get(is_flagged=True).source == "a.png"
+    assert project.prompts.get().translation == "ein Fuchs"
+
+
 def test_the_same_manifest_twice_brings_nothing_new(project, written, foxes):
     manifest = written("m.jsonl", [manifest_row()])
     import_generations(project=project, manifest=manifest)
@@ -64,6 +72,8 @@ def test_images_may_come_without_opening_assignments(project, written, foxes):
         ([{**manifest_row(), "images": [{"file": "a.png", "size": 1}]}], "row 1: unknown field 'size'"),
         ([{**manifest_row(), "images": [{"file": "a.png", "seed": "x"}]}], "row 1: 'seed' is 'x'"),
         ([{**manifest_row(), "images": [{"file": "a.png", "parameters": 3}]}], "'parameters' is no object"),
+        ([{**manifest_row(), "images": [{"file": "a.png", "flagged": 1}]}], "'flagged' is neither true"),
+        ([{**manifest_row(), "translation": 3}], "'translation' is no text"),
         (
             [{**manifest_row(), "images": [{"file": "a.png", "parameters": {"x": float("nan")}}]}],
             "row 1: 'parameters' holds what JSON cannot",
@@ -129,7 +139,7 @@ def table(written, tmp_path):
     for i, text in enumerate(texts):
         written(f"part-{i % 2:06d}/{i}.webp", picture(max(i, 1), "WEBP"))
         row = {"image_name": f"{i}.webp", "prompt": text, "part_id": i % 2, "seed": i, "step": 50}
-        rows.append(row | {"cfg": 7.0, "sampler": 8, "user_name": "x", "image_nsfw": 0.1})
+        rows.append(row | {"cfg": 7.0, "sampler": 8, "user_name": "x", "image_nsfw": i / 4})
     file = tmp_path / "metadata.parquet"
     parquet.write_table(pyarrow.Table.from_pylist(rows), file)
     return file
@@ -166,6 +176,7 @@ def test_chosen_prompts_of_diffusiondbs_table_get_their_own_images_and_no_others
     image = fox.generations.get(source="part-000000/2.webp")
     assert (image.seed, image.generator) == (2, "stable-diffusion")
     assert image.parameters == {"cfg": 7.0, "steps": 50, "sampler": 8}
+    assert [*fox.generations.values_list("is_flagged", flat=True)] == [False, True, True]  # from 1/2 on
 
 
 def test_chosen_prompts_of_a_manifest_or_of_folders_are_told_by_their_text(

@@ -27,6 +27,15 @@ def test_prompts_come_from_every_format_and_a_second_time_are_all_known(project,
     assert (again.new, again.known, again.repeated) == (0, 2, first.repeated)
 
 
+@pytest.mark.parametrize("name", ["p.jsonl", "p.csv"])
+def test_translations_come_with_prompts_or_later(project, written, name):
+    import_prompts(project=project, file=written("early.jsonl", [{"id": "1", "prompt": "a fox"}]))
+    rows = [{"id": "1", "prompt": "a fox", "translation": "ein Fuchs"}, {"id": "2", "prompt": "an owl"}]
+    table = "id,prompt,translation\n1,a fox,ein Fuchs\n2,an owl,\n"
+    import_prompts(project=project, file=written(name, rows if name == "p.jsonl" else table))
+    assert [prompt.translation for prompt in project.prompts.all()] == ["ein Fuchs", ""]
+
+
 def test_prompts_come_from_diffusiondbs_metadata_each_text_once(project, tmp_path):
     file = tmp_path / "metadata.parquet"
     table = {"image_name": ["a", "b", "c"], "prompt": ["a fox", "an owl", "a fox"], "seed": [1, 2, 3]}

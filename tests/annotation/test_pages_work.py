@@ -9,7 +9,7 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from annotation.models import Assignment, Placement, PromptLabel, Ranking, Rating
+from annotation.models import Assignment, Placement, Prompt, PromptLabel, Ranking, Rating
 from annotation.services.projects import publish_guideline
 from tests.annotation.posts import address, begin, filled_in, left_as_draft
 from tests.cast import NOW
@@ -50,6 +50,12 @@ def test_a_task_shows_the_prompt_and_every_image_in_the_order_stored(client, tas
     tokens = {generation.pk: str(generation.image.token) for generation in task.prompt.generations.all()}
     rated = re.findall(r'src="/images/([^"]+)".*? data-image="(\d)" data-view', page)
     assert rated == [(tokens[pk], str(number)) for number, pk in enumerate(task.order, start=1)]
+
+
+def test_a_translation_stands_beside_the_prompt_where_there_is_one(client, task):
+    assert "Translation" not in client.get(f"/work/{task.project.slug}/").text
+    Prompt.objects.update(translation="ein <Fuchs>")
+    assert "ein &lt;Fuchs&gt;</p>" in client.get(f"/work/{task.project.slug}/").text
 
 
 def test_nothing_on_the_page_tells_where_an_image_comes_from(client, task):

@@ -16,6 +16,7 @@ from annotation.services.imports.rows import ImportRefused, Row, read_document, 
 from annotation.services.prompts import NewImage
 
 GENERATOR = "stable-diffusion"
+UNSAFE = 0.5  # of image_nsfw, 0 to 1, and 2 where the maker's own filter hid it; the threshold is ours
 FOLDER_PARAMETERS = {"cfg": "c", "steps": "st", "sampler": "sa"}  # ours -> theirs
 TABLE_PARAMETERS = {"cfg": "cfg", "steps": "step", "sampler": "sampler"}
 
@@ -75,6 +76,7 @@ def _image(
 ) -> NewImage:
     """The image of a row, in the part's folder. Args: name, seed, parameters: how the row calls them."""
     file = row.text(name, longest=SOURCE_LENGTH - len(part) - 1)
+    unsafe = row.fields.get("image_nsfw")
     given = {ours: row.fields[theirs] for ours, theirs in parameters.items() if theirs in row.fields}
     return NewImage(
         content=row.inside(file, folder / part),
@@ -82,4 +84,5 @@ def _image(
         generator=GENERATOR,
         seed=row.integer(seed, low=SEEDS[0], high=SEEDS[1]) if seed in row.fields else None,
         parameters=replace(row, fields={"parameters": given}).record("parameters"),
+        is_flagged=isinstance(unsafe, int | float) and unsafe >= UNSAFE,
     )

@@ -76,7 +76,11 @@ def import_generations(
     with transaction.atomic():
         rows = {prompt.key: prompt.row for prompt in wanted}
         try:
-            prompts, new = add_prompts(project=project, texts={p.key: p.text for p in wanted})
+            prompts, new = add_prompts(
+                project=project,
+                texts={p.key: p.text for p in wanted},
+                translations={p.key: p.translation for p in wanted if p.translation},
+            )
         except PromptChanged as error:
             raise rows[error.key].refused(error) from None
         added = 0

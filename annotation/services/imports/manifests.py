@@ -22,6 +22,7 @@ class Wanted:
     key: str
     text: str
     images: list[NewImage]
+    translation: str = ""
     is_sample: bool = False  # of what people made anywhere, not a list that somebody drew up
 
 
@@ -31,7 +32,7 @@ def read_manifest(project: Project, manifest: Path, folder: Path) -> Iterator[Wa
         raise ImportRefused(f"{manifest}: is {'no .jsonl file' if manifest.exists() else 'missing'}")
     seen: dict[str, int] = {}
     for row in read_rows(manifest):
-        row.check_names(required=["prompt_id", "prompt", "images"])
+        row.check_names(required=["prompt_id", "prompt", "images"], optional=["translation"])
         key, text = row.text("prompt_id", longest=KEY_LENGTH), row.text("prompt")
         if seen.setdefault(key, row.number) != row.number:
             raise row.refused(f"id {key!r} was in row {seen[key]} already")
@@ -44,14 +45,14 @@ def read_manifest(project: Project, manifest: Path, folder: Path) -> Iterator[Wa
         names = [image.source for image in images]
         if repeated := [name for i, name in enumerate(names) if name in names[:i]]:
             raise row.refused(f"'images' has {repeated[0]!r} twice")
-        yield Wanted(row, key, text, images)
+        yield Wanted(row, key, text, images, row.optional_text("translation"))
 
 
 def _read_image(row: Row, fields: object, folder: Path) -> NewImage:
     if not isinstance(fields, dict):
         raise row.refused("an image is no object")
     image = replace(row, fields=fields)
-    image.check_names(required=["file"], optional=["generator", "seed", "parameters"])
+    image.check_names(required=["file"], optional=["generator", "seed", "parameters", "flagged"])
     name = image.text("file", longest=SOURCE_LENGTH)
     return NewImage(
         content=image.inside(name, folder),
@@ -59,4 +60,5 @@ def _read_image(row: Row, fields: object, folder: Path) -> NewImage:
         generator=image.text("generator", longest=GENERATOR_LENGTH) if fields.get("generator") else "",
         seed=None if fields.get("seed") is None else image.integer("seed", low=SEEDS[0], high=SEEDS[1]),
         parameters=image.record("parameters"),
+        is_flagged=image.flag("flagged"),
     )

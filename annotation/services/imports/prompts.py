@@ -44,15 +44,17 @@ def import_prompts(
     seen: dict[str, int] = {}  # key -> row
     new = rows = 0
     for batch in batches(_read_prompts(file)):
-        texts = {}
+        texts, translations = {}, {}
         for row, key, text, is_own_id in batch:
             if key not in seen:
                 seen[key] = row.number
                 texts[key] = text
+                if translation := row.optional_text("translation"):
+                    translations[key] = translation
             elif not is_own_id:
                 raise row.refused(f"id {key!r} was in row {seen[key]} already")
         try:
-            new += add_prompts(project=project, texts=texts)[1]
+            new += add_prompts(project=project, texts=texts, translations=translations)[1]
         except PromptChanged as error:
             raise ImportRefused(f"{file}, row {seen[error.key]}: {error}") from None
         rows += len(batch)
@@ -92,5 +94,5 @@ def _identified(row: Row) -> tuple[str, str]:
         row.check_names(required=["text", "image"])  # what refl_data.json calls image is the prompt's id
         return row.text("image", longest=KEY_LENGTH), row.text("text")
     name = "prompt_id" if "prompt_id" in row.fields else "id"
-    row.check_names(required=[name, "prompt"], optional=["generations", "ranking", "images"])
+    row.check_names(required=[name, "prompt"], optional=["generations", "ranking", "images", "translation"])
     return row.text(name, longest=KEY_LENGTH), row.text("prompt")

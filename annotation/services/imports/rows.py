@@ -53,6 +53,17 @@ class Row:
             raise self.refused(f"{name!r} is longer than {longest} letters")
         return value
 
+    def optional_text(self, name: str) -> str:
+        """As `text`; "" when the field is absent, null or empty. Raises ImportRefused."""
+        return "" if self.fields.get(name) in (None, "") else self.text(name)
+
+    def flag(self, name: str) -> bool:
+        """True or false; false when the field is absent. Raises ImportRefused."""
+        value = self.fields.get(name, False)
+        if not isinstance(value, bool):
+            raise self.refused(f"{name!r} is neither true nor false")
+        return value
+
     def texts(self, name: str, *, longest: int | None = None) -> list[str]:
         """A list of texts, none twice. Raises ImportRefused."""
         values = self.fields.get(name)
