@@ -1,9 +1,20 @@
-"""What `components/chart.html` draws."""
+"""What the templates of `components/` draw: curves and intervals."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import date, timedelta
+
+
+@dataclass(frozen=True)
+class Whisker:
+    """Where a figure, the ends of its interval and a mark to compare with lie on an axis, from 0 to 100."""
+
+    low: float
+    value: float
+    high: float
+    zero: float
 
 
 def by_day(

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from django.db.models import Avg, Q
 
+from annotation.charts import Whisker
 from annotation.models import Assignment, Generation, Placement, Project
 from annotation.selectors.scores import most_used_model
 from annotation.statistics.estimates import NotEnough, Resamples
@@ -17,16 +18,6 @@ CHUNK = 5000  # rows fetched at a time
 SEED = 0  # of the resamples: the same answers give the same page
 ENOUGH_GENERATORS = 4  # for a rank correlation to say anything
 ROW = [("prompt", "i8"), ("opinion", "i8"), ("image", "i8"), ("slot", "i8"), ("generator", "i8")]
-
-
-@dataclass(frozen=True)
-class Whisker:
-    """Where a strength, the ends of its interval and 0 lie on the board's axis, from 0 to 100."""
-
-    low: float
-    value: float
-    high: float
-    zero: float
 
 
 @dataclass(frozen=True)

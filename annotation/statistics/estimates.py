@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -62,17 +62,32 @@ class Resamples:
             prompts: (N,) of each row.
             counts: (N,) observations in each row, where that is not its denominator.
         """
-        above = np.bincount(prompts, numerators, self.prompts)
-        below = np.bincount(prompts, denominators, self.prompts)
-        involved = below > 0
-        if involved.sum() < ENOUGH_PROMPTS:
-            return too_few(int(involved.sum()))
-        drawn = self.weights[:, involved] @ np.stack([above[involved], below[involved]], axis=1)  # (B, 2)
-        drawn = drawn[drawn[:, 1] > 0]
-        value = above[involved].sum() / below[involved].sum()
-        count = (denominators if counts is None else counts).sum()
-        shares = np.asarray(drawn[:, 0] / drawn[:, 1], np.float64)
-        return estimate(value, shares, int(involved.sum()), int(count))
+        [found] = self.ratios(prompts, numerators[:, None], denominators[:, None])
+        if counts is None or isinstance(found, NotEnough):
+            return found
+        return replace(found, count=int(counts.sum()))
+
+    def ratios(
+        self, prompts: Integers, numerators: Floats, denominators: Floats
+    ) -> list[Estimate | NotEnough]:
+        """The same of every column, in one go. Args: numerators, denominators: (N, M)."""
+        involved, at = np.unique(prompts, return_inverse=True)
+        above, below = (
+            np.stack([np.bincount(at, column, len(involved)) for column in columns.T], axis=1)
+            for columns in (numerators, denominators)
+        )  # (involved, M)
+        weights = self.weights[:, involved]
+        drawn_above, drawn_below = weights @ above, weights @ below  # (B, M)
+        found: list[Estimate | NotEnough] = []
+        for column in range(above.shape[1]):
+            bearing, some = int((below[:, column] > 0).sum()), drawn_below[:, column] > 0
+            if bearing < ENOUGH_PROMPTS:
+                found.append(too_few(bearing))
+                continue
+            value = above[:, column].sum() / below[:, column].sum()
+            shares = np.asarray(drawn_above[some, column] / drawn_below[some, column], np.float64)
+            found.append(estimate(value, shares, bearing, int(denominators[:, column].sum())))
+        return found
 
 
 def estimate(value: float, drawn: Floats, prompts: int, count: int) -> Estimate:

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
+
 from django import template
 
-from annotation.statistics.estimates import Estimate
+from annotation.charts import Whisker
+from annotation.models.judgements import SCALE
+from annotation.selectors.analysis import Group
+from annotation.statistics.estimates import Estimate, NotEnough
 
 register = template.Library()
 MINUS = "\N{MINUS SIGN}"
@@ -32,6 +37,40 @@ def share(probability: float) -> str:
 def decimals(number: float) -> str:
     """0.254 -> 0.25."""
     return _written(number, "plain")
+
+
+@register.simple_tag
+def whisker_on(axis: tuple[float, float], figure: Estimate, mean: Estimate) -> Whisker:
+    """Where a mean rating lies on the axis, with that of all images as the mark."""
+    return _between(figure, *axis, mean.value)
+
+
+@register.filter
+def along_shares(figure: Estimate, most: float) -> Whisker:
+    """Where a share lies from 0 to the highest one."""
+    return _between(figure, 0.0, most or 1.0, 0.0)
+
+
+@register.filter
+def highest(figures: Iterable[Estimate | NotEnough]) -> float:
+    """The upper end of all intervals; 0 where there is none."""
+    return max((figure.high for figure in figures if isinstance(figure, Estimate)), default=0.0)
+
+
+@register.filter
+def axis_of(groups: Sequence[Group], every: Group) -> tuple[float, float]:
+    """From the lowest to the highest end of the groups' mean ratings and those of all images."""
+    scores = [score for group in (*groups, every) for score in group.scores if isinstance(score, Estimate)]
+    low, high = (
+        min((score.low for score in scores), default=SCALE[0]),
+        max((score.high for score in scores), default=SCALE[1]),
+    )
+    return (low, high) if low < high else SCALE
+
+
+def _between(figure: Estimate, left: float, right: float, mark: float) -> Whisker:
+    ends = (figure.low, figure.value, figure.high, mark)
+    return Whisker(*(round(100 * (end - left) / (right - left), 1) for end in ends))
 
 
 def _written(number: float, unit: str) -> str:

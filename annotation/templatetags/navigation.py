@@ -82,6 +82,7 @@ SECTIONS: dict[str, list[Page]] = {
     ],
     "Results": [
         Page("agreement", "Agreement", "project-agreement", STUDYING),
+        Page("analysis", "Analysis", "project-analysis", STUDYING),
         Page("leaderboard", "Leaderboard", "project-leaderboard", STUDYING),
     ],
     "Settings": [

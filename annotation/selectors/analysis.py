@@ -1,0 +1,167 @@
+"""What people said of prompts and images, by category, by wording and by generator: the paper's analyses."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+from django.db.models import Count, Q, QuerySet, Sum
+
+from annotation.models import Assignment, Category, Problem, Project, Prompt, PromptLabel, Rating
+from annotation.models.judgements import SCALE, SCALES
+from annotation.statistics.estimates import Estimate, Floats, Integers, NotEnough, Resamples
+from annotation.statistics.function_words import function_share
+
+CHUNK = 5000  # rows fetched at a time
+SEED = 0  # of the resamples: the same answers give the same page
+BUCKETS = 5  # of function words, equally wide, besides the prompts without any (ImageReward, appendix A.4)
+MEASURES = (*SCALES, *Problem.values)
+
+Figure = Estimate | NotEnough
+
+
+class CategoryCount(NamedTuple):
+    """Labels of one category: prompts, labels, and those that call the text unclear or find an issue."""
+
+    name: str
+    prompts: int
+    labels: int
+    unclear: int
+    issues: int
+
+
+class Group(NamedTuple):
+    """Some of the rated images: mean of each scale, share with each problem, in the order of MEASURES."""
+
+    name: str
+    prompts: int
+    ratings: int
+    figures: list[Figure]
+
+    @property
+    def scores(self) -> list[Figure]:
+        return self.figures[: len(SCALES)]
+
+    @property
+    def problems(self) -> list[Figure]:
+        return self.figures[len(SCALES) :]
+
+
+@dataclass(frozen=True)
+class Analysis:
+    """Of a project's accepted answers; gold tasks, repeats, training and tests do not count.
+
+    `distribution` has for each rating, the best first, how many images have it on each of SCALES.
+    """
+
+    labels: list[CategoryCount]
+    images: Group
+    by_category: list[Group]
+    by_function_words: list[Group]
+    by_generator: list[Group]
+    distribution: list[tuple[int, list[int]]]
+
+
+@dataclass(frozen=True)
+class _Rated:
+    """Sums of ratings, a row for each prompt, category and generator; prompts are numbered from 0."""
+
+    prompts: Integers  # (N,)
+    categories: list[str | None]
+    generators: list[str]
+    above: Floats  # (N, MEASURES): sums of ratings, counts of problems
+    below: Floats  # (N, MEASURES): ratings that these are of; problems may be unknown
+    texts: list[str]  # of each prompt
+    resamples: Resamples
+
+    def group(self, name: str, chosen: Sequence[bool]) -> Group:
+        rows = np.array(chosen, bool)
+        prompts = self.prompts[rows]
+        return Group(
+            name=name,
+            prompts=len(np.unique(prompts)),
+            ratings=int(self.below[rows, 0].sum()),
+            figures=self.resamples.ratios(prompts, self.above[rows], self.below[rows]),
+        )
+
+
+def project_analysis(project: Project) -> Analysis:
+    """Everything the analysis page shows, in four statements."""
+    finished = Assignment.objects.finished().filter(project=project).order_by()
+    ratings = Rating.objects.filter(assignment__in=finished).order_by()
+    rated = _read(ratings)
+    return Analysis(
+        labels=_count_labels(PromptLabel.objects.filter(assignment__in=finished)),
+        images=rated.group("All", [True] * len(rated.prompts)),
+        by_category=_largest_first(
+            rated.group(name, [category == value for category in rated.categories])
+            for value, name in Category.choices
+            if value in rated.categories
+        ),
+        by_function_words=_by_function_words(rated),
+        by_generator=_largest_first(
+            rated.group(name, [generator == name for generator in rated.generators])
+            for name in {*rated.generators} - {""}
+        ),
+        distribution=_distribution(ratings),
+    )
+
+
+def _read(ratings: QuerySet[Rating]) -> _Rated:
+    known = Count("pk", filter=Q(problems__isnull=False))
+    sums = {f"sum_of_{scale}": Sum(scale) for scale in SCALES}
+    counts = {f"with_{value}": Count("pk", filter=Q(problems__contains=[value])) for value in Problem.values}
+    groups = ratings.values_list(
+        "assignment__prompt_id", "assignment__label__category", "generation__generator"
+    )
+    rows = list(groups.annotate(rated=Count("pk"), known=known, **sums, **counts))
+    ids, prompts = np.unique([row[0] for row in rows], return_inverse=True)
+    texts = dict(Prompt.objects.filter(assignments__ratings__in=ratings).distinct().values_list("pk", "text"))
+    numbers = np.array([row[3:] for row in rows], np.float64).reshape(-1, 2 + len(MEASURES))
+    scales = np.repeat(numbers[:, :1], len(SCALES), axis=1)
+    problems = np.repeat(numbers[:, 1:2], len(Problem), axis=1)
+    return _Rated(
+        prompts=prompts,
+        categories=[row[1] for row in rows],
+        generators=[row[2] for row in rows],
+        above=numbers[:, 2:],
+        below=np.concatenate([scales, problems], axis=1),
+        texts=[texts[pk] for pk in ids],
+        resamples=Resamples(len(ids), seed=SEED),
+    )
+
+
+def _count_labels(labels: QuerySet[PromptLabel]) -> list[CategoryCount]:
+    """Categories that occur, the most frequent first."""
+    rows = labels.values_list("category").annotate(
+        prompts=Count("assignment__prompt", distinct=True),
+        labels=Count("pk"),
+        unclear=Count("pk", filter=Q(intent_unclear=True)),
+        with_issues=Count("pk", filter=Q(issues__len__gt=0)),
+    )
+    counts = [CategoryCount(str(Category(category).label), *numbers) for category, *numbers in rows]
+    return sorted(counts, key=lambda count: (-count.prompts, count.name))
+
+
+def _largest_first(groups: Iterable[Group]) -> list[Group]:
+    return sorted(groups, key=lambda group: (-group.prompts, group.name))
+
+
+def _by_function_words(rated: _Rated) -> list[Group]:
+    """Prompts by the share of their words that belong to function phrases; those without come first."""
+    shares = np.array([function_share(text) for text in rated.texts])
+    buckets = np.ceil(shares * BUCKETS).astype(int)[rated.prompts]  # 0: none; then up to 1/5, 2/5 ...
+    width = 100 // BUCKETS
+    names = ["none", *(f"{width * (number - 1)} to {width * number} %" for number in range(1, BUCKETS + 1))]
+    return [rated.group(name, list(buckets == number)) for number, name in enumerate(names)]
+
+
+def _distribution(ratings: QuerySet[Rating]) -> list[tuple[int, list[int]]]:
+    low, high = SCALE
+    stars = range(high, low - 1, -1)
+    counts = ratings.aggregate(
+        **{f"{scale}_{star}": Count("pk", filter=Q(**{scale: star})) for scale in SCALES for star in stars}
+    )
+    return [(star, [counts[f"{scale}_{star}"] for scale in SCALES]) for star in stars]
