@@ -10,6 +10,7 @@ from django.http import HttpRequest
 
 from annotation.models import (
     Acknowledgement,
+    Action,
     Assignment,
     Export,
     Generation,
@@ -82,6 +83,15 @@ class ReviewAdmin(ReadOnly):
     list_display = ["assignment", "inspector", "verdict", "reason", "created_at"]
     list_filter = ["verdict"]
     list_select_related = ["assignment", "inspector"]
+
+
+@admin.register(Action)
+class ActionAdmin(ReadOnly):
+    """Those of every project, and those that concern none: tokens and passwords."""
+
+    list_display = ["at", "actor", "kind", "subject", "project"]
+    list_filter = ["kind", "project"]
+    list_select_related = ["actor", "project"]
 
 
 @admin.register(Export)

@@ -13,7 +13,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from annotation.api.requests import page_of, paged, project_of
-from annotation.models import Project
+from annotation.models import Project, User
 from refl.models import Generator, SamplingRun, TuningRun
 from refl.selectors.generators import NoGenerator
 from refl.services.sampling import CannotSample, queue_sampling
@@ -69,16 +69,17 @@ def generators(request: Request, slug: str) -> Response:
     return page_of(request, found, GeneratorSerializer)
 
 
-def _queue_tuning(project: Project, sent: dict[str, Any]) -> TuningRun:
+def _queue_tuning(project: Project, by: User, sent: dict[str, Any]) -> TuningRun:
     return queue_tuning(
         project=project,
         generator=named(Generator.objects.all(), project, "name", sent.get("generator")),
         checkpoint=named(RewardCheckpoint.objects.all(), project, "name", sent.get("checkpoint")),
         config=sent.get("config"),
+        by=by,
     )
 
 
-def _queue_sampling(project: Project, sent: dict[str, Any]) -> SamplingRun:
+def _queue_sampling(project: Project, by: User, sent: dict[str, Any]) -> SamplingRun:
     generator = named(Generator.objects.all(), project, "name", sent["generator"])
     return queue_sampling(
         generator=generator,
@@ -87,6 +88,7 @@ def _queue_sampling(project: Project, sent: dict[str, Any]) -> SamplingRun:
         checkpoint=promoted_checkpoint(project) if sent["least_sure"] else None,
         pool_factor=sent["pool_factor"],
         chance=random.Random(generator.pk),
+        by=by,
     )
 
 

@@ -119,5 +119,5 @@ def _open(request: Request, project: Project) -> Response:
         known = set(prompts.values_list("key", flat=True))
         if unknown := sorted(set(keys) - known):
             raise serializers.ValidationError({"prompts": [f"The project has no prompt {unknown[0]!r}."]})
-    opened = OpenedSerializer({"opened": len(open_assignments(prompts=prompts))})
+    opened = OpenedSerializer({"opened": len(open_assignments(prompts=prompts, by=user_of(request)))})
     return Response(opened.data, status=status.HTTP_201_CREATED)

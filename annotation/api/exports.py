@@ -89,8 +89,8 @@ def export(request: Request, slug: str, pk: int) -> Response:
         return Response(ExportSerializer(found).data)
     try:
         if not found.is_over:
-            cancel_export(found, now=now())
-        delete_export(found)
+            cancel_export(found, by=user_of(request), now=now())
+        delete_export(found, by=user_of(request))
     except ExportLost:
         raise Conflict("The export is at work and was asked to stop: delete it when it has.") from None
     return Response(status=status.HTTP_204_NO_CONTENT)

@@ -99,7 +99,7 @@ def _add(request: Request, prompt: Prompt, sent: dict[str, Any]) -> Response:
         sent["flagged"],
     )
     try:
-        added = add_generations(prompt=prompt, images=[new])
+        added = add_generations(prompt=prompt, images=[new], by=user_of(request))
     except ImageRefused as error:
         raise serializers.ValidationError({"file": [str(error)]}) from None
     except ImagesRefused as error:

@@ -69,7 +69,7 @@ def _add_prompts(request: Request, project: Project) -> Response:
         prompt["id"]: prompt["translation"] for prompt in sent["prompts"] if prompt["translation"]
     }
     try:
-        _, new = add_prompts(project=project, texts=texts, translations=translations)
+        _, new = add_prompts(project=project, texts=texts, translations=translations, by=user_of(request))
     except PromptChanged as error:
         raise Conflict(str(error)) from None
     added = AddedPromptsSerializer({"new": new, "known": len(texts) - new})

@@ -14,6 +14,10 @@ class Action(models.Model):
     """Something that an admin, an inspector or a rule did. The database refuses to change or delete it."""
 
     class Kind(models.TextChoices):
+        ACCOUNT_MADE = "account.made", "Account made"
+        PASSWORD_CHANGED = "password.changed", "Password changed"
+        TOKEN_MADE = "token.made", "Token made"
+        TOKEN_REVOKED = "token.revoked", "Token revoked"
         PROJECT_CREATED = "project.created", "Project created"
         SETTINGS_CHANGED = "settings.changed", "Settings changed"
         GUIDELINE_PUBLISHED = "guideline.published", "Guideline published"
@@ -30,7 +34,24 @@ class Action(models.Model):
         QUALIFIED = "annotator.qualified", "Qualification decided"
         REFERENCE_CHOSEN = "reference.chosen", "Reference chosen"
         REFERENCE_RETIRED = "reference.retired", "Reference retired"
+        PROMPTS_ADDED = "prompts.added", "Prompts added"
+        IMAGES_ADDED = "images.added", "Images added"
+        RANKINGS_ADDED = "rankings.added", "Rankings added"
+        WORK_OPENED = "work.opened", "Opinions asked for"
         EXPORTED = "export.requested", "Export asked for"
+        EXPORT_CANCELLED = "export.cancelled", "Export cancelled"
+        EXPORT_RETRIED = "export.retried", "Export tried again"
+        EXPORT_DELETED = "export.deleted", "Export deleted"
+        WEBHOOK_MADE = "webhook.made", "Webhook made"
+        WEBHOOK_SWITCHED = "webhook.switched", "Webhook switched"
+        WEBHOOK_RENEWED = "webhook.renewed", "Webhook's secret renewed"
+        WEBHOOK_TRIED = "webhook.tried", "Event sent by hand"
+        WEBHOOK_DELETED = "webhook.deleted", "Webhook deleted"
+        RUN_REQUESTED = "run.requested", "Run asked for"
+        RUN_CANCELLED = "run.cancelled", "Run cancelled"
+        RUN_RETRIED = "run.retried", "Run tried again"
+        SELECTION_DISCARDED = "selection.discarded", "Selection discarded"
+        CHECKPOINT_PROMOTED = "checkpoint.promoted", "Reward model promoted"
 
     # Null: it concerns no project alone.
     project = models.ForeignKey(Project, models.PROTECT, null=True, related_name="actions")

@@ -10,9 +10,10 @@ from typing import Any
 from django.db import transaction
 from django.db.models import Count, Exists, F, OuterRef
 
-from annotation.models import Assignment, Project, Prompt, User
+from annotation.models import Action, Assignment, Project, Prompt, User
 from annotation.selectors.assignments import SHOWN, task_of
 from annotation.selectors.standings import locked_for_work
+from annotation.services.actions import record_action
 from annotation.services.checks import draw_check
 from annotation.statements import columns, fetch_one
 
@@ -22,11 +23,13 @@ class LeaseLost(Exception):
 
 
 @transaction.atomic
-def open_assignments(*, prompts: Iterable[Prompt]) -> list[Assignment]:
+def open_assignments(*, prompts: Iterable[Prompt], by: User | None = None) -> list[Assignment]:
     """Ask for the project's number of opinions on each prompt that can be ranked and has no slot yet.
 
     A prompt can be ranked when it has 2 images at least and no more than the project's slots hold, and the
     files of all of them.
+
+    Args: by: who asked, for the log; None: whoever calls this logs more than that.
     """
     wanted = Prompt.objects.filter(pk__in=[prompt.pk for prompt in prompts])
     # Two openers must not both find none; and settings, which are free while nothing is open, wait for us or
@@ -39,11 +42,15 @@ def open_assignments(*, prompts: Iterable[Prompt]) -> list[Assignment]:
         .annotate(images=Count("generations"), files=Count("generations__image"))
         .filter(images__gte=2, files=F("images"), images__lte=F("project__slots") * F("project__per_slot"))
     )
-    return Assignment.objects.bulk_create(
+    opened = Assignment.objects.bulk_create(
         Assignment(project=prompt.project, prompt=prompt)
         for prompt in rankable.order_by("pk")
         for _ in range(prompt.project.opinions_per_prompt)
     )
+    if by and opened:
+        project = opened[0].project
+        record_action(Action.Kind.WORK_OPENED, project=project, by=by, subject=f"{len(opened)} opinions")
+    return opened
 
 
 # Give the task in hand, its lease renewed; else lease the oldest slot that is free, shuffled anew and without

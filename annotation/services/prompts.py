@@ -8,8 +8,11 @@ from typing import Any, NamedTuple
 
 from django.db import transaction
 
-from annotation.models import Generation, Project, Prompt
+from annotation.models import Action, Generation, Project, Prompt, User
+from annotation.services.actions import record_action
 from annotation.services.images import CheckedImage, check_image, store_images
+
+Kind = Action.Kind
 
 
 class PromptChanged(Exception):
@@ -37,11 +40,18 @@ class NewImage(NamedTuple):
 
 @transaction.atomic
 def add_prompts(
-    *, project: Project, texts: Mapping[str, str], translations: Mapping[str, str] | None = None
+    *,
+    project: Project,
+    texts: Mapping[str, str],
+    translations: Mapping[str, str] | None = None,
+    by: User | None = None,
 ) -> tuple[dict[str, Prompt], int]:
     """Add the prompts that the project does not have yet, and translations to those that have none.
 
-    Args: texts: key -> text; translations: key -> text in the annotators' language.
+    Args:
+        texts: key -> text.
+        translations: key -> text in the annotators' language.
+        by: who asked, for the log; None: whoever calls this logs more than these.
     Returns: all of them by key, in the order given, and how many are new.
     Raises: PromptChanged when a key is known with another text.
     """
@@ -60,19 +70,29 @@ def add_prompts(
         for key, text in texts.items()
         if key not in known
     )
+    if by and new:
+        record_action(Kind.PROMPTS_ADDED, project=project, by=by, subject=f"{len(new)} prompts")
     prompts = known | {prompt.key: prompt for prompt in new}
     return {key: prompts[key] for key in texts}, len(new)
 
 
-def add_generations(*, prompt: Prompt, images: Iterable[NewImage]) -> list[Generation]:
+@transaction.atomic
+def add_generations(
+    *, prompt: Prompt, images: Iterable[NewImage], by: User | None = None
+) -> list[Generation]:
     """Check, keep and add images made for one prompt; nothing is added when one is refused.
 
     An assignment claimed before shows the images that were there then.
 
+    Args: by: who asked, for the log; None: whoever calls this logs more than these.
     Raises: ImageRefused for a file; ImagesRefused when they are more than can be placed, or repeated.
     """
     checked = [(image, check_image(image.content)) for image in images]
-    return attach_images(prompt=prompt, images=checked)
+    added = attach_images(prompt=prompt, images=checked)
+    if by and added:
+        names = ", ".join(generation.source for generation in added)
+        record_action(Kind.IMAGES_ADDED, project=prompt.project_id, by=by, subject=names, prompt=prompt.key)
+    return added
 
 
 @transaction.atomic

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 from django.db import transaction
 
-from annotation.models import ChosenPrompt, Encoder, Project, PromptSelection, TextVector
+from annotation.models import Action, ChosenPrompt, Encoder, Project, PromptSelection, TextVector, User
 from annotation.selection.config import SelectionConfig
 from annotation.selectors.selections import text_hash
+from annotation.services.actions import record_action
 
 if TYPE_CHECKING:
     import numpy as np
@@ -85,6 +86,9 @@ def finish_selection(*, selection: PromptSelection, plane: dict[str, Any], now: 
     selection.save(update_fields=["plane", "finished_at"])
 
 
-def discard_selection(selection: PromptSelection) -> None:
-    """Forget a selection; images made for its prompts stay."""
+@transaction.atomic
+def discard_selection(selection: PromptSelection, *, by: User | None = None) -> None:
+    """Forget a selection; images made for its prompts stay. Args: by: None: it is begun anew, without log."""
+    if by:
+        record_action(Action.Kind.SELECTION_DISCARDED, project=selection.project_id, by=by, subject=selection)
     selection.delete()

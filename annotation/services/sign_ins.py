@@ -14,7 +14,8 @@ from django.db import connection, transaction
 from django.db.models import F
 from django.utils.crypto import salted_hmac
 
-from annotation.models import SignInAttempt, User
+from annotation.models import Action, SignInAttempt, User
+from annotation.services.actions import record_action
 
 WINDOW = timedelta(minutes=15)
 # Wrong passwords within the window. An office shares one address, so that may have more.
@@ -45,10 +46,12 @@ def verify_password(*, name: str, password: str, address: str, now: datetime) ->
     return found
 
 
+@transaction.atomic
 def change_password(*, user: User, password: str) -> None:
     """Set a new password. Every session of the user ends, except one that the caller renews."""
     user.set_password(password)
     user.save(update_fields=["password"])
+    record_action(Action.Kind.PASSWORD_CHANGED, project=None, by=user, subject=user)
 
 
 def sign_out_everywhere(user: User) -> None:

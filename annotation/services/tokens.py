@@ -6,13 +6,17 @@ import hashlib
 import secrets
 from datetime import datetime, timedelta
 
-from annotation.models import ApiToken, User
+from django.db import transaction
+
+from annotation.models import Action, ApiToken, User
+from annotation.services.actions import record_action
 
 PREFIX = "laurel_"  # scanners for leaked secrets find it
 HINT = len(PREFIX) + 4
 USE_NOTED_EVERY = timedelta(hours=1)  # not at each request: reads would become writes
 
 
+@transaction.atomic
 def issue_token(*, user: User, name: str, days: int | None, now: datetime) -> tuple[ApiToken, str]:
     """Make a token.
 
@@ -28,11 +32,14 @@ def issue_token(*, user: User, name: str, days: int | None, now: datetime) -> tu
         created_at=now,
         expires_at=None if days is None else now + timedelta(days=days),
     )
+    record_action(Action.Kind.TOKEN_MADE, project=None, by=user, subject=name, days=days)
     return token, secret
 
 
+@transaction.atomic
 def revoke_token(token: ApiToken) -> None:
     """The next request with it is refused."""
+    record_action(Action.Kind.TOKEN_REVOKED, project=None, by=token.user, subject=token.name)
     token.delete()
 
 

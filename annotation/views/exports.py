@@ -54,7 +54,7 @@ def download(request: MemberRequest, project: Project, pk: int) -> HttpResponseB
 @admin_required
 def cancel(request: MemberRequest, project: Project, pk: int) -> HttpResponse:
     try:
-        cancel_export(get_object_or_404(project.exports, pk=pk), now=now())
+        cancel_export(get_object_or_404(project.exports, pk=pk), by=request.user, now=now())
     except ExportLost:
         messages.warning(request, "The export was over already.")
     return redirect("project-exports", project.slug)
@@ -65,7 +65,7 @@ def cancel(request: MemberRequest, project: Project, pk: int) -> HttpResponse:
 def retry(request: MemberRequest, project: Project, pk: int) -> HttpResponse:
     export = get_object_or_404(project.exports, pk=pk)
     try:
-        retry_export(export)
+        retry_export(export, by=request.user)
         wake(export)
     except ExportLost:
         messages.warning(request, "Only an export that failed can be tried again.")
@@ -76,7 +76,7 @@ def retry(request: MemberRequest, project: Project, pk: int) -> HttpResponse:
 @admin_required
 def delete(request: MemberRequest, project: Project, pk: int) -> HttpResponse:
     try:
-        delete_export(get_object_or_404(project.exports, pk=pk))
+        delete_export(get_object_or_404(project.exports, pk=pk), by=request.user)
     except ExportLost:
         messages.warning(request, "The export is under way: cancel it first.")
     return redirect("project-exports", project.slug)

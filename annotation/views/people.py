@@ -37,7 +37,7 @@ def add_person(request: MemberRequest, project: Project) -> HttpResponse:
     username, password = form.cleaned_data["username"], None
     if form.cleaned_data["new_account"]:
         try:
-            user, password = create_account(username=username)
+            user, password = create_account(username=username, project=project, by=request.user)
         except NameTaken:
             form.add_error("username", "There is an account of this name already.")
             return render(request, PEOPLE, people_context(project, form), status=422)

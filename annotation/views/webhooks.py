@@ -62,7 +62,7 @@ def ping_webhook(request: MemberRequest, project: Project, pk: int) -> HttpRespo
     if not found.enabled:
         messages.error(request, "It is switched off: switch it on first.")
     else:
-        ping(found)
+        ping(found, by=request.user)
         messages.success(request, "A test is on its way.")
     return redirect("project-webhook", project.slug, pk)
 
@@ -70,7 +70,8 @@ def ping_webhook(request: MemberRequest, project: Project, pk: int) -> HttpRespo
 @require_POST
 @admin_required
 def switch_webhook(request: MemberRequest, project: Project, pk: int) -> HttpResponse:
-    enable_webhook(_found(project, pk), enabled=request.POST.get("enabled") == "on")
+    enabled = request.POST.get("enabled") == "on"
+    enable_webhook(_found(project, pk), enabled=enabled, by=request.user)
     return redirect("project-webhook", project.slug, pk)
 
 
@@ -80,7 +81,7 @@ def switch_webhook(request: MemberRequest, project: Project, pk: int) -> HttpRes
 def renew_webhook_secret(request: MemberRequest, project: Project, pk: int) -> HttpResponse:
     """Another secret, on this answer only; the one before signs nothing any more."""
     found = _found(project, pk)
-    secret = renew_secret(found)
+    secret = renew_secret(found, by=request.user)
     return render(request, WEBHOOK, {**_one(request, found), "secret": secret})
 
 
@@ -88,7 +89,7 @@ def renew_webhook_secret(request: MemberRequest, project: Project, pk: int) -> H
 @admin_required
 def remove_webhook(request: MemberRequest, project: Project, pk: int) -> HttpResponse:
     found = _found(project, pk)
-    delete_webhook(found)
+    delete_webhook(found, by=request.user)
     messages.success(request, f"{found.url} is told nothing any more.")
     return redirect("project-webhooks", project.slug)
 
@@ -97,7 +98,7 @@ def remove_webhook(request: MemberRequest, project: Project, pk: int) -> HttpRes
 @admin_required
 def send_again(request: MemberRequest, project: Project, pk: int, delivery: int) -> HttpResponse:
     sent = get_object_or_404(Delivery, pk=delivery, webhook=_found(project, pk))
-    redeliver(sent, now=timezone.now())
+    redeliver(sent, by=request.user, now=timezone.now())
     messages.success(request, "The event is on its way again.")
     return redirect("project-webhook", project.slug, pk)
 

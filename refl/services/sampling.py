@@ -10,7 +10,7 @@ from pathlib import Path
 
 from django.db import transaction
 
-from annotation.models import Project, Prompt
+from annotation.models import Project, Prompt, User
 from refl.models import Generator, SamplingRun, TuningPolicy
 from refl.seeds import seeds_of
 from refl.selectors.generators import unsampled_generator
@@ -19,6 +19,7 @@ from refl.services.samples import import_samples
 from refl.uncertainty import least_sure
 from rewardmodel.models import RewardCheckpoint
 from rewardmodel.scoring import scorer
+from rewardmodel.services import runs
 from rewardmodel.services.execution import Interrupted, Pulse
 from rewardmodel.services.policies import lock_policy
 from rewardmodel.services.scores import score_generations
@@ -57,6 +58,7 @@ def queue_sampling(
     checkpoint: RewardCheckpoint | None = None,
     pool_factor: int = 1,
     chance: random.Random,
+    by: User | None = None,
 ) -> SamplingRun:
     """Queue images for prompts of the project that have none, or for those the reward model is least sure of.
 
@@ -65,6 +67,7 @@ def queue_sampling(
         prompts: how many prompts get images, None for all that have none.
         checkpoint: decides which: `prompts` times `pool_factor` prompts are drawn and tried, and those stay
             whose images it orders least surely. Without one they are the project's first.
+        by: who asks, for the log; None for a command, or what came due.
     Raises: CannotSample.
     """
     project = Project.objects.select_for_update(no_key=True).get(pk=generator.project_id)
@@ -82,13 +85,14 @@ def queue_sampling(
     drawn = min(count * pool_factor, len(waiting))
     pool = waiting[:count] if checkpoint is None else sorted(chance.sample(waiting, drawn))
     config = SamplingConfig(pool=tuple(pool), prompts=count, per_prompt=per_prompt)
-    return SamplingRun.objects.create(
+    run = SamplingRun.objects.create(
         project=project,
         generator=generator,
         checkpoint=checkpoint,
         config=asdict(config),
         steps=len(pool) * per_prompt,
     )
+    return runs.record_request(run, by=by)
 
 
 @transaction.atomic

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from django.db import transaction
 
-from annotation.models import Project
+from annotation.models import Project, User
 from refl.learning.config import TuningConfig
 from refl.models import Generator, TuningPolicy, TuningRun
 from refl.selectors.generators import independent_checkpoint, newest_kept, untried_promotion
@@ -20,6 +20,7 @@ from refl.services.judging import measure_changes
 from rewardmodel.models import RewardCheckpoint
 from rewardmodel.scoring import scorer
 from rewardmodel.selectors import promoted_checkpoint
+from rewardmodel.services import runs
 from rewardmodel.services.execution import Interrupted, Pulse
 from rewardmodel.services.policies import lock_policy, policy_config
 
@@ -38,6 +39,7 @@ def queue_tuning(
     generator: Generator | None = None,
     checkpoint: RewardCheckpoint | None = None,
     config: Mapping[str, Any] | None = None,
+    by: User | None = None,
 ) -> TuningRun:
     """Ask for a tuning.
 
@@ -46,6 +48,7 @@ def queue_tuning(
         checkpoint: the reward; None takes the promoted one.
         config: fields of a TuningConfig that differ from the defaults; None takes the project's policy. Its
             sample grids are made as the generator is sampled from, unless it says otherwise.
+        by: who asks, for the log; None for a command, or what came due.
     Raises: CannotTune, NoGenerator, NothingPromoted.
     """
     Project.objects.select_for_update(no_key=True).get(pk=project.pk)
@@ -60,13 +63,14 @@ def queue_tuning(
     if not tuning_prompts(checkpoint) or not held_out_prompts(checkpoint):
         raise CannotTune(f"{project.slug} needs prompts to tune on and, in the test split, some to judge by")
     complete = complete_config(policy_config(TuningPolicy, project) if config is None else config, generator)
-    return TuningRun.objects.create(
+    run = TuningRun.objects.create(
         project=project,
         generator=generator,
         checkpoint=checkpoint,
         config=complete.to_dict(),
         steps=complete.updates,
     )
+    return runs.record_request(run, by=by)
 
 
 @transaction.atomic

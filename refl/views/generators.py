@@ -48,7 +48,7 @@ def project_generators(request: MemberRequest, project: Project) -> HttpResponse
 @admin_required
 def tune_now(request: MemberRequest, project: Project) -> HttpResponse:
     try:
-        run = queue_tuning(project=project)
+        run = queue_tuning(project=project, by=request.user)
     except (CannotTune, NoGenerator, NothingPromoted) as error:
         return render(request, PROJECT, _context(project, refusal=str(error)), status=422)
     wake(run)
@@ -71,6 +71,7 @@ def generate_images(request: MemberRequest, project: Project) -> HttpResponse:
             checkpoint=promoted_checkpoint(project) if form.cleaned_data["least_sure"] else None,
             pool_factor=policy.pool_factor,
             chance=random.Random(generator.pk),
+            by=request.user,
         )
     except (CannotSample, NothingPromoted) as error:
         return render(request, PROJECT, _context(project, form=form, refusal=str(error)), status=422)

@@ -12,8 +12,8 @@ from rest_framework import serializers, status
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from annotation.api.requests import Conflict, page_of, project_of, valid
-from annotation.models import Project
+from annotation.api.requests import Conflict, page_of, project_of, user_of, valid
+from annotation.models import Project, User
 from rewardmodel.models import Run
 from rewardmodel.tasks import wake
 
@@ -26,12 +26,12 @@ class Asking:
 
     Attributes:
         form: what may be sent.
-        queue: makes the run of the project and what was sent.
+        queue: makes the run of the project, who asks, and what was sent.
         refusals: what `queue` raises where such a run could not work.
     """
 
     form: Serializer
-    queue: Callable[[Project, dict[str, Any]], Run]
+    queue: Callable[[Project, User, dict[str, Any]], Run]
     refusals: tuple[type[Exception], ...]
 
 
@@ -45,7 +45,7 @@ def list_or_queue(
         return page_of(request, found, serializer)
     sent = valid(asking.form(data=request.data))
     try:
-        run = asking.queue(project, sent)
+        run = asking.queue(project, user_of(request), sent)
     except asking.refusals as error:
         raise Conflict(str(error)) from None
     wake(run)

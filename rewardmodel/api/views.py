@@ -10,7 +10,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from annotation.api.requests import page_of, paged, project_of
-from annotation.models import ChosenPrompt, Project
+from annotation.models import ChosenPrompt, Project, User
 from rewardmodel.api.runs import Asking, list_or_queue, named, read_run
 from rewardmodel.api.serializers import (
     CheckpointSerializer,
@@ -47,12 +47,13 @@ def checkpoints(request: Request, slug: str) -> Response:
     return page_of(request, found, CheckpointSerializer)
 
 
-def _queue(project: Project, sent: dict[str, Any]) -> TrainingRun:
+def _queue(project: Project, by: User, sent: dict[str, Any]) -> TrainingRun:
     return queue_training(
         project=project,
         dataset=named(DatasetVersion.objects.all(), project, "hash", sent.get("dataset")),
         initial=named(RewardCheckpoint.objects.all(), project, "name", sent.get("initial")),
         config=sent.get("config"),
+        by=by,
     )
 
 
@@ -77,7 +78,7 @@ def training_run(request: Request, slug: str, pk: int) -> Response:
 
 SELECTION = Asking(
     NewSelectionRunSerializer,
-    lambda project, sent: queue_selection(project=project, config=sent.get("config")),
+    lambda project, by, sent: queue_selection(project=project, config=sent.get("config"), by=by),
     (CannotSelect,),
 )
 

@@ -8,7 +8,8 @@ from typing import Any
 
 from django.db import transaction
 
-from annotation.models import Kind, Project
+from annotation.models import Action, Kind, Project, User
+from annotation.services.actions import record_action
 from annotation.services.events import announce
 from rewardmodel.models import RewardCheckpoint, TrainingRun
 from rewardmodel.selectors import NothingPromoted, promoted_checkpoint
@@ -50,13 +51,16 @@ def record_checkpoint(*, run: TrainingRun, metrics: Mapping[str, Any]) -> Reward
 
 
 @transaction.atomic
-def promote(checkpoint: RewardCheckpoint, *, now: datetime) -> None:
-    """Make it the project's reward model, in place of the one before."""
+def promote(checkpoint: RewardCheckpoint, *, now: datetime, by: User | None = None) -> None:
+    """Make it the project's reward model, in place of the one before. Args: by: None for a run or command."""
     _lock(checkpoint.project_id)
     RewardCheckpoint.objects.filter(project=checkpoint.project_id, promoted=True).update(promoted=False)
     checkpoint.promoted, checkpoint.promoted_at = True, now
     checkpoint.save(update_fields=["promoted", "promoted_at"])
     data = {"checkpoint": checkpoint.name, "location": checkpoint.location}
+    record_action(
+        Action.Kind.CHECKPOINT_PROMOTED, project=checkpoint.project_id, by=by, subject=checkpoint.name
+    )
     announce(Kind.CHECKPOINT_PROMOTED, project=checkpoint.project, data=data)
 
 

@@ -5,19 +5,21 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, TypeVar
 
 from django.apps import apps
 from django.db import transaction
 from django.db.models import Case, F, Value, When
 from django.db.models.functions import Coalesce
 
-from annotation.models import Kind
+from annotation.models import Action, Kind, User
+from annotation.services.actions import record_action
 from annotation.services.events import announce
 from rewardmodel.models import Run
 
 logger = logging.getLogger(__name__)
 State = Run.State
+R = TypeVar("R", bound=Run)
 
 # The only moves a run may make; a state that is no key is final.
 MOVES = {
@@ -125,18 +127,28 @@ def record_crash(run: Run, *, error: str, now: datetime) -> None:
         fail(run, error=error, now=now)
 
 
-def cancel(run: Run, *, now: datetime) -> None:
+def record_request(run: R, *, by: User | None) -> R:
+    """Log that somebody asked for the run, or None where it came due by itself; returns it."""
+    record_action(Action.Kind.RUN_REQUESTED, project=run.project_id, by=by, subject=run)
+    return run
+
+
+@transaction.atomic
+def cancel(run: Run, *, now: datetime, by: User | None = None) -> None:
     """Take the run out of the queue, or ask its worker to stop. Raises: RunLost when it is over."""
     ours = type(run)._default_manager.filter(pk=run.pk)
     left_queue = ours.filter(state=State.QUEUED).update(state=State.CANCELLED, finished_at=now)
     if not left_queue and not ours.filter(state=State.RUNNING).update(cancel_requested=True):
         raise RunLost(f"{run} is over: nothing to cancel")
+    record_action(Action.Kind.RUN_CANCELLED, project=run.project_id, by=by, subject=run)
     run.refresh_from_db()
 
 
-def retry(run: Run) -> None:
+@transaction.atomic
+def retry(run: Run, *, by: User | None = None) -> None:
     """Queue a failed run again, by hand; it resumes from its last checkpoint. Raises: RunLost."""
     move(run, State.QUEUED, finished_at=None, error="", crashes=0, not_before=None)
+    record_action(Action.Kind.RUN_RETRIED, project=run.project_id, by=by, subject=run)
 
 
 def requeue_silent(model: type[Run], *, now: datetime) -> int:

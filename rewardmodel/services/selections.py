@@ -10,7 +10,7 @@ from django.db import transaction
 from django.db.models import Max
 from django.utils.timezone import now
 
-from annotation.models import Encoder, Project, PromptSelection
+from annotation.models import Encoder, Project, PromptSelection, User
 from annotation.selection.config import SelectionConfig
 from annotation.selectors.selections import candidate_prompts, texts_without_vectors, vectors_of
 from annotation.services.selections import (
@@ -22,6 +22,7 @@ from annotation.services.selections import (
     start_selection,
 )
 from rewardmodel.models import SelectionRun
+from rewardmodel.services import runs
 from rewardmodel.services.execution import Hopeless, Interrupted, Pulse
 
 if TYPE_CHECKING:
@@ -40,10 +41,14 @@ class CannotSelect(Hopeless):
 
 
 @transaction.atomic
-def queue_selection(*, project: Project, config: Mapping[str, Any] | None = None) -> SelectionRun:
+def queue_selection(
+    *, project: Project, config: Mapping[str, Any] | None = None, by: User | None = None
+) -> SelectionRun:
     """Ask for a selection among the prompts that the project has now.
 
-    Args: config: fields of a SelectionConfig that differ from the defaults.
+    Args:
+        config: fields of a SelectionConfig that differ from the defaults.
+        by: who asks, for the log; None for a command.
     Raises: CannotSelect.
     """
     project = Project.objects.select_for_update(no_key=True).get(pk=project.pk)
@@ -55,7 +60,8 @@ def queue_selection(*, project: Project, config: Mapping[str, Any] | None = None
         raise CannotSelect(f"prompts of {project.slug} are being selected already")
     _check_enough(project.prompts.count(), complete, project)
     newest = project.prompts.aggregate(newest=Max("pk"))["newest"]
-    return SelectionRun.objects.create(project=project, config=complete.to_dict(), newest_prompt=newest)
+    run = SelectionRun.objects.create(project=project, config=complete.to_dict(), newest_prompt=newest)
+    return runs.record_request(run, by=by)
 
 
 def select_prompts(run: SelectionRun, pulse: Pulse) -> None:

@@ -10,10 +10,11 @@ from django.conf import settings
 from django.db import transaction
 from django.utils.timezone import now
 
-from annotation.models import Project
+from annotation.models import Project, User
 from rewardmodel.learning.config import RewardConfig
 from rewardmodel.models import DatasetVersion, RewardCheckpoint, TrainingPolicy, TrainingRun
 from rewardmodel.selectors import initial_checkpoint, is_due
+from rewardmodel.services import runs
 from rewardmodel.services.checkpoints import NotComparable, promote_if_better, record_checkpoint
 from rewardmodel.services.datasets import freeze_dataset
 from rewardmodel.services.evaluation import measure
@@ -35,6 +36,7 @@ def queue_training(
     dataset: DatasetVersion | None = None,
     initial: RewardCheckpoint | None = None,
     config: Mapping[str, Any] | None = None,
+    by: User | None = None,
 ) -> TrainingRun:
     """Ask for a training run.
 
@@ -42,6 +44,7 @@ def queue_training(
         dataset: None freezes what is finished now.
         initial: None starts from the checkpoint registered last.
         config: fields of a RewardConfig that differ from the defaults; None takes the project's policy.
+        by: who asks, for the log; None for a command, or what came due.
     Raises: NotTrainable, NothingToFreeze, NothingRegistered.
     """
     if config is None:
@@ -58,7 +61,9 @@ def queue_training(
             f"dataset {dataset}: no two images in different slots in the split(s) {', '.join(empty)}; "
             "more prompts have to be ranked first"
         )
-    return TrainingRun.objects.create(project=project, dataset=dataset, initial=initial, config=complete)
+    with transaction.atomic():
+        run = TrainingRun.objects.create(project=project, dataset=dataset, initial=initial, config=complete)
+        return runs.record_request(run, by=by)
 
 
 @transaction.atomic

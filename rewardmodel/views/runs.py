@@ -56,14 +56,14 @@ def show(request: MemberRequest, project: Project, pk: int, kind: Kind) -> HttpR
 @require_POST
 @admin_required
 def cancel(request: MemberRequest, project: Project, pk: int, kind: Kind) -> HttpResponse:
-    return _move(request, project, pk, kind, lambda run: runs.cancel(run, now=now()))
+    return _move(request, project, pk, kind, lambda run: runs.cancel(run, now=now(), by=request.user))
 
 
 @require_POST
 @admin_required
 def retry(request: MemberRequest, project: Project, pk: int, kind: Kind) -> HttpResponse:
     def queue_again(run: Run) -> None:
-        runs.retry(run)
+        runs.retry(run, by=request.user)
         wake(run)
 
     return _move(request, project, pk, kind, queue_again)

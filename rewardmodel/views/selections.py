@@ -43,7 +43,7 @@ def select_now(request: MemberRequest, project: Project) -> HttpResponse:
     if not form.is_valid():
         return render(request, PROJECT, _project_context(project, form), status=422)
     try:
-        run = queue_selection(project=project, config=form.config())
+        run = queue_selection(project=project, config=form.config(), by=request.user)
     except CannotSelect as error:
         form.add_error(None, str(error))
         return render(request, PROJECT, _project_context(project, form), status=422)
@@ -55,7 +55,7 @@ def select_now(request: MemberRequest, project: Project) -> HttpResponse:
 @admin_required
 def discard(request: MemberRequest, project: Project, pk: int) -> HttpResponse:
     """Forget what a run chose."""
-    discard_selection(_finished(project, pk))
+    discard_selection(_finished(project, pk), by=request.user)
     messages.success(request, "The selection is discarded; images made for its prompts stay.")
     return redirect("selections", project.slug)
 

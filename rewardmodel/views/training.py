@@ -46,7 +46,7 @@ def project_models(request: MemberRequest, project: Project) -> HttpResponse:
 @admin_required
 def train_now(request: MemberRequest, project: Project) -> HttpResponse:
     try:
-        run = queue_training(project=project)
+        run = queue_training(project=project, by=request.user)
     except (NotTrainable, NothingToFreeze, NothingRegistered) as error:
         return render(request, PROJECT, {**_context(project), "refusal": str(error)}, status=422)
     wake(run)
@@ -57,7 +57,7 @@ def train_now(request: MemberRequest, project: Project) -> HttpResponse:
 @admin_required
 def promote_checkpoint(request: MemberRequest, project: Project, pk: int) -> HttpResponse:
     checkpoint = get_object_or_404(RewardCheckpoint, pk=pk, project=project)
-    promote(checkpoint, now=now())
+    promote(checkpoint, now=now(), by=request.user)
     messages.success(request, f"{checkpoint} is promoted.")
     return redirect("project-models", project.slug)
 

@@ -122,7 +122,7 @@ def test_what_a_dead_worker_wrote_is_gone_on_with_and_that_worker_can_write_no_m
         states.finish(slow, now=late, bytes=1, sha256="0")
 
 
-def test_an_export_whose_worker_falls_silent_again_and_again_has_failed(asked, settings):
+def test_an_export_whose_worker_falls_silent_again_and_again_has_failed(asked, settings, ada):
     export = asked()
     late = NOW + timedelta(seconds=settings.RUN_SILENCE_SECONDS + 1)
     for _ in range(states.MOST_ATTEMPTS):
@@ -131,7 +131,7 @@ def test_an_export_whose_worker_falls_silent_again_and_again_has_failed(asked, s
         states.requeue_silent(now=late)
     export.refresh_from_db()
     assert (export.state, export.error) == (State.FAILED, "its worker fell silent")
-    retry_export(export)
+    retry_export(export, by=ada)
     run_export(export, clock=clock())
     assert Export.objects.get().state == State.FINISHED
 
@@ -154,23 +154,23 @@ def test_an_export_taken_already_is_not_taken_again(asked):
         run_export(other, clock=clock())
 
 
-def test_a_cancelled_export_stops_and_leaves_no_file(asked):
+def test_a_cancelled_export_stops_and_leaves_no_file(asked, ada):
     export = asked()
     looked = clock()
 
     def cancelling():
         now = looked()
         if now == NOW + 3 * SECOND:
-            cancel_export(Export.objects.get(), now=now)
+            cancel_export(Export.objects.get(), by=ada, now=now)
         return now
 
     run_export(export, clock=cancelling)
     export.refresh_from_db()
     assert (export.state, export.folder.exists()) == (State.CANCELLED, False)
     with pytest.raises(ExportLost):
-        cancel_export(export, now=NOW)
+        cancel_export(export, by=ada, now=NOW)
     waiting = asked()
-    cancel_export(waiting, now=NOW)
+    cancel_export(waiting, by=ada, now=NOW)
     assert waiting.state == State.CANCELLED
 
 
@@ -184,13 +184,13 @@ def test_an_export_that_cannot_be_written_says_why(asked):
     assert "cannot be read from the storage" in export.error
 
 
-def test_an_export_is_deleted_with_its_file_once_it_is_over(asked, django_capture_on_commit_callbacks):
+def test_an_export_is_deleted_with_its_file_once_it_is_over(asked, django_capture_on_commit_callbacks, ada):
     export = asked()
     with pytest.raises(ExportLost):
-        delete_export(export)
+        delete_export(export, by=ada)
     run_export(export, clock=clock())
     with django_capture_on_commit_callbacks(execute=True):
-        delete_export(export)
+        delete_export(export, by=ada)
     assert not Export.objects.exists()
     assert not export.folder.exists()
 

@@ -6,8 +6,9 @@ import pyarrow
 import pytest
 from pyarrow import parquet
 
-from annotation.models import Assignment, Generation, Placement, Rating, User
+from annotation.models import Assignment, Generation, Placement, Project, Rating, User
 from annotation.services.imports import ImportRefused, import_generations, import_rankings
+from annotation.services.projects import change_settings
 from tests.annotation.import_rows import manifest_row, nothing_written, ranking_row
 from tests.cast import NOW
 
@@ -137,6 +138,18 @@ def parquet_rows():
             ("2", "c.png", "World Knowledge", 2),
         ]
     ]
+
+
+def test_slots_that_an_admin_changed_while_the_file_was_read_refuse_it(project, written, foxes, media):
+    """Before anything is open settings are free: what was checked has to hold when it is written."""
+    file = written("r.json", [ranking_row(ranking=[1, 5, 5])])
+    change_settings(project=Project.objects.get(pk=project.pk), slots=3)
+    with pytest.raises(ImportRefused, match="slots were changed meanwhile; import it again"):
+        import_rankings(project=project, file=file, now=NOW)
+    assert nothing_written(media)
+    project.refresh_from_db()
+    with pytest.raises(ImportRefused, match="'ranking' is 5"):
+        import_rankings(project=project, file=file, now=NOW)
 
 
 def imported_parquet(project, tmp_path, rows):

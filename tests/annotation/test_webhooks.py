@@ -115,10 +115,10 @@ def test_answers_and_reviews_are_told_to_who_asked(hook, receiver, alice, rita, 
     assert (reviewed["type"], reviewed["data"]["verdict"]) == ("review.made", "accepted")
 
 
-def test_nobody_is_told_what_they_did_not_ask_for_or_of_another_project(hook, project, a_project):
+def test_nobody_is_told_what_they_did_not_ask_for_or_of_another_project(hook, project, a_project, ada):
     assert happens(project, Kind.EXPORT_READY) is None
     assert happens(a_project()) is None
-    enable_webhook(hook, enabled=False)
+    enable_webhook(hook, enabled=False, by=ada)
     assert happens(project) is None
     assert not Event.objects.exists()
 
@@ -145,15 +145,15 @@ def test_a_receiver_can_tell_that_it_was_us_and_when(hook, receiver, project):
     assert abs(int(sent) - time.time()) < 60
 
 
-def test_a_new_secret_replaces_the_old(hook):
+def test_a_new_secret_replaces_the_old(hook, ada):
     old = hook.secret
-    assert renew_secret(hook) == Webhook.objects.get().secret != old
+    assert renew_secret(hook, by=ada) == Webhook.objects.get().secret != old
 
 
 # Trying again
 
 
-def test_a_failed_delivery_is_tried_again_later_and_later_then_given_up(hook, receiver, project):
+def test_a_failed_delivery_is_tried_again_later_and_later_then_given_up(hook, receiver, project, ada):
     receiver.status = 500
     happens(project)
     at = timezone.now()
@@ -167,7 +167,7 @@ def test_a_failed_delivery_is_tried_again_later_and_later_then_given_up(hook, re
     assert sweep(at + timedelta(days=9)) == 0
     assert len({body for _, body in receiver.got}) == 1
     receiver.status = 200
-    redeliver(delivery, now=at)
+    redeliver(delivery, by=ada, now=at)
     sweep(at)
     assert Delivery.objects.get().state == "delivered"
 
@@ -199,11 +199,11 @@ def test_what_a_worker_died_over_is_sent_by_another_when_its_lease_ends(hook, pr
     assert claim_due(now=now + LEASE).attempts == 2
 
 
-def test_what_waits_for_a_webhook_that_is_off_goes_out_when_it_is_on_again(hook, receiver, project):
+def test_what_waits_for_a_webhook_that_is_off_goes_out_when_it_is_on_again(hook, receiver, project, ada):
     happens(project)
-    enable_webhook(hook, enabled=False)
+    enable_webhook(hook, enabled=False, by=ada)
     assert sweep() == 0
-    enable_webhook(hook, enabled=True)
+    enable_webhook(hook, enabled=True, by=ada)
     send_webhooks()
     assert len(receiver.got) == 1
 

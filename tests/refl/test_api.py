@@ -29,6 +29,7 @@ def test_a_tuning_is_queued_and_read(api, project, generator, prompts, promoted)
     assert answer.status_code == 201
     run = TuningRun.objects.get()
     assert (run.config["updates"], run.checkpoint) == (7, promoted)
+    assert project.actions.filter(kind="run.requested", actor__isnull=False).count() == 1
     assert [each["id"] for each in api.get(at(project, "tunings")).json()["results"]] == [run.pk]
     run.points.create(step=1, values={"reward": 0.5})
     assert api.get(at(project, "tunings", run.pk)).json()["points"] == [
@@ -57,6 +58,8 @@ def test_images_are_queued_and_read(api, project, generator, prompts):
     assert answer.status_code == 201
     run = SamplingRun.objects.get()
     assert (run.steps, run.checkpoint) == (6, None)
+    logged = project.actions.get(kind="run.requested")
+    assert (logged.actor, logged.subject) == (project.memberships.get(role="admin").user, str(run))
     assert api.get(at(project, "samplings", run.pk)).json()["state"] == "queued"
 
 

@@ -160,6 +160,9 @@ def test_a_queued_tuning_is_cancelled_and_cannot_be_twice(client, ada, project, 
     run.refresh_from_db()
     assert run.state == TuningRun.State.CANCELLED
     assert client.post(cancel).status_code == 409
+    assert [*project.actions.filter(actor=ada, kind="run.cancelled").values_list("subject", flat=True)] == [
+        str(run)
+    ]
 
 
 def test_a_failed_tuning_is_tried_again(client, ada, project, at_work):
@@ -170,3 +173,4 @@ def test_a_failed_tuning_is_tried_again(client, ada, project, at_work):
     assert client.post(reverse("retry-tuning-run", args=[project.slug, at_work.pk])).status_code == 302
     at_work.refresh_from_db()
     assert at_work.state == TuningRun.State.QUEUED
+    assert project.actions.first().kind == "run.retried"

@@ -177,12 +177,19 @@ def test_training_now_queues_a_run_of_what_is_finished(admin, project, encoder, 
     run = TrainingRun.objects.get()
     assert response.url == reverse("training-run", args=[project.slug, run.pk])
     assert (run.state, run.dataset.answers) == (State.QUEUED, 13)
+    logged = project.actions.get(kind="run.requested")
+    assert (logged.actor, logged.subject) == (project.memberships.get(role="admin").user, str(run))
 
 
 def test_promoting_takes_the_place_of_the_one_before(admin, project, encoder, made):
     promote(encoder, now=now())
     admin.post(reverse("promote-checkpoint", args=[project.slug, made.pk]))
     assert RewardCheckpoint.objects.get(promoted=True) == made
+    promotions = project.actions.filter(kind="checkpoint.promoted").order_by("pk")
+    assert [(one.actor_id is None, one.subject) for one in promotions] == [
+        (True, encoder.name),
+        (False, made.name),
+    ]
 
 
 def test_the_api_tells_of_runs_with_their_curves(admin, project, run, made):

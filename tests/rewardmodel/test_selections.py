@@ -10,7 +10,7 @@ from django.core.management import CommandError, call_command
 from django.urls import reverse
 from django.utils.timezone import now
 
-from annotation.models import Membership, PromptSelection, TextVector
+from annotation.models import Action, Membership, PromptSelection, TextVector
 from annotation.selection.graph import choose, nearest_neighbours
 from annotation.selectors.selections import vectors_of, wanted_prompts
 from annotation.services.projects import add_member
@@ -286,6 +286,13 @@ def test_an_admin_starts_cancels_and_discards_a_selection(client, ada, project, 
     assert post(client, "discard-selection", project.slug, done.pk).status_code == 404
     assert wanted_prompts(project).count() == len(prompts)
     assert "discarded" in client.get(reverse("selection-run", args=[project.slug, done.pk])).content.decode()
+    logged = project.actions.order_by("pk").values_list("kind", "actor__username", "subject")
+    assert list(logged)[-4:] == [
+        (Action.Kind.RUN_REQUESTED, "ada", f"selection run {run.pk}"),
+        (Action.Kind.RUN_CANCELLED, "ada", f"selection run {run.pk}"),
+        (Action.Kind.RUN_REQUESTED, None, f"selection run {done.pk}"),
+        (Action.Kind.SELECTION_DISCARDED, "ada", f"selection {done.selection_id}"),
+    ]
 
 
 @pytest.mark.parametrize(
@@ -305,4 +312,5 @@ def test_the_endpoint_queues_and_refuses(client, ada, project, prompts):
     assert client.post(path, {"config": {"colour": 1}}, **ask).status_code == 409
     made = client.post(path, {"config": SMALL}, **ask)
     assert (made.status_code, made.json()["selection"]) == (201, None)
+    assert project.actions.first().actor == ada
     assert client.post(path, {"config": SMALL}, **ask).status_code == 409

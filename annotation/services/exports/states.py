@@ -114,27 +114,32 @@ def requeue_silent(*, now: datetime) -> None:
     silent.update(**_given_up(now))
 
 
-def retry_export(export: Export) -> None:
+@transaction.atomic
+def retry_export(export: Export, *, by: User) -> None:
     """Queue a failed export again; it goes on where it stopped. Raises: ExportLost."""
     _move(export, State.QUEUED, finished_at=None, error="")
+    record_action(Action.Kind.EXPORT_RETRIED, project=export.project_id, by=by, subject=export)
 
 
-def cancel_export(export: Export, *, now: datetime) -> None:
+@transaction.atomic
+def cancel_export(export: Export, *, by: User, now: datetime) -> None:
     """Take the export out of the queue, or ask its worker to stop. Raises: ExportLost when it is over."""
     ours = Export.objects.filter(pk=export.pk)
     left_queue = ours.filter(state=State.QUEUED).update(state=State.CANCELLED, finished_at=now)
     if not left_queue and not ours.filter(state=State.RUNNING).update(cancel_requested=True):
         raise ExportLost(f"{export} is over: nothing to cancel")
+    record_action(Action.Kind.EXPORT_CANCELLED, project=export.project_id, by=by, subject=export)
     export.refresh_from_db()
 
 
 @transaction.atomic
-def delete_export(export: Export) -> None:
+def delete_export(export: Export, *, by: User) -> None:
     """Remove an export that is over, with its file. Raises: ExportLost while it waits or is at work."""
-    folder = export.folder
+    folder, name = export.folder, str(export)
     over = [State.FINISHED, State.FAILED, State.CANCELLED]
     if not Export.objects.filter(pk=export.pk, state__in=over).delete()[0]:
         raise ExportLost(f"{export} is not over")
+    record_action(Action.Kind.EXPORT_DELETED, project=export.project_id, by=by, subject=name)
     transaction.on_commit(lambda: shutil.rmtree(folder, ignore_errors=True))
 
 

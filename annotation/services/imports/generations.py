@@ -8,8 +8,9 @@ from pathlib import Path
 
 from django.db import transaction
 
-from annotation.models import Project
+from annotation.models import Action, Project
 from annotation.selectors.selections import newest_selection
+from annotation.services.actions import record_action
 from annotation.services.assignments import open_assignments
 from annotation.services.images import CheckedImage, ImageRefused, check_image
 from annotation.services.imports import diffusiondb
@@ -90,6 +91,16 @@ def import_generations(
             except (ImageRefused, ImagesRefused) as error:
                 raise prompt.row.refused(error) from None
         opened = open_assignments(prompts=prompts.values()) if open_slots else []
+        if new or added or opened:
+            record_action(
+                Action.Kind.IMAGES_ADDED,
+                project=project,
+                by=None,
+                subject=f"{added} images",
+                prompts=new,
+                opinions=len(opened),
+                file=manifest.name,
+            )
     passed_over = len(found if chosen is None else chosen) - len(wanted)
     left_out = sum(len(p.images) for p in wanted) - sum(len(files) for _, files in checked)
     return ImportedGenerations(new, added, len(opened), passed_over, left_out)

@@ -9,8 +9,9 @@ from pathlib import Path
 
 from django.db import transaction
 
-from annotation.models import Project
+from annotation.models import Action, Project
 from annotation.models.prompts import KEY_LENGTH
+from annotation.services.actions import record_action
 from annotation.services.imports.rows import ImportRefused, Row, batches, read_lines, read_rows
 from annotation.services.prompts import PromptChanged, add_prompts
 
@@ -62,6 +63,10 @@ def import_prompts(
             progress(len(batch))
     if not rows:
         raise ImportRefused(f"{file}: has no rows")
+    if new:
+        record_action(
+            Action.Kind.PROMPTS_ADDED, project=project, by=None, subject=f"{new} prompts", file=file.name
+        )
     return ImportedPrompts(new=new, known=len(seen) - new, repeated=rows - len(seen))
 
 

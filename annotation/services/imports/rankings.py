@@ -12,6 +12,7 @@ from pathlib import Path
 from django.db import transaction
 
 from annotation.models import (
+    Action,
     Assignment,
     Generation,
     Placement,
@@ -24,6 +25,7 @@ from annotation.models import (
 )
 from annotation.models.judgements import SCALES
 from annotation.models.people import IMPORTED
+from annotation.services.actions import record_action
 from annotation.services.images import CheckedImage, ImageRefused, check_image
 from annotation.services.imports.opinions import Opinion, Reader, read_opinions
 from annotation.services.imports.opinions.opinion import ANNOTATOR_LENGTH
@@ -85,6 +87,7 @@ def import_rankings(
             {} if without_images else _find_images(project, file, reader, opinions, folder, Path(unpacked))
         )
         with transaction.atomic():
+            _hold_settings(project, file)
             prompts, new_prompts = _add_prompts(project, opinions)
             added = _add_generations(opinions, prompts, files)
             new = 0
@@ -94,7 +97,22 @@ def import_rankings(
                     new += _record(project, batch, prompts, annotator, now)
                     if progress:
                         progress(len(batch))
+            if new:
+                said = {"prompts": new_prompts, "images": added, "file": file.name}
+                record_action(
+                    Action.Kind.RANKINGS_ADDED, project=project, by=None, subject=f"{new} rankings", **said
+                )
     return ImportedRankings(new, new_prompts, added, len(opinions) - new)
+
+
+def _hold_settings(project: Project, file: Path) -> None:
+    """Keep the slots as they were when the file was checked, to the end of this transaction.
+
+    Raises: ImportRefused where an admin changed them meanwhile.
+    """
+    held = Project.objects.select_for_update(no_key=True).get(pk=project.pk)
+    if (held.slots, held.per_slot) != (project.slots, project.per_slot):
+        raise ImportRefused(f"{file}: the project's slots were changed meanwhile; import it again")
 
 
 def _find_images(
