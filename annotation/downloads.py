@@ -13,7 +13,7 @@ from django.http import FileResponse, HttpRequest, HttpResponse, HttpResponseBas
 from annotation.spreadsheets import guarded
 
 CHUNK = 1 << 18
-ONE_RANGE = re.compile(r"bytes=(\d*)-(\d*)")
+ONE_RANGE = re.compile(r"bytes=(\d{0,18})-(\d{0,18})")
 
 
 def file_response(request: HttpRequest, *, file: Path, sha256: str) -> HttpResponseBase:

@@ -62,9 +62,13 @@ def pause_by_rules(*, now: datetime, active_within: timedelta) -> list[Pause]:
         )
         for annotator in annotators.exclude(pk__in=resting):
             breach = first_breach(annotator, project)
-            if breach is not None:
+            if breach is None:
+                continue
+            try:
                 paused.append(_pause(annotator, project, breach.rule, breach.reason, None, now))
-                logger.warning("%s paused in %s: %s", annotator, project.slug, breach.reason)
+            except AlreadyPaused:  # by an inspector, a moment ago
+                continue
+            logger.warning("%s paused in %s: %s", annotator, project.slug, breach.reason)
     return paused
 
 

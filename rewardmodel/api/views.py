@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from django.shortcuts import get_object_or_404
 from drf_spectacular.utils import extend_schema
 from rest_framework.decorators import api_view
 from rest_framework.request import Request
@@ -106,5 +107,6 @@ def selection_run(request: Request, slug: str, pk: int) -> Response:
 @api_view(["GET"])
 def chosen_prompts(request: Request, slug: str, pk: int) -> Response:
     """What one selection chose, in the order of choice."""
-    found = ChosenPrompt.objects.filter(selection__run=pk, selection__project=project_of(request, slug))
+    run = get_object_or_404(SelectionRun, pk=pk, project=project_of(request, slug))
+    found = ChosenPrompt.objects.filter(selection__run=run)
     return page_of(request, found.select_related("prompt"), ChosenPromptSerializer)

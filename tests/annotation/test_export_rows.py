@@ -271,7 +271,9 @@ def test_bytes_that_the_file_has_not_are_refused(fetch, finished, asked_for):
     assert answer.headers["Content-Range"] == f"bytes */{finished.bytes}"
 
 
-@pytest.mark.parametrize("asked_for", ["bytes=0-1,5-6", "lines=1-2", "bytes=-", "bytes=a-b"])
+@pytest.mark.parametrize(
+    "asked_for", ["bytes=0-1,5-6", "lines=1-2", "bytes=-", "bytes=a-b", f"bytes={'9' * 5000}-"]
+)
 def test_a_range_that_is_none_is_answered_with_the_whole_file(fetch, finished, asked_for):
     answer, body = fetch(range=asked_for)
     assert (answer.status_code, len(body)) == (200, finished.bytes)

@@ -299,7 +299,9 @@ def test_an_image_that_is_gone_from_the_storage_is_named(judged, tmp_path):
     assert not (tmp_path / "out").exists()
 
 
-def test_a_broken_zip_or_a_missing_image_is_refused(project, a_project, foxes, written, tmp_path):
+def test_a_broken_or_bursting_zip_or_a_missing_image_is_refused(
+    project, a_project, foxes, written, tmp_path, settings
+):
     rows = [{"id": "1", "prompt": "a fox", "generations": ["a.png", "b.png"], "ranking": [1, 2]}]
     import_rankings(project=project, file=written("r.json", rows), now=NOW)
     exported(project, "imagerewarddb", tmp_path / "out")
@@ -309,11 +311,16 @@ def test_a_broken_zip_or_a_missing_image_is_refused(project, a_project, foxes, w
     pack.write_bytes(whole[: len(whole) // 2])
     with pytest.raises(ImportRefused, match=r"train_1\.zip: cannot be unpacked"):
         import_rankings(project=elsewhere, file=table, now=NOW)
+    settings.IMAGE_MAX_BYTES = 50
+    pack.write_bytes(whole)
+    with pytest.raises(ImportRefused, match="bytes, which no image may"):
+        import_rankings(project=elsewhere, file=table, now=NOW)
     with zipfile.ZipFile(pack, "w") as fresh:
         fresh.writestr("train_1.json", json.dumps([]))
     with pytest.raises(ImportRefused, match="2 of 2 image files are missing"):
         import_rankings(project=elsewhere, file=table, now=NOW)
     assert not elsewhere.prompts.exists()
+    settings.IMAGE_MAX_BYTES = 50_000_000
     pack.write_bytes(whole)
     assert import_rankings(project=elsewhere, file=table, now=NOW).images == 2
 

@@ -63,6 +63,7 @@ def test_images_may_come_without_opening_assignments(project, written, foxes):
         ([manifest_row(["a.png", "a.png"])], "row 1: 'images' has 'a.png' twice"),
         ([manifest_row(["a.png", "twin.png"])], "row 1: twin.png is the same picture as a.png"),
         ([manifest_row(["../a.png", "b.png"])], "row 1: '../a.png' lies outside"),
+        ([manifest_row(["b/../a.png", "b.png"])], "row 1: 'b/../a.png' lies outside"),
         ([manifest_row(["/etc/passwd", "b.png"])], "row 1: '/etc/passwd' lies outside"),
         ([manifest_row(["way-out/a.png", "b.png"])], "row 1: 'way-out/a.png' lies outside"),
         ([manifest_row([f"{i}.png" for i in range(11)])], "row 1: 11 images are more than the 10"),

@@ -102,12 +102,16 @@ class Row:
         return value
 
     def inside(self, name: str, folder: Path) -> Path:
-        """The path of a file named relative to the folder. Raises ImportRefused when it climbs out."""
+        """The path of a file named relative to the folder. Raises ImportRefused when it climbs out.
+
+        Also when it climbs back in: the same name is looked for in other folders too.
+        """
         try:
             path = (folder / name).resolve()
         except (OSError, RuntimeError):  # too long for the file system; links that go round in circles
             raise self.refused(f"{name!r} is no path") from None
-        if Path(name).is_absolute() or not path.is_relative_to(folder.resolve()):
+        climbs = Path(name).is_absolute() or ".." in Path(name).parts
+        if climbs or not path.is_relative_to(folder.resolve()):
             raise self.refused(f"{name!r} lies outside {folder}")
         return path
 

@@ -7,6 +7,8 @@ import zipfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from django.conf import settings
+
 from annotation.models import Issue, Problem, Project
 from annotation.models.prompts import KEY_LENGTH, SOURCE_LENGTH
 from annotation.services.imports.opinions.opinion import (
@@ -79,12 +81,17 @@ def _unpack(file: Path, folder: Path, names: list[str], into: Path) -> set[str]:
             continue
         try:
             with zipfile.ZipFile(pack) as opened:
-                held = set(opened.namelist())
+                sizes = {member.filename: member.file_size for member in opened.infolist()}
                 for name in wanted:
-                    if Path(name).name in held:
-                        (into / name).parent.mkdir(parents=True, exist_ok=True)
-                        with opened.open(Path(name).name) as content, (into / name).open("wb") as out:
-                            shutil.copyfileobj(content, out)
+                    if (size := sizes.get(Path(name).name)) is None:
+                        continue
+                    if size > settings.IMAGE_MAX_BYTES:  # unpacked; no more than this is ever read of it
+                        raise ImportRefused(
+                            f"{pack}: {Path(name).name} has {size:,} bytes, which no image may"
+                        )
+                    (into / name).parent.mkdir(parents=True, exist_ok=True)
+                    with opened.open(Path(name).name) as content, (into / name).open("wb") as out:
+                        shutil.copyfileobj(content, out)
         except (zipfile.BadZipFile, OSError, NotImplementedError, RuntimeError) as error:
             raise ImportRefused(f"{pack}: cannot be unpacked ({error})") from None
     return set()
