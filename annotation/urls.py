@@ -39,6 +39,7 @@ urlpatterns = [
     path("work/<slug:slug>/answers/", answers.answers, name="own-answers"),
     path("work/<slug:slug>/answers/last/", answers.last_answer, name="last-answer"),
     path("work/<slug:slug>/answers/<uuid:token>/", answers.answer, name="own-answer"),
+    path("work/<slug:slug>/ahead/", assignments.ahead, name="ahead"),
     path("work/<slug:slug>/<uuid:token>/", assignments.submit, name="submit"),
     path("work/<slug:slug>/<uuid:token>/skip/", assignments.skip, name="skip"),
     path("work/<slug:slug>/<uuid:token>/feedback/", onboarding.feedback, name="feedback"),

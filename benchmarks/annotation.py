@@ -22,8 +22,9 @@ from collections.abc import Callable
 from pathlib import Path
 from statistics import median
 from typing import Any
+from urllib.parse import urlencode
 
-from annotators import Annotator
+from annotators import READY, Annotator
 from load import IMAGES, Bench, kill_while_loaded, load, serve, weigh
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -110,11 +111,12 @@ def count_statements(bench: Bench) -> None:
 
     said: dict[str, Any] = {}
     do_next, do_submit = in_process(bench)
-    do_submit(do_next())
+    do_next()
+    do_submit()
     with CaptureQueriesContext(connection) as said["next"]:
-        page = do_next()
+        do_next()
     with CaptureQueriesContext(connection) as said["submit"]:
-        do_submit(page)
+        do_submit()
     for name, target, rival in (("next", 6, "45"), ("submit", 8, "62")):
         around = sum(query["sql"].startswith(TRANSACTION) for query in said[name])
         count = len(said[name]) - around
@@ -127,21 +129,25 @@ def count_statements(bench: Bench) -> None:
         )
 
 
-def in_process(bench: Bench) -> tuple[Callable[[], str], Callable[[str], None]]:
+def in_process(bench: Bench) -> tuple[Callable[[], None], Callable[[], None]]:
     """Next and submit as functions, without a server: to count and to profile."""
     from django.test import Client
 
     client = Client(headers={"HX-Request": "true"})
     client.force_login(bench.people[0])
     answers = Annotator(port=0, path="", session="", seed="in process")
+    hand = [client.get("/work/bench/").text, ""]  # the task in hand and its claim
+    ahead = [""]
 
-    def do_next() -> str:
-        return client.get("/work/bench/").content.decode()
+    def do_next() -> None:
+        ahead[0] = client.get("/work/bench/ahead/").text
 
-    def do_submit(page: str) -> None:
-        action, fields, _, _ = answers.answer(page)
-        response = client.post(action, fields)
-        assert response.status_code == 302, response.content
+    def do_submit() -> None:
+        action, fields, _, _ = answers.answer(*hand)
+        body = urlencode(fields | {"ready": READY.findall(ahead[0])}, doseq=True)
+        response = client.post(action, body, content_type="application/x-www-form-urlencoded")
+        assert response.headers.get("Task-Claim"), response.content
+        hand[:] = ahead[0], response.headers["Task-Claim"]
 
     return do_next, do_submit
 
@@ -149,13 +155,14 @@ def in_process(bench: Bench) -> tuple[Callable[[], str], Callable[[str], None]]:
 def profile(bench: Bench) -> None:
     """Where the time of a task goes, in one process without a server: our functions and Django's layers."""
     do_next, do_submit = in_process(bench)
-    do_submit(do_next())
+    do_next()
+    do_submit()
     profiler, spent = cProfile.Profile(), [0.0, 0.0]
     for _ in range(bench.asked.profile):
         begun = time.process_time()
-        page = do_next()
+        do_next()
         between = time.process_time()
-        do_submit(page)
+        do_submit()
         spent[0] += between - begun
         spent[1] += time.process_time() - between
     said = [f"{1000 * seconds / bench.asked.profile:.1f}" for seconds in spent]
@@ -163,8 +170,8 @@ def profile(bench: Bench) -> None:
         f"CPU ms in Python without the profiler: next {said[0]}, submit {said[1]}; with it, seconds in all:"
     )
     for _ in range(bench.asked.profile):
-        page = profiler.runcall(do_next)
-        profiler.runcall(do_submit, page)
+        profiler.runcall(do_next)
+        profiler.runcall(do_submit)
     pstats.Stats(profiler).sort_stats("cumulative").print_stats(LAYERS, 40)
 
 

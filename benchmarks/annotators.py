@@ -1,8 +1,8 @@
 """Annotators as plain HTTP clients: one process of them; its plan comes on stdin, its report goes to stdout.
 
-They take the task's form as the page's script does (its partial alone), fill in all three stages and post it;
-images are not fetched. A task has one connection: post the answer, follow the redirect to the next task. When
-the connection breaks they post the same answer again until it is acknowledged, as a person would.
+They do what the page's script does: fetch the task behind the one in hand, fill in all three stages, post
+them, and go on with what they fetched. Images are not fetched. A task has one connection. When it breaks they
+send the same request again until it is acknowledged, as a person would.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from random import Random
 from urllib.parse import urlencode
 
 FORM = re.compile(r'id="judgement"[^>]*? action="([^"]+)"')
+READY = re.compile(r'data-ready="(\w+)"')
 HIDDEN = re.compile(r'type="hidden" name="(\w+)" value="([^"]*)"')
 IMAGE = re.compile(r'data-image="(\d+)"')
 CATEGORIES = ("animals", "arts", "people", "outdoor", "world")
@@ -40,13 +41,16 @@ class Annotator:
 
     def work(self, until: float) -> None:
         """Answer one task after the other until that time of the clock."""
-        page, _ = self.ask("GET", self.path)
+        page, claim, _ = self.ask("GET", self.path)
         while time.time() < until:
-            action, fields, slots, marks = self.answer(page)
+            action, fields, slots, marks = self.answer(page, claim)
             self.connection.close()
             self.connection = self._connect()
-            location, submitting = self.ask("POST", action, urlencode(fields, doseq=True))
-            page, fetching = self.ask("GET", location)
+            ahead, _, fetching = self.ask("GET", f"{self.path}ahead/")
+            fields["ready"] = READY.findall(ahead)
+            page, claim, submitting = self.ask("POST", action, urlencode(fields, doseq=True))
+            if claim:
+                page = ahead
             self.tasks.append(
                 {
                     "token": action.split("/")[-2],
@@ -58,8 +62,11 @@ class Annotator:
                 }
             )
 
-    def answer(self, page: str) -> tuple[str, dict[str, object], list[int], list[int]]:
-        """Where to post, the fields, and the slots and overall marks in the order shown."""
+    def answer(self, page: str, claim: str = "") -> tuple[str, dict[str, object], list[int], list[int]]:
+        """Where to post, the fields, and the slots and overall marks in the order shown.
+
+        Args: claim: on a page that was fetched ahead.
+        """
         form = FORM.search(page)
         if form is None:
             raise Finished(page)
@@ -67,6 +74,7 @@ class Annotator:
         slots = self.chance.sample([1, 1, 2, 2, 3, 3, 4, 4, 5, 5], len(images))
         marks = [7 - slot for slot in slots]  # better slots never have the worse mark
         fields: dict[str, object] = {name: html.unescape(value) for name, value in HIDDEN.findall(page)}
+        fields |= {"claim": claim} if claim else {}
         fields |= {"step": "rank", "category": self.chance.choice(CATEGORIES), "issues": "none"}
         for number, slot, mark in zip(images, slots, marks, strict=True):
             fields |= {
@@ -78,19 +86,19 @@ class Annotator:
             }
         return form[1], fields, slots, marks
 
-    def ask(self, method: str, path: str, body: str | None = None) -> tuple[str, float]:
-        """The page, or where a redirect leads, and the seconds until it was read."""
+    def ask(self, method: str, path: str, body: str | None = None) -> tuple[str, str, float]:
+        """The page, the claim on the task that was fetched ahead, and the seconds until it was read."""
         begun = time.perf_counter()
         while True:
             try:
-                return self._try(method, path, body), time.perf_counter() - begun
+                return *self._try(method, path, body), time.perf_counter() - begun
             except (OSError, HTTPException):
                 self.repeated += 1
                 self.connection.close()
                 time.sleep(PATIENCE)
                 self.connection = self._connect()
 
-    def _try(self, method: str, path: str, body: str | None) -> str:
+    def _try(self, method: str, path: str, body: str | None) -> tuple[str, str]:
         headers = {
             "HX-Request": "true",
             "Cookie": "; ".join(f"{name}={value}" for name, value in self.cookies.items()),
@@ -100,12 +108,12 @@ class Annotator:
         self.connection.request(method, path, body=body, headers=headers)
         response = self.connection.getresponse()
         text = response.read().decode()
-        if response.status not in (200, 302):
+        if response.status not in (200, 204):
             raise RuntimeError(f"{method} {path} answered {response.status}: {text[:500]}")
         for cookie in response.headers.get_all("Set-Cookie") or ():
             name, _, value = cookie.split(";")[0].partition("=")
             self.cookies[name] = value
-        return response.headers["Location"] if response.status == 302 else text
+        return text, response.headers.get("Task-Claim", "")
 
     def _connect(self) -> HTTPConnection:
         return HTTPConnection("127.0.0.1", self.port, timeout=60)

@@ -11,6 +11,7 @@ from django.contrib.postgres.functions import RandomUUID
 from django.db import models
 from django.db.models import OuterRef, Q
 from django.db.models.functions import JSONObject
+from django.utils.crypto import salted_hmac
 
 from annotation.models.people import User
 from annotation.models.projects import Project
@@ -33,8 +34,12 @@ class ShownImage:
 
 
 class AssignmentQuerySet(models.QuerySet["Assignment"]):
-    def held_by(self, annotator: User) -> AssignmentQuerySet:
+    def leased_by(self, annotator: User) -> AssignmentQuerySet:
+        """The task in their hands, and the one that lies ready for when it is done."""
         return self.filter(annotator=annotator, state=Assignment.State.LEASED)
+
+    def held_by(self, annotator: User) -> AssignmentQuerySet:
+        return self.leased_by(annotator).filter(claimed_at__isnull=False)
 
     def claimable_by(self, annotator: User, *, now: datetime) -> AssignmentQuerySet:
         """Open slots, and slots whose lease ran out, on prompts this annotator has not had."""
@@ -93,6 +98,7 @@ class Assignment(models.Model):
     leased_until = models.DateTimeField(null=True)
     # Generation ids in the order they are shown to this annotator, shuffled when the slot is claimed.
     order = ArrayField(models.BigIntegerField(), default=list)
+    # Since when it is before its annotator; null while it lies ready behind the task in hand.
     claimed_at = models.DateTimeField(null=True)
     submitted_at = models.DateTimeField(null=True)
     accepted_at = models.DateTimeField(null=True)  # since when the answer counts as preferences
@@ -170,6 +176,11 @@ class Assignment(models.Model):
     def claim(self) -> str:
         """Names the order that an answer's numbers go by: who claims the slot next gets another one."""
         return self.claimed_at.isoformat() if self.claimed_at else ""
+
+    @property
+    def ready_version(self) -> str:
+        """Names the task and its order before it has a claim; ids cannot be read from it."""
+        return salted_hmac("annotation.ready", f"{self.token} {self.order}").hexdigest()
 
     @property
     def draft_version(self) -> str:

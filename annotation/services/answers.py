@@ -46,7 +46,8 @@ CLOSE = f"""
             submitted_at = %(now)s,
             accepted_at = CASE WHEN %(is_inspected)s THEN NULL ELSE %(now)s END,
             draft = NULL, drafted_at = NULL
-        WHERE slot.id = %(slot)s AND slot.annotator_id = %(annotator)s AND slot.state = 'leased'
+        WHERE slot.id = %(slot)s AND slot.annotator_id = %(annotator)s
+            AND slot.state = 'leased' AND slot.claimed_at IS NOT NULL
         RETURNING slot.id
     ), {ROWS}
 """

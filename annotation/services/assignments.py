@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterable
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from django.db import transaction
@@ -16,6 +16,8 @@ from annotation.selectors.standings import locked_for_work
 from annotation.services.actions import record_action
 from annotation.services.checks import draw_check
 from annotation.statements import columns, fetch_one
+
+AHEAD = timedelta(minutes=5)  # how long a task lies ready behind the one in hand; ours
 
 
 class LeaseLost(Exception):
@@ -53,14 +55,17 @@ def open_assignments(*, prompts: Iterable[Prompt], by: User | None = None) -> li
     return opened
 
 
-# Give the task in hand, its lease renewed; else lease the oldest slot that is free, shuffled anew and without
-# another's draft. The task in hand is waited for, as a draft on its way locks it and must not cost them the
-# task; what others are claiming at this moment is passed over.
+# Give the task in hand, its lease renewed, or else the one that lies ready; else lease the oldest slot that
+# is free, shuffled anew and without another's draft; and where none is free, what only lies ready for others.
+# With `begins` false: what is to lie ready for this annotator.
+# The annotator's slot is waited for, as a draft on its way locks it and must not cost them the task; what
+# others are claiming at this moment is passed over.
 CLAIM = f"""
     WITH held AS (
         SELECT slot.id FROM annotation_assignment AS slot
         WHERE slot.project_id = %(project)s AND slot.annotator_id = %(annotator)s AND slot.state = 'leased'
-        ORDER BY slot.id LIMIT 1
+            AND (%(begins)s OR slot.claimed_at IS NULL)
+        ORDER BY slot.claimed_at NULLS LAST, slot.id LIMIT 1
         FOR UPDATE
     ), free AS (
         SELECT slot.id FROM annotation_assignment AS slot
@@ -73,12 +78,26 @@ CLAIM = f"""
             )
         ORDER BY slot.id LIMIT 1
         FOR UPDATE SKIP LOCKED
+    ), unbegun AS (
+        SELECT slot.id FROM annotation_assignment AS slot
+        WHERE %(begins)s AND NOT EXISTS (SELECT FROM held) AND NOT EXISTS (SELECT FROM free)
+            AND slot.project_id = %(project)s AND slot.kind = 'ordinary'
+            AND slot.state = 'leased' AND slot.claimed_at IS NULL
+            AND NOT EXISTS (
+                SELECT FROM annotation_assignment AS had
+                WHERE had.prompt_id = slot.prompt_id AND had.annotator_id = %(annotator)s
+            )
+        ORDER BY slot.id LIMIT 1
+        FOR UPDATE SKIP LOCKED
     ), chosen AS (
-        SELECT held.id, true AS is_held FROM held UNION ALL SELECT free.id, false FROM free
+        SELECT held.id, true AS is_held FROM held
+        UNION ALL SELECT free.id, false FROM free UNION ALL SELECT unbegun.id, false FROM unbegun
     ), claimed AS (
         UPDATE annotation_assignment AS slot
         SET state = 'leased', annotator_id = %(annotator)s, leased_until = %(until)s,
-            claimed_at = CASE WHEN is_held THEN claimed_at ELSE %(now)s END,
+            claimed_at = CASE
+                WHEN NOT %(begins)s THEN NULL WHEN is_held THEN COALESCE(claimed_at, %(now)s) ELSE %(now)s
+            END,
             draft = CASE WHEN is_held THEN draft END,
             drafted_at = CASE WHEN is_held THEN drafted_at END,
             "order" = CASE WHEN is_held THEN "order" ELSE ARRAY(
@@ -101,14 +120,40 @@ def claim_next(
     """Lease the annotator one prompt to judge, its images at hand; None when none is left for them.
 
     There is none for the paused and, where the project asks for it, for the unqualified.
-    Asking again returns the same slot, its lease renewed and its order kept. Slots being claimed elsewhere
+    Asking again returns the same slot, its lease renewed and its order kept; one that lies ready since
+    `claim_ahead` is begun before others. Slots being claimed elsewhere
     are passed over. A slot whose lease ran out in other hands is shuffled anew and loses the other's draft.
     Images that came in without their files are not shown. As long as there is new work, checks are mixed in.
     """
+    return _claim(annotator, project, now=now, until=now + project.lease, begins=True, generator=generator)
+
+
+@transaction.atomic
+def claim_ahead(
+    *, annotator: User, project: Project, now: datetime, generator: random.Random
+) -> Assignment | None:
+    """Lease what `claim_next` will give once the task in hand is done, so that its page can lie ready.
+
+    Until it is begun, nobody's time on it runs. It goes back soon, and to who finds nothing else at once.
+    """
+    until = now + min(AHEAD, project.lease)
+    return _claim(annotator, project, now=now, until=until, begins=False, generator=generator)
+
+
+def _claim(
+    annotator: User,
+    project: Project,
+    *,
+    now: datetime,
+    until: datetime,
+    begins: bool,
+    generator: random.Random,
+) -> Assignment | None:
     if not locked_for_work(annotator, project):  # locked: two tabs must not get two prompts
         return None
     check = draw_check(annotator=annotator, project=project, generator=generator)
     if check is not None:
+        check.claimed_at, check.leased_until = now if begins else None, until
         _lease_check(check, annotator=annotator, now=now, generator=generator)
     row = fetch_one(
         CLAIM,
@@ -116,7 +161,8 @@ def claim_next(
             "project": project.pk,
             "annotator": annotator.pk,
             "now": now,
-            "until": now + project.lease,
+            "until": until,
+            "begins": begins,
             "seed": generator.getrandbits(63),
         },
     )
@@ -124,13 +170,14 @@ def claim_next(
 
 
 def _lease_check(check: Assignment, *, annotator: User, now: datetime, generator: random.Random) -> None:
-    """Put the check into the annotator's hands, if they hold nothing and there is new work for them."""
+    """Put the check into the annotator's hands, if nothing is there and there is new work for them."""
     slots = Assignment.objects.filter(project=check.project)
-    if slots.held_by(annotator).exists() or not slots.claimable_by(annotator, now=now).exists():
+    mine = slots.leased_by(annotator)
+    there = mine if check.claimed_at else mine.filter(claimed_at=None)
+    if there.exists() or not slots.claimable_by(annotator, now=now).exists():
         return
     assert check.against is not None
     check.state, check.annotator = Assignment.State.LEASED, annotator
-    check.claimed_at, check.leased_until = now, now + check.project.lease
     check.order = list(check.against.order)
     generator.shuffle(check.order)
     check.save()

@@ -17,11 +17,11 @@ from django_htmx.http import HttpResponseClientRedirect
 from annotation.access import MemberRequest, WorkerRequest, member_required, worker_required
 from annotation.forms import JudgementForm, SkipForm
 from annotation.models import Assignment, Project, Qualification, Skip
-from annotation.models.assignments import WORK as SKIPPABLE
+from annotation.models.assignments import WORK as KINDS_OF_WORK
 from annotation.selectors.assignments import own_task
 from annotation.selectors.onboarding import lesson_of
 from annotation.selectors.standings import standing_in
-from annotation.services.assignments import LeaseLost, claim_next, save_draft
+from annotation.services.assignments import LeaseLost, claim_ahead, claim_next, save_draft
 from annotation.services.judgements import Contradiction, InvalidJudgement, submit_judgement
 from annotation.services.onboarding import NotTested, claim_lesson, decide_qualification
 from annotation.services.projects import acknowledge
@@ -35,6 +35,26 @@ WORK = "annotation/assignments/work.html"
 @worker_required
 def work(request: WorkerRequest, project: Project) -> HttpResponse:
     """The next task, or the one in hand as it was left; before the first, guideline, training and test."""
+    return _go_on(request, project)
+
+
+@require_safe
+@never_cache
+@worker_required
+def ahead(request: WorkerRequest, project: Project) -> HttpResponse:
+    """The task after the one in hand, for the page to show once that is answered; 204 where there is none."""
+    standing = request.standing
+    if standing.is_reading_due or not standing.annotates or standing.paused or not standing.is_qualified:
+        return HttpResponse(status=204)
+    now = timezone.now()
+    assignment = claim_ahead(annotator=request.user, project=project, now=now, generator=random.Random())
+    if assignment is None:
+        return HttpResponse(status=204)
+    return _hand_over(request, assignment, {"project": project, "is_ahead": True})
+
+
+def _go_on(request: WorkerRequest, project: Project) -> HttpResponse:
+    """What comes next for this person here: most often a task."""
     standing = request.standing
     context: dict[str, object] = {"project": project, "guideline": standing.guideline}
     if standing.is_reading_due:
@@ -87,8 +107,12 @@ def _onboard(request: WorkerRequest, project: Project, context: dict[str, object
 
 
 def _hand_over(request: WorkerRequest, assignment: Assignment, context: dict[str, object]) -> HttpResponse:
-    """The task, as its draft left it."""
+    """The task, as its draft left it. A script that has it ready is only given the claim on it."""
     project = assignment.project = request.standing.project
+    if assignment.draft is None and request.POST.get("ready") == assignment.ready_version:
+        toasts = render(request, f"{WORK}#toasts", context)
+        toasts.headers["Task-Claim"] = assignment.claim
+        return toasts
     if assignment.draft is None:
         form = JudgementForm(project=project, order=assignment.order)
     else:
@@ -106,7 +130,7 @@ def show_workspace(
 
 @require_POST
 @member_required
-def submit(request: MemberRequest, slug: str, token: UUID) -> HttpResponse:
+def submit(request: WorkerRequest, slug: str, token: UUID) -> HttpResponse:
     """Store the answer and go on to the next task; a refusal shows the answer again with what is wrong."""
     assignment = _mine(request, slug, token)
     if assignment is None:
@@ -131,7 +155,13 @@ def submit(request: MemberRequest, slug: str, token: UUID) -> HttpResponse:
     if assignment.kind == Assignment.Kind.TRAINING:
         return redirect("feedback", slug, assignment.token)
     messages.success(request, "Answer stored.", extra_tags="stored")
-    return redirect("work", slug)
+    if not request.htmx:
+        return redirect("work", slug)
+    standing = standing_in(slug, request.user)
+    if standing is None:
+        raise Http404
+    request.standing = standing
+    return _go_on(request, standing.project)
 
 
 @require_POST
@@ -183,15 +213,18 @@ def acknowledge_guideline(request: WorkerRequest, project: Project, version: int
 def _mine(request: MemberRequest, slug: str, token: UUID) -> Assignment | None:
     """The assignment, if it is this person's as the form was made for it, and they still work there."""
     assignment = own_task(slug, request.user, token)
-    return assignment if assignment and assignment.claim == request.POST.get("claim") else None
+    if assignment is None or not assignment.claim or assignment.claim != request.POST.get("claim"):
+        return None
+    return assignment
 
 
 def task_context(assignment: Assignment, form: JudgementForm, *, refused: bool = False) -> dict[str, object]:
     """What the task's partial shows. Args: refused: the form's errors too, beginning at the first."""
-    in_hand = assignment.state == Assignment.State.LEASED and assignment.kind in SKIPPABLE
+    in_hand = assignment.state == Assignment.State.LEASED and assignment.kind in KINDS_OF_WORK
     return {
         "assignment": assignment,
         "lesson": lesson_of(assignment),
+        "looks_ahead": assignment.kind in KINDS_OF_WORK,
         "form": form,
         "images": form.images(assignment.images, refused=refused),
         "refusals": form.refusals() if refused else [],

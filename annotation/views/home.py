@@ -75,4 +75,4 @@ def _has_work(user: User, standing: Standing) -> bool:
         return False
     assignments = Assignment.objects.filter(project=standing.project)
     claimable = assignments.claimable_by(user, now=timezone.now())
-    return assignments.held_by(user).exists() or claimable.exists()
+    return assignments.leased_by(user).exists() or claimable.exists()
