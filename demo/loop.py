@@ -6,12 +6,14 @@ the generator is tuned with it beside a control, and the tuned generator makes t
 
 from __future__ import annotations
 
+import fcntl
 import random
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from time import monotonic, sleep
 
+from django.conf import settings
 from django.utils.timezone import now
 
 from annotation.models import Project
@@ -40,6 +42,27 @@ SHARES = Shares(train=0.6, validation=0.15, test=0.25)
 
 class RunFailed(Exception):
     """A run of the loop ended without its result; the message has the run's error."""
+
+
+class LoopBusy(Exception):
+    """Another `run_loop` works on this project."""
+
+
+@contextmanager
+def alone_in(project: Project) -> Iterator[None]:
+    """Keep other loops off the project: two would take each other's open work and schedule.
+
+    Held by a file, which the system lets go of when the process dies; a restart of Postgres does not matter.
+
+    Raises: LoopBusy.
+    """
+    settings.VAR.mkdir(parents=True, exist_ok=True)
+    with (settings.VAR / f"loop-{project.pk}.lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise LoopBusy(f"another run_loop works on {project.slug}: wait for it, or stop it") from None
+        yield
 
 
 @dataclass(frozen=True)

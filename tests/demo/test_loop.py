@@ -7,6 +7,7 @@ import pytest
 from django.core.management import CommandError, call_command
 
 from annotation.models import Assignment, Generation
+from demo.loop import LoopBusy, alone_in
 from demo.seeding import ensure_project
 from refl.models import Generator, SamplingRun, TuningPolicy, TuningRun
 from refl.services.sampling import SamplingConfig
@@ -60,6 +61,25 @@ def test_a_round_annotates_trains_tunes_judges_and_makes_new_work(capsys, monkey
     assert newest.state == "finished"
     assert Assignment.objects.filter(project=project, state="open").count() == TASKS
     assert Generation.objects.filter(prompt__assignments__state="open", image=None).count() == 0
+
+
+@pytest.mark.django_db
+def test_one_loop_at_a_time_works_on_a_project(project, a_project):
+    with alone_in(project):
+        with pytest.raises(LoopBusy, match=f"another run_loop works on {project.slug}"):
+            alone_in(project).__enter__()
+        with alone_in(a_project()):
+            pass
+    with alone_in(project):
+        pass
+
+
+@pytest.mark.django_db
+def test_a_second_loop_is_refused_and_leaves_the_firsts_schedule_alone():
+    project = ensure_project("loop", name="loop", enabled=True)
+    with alone_in(project), pytest.raises(CommandError, match="another run_loop works on loop"):
+        call_command("run_loop", "loop")
+    assert TrainingPolicy.objects.get(project=project).enabled
 
 
 @pytest.mark.django_db

@@ -8,7 +8,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 
 from demo.browser import PageRefused
-from demo.loop import Loop, RunFailed
+from demo.loop import Loop, LoopBusy, RunFailed, alone_in
 from demo.people import simulated_people
 from demo.report import table
 from demo.seeding import CREDENTIALS, SIMULATED, ensure_project, paused
@@ -39,24 +39,24 @@ class Command(BaseCommand):
         if not 1 <= options["annotators"] <= SIMULATED:
             raise CommandError(f"--annotators: 1 to {SIMULATED}")
         project = ensure_project(options["project"], name=options["project"], enabled=False)
-        people = simulated_people(options["annotators"], credentials=CREDENTIALS)
-        with serve() as own, paused(project):
-            loop = Loop(
-                project=project,
-                url=options["url"] or own,
-                people=people,
-                tasks=options["assignments"],
-                held_out=options["held_out"],
-                seed=options["seed"],
-                say=self._say,
-            )
-            try:
+        try:
+            with alone_in(project), serve() as own, paused(project):
+                loop = Loop(
+                    project=project,
+                    url=options["url"] or own,
+                    people=simulated_people(options["annotators"], credentials=CREDENTIALS),
+                    tasks=options["assignments"],
+                    held_out=options["held_out"],
+                    seed=options["seed"],
+                    say=self._say,
+                )
                 for this in loop.rounds(options["rounds"]):
                     self._say(table(this))
-            except (
-                CannotSample, CannotTune, NothingToFreeze, NotTrainable, PageRefused, RunFailed, Strayed,
-            ) as error:  # fmt: skip
-                raise CommandError(str(error)) from error
+        except (
+            CannotSample, CannotTune, LoopBusy, NothingToFreeze, NotTrainable, PageRefused, RunFailed,
+            Strayed,
+        ) as error:  # fmt: skip
+            raise CommandError(str(error)) from error
 
     def _say(self, line: str) -> None:
         self.stdout.write(line)
