@@ -271,5 +271,11 @@ def _lost(
     if standing is None:
         raise Http404
     is_skipped = closed is not None and Skip.objects.filter(assignment=closed).exists()
-    context = {"project": standing.project, "is_answered": status == 409, "is_skipped": is_skipped}
+    opened_by = request.POST.get("by", "")  # somebody else may have signed in since, in another tab
+    context = {
+        "project": standing.project,
+        "is_answered": status == 409,
+        "is_skipped": is_skipped,
+        "opened_by": opened_by if opened_by != request.user.username else "",
+    }
     return show_workspace(request, "lost", context, status=status)

@@ -200,6 +200,21 @@ def test_a_task_that_went_to_somebody_else_is_told_so_with_a_way_on(client, task
     assert not Assignment.objects.filter(draft__isnull=False).exists()
 
 
+def test_who_signed_in_since_in_the_same_browser_is_told_whose_task_it_is(client, task, bob):
+    """The page in another tab still posts what the one before had opened."""
+    page = client.get(f"/work/{task.project.slug}/").text
+    assert 'name="by" value="alice"' in page
+    client.force_login(bob)
+    for place in (address(task), address(task) + "draft/", address(task) + "skip/"):
+        page = client.post(place, filled_in(task, by="alice"), headers=HTMX)
+        assert page.status_code == 404
+        assert "You are signed in as bob now" in page.text
+        assert "alice opened this task" in page.text
+        assert "not yours any more" not in page.text
+    assert Assignment.objects.get().annotator == task.annotator
+    assert not Ranking.objects.exists()
+
+
 def test_an_answer_whose_numbers_mean_the_images_of_an_earlier_claim_is_not_taken(client, task, bob):
     stale = filled_in(task)
     Assignment.objects.update(leased_until=NOW)
