@@ -37,6 +37,7 @@ urlpatterns = [
     path("join/<str:token>/", invitations.join_project, name="join"),
     path("work/<slug:slug>/", assignments.work, name="work"),
     path("work/<slug:slug>/answers/", answers.answers, name="own-answers"),
+    path("work/<slug:slug>/answers/today/", answers.today, name="own-today"),
     path("work/<slug:slug>/answers/last/", answers.last_answer, name="last-answer"),
     path("work/<slug:slug>/answers/<uuid:token>/", answers.answer, name="own-answer"),
     path("work/<slug:slug>/ahead/", assignments.ahead, name="ahead"),

@@ -28,6 +28,11 @@ class Agreed:
         return self.agreed / self.pairs if self.answers >= ENOUGH else None
 
 
+def start_of_day(now: datetime) -> datetime:
+    """Since when answers are left out of what annotators read of their agreement: today's midnight in UTC."""
+    return now.replace(hour=0, minute=0, second=0, microsecond=0)
+
+
 def quality_of(annotator: User, project: Project, *, before: datetime) -> Agreed:
     """The annotator's agreement with gold answers, for their own eyes.
 

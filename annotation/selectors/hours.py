@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
+from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
+from django.conf import settings
 from django.db import connection
 
-from annotation.models import Project
+from annotation.models import Project, User
 
 # Work on a task begins when it is given, or with the end of the one before it where that came later: a task
 # that was fetched ahead waits. A day before the period is read for that. References are nobody's work.
@@ -25,7 +27,7 @@ WITH ended AS (
     LEFT JOIN annotation_skip AS skip ON skip.assignment_id = assignment.id,
     COALESCE(submitted_at, skipped_at) AS at
     WHERE project_id = %(project)s AND claimed_at IS NOT NULL AND kind <> 'reference'
-        AND at >= %(begin)s - interval '1 day' AND at < %(end)s
+        AND at >= %(begin)s - interval '1 day' AND at < %(end)s {whose}
 )
 """
 SUMS = """
@@ -90,9 +92,32 @@ class Work:
         return self.counted / 3600
 
 
+class OwnWork(NamedTuple):
+    """Answers and working time in seconds, today and since Monday."""
+
+    today: int
+    today_seconds: float
+    week: int
+    week_seconds: float
+
+
 def work_by_person(project: Project, period: Period) -> list[Work]:
     """One row for each person who worked in the period, by name; one statement."""
     return list(_read(project, period, day="NULL", groups="username"))
+
+
+def work_of(annotator: User, project: Project, *, now: datetime, longest: timedelta) -> OwnWork:
+    """What one person did today and since Monday; one statement. Args: longest: as a Period's."""
+    zone = ZoneInfo(settings.TIME_ZONE)
+    today = now.astimezone(zone).date()
+    week = Period(today - timedelta(days=today.weekday()), today, zone, longest)
+    days = list(_read(project, week, day="day", groups="username, day", annotator=annotator))
+    return OwnWork(
+        today=sum(day.tasks for day in days if day.day == today),
+        today_seconds=sum(day.counted for day in days if day.day == today),
+        week=sum(day.tasks for day in days),
+        week_seconds=sum(day.counted for day in days),
+    )
 
 
 def work_by_day(project: Project, period: Period) -> Iterator[Work]:
@@ -100,15 +125,19 @@ def work_by_day(project: Project, period: Period) -> Iterator[Work]:
     return _read(project, period, day="day", groups="username, day")
 
 
-def _read(project: Project, period: Period, *, day: str, groups: str) -> Iterator[Work]:
-    values: dict[str, str | int | float | datetime] = {
+def _read(
+    project: Project, period: Period, *, day: str, groups: str, annotator: User | None = None
+) -> Iterator[Work]:
+    whose = "AND annotator_id = %(annotator)s" if annotator else ""
+    values: dict[str, str | int | float | datetime | None] = {
         "project": project.pk,
+        "annotator": annotator.pk if annotator else None,
         "zone": period.zone.key,
         "begin": period.begin,
         "end": period.end,
         "longest": period.longest.total_seconds(),
     }
     with connection.cursor() as cursor:
-        cursor.execute(ENDED + SUMS.format(day=day, groups=groups), values)
+        cursor.execute(ENDED.format(whose=whose) + SUMS.format(day=day, groups=groups), values)
         for row in cursor:
             yield Work(*row)

@@ -9,7 +9,7 @@ from django.db import transaction
 from django.db.models import F, Q
 
 from annotation.models import Assignment, Check, Project, Reference, User
-from annotation.selectors.checks import slots_of
+from annotation.selectors.checks import slots_of, start_of_day
 from annotation.statistics.answers import compare
 
 Kind = Assignment.Kind
@@ -71,8 +71,7 @@ def compare_answers(*, now: datetime, annotator: User | None = None) -> int:
 
 def _forget_outdated(now: datetime) -> None:
     """Comparisons with words that were changed before today, in the check or in the answer it is against."""
-    today = now.replace(hour=0, minute=0, second=0, microsecond=0)
-    revised = Assignment.objects.filter(revised_at__lt=today).values("pk")
+    revised = Assignment.objects.filter(revised_at__lt=start_of_day(now)).values("pk")
     ours = Q(assignment__in=revised, compared_at__lt=F("assignment__revised_at"))
     against = Q(assignment__against__in=revised, compared_at__lt=F("assignment__against__revised_at"))
     Check.objects.filter(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from uuid import UUID
 
 from django.contrib import messages
@@ -16,8 +17,12 @@ from django_htmx.http import HttpResponseClientRedirect
 
 from annotation.access import MemberRequest, WorkerRequest, worker_required
 from annotation.forms import JudgementForm
-from annotation.models import Assignment, Project
+from annotation.forms.hours import MINUTES
+from annotation.models import Assignment, Project, User
 from annotation.selectors.answers import own_answers, why_closed
+from annotation.selectors.checks import quality_of, start_of_day
+from annotation.selectors.hours import OwnWork, work_of
+from annotation.selectors.progress import annotator_progress
 from annotation.selectors.reviews import answer_of
 from annotation.services.judgements import Contradiction, InvalidJudgement
 from annotation.services.revisions import AnswerChanged, AnswerClosed, judgement_of, revise_judgement
@@ -36,8 +41,28 @@ def answers(request: WorkerRequest, project: Project) -> HttpResponse:
     for answer in page:
         answer.project = project
     rows = [(answer, why_closed(answer)) for answer in page]
-    context = {"project": project, "page": page, "rows": rows}
+    context = {
+        "project": project,
+        "page": page,
+        "rows": rows,
+        "work": own_work(request.user, project),
+        "mine": annotator_progress(request.user, project),
+        "quality": quality_of(request.user, project, before=start_of_day(timezone.now())),
+    }
     return render(request, "annotation/answers/list.html", context)
+
+
+@require_safe
+@never_cache
+@worker_required
+def today(request: WorkerRequest, project: Project) -> HttpResponse:
+    """How much this person did today, for the bar above their work."""
+    return render(request, "annotation/answers/today.html", {"work": own_work(request.user, project)})
+
+
+def own_work(user: User, project: Project) -> OwnWork:
+    """As it is counted when people are paid by the usual table."""
+    return work_of(user, project, now=timezone.now(), longest=timedelta(minutes=MINUTES))
 
 
 @require_safe

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
 
 from django.http import HttpResponse
 from django.shortcuts import render
@@ -12,9 +11,11 @@ from django.views.decorators.http import require_safe
 
 from annotation.access import MemberRequest, member_required
 from annotation.models import Assignment, Membership, Project, User
-from annotation.selectors.checks import Agreed, quality_of
+from annotation.selectors.checks import Agreed, quality_of, start_of_day
+from annotation.selectors.hours import OwnWork
 from annotation.selectors.progress import AnnotatorProgress, annotator_progress
 from annotation.selectors.standings import Standing, standing_in
+from annotation.views.answers import own_work
 
 Role = Membership.Role
 
@@ -23,12 +24,13 @@ Role = Membership.Role
 class Place:
     """One project, as the role sees it.
 
-    `waiting` counts answers to inspect; `mine`, `quality` and `standing` are an annotator's own.
+    `waiting` counts answers to inspect; `mine`, `work`, `quality` and `standing` are an annotator's own.
     """
 
     project: Project
     role: str
     mine: AnnotatorProgress | None
+    work: OwnWork | None
     quality: Agreed | None
     standing: Standing | None
     has_work: bool
@@ -58,15 +60,12 @@ def _place(user: User, project: Project, role: str) -> Place:
         project=project,
         role=role,
         mine=annotator_progress(user, project) if annotates else None,
-        quality=quality_of(user, project, before=_today()) if annotates else None,
+        work=own_work(user, project) if annotates else None,
+        quality=quality_of(user, project, before=start_of_day(timezone.now())) if annotates else None,
         standing=standing,
         has_work=standing is not None and _has_work(user, standing),
         waiting=0 if annotates else submitted.count(),
     )
-
-
-def _today() -> datetime:
-    return timezone.now().replace(hour=0, minute=0, second=0, microsecond=0)
 
 
 def _has_work(user: User, standing: Standing) -> bool:

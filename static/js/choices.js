@@ -24,3 +24,14 @@ export function pressKey(place, key) {
 export function isAnswered(question) {
   return question.dataset.question === "intent_unclear" || question.querySelector("input:checked") !== null;
 }
+
+/** Say below a question what it lacks, until it is answered. */
+export function ask(question, text) {
+  question.querySelector(".lacks")?.remove();
+  const said = document.createElement("p");
+  said.className = "error lacks";
+  said.textContent = text;
+  question.append(said);
+  question.addEventListener("change", () => said.remove(), { once: true });
+  question.scrollIntoView({ block: "nearest" });
+}

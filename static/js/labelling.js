@@ -1,6 +1,6 @@
 // Stage 1: what the prompt is about.
 
-import { isAnswered, pressKey } from "./choices.js";
+import { ask, isAnswered, pressKey } from "./choices.js";
 
 export function labelling(section) {
   const questions = [...section.querySelectorAll("[data-question]")];
@@ -14,9 +14,12 @@ export function labelling(section) {
     missing() {
       const open = questions.find((question) => !isAnswered(question));
       if (!open) return "";
-      return open.dataset.question === "category"
-        ? "Choose what the prompt is about"
-        : "Tick the text's problems, or none of these";
+      const lacks =
+        open.dataset.question === "category"
+          ? "Choose what the text is mainly about."
+          : "Tick the text's problems, or none of these.";
+      ask(open, lacks);
+      return lacks;
     },
     advance: () => false,
     retreat: () => false,

@@ -173,7 +173,7 @@ export function ranking(form, section, { say, changed }) {
     missing() {
       const open = tiles.filter((tile) => slotOf(tile) === "").map((tile) => tile.dataset.number);
       if (!open.length) return "";
-      return `${open.length > 1 ? "Images" : "Image"} ${open.join(", ")} still to be placed`;
+      return `${open.length > 1 ? "Images" : "Image"} ${open.join(", ")} still to be placed.`;
     },
     warnings: check,
     advance: () => false,

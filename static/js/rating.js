@@ -1,6 +1,6 @@
 // Stage 2: one image after another on three scales, with its problems.
 
-import { isAnswered, pressKey } from "./choices.js";
+import { ask, isAnswered, pressKey } from "./choices.js";
 
 export function rating(form, section) {
   const articles = [...section.querySelectorAll(".rated")];
@@ -91,8 +91,10 @@ export function rating(form, section) {
       if (index !== at) show(index);
       const open = questions().findIndex((question) => !isAnswered(question));
       mark(open);
-      const asked = questions()[open].querySelector("legend").firstChild.textContent.trim();
-      return `Image ${index + 1}: ${asked}`;
+      const question = questions()[open];
+      ask(question, question.classList.contains("problems") ? "Tick its problems, or none of these." : "Choose a point from 1 to 7.");
+      const asked = question.querySelector("legend").firstChild.textContent.trim();
+      return `Image ${index + 1} is not rated yet: ${asked.toLowerCase()}.`;
     },
     /** Enter: the next image while there is one; an unfinished one is named by `missing`. */
     advance: () => isRated(at) && move(1),

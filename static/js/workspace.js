@@ -113,7 +113,10 @@ function start(workspace) {
     if (tile) screen.open(Number(tile.dataset.number));
   });
   form.addEventListener("htmx:beforeRequest", drafts.pause);
-  form.addEventListener("htmx:afterRequest", ({ detail }) => detail.successful || drafts.resume());
+  form.addEventListener("htmx:afterRequest", ({ detail }) => {
+    if (!detail.successful) drafts.resume();
+    else if (detail.xhr.status < 300) countAnswer();
+  });
   const skip = workspace.querySelector("#skip");
   skip?.addEventListener("htmx:beforeRequest", drafts.pause);
   skip?.addEventListener("htmx:afterRequest", ({ detail }) => detail.successful || drafts.resume());
@@ -143,6 +146,12 @@ function start(workspace) {
   };
   show(step(), { focus: false });
   if (wasUnsent || isRefused) drafts.later();
+}
+
+/** One more today; the server's count comes every few minutes. */
+function countAnswer() {
+  const count = document.querySelector("[data-today-count]");
+  if (count && /^\d+$/.test(count.textContent)) count.textContent = Number(count.textContent) + 1;
 }
 
 function imageNumber(image) {

@@ -9,7 +9,7 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from annotation.models import Assignment, Skip, User
-from annotation.selectors.hours import Period, work_by_day, work_by_person
+from annotation.selectors.hours import Period, work_by_day, work_by_person, work_of
 from annotation.services.projects import add_member
 from tests.annotation.test_pages_admin import as_
 from tests.cast import NOW
@@ -180,3 +180,25 @@ def test_without_a_period_the_page_shows_this_month(project, ada, alice, a_task)
     assert ">alice</th>" in as_(ada).get(f"/projects/{project.slug}/hours/").text
     empty = as_(ada).get(f"/projects/{project.slug}/hours/", TABLE)
     assert "Nobody worked in this period." in empty.text
+
+
+# One's own
+
+
+def test_people_read_what_they_did_today_and_since_monday(project, alice, bob, a_task):
+    saturday = NOW  # the 14th of March 2026
+    a_task(alice, saturday - timedelta(days=6), minutes=9)  # the Sunday before: another week
+    a_task(alice, saturday - timedelta(days=1), minutes=4)
+    a_task(alice, saturday, minutes=2)
+    a_task(bob, saturday, minutes=1)
+    hers = work_of(alice, project, now=saturday, longest=timedelta(minutes=3))
+    assert hers == (1, 2 * 60, 2, 5 * 60)
+    assert work_of(bob, project, now=saturday, longest=timedelta(minutes=3)) == (1, 60, 1, 60)
+
+
+def test_own_figures_stand_on_home_above_the_answers_and_above_the_work(project, alice, eve, a_task):
+    begun = datetime.now(UTC) - timedelta(minutes=3)
+    a_task(alice, begun, minutes=2)
+    for address in ("/", f"/work/{project.slug}/answers/", f"/work/{project.slug}/answers/today/"):
+        assert "2 min 0 s" in as_(alice).get(address).text
+    assert as_(eve).get(f"/work/{project.slug}/answers/today/").status_code == 404

@@ -36,6 +36,15 @@ def test_the_last_answer_is_changed_by_keys_alone(answered):
     assert Revision.objects.count() == 1
 
 
+def test_the_day_is_counted_above_the_work(answered):
+    page = answered
+    expect(page.locator("[data-today-count]")).to_have_text("1")
+    label_and_rate(page, 5, 5)
+    press(page, "1 1 2 2 Enter")
+    expect(page.get_by_text("Nothing left to do here")).to_be_visible()
+    expect(page.locator("[data-today-count]")).to_have_text("2")
+
+
 def test_a_change_survives_a_reload_and_is_gone_when_it_is_left(answered):
     page = answered
     press(page, "z")

@@ -65,6 +65,24 @@ def test_a_task_is_skipped_by_keys(at_work, alice, a_prompt):
     assert Skip.objects.get().reason == "uncomfortable"
 
 
+def test_what_an_answer_lacks_is_said_beside_its_question_until_it_is_there(at_work, alice, a_prompt):
+    a_prompt(images=2)
+    page = at_work(alice)
+    press(page, "Enter")
+    expect(page.locator("[data-question='category'] .error")).to_have_text(
+        "Choose what the text is mainly about."
+    )
+    press(page, "2")
+    expect(page.locator(".error.lacks")).to_have_count(0)
+    press(page, "0 Enter 5 Enter")
+    expect(page.locator("[data-question='rating-1-alignment'] .error")).to_have_text(
+        "Choose a point from 1 to 7."
+    )
+    expect(page.locator("[data-hint]")).to_have_text("Image 1 is not rated yet: match with the text.")
+    press(page, "4 4 Enter")
+    expect(page.locator(".rated.current .problems .error")).to_be_visible()
+
+
 def test_undo_and_ties_by_keys(at_work, alice, a_prompt):
     a_prompt(images=3)
     page = at_work(alice)
