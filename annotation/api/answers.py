@@ -22,7 +22,8 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.reverse import reverse
 
-from annotation.api.requests import Conflict, asked, page_of, paged, project_of, user_of, valid
+from annotation.api.cursors import SubmissionPages
+from annotation.api.requests import Conflict, asked, page_of, paged_by, project_of, user_of, valid
 from annotation.models import (
     Assignment,
     Category,
@@ -234,7 +235,7 @@ def next_task(request: Request, slug: str) -> Response:
     },
     description="Change an answer of your own. What it said before is kept.",
 )
-@paged
+@paged_by(SubmissionPages)
 @api_view(["GET", "POST", "PUT"])
 def answers(request: Request, slug: str) -> Response:
     if request.method == "POST":
@@ -246,10 +247,10 @@ def answers(request: Request, slug: str) -> Response:
     if state := asked(request, "state"):
         found = found.filter(state=state)
     if not Project.objects.with_role(user, Role.INSPECTOR, Role.ADMIN).filter(pk=project.pk).exists():
-        return page_of(request, found.filter(annotator=user), _AnswerPage)
+        return page_of(request, found.filter(annotator=user), _AnswerPage, SubmissionPages)
     if annotator := asked(request, "annotator"):
         found = found.filter(annotator__username=annotator)
-    return page_of(request, found, _InspectedAnswerPage)
+    return page_of(request, found, _InspectedAnswerPage, SubmissionPages)
 
 
 class _AnswerPage(AnswerSerializer):
@@ -369,9 +370,7 @@ def _answered(project: Project) -> QuerySet[Assignment]:
     """Answers with all that `_told` reads: a page of them takes a fixed number of statements."""
     placements = Placement.objects.select_related("generation__image")
     reviews = Review.objects.select_related("inspector")
-    rows = Assignment.objects.filter(project=project, submitted_at__isnull=False).order_by(
-        "submitted_at", "pk"
-    )
+    rows = Assignment.objects.filter(project=project, submitted_at__isnull=False)
     return rows.select_related("prompt", "annotator", "label", "ranking").prefetch_related(
         Prefetch("ranking__placements", placements), Prefetch("reviews", reviews), "ratings"
     )

@@ -9,7 +9,7 @@ from django.db.models import QuerySet
 from django.shortcuts import get_object_or_404
 from rest_framework import serializers, status
 from rest_framework.exceptions import APIException
-from rest_framework.pagination import LimitOffsetPagination
+from rest_framework.pagination import BasePagination, LimitOffsetPagination
 from rest_framework.request import Request
 from rest_framework.response import Response
 
@@ -49,19 +49,29 @@ def asked(request: Request, name: str) -> str | None:
 
 
 def page_of(
-    request: Request, found: QuerySet[Any], serializer: type[serializers.Serializer[Any]]
+    request: Request,
+    found: QuerySet[Any],
+    serializer: type[serializers.Serializer[Any]],
+    pages: type[BasePagination] = Pages,
 ) -> Response:
-    """The rows that the query's limit and offset ask for."""
-    pages = Pages()
-    page = pages.paginate_queryset(found, request)
+    """The rows that the query asks for, by limit and offset unless by other pages."""
+    asked_for = pages()
+    page = asked_for.paginate_queryset(found, request)
     told = serializer(page, many=True, context={"request": request})
-    return pages.get_paginated_response(told.data)
+    return asked_for.get_paginated_response(told.data)
 
 
-def paged(view: V) -> V:
-    """An endpoint whose GET answers by `page_of`: it makes the schema say so."""
-    cast(Any, view).cls.pagination_class = Pages
-    return view
+def paged_by(pages: type[BasePagination]) -> Callable[[V], V]:
+    """An endpoint whose GET answers by `page_of` with these pages: it makes the schema say so."""
+
+    def decorate(view: V) -> V:
+        cast(Any, view).cls.pagination_class = pages
+        return view
+
+    return decorate
+
+
+paged = paged_by(Pages)
 
 
 def valid(form: serializers.Serializer[Any]) -> dict[str, Any]:

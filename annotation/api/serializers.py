@@ -51,20 +51,6 @@ class ProgressSerializer(serializers.Serializer[Any]):
     pace = serializers.FloatField(help_text="answers a day, in the last seven days")
 
 
-class AgreedSerializer(serializers.Serializer[Any]):
-    answers = serializers.IntegerField(help_text="compared")
-    share = serializers.FloatField(allow_null=True, help_text="of pairs that agree; null: too few to say")
-
-
-class AnnotatorQualitySerializer(serializers.Serializer[Any]):
-    username = serializers.CharField(source="user.username")
-    answered = serializers.IntegerField(source="progress.done")
-    accepted = serializers.IntegerField(source="progress.accepted")
-    rejected = serializers.IntegerField(source="progress.rejected")
-    gold = AgreedSerializer(help_text="agreement with known answers")
-    repeats = AgreedSerializer(help_text="agreement with their own of before")
-
-
 class GenerationSerializer(serializers.Serializer[Any]):
     id = serializers.IntegerField()
     source = serializers.CharField()  # type: ignore[assignment]  # a field, no attribute of this one

@@ -2,12 +2,30 @@
 
 from django.urls import URLPattern, URLResolver, path
 
-from annotation.api import answers, assignments, exports, guidelines, images, skips, views
+from annotation.api import (
+    agreement,
+    answers,
+    assignments,
+    exports,
+    guidelines,
+    images,
+    quality,
+    references,
+    skips,
+    views,
+)
 
 urlpatterns: list[URLPattern | URLResolver] = [
     path("projects/", views.projects, name="api-projects"),
     path("projects/<slug:slug>/progress/", views.progress, name="api-progress"),
-    path("projects/<slug:slug>/quality/", views.quality, name="api-quality"),
+    path("projects/<slug:slug>/quality/", quality.quality, name="api-quality"),
+    path("projects/<slug:slug>/pauses/", quality.pauses, name="api-pauses"),
+    path("projects/<slug:slug>/pauses/<int:pk>/", quality.lift_pause, name="api-pause"),
+    path("projects/<slug:slug>/qualifications/", quality.qualifications, name="api-qualifications"),
+    path("projects/<slug:slug>/references/", references.references, name="api-references"),
+    path("projects/<slug:slug>/references/<int:pk>/", references.retire, name="api-reference"),
+    path("projects/<slug:slug>/agreement/", agreement.agreement, name="api-agreement"),
+    path("projects/<slug:slug>/leaderboard/", agreement.leaderboard, name="api-leaderboard"),
     path("projects/<slug:slug>/prompts/", views.prompts, name="api-prompts"),
     path("projects/<slug:slug>/images/", images.images, name="api-images"),
     path("projects/<slug:slug>/guideline/", guidelines.guideline, name="api-guideline"),

@@ -12,7 +12,6 @@ from rest_framework.response import Response
 from annotation.api.requests import Conflict, page_of, paged, project_of, user_of, valid
 from annotation.api.serializers import (
     AddedPromptsSerializer,
-    AnnotatorQualitySerializer,
     NewPromptsSerializer,
     ProgressSerializer,
     ProjectSerializer,
@@ -20,7 +19,6 @@ from annotation.api.serializers import (
 )
 from annotation.models import Membership, Project
 from annotation.selectors.progress import project_progress
-from annotation.selectors.quality import annotators_quality
 from annotation.services.prompts import PromptChanged, add_prompts
 
 Role = Membership.Role
@@ -40,14 +38,6 @@ def progress(request: Request, slug: str) -> Response:
     """How far the project is, for its inspectors and admins."""
     project = project_of(request, slug, Role.INSPECTOR, Role.ADMIN)
     return Response(ProgressSerializer(project_progress(project, now=now())).data)
-
-
-@extend_schema(responses=AnnotatorQualitySerializer(many=True))
-@api_view(["GET"])
-def quality(request: Request, slug: str) -> Response:
-    """How well each annotator works, for the project's inspectors and admins."""
-    project = project_of(request, slug, Role.INSPECTOR, Role.ADMIN)
-    return Response(AnnotatorQualitySerializer(annotators_quality(project), many=True).data)
 
 
 @extend_schema(methods=["GET"], responses=PromptSerializer(many=True))

@@ -118,6 +118,11 @@ class Assignment(models.Model):
             models.Index(fields=["project", "state"], name="assignments_by_state"),
             models.Index(fields=["project", "accepted_at"], name="assignments_by_acceptance"),
             models.Index(
+                fields=["project", "submitted_at", "id"],
+                condition=Q(submitted_at__isnull=False),
+                name="answers_as_they_came_in",
+            ),
+            models.Index(
                 fields=["project", "annotator", "submitted_at"],
                 condition=Q(against__isnull=False),
                 name="checks_of_annotators",

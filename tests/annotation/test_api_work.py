@@ -1,6 +1,7 @@
 """Work over the API: what an annotator's program may ask, and how little it is told."""
 
 import json
+from datetime import timedelta
 
 import pytest
 from django.core.files.uploadedfile import SimpleUploadedFile
@@ -9,11 +10,12 @@ from rest_framework.test import APIClient
 
 from annotation.models import Assignment, Pause, Project, Ranking
 from annotation.services.assignments import claim_next
+from annotation.services.judgements import submit_judgement
 from annotation.services.projects import acknowledge, publish_guideline
 from annotation.services.prompts import add_prompts
 from annotation.services.reviews import accept
 from tests.annotation.test_api import signed_in
-from tests.cast import NOW, luck, picture
+from tests.cast import NOW, answer_for, luck, picture
 
 
 @pytest.fixture
@@ -122,12 +124,12 @@ def test_annotators_read_their_own_answers_and_inspectors_everybodys(api, alice,
         "submitted",
         [1, 2, 2],
     )
-    assert api(alice, "answers", annotator="bob").json()["count"] == 1
+    assert len(api(alice, "answers", annotator="bob").json()["results"]) == 1
     theirs = api(rita, "answers").json()["results"]
     assert [answer["annotator"] for answer in theirs] == ["alice", "bob"]
     assert theirs[0]["images"][0]["rating"]["overall"] == 7
-    assert api(rita, "answers", annotator="bob").json()["count"] == 1
-    assert api(rita, "answers", state="accepted").json()["count"] == 0
+    assert len(api(rita, "answers", annotator="bob").json()["results"]) == 1
+    assert api(rita, "answers", state="accepted").json() == {"next": None, "cursor": None, "results": []}
 
 
 # Answers
@@ -280,8 +282,65 @@ def test_reading_more_answers_takes_no_more_statements(
         answer = answer_to(api(alice, "tasks/next", {}).json())
         assert api(alice, "answers", answer).status_code == 201
     accept(assignment=Assignment.objects.first(), inspector=rita, now=NOW)
-    with django_assert_max_num_queries(13):
-        assert api(rita, "answers").json()["count"] == 3
+    with django_assert_max_num_queries(12):
+        assert len(api(rita, "answers").json()["results"]) == 3
+
+
+@pytest.fixture
+def five(alice, ada, project, a_prompt):
+    """Five answers, of which three came in at one moment, as imports do. Their assignments, as they came."""
+    for number in range(5):
+        a_prompt()
+        held = claim_next(annotator=alice, project=project, now=NOW, generator=luck())
+        at = NOW + timedelta(minutes=min(number, 2))
+        submit_judgement(
+            assignment=held, annotator=alice, judgement=answer_for(held), now=at, generator=luck()
+        )
+    return [*Assignment.objects.order_by("submitted_at", "pk").values_list("pk", flat=True)]
+
+
+def test_answers_are_read_page_by_page_and_later_on_from_where_they_ended(api, rita, five, alice, a_prompt):
+    seen, pages, query = [], 0, {"limit": 2}
+    while True:
+        page = api(rita, "answers", **query).json()
+        seen += [answer["assignment"] for answer in page["results"]]
+        pages, query = pages + 1, {"limit": 2, "cursor": page["cursor"]}
+        if page["next"] is None:
+            break
+        assert f"cursor={page['cursor']}" in page["next"]
+    assert (seen, pages) == (five, 3)
+    nothing = api(rita, "answers", **query).json()
+    assert nothing == {"next": None, "cursor": query["cursor"], "results": []}
+    prompt = a_prompt()
+    held = claim_next(annotator=alice, project=prompt.project, now=NOW, generator=luck())
+    late = NOW + timedelta(days=1)
+    submit_judgement(assignment=held, annotator=alice, judgement=answer_for(held), now=late, generator=luck())
+    assert [answer["assignment"] for answer in api(rita, "answers", **query).json()["results"]] == [held.pk]
+
+
+def test_an_answer_that_comes_in_while_pages_are_read_shifts_none(api, rita, five):
+    first = api(rita, "answers", limit=2).json()
+    Assignment.objects.filter(pk=five[4]).update(submitted_at=NOW - timedelta(days=1))
+    rest = api(rita, "answers", cursor=first["cursor"]).json()["results"]
+    assert [answer["assignment"] for answer in rest] == five[2:4]
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        {"cursor": "x"},
+        {"cursor": "ä"},
+        {"cursor": "MjAyNi0wMy0xNA"},
+        {"cursor": "MjAyNi0wMy0xNFQwOTowMDowMCA3"},  # a moment without its zone
+        {"limit": "0"},
+        {"limit": "1001"},
+        {"limit": "many"},
+    ],
+)
+def test_a_page_that_cannot_be_is_refused(api, rita, five, query):
+    refused = api(rita, "answers", **query)
+    assert refused.status_code == 400
+    assert set(refused.json()) == set(query)
 
 
 def test_the_schema_is_valid_and_says_what_is_paged(capsys, tmp_path):
@@ -291,6 +350,9 @@ def test_the_schema_is_valid_and_says_what_is_paged(capsys, tmp_path):
     listed = paths["/api/v1/projects/{slug}/prompts/"]["get"]
     assert "PaginatedPromptList" in json.dumps(listed["responses"])
     assert {"limit", "offset"} <= {parameter["name"] for parameter in listed["parameters"]}
+    answers = paths["/api/v1/projects/{slug}/answers/"]["get"]
+    assert {"limit", "cursor"} <= {parameter["name"] for parameter in answers["parameters"]}
+    assert '"cursor"' in json.dumps(answers["responses"]["200"]) + file.read_text()
     assert listed["security"] == [{"token": []}, {"cookieAuth": []}]
 
 

@@ -46,7 +46,6 @@ def stage(project, ada, alice, bob, rita, a_prompt, a_gold):
     )
     running, failed = (request_export(project=project, format="csv", by=ada, now=NOW) for _ in range(2))
     Export.objects.filter(pk=failed.pk).update(state=Export.State.FAILED, finished_at=NOW)
-    pause(annotator=bob, project=project, reason="hasty", by=rita, now=NOW)
     return SimpleNamespace(
         slug=project.slug,
         answer=task.pk,
@@ -61,6 +60,7 @@ def stage(project, ada, alice, bob, rita, a_prompt, a_gold):
         token=issue_token(user=ada, name="mine", days=None, now=NOW)[0].pk,
         alice=alice.pk,
         bob=bob.pk,
+        pause=pause(annotator=bob, project=project, reason="hasty", by=rita, now=NOW).pk,
     )
 
 
@@ -138,6 +138,21 @@ ENDPOINTS = [
         Kind.SENT_BACK,
     ),
     ("api-exports", "ada", A + "exports/", {"format": "csv"}, Kind.EXPORTED),
+    ("api-pauses", "rita", A + "pauses/", {"annotator": "alice", "reason": "hasty"}, Kind.PAUSED),
+    (
+        "api-qualifications",
+        "rita",
+        A + "qualifications/",
+        {"annotator": "alice", "outcome": "refused", "reason": "hasty"},
+        Kind.QUALIFIED,
+    ),
+    (
+        "api-references",
+        "ada",
+        A + "references/",
+        {"assignment": "{0.trusted}", "purpose": "training"},
+        Kind.REFERENCE_CHOSEN,
+    ),
 ]
 # Asked for and stopped in tests of their own apps.
 RUNS = {
@@ -147,7 +162,7 @@ RUNS = {
     *("cancel-sampling-run", "retry-sampling-run", "api-samplings"),
 }
 # Logged in the tests below, which send something else than a form.
-OTHERS = {"change-password", "api-images", "api-export", "join"}
+OTHERS = {"change-password", "api-images", "api-export", "api-pause", "api-reference", "join"}
 # What people do as annotators is told by their answers, and a session by its end.
 OWN_WORK = {
     *("sign-in", "sign-out", "sign-out-everywhere", "work", "submit", "feedback", "draft", "skip"),
@@ -181,6 +196,7 @@ def test_what_staff_change_on_a_page_is_logged(row, stage, ada, rita, eve, djang
 def test_what_staff_change_over_the_api_is_logged(row, stage, ada, rita):
     _, who, address, sent, kind = row
     person = {"ada": ada, "rita": rita}[who]
+    sent = {name: value.format(stage) if isinstance(value, str) else value for name, value in sent.items()}
     answer = signed_in(person).post(address.format(stage), sent, format="json")
     assert answer.status_code in (201, 202)
     assert newest(person, kind)
@@ -194,6 +210,10 @@ def test_images_and_removals_over_the_api_are_logged(stage, ada):
     assert newest(ada, Kind.IMAGES_ADDED)
     assert client.delete((A + "exports/{0.failed}/").format(stage)).status_code == 204
     assert newest(ada, Kind.EXPORT_DELETED)
+    assert client.delete((A + "references/{0.reference}/").format(stage)).status_code == 204
+    assert newest(ada, Kind.REFERENCE_RETIRED)
+    assert client.delete((A + "pauses/{0.pause}/").format(stage)).status_code == 200
+    assert newest(ada, Kind.LIFTED)
 
 
 def test_a_password_that_was_changed_is_logged_and_the_password_is_not(ada):

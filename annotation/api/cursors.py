@@ -1,0 +1,88 @@
+"""Lists that grow while they are read: page after page by a cursor, and later on from where they ended."""
+
+from __future__ import annotations
+
+import base64
+from datetime import datetime
+from typing import Any
+
+from django.db.models import Q
+from rest_framework import serializers
+from rest_framework.pagination import BasePagination
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.utils.urls import replace_query_param
+
+DEFAULT, MOST = 100, 1000  # rows of a page
+
+
+class SubmissionPages(BasePagination):
+    """Rows in the order in which they were submitted.
+
+    A cursor is the moment and the id of the last row seen: a page far back costs as much as the first, and
+    rows that come in meanwhile shift nothing.
+    """
+
+    def paginate_queryset(self, queryset: Any, request: Request, view: Any = None) -> list[Any]:
+        """Raises: ValidationError for a cursor that is none of ours, or a limit that is no number."""
+        limit = _limit(request)
+        rows = queryset.order_by("submitted_at", "pk")
+        given = request.query_params.get("cursor")
+        if given:
+            moment, pk = _read(given)
+            rows = rows.filter(Q(submitted_at__gt=moment) | Q(submitted_at=moment, pk__gt=pk))
+        page = list(rows[: limit + 1])
+        self.has_more = len(page) > limit
+        page = page[:limit]
+        self.cursor = _write(page[-1].submitted_at, page[-1].pk) if page else given
+        self.address = request.build_absolute_uri()
+        return page
+
+    def get_paginated_response(self, data: Any) -> Response:
+        onward = replace_query_param(self.address, "cursor", self.cursor) if self.has_more else None
+        return Response({"next": onward, "cursor": self.cursor, "results": data})
+
+    def get_paginated_response_schema(self, schema: dict[str, Any]) -> dict[str, Any]:
+        return {
+            "type": "object",
+            "required": ["next", "cursor", "results"],
+            "properties": {
+                "next": {"type": "string", "format": "uri", "nullable": True},
+                "cursor": {
+                    "type": "string",
+                    "nullable": True,
+                    "description": "where this page ends: asked with it later, what came in since",
+                },
+                "results": schema,
+            },
+        }
+
+    def get_schema_operation_parameters(self, view: Any) -> list[dict[str, Any]]:
+        limit = {"type": "integer", "minimum": 1, "maximum": MOST, "default": DEFAULT}
+        return [
+            {"name": "cursor", "in": "query", "required": False, "schema": {"type": "string"}},
+            {"name": "limit", "in": "query", "required": False, "schema": limit},
+        ]
+
+
+def _limit(request: Request) -> int:
+    given = request.query_params.get("limit", str(DEFAULT))
+    if not given.isdecimal() or not 1 <= int(given[:9]) <= MOST:
+        raise serializers.ValidationError({"limit": [f"Is no number from 1 to {MOST}."]})
+    return int(given)
+
+
+def _write(moment: datetime, pk: int) -> str:
+    return base64.urlsafe_b64encode(f"{moment.isoformat()} {pk}".encode()).decode().rstrip("=")
+
+
+def _read(cursor: str) -> tuple[datetime, int]:
+    try:
+        text = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)).decode("ascii")
+        moment, pk = text.split(" ")
+        read = datetime.fromisoformat(moment)
+        if read.tzinfo is None or not 0 <= int(pk) < 2**63:
+            raise ValueError
+    except ValueError:  # binascii.Error and UnicodeDecodeError are some
+        raise serializers.ValidationError({"cursor": ["Is no cursor that an answer told."]}) from None
+    return read, int(pk)

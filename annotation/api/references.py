@@ -1,0 +1,79 @@
+"""What people are compared with, over the API: researchers read it, admins choose."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.shortcuts import get_object_or_404
+from django.utils import timezone
+from drf_spectacular.utils import OpenApiResponse, extend_schema
+from rest_framework import serializers, status
+from rest_framework.decorators import api_view
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from annotation.access import RESEARCHING
+from annotation.api.requests import Conflict, page_of, paged, project_of, user_of, valid
+from annotation.models import Assignment, Reference
+from annotation.selectors.references import references_of
+from annotation.services.references import NotTrusted, choose_reference, retire_reference
+
+
+class ReferenceSerializer(serializers.Serializer[Any]):
+    id = serializers.IntegerField()
+    prompt_id = serializers.CharField(source="prompt.key")
+    prompt = serializers.CharField(source="prompt.text")
+    purpose = serializers.ChoiceField(choices=Reference.Purpose.choices)
+    note = serializers.CharField(help_text="shown with the feedback on a training item")
+    assignment = serializers.IntegerField(source="answer_id", help_text="the answer compared with")
+    answered_by = serializers.CharField(source="answer.annotator.username")
+    answers = serializers.IntegerField(help_text="compared with it so far")
+    agreed = serializers.FloatField(allow_null=True, help_text="pairs of theirs, a tie by one side as half")
+    pairs = serializers.IntegerField(allow_null=True)
+    retired_at = serializers.DateTimeField(allow_null=True, help_text="null: in use")
+
+
+class NewReferenceSerializer(serializers.Serializer[Any]):
+    assignment = serializers.IntegerField(help_text="an accepted answer of a researcher, inspector or admin")
+    purpose = serializers.ChoiceField(choices=Reference.Purpose.choices)
+    note = serializers.CharField(default="", allow_blank=True, max_length=2000)
+
+
+@extend_schema(methods=["GET"], responses=ReferenceSerializer(many=True))
+@extend_schema(
+    methods=["POST"],
+    request=NewReferenceSerializer,
+    responses={
+        201: ReferenceSerializer,
+        409: OpenApiResponse(description="Others cannot be compared with this answer."),
+    },
+)
+@paged
+@api_view(["GET", "POST"])
+def references(request: Request, slug: str) -> Response:
+    """The references, those in use first; or compare others with an answer from now on, for admins."""
+    if request.method == "GET":
+        found = references_of(project_of(request, slug, *RESEARCHING))
+        return page_of(request, found, ReferenceSerializer)
+    project = project_of(request, slug)
+    sent = valid(NewReferenceSerializer(data=request.data))
+    answer = Assignment.objects.filter(project=project, pk=sent["assignment"]).first()
+    if answer is None:
+        raise serializers.ValidationError({"assignment": ["The project has no such answer."]})
+    try:
+        made = choose_reference(
+            answer=answer, purpose=sent["purpose"], note=sent["note"], by=user_of(request), now=timezone.now()
+        )
+    except NotTrusted as error:
+        raise Conflict(str(NotTrusted.__doc__)) from error
+    told = ReferenceSerializer(references_of(project).get(pk=made.pk))
+    return Response(told.data, status=status.HTTP_201_CREATED)
+
+
+@extend_schema(responses={204: None})
+@api_view(["DELETE"])
+def retire(request: Request, slug: str, pk: int) -> Response:
+    """Ask nobody any more; what was compared with it stays. For admins."""
+    found = get_object_or_404(Reference, pk=pk, prompt__project=project_of(request, slug))
+    retire_reference(reference=found, by=user_of(request), now=timezone.now())
+    return Response(status=status.HTTP_204_NO_CONTENT)
