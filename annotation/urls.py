@@ -84,6 +84,7 @@ urlpatterns = [
     path("projects/<slug:slug>/analysis/table/", analysis.analysis_table, name="analysis-table"),
     path("projects/<slug:slug>/leaderboard/", agreement.leaderboard, name="project-leaderboard"),
     path("projects/<slug:slug>/prompts/", prompts.prompts, name="project-prompts"),
+    path("projects/<slug:slug>/prompts/add/", prompts.add_material, name="add-material"),
     path("projects/<slug:slug>/prompts/<int:pk>/", prompts.prompt, name="project-prompt"),
     path("projects/<slug:slug>/webhooks/", webhooks.webhooks, name="project-webhooks"),
     path("projects/<slug:slug>/webhooks/add/", webhooks.add_webhook, name="add-webhook"),

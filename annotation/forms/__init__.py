@@ -8,6 +8,7 @@ from annotation.forms.quality import DecisionForm, ReasonForm
 from annotation.forms.references import ReferenceForm
 from annotation.forms.reviews import SendBackForm
 from annotation.forms.skips import SkipForm
+from annotation.forms.uploads import MaterialForm
 from annotation.forms.webhooks import WebhookForm
 
 __all__ = [
@@ -18,6 +19,7 @@ __all__ = [
     "InvitationForm",
     "JoiningForm",
     "JudgementForm",
+    "MaterialForm",
     "MemberForm",
     "NewProjectForm",
     "PeriodForm",

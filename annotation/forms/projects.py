@@ -2,28 +2,57 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 from django import forms
 
+from annotation.forms.uploads import material_field
 from annotation.models import Membership, Project, User
+from annotation.selectors.projects import free_slug
 
-SECTIONS = {
-    "What is asked": ["asks_label", "asks_ratings", "slots", "per_slot", "consistency"],
-    "How often, and who looks": [
-        "opinions_per_prompt",
-        "extra_opinions",
-        "agreement_wanted",
-        "review_share",
-        "lease_minutes",
-        "skips_per_hundred",
-    ],
-    "Checks mixed in": ["gold_share", "repeat_share"],
-    "Qualification": ["requires_qualification", "qualification_threshold"],
-    "Pauses by rule": ["gold_floor", "seconds_per_image", "pauses_place_bias", "pause_window"],
-}
-SETTINGS = [name for names in SECTIONS.values() for name in names]
+
+@dataclass(frozen=True)
+class Section:
+    """Fields that belong together. `about` stands beside the title; without it they are never folded."""
+
+    title: str
+    names: list[str]
+    about: str = ""
+
+
+SECTIONS = [
+    Section("What people do", ["asks_label", "asks_ratings", "opinions_per_prompt", "review_share"]),
+    Section("Ranking", ["slots", "per_slot", "consistency"], "slots, ties, contradictions"),
+    Section(
+        "Handing out",
+        ["extra_opinions", "agreement_wanted", "lease_minutes", "skips_per_hundred"],
+        "further opinions, reservations, skips",
+    ),
+    Section("Checks mixed in", ["gold_share", "repeat_share"], "known answers, tasks asked twice"),
+    Section(
+        "Qualification", ["requires_qualification", "qualification_threshold"], "a test before the first task"
+    ),
+    Section(
+        "Pauses by rule",
+        ["gold_floor", "seconds_per_image", "pauses_place_bias", "pause_window"],
+        "known answers missed, too quick, always the same place",
+    ),
+]
+SETTINGS = [name for section in SECTIONS for name in section.names]
+
+
+@dataclass(frozen=True)
+class ShownSection:
+    """A section on its page; a folded one with an error in it is open."""
+
+    title: str
+    about: str
+    fields: list[forms.BoundField]
+
+    @property
+    def is_open(self) -> bool:
+        return any(field.errors for field in self.fields)
 
 
 def _markdown() -> forms.CharField:
@@ -42,8 +71,14 @@ class ProjectForm(forms.ModelForm):  # type: ignore[type-arg]  # not subscriptab
         model = Project
         fields = ["name", *SETTINGS]
         help_texts = {
+            "name": "Everybody who takes part sees it.",
+            "asks_label": "One of twelve categories, and whether something is wrong with the text.",
+            "asks_ratings": "Overall, match with the text and quality, from 1 to 7, and problems.",
+            "slots": "Slot 1 is the best. Two slots and two images make a choice between two.",
+            "per_slot": "Images in one slot tie; 1 lets nobody tie.",
             "consistency": "When an image is rated above another overall, but placed below it.",
-            "review_share": "0 checks none, 1 checks all.",
+            "review_share": "0 checks none, 1 checks all. What is not checked counts at once.",
+            "lease_minutes": "After that somebody else may get it.",
             "opinions_per_prompt": "How many different people judge each prompt.",
             "extra_opinions": "At most so many, one after another, on prompts with two opinions or more.",
             "agreement_wanted": "Share of pairs of images ordered alike; by chance it is 0.5.",
@@ -54,6 +89,7 @@ class ProjectForm(forms.ModelForm):  # type: ignore[type-arg]  # not subscriptab
             "gold_floor": "Who agrees less is paused. 0 pauses nobody; by chance it is 0.5.",
             "seconds_per_image": "Who is quicker in more than half of their answers is paused. 0: nobody.",
             "pauses_place_bias": "Images are shuffled: the best one should stand anywhere.",
+            "pause_window": "Nobody is paused before they gave so many.",
             "repeat_share": "Shows whether people agree with themselves; 0 asks nothing twice.",
         }
 
@@ -62,29 +98,47 @@ class ProjectForm(forms.ModelForm):  # type: ignore[type-arg]  # not subscriptab
         for name, most in (("review_share", "1"), ("gold_share", "0.5"), ("repeat_share", "0.5")):
             self.fields[name].widget.attrs.update(step="0.01", min="0", max=most)
 
-    def sections(self) -> Iterator[tuple[str, list[forms.BoundField]]]:
-        """The fields under their headings; those of no section come first, under none."""
-        yield "", [field for field in self if field.name not in SETTINGS]
-        for title, names in SECTIONS.items():
-            yield title, [self[name] for name in names]
+    def sections(self) -> list[ShownSection]:
+        """The settings; the other fields stand by themselves on the page."""
+        return [
+            ShownSection(section.title, section.about, [self[name] for name in section.names])
+            for section in SECTIONS
+        ]
 
 
 class NewProjectForm(ProjectForm):
-    """A project that is not there yet, with its first guideline."""
+    """A project that is not there yet: its first guideline and, if they are at hand, prompts and images."""
 
     guideline = _markdown()
+    material = material_field(required=False)
 
     class Meta(ProjectForm.Meta):
         fields = ["name", "slug", *SETTINGS]
         labels = {"slug": "Short name"}
-        help_texts = {**ProjectForm.Meta.help_texts, "slug": "Part of the project's address; it stays."}
+        help_texts = {
+            **ProjectForm.Meta.help_texts,
+            "slug": "Part of the project's address; it stays. Empty: it is made from the name.",
+        }
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.fields["slug"].required = False
+        self.fields["material"].help_text += " They can also be added later."
+
+    def sections(self) -> list[ShownSection]:
+        """Guideline and address come last, folded: both have a first value."""
+        return [
+            *super().sections(),
+            ShownSection("Guideline", "what annotators read first", [self["guideline"]]),
+            ShownSection("Address", "the short name", [self["slug"]]),
+        ]
 
     def clean_slug(self) -> str:
         """Refuses the one name that is a page already."""
         slug: str = self.cleaned_data["slug"]
         if slug == "new":
             raise forms.ValidationError("This name is taken.")
-        return slug
+        return slug or free_slug(self.cleaned_data.get("name", ""))
 
 
 class GuidelineForm(forms.Form):

@@ -34,7 +34,7 @@ JOIN = "annotation/people/join.html"
 @admin_required
 def add_invitation(request: MemberRequest, project: Project) -> HttpResponse:
     """Make a link. It is on this answer only, and never stored in clear."""
-    form, now = InvitationForm(request.POST), timezone.now()
+    form, now = InvitationForm(request.POST, auto_id="invitation_%s"), timezone.now()
     if not form.is_valid():
         context = people_context(project, MemberForm()) | {"invitation_form": form}
         return render(request, PEOPLE, context, status=422)

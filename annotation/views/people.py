@@ -81,5 +81,5 @@ def people_context(project: Project, form: MemberForm) -> dict[str, object]:
         "members": members,
         "form": form,
         "invitations": Invitation.objects.open(now=timezone.now()).filter(project=project),
-        "invitation_form": InvitationForm(),
+        "invitation_form": InvitationForm(auto_id="invitation_%s"),
     }

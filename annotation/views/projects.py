@@ -17,12 +17,13 @@ from annotation.forms import GuidelineForm, NewProjectForm, ProjectForm
 from annotation.models import Membership, Project
 from annotation.models.projects import ProjectQuerySet
 from annotation.selectors.progress import ProjectProgress, project_progress
+from annotation.services.imports import ImportRefused
 from annotation.services.projects import (
     SettingsFrozen,
     change_settings,
-    create_project,
     publish_guideline,
 )
+from annotation.services.starting import start_project
 
 FIRST_GUIDELINE = "annotation/projects/first_guideline.md"
 OVERVIEW = "annotation/projects/overview.html"
@@ -48,10 +49,17 @@ def new_project(request: MemberRequest) -> HttpResponse:
     if request.method != "POST":
         form = NewProjectForm(initial={"guideline": render_to_string(FIRST_GUIDELINE)})
         return render(request, NEW, {"form": form})
-    form = NewProjectForm(request.POST)
+    form = NewProjectForm(request.POST, request.FILES)
     if not form.is_valid():
         return render(request, NEW, {"form": form}, status=422)
-    project = create_project(admin=request.user, **form.cleaned_data)
+    material = form.cleaned_data.pop("material")
+    try:
+        project, imported = start_project(admin=request.user, material=material, **form.cleaned_data)
+    except ImportRefused as error:
+        form.add_error("material", str(error))
+        return render(request, NEW, {"form": form}, status=422)
+    if imported:
+        messages.success(request, f"{imported.summary}.")
     return redirect("project", project.slug)
 
 
@@ -68,6 +76,7 @@ def overview(request: MemberRequest, project: Project) -> HttpResponse:
         "progress": progress,
         "accepted_note": f"{progress.finished:,} of {progress.wanted:,}",
         "chart": _answers_by_day(progress),
+        "has_annotators": project.memberships.filter(role=Membership.Role.ANNOTATOR).exists(),
         "expected_end": now + timedelta(days=left) if left and left < FORESEEABLE_DAYS else None,
     }
     return render(request, f"{OVERVIEW}#progress" if request.htmx else OVERVIEW, context)

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from django.contrib import messages
 from django.core.paginator import Paginator
 from django.db.models import Count, Prefetch, Q
 from django.http import HttpResponse
-from django.shortcuts import get_object_or_404, render
-from django.views.decorators.http import require_safe
+from django.shortcuts import get_object_or_404, redirect, render
+from django.views.decorators.http import require_POST, require_safe
 
 from annotation.access import MemberRequest, admin_required
+from annotation.forms import MaterialForm
 from annotation.models import Assignment, Project
 from annotation.selectors.images import judged_images
+from annotation.services.imports import ImportRefused, import_upload
 
+LIST = "annotation/prompts/list.html"
 PER_PAGE = 20
 
 
@@ -19,6 +23,28 @@ PER_PAGE = 20
 @admin_required
 def prompts(request: MemberRequest, project: Project) -> HttpResponse:
     """Prompts, newest first, searched by their words."""
+    return _list(request, project)
+
+
+@require_POST
+@admin_required
+def add_material(request: MemberRequest, project: Project) -> HttpResponse:
+    """Import the file that was sent; all of it or nothing."""
+    form = MaterialForm(request.POST, request.FILES)
+    if not form.is_valid():
+        return _list(request, project, form)
+    file = form.cleaned_data["material"]
+    try:
+        imported = import_upload(project=project, name=file.name, content=file)
+    except ImportRefused as error:
+        form.add_error("material", str(error))
+        return _list(request, project, form)
+    messages.success(request, f"{imported.summary}.")
+    return redirect("project-prompts", project.slug)
+
+
+def _list(request: MemberRequest, project: Project, form: MaterialForm | None = None) -> HttpResponse:
+    """Args: form: one that was refused."""
     words = request.GET.get("q", "").replace("\0", "").strip()[:200]
     found = project.prompts.filter(text__icontains=words) if words else project.prompts.all()
     finished = Q(assignments__in=Assignment.objects.finished())
@@ -26,8 +52,14 @@ def prompts(request: MemberRequest, project: Project) -> HttpResponse:
     images = Prefetch("generations", judged_images())
     rows = found.annotate(accepted=accepted).prefetch_related(images).order_by("-pk")
     page = Paginator(rows, PER_PAGE).get_page(request.GET.get("page"))
-    context = {"project": project, "tab": "prompts", "page": page, "words": words}
-    return render(request, "annotation/prompts/list.html", context)
+    context = {
+        "project": project,
+        "tab": "prompts",
+        "page": page,
+        "words": words,
+        "form": form or MaterialForm(),
+    }
+    return render(request, LIST, context, status=422 if form else 200)
 
 
 @require_safe

@@ -57,10 +57,7 @@ class Command(BaseCommand):
             raise CommandError(str(error)) from None
         if not (done.prompts or done.images):
             self.stdout.write("Nothing new: the project has all of it already.")
-        self.stdout.write(
-            f"{done.prompts:,} prompts and {done.images:,} images new; "
-            f"{done.assignments:,} assignments opened"
-        )
+        self.stdout.write(done.summary)
         if done.passed_over:
             self.stdout.write(f"{done.passed_over:,} prompts passed over: they have too few images")
         if done.left_out:

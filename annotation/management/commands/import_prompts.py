@@ -27,6 +27,4 @@ class Command(BaseCommand):
                 done = import_prompts(project=find_project(project), file=file, progress=bar.update)
         except ImportRefused as error:
             raise CommandError(str(error)) from None
-        self.stdout.write(
-            f"{done.new:,} prompts new, {done.known:,} known already, {done.repeated:,} repeated in {file}"
-        )
+        self.stdout.write(f"{done.summary} in {file}")

@@ -2,6 +2,7 @@ from annotation.services.imports.generations import ImportedGenerations, import_
 from annotation.services.imports.prompts import ImportedPrompts, import_prompts
 from annotation.services.imports.rankings import ImportedRankings, import_rankings
 from annotation.services.imports.rows import ImportRefused
+from annotation.services.imports.uploads import import_upload
 
 __all__ = [
     "ImportRefused",
@@ -11,4 +12,5 @@ __all__ = [
     "import_generations",
     "import_prompts",
     "import_rankings",
+    "import_upload",
 ]

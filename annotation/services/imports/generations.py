@@ -39,6 +39,11 @@ class ImportedGenerations:
     passed_over: int = 0
     left_out: int = 0
 
+    @property
+    def summary(self) -> str:
+        new = f"{self.prompts:,} prompts and {self.images:,} images new"
+        return f"{new}; {self.assignments:,} assignments opened"
+
 
 def import_generations(
     *,

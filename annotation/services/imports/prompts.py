@@ -30,6 +30,10 @@ class ImportedPrompts:
     known: int
     repeated: int
 
+    @property
+    def summary(self) -> str:
+        return f"{self.new:,} prompts new, {self.known:,} known already, {self.repeated:,} repeated"
+
 
 @transaction.atomic
 def import_prompts(

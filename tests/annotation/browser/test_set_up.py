@@ -1,0 +1,36 @@
+"""An admin sets a project up, and somebody gets their first task."""
+
+import pytest
+from playwright.sync_api import expect
+
+from annotation.models import Project
+from tests.annotation.test_uploads import foxes
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+def test_a_project_is_set_up_on_one_page_and_work_begins(at_work, ada, eve, project):
+    hers = at_work(ada, "/projects/")
+    hers.get_by_role("link", name="New project").click()
+    hers.get_by_role("button", name="Create").click()
+    expect(hers.get_by_label("Name", exact=True)).to_be_focused()
+    hers.get_by_label("Name", exact=True).fill("Foxes")
+    broken = {"name": "foxes.zip", "mimeType": "application/zip", "buffer": b"PK"}
+    hers.get_by_label("Prompts and images").set_input_files(broken)
+    hers.get_by_role("button", name="Create").click()
+    expect(hers.get_by_text("foxes.zip: cannot be unpacked")).to_be_visible()
+    hers.get_by_label("Prompts and images").set_input_files(broken | {"buffer": foxes()})
+    hers.get_by_role("button", name="Create").click()
+    expect(hers.get_by_role("heading", name="Foxes")).to_be_visible()
+
+    hers.get_by_role("link", name="Add or invite people").click()
+    hers.get_by_label("User name").fill("eve")
+    hers.locator("form", has=hers.get_by_label("User name")).get_by_label("Role").select_option("annotator")
+    hers.get_by_role("button", name="Add", exact=True).click()
+    expect(hers.get_by_text("eve is annotator now.")).to_be_visible()
+
+    theirs = at_work(eve, "/")
+    theirs.get_by_role("link", name="Start").click()
+    theirs.get_by_role("button", name="I have read this, begin").click()
+    expect(theirs.locator("#prompt")).to_have_text("a fox, take 1")
+    assert Project.objects.get(slug="foxes").assignments.get().annotator == eve
