@@ -118,7 +118,7 @@ def count_statements(bench: Bench) -> None:
     with CaptureQueriesContext(connection) as said["submit"]:
         do_submit()
     for name, target, rival in (("next", 6, "45"), ("submit", 8, "62")):
-        around = sum(query["sql"].startswith(TRANSACTION) for query in said[name])
+        around = sum(str(query["sql"]).startswith(TRANSACTION) for query in said[name])
         count = len(said[name]) - around
         bench.tell(
             f"SQL statements, {name}",

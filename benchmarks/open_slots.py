@@ -11,15 +11,17 @@ from annotation.services.projects import create_project
 WORDS = "a fox in a castle by the sea at night, oil painting, highly detailed, dramatic light"
 
 PROMPTS = """
-    INSERT INTO annotation_prompt (project_id, key, text, created_at, opinions_compared)
-    SELECT %(project)s, 'p' || n, %(words)s || ' ' || n, now(), 0
+    INSERT INTO annotation_prompt (project_id, key, text, translation, created_at, opinions_compared)
+    SELECT %(project)s, 'p' || n, %(words)s || ' ' || n, '', now(), 0
     FROM generate_series(%(first)s, %(last)s) AS n
 """
 # No file is ever read: all prompts show the same rows of images.
 GENERATIONS = """
     INSERT INTO annotation_generation
-        (prompt_id, image_id, source, generator, parameters, scored_by, scored_unseen, created_at)
-    SELECT prompt.id, image.sha256, right(image.sha256, 2) || '.webp', 'benchmark', '{}', '', false, now()
+        (prompt_id, image_id, source, generator, parameters, is_flagged, scored_by, scored_unseen,
+        created_at)
+    SELECT prompt.id, image.sha256, right(image.sha256, 2) || '.webp', 'benchmark', '{}', false, '', false,
+        now()
     FROM annotation_prompt AS prompt
     CROSS JOIN (SELECT sha256 FROM annotation_image ORDER BY sha256 LIMIT %(images)s) AS image
     WHERE prompt.project_id = %(project)s
