@@ -130,6 +130,8 @@ AUTH_USER_MODEL = "annotation.User"
 LOGIN_URL = "sign-in"
 LOGIN_REDIRECT_URL = "home"
 LOGOUT_REDIRECT_URL = "sign-in"
+AUTHENTICATION_BACKENDS = ["annotation.sessions.People"]
+SESSION_ENGINE = "annotation.sessions"
 SESSION_COOKIE_AGE = 60 * 60 * 24 * 7  # from signing in: who works daily signs in once a week
 AUTH_PASSWORD_VALIDATORS = [
     {"NAME": f"django.contrib.auth.password_validation.{name}"}

@@ -88,15 +88,16 @@ RATED = (
 class ImageFields:
     """One image, numbered from 1 in the order shown, with what is said of it so far.
 
+    Numbers are text here: templates take long over the digits of integers, and a page has hundreds of them.
     `points` are those chosen on the scales of RATED, "" where none is; `placed` is the slot it is in.
     """
 
-    number: int
+    number: str
     shown: ShownImage
     address: str
     points: tuple[str, ...]
     problems: tuple[str, ...]
-    placed: int | None
+    placed: str | None
     is_refused: bool
 
     @property
@@ -218,12 +219,12 @@ class JudgementForm:
         wrong = {part for name in self.errors for part in name.split("-")} if refused else set()
         return [
             ImageFields(
-                number=number,
+                number=str(number),
                 shown=shown,
                 address=reverse("image", args=[shown.token]),
                 points=tuple(self._point(f"rating-{number}-{scale.name}") for scale in RATED),
                 problems=self._ticked(f"rating-{number}-problems", PROBLEMS),
-                placed=int(slot) if (slot := self.data.get(f"slot-{number}", "")) in self.slots else None,
+                placed=slot if (slot := self.data.get(f"slot-{number}", "")) in self.slots else None,
                 is_refused=str(number) in wrong,
             )
             for number, shown in zip(self.numbers, images, strict=True)
@@ -244,9 +245,9 @@ class JudgementForm:
             return "rate"
         return "rank"
 
-    def current_image(self) -> int:
+    def current_image(self) -> str:
         """The number of the image being rated."""
-        return int(self._left("at", self.places) or 1)
+        return self._left("at", self.places) or "1"
 
     def _check_label(self) -> None:
         category = self.data.get("category", "")

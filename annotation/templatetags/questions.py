@@ -34,9 +34,9 @@ def rating_questions(image: ImageFields) -> SafeString:
 
 
 @register.simple_tag
-def slot_question(image: ImageFields, slots: range) -> SafeString:
+def slot_question(image: ImageFields, slots: list[str]) -> SafeString:
     """Stage 3, of one image."""
-    return _slot(image.number, image.placed, len(slots))
+    return _slot(image.number, image.placed, tuple(slots))
 
 
 @lru_cache(KEPT)
@@ -55,7 +55,7 @@ def _label(category: str, is_unclear: bool, issues: tuple[str, ...]) -> SafeStri
 
 
 @lru_cache(KEPT)
-def _scale(number: int, scale: Scale, point: str) -> SafeString:
+def _scale(number: str, scale: Scale, point: str) -> SafeString:
     return render_to_string(
         "annotation/assignments/scale.html",
         {"number": number, "scale": scale, "points": POINTS, "chosen": point},
@@ -63,7 +63,7 @@ def _scale(number: int, scale: Scale, point: str) -> SafeString:
 
 
 @lru_cache(KEPT)
-def _problems(number: int, problems: tuple[str, ...]) -> SafeString:
+def _problems(number: str, problems: tuple[str, ...]) -> SafeString:
     choices = [*Problem.choices, NONE_CHOICE]
     return render_to_string(
         "annotation/assignments/problems.html", {"number": number, "choices": choices, "problems": problems}
@@ -71,8 +71,8 @@ def _problems(number: int, problems: tuple[str, ...]) -> SafeString:
 
 
 @lru_cache(KEPT)
-def _slot(number: int, placed: int | None, slots: int) -> SafeString:
+def _slot(number: str, placed: str | None, slots: tuple[str, ...]) -> SafeString:
     return render_to_string(
         "annotation/assignments/slot.html",
-        {"number": number, "placed": placed, "slots": range(1, slots + 1)},
+        {"number": number, "placed": placed, "slots": slots},
     )

@@ -12,6 +12,6 @@ register = template.Library()
 
 
 @register.filter
-def in_slot(images: Sequence[ImageFields], slot: int | None) -> list[ImageFields]:
+def in_slot(images: Sequence[ImageFields], slot: str | None) -> list[ImageFields]:
     """The images placed in the slot so far; None: those in no slot."""
     return [image for image in images if image.placed == slot]

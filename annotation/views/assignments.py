@@ -224,13 +224,13 @@ def task_context(assignment: Assignment, form: JudgementForm, *, refused: bool =
     return {
         "assignment": assignment,
         "lesson": lesson_of(assignment),
-        "looks_ahead": assignment.kind in KINDS_OF_WORK,
+        "looks_ahead": in_hand,
         "form": form,
         "images": form.images(assignment.images, refused=refused),
         "refusals": form.refusals() if refused else [],
         "skip_reasons": Skip.Reason.choices if in_hand and assignment.project.skips_per_hundred else [],
         "step": form.refused_step() if refused else form.current_step(),
-        "slots": range(1, assignment.project.slots + 1),
+        "slots": form.slots,
     }
 
 
