@@ -20,6 +20,7 @@ from tests.cast import NOW, answer_for, luck, picture
 
 # What somebody who annotates may ask for; everything else of their project is not there for them.
 ANNOTATORS = {
+    *("ahead", "own-today"),
     *("work", "submit", "draft", "skip", "feedback", "acknowledge-guideline", "own-answers", "own-answer"),
     *("last-answer", "change-answer", "api-guideline", "api-next-task", "api-skip", "api-answers"),
 }
@@ -27,6 +28,7 @@ ANNOTATORS = {
 INSPECTORS = {
     *("project-agreement", "project-leaderboard", "project-analysis", "analysis-table", "quality", "pause"),
     *("lift-pause", "decide-qualification", "api-quality", "api-progress", "api-reviews"),
+    *("api-leaderboard", "api-agreement", "api-qualifications", "api-pauses"),
 }
 NOT_THERE = {404, 405}
 

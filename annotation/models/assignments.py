@@ -95,6 +95,7 @@ class Assignment(models.Model):
     # What the annotator's pages call it: ids tell a gold task, made just now, from one opened long ago.
     token = models.UUIDField(unique=True, db_default=RandomUUID())
     state = models.CharField(max_length=9, choices=State, default=State.OPEN)
+    priority = models.IntegerField(default=0)  # the largest is given first; services.priorities
     leased_until = models.DateTimeField(null=True)
     # Generation ids in the order they are shown to this annotator, shuffled when the slot is claimed.
     order = ArrayField(models.BigIntegerField(), default=list)
@@ -113,7 +114,9 @@ class Assignment(models.Model):
         ordering = ["pk"]
         indexes = [
             models.Index(
-                fields=["project", "id"], condition=Q(state__in=["open", "leased"]), name="claimable"
+                fields=["project", "-priority", "id"],
+                condition=Q(state__in=["open", "leased"]),
+                name="claimable",
             ),
             models.Index(fields=["project", "state"], name="assignments_by_state"),
             models.Index(fields=["project", "accepted_at"], name="assignments_by_acceptance"),

@@ -30,6 +30,14 @@ class Project(models.Model):
         WARN = "warn", "Warn, then accept"
         OFF = "off", "Accept"
 
+    class TaskOrder(models.TextChoices):
+        """Which open task somebody is given first."""
+
+        PROMPT = "prompt", "As imported: all opinions on one prompt, then the next"
+        BREADTH = "breadth", "Every prompt once, before any has its second opinion"
+        SHUFFLED = "shuffled", "Mixed"
+        UNSURE = "unsure", "Where the reward model is least sure"
+
     slug = models.SlugField(unique=True)
     name = models.CharField(max_length=100)
     asks_label = models.BooleanField("ask for the prompt's category and problems", default=True)
@@ -59,6 +67,9 @@ class Project(models.Model):
     )
     lease_minutes = models.PositiveSmallIntegerField(
         "minutes a task stays reserved", default=60, validators=[MinValueValidator(1)]
+    )
+    task_order = models.CharField(
+        "which tasks come first", max_length=8, choices=TaskOrder, default=TaskOrder.PROMPT
     )
     skips_per_hundred = models.PositiveSmallIntegerField(
         "of 100 tasks, how many may be skipped", default=5, validators=[MaxValueValidator(100)]
@@ -106,6 +117,10 @@ class Project(models.Model):
             models.CheckConstraint(name="a_ranking_has_2_to_9_slots", condition=Q(slots__range=(2, 9))),
             models.CheckConstraint(name="a_slot_holds_1_to_9_images", condition=Q(per_slot__range=(1, 9))),
             models.CheckConstraint(name="a_prompt_wants_an_opinion", condition=Q(opinions_per_prompt__gte=1)),
+            models.CheckConstraint(
+                name="an_order_of_tasks_is_known",
+                condition=Q(task_order__in=["prompt", "breadth", "shuffled", "unsure"]),
+            ),
             models.CheckConstraint(
                 name="no_more_tasks_are_skipped_than_there_are", condition=Q(skips_per_hundred__lte=100)
             ),

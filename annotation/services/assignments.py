@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections import defaultdict
 from collections.abc import Iterable
 from datetime import datetime, timedelta
 from typing import Any
@@ -15,6 +16,7 @@ from annotation.selectors.assignments import SHOWN, task_of
 from annotation.selectors.standings import locked_for_work
 from annotation.services.actions import record_action
 from annotation.services.checks import draw_check
+from annotation.services.priorities import first_priorities
 from annotation.statements import columns, fetch_one
 
 AHEAD = timedelta(minutes=5)  # how long a task lies ready behind the one in hand; ours
@@ -44,18 +46,24 @@ def open_assignments(*, prompts: Iterable[Prompt], by: User | None = None) -> li
         .annotate(images=Count("generations"), files=Count("generations__image"))
         .filter(images__gte=2, files=F("images"), images__lte=F("project__slots") * F("project__per_slot"))
     )
-    opened = Assignment.objects.bulk_create(
-        Assignment(project=prompt.project, prompt=prompt)
-        for prompt in rankable.order_by("pk")
-        for _ in range(prompt.project.opinions_per_prompt)
-    )
+    by_project: dict[Project, list[Prompt]] = defaultdict(list)
+    for prompt in rankable.order_by("pk"):
+        by_project[prompt.project].append(prompt)
+    opened = []
+    for project, ours in by_project.items():
+        priorities = first_priorities(project, [prompt.pk for prompt in ours])
+        opened += Assignment.objects.bulk_create(
+            Assignment(project=project, prompt=prompt, priority=priority)
+            for prompt in ours
+            for priority in priorities[prompt.pk]
+        )
     if by and opened:
         project = opened[0].project
         record_action(Action.Kind.WORK_OPENED, project=project, by=by, subject=f"{len(opened)} opinions")
     return opened
 
 
-# Give the task in hand, its lease renewed, or else the one that lies ready; else lease the oldest slot that
+# Give the task in hand, its lease renewed, or else the one that lies ready; else lease the first slot that
 # is free, shuffled anew and without another's draft; and where none is free, what only lies ready for others.
 # With `begins` false: what is to lie ready for this annotator.
 # The annotator's slot is waited for, as a draft on its way locks it and must not cost them the task; what
@@ -76,7 +84,7 @@ CLAIM = f"""
                 SELECT FROM annotation_assignment AS had
                 WHERE had.prompt_id = slot.prompt_id AND had.annotator_id = %(annotator)s
             )
-        ORDER BY slot.id LIMIT 1
+        ORDER BY slot.priority DESC, slot.id LIMIT 1
         FOR UPDATE SKIP LOCKED
     ), unbegun AS (
         SELECT slot.id FROM annotation_assignment AS slot
@@ -87,7 +95,7 @@ CLAIM = f"""
                 SELECT FROM annotation_assignment AS had
                 WHERE had.prompt_id = slot.prompt_id AND had.annotator_id = %(annotator)s
             )
-        ORDER BY slot.id LIMIT 1
+        ORDER BY slot.priority DESC, slot.id LIMIT 1
         FOR UPDATE SKIP LOCKED
     ), chosen AS (
         SELECT held.id, true AS is_held FROM held

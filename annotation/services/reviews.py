@@ -71,7 +71,9 @@ def send_back(*, assignment: Assignment, inspector: User, reason: str, now: date
     is_check = assignment.kind != Assignment.Kind.ORDINARY
     if is_check or Generation.objects.filter(pk__in=assignment.order, image=None).exists():
         return None
-    return Assignment.objects.create(project_id=assignment.project_id, prompt_id=assignment.prompt_id)
+    return Assignment.objects.create(
+        project_id=assignment.project_id, prompt_id=assignment.prompt_id, priority=assignment.priority
+    )
 
 
 def _announce(review: Review) -> None:

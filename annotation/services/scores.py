@@ -7,11 +7,12 @@ from collections.abc import Collection, Mapping
 from django.db import transaction
 
 from annotation.models import Generation
+from annotation.services.priorities import put_unsure_first
 
 
 @transaction.atomic
 def record_scores(*, scores: Mapping[int, float], scored_by: str, unseen: Collection[int] = ()) -> None:
-    """Set the score of each generation, in place of the one before.
+    """Set the score of each generation, in place of the one before; open tasks are sorted by it where asked.
 
     Args:
         scores: generation id -> score, higher is better, no unit.
@@ -27,3 +28,4 @@ def record_scores(*, scores: Mapping[int, float], scored_by: str, unseen: Collec
         ["score", "scored_by", "scored_unseen"],
         batch_size=1000,
     )
+    put_unsure_first(generations=scores.keys())

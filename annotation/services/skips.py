@@ -50,5 +50,7 @@ def skip_task(*, assignment: Assignment, annotator: User, reason: str, note: str
     )
     bare = Generation.objects.filter(pk__in=assignment.order, image=None)
     if assignment.kind == Assignment.Kind.ORDINARY and not bare.exists():
-        Assignment.objects.create(project_id=assignment.project_id, prompt_id=assignment.prompt_id)
+        Assignment.objects.create(
+            project_id=assignment.project_id, prompt_id=assignment.prompt_id, priority=assignment.priority
+        )
     return skip

@@ -196,6 +196,7 @@ NEW = {
     "opinions_per_prompt": "3",
     "review_share": "0.2",
     "lease_minutes": "30",
+    "task_order": "prompt",
     "skips_per_hundred": "5",
     "extra_opinions": "2",
     "agreement_wanted": "0.7",

@@ -139,7 +139,7 @@ def test_a_skip_is_no_opinion(alice, bob, rita, a_project, a_prompt):
             now=NOW,
             generator=luck(),
         )
-    assert project_progress(project).wanted == 2
+    assert project_progress(project, now=NOW).wanted == 2
     assert [opened.prompt for opened in ask_where_opinions_differ(project=project)] == [prompt]
 
 

@@ -10,11 +10,11 @@ from django.core.management import CommandError, call_command
 from django.utils.timezone import now
 
 from annotation.models import Assignment, Generation
+from annotation.selectors.uncertainty import mean_pair_entropy
 from annotation.services.prompts import NewImage, add_generations
 from refl.models import SamplingRun
 from refl.seeds import seeds_of
 from refl.services.sampling import CannotSample, make_samples, queue_sampling
-from refl.uncertainty import mean_pair_entropy
 from rewardmodel.scoring import scorer
 from rewardmodel.services import runs
 from rewardmodel.services.execution import Interrupted, Pulse, execute

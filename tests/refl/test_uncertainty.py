@@ -4,7 +4,8 @@ import math
 
 import pytest
 
-from refl.uncertainty import least_sure, mean_pair_entropy
+from annotation.selectors.uncertainty import mean_pair_entropy
+from refl.uncertainty import least_sure
 
 
 def test_the_entropy_is_the_sum_written_out():

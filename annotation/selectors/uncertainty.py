@@ -1,0 +1,47 @@
+"""How unsure a reward model is of the order of a prompt's images."""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Collection, Sequence
+from itertools import combinations
+
+from annotation.models import Generation
+
+
+def mean_pair_entropy(rewards: Sequence[float]) -> float:
+    """Mean, over all pairs of images, of the entropy of which one is preferred.
+
+    The model says that the first is preferred with probability sigmoid(margin); the entropy is highest, ln 2,
+    where the margin is 0.
+
+    Args: rewards: of the images of one prompt, two or more, as the model gives them: not divided by anything.
+    Returns: nats, from 0 to ln 2.
+    Raises: ValueError for fewer than two images.
+    Source: Bradley and Terry, 1952, as in ImageReward's loss; uncertainty sampling, Lewis and Gale, 1994.
+    """
+    if len(rewards) < 2:
+        raise ValueError("the order of fewer than two images is no question")
+    entropies = [_entropy(first - second) for first, second in combinations(rewards, 2)]
+    return sum(entropies) / len(entropies)
+
+
+def prompt_uncertainty(prompts: Collection[int]) -> dict[int, float]:
+    """Mean entropy by prompt id, of those whose images have all been scored by one model."""
+    scores: dict[int, list[tuple[float | None, str]]] = defaultdict(list)
+    rows = Generation.objects.filter(prompt__in=prompts).order_by("pk")
+    for prompt, score, model in rows.values_list("prompt_id", "score", "scored_by"):
+        scores[prompt].append((score, model))
+    return {
+        prompt: mean_pair_entropy([score for score, _ in scored if score is not None])
+        for prompt, scored in scores.items()
+        if len(scored) > 1 and len({model for _, model in scored}) == 1 and None not in {s for s, _ in scored}
+    }
+
+
+def _entropy(margin: float) -> float:
+    """-p ln p - (1-p) ln (1-p) for p = sigmoid(margin), written so that no margin overflows."""
+    size = abs(margin)
+    likely = 1 / (1 + math.exp(-size))
+    return math.log1p(math.exp(-size)) + size * (1 - likely)

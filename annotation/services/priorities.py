@@ -1,0 +1,50 @@
+"""Which tasks come first: the project's order of work, as numbers that the queue is sorted by."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection
+from hashlib import blake2b
+
+from annotation.models import Assignment, Project
+from annotation.selectors.uncertainty import prompt_uncertainty
+
+Order = Project.TaskOrder
+LARGEST = 2**30  # of a priority; the largest comes first
+
+
+def first_priorities(project: Project, prompts: Collection[int]) -> dict[int, list[int]]:
+    """The priority of each opinion that is to be asked for, by prompt id."""
+    unsure = prompt_uncertainty(prompts) if project.task_order == Order.UNSURE else {}
+
+    def priority(prompt: int, opinion: int) -> int:
+        if project.task_order == Order.BREADTH:
+            return -opinion
+        if project.task_order == Order.SHUFFLED:
+            return _scattered(prompt)
+        return _of_entropy(unsure.get(prompt, 0.0))
+
+    wanted = range(project.opinions_per_prompt)
+    return {prompt: [priority(prompt, opinion) for opinion in wanted] for prompt in prompts}
+
+
+def put_unsure_first(*, generations: Collection[int]) -> None:
+    """Sort the open tasks of these images' prompts anew, in projects that begin where the model is unsure."""
+    unsure = Assignment.objects.ordinary().filter(
+        prompt__generations__in=generations,
+        state=Assignment.State.OPEN,
+        project__task_order=Order.UNSURE,
+    )
+    prompts = set(unsure.order_by().values_list("prompt_id", flat=True))
+    for prompt, entropy in prompt_uncertainty(prompts).items():
+        waiting = Assignment.objects.ordinary().filter(prompt=prompt, state=Assignment.State.OPEN)
+        waiting.update(priority=_of_entropy(entropy))
+
+
+def _of_entropy(nats: float) -> int:
+    return round(nats / math.log(2) * LARGEST)
+
+
+def _scattered(prompt: int) -> int:
+    """A number that says nothing of when the prompt came in; the same for all opinions on it."""
+    return int.from_bytes(blake2b(str(prompt).encode(), digest_size=4).digest(), "big") % LARGEST
