@@ -64,9 +64,9 @@ function start(workspace) {
 
   function advance() {
     if (stage().advance()) return;
+    if (step() === "rank") return submit();
     const missing = stage().missing();
     if (missing) say(missing, { bad: true });
-    else if (step() === "rank") submit();
     else {
       show(steps[steps.indexOf(step()) + 1]);
       drafts.later();
@@ -78,7 +78,19 @@ function start(workspace) {
     show(steps[steps.indexOf(step()) - 1]);
   }
 
+  /** Lead to the first stage that lacks something, and say what. Returns whether there is one. */
+  function isLacking() {
+    const lacking = steps.find((name) => {
+      if (!stages.get(name).missing()) return false;
+      if (name !== step()) show(name);
+      return true;
+    });
+    if (lacking) say(stage().missing(), { bad: true });
+    return lacking !== undefined;
+  }
+
   function submit() {
+    if (isLacking()) return;
     if (!form.classList.contains("htmx-request")) form.requestSubmit(find("[data-submit]"));
   }
 
@@ -98,7 +110,8 @@ function start(workspace) {
     if (step() === "rank") warn();
   });
   form.addEventListener("moved", drafts.later);
-  form.addEventListener("click", ({ target }) => {
+  form.addEventListener("click", (event) => {
+    const { target } = event;
     const go = target.closest("[data-go]");
     const view = target.closest("[data-view]");
     if (go) show(go.dataset.go);
@@ -106,7 +119,9 @@ function start(workspace) {
     else if (target.closest("[data-back]")) retreat();
     else if (target.closest("[data-leave]")) forgetUnsent(form);
     else if (view) screen.open(Number(view.dataset.view));
-    if (step() === "rank") warn();
+    if (target.closest("[data-submit]")) {
+      if (isLacking()) event.preventDefault();
+    } else if (step() === "rank") warn();
   });
   form.addEventListener("dblclick", ({ target }) => {
     const tile = target.closest(".tile");

@@ -85,6 +85,10 @@ def test_a_finger_shows_a_flagged_image(at_work, alice, flagged):
     page.get_by_text("Animals").tap()
     page.get_by_text("None of these").first.tap()
     page.locator("[data-next]").tap()
+    page.locator(".rated.current .points").first.locator(".point").nth(
+        3
+    ).tap()  # the blurred image covers none
+    assert is_blurred(page.locator(RATED))
     page.locator(f"{RATED} [data-unveil]").tap()
     assert not is_blurred(page.locator(RATED))
     expect(page.locator("#viewer")).not_to_be_visible()

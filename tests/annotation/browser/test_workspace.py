@@ -83,6 +83,23 @@ def test_what_an_answer_lacks_is_said_beside_its_question_until_it_is_there(at_w
     expect(page.locator(".rated.current .problems .error")).to_be_visible()
 
 
+def test_an_answer_that_lacks_something_is_not_sent_and_leads_to_what_it_lacks(at_work, alice, a_prompt):
+    a_prompt(images=2)
+    page = at_work(alice, **PHONE)
+    page.on("request", lambda request: sent.append(request.url) if request.method == "POST" else None)
+    sent = []
+    page.get_by_role("button", name="Rank").tap()
+    page.locator("[data-submit]").tap()
+    expect(page.locator("[data-question='category'] .error")).to_be_visible()
+    page.get_by_text("Animals").tap()
+    page.get_by_text("None of these").first.tap()
+    page.get_by_role("button", name="Rank").tap()
+    page.locator("[data-submit]").tap()
+    expect(page.locator("[data-question='rating-1-overall'] .error")).to_be_visible()
+    expect(page.locator("[data-hint]")).to_have_text("Image 1 is not rated yet: overall.")
+    assert all(address.endswith("/draft/") for address in sent)
+
+
 def test_undo_and_ties_by_keys(at_work, alice, a_prompt):
     a_prompt(images=3)
     page = at_work(alice)
