@@ -72,6 +72,17 @@ def test_a_file_that_cannot_be_read_is_refused_and_names_no_folder_of_ours(proje
     assert not Prompt.objects.exists()
 
 
+@pytest.mark.parametrize("packing", [zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_a_zip_whose_content_is_damaged_is_refused(project, packing):
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w", packing) as made:
+        made.writestr("manifest.jsonl", manifest(["1", "a.png", "b.png"]) * 50)
+    damaged = bytearray(out.getvalue())
+    damaged[50:90] = bytes(range(255, 215, -1))
+    with pytest.raises(ImportRefused, match=r"p\.zip: cannot be unpacked"):
+        import_upload(project=project, name="p.zip", content=io.BytesIO(bytes(damaged)))
+
+
 def test_nothing_is_unpacked_outside_its_folder(project, tmp_path):
     entries = {"manifest_jsonl": manifest(["1", "a.png", "b.png"]), "a_png": picture(1), "b_png": picture(2)}
     out = io.BytesIO(archive(**entries))

@@ -12,6 +12,7 @@ from annotation.models import Project
 from annotation.services.imports.generations import ImportedGenerations, import_generations
 from annotation.services.imports.prompts import ImportedPrompts, import_prompts
 from annotation.services.imports.rows import ImportRefused
+from annotation.services.imports.zips import BROKEN
 
 SUFFIXES = (".zip", ".txt", ".jsonl", ".json", ".csv", ".parquet")
 MANIFEST = "manifest.jsonl"
@@ -57,7 +58,7 @@ def _unpack(content: IO[bytes], name: str, folder: Path) -> Path:
             if sum(entry.file_size for entry in entries) > MOST_BYTES:
                 raise ImportRefused(f"{name}: unpacks to more than {MOST_BYTES // 2**20} MiB")
             archive.extractall(folder)
-    except (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError, OSError, ValueError) as error:
+    except BROKEN as error:
         raise ImportRefused(f"{name}: cannot be unpacked: {error}") from None
     found = sorted(folder.rglob(MANIFEST), key=lambda path: len(path.parts))
     if not found:

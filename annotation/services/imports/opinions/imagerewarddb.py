@@ -25,6 +25,7 @@ from annotation.services.imports.opinions.opinion import (
     ratings,
 )
 from annotation.services.imports.rows import ImportRefused, Row
+from annotation.services.imports.zips import BROKEN
 
 RATINGS = ("overall_rating", "image_text_alignment_rating", "fidelity_rating")
 COLUMNS = (
@@ -92,7 +93,7 @@ def _unpack(file: Path, folder: Path, names: list[str], into: Path) -> set[str]:
                     (into / name).parent.mkdir(parents=True, exist_ok=True)
                     with opened.open(Path(name).name) as content, (into / name).open("wb") as out:
                         shutil.copyfileobj(content, out)
-        except (zipfile.BadZipFile, OSError, NotImplementedError, RuntimeError) as error:
+        except BROKEN as error:
             raise ImportRefused(f"{pack}: cannot be unpacked ({error})") from None
     return set()
 
