@@ -190,7 +190,7 @@ REST_FRAMEWORK = {
         "rest_framework.authentication.SessionAuthentication",
     ],
     "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
-    "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
+    "DEFAULT_SCHEMA_CLASS": "annotation.api.schema.DescribedSchema",
     "DEFAULT_PAGINATION_CLASS": "rest_framework.pagination.LimitOffsetPagination",
     "PAGE_SIZE": 100,
 }
@@ -198,6 +198,7 @@ SPECTACULAR_SETTINGS = {
     "TITLE": "Laurel",
     "VERSION": "1",
     "SERVE_INCLUDE_SCHEMA": False,
+    "SCHEMA_PATH_PREFIX": r"/api/v1(/projects/\{slug\})?",  # what follows names an endpoint's group
     "SERVE_PERMISSIONS": ["rest_framework.permissions.AllowAny"],  # it says what anybody may read in the code
     # The documentation page's script and style are served from here: nothing is fetched at run time.
     "SWAGGER_UI_DIST": "SIDECAR",

@@ -356,6 +356,15 @@ def test_the_schema_is_valid_and_says_what_is_paged(capsys, tmp_path):
     assert listed["security"] == [{"token": []}, {"cookieAuth": []}]
 
 
+def test_the_schema_groups_endpoints_and_says_of_each_what_it_does(client, db):
+    paths = client.get("/api/v1/schema/?format=json").json()["paths"]
+    assert all(operation["summary"] for path in paths.values() for operation in path.values())
+    reads, does = (paths["/api/v1/projects/{slug}/references/"][method] for method in ("get", "post"))
+    assert reads["tags"] == does["tags"] == ["references"]
+    assert reads["summary"] == "The references, those in use first"
+    assert does["summary"].startswith("Compare others with an answer")
+
+
 def test_the_documentation_asks_nobody_else(client, db):
     page = client.get("/api/v1/docs/")
     assert page.status_code == 200

@@ -1,0 +1,18 @@
+"""How endpoints are described in the OpenAPI schema, beyond what drf-spectacular finds by itself."""
+
+from __future__ import annotations
+
+from drf_spectacular.openapi import AutoSchema
+
+
+class DescribedSchema(AutoSchema):
+    """Each operation has the first sentence of its description beside its path.
+
+    An endpoint that both reads and writes is described as "what it reads; or what it does".
+    """
+
+    def get_summary(self) -> str | None:
+        sentence = " ".join(self.get_description().split()).partition(". ")[0].rstrip(".")
+        reads, _, does = sentence.partition("; or ")
+        said = does if does and self.method != "GET" else reads
+        return said[:1].upper() + said[1:] or None
