@@ -43,6 +43,8 @@ class Webhook(models.Model):
     kinds = ArrayField(models.CharField(max_length=30))
     enabled = models.BooleanField(default=True)
     salt = models.UUIDField(default=uuid.uuid4)  # a new one, a new secret
+    old_salt = models.UUIDField(null=True)  # of the secret before, which signs too until old_until
+    old_until = models.DateTimeField(null=True)
     created_by = models.ForeignKey(User, models.PROTECT, related_name="+")
     created_at = models.DateTimeField(auto_now_add=True)
 
@@ -54,15 +56,20 @@ class Webhook(models.Model):
     def __str__(self) -> str:
         return self.url
 
-    @property
-    def key(self) -> bytes:
-        """The 32 bytes that sign. They come from SECRET_KEY, so that a copy of the database signs nothing."""
-        return salted_hmac("annotation.webhook", self.salt.hex, algorithm="sha256").digest()
+    def keys(self, *, now: datetime) -> list[bytes]:
+        """The 32 bytes that sign, and those of the secret before where it has not ended."""
+        old = self.old_salt if self.old_until and self.old_until > now else None
+        return [_key(salt) for salt in (self.salt, old) if salt]
 
     @property
     def secret(self) -> str:
         """The key as receivers take it (standardwebhooks.com)."""
-        return f"whsec_{base64.b64encode(self.key).decode()}"
+        return f"whsec_{base64.b64encode(_key(self.salt)).decode()}"
+
+
+def _key(salt: uuid.UUID) -> bytes:
+    """From SECRET_KEY too, so that a copy of the database signs nothing."""
+    return salted_hmac("annotation.webhook", salt.hex, algorithm="sha256").digest()
 
 
 class Event(models.Model):

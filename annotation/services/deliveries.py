@@ -91,17 +91,19 @@ def body_of(event: Event) -> bytes:
 def headers_for(webhook: Webhook, event: Event, body: bytes, *, now: datetime) -> dict[str, str]:
     """The headers of one attempt. The signature covers the time: an old message cannot be sent anew.
 
+    While two secrets hold there are two signatures, of which a receiver needs to know one.
+
     Source: github.com/standard-webhooks/standard-webhooks, spec, symmetric signatures.
     """
     at = str(int(now.timestamp()))
     signed = b".".join([str(event.pk).encode(), at.encode(), body])
-    signature = base64.b64encode(hmac.new(webhook.key, signed, hashlib.sha256).digest()).decode()
+    digests = [hmac.new(key, signed, hashlib.sha256).digest() for key in webhook.keys(now=now)]
     return {
         "Content-Type": "application/json",
         "User-Agent": "Laurel",
         "webhook-id": str(event.pk),
         "webhook-timestamp": at,
-        "webhook-signature": f"v1,{signature}",
+        "webhook-signature": " ".join(f"v1,{base64.b64encode(digest).decode()}" for digest in digests),
     }
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Iterable
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from django.conf import settings
@@ -14,6 +14,8 @@ from annotation.models import Action, Delivery, Event, Kind, Project, User, Webh
 from annotation.services.actions import record_action
 from annotation.services.events import announce_to
 from annotation.services.posting import Target
+
+OVERLAP = timedelta(days=1)  # receivers have so long to take a new secret
 
 
 @transaction.atomic
@@ -40,10 +42,14 @@ def enable_webhook(webhook: Webhook, *, enabled: bool, by: User) -> None:
 
 
 @transaction.atomic
-def renew_secret(webhook: Webhook, *, by: User) -> str:
-    """Sign with another key from now on. Returns: the secret for the receiver."""
+def renew_secret(webhook: Webhook, *, by: User, now: datetime) -> str:
+    """Sign with another key from now on, and for a day with the one before too.
+
+    Done twice, it ends the one before both at once. Returns: the secret for the receiver.
+    """
+    webhook.old_salt, webhook.old_until = webhook.salt, now + OVERLAP
     webhook.salt = uuid.uuid4()
-    webhook.save(update_fields=["salt"])
+    webhook.save(update_fields=["salt", "old_salt", "old_until"])
     _log(Action.Kind.WEBHOOK_RENEWED, webhook, by)
     return webhook.secret
 

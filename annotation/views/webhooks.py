@@ -79,10 +79,10 @@ def switch_webhook(request: MemberRequest, project: Project, pk: int) -> HttpRes
 @never_cache
 @admin_required
 def renew_webhook_secret(request: MemberRequest, project: Project, pk: int) -> HttpResponse:
-    """Another secret, on this answer only; the one before signs nothing any more."""
+    """Another secret, on this answer only; the one before signs too for a day."""
     found = _found(project, pk)
-    secret = renew_secret(found, by=request.user)
-    return render(request, WEBHOOK, {**_one(request, found), "secret": secret})
+    secret = renew_secret(found, by=request.user, now=timezone.now())
+    return render(request, WEBHOOK, {**_one(request, found), "secret": secret, "is_renewed": True})
 
 
 @require_POST

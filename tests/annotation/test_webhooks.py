@@ -4,11 +4,13 @@ import base64
 import hashlib
 import hmac
 import json
+import re
 import socket
 import threading
 import time
 from datetime import timedelta
 from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
 
 import pytest
 from django.db import transaction
@@ -145,9 +147,50 @@ def test_a_receiver_can_tell_that_it_was_us_and_when(hook, receiver, project):
     assert abs(int(sent) - time.time()) < 60
 
 
-def test_a_new_secret_replaces_the_old(hook, ada):
-    old = hook.secret
-    assert renew_secret(hook, by=ada) == Webhook.objects.get().secret != old
+def test_a_new_secret_replaces_the_old_which_signs_along_for_a_day(hook, receiver, project, ada):
+    old, now = hook.secret, timezone.now()
+    new = renew_secret(hook, by=ada, now=now)
+    assert new == Webhook.objects.get().secret != old
+    happens(project)
+    sweep()
+    assert signs(old, *receiver.got[-1])
+    assert signs(new, *receiver.got[-1])
+    Webhook.objects.update(old_until=now)
+    happens(project)
+    sweep()
+    assert not signs(old, *receiver.got[-1])
+    assert signs(new, *receiver.got[-1])
+
+
+def test_a_secret_renewed_twice_ends_the_first_at_once(hook, receiver, project, ada):
+    first = hook.secret
+    renew_secret(hook, by=ada, now=timezone.now())
+    renew_secret(hook, by=ada, now=timezone.now())
+    happens(project)
+    sweep()
+    assert not signs(first, *receiver.got[-1])
+
+
+def test_the_documented_check_believes_us_and_nobody_else(hook, receiver, project):
+    documented = re.search(r"```python\n(.*?)```", Path("docs/running.md").read_text(), re.S).group(1)
+    found = {}
+    exec(documented, found)
+    happens(project)
+    sweep()
+    ((headers, body),) = receiver.got
+    assert found["is_ours"](hook.secret, headers, body)
+    assert not found["is_ours"](hook.secret, headers, body + b" ")
+    assert not found["is_ours"]("whsec_" + base64.b64encode(bytes(32)).decode(), headers, body)
+    late = dict(headers.items()) | {"webhook-timestamp": str(int(time.time()) - 301)}
+    assert not found["is_ours"](hook.secret, late, body)
+
+
+def signs(secret, headers, body):
+    """Whether one of the signatures is of this secret."""
+    key = base64.b64decode(secret.removeprefix("whsec_"))
+    signed = b".".join([headers["webhook-id"].encode(), headers["webhook-timestamp"].encode(), body])
+    expected = base64.b64encode(hmac.new(key, signed, hashlib.sha256).digest()).decode()
+    return f"v1,{expected}" in headers["webhook-signature"].split(" ")
 
 
 # Trying again
