@@ -35,7 +35,7 @@ def add_material(request: MemberRequest, project: Project) -> HttpResponse:
         return _list(request, project, form)
     file = form.cleaned_data["material"]
     try:
-        imported = import_upload(project=project, name=file.name, content=file)
+        imported = import_upload(project=project, name=file.name, content=file, by=request.user)
     except ImportRefused as error:
         form.add_error("material", str(error))
         return _list(request, project, form)

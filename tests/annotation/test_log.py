@@ -162,7 +162,7 @@ RUNS = {
     *("cancel-sampling-run", "retry-sampling-run", "api-samplings"),
 }
 # Logged in the tests below, which send something else than a form.
-OTHERS = {"change-password", "api-images", "api-export", "api-pause", "api-reference", "join"}
+OTHERS = {"change-password", "add-material", "api-images", "api-export", "api-pause", "api-reference", "join"}
 # What people do as annotators is told by their answers, and a session by its end.
 OWN_WORK = {
     *("sign-in", "sign-out", "sign-out-everywhere", "work", "submit", "feedback", "draft", "skip"),
@@ -223,6 +223,12 @@ def test_a_password_that_was_changed_is_logged_and_the_password_is_not(ada):
     as_(ada).post("/account/password/", {"old_password": "a long secret", **new})
     assert newest(ada, Kind.PASSWORD_CHANGED)
     assert "another" not in str(Action.objects.values().first())
+
+
+def test_a_file_sent_on_a_page_is_logged(stage, project, ada):
+    file = SimpleUploadedFile("p.txt", b"a hare")
+    as_(ada).post(f"/projects/{project.slug}/prompts/add/", {"material": file})
+    assert newest(ada, Kind.PROMPTS_ADDED)
 
 
 def test_imports_by_a_command_are_logged_without_a_person(project, written, foxes):

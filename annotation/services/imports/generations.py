@@ -8,7 +8,7 @@ from pathlib import Path
 
 from django.db import transaction
 
-from annotation.models import Action, Project
+from annotation.models import Action, Project, User
 from annotation.selectors.selections import newest_selection
 from annotation.services.actions import record_action
 from annotation.services.assignments import open_assignments
@@ -55,6 +55,7 @@ def import_generations(
     most: int | None = None,
     open_slots: bool = True,
     progress: Progress | None = None,
+    by: User | None = None,
 ) -> ImportedGenerations:
     """Add the prompts and images of a manifest, or of DiffusionDB; all of them or none.
 
@@ -69,6 +70,7 @@ def import_generations(
         most: so many images of a prompt are taken, the first; None: as many as can be placed.
         open_slots: ask for opinions on the prompts.
         progress: called with the number of images checked since the last call.
+        by: who asked, for the log; None for a command.
     Raises: ImportRefused.
     """
     chosen = _chosen(project) if chosen_only else None
@@ -100,7 +102,7 @@ def import_generations(
             record_action(
                 Action.Kind.IMAGES_ADDED,
                 project=project,
-                by=None,
+                by=by,
                 subject=f"{added} images",
                 prompts=new,
                 opinions=len(opened),

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from django.db import transaction
 
-from annotation.models import Action, Project
+from annotation.models import Action, Project, User
 from annotation.models.prompts import KEY_LENGTH
 from annotation.services.actions import record_action
 from annotation.services.imports.rows import ImportRefused, Row, batches, read_lines, read_rows
@@ -37,13 +37,19 @@ class ImportedPrompts:
 
 @transaction.atomic
 def import_prompts(
-    *, project: Project, file: Path, progress: Callable[[int], object] | None = None
+    *,
+    project: Project,
+    file: Path,
+    progress: Callable[[int], object] | None = None,
+    by: User | None = None,
 ) -> ImportedPrompts:
     """Add the prompts of a .txt, .jsonl, .json, .csv or .parquet file; all of them or none.
 
     Lines of text and rows of DiffusionDB metadata have no id: equal texts are one prompt.
 
-    Args: progress: called with the number of rows done since the last call.
+    Args:
+        progress: called with the number of rows done since the last call.
+        by: who asked, for the log; None for a command.
     Raises: ImportRefused.
     """
     seen: dict[str, int] = {}  # key -> row
@@ -69,7 +75,7 @@ def import_prompts(
         raise ImportRefused(f"{file}: has no rows")
     if new:
         record_action(
-            Action.Kind.PROMPTS_ADDED, project=project, by=None, subject=f"{new} prompts", file=file.name
+            Action.Kind.PROMPTS_ADDED, project=project, by=by, subject=f"{new} prompts", file=file.name
         )
     return ImportedPrompts(new=new, known=len(seen) - new, repeated=rows - len(seen))
 

@@ -8,7 +8,7 @@ import zipfile
 from pathlib import Path
 from typing import IO
 
-from annotation.models import Project
+from annotation.models import Project, User
 from annotation.services.imports.generations import ImportedGenerations, import_generations
 from annotation.services.imports.prompts import ImportedPrompts, import_prompts
 from annotation.services.imports.rows import ImportRefused
@@ -21,11 +21,13 @@ MOST_FILES = 20_000
 
 
 def import_upload(
-    *, project: Project, name: str, content: IO[bytes]
+    *, project: Project, name: str, content: IO[bytes], by: User | None = None
 ) -> ImportedGenerations | ImportedPrompts:
     """Add what the file holds; all of it or nothing.
 
-    Args: name: as it was sent; its suffix says what the file is.
+    Args:
+        name: as it was sent; its suffix says what the file is.
+        by: who sent it, for the log.
     Raises: ImportRefused; no message names a folder of this machine.
     """
     suffix = Path(name).suffix.lower()
@@ -35,11 +37,11 @@ def import_upload(
         folder = Path(made).resolve()
         try:
             if suffix == ".zip":
-                return import_generations(project=project, manifest=_unpack(content, name, folder))
+                return import_generations(project=project, manifest=_unpack(content, name, folder), by=by)
             file = folder / f"file{suffix}"
             with file.open("wb") as out:
                 shutil.copyfileobj(content, out)
-            return import_prompts(project=project, file=file)
+            return import_prompts(project=project, file=file, by=by)
         except ImportRefused as error:
             said = str(error)
             for path, shown in ((f"{folder}/file{suffix}", name), (f"{folder}/", ""), (str(folder), name)):
