@@ -5,7 +5,8 @@ from __future__ import annotations
 from django.utils import timezone
 from drf_spectacular.extensions import OpenApiAuthenticationExtension
 from rest_framework.authentication import BaseAuthentication, get_authorization_header
-from rest_framework.exceptions import AuthenticationFailed
+from rest_framework.exceptions import AuthenticationFailed, PermissionDenied
+from rest_framework.permissions import SAFE_METHODS
 from rest_framework.request import Request
 
 from annotation.models import ApiToken, User
@@ -13,7 +14,10 @@ from annotation.services.tokens import use_token
 
 
 class TokenAuthentication(BaseAuthentication):
-    """A token that is unknown, expired or revoked is a 401; requests without one are left to others."""
+    """A token that is unknown, expired or revoked is a 401; requests without one are left to others.
+
+    One that only reads is a 403 for whatever may change something.
+    """
 
     def authenticate(self, request: Request) -> tuple[User, ApiToken] | None:
         words = get_authorization_header(request).split()
@@ -23,6 +27,8 @@ class TokenAuthentication(BaseAuthentication):
         token = use_token(secret=secret, now=timezone.now())
         if token is None:
             raise AuthenticationFailed("This token is unknown, expired or revoked.")
+        if token.reads_only and request.method not in SAFE_METHODS:
+            raise PermissionDenied("This token only reads.")
         return token.user, token
 
     def authenticate_header(self, request: Request) -> str:

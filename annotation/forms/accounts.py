@@ -49,6 +49,9 @@ class TokenForm(forms.Form):
         max_length=ApiToken._meta.get_field("name").max_length,
         help_text="What will use it.",
     )
+    reads_only = forms.BooleanField(
+        label="Only reads", required=False, help_text="It fetches, and changes nothing in your name."
+    )
     days = forms.TypedChoiceField(
         label="Valid for",
         choices=[("30", "30 days"), ("90", "90 days"), ("365", "a year"), ("", "ever")],

@@ -24,6 +24,7 @@ class ApiToken(models.Model):
     name = models.CharField(max_length=100)
     digest = models.CharField(max_length=64, unique=True)  # sha256, hex
     hint = models.CharField(max_length=12)  # how the secret begins, for its owner to tell tokens apart
+    reads_only = models.BooleanField(default=False)  # what it asks for may change nothing
     created_at = models.DateTimeField()
     expires_at = models.DateTimeField(null=True)  # null: never
     last_used_at = models.DateTimeField(null=True)  # to the hour

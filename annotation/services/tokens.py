@@ -17,10 +17,12 @@ USE_NOTED_EVERY = timedelta(hours=1)  # not at each request: reads would become 
 
 
 @transaction.atomic
-def issue_token(*, user: User, name: str, days: int | None, now: datetime) -> tuple[ApiToken, str]:
+def issue_token(
+    *, user: User, name: str, days: int | None, now: datetime, reads_only: bool = False
+) -> tuple[ApiToken, str]:
     """Make a token.
 
-    Args: days: how long it is valid; None for ever.
+    Args: days: how long it is valid; None for ever. reads_only: requests that change something are refused.
     Returns: its row and the secret, which is nowhere else.
     """
     secret = PREFIX + secrets.token_urlsafe(32)
@@ -29,6 +31,7 @@ def issue_token(*, user: User, name: str, days: int | None, now: datetime) -> tu
         name=name,
         digest=digest_of(secret),
         hint=secret[:HINT],
+        reads_only=reads_only,
         created_at=now,
         expires_at=None if days is None else now + timedelta(days=days),
     )

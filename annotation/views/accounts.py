@@ -131,9 +131,7 @@ def add_token(request: MemberRequest) -> HttpResponse:
     form = TokenForm(request.POST)
     if not form.is_valid():
         return render(request, ACCOUNT, _account(request, form), status=422)
-    made, secret = issue_token(
-        user=request.user, name=form.cleaned_data["name"], days=form.cleaned_data["days"], now=timezone.now()
-    )
+    made, secret = issue_token(user=request.user, now=timezone.now(), **form.cleaned_data)
     return render(request, ACCOUNT, {**_account(request, TokenForm()), "made": made, "secret": secret})
 
 

@@ -11,6 +11,7 @@ from django.utils import timezone
 from rest_framework.test import APIClient
 
 from annotation.models import ApiToken, SignInAttempt
+from annotation.services.projects import add_member
 from annotation.services.sign_ins import (
     MOST_FOR_ACCOUNT,
     MOST_FOR_ACCOUNT_FROM_ADDRESS,
@@ -231,6 +232,18 @@ def test_a_token_opens_nothing_once_it_is_revoked_expired_or_its_owner_shut_out(
     ann.is_active = False
     ann.save()
     assert ask(another).status_code == 401
+
+
+def test_a_token_that_only_reads_changes_nothing(ann, project, client):
+    add_member(project=project, user=ann, role="admin")
+    client.force_login(ann)
+    made = client.post("/account/tokens/", {"name": "watcher", "days": "30", "reads_only": "on"})
+    program = Client(headers={"Authorization": f"Bearer {made.context['secret']}"})
+    base = f"/api/v1/projects/{project.slug}/prompts/"
+    assert program.get(base).status_code == 200
+    sent = {"prompts": [{"id": "1", "prompt": "a fox"}]}
+    assert program.post(base, sent, content_type="application/json").status_code == 403
+    assert not project.prompts.exists()
 
 
 @pytest.mark.parametrize("secret", ["", "laurel_x", "two words", "\xff", "laurel_" + "x" * 10_000])
