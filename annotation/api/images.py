@@ -74,7 +74,7 @@ def image(request: Request, token: UUID) -> HttpResponseBase:
 @api_view(["GET", "POST"])
 @parser_classes([MultiPartParser])
 def images(request: Request, slug: str) -> Response:
-    """The project's images with generator and score, or a new one; for its admins."""
+    """The project's images with generator and score; or add one. For its admins."""
     project = project_of(request, slug)
     if request.method == "POST":
         sent = valid(NewImageSerializer(data=request.data))

@@ -45,7 +45,7 @@ def progress(request: Request, slug: str) -> Response:
 @paged
 @api_view(["GET", "POST"])
 def prompts(request: Request, slug: str) -> Response:
-    """The project's prompts with their images, or new prompts for it; for its admins."""
+    """The project's prompts with their images; or add some. For its admins."""
     project = project_of(request, slug, Role.ADMIN)
     if request.method == "POST":
         return _add_prompts(request, project)

@@ -62,6 +62,15 @@ def test_the_database_refuses_to_change_the_log(project, ada, change):
     assert Action.objects.filter(subject="bob").exists()
 
 
+def test_the_log_writes_lists_and_truths_in_words(project, ada):
+    record_action(Kind.WEBHOOK_MADE, project=project, by=ada, kinds=["review.made", "export.ready"])
+    record_action(Kind.WEBHOOK_SWITCHED, project=project, by=None, enabled=False)
+    text = as_(ada).get(f"/projects/{project.slug}/log/").text
+    assert "kinds</span> review.made, export.ready" in text
+    assert "enabled</span> no" in text
+    assert "a rule or command" in text
+
+
 def test_admins_read_the_log_and_choose_from_it(project, ada, alice, rita, a_prompt, client):
     a_prompt()
     task = begin(client, alice, project)
