@@ -277,6 +277,13 @@ def test_datasets_reads_the_parquet(judged, tmp_path, format):
         assert {(row["image_0_uid"], len(row["jpg_0"])) for row in held} <= set(sizes)
 
 
+@pytest.mark.parametrize(("format", "rows"), [("imagereward", 6), ("hpd", 3), ("pairs", 18), ("csv", 18)])
+def test_datasets_reads_the_other_formats_too(judged, tmp_path, format, rows):
+    exported(judged, format, tmp_path / "out")
+    held = load_dataset(str(tmp_path / "out"), split="train", cache_dir=str(tmp_path / "cache"))
+    assert (len(held), len(set(held["prompt"]))) == (rows, len(TEXTS))
+
+
 def test_a_picture_is_in_pick_a_pics_rows_once_a_column(large, tmp_path):
     exported(large, "pickapic", tmp_path / "out")
     table = parquet.ParquetFile(tmp_path / "out/data/train-000001.parquet")
