@@ -14,6 +14,10 @@ from tests.annotation.import_rows import nothing_written
         ("p.txt", "a fox\n\n  an owl  \na fox\n"),
         ("p.jsonl", [{"id": "1", "prompt": "a fox"}, {"id": "2", "prompt": "an owl"}]),
         ("p.json", [{"id": "1", "prompt": "a fox"}, {"id": "2", "prompt": "an owl"}]),
+        (
+            "m.jsonl",
+            [{"prompt_id": n, "prompt": p, "images": []} for n, p in (("1", "a fox"), ("2", "an owl"))],
+        ),
         ("p.csv", "id,prompt\n1,a fox\n2,an owl\n"),
         ("refl.json", [{"text": "a fox", "image": "1"}, {"text": "an owl", "image": "2"}]),
     ],
