@@ -163,7 +163,9 @@ def test_the_api_tells_annotators_and_inspectors_nothing_of_images(alice, rita, 
                 re.sub(r"{(\w+)}", "1", path.replace("{slug}", two_projects[0].slug))
             )
             assert asked.status_code in (200, 403, 404)
-            assert secrets_in(asked.content.decode()) == []
+            # How far people agree with the reward model is told to inspectors with its name, and of no image.
+            named = ["image-maker"] if person == rita and path.endswith("/agreement/") else []
+            assert secrets_in(asked.content.decode()) == named
 
 
 def test_an_inspector_sees_answers_and_not_whose_images_they_are_about(client, alice, rita, two_projects):
