@@ -163,8 +163,9 @@ def test_the_api_tells_annotators_and_inspectors_nothing_of_images(alice, rita, 
                 re.sub(r"{(\w+)}", "1", path.replace("{slug}", two_projects[0].slug))
             )
             assert asked.status_code in (200, 403, 404)
-            # How far people agree with the reward model is told to inspectors with its name, and of no image.
-            named = ["image-maker"] if person == rita and path.endswith("/agreement/") else []
+            # Inspectors read the reward model's name beside figures of the whole project, as on its pages.
+            is_analysis = path.endswith(("/agreement/", "/leaderboard/"))
+            named = ["image-maker"] if person == rita and is_analysis else []
             assert secrets_in(asked.content.decode()) == named
 
 
