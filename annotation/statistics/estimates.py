@@ -77,7 +77,8 @@ class Resamples:
             for columns in (numerators, denominators)
         )  # (involved, M)
         weights = self.weights[:, involved]
-        drawn_above, drawn_below = weights @ above, weights @ below  # (B, M)
+        # In single precision: doubles would copy the weights at twice their size, for digits nobody is shown.
+        drawn_above, drawn_below = (weights @ sums.astype(np.float32) for sums in (above, below))  # (B, M)
         found: list[Estimate | NotEnough] = []
         for column in range(above.shape[1]):
             bearing, some = int((below[:, column] > 0).sum()), drawn_below[:, column] > 0
