@@ -22,12 +22,18 @@ def answered(at_work, alice, a_prompt):
     return page
 
 
+def opened(page):
+    """Waits until the answer is on the page, and its scripts have begun."""
+    expect(page.get_by_text("You are changing your answer")).to_be_visible()
+    expect(page.locator("[data-go='rank'][aria-current='step']")).to_be_visible()
+
+
 def test_the_last_answer_is_changed_by_keys_alone(answered):
     page = answered
     press(page, "4")  # the next task is begun already, and waits
     expect(page.locator("[data-saved]")).to_contain_text("Saved")
     press(page, "z")
-    expect(page.get_by_text("You are changing your answer")).to_be_visible()
+    opened(page)
     expect(page.locator("[data-drop='1'] .tile[data-number='1']")).to_be_visible()
     press(page, "1 2 2 1 Enter")
     expect(page.locator("#messages")).to_contain_text("Changed answer stored.")
@@ -48,14 +54,14 @@ def test_the_day_is_counted_above_the_work(answered):
 def test_a_change_survives_a_reload_and_is_gone_when_it_is_left(answered):
     page = answered
     press(page, "z")
-    expect(page.get_by_text("You are changing your answer")).to_be_visible()
+    opened(page)
     press(page, "1 5")
     page.reload()
     expect(page.locator("[data-drop='5'] .tile[data-number='1']")).to_be_visible()
     page.get_by_role("link", name="Leave it as it is").click()
     expect(page.locator("#prompt")).to_be_visible()
     press(page, "z")
-    expect(page.get_by_text("You are changing your answer")).to_be_visible()
+    opened(page)
     expect(page.locator("[data-drop='1'] .tile[data-number='1']")).to_be_visible()
     assert stored_slots() == [1, 2]
 
@@ -63,7 +69,7 @@ def test_a_change_survives_a_reload_and_is_gone_when_it_is_left(answered):
 def test_the_later_of_two_tabs_is_told_and_led_to_what_is_stored(answered):
     page = answered
     press(page, "z")
-    expect(page.get_by_text("You are changing your answer")).to_be_visible()
+    opened(page)
     other = page.context.new_page()
     other.goto(page.url)
     press(other, "1 4 Enter")
@@ -78,7 +84,7 @@ def test_the_later_of_two_tabs_is_told_and_led_to_what_is_stored(answered):
 def test_an_answer_is_found_in_the_list_and_changed_by_touch(answered, at_work, alice, project):
     page = at_work(alice, f"/work/{project.slug}/answers/", **PHONE)
     page.get_by_role("link", name="a fox, take 1").tap()
-    expect(page.get_by_text("You are changing your answer")).to_be_visible()
+    opened(page)
     page.locator(".slot .tile[data-number='1']").tap()
     page.locator("[data-place='3']").tap()
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
