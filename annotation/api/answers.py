@@ -1,15 +1,10 @@
-"""Work over the API: one task at a time, its answer, and the answers so far.
-
-Annotators see what their pages show, and no more: a task and its images have no ids, only the claim under
-which they hold it and the numbers under which they see the images. Ids would tell generators apart.
-"""
+"""Answers over the API: given, changed, and read, by annotators as their pages show them."""
 
 from __future__ import annotations
 
 import random
 import re
 from collections.abc import Mapping, Sequence
-from datetime import datetime
 from typing import Any
 
 from django.db.models import Prefetch, QuerySet
@@ -20,26 +15,20 @@ from rest_framework import serializers, status
 from rest_framework.decorators import api_view
 from rest_framework.request import Request
 from rest_framework.response import Response
-from rest_framework.reverse import reverse
 
 from annotation.api.cursors import SubmissionPages
 from annotation.api.requests import Conflict, asked, page_of, paged_by, project_of, user_of, valid
+from annotation.api.serializers import LabelSerializer, RatingSerializer, ReviewSerializer
+from annotation.api.tasks import ShownImageSerializer, held_task, shown_image
 from annotation.models import (
     Assignment,
-    Category,
-    Image,
-    Issue,
     Membership,
     Placement,
-    Problem,
     Project,
     Review,
-    User,
 )
-from annotation.models.assignments import ShownImage
-from annotation.models.judgements import SCALE, SCALES
-from annotation.selectors.standings import standing_in
-from annotation.services.assignments import LeaseLost, claim_next
+from annotation.models.judgements import SCALES
+from annotation.services.assignments import LeaseLost
 from annotation.services.judgements import (
     Contradiction,
     ImageRating,
@@ -51,42 +40,6 @@ from annotation.services.judgements import (
 from annotation.services.revisions import AnswerChanged, AnswerClosed, NoOwnAnswer, revise_judgement
 
 Role = Membership.Role
-
-
-class ShownImageSerializer(serializers.Serializer[Any]):
-    number = serializers.IntegerField(help_text="from 1, in the order shown")
-    url = serializers.URLField(help_text="the file; ask for it with the same token")
-    width = serializers.IntegerField(help_text="pixels")
-    height = serializers.IntegerField(help_text="pixels")
-
-
-class TaskSerializer(serializers.Serializer[Any]):
-    claim = serializers.CharField(help_text="names this task: its answer carries it")
-    prompt = serializers.CharField()
-    translation = serializers.CharField(help_text="of the prompt, where one was imported")
-    images = ShownImageSerializer(many=True)
-    leased_until = serializers.DateTimeField(help_text="so long it is yours, and until another takes it")
-    asks_label = serializers.BooleanField()
-    asks_ratings = serializers.BooleanField()
-    slots = serializers.IntegerField()
-    per_slot = serializers.IntegerField()
-
-
-class LabelSerializer(serializers.Serializer[Any]):
-    """Stage 1, where the project asks for it."""
-
-    category = serializers.ChoiceField(choices=Category.choices)
-    intent_unclear = serializers.BooleanField()
-    issues = serializers.ListField(child=serializers.ChoiceField(choices=Issue.choices))
-
-
-class RatingSerializer(serializers.Serializer[Any]):
-    """Stage 2, where the project asks for it. No problems are an empty list: it has to be said."""
-
-    overall = serializers.IntegerField(min_value=SCALE[0], max_value=SCALE[1])
-    alignment = serializers.IntegerField(min_value=SCALE[0], max_value=SCALE[1])
-    fidelity = serializers.IntegerField(min_value=SCALE[0], max_value=SCALE[1])
-    problems = serializers.ListField(child=serializers.ChoiceField(choices=Problem.choices))
 
 
 class JudgedImageSerializer(serializers.Serializer[Any]):
@@ -145,13 +98,6 @@ class AnswerSerializer(serializers.Serializer[Any]):
     images = StoredImageSerializer(many=True)
 
 
-class ReviewSerializer(serializers.Serializer[Any]):
-    inspector = serializers.CharField(source="inspector.username")
-    verdict = serializers.ChoiceField(choices=Review.Verdict.choices)
-    reason = serializers.CharField()
-    created_at = serializers.DateTimeField()
-
-
 class InspectedAnswerSerializer(AnswerSerializer):
     """An answer as inspectors and admins see it; the first three fields and the reviews are theirs alone."""
 
@@ -159,45 +105,6 @@ class InspectedAnswerSerializer(AnswerSerializer):
     prompt_id = serializers.CharField()
     annotator = serializers.CharField()
     reviews = ReviewSerializer(many=True)
-
-
-@extend_schema(
-    request=None,
-    responses={
-        200: TaskSerializer,
-        204: OpenApiResponse(description="Nothing is left for you."),
-        409: OpenApiResponse(description="A guideline to acknowledge first, a pause, or a test to pass."),
-    },
-)
-@api_view(["POST"])
-def next_task(request: Request, slug: str) -> Response:
-    """The task you hold, or else the next one, now yours; asking again gives the same."""
-    user = user_of(request)
-    standing = standing_in(slug, user)
-    if standing is None or not standing.annotates:
-        raise Http404
-    if standing.is_reading_due:
-        raise Conflict(f"Read and acknowledge version {standing.guideline.version} of the guideline first.")
-    if standing.paused:
-        raise Conflict(f"You are given no work at present: {standing.paused}")
-    if not standing.is_qualified:
-        raise Conflict("You are given work once you have passed the project's test, on its pages.")
-    project = standing.project
-    task = claim_next(annotator=user, project=project, now=timezone.now(), generator=random.Random())
-    if task is None:
-        return Response(status=status.HTTP_204_NO_CONTENT)
-    shown = {
-        "claim": task.claim,
-        "prompt": task.prompt.text,
-        "translation": task.prompt.translation,
-        "images": [_shown(request, number, image) for number, image in enumerate(task.images, start=1)],
-        "leased_until": task.leased_until,
-        "asks_label": project.asks_label,
-        "asks_ratings": project.asks_ratings,
-        "slots": project.slots,
-        "per_slot": project.per_slot,
-    }
-    return Response(TaskSerializer(shown).data)
 
 
 @extend_schema(
@@ -320,21 +227,6 @@ def _stored(request: Request, answer: Assignment, code: int) -> Response:
     return Response(AnswerSerializer(_told(request, stored)).data, status=code)
 
 
-def held_task(user: User, project: Project, claim: str) -> Assignment:
-    """The annotator's task of that claim, answered or not. Raises: Http404."""
-    try:
-        claimed_at = datetime.fromisoformat(claim)
-    except ValueError:
-        raise Http404 from None
-    if timezone.is_naive(claimed_at):
-        raise Http404
-    mine = Assignment.objects.filter(project=project, annotator=user, claimed_at=claimed_at)
-    task = mine.select_related("project", "prompt").first()
-    if task is None:
-        raise Http404
-    return task
-
-
 def _judgement(sent: Mapping[str, Any], order: Sequence[int]) -> Judgement:
     """The answer keyed by generation ids, as the service takes it. Raises: ValidationError."""
     label, images = sent.get("label"), {image["number"]: image for image in sent["images"]}
@@ -381,7 +273,7 @@ def _told(request: Request, answer: Assignment) -> dict[str, Any]:
     numbers = {pk: number for number, pk in enumerate(answer.order, start=1)}
     ratings = {rating.generation_id: rating for rating in answer.ratings.all()}
     images = [
-        _shown(request, numbers[placed.generation_id], placed.generation.image)
+        shown_image(request, numbers[placed.generation_id], placed.generation.image)
         | {"slot": placed.slot, "rating": ratings.get(placed.generation_id)}
         for placed in answer.ranking.placements.all()
     ]
@@ -393,14 +285,4 @@ def _told(request: Request, answer: Assignment) -> dict[str, Any]:
         "version": answer.version,
         "label": getattr(answer, "label", None),
         "images": sorted(images, key=lambda image: image["number"]),
-    }
-
-
-def _shown(request: Request, number: int, image: Image | ShownImage | None) -> dict[str, Any]:
-    """An image as annotators know it. Without its file, as rankings may come in, it has no address."""
-    return {
-        "number": number,
-        "url": reverse("api-image", [image.token], request=request) if image else None,
-        "width": image.width if image else None,
-        "height": image.height if image else None,
     }

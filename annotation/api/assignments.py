@@ -13,9 +13,8 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from annotation.access import INSPECTING
-from annotation.api.answers import ReviewSerializer
 from annotation.api.requests import Conflict, asked, page_of, paged, project_of, user_of, valid
-from annotation.api.serializers import MOST_PROMPTS
+from annotation.api.serializers import MOST_PROMPTS, ReviewSerializer
 from annotation.models import Assignment, Project, Review
 from annotation.services.assignments import open_assignments
 from annotation.services.reviews import NotUnderReview, OwnAnswer, accept, send_back

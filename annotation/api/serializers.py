@@ -8,7 +8,8 @@ from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 from rest_framework.reverse import reverse
 
-from annotation.models import Generation
+from annotation.models import Category, Generation, Issue, Problem, Review
+from annotation.models.judgements import SCALE
 from annotation.models.prompts import KEY_LENGTH
 
 MOST_PROMPTS = 10_000  # in one request
@@ -115,3 +116,27 @@ class RankingSerializer(serializers.Serializer[Any]):
     prompt = serializers.CharField()
     generations = serializers.ListField(child=serializers.CharField())
     ranking = serializers.ListField(child=serializers.IntegerField())
+
+
+class LabelSerializer(serializers.Serializer[Any]):
+    """Stage 1, where the project asks for it."""
+
+    category = serializers.ChoiceField(choices=Category.choices)
+    intent_unclear = serializers.BooleanField()
+    issues = serializers.ListField(child=serializers.ChoiceField(choices=Issue.choices))
+
+
+class RatingSerializer(serializers.Serializer[Any]):
+    """Stage 2, where the project asks for it. No problems are an empty list: it has to be said."""
+
+    overall = serializers.IntegerField(min_value=SCALE[0], max_value=SCALE[1])
+    alignment = serializers.IntegerField(min_value=SCALE[0], max_value=SCALE[1])
+    fidelity = serializers.IntegerField(min_value=SCALE[0], max_value=SCALE[1])
+    problems = serializers.ListField(child=serializers.ChoiceField(choices=Problem.choices))
+
+
+class ReviewSerializer(serializers.Serializer[Any]):
+    inspector = serializers.CharField(source="inspector.username")
+    verdict = serializers.ChoiceField(choices=Review.Verdict.choices)
+    reason = serializers.CharField()
+    created_at = serializers.DateTimeField()

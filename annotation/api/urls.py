@@ -11,7 +11,7 @@ from annotation.api import (
     images,
     quality,
     references,
-    skips,
+    tasks,
     views,
 )
 
@@ -29,8 +29,8 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("projects/<slug:slug>/prompts/", views.prompts, name="api-prompts"),
     path("projects/<slug:slug>/images/", images.images, name="api-images"),
     path("projects/<slug:slug>/guideline/", guidelines.guideline, name="api-guideline"),
-    path("projects/<slug:slug>/tasks/next/", answers.next_task, name="api-next-task"),
-    path("projects/<slug:slug>/tasks/skip/", skips.skip, name="api-skip"),
+    path("projects/<slug:slug>/tasks/next/", tasks.next_task, name="api-next-task"),
+    path("projects/<slug:slug>/tasks/skip/", tasks.skip, name="api-skip"),
     path("projects/<slug:slug>/answers/", answers.answers, name="api-answers"),
     path("projects/<slug:slug>/assignments/", assignments.assignments, name="api-assignments"),
     path("projects/<slug:slug>/assignments/<int:pk>/reviews/", assignments.reviews, name="api-reviews"),

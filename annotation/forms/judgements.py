@@ -27,6 +27,7 @@ from dataclasses import dataclass
 from django.http import QueryDict
 from django.urls import reverse
 
+from annotation.forms.scales import RATED
 from annotation.models import Category, Issue, Problem, Project, ShownImage
 from annotation.models.judgements import SCALE, SCALES
 from annotation.services.judgements import (
@@ -42,46 +43,6 @@ CATEGORIES, ISSUES, PROBLEMS = tuple(Category.values), tuple(Issue.values), tupl
 POINTS = [str(point) for point in range(SCALE[0], SCALE[1] + 1)]
 STEPS = ("prompt", "rate", "rank")
 CATEGORY_KEYS = "123456789abc"
-
-
-@dataclass(frozen=True)
-class Scale:
-    """One axis from 1 to 7: what is asked, and what its ends and its middle mean."""
-
-    name: str
-    title: str
-    question: str
-    low: str
-    middle: str
-    high: str
-
-
-RATED = (
-    Scale(
-        "overall",
-        "Overall",
-        "If you had asked for this, how content would you be with this image?",
-        "Useless, or does harm",
-        "Usable, with clear flaws",
-        "Could hardly be better",
-    ),
-    Scale(
-        "alignment",
-        "Match with the text",
-        "Does the image show what the text says?",
-        "Shows none of it",
-        "Main things right, details not",
-        "Everything, down to details",
-    ),
-    Scale(
-        "fidelity",
-        "Quality of the picture",
-        "Do things look the way they should?",
-        "Glaring faults spoil it",
-        "Faults, but it holds together",
-        "No faults, of one piece",
-    ),
-)
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,8 @@ from django import template
 from django.template.loader import render_to_string
 from django.utils.safestring import SafeString, mark_safe
 
-from annotation.forms.judgements import CATEGORY_KEYS, NONE, POINTS, RATED, ImageFields, JudgementForm, Scale
+from annotation.forms.judgements import CATEGORY_KEYS, NONE, POINTS, ImageFields, JudgementForm
+from annotation.forms.scales import RATED, Scale
 from annotation.models import Category, Issue, Problem
 
 register = template.Library()
