@@ -77,6 +77,8 @@ def choose_reference(*, answer: Assignment, purpose: str, note: str, by: User, n
 
     Raises: NotTrusted; ValueError when there is no such purpose.
     """
+    # Its annotator, who may be changing it, waits for us or we for them.
+    answer = Assignment.objects.select_for_update(no_key=True).get(pk=answer.pk)
     given = answer.kind in (Assignment.Kind.ORDINARY, Assignment.Kind.REFERENCE)
     shown = Generation.objects.filter(pk__in=answer.order)
     if (

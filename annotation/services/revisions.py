@@ -56,8 +56,9 @@ def revise_judgement(
     """
     # Who settles the project's answers waits for us or we for them; and two tabs for each other.
     project = Project.objects.select_for_update(no_key=True).get(pk=assignment.project_id)
+    _lock(assignment)
     mine = own_answers(annotator, project).select_related("prompt", "label", "ranking")
-    answer = mine.select_for_update(no_key=True, of=("self",)).filter(pk=assignment.pk).first()
+    answer = mine.filter(pk=assignment.pk).first()
     if answer is None:
         raise NoOwnAnswer
     answer.project = project
@@ -125,6 +126,14 @@ def said(judgement: Judgement) -> dict[str, Any]:
         },
         "slots": {str(pk): slot for pk, slot in sorted(judgement.slots.items())},
     }
+
+
+def _lock(answer: Assignment) -> None:
+    """Wait for who judges the answer or makes it a reference.
+
+    In a statement of its own: one that waits sees the row as it is then, and all else as it was before.
+    """
+    Assignment.objects.select_for_update(no_key=True).get(pk=answer.pk)
 
 
 def _forget(answer: Assignment) -> None:

@@ -19,6 +19,7 @@ from annotation.services.references import choose_reference
 from annotation.services.reviews import NotUnderReview, accept, send_back
 from annotation.services.revisions import AnswerChanged, AnswerClosed, NoOwnAnswer, revise_judgement
 from rewardmodel.services.datasets import freeze_dataset
+from tests.annotation.test_assignments import in_threads
 from tests.annotation.test_checks import GOLD, NEW
 from tests.cast import NOW, answer_for, luck
 
@@ -151,6 +152,35 @@ def test_an_accepted_answer_is_closed(answer, rita):
     with pytest.raises(AnswerClosed, match="accepted"):
         revise(answer)
     assert slots_of(answer) == (1, 2, 3)
+
+
+def change_while(act, answer):
+    """Its annotator changes the answer while what `act` does is under way; what they are told."""
+    with ThreadPoolExecutor(1) as threads:
+        with transaction.atomic():
+            act()
+            changing = threads.submit(in_threads, revise, [Assignment.objects.get(pk=answer.pk)], 1)
+            with pytest.raises(TimeoutError):
+                changing.result(timeout=0.5)
+        return changing.exception(timeout=10)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_change_waits_for_an_inspector_who_is_accepting_the_answer(answer, rita):
+    read = Assignment.objects.get(pk=answer.pk)
+    told = change_while(lambda: accept(assignment=read, inspector=rita, now=LATER), answer)
+    assert isinstance(told, AnswerClosed)
+    assert slots_of(answer) == (1, 2, 3)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_change_waits_for_an_admin_who_is_making_the_answer_a_reference(counted, alice, ada):
+    add_member(project=counted.project, user=alice, role="researcher")
+    told = change_while(
+        lambda: choose_reference(answer=counted, purpose="gold", note="", by=ada, now=LATER), counted
+    )
+    assert isinstance(told, AnswerClosed)
+    assert slots_of(counted) == (1, 2, 3)
 
 
 def test_an_answer_sent_back_is_closed_and_says_why(answer, rita):
