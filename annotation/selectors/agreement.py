@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 from typing import NamedTuple
 
 import numpy as np
@@ -82,28 +83,29 @@ class Agreement:
     people: list[PersonAgreement]
 
 
-def read_opinions(project: Project) -> Opinions:
+def read_opinions(project: Project, *, until: datetime | None = None) -> Opinions:
     """Every accepted ranking of those COMPARED, in one streamed query, with the scores of one reward model.
 
     Scores count only where the model has not learned from the prompt.
+
+    Args: until: rankings accepted later are left out.
     """
     model = most_used_model(project)
     fair = When(generation__scored_by=model, generation__scored_unseen=True, then=F("generation__score"))
-    rows = (
-        Placement.objects.filter(
-            ranking__assignment__project=project,
-            ranking__assignment__kind__in=COMPARED,
-            ranking__assignment__state=Assignment.State.ACCEPTED,
-        )
-        .order_by()
-        .values_list(
-            "ranking__assignment__prompt_id",
-            "ranking__assignment_id",
-            "ranking__assignment__annotator_id",
-            "generation_id",
-            "slot",
-            Case(fair, default=Value(float("nan")), output_field=FloatField()),
-        )
+    accepted = Placement.objects.filter(
+        ranking__assignment__project=project,
+        ranking__assignment__kind__in=COMPARED,
+        ranking__assignment__state=Assignment.State.ACCEPTED,
+    )
+    if until is not None:
+        accepted = accepted.filter(ranking__assignment__accepted_at__lte=until)
+    rows = accepted.order_by().values_list(
+        "ranking__assignment__prompt_id",
+        "ranking__assignment_id",
+        "ranking__assignment__annotator_id",
+        "generation_id",
+        "slot",
+        Case(fair, default=Value(float("nan")), output_field=FloatField()),
     )
     read = np.fromiter(rows.iterator(chunk_size=CHUNK), ROW)
     prompt_ids, prompts = np.unique(read["prompt"], return_inverse=True)

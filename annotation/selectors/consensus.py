@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 
 import numpy as np
 
@@ -30,8 +31,11 @@ class Consensus:
         return float(win + draw / 2)
 
 
-def project_consensus(project: Project) -> Consensus:
-    """Bradley and Terry's model with ties, of accepted opinions, each weighed by its author's reliability."""
-    opinions = read_opinions(project)
+def project_consensus(project: Project, *, until: datetime | None = None) -> Consensus:
+    """Bradley and Terry's model with ties, of accepted opinions, each weighed by its author's reliability.
+
+    Args: until: opinions accepted later are left out.
+    """
+    opinions = read_opinions(project, until=until)
     weights = reliability(opinions.panels, len(opinions.people)).weights
     return Consensus(*consensus(opinions.panels, weights))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import datetime
 from itertools import groupby
 from operator import itemgetter
 
@@ -37,26 +38,28 @@ class FinishedRanking:
     slots: tuple[int, ...]
 
 
-def finished_rankings(project: Project) -> Iterator[FinishedRanking]:
-    """Every accepted ranking of the project, by assignment id, streamed: memory stays flat."""
-    rows = (
-        Placement.objects.filter(
-            ranking__assignment__project=project,
-            ranking__assignment__kind=Assignment.Kind.ORDINARY,
-            ranking__assignment__state=Assignment.State.ACCEPTED,
-        )
-        .order_by("ranking__assignment", "pk")
-        .values_list(
-            "ranking__assignment_id",
-            "generation__prompt_id",
-            "generation__prompt__key",
-            "generation__prompt__text",
-            "slot",
-            "generation_id",
-            "generation__image_id",
-            "generation__image__file",
-            "generation__source",
-        )
+def finished_rankings(project: Project, *, until: datetime | None = None) -> Iterator[FinishedRanking]:
+    """Every accepted ranking of the project, by assignment id, streamed: memory stays flat.
+
+    Args: until: those accepted later are left out.
+    """
+    accepted = Placement.objects.filter(
+        ranking__assignment__project=project,
+        ranking__assignment__kind=Assignment.Kind.ORDINARY,
+        ranking__assignment__state=Assignment.State.ACCEPTED,
+    )
+    if until is not None:
+        accepted = accepted.filter(ranking__assignment__accepted_at__lte=until)
+    rows = accepted.order_by("ranking__assignment", "pk").values_list(
+        "ranking__assignment_id",
+        "generation__prompt_id",
+        "generation__prompt__key",
+        "generation__prompt__text",
+        "slot",
+        "generation_id",
+        "generation__image_id",
+        "generation__image__file",
+        "generation__source",
     )
     for (assignment, prompt, key, text), placements in groupby(
         rows.iterator(chunk_size=CHUNK), key=itemgetter(0, 1, 2, 3)

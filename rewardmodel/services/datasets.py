@@ -10,6 +10,7 @@ import tempfile
 import unicodedata
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
+from datetime import datetime
 from itertools import combinations
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from django.conf import settings
 from django.db.models import Max
 
 from annotation.models import Assignment, Project
+from annotation.models.assignments import COMPARED
 from annotation.selectors.consensus import Consensus, project_consensus
 from annotation.selectors.preferences import FinishedRanking, finished_rankings
 from annotation.services.revisions import settle_answers
@@ -71,11 +73,10 @@ def freeze_dataset(
     Raises: NothingToFreeze.
     """
     shares = shares or Shares()
-    newest = Assignment.objects.finished().filter(project=project).aggregate(at=Max("accepted_at"))["at"]
-    if newest:
-        settle_answers(project=project, until=newest)
-    rankings = sorted(finished_rankings(project), key=lambda ranking: ranking.assignment_id)
-    consensus = project_consensus(project) if soft_labels else None
+    newest = _settle(project, soft_labels)
+    # What is accepted while we read was not settled and may still change.
+    rankings = list(finished_rankings(project, until=newest)) if newest else []
+    consensus = project_consensus(project, until=newest) if soft_labels else None
     rows = [_row(ranking, shares, consensus) for ranking in rankings if _is_usable(ranking)]
     if not rows:
         raise NothingToFreeze(f"{project.slug}: none of {len(rankings)} finished rankings has all its images")
@@ -115,6 +116,16 @@ def record_ceiling(dataset: DatasetVersion, *, ceiling: float) -> None:
     """
     dataset.ceiling = ceiling
     dataset.save(update_fields=["ceiling"])
+
+
+def _settle(project: Project, soft_labels: bool) -> datetime | None:
+    """Let nobody change the answers that the dataset is made of; when the newest of them was accepted."""
+    kinds = COMPARED if soft_labels else (Assignment.Kind.ORDINARY,)
+    answers = Assignment.objects.filter(project=project, kind__in=kinds, state=Assignment.State.ACCEPTED)
+    newest: datetime | None = answers.aggregate(at=Max("accepted_at"))["at"]
+    if newest:
+        settle_answers(project=project, until=newest)
+    return newest
 
 
 def _is_usable(ranking: FinishedRanking) -> bool:

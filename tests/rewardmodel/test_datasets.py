@@ -5,6 +5,7 @@ from itertools import combinations
 
 import pytest
 from django.core.management import CommandError, call_command
+from django.db import connection
 
 from annotation.models import Assignment, Generation
 from annotation.services.reviews import send_back
@@ -50,6 +51,25 @@ def test_more_rankings_give_another_version_and_leave_the_first_as_it_was(projec
     assert second.hash != first.hash
     assert (first.path / "rankings.jsonl").read_bytes() == written
     assert rows(second)[:5] == rows(first)
+
+
+@pytest.mark.parametrize("soft_labels", [False, True])
+def test_a_ranking_accepted_while_the_version_is_made_is_not_in_it(project, rank, soft_labels):
+    rank(3)
+    first = freeze_dataset(project=project, soft_labels=soft_labels)
+    late = []
+
+    def settle(execute, sql, *args):
+        done = execute(sql, *args)
+        if sql.startswith("UPDATE") and "settled_until" in sql and not late:
+            late.append(sql)
+            rank(1)
+        return done
+
+    with connection.execute_wrapper(settle):
+        assert freeze_dataset(project=project, soft_labels=soft_labels) == first
+    assert late
+    assert freeze_dataset(project=project, soft_labels=soft_labels).answers == 4
 
 
 def test_rankings_rejected_after_the_freeze_never_count_below_none(project, rank, rita):
