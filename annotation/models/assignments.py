@@ -130,9 +130,6 @@ class Assignment(models.Model):
                 condition=Q(against__isnull=False),
                 name="checks_of_annotators",
             ),
-            models.Index(
-                fields=["revised_at"], condition=Q(revised_at__isnull=False), name="revised_answers"
-            ),
         ]
         constraints = [
             models.UniqueConstraint(

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
 from django.db.models import Count, Sum
 
-from annotation.models import Assignment, Check, Placement, Project, User
+from annotation.models import Assignment, Check, Placement, Project, Revision, User
 
 Kind = Assignment.Kind
 ENOUGH = 5  # compared answers below which a share says nothing; ours
@@ -66,3 +67,24 @@ def slots_of(assignments: list[int]) -> dict[int, dict[int, int]]:
     for assignment, generation, slot in placed.values_list("ranking__assignment", "generation_id", "slot"):
         found[assignment][generation] = slot
     return found
+
+
+def slots_when_answered(checks: Iterable[Assignment]) -> dict[int, tuple[dict[int, int], dict[int, int]]]:
+    """Check's id -> slots in the answer it is against and in its own, as both were when it was answered.
+
+    Slots are by generation id.
+    """
+    answered = [(check.pk, check.against_id or 0, check.submitted_at) for check in checks]
+    every = [pk for own, against, _ in answered for pk in (own, against)]
+    now = slots_of(every)  # before the revisions: of what is changed in between, they say the same
+    revisions: dict[int, list[Revision]] = defaultdict(list)
+    for revision in Revision.objects.filter(assignment__in=every).order_by("assignment", "number"):
+        revisions[revision.assignment_id].append(revision)
+
+    def said(pk: int, at: datetime | None) -> dict[int, int]:
+        for revision in revisions[pk]:
+            if at is not None and revision.replaced_at >= at:
+                return {int(generation): slot for generation, slot in revision.said["slots"].items()}
+        return now[pk]
+
+    return {own: (said(against, at), said(own, at)) for own, against, at in answered}

@@ -6,10 +6,9 @@ import random
 from datetime import datetime
 
 from django.db import transaction
-from django.db.models import F, Q
 
 from annotation.models import Assignment, Check, Project, Reference, User
-from annotation.selectors.checks import slots_of, start_of_day
+from annotation.selectors.checks import slots_when_answered
 from annotation.statistics.answers import compare
 
 Kind = Assignment.Kind
@@ -52,28 +51,17 @@ def compare_answers(*, now: datetime, annotator: User | None = None) -> int:
     """Compare the checks that were answered since the last time, or one person's; returns how many.
 
     It is not done when an answer comes in: a check would take longer to store than other tasks, and shows.
-    Checks changed since are compared anew, but no sooner than on the next day: what their annotator reads of
-    their agreement moves at midnight only, so no change tells that it was one.
+    What both answers said when the check was answered is compared, once: no change made to either later moves
+    what their annotator reads of their agreement.
     """
-    _forget_outdated(now)
     answered = Assignment.objects.filter(against__isnull=False, submitted_at__isnull=False, check_result=None)
     if annotator is not None:
         answered = answered.filter(annotator=annotator)
     waiting = list(answered.select_for_update(of=("self",), skip_locked=True).order_by("pk")[:BATCH])
-    slots = slots_of([task.pk for task in waiting] + [task.against_id for task in waiting if task.against_id])
+    said = slots_when_answered(waiting)
     results = []
     for task in waiting:
-        agreed, pairs = compare(slots[task.against_id or 0], slots[task.pk])
+        agreed, pairs = compare(*said[task.pk])
         results.append(Check(assignment=task, agreed=agreed, pairs=pairs, compared_at=now))
     Check.objects.bulk_create(results)
     return len(results)
-
-
-def _forget_outdated(now: datetime) -> None:
-    """Comparisons with words that were changed before today, in the check or in the answer it is against."""
-    revised = Assignment.objects.filter(revised_at__lt=start_of_day(now)).values("pk")
-    ours = Q(assignment__in=revised, compared_at__lt=F("assignment__revised_at"))
-    against = Q(assignment__against__in=revised, compared_at__lt=F("assignment__against__revised_at"))
-    Check.objects.filter(
-        pk__in=list(Check.objects.filter(ours | against).values_list("pk", flat=True))
-    ).delete()

@@ -268,17 +268,22 @@ def gold(a_project, a_gold, alice, a_prompt):
     return answer
 
 
-def test_a_changed_gold_answer_is_compared_again_but_not_on_the_same_day(gold):
+def test_of_a_changed_gold_answer_the_first_words_count(gold):
+    revise(gold, (2, 1, 3), now=LATER)
+    revise(gold, (1, 2, 3), now=TOMORROW)
+    compare_answers(now=TOMORROW + timedelta(days=1))
+    assert (Check.objects.get().agreed, Check.objects.get().compared_at) == (0, NOW)
+
+
+def test_a_gold_answer_changed_before_it_was_compared_is_compared_as_it_was(gold):
+    Check.objects.all().delete()
+    revise(gold, (2, 1, 3), now=LATER)
     revise(gold, (1, 2, 3), now=LATER)
     compare_answers(now=LATER)
     assert Check.objects.get().agreed == 0
-    compare_answers(now=TOMORROW)
-    assert (Check.objects.get().agreed, Check.objects.get().compared_at) == (3, TOMORROW)
-    compare_answers(now=TOMORROW + timedelta(days=1))
-    assert Check.objects.get().compared_at == TOMORROW
 
 
-def test_what_an_annotator_reads_of_their_agreement_does_not_move_when_they_change_an_answer(gold, alice):
+def test_what_an_annotator_reads_of_their_agreement_never_moves_when_they_change_an_answer(gold, alice):
     def told(now):
         compare_answers(now=now)
         return quality_of(alice, gold.project, before=now.replace(hour=0, minute=0))
@@ -286,7 +291,7 @@ def test_what_an_annotator_reads_of_their_agreement_does_not_move_when_they_chan
     before = told(TOMORROW)
     revise(gold, (1, 2, 3), now=TOMORROW)
     assert told(TOMORROW + timedelta(minutes=5)) == before
-    assert told(TOMORROW + timedelta(days=1)).agreed == 3
+    assert told(TOMORROW + timedelta(days=1)) == before
 
 
 def test_gold_answers_are_listed_and_closed_as_all_others(gold, alice, rita):
@@ -298,22 +303,43 @@ def test_gold_answers_are_listed_and_closed_as_all_others(gold, alice, rita):
     assert why_closed(listed) == "An inspector has accepted this answer."
 
 
-def test_a_repeat_is_compared_again_when_the_first_answer_changed(answer, alice, project):
-    repeat = Assignment.objects.create(
-        project=project,
+@pytest.fixture
+def repeated(answer):
+    """The answer's prompt once more before Alice, an hour later."""
+    return Assignment.objects.create(
+        project=answer.project,
         prompt=answer.prompt,
-        annotator=alice,
+        annotator=answer.annotator,
         kind="repeat",
         against=answer,
         state="leased",
         order=answer.order,
-        claimed_at=NOW,
-        leased_until=LATER,
+        claimed_at=LATER,
+        leased_until=TOMORROW,
     )
-    again = answer_for(repeat, slots=(1, 2, 3))
-    submit_judgement(assignment=repeat, annotator=alice, judgement=again, now=NOW, generator=luck())
-    compare_answers(now=NOW)
-    assert Check.objects.get().agreed == 3
-    revise(answer, now=LATER)
-    compare_answers(now=TOMORROW)
+
+
+def answer_again(repeat, slots):
+    again = answer_for(repeat, slots=slots)
+    submit_judgement(
+        assignment=repeat, annotator=repeat.annotator, judgement=again, now=LATER, generator=luck()
+    )
+
+
+@pytest.mark.parametrize("is_compared_before", [True, False])
+def test_changing_the_first_answer_after_the_repeat_does_not_move_their_agreement(
+    answer, repeated, is_compared_before
+):
+    answer_again(repeated, (3, 2, 1))
+    if is_compared_before:
+        compare_answers(now=LATER)
+    revise(answer, (3, 2, 1), now=LATER + timedelta(minutes=1))
+    compare_answers(now=TOMORROW + timedelta(days=1))
     assert Check.objects.get().agreed == 0
+
+
+def test_a_first_answer_changed_before_the_repeat_is_compared_as_changed(answer, repeated):
+    revise(answer, (3, 2, 1), now=LATER - timedelta(minutes=1))
+    answer_again(repeated, (3, 2, 1))
+    compare_answers(now=LATER)
+    assert Check.objects.get().agreed == 3
