@@ -65,7 +65,8 @@ def open_assignments(*, prompts: Iterable[Prompt], by: User | None = None) -> li
 
 # Give the task in hand, its lease renewed, or else the one that lies ready; else lease the first slot that
 # is free, shuffled anew and without another's draft; and where none is free, what only lies ready for others.
-# With `begins` false: what is to lie ready for this annotator.
+# With `begins` false: what is to lie ready for this annotator. What another has begun is not: their late
+# answer counts, and their draft stays, until somebody begins anew.
 # The annotator's slot is waited for, as a draft on its way locks it and must not cost them the task; what
 # others are claiming at this moment is passed over.
 CLAIM = f"""
@@ -80,6 +81,7 @@ CLAIM = f"""
         WHERE NOT EXISTS (SELECT FROM held)
             AND slot.project_id = %(project)s AND slot.kind = 'ordinary'
             AND (slot.state = 'open' OR (slot.state = 'leased' AND slot.leased_until <= %(now)s))
+            AND (%(begins)s OR slot.claimed_at IS NULL OR slot.state = 'open')
             AND NOT EXISTS (
                 SELECT FROM annotation_assignment AS had
                 WHERE had.prompt_id = slot.prompt_id AND had.annotator_id = %(annotator)s

@@ -8,7 +8,7 @@ from django.test import Client
 
 from annotation.models import Assignment, Placement, Ranking
 from annotation.selectors.conduct import seconds_an_image
-from annotation.services.assignments import AHEAD, LeaseLost, claim_ahead, claim_next
+from annotation.services.assignments import AHEAD, LeaseLost, claim_ahead, claim_next, save_draft
 from annotation.services.judgements import submit_judgement
 from annotation.services.pauses import pause
 from annotation.services.projects import publish_guideline
@@ -42,6 +42,19 @@ def test_the_task_ahead_is_the_next_one_leased_for_a_few_minutes(alice, project,
     assert (held.prompt, ready.prompt) == (first, second)
     assert (ready.claimed_at, ready.leased_until) == (None, NOW + AHEAD)
     assert claim(alice, project) == held
+
+
+def test_a_task_that_another_began_does_not_lie_ready_even_when_its_lease_ran_out(
+    alice, bob, project, a_prompt
+):
+    a_prompt(), a_prompt()
+    claim(bob, project)
+    began = claim(alice, project)
+    save_draft(assignment=began, annotator=alice, answer={"step": ["rate"]}, now=NOW)
+    later = NOW + project.lease + MINUTE
+    claim(bob, project, now=later)
+    assert look_ahead(bob, project, now=later) is None
+    assert Assignment.objects.get(pk=began.pk).draft == {"step": ["rate"]}
 
 
 def test_looking_ahead_again_gives_the_same_task_in_the_same_order(alice, project, a_prompt):
