@@ -9,6 +9,7 @@ from django.db.models import Count, Exists, F, OuterRef, Q
 
 from annotation.models import Assignment, Generation, Project, Prompt
 from annotation.selectors.checks import slots_of
+from annotation.services.priorities import priorities
 from annotation.statistics.answers import compare
 
 State = Assignment.State
@@ -37,10 +38,14 @@ def ask_where_opinions_differ(*, project: Project) -> list[Assignment]:
         ["agreement", "opinions_compared"],
     )
     most = project.opinions_per_prompt + project.extra_opinions
-    return Assignment.objects.bulk_create(
-        Assignment(project=project, prompt_id=prompt)
+    further = {
+        prompt: [len(opinions[prompt])]
         for prompt, agreement in agreements.items()
         if agreement < project.agreement_wanted and len(opinions[prompt]) < most
+    }
+    return Assignment.objects.bulk_create(
+        Assignment(project=project, prompt_id=prompt, priority=priority)
+        for prompt, (priority,) in priorities(project, further).items()
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from hashlib import blake2b
 
 from annotation.models import Assignment, Project
@@ -15,17 +15,26 @@ LARGEST = 2**30  # of a priority; the largest comes first
 
 def first_priorities(project: Project, prompts: Collection[int]) -> dict[int, list[int]]:
     """The priority of each opinion that is to be asked for, by prompt id."""
-    unsure = prompt_uncertainty(prompts) if project.task_order == Order.UNSURE else {}
+    wanted = range(project.opinions_per_prompt)
+    return priorities(project, {prompt: wanted for prompt in prompts})
+
+
+def priorities(project: Project, opinions: Mapping[int, Collection[int]]) -> dict[int, list[int]]:
+    """By prompt id, the priorities of these opinions on it, which are counted from 0."""
+    unsure = prompt_uncertainty(opinions.keys()) if project.task_order == Order.UNSURE else {}
 
     def priority(prompt: int, opinion: int) -> int:
-        if project.task_order == Order.BREADTH:
-            return -opinion
-        if project.task_order == Order.SHUFFLED:
-            return _scattered(prompt)
-        return _of_entropy(unsure.get(prompt, 0.0))
+        match project.task_order:
+            case Order.BREADTH:
+                return -opinion
+            case Order.SHUFFLED:
+                return _scattered(prompt)
+            case Order.UNSURE:
+                return _of_entropy(unsure.get(prompt, 0.0))
+            case _:  # one prompt after another, as they came in
+                return 0
 
-    wanted = range(project.opinions_per_prompt)
-    return {prompt: [priority(prompt, opinion) for opinion in wanted] for prompt in prompts}
+    return {prompt: [priority(prompt, number) for number in numbers] for prompt, numbers in opinions.items()}
 
 
 def put_unsure_first(*, generations: Collection[int]) -> None:

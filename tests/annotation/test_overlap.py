@@ -69,6 +69,16 @@ def test_one_more_opinion_that_settles_it_is_the_last(differing, judge, a_prompt
     assert open_slots() == 0
 
 
+def test_breadth_first_a_further_opinion_waits_until_every_prompt_has_had_its_own(differing, judge, a_prompt):
+    differing.task_order = "breadth"
+    differing.save()
+    disputed, waiting = a_prompt(project=differing), a_prompt(project=differing)
+    for slots in ([1, 2, 3], [1, 2, 3], [3, 2, 1]):  # on the first, the second, and the first again
+        judge(slots)
+    assert [slot.prompt for slot in ask_where_opinions_differ(project=differing)] == [disputed]
+    assert [judge([1, 2, 3]).prompt for _ in range(2)] == [waiting, disputed]
+
+
 def test_opinions_that_are_still_out_are_waited_for(differing, judge, a_prompt):
     a_prompt(project=differing)
     judge([1, 2, 3])
