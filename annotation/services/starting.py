@@ -24,4 +24,4 @@ def start_project(
     made = create_project(admin=admin, **project)
     if material is None:
         return made, None
-    return made, import_upload(project=made, name=material.name or "", content=material)
+    return made, import_upload(project=made, name=material.name or "", content=material, by=admin)

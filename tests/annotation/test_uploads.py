@@ -126,6 +126,7 @@ def test_a_name_and_a_file_suffice_for_a_project_with_work(ada, project):
     assert "Nobody annotates here yet." in page.text
     assert (made.slots, made.asks_ratings, made.opinions_per_prompt) == (5, True, 1)
     assert made.guidelines.count() == made.assignments.count() == 1
+    assert {action.actor for action in made.actions.all()} == {ada}
 
 
 def test_a_project_whose_file_is_refused_is_not_made(ada, project):
