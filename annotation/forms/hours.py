@@ -45,13 +45,15 @@ class PeriodForm(forms.Form):
         return PeriodForm({"first": today.replace(day=1), "last": today, "zone": "UTC", "minutes": MINUTES})
 
     def clean(self) -> dict[str, Any]:
-        """Raises ValidationError when the period ends before it begins, or is longer than a year."""
+        """Raises ValidationError for a period that ends before it begins or never, or is over a year long."""
         said: dict[str, Any] = super().clean() or {}
         first, last = said.get("first"), said.get("last")
         if first and last and last < first:
             self.add_error("last", "The period ends before it begins.")
         elif first and last and last - first > LONGEST_PERIOD:
             self.add_error("last", "A period is a year at most.")
+        elif last == date.max:
+            self.add_error("last", "No day comes after this one.")
         return said
 
     def period(self) -> Period:

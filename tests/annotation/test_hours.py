@@ -149,6 +149,13 @@ def test_a_name_is_no_formula_in_the_table(project, ada, a_task):
     assert row["annotator"] == "'@SUM(A1)+1"
 
 
+def test_the_last_day_there_is_ends_no_period(project, ada):
+    period = {"first": "9999-12-01", "last": "9999-12-31"}
+    refused = as_(ada).get(f"/projects/{project.slug}/hours/", TABLE | period)
+    assert refused.status_code == 422
+    assert "No day comes after this one." in refused.text
+
+
 @pytest.mark.parametrize(
     ("field", "value", "said"),
     [
