@@ -130,7 +130,7 @@ function start(workspace) {
   form.addEventListener("htmx:beforeRequest", drafts.pause);
   form.addEventListener("htmx:afterRequest", ({ detail }) => {
     if (!detail.successful) drafts.resume();
-    else if (detail.xhr.status < 300) countAnswer();
+    else if (detail.xhr.status < 300 && form.hasAttribute("data-ahead")) countAnswer(); // no lesson
   });
   const skip = workspace.querySelector("#skip");
   skip?.addEventListener("htmx:beforeRequest", drafts.pause);
