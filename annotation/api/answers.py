@@ -273,7 +273,12 @@ def _told(request: Request, answer: Assignment) -> dict[str, Any]:
     numbers = {pk: number for number, pk in enumerate(answer.order, start=1)}
     ratings = {rating.generation_id: rating for rating in answer.ratings.all()}
     images = [
-        shown_image(request, numbers[placed.generation_id], placed.generation.image)
+        shown_image(
+            request,
+            numbers[placed.generation_id],
+            placed.generation.image,
+            is_flagged=placed.generation.is_flagged,
+        )
         | {"slot": placed.slot, "rating": ratings.get(placed.generation_id)}
         for placed in answer.ranking.placements.all()
     ]

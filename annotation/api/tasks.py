@@ -31,6 +31,7 @@ class ShownImageSerializer(serializers.Serializer[Any]):
     url = serializers.URLField(help_text="the file; ask for it with the same token")
     width = serializers.IntegerField(help_text="pixels")
     height = serializers.IntegerField(help_text="pixels")
+    is_flagged = serializers.BooleanField(help_text="it may be harmful: the pages blur it")
 
 
 class TaskSerializer(serializers.Serializer[Any]):
@@ -80,7 +81,10 @@ def next_task(request: Request, slug: str) -> Response:
         "claim": task.claim,
         "prompt": task.prompt.text,
         "translation": task.prompt.translation,
-        "images": [shown_image(request, number, image) for number, image in enumerate(task.images, start=1)],
+        "images": [
+            shown_image(request, number, image, is_flagged=image.is_flagged)
+            for number, image in enumerate(task.images, start=1)
+        ],
         "leased_until": task.leased_until,
         "asks_label": project.asks_label,
         "asks_ratings": project.asks_ratings,
@@ -132,11 +136,14 @@ def held_task(user: User, project: Project, claim: str) -> Assignment:
     return task
 
 
-def shown_image(request: Request, number: int, image: Image | ShownImage | None) -> dict[str, Any]:
+def shown_image(
+    request: Request, number: int, image: Image | ShownImage | None, *, is_flagged: bool
+) -> dict[str, Any]:
     """An image as annotators know it. Without its file, as rankings may come in, it has no address."""
     return {
         "number": number,
         "url": reverse("api-image", [image.token], request=request) if image else None,
         "width": image.width if image else None,
         "height": image.height if image else None,
+        "is_flagged": is_flagged,
     }
