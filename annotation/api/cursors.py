@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import base64
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from django.db.models import Q
+from django.utils import timezone
 from rest_framework import serializers
 from rest_framework.pagination import BasePagination
 from rest_framework.request import Request
@@ -14,13 +15,15 @@ from rest_framework.response import Response
 from rest_framework.utils.urls import replace_query_param
 
 DEFAULT, MOST = 100, 1000  # rows of a page
+OVERLAP = timedelta(seconds=10)  # within which what was submitted is surely committed
 
 
 class SubmissionPages(BasePagination):
     """Rows in the order in which they were submitted.
 
     A cursor is the moment and the id of the last row seen: a page far back costs as much as the first, and
-    rows that come in meanwhile shift nothing.
+    rows that come in meanwhile shift nothing. A row may become visible after rows that were submitted later;
+    so the last page's cursor stands OVERLAP back at least, and what came in since is told again.
     """
 
     def paginate_queryset(self, queryset: Any, request: Request, view: Any = None) -> list[Any]:
@@ -34,9 +37,17 @@ class SubmissionPages(BasePagination):
         page = list(rows[: limit + 1])
         self.has_more = len(page) > limit
         page = page[:limit]
-        self.cursor = _write(page[-1].submitted_at, page[-1].pk) if page else given
+        self.cursor = self._end(page, timezone.now() - OVERLAP) or given
         self.address = request.build_absolute_uri()
         return page
+
+    def _end(self, page: list[Any], settled: datetime) -> str | None:
+        if not page:
+            return None
+        last = page[-1]
+        if self.has_more or last.submitted_at <= settled:
+            return _write(last.submitted_at, last.pk)
+        return _write(settled, 0)
 
     def get_paginated_response(self, data: Any) -> Response:
         onward = replace_query_param(self.address, "cursor", self.cursor) if self.has_more else None
@@ -51,7 +62,8 @@ class SubmissionPages(BasePagination):
                 "cursor": {
                     "type": "string",
                     "nullable": True,
-                    "description": "where this page ends: asked with it later, what came in since",
+                    "description": "where this page ends: asked with it later, what came in since, "
+                    "and the last seconds once more",
                 },
                 "results": schema,
             },
@@ -67,7 +79,7 @@ class SubmissionPages(BasePagination):
 
 def _limit(request: Request) -> int:
     given = request.query_params.get("limit", str(DEFAULT))
-    if not given.isdecimal() or not 1 <= int(given[:9]) <= MOST:
+    if not given.isdecimal() or len(given) > len(str(MOST)) or not 1 <= int(given) <= MOST:
         raise serializers.ValidationError({"limit": [f"Is no number from 1 to {MOST}."]})
     return int(given)
 

@@ -6,6 +6,7 @@ from datetime import timedelta
 import pytest
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.core.management import call_command
+from django.utils import timezone
 from rest_framework.test import APIClient
 
 from annotation.models import Assignment, Pause, Project, Ranking
@@ -318,6 +319,15 @@ def test_answers_are_read_page_by_page_and_later_on_from_where_they_ended(api, r
     assert [answer["assignment"] for answer in api(rita, "answers", **query).json()["results"]] == [held.pk]
 
 
+def test_an_answer_committed_after_later_ones_is_told_all_the_same(api, rita, five):
+    just_now = timezone.now()
+    Assignment.objects.filter(pk=five[4]).update(submitted_at=just_now)
+    cursor = api(rita, "answers").json()["cursor"]
+    Assignment.objects.filter(pk=five[3]).update(submitted_at=just_now - timedelta(seconds=5))
+    told = api(rita, "answers", cursor=cursor).json()["results"]
+    assert [answer["assignment"] for answer in told] == [five[3], five[4]]
+
+
 def test_an_answer_that_comes_in_while_pages_are_read_shifts_none(api, rita, five):
     first = api(rita, "answers", limit=2).json()
     Assignment.objects.filter(pk=five[4]).update(submitted_at=NOW - timedelta(days=1))
@@ -334,6 +344,8 @@ def test_an_answer_that_comes_in_while_pages_are_read_shifts_none(api, rita, fiv
         {"cursor": "MjAyNi0wMy0xNFQwOTowMDowMCA3"},  # a moment without its zone
         {"limit": "0"},
         {"limit": "1001"},
+        {"limit": "00000000199999999"},
+        {"limit": "1" * 5000},
         {"limit": "many"},
     ],
 )
