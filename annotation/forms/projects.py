@@ -60,7 +60,8 @@ def _markdown() -> forms.CharField:
         label="Guideline",
         max_length=100_000,
         widget=forms.Textarea(attrs={"class": "markdown"}),
-        help_text="Markdown. Annotators confirm that they read it; a new version asks them again.",
+        help_text="Markdown, with images of this server or in data: addresses. "
+        "Annotators confirm that they read it; a new version asks them again.",
     )
 
 
