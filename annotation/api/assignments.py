@@ -47,6 +47,11 @@ class OpenedSerializer(serializers.Serializer[Any]):
 class NewReviewSerializer(serializers.Serializer[Any]):
     verdict = serializers.ChoiceField(choices=Review.Verdict.choices)
     reason = serializers.CharField(default="", allow_blank=True, max_length=2000)
+    version = serializers.CharField(
+        required=False,
+        allow_blank=True,
+        help_text="the answer's, as you read it; default: whatever it says now",
+    )
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
         if attrs["verdict"] == Review.Verdict.REJECTED and not attrs["reason"].strip():
@@ -86,7 +91,9 @@ def assignments(request: Request, slug: str) -> Response:
     request=NewReviewSerializer,
     responses={
         201: ReviewSerializer,
-        409: OpenApiResponse(description="It is your own answer, or in no state that this verdict changes."),
+        409: OpenApiResponse(
+            description="It is your own, in no state that this verdict changes, or changed since you read it."
+        ),
     },
 )
 @api_view(["POST"])
@@ -96,6 +103,8 @@ def reviews(request: Request, slug: str, pk: int) -> Response:
     answered = Assignment.objects.filter(project=project, submitted_at__isnull=False)
     assignment = get_object_or_404(answered.select_related("project", "prompt"), pk=pk)
     sent = valid(NewReviewSerializer(data=request.data))
+    if sent.get("version", assignment.version) != assignment.version:
+        raise Conflict("Its annotator changed it since you read it; read it again.")
     now = timezone.now()
     try:
         if sent["verdict"] == Review.Verdict.ACCEPTED:

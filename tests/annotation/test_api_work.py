@@ -414,6 +414,19 @@ def test_a_change_made_from_words_that_are_gone_is_refused(project, alice, given
     assert (late.status_code, "changed elsewhere" in late.json()["detail"]) == (409, True)
 
 
+@pytest.mark.parametrize("verdict", ["accepted", "rejected"])
+def test_an_inspector_judges_no_words_that_they_never_read(api, project, alice, rita, given, verdict):
+    [read] = api(rita, "answers").json()["results"]
+    change(project, alice, given)
+    path = f"assignments/{read['assignment']}/reviews"
+    said = {"verdict": verdict, "reason": "One image only", "version": read["version"]}
+    refused = api(rita, path, said)
+    assert (refused.status_code, "read it again" in refused.json()["detail"]) == (409, True)
+    [read] = api(rita, "answers").json()["results"]
+    assert (read["state"], read["reviews"]) == ("submitted", [])
+    assert api(rita, path, said | {"version": read["version"]}).status_code == 201
+
+
 def test_nobody_changes_what_somebody_else_answered(project, bob, eve, rita, given):
     assert {change(project, person, given).status_code for person in (bob, eve, rita)} == {404}
 
