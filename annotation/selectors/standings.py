@@ -39,6 +39,16 @@ class Standing:
         return not self.is_qualified and self.outcome is not None
 
 
+# Of %(user)s, in the project that {project} names.
+PAUSE = """
+    SELECT pause.reason FROM annotation_pause AS pause
+    WHERE pause.project_id = {project} AND pause.user_id = %(user)s AND pause.lifted_at IS NULL
+"""
+OUTCOME = """
+    SELECT decided.outcome FROM annotation_qualification AS decided
+    WHERE decided.project_id = {project} AND decided.user_id = %(user)s
+    ORDER BY decided.id DESC LIMIT 1
+"""
 # A superuser is an admin everywhere and needs no membership.
 STANDING = f"""
     SELECT {columns(Project, "project")}, {columns(Guideline, "guideline")},
@@ -47,15 +57,8 @@ STANDING = f"""
             SELECT FROM annotation_acknowledgement AS read
             WHERE read.guideline_id = guideline.id AND read.user_id = %(user)s
         ),
-        (
-            SELECT pause.reason FROM annotation_pause AS pause
-            WHERE pause.project_id = project.id AND pause.user_id = %(user)s AND pause.lifted_at IS NULL
-        ),
-        (
-            SELECT decided.outcome FROM annotation_qualification AS decided
-            WHERE decided.project_id = project.id AND decided.user_id = %(user)s
-            ORDER BY decided.id DESC LIMIT 1
-        )
+        ({PAUSE.format(project="project.id")}),
+        ({OUTCOME.format(project="project.id")})
     FROM annotation_project AS project
     LEFT JOIN annotation_membership AS membership
         ON membership.project_id = project.id AND membership.user_id = %(user)s
@@ -64,17 +67,10 @@ STANDING = f"""
     ORDER BY guideline.version DESC LIMIT 1
 """
 # Two requests of one person wait here for each other.
-LOCK = """
+LOCK = f"""
     SELECT
-        NOT EXISTS (
-            SELECT FROM annotation_pause AS pause
-            WHERE pause.project_id = %(project)s AND pause.user_id = person.id AND pause.lifted_at IS NULL
-        ),
-        (
-            SELECT decided.outcome FROM annotation_qualification AS decided
-            WHERE decided.project_id = %(project)s AND decided.user_id = person.id
-            ORDER BY decided.id DESC LIMIT 1
-        )
+        NOT EXISTS ({PAUSE.format(project="%(project)s")}),
+        ({OUTCOME.format(project="%(project)s")})
     FROM annotation_user AS person WHERE person.id = %(user)s
     FOR NO KEY UPDATE OF person
 """
