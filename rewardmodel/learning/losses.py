@@ -12,6 +12,11 @@ def better_than(places: Tensor) -> Tensor:
     return (places[:, :, None] < places[:, None, :]) & real[:, :, None] & real[:, None, :]
 
 
+def margins(rewards: Tensor) -> Tensor:
+    """(B, K) -> (B, K, K): i minus j."""
+    return rewards[:, :, None] - rewards[:, None, :]
+
+
 def ranking_loss(
     rewards: Tensor, places: Tensor, pairs: int | None = None, preferred: Tensor | None = None
 ) -> Tensor:
@@ -28,7 +33,7 @@ def ranking_loss(
     Raises: ValueError when no prompt has two images in different places.
     Source: ImageReward, arXiv 2304.05977, the reward model's pairwise loss.
     """
-    margin = rewards[:, :, None] - rewards[:, None, :]  # (B, K, K): i minus j
+    margin = margins(rewards)  # (B, K, K)
     i_beats_j = better_than(places)
     if not i_beats_j.any():
         raise ValueError("no two images in different places")

@@ -8,8 +8,9 @@ from PIL import ExifTags, Image
 
 from rewardmodel.learning.config import RewardConfig
 from rewardmodel.learning.data import DatasetError, PixelCache, Ranking, collate, load_rankings
-from rewardmodel.learning.plan import cut_epoch, learning_rate, micro_batches, plan
 from rewardmodel.learning.preprocessing import read_image
+from rewardmodel.learning.training.optimiser import learning_rate
+from rewardmodel.learning.training.plan import cut_epoch, micro_batches, plan
 
 
 @pytest.fixture

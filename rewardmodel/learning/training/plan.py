@@ -1,4 +1,4 @@
-"""Which rankings each step of a run learns from, when it validates, and at what rate."""
+"""Which rankings each step of a run learns from, and when it validates."""
 
 from __future__ import annotations
 
@@ -62,12 +62,3 @@ def micro_batches(rankings: Sequence[Ranking], images: int) -> Iterator[list[Ran
         size += len(ranking.images)
     if part:
         yield part
-
-
-def learning_rate(config: RewardConfig, step: int, steps: int) -> float:
-    """The rate of step 0..steps - 1: a linear warm-up if any, then half a cosine down to 0."""
-    warmup = int(config.warmup * steps)
-    if step < warmup:
-        return config.learning_rate * (step + 1) / warmup
-    done = (step - warmup) / max(steps - warmup, 1)
-    return config.learning_rate * 0.5 * (1 + math.cos(math.pi * done))

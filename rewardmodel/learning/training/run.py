@@ -1,17 +1,14 @@
-"""Training a reward model on rankings: it stops and resumes at any step without changing a number."""
+"""The loop of a run: plan, learn, validate, keep the best, save."""
 
 from __future__ import annotations
 
 import dataclasses
-import os
+import math
 import time
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from rewardmodel.learning import checkpoints
@@ -26,56 +23,21 @@ from rewardmodel.learning.data import (
     fingerprint,
     load_rankings,
 )
-from rewardmodel.learning.losses import better_than, ranking_loss
-from rewardmodel.learning.model import Trainable, freeze
-from rewardmodel.learning.plan import Step, learning_rate, micro_batches, plan
+from rewardmodel.learning.losses import better_than, margins, ranking_loss
+from rewardmodel.learning.model import freeze
+from rewardmodel.learning.training import state
+from rewardmodel.learning.training.optimiser import build_optimiser, learning_rate
+from rewardmodel.learning.training.plan import Step, micro_batches, plan
+from rewardmodel.learning.training.progress import (
+    Interrupted,
+    Progress,
+    TrainingDiverged,
+    TrainingResult,
+    Validation,
+)
+from rewardmodel.learning.training.validation import validate
 
-STATE = "state.pt"
 BEST = "best"
-
-
-class Interrupted(Exception):
-    """The run was asked to stop; it saved where it stands and resumes from there."""
-
-
-class TrainingDiverged(ArithmeticError):
-    """A loss or a weight is no finite number any more; the message names step and rankings."""
-
-
-@dataclass(frozen=True)
-class Progress:
-    """Where a run stands after a step."""
-
-    step: int  # 1..steps
-    steps: int
-    epoch: int  # 1..epochs
-    loss: float  # nats a pair, this batch
-    accuracy: float  # share of this batch's pairs ordered right
-    learning_rate: float
-    validation_loss: float | None  # None but where the run validated
-    validation_accuracy: float | None
-    images_per_second: float
-
-
-@dataclass(frozen=True)
-class Validation:
-    """The model on the validation split."""
-
-    loss: float  # nats a pair
-    accuracy: float  # share of pairs ordered right
-    mean: float  # of its raw rewards, each image once
-    std: float
-
-
-@dataclass(frozen=True)
-class TrainingResult:
-    """What a run made: the checkpoint with the lowest validation loss."""
-
-    checkpoint: Path
-    step: int
-    steps: int
-    validation: Validation
-    trainable: Trainable
 
 
 def train(
@@ -116,11 +78,6 @@ def train(
         return run.to_end(on_step, should_stop)
 
 
-def forget(folder: Path) -> None:
-    """Throw away what resuming needs, which is larger than the checkpoint: the run is over and recorded."""
-    (folder / STATE).unlink(missing_ok=True)
-
-
 class _Run:
     """A model and its optimiser on their way through the planned steps."""
 
@@ -142,17 +99,11 @@ class _Run:
         torch.manual_seed(config.seed)
         self.model = checkpoint.model.to(device)
         self.trainable = freeze(self.model, config.fix_rate)
-        self.optimiser = torch.optim.Adam(
-            [p for p in self.model.parameters() if p.requires_grad],
-            lr=config.learning_rate,
-            betas=(config.beta1, config.beta2),
-            eps=config.epsilon,
-        )
+        self.optimiser = build_optimiser(self.model, config)
         self.done = 0
         self.best: Validation | None = None
         self.best_step = 0
-        if (folder / STATE).exists():
-            self.resume()
+        self.resume()
 
     def to_end(self, on_step: Callable[[Progress], None], should_stop: Callable[[], bool]) -> TrainingResult:
         for step in self.plan[self.done :]:
@@ -199,34 +150,33 @@ class _Run:
         total, right = 0.0, 0
         for part in micro_batches(step.rankings, self.config.micro_batch_images):
             batch = self.collate(part)
-            rewards = self.model(batch.tokens, batch.mask, batch.images, batch.real)
-            soft = batch.preferred if self.config.soft_labels else None
-            loss = ranking_loss(rewards, batch.places, pairs=self.config.batch_pairs, preferred=soft)
+            rewards = self.rewards(batch)
+            loss = self.loss(rewards, batch)
             if not torch.isfinite(loss):
                 names = ", ".join(ranking.id for ranking in part)
                 at = f"step {step.number + 1} of {len(self.plan)}"
                 raise TrainingDiverged(f"the loss is {loss.item()} at {at}, on the rankings {names}")
             loss.backward()  # type: ignore[no-untyped-call]
             total += loss.item() * self.config.batch_pairs
-            right += int((better_than(batch.places) & (_margins(rewards) > 0)).sum())
+            right += int((better_than(batch.places) & (margins(rewards) > 0)).sum())
         return total, right
 
-    @torch.no_grad()
+    def rewards(self, batch: Batch) -> Tensor:
+        """Raw rewards of a batch, (B, K); in training and in validation."""
+        return self.model(batch.tokens, batch.mask, batch.images, batch.real)
+
+    def loss(self, rewards: Tensor, batch: Batch) -> Tensor:
+        """What is learned from: scalar, the sum over the batch's pairs over `batch_pairs`."""
+        soft = batch.preferred if self.config.soft_labels else None
+        return ranking_loss(rewards, batch.places, pairs=self.config.batch_pairs, preferred=soft)
+
     def validate(self) -> Validation:
         self.model.eval()
-        losses, rewards, right = [], [], 0
-        for part in micro_batches(self.validation_split, self.config.micro_batch_images):
-            batch = self.collate(part)
-            own = self.model(batch.tokens, batch.mask, batch.images, batch.real).double()
-            margins = _margins(own)[better_than(batch.places)]
-            losses.append(-F.logsigmoid(margins))
-            right += int((margins > 0).sum())
-            rewards.append(own[batch.real])
-        loss, raw = torch.cat(losses), torch.cat(rewards)
-        if not loss.isfinite().all():
-            raise TrainingDiverged(f"the validation loss is {loss.mean().item()} after step {self.done + 1}")
-        std = raw.std(correction=0).item()
-        return Validation(loss.mean().item(), right / len(loss), raw.mean().item(), std if std > 0 else 1.0)
+        parts = micro_batches(self.validation_split, self.config.micro_batch_images)
+        seen = validate(map(self.collate, parts), self.rewards)
+        if not math.isfinite(seen.loss):
+            raise TrainingDiverged(f"the validation loss is {seen.loss} after step {self.done + 1}")
+        return seen
 
     def collate(self, rankings: Sequence[Ranking]) -> Batch:
         return collate(
@@ -249,45 +199,27 @@ class _Run:
         """Write all that resuming needs, whole, over the last such file."""
         if not all(bool(p.isfinite().all()) for p in self.model.parameters() if p.requires_grad):
             raise TrainingDiverged(f"a weight is not finite after step {self.done}")
-        state = {
-            "config": self.config.to_dict(),
-            "data": self.data,
-            "done": self.done,
-            "best": self.best and dataclasses.asdict(self.best),
-            "best_step": self.best_step,
-            "model": self.model.state_dict(),
-            "optimiser": self.optimiser.state_dict(),
-            "chance": list(_chance(self.device)),
-        }
-        written = self.folder / f"{STATE}.new"
-        with written.open("wb") as file:
-            torch.save(state, file)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(written, self.folder / STATE)
+        state.write(
+            self.folder,
+            {
+                "config": self.config.to_dict(),
+                "data": self.data,
+                "done": self.done,
+                "best": self.best and dataclasses.asdict(self.best),
+                "best_step": self.best_step,
+                "model": self.model.state_dict(),
+                "optimiser": self.optimiser.state_dict(),
+                "chance": list(state.chance(self.device)),
+            },
+        )
 
     def resume(self) -> None:
-        """Take up the saved state. Raises: CheckpointError when it is another run's."""
-        file = self.folder / STATE
-        state: dict[str, Any] = torch.load(file, map_location="cpu", weights_only=True)
-        if RewardConfig(**state["config"]) != self.config or state["data"] != self.data:
-            raise checkpoints.CheckpointError(f"{file}: saved by a run with another config or dataset")
-        self.model.load_state_dict(state["model"])
-        self.optimiser.load_state_dict(state["optimiser"])
-        self.done, self.best_step = state["done"], state["best_step"]
-        self.best = Validation(**state["best"]) if state["best"] else None
-        torch.set_rng_state(state["chance"][0])
-        if self.device.type == "cuda":
-            torch.cuda.set_rng_state(state["chance"][1], self.device)
-
-
-def _chance(device: torch.device) -> Iterator[Tensor]:
-    """States of the generators that dropout draws from."""
-    yield torch.get_rng_state()
-    if device.type == "cuda":
-        yield torch.cuda.get_rng_state(device)
-
-
-def _margins(rewards: Tensor) -> Tensor:
-    """(B, K) -> (B, K, K): i minus j."""
-    return rewards[:, :, None] - rewards[:, None, :]
+        """Take up the saved state, if there is one. Raises: CheckpointError when it is another run's."""
+        saved = state.read(self.folder, config=self.config, data=self.data)
+        if saved is None:
+            return
+        self.model.load_state_dict(saved["model"])
+        self.optimiser.load_state_dict(saved["optimiser"])
+        self.done, self.best_step = saved["done"], saved["best_step"]
+        self.best = Validation(**saved["best"]) if saved["best"] else None
+        state.set_chance(saved["chance"], self.device)

@@ -1,0 +1,52 @@
+"""What a run reports while it works, what it makes, and how it may end before that."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from rewardmodel.learning.model import Trainable
+
+
+class Interrupted(Exception):
+    """The run was asked to stop; it saved where it stands and resumes from there."""
+
+
+class TrainingDiverged(ArithmeticError):
+    """A loss or a weight is no finite number any more; the message names step and rankings."""
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Where a run stands after a step."""
+
+    step: int  # 1..steps
+    steps: int
+    epoch: int  # 1..epochs
+    loss: float  # nats a pair, this batch
+    accuracy: float  # share of this batch's pairs ordered right
+    learning_rate: float
+    validation_loss: float | None  # None but where the run validated
+    validation_accuracy: float | None
+    images_per_second: float
+
+
+@dataclass(frozen=True)
+class Validation:
+    """The model on the validation split."""
+
+    loss: float  # nats a pair
+    accuracy: float  # share of pairs ordered right
+    mean: float  # of its raw rewards, each image once
+    std: float
+
+
+@dataclass(frozen=True)
+class TrainingResult:
+    """What a run made: the checkpoint with the lowest validation loss."""
+
+    checkpoint: Path
+    step: int
+    steps: int
+    validation: Validation
+    trainable: Trainable
