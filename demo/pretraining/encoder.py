@@ -40,8 +40,8 @@ from demo.pretraining.starting_weights import initialise
 from demo.world.captions import Split, every_statement, misstate, split_of
 from demo.world.scenes import Scene, scene_of
 from rewardmodel.learning import checkpoints
-from rewardmodel.learning.blip import TextLayer
-from rewardmodel.learning.config import BackboneConfig, HeadConfig, TextConfig, VisionConfig
+from rewardmodel.learning.backbones.blip import TextLayer
+from rewardmodel.learning.backbones.config import BlipConfig, HeadConfig, TextConfig, VisionConfig
 from rewardmodel.learning.model import RewardModel
 from rewardmodel.learning.preprocessing import normalise, tokenise
 
@@ -73,8 +73,8 @@ def load_autoencoder(generator: Path) -> Any:
     return AutoencoderKL.from_pretrained(generator / "vae").float().eval()
 
 
-def shape_of(vocabulary: int) -> BackboneConfig:
-    return BackboneConfig(
+def shape_of(vocabulary: int) -> BlipConfig:
+    return BlipConfig(
         vision=VisionConfig(image_size=64, patch=PATCH, width=128, layers=4, heads=4, feed_forward=512),
         text=TextConfig(vocabulary, positions=MAX_TOKENS, width=128, layers=3, heads=4, feed_forward=512),
         head=HeadConfig(hidden=(128, 64, 32, 16)),

@@ -17,7 +17,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from rewardmodel.learning.config import BackboneConfig
+from rewardmodel.learning.backbones.config import BlipConfig
 from rewardmodel.learning.model import RewardModel
 
 CONFIG = "config.json"
@@ -32,7 +32,7 @@ class CheckpointError(ValueError):
 class CheckpointConfig:
     """What a checkpoint says beside its weights. A reward is (raw - mean) / std."""
 
-    backbone: BackboneConfig = field(default_factory=BackboneConfig)
+    backbone: BlipConfig = field(default_factory=BlipConfig)
     max_tokens: int = 35
     mean: float = 0.0
     std: float = 1.0
@@ -40,7 +40,7 @@ class CheckpointConfig:
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> CheckpointConfig:
         """Read what `dataclasses.asdict` wrote. Raises: TypeError or KeyError on a wrong field."""
-        return cls(**{**values, "backbone": BackboneConfig.from_dict(values["backbone"])})
+        return cls(**{**values, "backbone": BlipConfig.from_dict(values["backbone"])})
 
 
 @dataclass(frozen=True)

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from rewardmodel.learning.blip import Blip
-from rewardmodel.learning.config import BackboneConfig, HeadConfig
+from rewardmodel.learning.backbones.blip import Blip
+from rewardmodel.learning.backbones.config import BlipConfig, HeadConfig
 
 
 class RewardHead(nn.Module):
@@ -44,15 +44,40 @@ class RewardHead(nn.Module):
 class RewardModel(nn.Module):
     """How well an image answers its prompt: higher is better, no unit. Source: arXiv 2304.05977, 3.1."""
 
-    def __init__(self, config: BackboneConfig) -> None:
+    def __init__(self, config: BlipConfig) -> None:
         super().__init__()
         self.config = config
         self.blip = Blip(config.vision, config.text)
         self.mlp = RewardHead(config.head, config.text.width)
 
+    def encode(self, images: Tensor) -> Tensor:
+        """Image features: (N, 3, H, W) normalised -> (N, P, V)."""
+        return self.encode_from(self.encode_until(images, 0), 0)
+
+    def encode_until(self, images: Tensor, block: int) -> Tensor:
+        """What vision block number `block`, the first being 0, is given: (N, 3, H, W) -> (N, P, V)."""
+        return self.blip.encode_until(images, block)
+
+    def encode_from(self, hidden: Tensor, block: int) -> Tensor:
+        """Image features, from what `encode_until` gave for the same block: (N, P, V) -> (N, P, V)."""
+        return self.blip.encode_from(hidden, block)
+
+    def judge(self, tokens: Tensor, mask: Tensor, features: Tensor) -> Tensor:
+        """One raw reward a row: tokens, mask (N, T), features (N, P, V) of `encode` -> (N,)."""
+        return self.mlp(self.blip.read(tokens, mask, features))
+
     def score(self, tokens: Tensor, mask: Tensor, images: Tensor) -> Tensor:
-        """One reward a row: tokens, mask (B, T), images (B, 3, H, W) normalised -> (B,)."""
-        return self.mlp(self.blip(tokens, mask, images))
+        """One raw reward a row: tokens, mask (N, T), images (N, 3, H, W) normalised -> (N,)."""
+        return self.judge(tokens, mask, self.encode(images))
+
+    @property
+    def frozen_blocks(self) -> int:
+        """Vision blocks, from the first on, that the current freezing leaves wholly untrained.
+
+        What they make of an image is the same in every epoch, apart from drop path; so `encode_until` this
+        block can be kept. 0 when nothing can.
+        """
+        return self.blip.frozen_blocks
 
     def forward(self, tokens: Tensor, mask: Tensor, images: Tensor, real: Tensor | None = None) -> Tensor:
         """Rewards of K images of each of B prompts, each image encoded once.

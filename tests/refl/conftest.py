@@ -62,12 +62,12 @@ def save_reward_model(folder: Path, seed: int, *, sign: int = 1) -> None:
     from transformers import BertTokenizer
 
     from rewardmodel.learning import checkpoints
+    from rewardmodel.learning.backbones.config import BlipConfig, HeadConfig, TextConfig, VisionConfig
     from rewardmodel.learning.checkpoints import CheckpointConfig
-    from rewardmodel.learning.config import BackboneConfig, HeadConfig, TextConfig, VisionConfig
     from rewardmodel.learning.model import RewardModel
 
     words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "a", "red", "green", "blue", "fox", "cat", "owl"]
-    backbone = BackboneConfig(
+    backbone = BlipConfig(
         vision=VisionConfig(16, 8, width=16, layers=2, heads=2, feed_forward=32),
         text=TextConfig(len(words), positions=35, width=16, layers=2, heads=2, feed_forward=32),
         head=HeadConfig((16, 8, 8, 4)),

@@ -63,13 +63,13 @@ def encoder_folder(tmp_path_factory) -> Path:
     from transformers import BertTokenizer
 
     from rewardmodel.learning import checkpoints
+    from rewardmodel.learning.backbones.config import BlipConfig, HeadConfig, TextConfig, VisionConfig
     from rewardmodel.learning.checkpoints import CheckpointConfig
-    from rewardmodel.learning.config import BackboneConfig, HeadConfig, TextConfig, VisionConfig
     from rewardmodel.learning.model import RewardModel
 
     torch.set_num_threads(1)
     torch.manual_seed(3)
-    backbone = BackboneConfig(
+    backbone = BlipConfig(
         vision=VisionConfig(16, 8, width=16, layers=2, heads=2, feed_forward=32),
         text=TextConfig(len(WORDS), positions=35, width=16, layers=2, heads=2, feed_forward=32),
         head=HeadConfig((16, 8), (0.1,)),

@@ -10,8 +10,8 @@ from PIL import Image
 from transformers import BertTokenizer
 
 from rewardmodel.learning import checkpoints
+from rewardmodel.learning.backbones.config import BlipConfig, HeadConfig, TextConfig, VisionConfig
 from rewardmodel.learning.checkpoints import CheckpointConfig
-from rewardmodel.learning.config import BackboneConfig, HeadConfig, TextConfig, VisionConfig
 from rewardmodel.learning.model import RewardModel
 
 WORDS = [
@@ -38,8 +38,8 @@ def _one_thread():
 
 
 @pytest.fixture
-def backbone() -> BackboneConfig:
-    return BackboneConfig(
+def backbone() -> BlipConfig:
+    return BlipConfig(
         vision=VisionConfig(16, 8, width=16, layers=3, heads=2, feed_forward=32, drop_path=0.1),
         text=TextConfig(len(WORDS), positions=35, width=24, layers=3, heads=3, feed_forward=32),
         head=HeadConfig((16, 8, 8, 4)),

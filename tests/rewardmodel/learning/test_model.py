@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from rewardmodel.learning.config import blip_vit_large
+from rewardmodel.learning.backbones.config import blip_vit_large
 from rewardmodel.learning.model import RewardModel, freeze
 
 
@@ -23,7 +23,9 @@ def test_an_images_reward_does_not_depend_on_its_neighbours(model):
 
 def test_each_image_is_encoded_once_and_padding_never(model):
     encoded = []
-    model.blip.visual_encoder.register_forward_hook(lambda _, args, __: encoded.append(len(args[0])))
+    model.blip.visual_encoder.patch_embed.register_forward_hook(
+        lambda _, args, __: encoded.append(len(args[0]))
+    )
     tokens, mask, images = batch(2, 4)
     real = torch.tensor([[True] * 4, [True, True, False, False]])
 
@@ -32,6 +34,25 @@ def test_each_image_is_encoded_once_and_padding_never(model):
     assert encoded == [6]
     assert rewards[1, 2:].tolist() == [0, 0]
     torch.testing.assert_close(rewards[real], model(tokens, mask, images)[real], rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("block", [0, 2, 3])
+def test_encoding_can_stop_before_any_block_and_go_on_from_there(model, block):
+    tokens, mask, images = batch(1, 3)
+    images, tokens, mask = images[0], tokens.expand(3, -1), mask.expand(3, -1)
+    hidden = model.encode_until(images, block)
+    features = model.encode_from(hidden, block)
+    assert hidden.shape == features.shape == (3, 5, 16)
+    assert torch.equal(features, model.encode(images))
+    assert torch.equal(model.judge(tokens, mask, features), model.score(tokens, mask, images))
+
+
+@pytest.mark.parametrize(("fix_rate", "frozen"), [(0.0, 0), (0.01, 0), (0.3, 7), (0.7, 16), (1.0, 24)])
+def test_vision_blocks_count_as_frozen_when_nothing_up_to_their_end_trains(fix_rate, frozen):
+    with torch.device("meta"):
+        model = RewardModel(blip_vit_large())
+    freeze(model, fix_rate)
+    assert model.frozen_blocks == frozen
 
 
 def test_the_head_computes_in_float32_inside_half_precision(model):

@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from rewardmodel.learning.config import TextConfig, VisionConfig
+from rewardmodel.learning.backbones.config import TextConfig, VisionConfig
 
 
 def split_heads(x: Tensor, heads: int) -> Tensor:
@@ -101,11 +101,30 @@ class VisualEncoder(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """(B, 3, H, W) normalised -> (B, P, V)."""
+        return self.onward(self.until(images, 0), 0)
+
+    def until(self, images: Tensor, block: int) -> Tensor:
+        """What block number `block` is given: (B, 3, H, W) normalised -> (B, P, V)."""
         patches = self.patch_embed(images)
         x = torch.cat([self.cls_token.expand(len(patches), -1, -1), patches], dim=1) + self.pos_embed
-        for block in self.blocks:
-            x = block(x)
-        return self.norm(x)
+        for each in self.blocks[:block]:
+            x = each(x)
+        return x
+
+    def onward(self, hidden: Tensor, block: int) -> Tensor:
+        """The rest of the way, from what `until` gave for the same block: (B, P, V) -> (B, P, V)."""
+        for each in self.blocks[block:]:
+            hidden = each(hidden)
+        return self.norm(hidden)
+
+    @property
+    def frozen_blocks(self) -> int:
+        """How many blocks from the first on do not train at all; 0 when what lies before them does."""
+        before = [self.cls_token, self.pos_embed, *self.patch_embed.parameters()]
+        if any(parameter.requires_grad for parameter in before):
+            return 0
+        trains = [any(p.requires_grad for p in block.parameters()) for block in self.blocks]
+        return (*trains, True).index(True)
 
 
 class TextEmbeddings(nn.Module):
@@ -220,13 +239,28 @@ class TextEncoder(nn.Module):
 
 
 class Blip(nn.Module):
-    """Image and text encoder under the names the published checkpoints use."""
+    """Image and text encoder under the names the published checkpoints use.
+
+    Its image features are one vector a patch, (B, P, V).
+    """
 
     def __init__(self, vision: VisionConfig, text: TextConfig) -> None:
         super().__init__()
         self.visual_encoder = VisualEncoder(vision)
         self.text_encoder = TextEncoder(text, vision.width)
 
-    def forward(self, tokens: Tensor, mask: Tensor, images: Tensor) -> Tensor:
-        """tokens, mask (B, T), images (B, 3, H, W) normalised -> (B, D), the prompt having seen the image."""
-        return self.text_encoder(tokens, mask, self.visual_encoder(images))[:, 0]
+    def encode_until(self, images: Tensor, block: int) -> Tensor:
+        """What vision block number `block` is given: (B, 3, H, W) normalised -> (B, P, V)."""
+        return self.visual_encoder.until(images, block)
+
+    def encode_from(self, hidden: Tensor, block: int) -> Tensor:
+        """Image features, from what `encode_until` gave for the same block: (B, P, V) -> (B, P, V)."""
+        return self.visual_encoder.onward(hidden, block)
+
+    def read(self, tokens: Tensor, mask: Tensor, features: Tensor) -> Tensor:
+        """tokens, mask (B, T), features (B, P, V) -> (B, D), the prompt having seen the image."""
+        return self.text_encoder(tokens, mask, features)[:, 0]
+
+    @property
+    def frozen_blocks(self) -> int:
+        return self.visual_encoder.frozen_blocks
