@@ -22,16 +22,33 @@ class UnreadableImage(ValueError):
 
 
 def read_image(source: str | Path | Image.Image) -> Image.Image:
-    """The decoded image, in RGB, turned as a file's EXIF says: as people saw it. Raises: UnreadableImage."""
-    if isinstance(source, Image.Image):
-        return source.convert("RGB")
+    """The decoded image, in RGB, turned as its EXIF says: as people saw it. Of an animation, its first frame.
+
+    Colours under transparent pixels are kept, as in the published code.
+
+    Raises: UnreadableImage; TypeError when it is neither a path nor a Pillow image.
+    """
+    if not isinstance(source, str | Path | Image.Image):
+        raise TypeError(f"an image is a path or a Pillow image, not {type(source).__name__}")
+    name = (
+        source if isinstance(source, str | Path) else getattr(source, "filename", "") or "an image in memory"
+    )
     try:
+        if isinstance(source, Image.Image):
+            return _upright(source)
         with Image.open(source) as image:
-            return ImageOps.exif_transpose(image).convert("RGB")
+            return _upright(image)
     except FileNotFoundError:
-        raise UnreadableImage(f"{source}: no such image") from None
+        raise UnreadableImage(f"{name}: no such image") from None
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise UnreadableImage(f"{source}: not a whole image ({error})") from error
+        raise UnreadableImage(f"{name}: not a whole image ({error})") from error
+
+
+def _upright(image: Image.Image) -> Image.Image:
+    upright = ImageOps.exif_transpose(image)
+    if upright.mode.startswith("I;16"):  # Pillow's own conversion makes all above 255 white
+        upright = Image.fromarray((np.asarray(upright) / 257).round().astype(np.uint8))
+    return upright.convert("RGB")
 
 
 def to_pixels(image: Image.Image, size: int) -> Tensor:
