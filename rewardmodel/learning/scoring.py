@@ -51,17 +51,31 @@ class Scorer:
             ranks[i] = rank
         return ranks, rewards
 
-    @torch.inference_mode()
     def score_pairs(self, prompts: Sequence[str], images: Sequence[ImageSource]) -> list[float]:
         """Score image i for prompt i. Raises: UnreadableImage; ValueError when their numbers differ."""
         if len(prompts) != len(images):
             raise ValueError(f"{len(prompts)} prompts for {len(images)} images")
         scores: list[float] = []
         for start in range(0, len(images), BATCH):
-            pixels = [to_pixels(read_image(i), self.image_size) for i in images[start : start + BATCH]]
-            batch = torch.stack(pixels).to(self.device)
-            scores += self._score(prompts[start : start + BATCH], normalise(batch)).tolist()
+            pixels = [self.pixels(image) for image in images[start : start + BATCH]]
+            scores += self.score_pixels(prompts[start : start + BATCH], pixels)
         return scores
+
+    def pixels(self, image: ImageSource) -> Tensor:
+        """(3, H, W) uint8: what the model sees of an image. Threads may share it. Raises: UnreadableImage."""
+        return to_pixels(read_image(image), self.image_size)
+
+    @torch.inference_mode()
+    def score_pixels(self, prompts: Sequence[str], pixels: Sequence[Tensor]) -> list[float]:
+        """Score image i, from `pixels`, for prompt i, all in one batch."""
+        return self._score(prompts, normalise(torch.stack(list(pixels)).to(self.device))).tolist()
+
+    def truncated(self, prompts: Sequence[str]) -> list[bool]:
+        """Whether the model reads only the beginning of each prompt: it has too many tokens.
+
+        Only one thread at a time: the tokenizer is not made for several.
+        """
+        return [len(tokens) > self.config.max_tokens for tokens in self.tokenizer(list(prompts))["input_ids"]]
 
     def score_groups(
         self, prompts: Sequence[str], groups: Sequence[Sequence[ImageSource]]

@@ -114,3 +114,14 @@ def test_importing_the_library_brings_neither_torch_nor_django():
         "sys.exit(bool({'torch', 'django', 'transformers', 'diffusers'} & set(sys.modules)))"
     )
     assert subprocess.run([sys.executable, "-c", check], check=False).returncode == 0
+
+
+def test_images_prepared_apart_are_scored_as_files_are(scorer, pictures):
+    prompts = ["a red circle", "a blue square", "red"]
+    prepared = [scorer.pixels(path) for path in pictures]
+    assert scorer.score_pixels(prompts, prepared) == pytest.approx(scorer.score_pairs(prompts, pictures))
+
+
+def test_a_prompt_that_the_model_reads_in_part_is_known(scorer):
+    room = scorer.config.max_tokens - 2  # beside [CLS] and [SEP]
+    assert scorer.truncated(["red " * room, "red " * (room + 1)]) == [False, True]
