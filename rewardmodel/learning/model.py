@@ -70,6 +70,13 @@ class RewardModel(nn.Module):
         """One raw reward a row: tokens, mask (N, T), images (N, 3, H, W) normalised -> (N,)."""
         return self.judge(tokens, mask, self.encode(images))
 
+    def recompute(self, on: bool = True) -> None:
+        """Trade time for memory: run each block of both encoders again in the backward pass.
+
+        Gradients are the same, dropout and drop path included. Source: gradient checkpointing, 1604.06174.
+        """
+        self.blip.recompute(on)
+
     @property
     def frozen_blocks(self) -> int:
         """Vision blocks, from the first on, that the current freezing leaves wholly untrained.

@@ -6,9 +6,13 @@ P patches and the class token, T tokens, D the width of the encoder at hand, V t
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from functools import partial
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from rewardmodel.learning.backbones.config import TextConfig, VisionConfig
 
@@ -84,10 +88,14 @@ class PatchEmbedding(nn.Module):
 
 
 class VisualEncoder(nn.Module):
-    """ViT: normalised images to one vector for the whole image and one for each patch."""
+    """ViT: normalised images to one vector for the whole image and one for each patch.
+
+    `recomputes`: keep only each block's input for the backward pass, and run the block again there.
+    """
 
     def __init__(self, config: VisionConfig) -> None:
         super().__init__()
+        self.recomputes = False
         self.cls_token = nn.Parameter(torch.zeros(1, 1, config.width))
         self.pos_embed = nn.Parameter(torch.zeros(1, config.tokens, config.width))
         self.patch_embed = PatchEmbedding(config)
@@ -107,15 +115,16 @@ class VisualEncoder(nn.Module):
         """What block number `block` is given: (B, 3, H, W) normalised -> (B, P, V)."""
         patches = self.patch_embed(images)
         x = torch.cat([self.cls_token.expand(len(patches), -1, -1), patches], dim=1) + self.pos_embed
-        for each in self.blocks[:block]:
-            x = each(x)
-        return x
+        return self._through(self.blocks[:block], x)
 
     def onward(self, hidden: Tensor, block: int) -> Tensor:
         """The rest of the way, from what `until` gave for the same block: (B, P, V) -> (B, P, V)."""
-        for each in self.blocks[block:]:
-            hidden = each(hidden)
-        return self.norm(hidden)
+        return self.norm(self._through(self.blocks[block:], hidden))
+
+    def _through(self, blocks: Iterable[nn.Module], x: Tensor) -> Tensor:
+        for block in blocks:
+            x = checkpoint(block, x, use_reentrant=False) if self.recomputes else block(x)
+        return x
 
     @property
     def frozen_blocks(self) -> int:
@@ -213,10 +222,14 @@ class TextLayers(nn.Module):
 
 
 class TextEncoder(nn.Module):
-    """BERT without token types or pooler, each of whose layers also attends to the image."""
+    """BERT without token types or pooler, each of whose layers also attends to the image.
+
+    `recomputes`: keep only each layer's input for the backward pass, and run the layer again there.
+    """
 
     def __init__(self, config: TextConfig, image_width: int) -> None:
         super().__init__()
+        self.recomputes = False
         self.embeddings = TextEmbeddings(config)
         self.encoder = TextLayers(config, image_width)
 
@@ -234,7 +247,12 @@ class TextEncoder(nn.Module):
         seen = mask.bool()[:, None, None, :]  # (B, 1, 1, T): every query sees the prompt's real tokens
         last = len(self.encoder.layer) - 1
         for depth, layer in enumerate(self.encoder.layer):
-            x = layer(x, seen, images, first_only=first_only and depth == last)
+            run = partial(layer, first_only=first_only and depth == last)
+            x = (
+                checkpoint(run, x, seen, images, use_reentrant=False)
+                if self.recomputes
+                else run(x, seen, images)
+            )
         return x
 
 
@@ -260,6 +278,9 @@ class Blip(nn.Module):
     def read(self, tokens: Tensor, mask: Tensor, features: Tensor) -> Tensor:
         """tokens, mask (B, T), features (B, P, V) -> (B, D), the prompt having seen the image."""
         return self.text_encoder(tokens, mask, features)[:, 0]
+
+    def recompute(self, on: bool) -> None:
+        self.visual_encoder.recomputes = self.text_encoder.recomputes = on
 
     @property
     def frozen_blocks(self) -> int:

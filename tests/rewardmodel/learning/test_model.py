@@ -55,6 +55,31 @@ def test_vision_blocks_count_as_frozen_when_nothing_up_to_their_end_trains(fix_r
     assert model.frozen_blocks == frozen
 
 
+@pytest.mark.parametrize("fix_rate", [0.0, 0.7])
+@pytest.mark.parametrize("training", [False, True], ids=["without chance", "with dropout and drop path"])
+def test_recomputing_blocks_changes_no_gradient(model, fix_rate, training):
+    tokens, mask, images = batch(2, 3)
+    freeze(model.train(training), fix_rate)
+    model.blip.visual_encoder.blocks[-1].drop_path.rate = 0.5
+    gradients, ran = [], []
+    for recompute in (False, True):
+        model.recompute(recompute)
+        model.zero_grad()
+        torch.manual_seed(5)
+        handles = [
+            block.register_forward_pre_hook(lambda *_: ran.append(recompute))  # noqa: B023
+            for block in (model.blip.visual_encoder.blocks[-1], model.blip.text_encoder.encoder.layer[-1])
+        ]
+        model(tokens, mask, images).square().sum().backward()
+        for handle in handles:
+            handle.remove()
+        gradients.append({name: p.grad for name, p in model.named_parameters() if p.requires_grad})
+
+    assert (ran.count(False), ran.count(True)) == (2, 4)
+    assert all(torch.equal(gradient, gradients[1][name]) for name, gradient in gradients[0].items())
+    assert any(gradient.abs().sum() > 0 for gradient in gradients[0].values())
+
+
 def test_the_head_computes_in_float32_inside_half_precision(model):
     with torch.autocast("cpu", torch.bfloat16):
         rewards = model(*batch(2, 2))
