@@ -3,8 +3,32 @@
 from __future__ import annotations
 
 import dataclasses
+import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
+
+# What a field may hold: how it is said, what tells, and of which fields.
+_RANGES: dict[str, tuple[Callable[[float], bool], tuple[str, ...]]] = {
+    "above 0": (
+        lambda value: value > 0,
+        (
+            "learning_rate",
+            "batch_pairs",
+            "epochs",
+            "validations_per_epoch",
+            "epsilon",
+            "micro_batch_images",
+            "checkpoint_every",
+            "tie_parameter",
+        ),
+    ),
+    "0 or more": (lambda value: value >= 0, ("image_cache_bytes", "slot_margin")),
+    "from 0 to 1": (lambda value: 0 <= value <= 1, ("fix_rate", "warmup")),
+    "from 0 up to 1": (lambda value: 0 <= value < 1, ("beta1", "beta2")),
+    "3 or more, to leave room for a word": (lambda value: value >= 3, ("max_tokens",)),
+}
+_CHOICES = {"ties": ("left_out", "fixed", "learned")}
 
 
 @dataclass(frozen=True)
@@ -26,32 +50,38 @@ class RewardConfig:
     max_tokens: int = 35
     seed: int = 1234
     soft_labels: bool = False  # ours: learn the dataset's probability of each pair, not who won it
+    ties: str = "left_out"  # ours: or "fixed" or "learned", Davidson's model with that kind of tie parameter
+    tie_parameter: float = 0.5  # ours: nu, which a learned one starts from
+    slot_margin: float = 0.0  # ours: how much further apart rewards must be for each further slot between
     micro_batch_images: int = 64  # ours: bounds memory, changes no number but by rounding
     checkpoint_every: int = 200  # ours, in steps
     image_cache_bytes: int = 2 << 30  # ours: decoded images kept in memory
 
     def __post_init__(self) -> None:
         for each in dataclasses.fields(self):
-            value = getattr(self, each.name)
-            if each.type == "int" and type(value) is not int:
-                raise ValueError(f"{each.name} must be a whole number, is {value!r}")
-            if each.type == "bool" and type(value) is not bool:
-                raise ValueError(f"{each.name} must be true or false, is {value!r}")
-        positive = ("learning_rate", "batch_pairs", "epochs", "validations_per_epoch", "micro_batch_images")
-        for name in (*positive, "checkpoint_every", "epsilon"):
-            if getattr(self, name) <= 0:
-                raise ValueError(f"{name} must be above 0, is {getattr(self, name)}")
-        for name in ("fix_rate", "warmup"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise ValueError(f"{name} must be from 0 to 1, is {getattr(self, name)}")
-        for name in ("beta1", "beta2"):
-            if not 0 <= getattr(self, name) < 1:
-                raise ValueError(f"{name} must be from 0 up to 1, is {getattr(self, name)}")
-        if self.max_tokens < 3:
-            raise ValueError(f"max_tokens must leave room for a word, is {self.max_tokens}")
-        if self.image_cache_bytes < 0:
-            raise ValueError(f"image_cache_bytes cannot be negative, is {self.image_cache_bytes}")
+            _check_type(each.name, each.type, getattr(self, each.name))
+        for allowed, (fits, names) in _RANGES.items():
+            for name in names:
+                if not fits(getattr(self, name)):
+                    raise ValueError(f"{name} must be {allowed}, is {getattr(self, name)}")
+        for name, choices in _CHOICES.items():
+            if getattr(self, name) not in choices:
+                raise ValueError(f"{name} must be {' or '.join(choices)}, is {getattr(self, name)}")
+        if self.soft_labels and (self.ties != "left_out" or self.slot_margin):
+            raise ValueError(
+                "soft_labels say how likely each pair is: they go with neither ties nor slot_margin"
+            )
 
     def to_dict(self) -> dict[str, Any]:
         """Fields and values, fit for JSON."""
         return dataclasses.asdict(self)
+
+
+def _check_type(name: str, kind: object, value: object) -> None:
+    """Raises: ValueError where the value is not of the field's type; a whole number may stand for any."""
+    if kind == "int" and type(value) is not int:
+        raise ValueError(f"{name} must be a whole number, is {value!r}")
+    if kind == "bool" and type(value) is not bool:
+        raise ValueError(f"{name} must be true or false, is {value!r}")
+    if kind == "float" and (type(value) not in (int, float) or not math.isfinite(value)):  # type: ignore[arg-type]
+        raise ValueError(f"{name} must be a number, is {value!r}")

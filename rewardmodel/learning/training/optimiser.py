@@ -8,16 +8,23 @@ import torch
 from torch import nn
 
 from rewardmodel.learning.config import RewardConfig
+from rewardmodel.learning.training.objective import TIE_RATE, Objective
 
 
-def build_optimiser(model: nn.Module, config: RewardConfig) -> torch.optim.Optimizer:
-    """Adam over what trains, as the paper has it."""
+def build_optimiser(model: nn.Module, objective: Objective, config: RewardConfig) -> torch.optim.Optimizer:
+    """Adam over what trains, as the paper has it; each group has its `rate`, relative to the run's."""
+    groups = [{"params": [p for p in model.parameters() if p.requires_grad], "rate": 1.0}]
+    if objective.log_tie.requires_grad:
+        groups.append({"params": [objective.log_tie], "rate": TIE_RATE / config.learning_rate})
     return torch.optim.Adam(
-        [p for p in model.parameters() if p.requires_grad],
-        lr=config.learning_rate,
-        betas=(config.beta1, config.beta2),
-        eps=config.epsilon,
+        groups, lr=config.learning_rate, betas=(config.beta1, config.beta2), eps=config.epsilon
     )
+
+
+def set_rate(optimiser: torch.optim.Optimizer, rate: float) -> None:
+    """Let the next step go at this learning rate."""
+    for group in optimiser.param_groups:
+        group["lr"] = rate * group["rate"]
 
 
 def learning_rate(config: RewardConfig, step: int, steps: int) -> float:

@@ -23,10 +23,11 @@ from rewardmodel.learning.data import (
     fingerprint,
     load_rankings,
 )
-from rewardmodel.learning.losses import better_than, margins, ranking_loss
+from rewardmodel.learning.losses import better_than, margins
 from rewardmodel.learning.model import freeze
 from rewardmodel.learning.training import state
-from rewardmodel.learning.training.optimiser import build_optimiser, learning_rate
+from rewardmodel.learning.training.objective import Objective
+from rewardmodel.learning.training.optimiser import build_optimiser, learning_rate, set_rate
 from rewardmodel.learning.training.plan import Step, micro_batches, plan
 from rewardmodel.learning.training.progress import (
     Interrupted,
@@ -99,7 +100,8 @@ class _Run:
         torch.manual_seed(config.seed)
         self.model = checkpoint.model.to(device)
         self.trainable = freeze(self.model, config.fix_rate)
-        self.optimiser = build_optimiser(self.model, config)
+        self.objective = Objective(config).to(device)
+        self.optimiser = build_optimiser(self.model, self.objective, config)
         self.done = 0
         self.best: Validation | None = None
         self.best_step = 0
@@ -122,8 +124,7 @@ class _Run:
     def advance(self, step: Step) -> Progress:
         began = time.perf_counter()
         rate = learning_rate(self.config, step.number, len(self.plan))
-        for group in self.optimiser.param_groups:
-            group["lr"] = rate
+        set_rate(self.optimiser, rate)
         loss, right = self.learn(step)
         self.optimiser.step()
         seconds = time.perf_counter() - began
@@ -151,12 +152,12 @@ class _Run:
         for part in micro_batches(step.rankings, self.config.micro_batch_images):
             batch = self.collate(part)
             rewards = self.rewards(batch)
-            loss = self.loss(rewards, batch)
+            loss = self.objective(rewards, batch)
             if not torch.isfinite(loss):
                 names = ", ".join(ranking.id for ranking in part)
                 at = f"step {step.number + 1} of {len(self.plan)}"
                 raise TrainingDiverged(f"the loss is {loss.item()} at {at}, on the rankings {names}")
-            loss.backward()  # type: ignore[no-untyped-call]
+            loss.backward()
             total += loss.item() * self.config.batch_pairs
             right += int((better_than(batch.places) & (margins(rewards) > 0)).sum())
         return total, right
@@ -164,11 +165,6 @@ class _Run:
     def rewards(self, batch: Batch) -> Tensor:
         """Raw rewards of a batch, (B, K); in training and in validation."""
         return self.model(batch.tokens, batch.mask, batch.images, batch.real)
-
-    def loss(self, rewards: Tensor, batch: Batch) -> Tensor:
-        """What is learned from: scalar, the sum over the batch's pairs over `batch_pairs`."""
-        soft = batch.preferred if self.config.soft_labels else None
-        return ranking_loss(rewards, batch.places, pairs=self.config.batch_pairs, preferred=soft)
 
     def validate(self) -> Validation:
         self.model.eval()
@@ -208,6 +204,7 @@ class _Run:
                 "best": self.best and dataclasses.asdict(self.best),
                 "best_step": self.best_step,
                 "model": self.model.state_dict(),
+                "objective": self.objective.state_dict(),
                 "optimiser": self.optimiser.state_dict(),
                 "chance": list(state.chance(self.device)),
             },
@@ -219,6 +216,7 @@ class _Run:
         if saved is None:
             return
         self.model.load_state_dict(saved["model"])
+        self.objective.load_state_dict(saved["objective"])
         self.optimiser.load_state_dict(saved["optimiser"])
         self.done, self.best_step = saved["done"], saved["best_step"]
         self.best = Validation(**saved["best"]) if saved["best"] else None

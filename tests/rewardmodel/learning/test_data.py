@@ -141,6 +141,13 @@ def test_the_rate_warms_up_then_falls_as_half_a_cosine():
         {"max_tokens": 2},
         {"epochs": 2.5},
         {"seed": "7"},
+        {"learning_rate": float("nan")},
+        {"learning_rate": "fast"},
+        {"ties": "sometimes"},
+        {"tie_parameter": 0},
+        {"slot_margin": -0.1},
+        {"soft_labels": True, "ties": "fixed"},
+        {"soft_labels": True, "slot_margin": 0.1},
     ],
 )
 def test_a_config_out_of_range_is_refused_and_names_the_field(field):

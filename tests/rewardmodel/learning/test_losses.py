@@ -6,7 +6,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from rewardmodel.learning.losses import ranking_loss
+from rewardmodel.learning.losses import davidson_loss, ranking_loss
 
 PLACES = torch.tensor([[1, 2, 2, 5, 3], [4, 1, 1, 0, 0], [2, 1, 3, 2, 0]])  # ties, gaps, padding
 
@@ -85,3 +85,69 @@ def test_soft_labels_make_it_the_cross_entropy_with_them():
     assert found == pytest.approx(sum(losses) / len(losses), rel=1e-12)
     certain = ranking_loss(rewards, PLACES, preferred=torch.ones_like(preferred)).item()
     assert certain == pytest.approx(ranking_loss(rewards, PLACES).item(), rel=1e-12)
+
+
+def pairs_written_out(places):
+    """Row, images i and j of each pair: i the better one, or as good and before it."""
+    for row, where in enumerate(places):
+        for i, one in enumerate(where):
+            for j, other in enumerate(where):
+                if one and other and (one < other or (one == other and i < j)):
+                    yield row, i, j
+
+
+def test_ties_are_a_third_outcome_as_davidson_has_it():
+    rewards, nu = torch.randn(PLACES.shape, dtype=torch.float64), 0.7
+    losses, places = [], PLACES.tolist()
+    for row, i, j in pairs_written_out(places):
+        p, q = math.exp(rewards[row, i]), math.exp(rewards[row, j])
+        share = nu * math.sqrt(p * q) if places[row][i] == places[row][j] else p
+        losses.append(-math.log(share / (p + q + nu * math.sqrt(p * q))))
+    found = davidson_loss(rewards, PLACES, torch.tensor(nu, dtype=torch.float64).log())
+    assert len(losses) == 19
+    assert found.item() == pytest.approx(sum(losses) / len(losses), rel=1e-12)
+
+
+def test_without_a_tie_and_with_no_room_for_one_it_is_the_papers_loss():
+    rewards, places = torch.randn(2, 4, dtype=torch.float64), torch.tensor([[1, 2, 4, 5], [3, 1, 2, 0]])
+    none = torch.tensor(-80.0, dtype=torch.float64)
+    assert davidson_loss(rewards, places, none).item() == pytest.approx(ranking_loss(rewards, places).item())
+
+
+def test_the_tie_parameter_is_learned_from_how_often_people_tie():
+    """Of rewards that are all equal, the most likely nu is twice the odds of a tie."""
+    log_tie = torch.zeros((), requires_grad=True)
+    descent = torch.optim.LBFGS([log_tie], max_iter=100)
+
+    def loss():
+        descent.zero_grad()
+        value = davidson_loss(torch.zeros(PLACES.shape), PLACES, log_tie)
+        value.backward()
+        return value
+
+    descent.step(loss)
+    assert log_tie.exp().item() == pytest.approx(2 * 3 / 16, rel=1e-3)
+
+
+def test_a_margin_grows_with_the_slots_between_two_images():
+    rewards, step = torch.randn(PLACES.shape, dtype=torch.float64), 0.3
+    losses, places = [], PLACES.tolist()
+    for row, i, j in pairs_written_out(places):
+        gap = places[row][j] - places[row][i]
+        if gap:
+            margin = (rewards[row, i] - rewards[row, j]).item() - step * (gap - 1)
+            losses.append(math.log(1 + math.exp(-margin)))
+    found = ranking_loss(rewards, PLACES, slot_margin=step)
+    assert found.item() == pytest.approx(sum(losses) / len(losses), rel=1e-12)
+
+
+def test_ties_and_margins_go_together():
+    rewards, nu, step = torch.randn(PLACES.shape, dtype=torch.float64), 0.7, 0.3
+    losses, places = [], PLACES.tolist()
+    for row, i, j in pairs_written_out(places):
+        gap = places[row][j] - places[row][i]
+        lead = (rewards[row, i] - rewards[row, j]).item() - step * max(gap - 1, 0)
+        ways = math.exp(lead / 2) + math.exp(-lead / 2) + nu
+        losses.append(-math.log((math.exp(lead / 2) if gap else nu) / ways))
+    found = davidson_loss(rewards, PLACES, torch.tensor(nu, dtype=torch.float64).log(), slot_margin=step)
+    assert found.item() == pytest.approx(sum(losses) / len(losses), rel=1e-12)

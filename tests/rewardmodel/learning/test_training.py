@@ -226,3 +226,37 @@ def test_a_run_saved_before_a_setting_existed_goes_on(run, tmp_path):
     torch.save(state, tmp_path / "run" / "state.pt")
     seen, _ = run(config=quick)
     assert seen[0].step == 2
+
+
+def with_options(**fields):
+    return dataclasses.replace(CONFIG, **{"epochs": 1, **fields})
+
+
+@pytest.mark.parametrize(
+    "option",
+    [{"ties": "fixed"}, {"ties": "learned"}, {"slot_margin": 0.2}],
+    ids=lambda option: " ".join(map(str, option.values())),
+)
+def test_an_option_changes_what_is_learned_and_resumes_without_a_trace(run, option):
+    plain, _ = run("plain", with_options())
+    whole, expected = run("whole", with_options(**option))
+    assert whole[0].loss != plain[0].loss
+    assert whole[0].accuracy == plain[0].accuracy
+    assert whole[-1].validation_loss != plain[-1].validation_loss
+
+    with pytest.raises(Interrupted):
+        run("broken", with_options(**option), should_stop=stop_after(2))
+    rest, result = run("broken", with_options(**option))
+    assert numbers(rest) == numbers(whole)[2:]
+    assert result.validation == expected.validation
+
+
+def test_a_learned_tie_parameter_moves_and_a_fixed_one_stays(run, tmp_path):
+    found = {}
+    for ties in ("fixed", "learned"):
+        with pytest.raises(Interrupted):
+            run(ties, with_options(ties=ties), should_stop=stop_after(2))
+        state = torch.load(tmp_path / ties / "state.pt", weights_only=True)
+        found[ties] = state["objective"]["log_tie"].exp().item()
+    assert found["fixed"] == pytest.approx(0.5)
+    assert found["learned"] != pytest.approx(0.5, rel=1e-3)

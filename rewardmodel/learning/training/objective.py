@@ -1,0 +1,32 @@
+"""What a run learns from: the paper's loss, and what its configuration adds to it."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+from rewardmodel.learning.config import RewardConfig
+from rewardmodel.learning.data import Batch
+from rewardmodel.learning.losses import davidson_loss, ranking_loss
+
+TIE_RATE = 0.05  # the tie parameter's learning rate: one number, which may step further than weights may
+
+
+class Objective(nn.Module):
+    """The loss of a batch. Its one parameter, log nu of Davidson's model, trains where ties are learned."""
+
+    def __init__(self, config: RewardConfig) -> None:
+        super().__init__()
+        self.config = config
+        learned = config.ties == "learned"
+        self.log_tie = nn.Parameter(torch.tensor(math.log(config.tie_parameter)), requires_grad=learned)
+
+    def forward(self, rewards: Tensor, batch: Batch) -> Tensor:
+        """rewards (B, K) -> scalar, in nats: the sum over the batch's pairs, over `batch_pairs`."""
+        pairs, margin = self.config.batch_pairs, self.config.slot_margin
+        if self.config.ties != "left_out":
+            return davidson_loss(rewards, batch.places, self.log_tie, pairs=pairs, slot_margin=margin)
+        soft = batch.preferred if self.config.soft_labels else None
+        return ranking_loss(rewards, batch.places, pairs=pairs, preferred=soft, slot_margin=margin)
