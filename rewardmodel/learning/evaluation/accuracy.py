@@ -6,12 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from rewardmodel.learning.data import Ranking
+from rewardmodel.learning.evaluation.pairs import pairs_of
+from rewardmodel.learning.evaluation.resampling import Interval, interval, resample
 from rewardmodel.learning.scoring import Scorer
-
-RESAMPLES = 2000
 
 
 @dataclass(frozen=True)
@@ -21,14 +20,6 @@ class PromptResult:
     prompt: str
     right: int
     pairs: int
-
-
-@dataclass(frozen=True)
-class Interval:
-    """A 95 % bootstrap interval."""
-
-    low: float
-    high: float
 
 
 @dataclass(frozen=True)
@@ -64,20 +55,21 @@ def evaluate_rewards(
 
     Raises: ValueError when there is no pair in different places.
     """
-    tally: dict[str, tuple[int, int]] = {}
-    for own, ranking in zip(rewards, rankings, strict=True):
-        right, pairs = _right_and_pairs(own, ranking.places)
-        before = tally.get(ranking.prompt, (0, 0))
-        tally[ranking.prompt] = (before[0] + right, before[1] + pairs)
-    results = tuple(PromptResult(p, right, pairs) for p, (right, pairs) in tally.items() if pairs)
+    texts = list(dict.fromkeys(ranking.prompt for ranking in rankings))  # as `pairs_of` numbers them
+    pairs = pairs_of(rewards, rankings)
+    right = np.bincount(pairs.prompt, weights=pairs.margin > 0, minlength=len(texts))
+    every = np.bincount(pairs.prompt, minlength=len(texts))
+    results = tuple(
+        PromptResult(text, int(right[at]), int(every[at])) for at, text in enumerate(texts) if every[at]
+    )
     if not results:
         raise ValueError("no two images in different places to evaluate on")
     counts = np.array([[r.right, r.pairs] for r in results], dtype=np.float64)
-    drawn = _resample(len(results), seed)
+    drawn = resample(len(results), seed)
     return Evaluation(
         accuracy=float(counts[:, 0].sum() / counts[:, 1].sum()),
         accuracy_by_prompt=float((counts[:, 0] / counts[:, 1]).mean()),
-        interval=_interval(counts[drawn, 0].sum(axis=1) / counts[drawn, 1].sum(axis=1)),
+        interval=interval(counts[drawn, 0].sum(axis=1) / counts[drawn, 1].sum(axis=1)),
         prompts=len(results),
         pairs=int(counts[:, 1].sum()),
         results=results,
@@ -90,26 +82,6 @@ def compare(a: Evaluation, b: Evaluation, *, seed: int = 0) -> Comparison:
         raise ValueError("the two were evaluated on different pairs")
     gains = np.array([x.right - y.right for x, y in zip(a.results, b.results, strict=True)], dtype=np.float64)
     pairs = np.array([r.pairs for r in a.results], dtype=np.float64)
-    drawn = _resample(len(pairs), seed)
+    drawn = resample(len(pairs), seed)
     differences = gains[drawn].sum(axis=1) / pairs[drawn].sum(axis=1)
-    return Comparison(float(gains.sum() / pairs.sum()), _interval(differences))
-
-
-def _right_and_pairs(rewards: Sequence[float], places: Sequence[int]) -> tuple[int, int]:
-    right = pairs = 0
-    for i, place in enumerate(places):
-        for j, other in enumerate(places):
-            if place < other:
-                pairs += 1
-                right += rewards[i] > rewards[j]
-    return right, pairs
-
-
-def _resample(count: int, seed: int) -> NDArray[np.int64]:
-    """(RESAMPLES, count) indices, drawn with replacement."""
-    return np.random.default_rng(seed).integers(0, count, size=(RESAMPLES, count))
-
-
-def _interval(values: NDArray[np.float64]) -> Interval:
-    low, high = np.percentile(values, [2.5, 97.5])
-    return Interval(float(low), float(high))
+    return Comparison(float(gains.sum() / pairs.sum()), interval(differences))

@@ -1,0 +1,31 @@
+"""What a reward model is worth: how far it agrees with people, and how sure that figure is.
+
+Each figure is a pure function of rewards and rankings, in a module named for it; all of them together are a
+`report`. Intervals are 95 % bootstrap intervals over prompts.
+"""
+
+from rewardmodel.learning.evaluation.accuracy import (
+    Comparison,
+    Evaluation,
+    PromptResult,
+    compare,
+    evaluate,
+    evaluate_rewards,
+)
+from rewardmodel.learning.evaluation.report import About, Judged, judge, report
+from rewardmodel.learning.evaluation.resampling import Estimate, Interval
+
+__all__ = [
+    "About",
+    "Comparison",
+    "Estimate",
+    "Evaluation",
+    "Interval",
+    "Judged",
+    "PromptResult",
+    "compare",
+    "evaluate",
+    "evaluate_rewards",
+    "judge",
+    "report",
+]

@@ -1,0 +1,68 @@
+"""What is gained by drawing n images and keeping the one that the model likes best.
+
+Source: ImageReward, arXiv 2304.05977, figure 5: people judge what a scorer picks from 9, 25 and 64 images.
+Here the n are drawn from the ranked images, so that people have judged each already.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import comb
+
+import numpy as np
+
+from rewardmodel.learning.data import Ranking
+from rewardmodel.learning.evaluation.resampling import Estimate, mean_over_prompts
+
+
+@dataclass(frozen=True)
+class Pick:
+    """The mean place that people gave the pick of n images; 1 is best."""
+
+    n: int
+    model: Estimate
+    people: float  # of the best of the n by people's own places
+    chance: float  # of any of the n
+
+
+def expected_place(rewards: Sequence[float], places: Sequence[int], n: int) -> float:
+    """The place of the image of highest reward among n, over all ways to take n of the K; ties by lot.
+
+    The r-th best of K is the best of n in C(K - r, n - 1) of the C(K, n) ways.
+    """
+    images, total = len(rewards), 0.0
+    order = sorted(range(images), key=lambda image: -rewards[image])
+    start = 0
+    while start < images:
+        end = start
+        while end < images and rewards[order[end]] == rewards[order[start]]:
+            end += 1
+        ways = sum(comb(images - 1 - rank, n - 1) for rank in range(start, end))
+        total += ways * sum(places[image] for image in order[start:end]) / (end - start)
+        start = end
+    return total / comb(images, n)
+
+
+def best_of_n(rewards: Sequence[Sequence[float]], rankings: Sequence[Ranking], *, seed: int) -> list[Pick]:
+    """For n from 1 up to the images of a common ranking; the same rankings for every n.
+
+    A common ranking has as many images as at least half of the rankings have; smaller ones are left out.
+    """
+    most = int(np.median([len(own) for own in rewards])) if rewards else 0
+    numbers: dict[str, int] = {}
+    kept = [
+        (numbers.setdefault(ranking.prompt, len(numbers)), own, ranking.places)
+        for own, ranking in zip(rewards, rankings, strict=True)
+        if len(own) >= most
+    ]
+    prompts = np.array([prompt for prompt, _, _ in kept], np.int64)
+    picks = []
+    for n in range(1, most + 1):
+        model = np.array([expected_place(own, places, n) for _, own, places in kept])
+        people = [expected_place([-place for place in places], places, n) for _, _, places in kept]
+        found = mean_over_prompts(prompts, model, seed=seed)
+        assert found is not None  # most is the median of what there is
+        chance = float(np.mean([np.mean(places) for _, _, places in kept]))
+        picks.append(Pick(n, found, float(np.mean(people)), chance))
+    return picks

@@ -1,0 +1,90 @@
+"""Pairs of images that people put in different places, and what a model said of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rewardmodel.learning.data import Ranking
+from rewardmodel.learning.evaluation.resampling import Estimate, Numbers, mean_over_prompts
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """Non-tied pairs as columns, (N,) each; a pair is right where its margin is above 0."""
+
+    prompt: NDArray[np.int64]  # its number, in the order of the rankings
+    ranking: NDArray[np.int64]  # index of its ranking
+    margin: Numbers  # reward of the image that people prefer, less the other's
+    gap: NDArray[np.int64]  # places between the two, 1 and more
+
+    def __len__(self) -> int:
+        return len(self.margin)
+
+    def only(self, kept: NDArray[np.bool_]) -> Pairs:
+        return Pairs(self.prompt[kept], self.ranking[kept], self.margin[kept], self.gap[kept])
+
+
+def pairs_of(rewards: Sequence[Sequence[float]], rankings: Sequence[Ranking]) -> Pairs:
+    """Every pair of images of one ranking in different places. Tied places are no pair.
+
+    Source: the published test script of ImageReward, which leaves such pairs out.
+    """
+    numbers: dict[str, int] = {}
+    columns: list[tuple[int, int, float, int]] = []
+    for at, (own, ranking) in enumerate(zip(rewards, rankings, strict=True)):
+        prompt = numbers.setdefault(ranking.prompt, len(numbers))
+        for i, place in enumerate(ranking.places):
+            for j, other in enumerate(ranking.places):
+                if place < other:
+                    columns.append((prompt, at, own[i] - own[j], other - place))
+    table = np.array(columns, dtype=np.float64).reshape(-1, 4)
+    whole = table.astype(np.int64)
+    return Pairs(whole[:, 0], whole[:, 1], table[:, 2], whole[:, 3])
+
+
+def pair_accuracy(pairs: Pairs, *, seed: int) -> Estimate | None:
+    """Share of pairs ordered right, each pair counting alike; a tie that the model predicts is wrong.
+
+    Source: the published test script: a micro average over pairs, so prompts with more images weigh more.
+    """
+    return mean_over_prompts(pairs.prompt, (pairs.margin > 0).astype(np.float64), seed=seed)
+
+
+def prompt_accuracy(pairs: Pairs, *, seed: int) -> Estimate | None:
+    """The mean of each prompt's own share of pairs ordered right, each prompt counting alike.
+
+    Source: the caption of the paper's Table 3, "averaged per prompt".
+    """
+    if not len(pairs):
+        return None
+    prompts, index = np.unique(pairs.prompt, return_inverse=True)
+    shares = np.bincount(index, weights=pairs.margin > 0) / np.bincount(index)
+    return mean_over_prompts(prompts, shares, seed=seed)
+
+
+def accuracy_by_group(pairs: Pairs, groups: NDArray[np.int64], *, seed: int) -> list[tuple[int, Estimate]]:
+    """Accuracy within each group of pairs, by rising group number; numbers below 0 are no group.
+
+    Args: groups: (N,) the group of each pair.
+    """
+    found = []
+    for group in np.unique(groups[groups >= 0]):
+        estimate = pair_accuracy(pairs.only(groups == group), seed=seed)
+        assert estimate is not None  # a group that occurs has a pair
+        found.append((int(group), estimate))
+    return found
+
+
+def margin_groups(pairs: Pairs, count: int) -> tuple[NDArray[np.int64], list[float]]:
+    """Groups of about equally many pairs by how far apart the model puts the two images.
+
+    Returns: the group of each pair; the mean distance of each group.
+    """
+    distance = np.abs(pairs.margin)
+    edges = np.quantile(distance, np.linspace(0, 1, count + 1)[1:-1])
+    group = np.searchsorted(edges, distance, side="right").astype(np.int64)
+    return group, [float(distance[group == each].mean()) for each in np.unique(group)]

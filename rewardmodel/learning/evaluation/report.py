@@ -1,0 +1,150 @@
+"""Every figure of one model on one split, fit for JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rewardmodel.learning.data import Ranking
+from rewardmodel.learning.evaluation.best_of_n import best_of_n
+from rewardmodel.learning.evaluation.calibration import calibration, fit_temperature
+from rewardmodel.learning.evaluation.generators import rank_generators
+from rewardmodel.learning.evaluation.pairs import (
+    Pairs,
+    accuracy_by_group,
+    margin_groups,
+    pair_accuracy,
+    pairs_of,
+    prompt_accuracy,
+)
+from rewardmodel.learning.evaluation.people import agreement_of_prompts, ceiling
+from rewardmodel.learning.evaluation.resampling import Estimate
+from rewardmodel.learning.evaluation.retrieval import CUTS, mean_recall
+
+MARGIN_GROUPS = 8
+AGREEMENT_EDGES = (0.6, 0.75, 0.9)  # ours: of people on a prompt, between which a group of prompts lies
+LEVELS = ("below 60 %", "60 to 75 %", "75 to 90 %", "90 % and more")
+
+
+class Judge(Protocol):
+    """Whatever scores images for prompts, as a Scorer does."""
+
+    def score_groups(self, prompts: Sequence[str], groups: Sequence[Sequence[Any]]) -> list[list[float]]: ...
+
+
+@dataclass(frozen=True)
+class About:
+    """What is known of a ranking besides: its prompt's category, and who made its images, in their order."""
+
+    category: str = ""
+    generators: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Judged:
+    """Rankings, and what a model gave their images."""
+
+    rankings: Sequence[Ranking]
+    rewards: Sequence[Sequence[float]]
+
+
+def judge(model: Judge, rankings: Sequence[Ranking]) -> Judged:
+    """Score the images of the rankings. Raises: UnreadableImage."""
+    prompts, images = [one.prompt for one in rankings], [one.images for one in rankings]
+    return Judged(rankings, model.score_groups(prompts, images))
+
+
+def report(
+    judged: Judged, *, about: Sequence[About] = (), validation: Judged | None = None, seed: int = 0
+) -> dict[str, Any]:
+    """All figures. Shares are 0 to 1; an estimate is {"value", "low", "high", "count", "prompts"}.
+
+    Args:
+        about: of each ranking; empty where nothing is known.
+        validation: the same model on other prompts, to fit the temperature to; None leaves it at 1.
+    Raises: ValueError when there is no pair in different places.
+    """
+    rankings, rewards = judged.rankings, judged.rewards
+    known = about or [About()] * len(rankings)
+    pairs = pairs_of(rewards, rankings)
+    if not len(pairs):
+        raise ValueError("no two images in different places to evaluate on")
+    people = ceiling(rankings, seed=seed)
+    generators = rank_generators(rewards, rankings, [one.generators for one in known], seed=seed)
+    return {
+        "accuracy": _plain(pair_accuracy(pairs, seed=seed)),
+        "accuracy_by_prompt": _plain(prompt_accuracy(pairs, seed=seed)),
+        "rankings": len(rankings),
+        "ceiling": _plain(people),
+        "recall": _recall(judged, worst=False, seed=seed),
+        "filter": _recall(judged, worst=True, seed=seed),
+        **_groups(pairs, rankings, known, seed),
+        "by_margin": _by_margin(pairs, seed),
+        "best_of_n": [asdict(pick) for pick in best_of_n(rewards, rankings, seed=seed)],
+        "calibration": _calibration(pairs, validation, seed),
+        "generators": asdict(generators) if generators else None,
+    }
+
+
+def _recall(judged: Judged, *, worst: bool, seed: int) -> list[dict[str, Any]]:
+    found = ((k, mean_recall(judged.rewards, judged.rankings, k, worst=worst, seed=seed)) for k in CUTS)
+    return [{"k": k, **asdict(one[0]), "chance": one[1]} for k, one in found if one]
+
+
+def _groups(
+    pairs: Pairs, rankings: Sequence[Ranking], about: Sequence[About], seed: int
+) -> dict[str, list[dict[str, Any]]]:
+    """Accuracy within groups of rankings, and of pairs."""
+    agreed = {prompt: right / count for prompt, (right, count) in agreement_of_prompts(rankings).items()}
+    levels = [agreement_level(agreed[one.prompt]) if one.prompt in agreed else "" for one in rankings]
+    return {
+        "by_category": _by_name(pairs, [one.category for one in about], seed),
+        "by_agreement": sorted(_by_name(pairs, levels, seed), key=lambda one: LEVELS.index(one["name"])),
+        "by_images": _by_number(pairs, np.array([len(one.places) for one in rankings])[pairs.ranking], seed),
+        "by_gap": _by_number(pairs, pairs.gap, seed),
+    }
+
+
+def agreement_level(agreement: float) -> str:
+    """Which of LEVELS the agreement of a prompt's people is at, 0 to 1."""
+    return LEVELS[sum(agreement >= edge for edge in AGREEMENT_EDGES)]
+
+
+def _by_name(pairs: Pairs, names: Sequence[str], seed: int) -> list[dict[str, Any]]:
+    """Args: names: of each ranking's group; "" is none."""
+    order = sorted(set(names) - {""})
+    numbers = np.array([order.index(name) if name else -1 for name in names], np.int64)
+    found = accuracy_by_group(pairs, numbers[pairs.ranking], seed=seed)
+    return [{"name": order[number], **asdict(estimate)} for number, estimate in found]
+
+
+def _by_number(pairs: Pairs, numbers: NDArray[np.int64], seed: int) -> list[dict[str, Any]]:
+    """Args: numbers: of each pair's group."""
+    found = accuracy_by_group(pairs, numbers, seed=seed)
+    return [{"number": number, **asdict(estimate)} for number, estimate in found]
+
+
+def _by_margin(pairs: Pairs, seed: int) -> list[dict[str, Any]]:
+    groups, distances = margin_groups(pairs, MARGIN_GROUPS)
+    found = accuracy_by_group(pairs, groups, seed=seed)
+    return [
+        {"distance": distance, **asdict(estimate)}
+        for distance, (_, estimate) in zip(distances, found, strict=True)
+    ]
+
+
+def _calibration(pairs: Pairs, validation: Judged | None, seed: int) -> list[dict[str, Any]]:
+    """As trained; and, where there are other prompts, at the temperature fitted to those."""
+    temperatures = [1.0]
+    if validation is not None:
+        others = pairs_of(validation.rewards, validation.rankings)
+        temperatures += [fit_temperature(others)] if len(others) else []
+    return [asdict(calibration(pairs, temperature=each, seed=seed)) for each in temperatures]
+
+
+def _plain(estimate: Estimate | None) -> dict[str, Any] | None:
+    return asdict(estimate) if estimate else None
