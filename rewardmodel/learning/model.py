@@ -15,7 +15,8 @@ class RewardHead(nn.Module):
     """Linear layers and dropout, no activations: in evaluation one affine map to a number.
 
     Source: ImageReward's MLP; weights start at N(0, std = 1 / (width + 1)) in every layer, so first rewards
-    are nearly equal and the first loss is ln 2. It computes in float32: in half precision they would tie.
+    are nearly equal and the first loss is ln 2. It computes in what its weights are held in, whatever the
+    encoders do: in half precision rewards would tie.
     """
 
     def __init__(self, config: HeadConfig, width: int) -> None:
@@ -37,8 +38,7 @@ class RewardHead(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """(B, D) -> (B,)."""
         with torch.autocast(x.device.type, enabled=False):
-            wide = x if x.dtype == torch.float64 else x.float()
-            return self.layers(wide).squeeze(-1)
+            return self.layers(x.to(next(self.parameters()).dtype)).squeeze(-1)
 
 
 class RewardModel(nn.Module):

@@ -2,88 +2,142 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+import warnings
+from collections.abc import Iterator, Sequence
 from itertools import islice
 from pathlib import Path
-from typing import Any, overload
+from typing import Any, Literal, TypeVar, overload
 
 import torch
 from PIL import Image
-from torch import Tensor
+from torch import Tensor, nn
 
 from rewardmodel.learning import checkpoints
 from rewardmodel.learning.checkpoints import Checkpoint
-from rewardmodel.learning.preprocessing import fit, normalise, read_image, to_pixels, tokenise
+from rewardmodel.learning.preprocessing import (
+    UnreadableImage,
+    fit,
+    normalise,
+    read_image,
+    to_pixels,
+    tokenise,
+)
 
 ImageSource = str | Path | Image.Image
+OnError = Literal["raise", "nan"]
 BATCH = 32
+T = TypeVar("T")
 
 
-class Scorer:
+class PromptTruncated(UserWarning):
+    """A prompt is longer than the model reads: what lies beyond has no say in its scores."""
+
+
+class ImageSkipped(UserWarning):
+    """An image could not be read and has NaN for a score; the message names it."""
+
+
+class Scorer(nn.Module):
     """A reward model with all it needs to judge an image for a prompt.
 
     Scores have no unit: on the validation images of the model's training their mean is 0, their deviation 1.
+    It is a module, so that code written for the published one can move, cast and freeze it.
+
+    Wherever images are read, `on_error="nan"` gives those that cannot be read NaN and warns `ImageSkipped`,
+    instead of raising UnreadableImage, which names the file.
     """
 
     def __init__(self, checkpoint: Checkpoint, device: torch.device) -> None:
+        super().__init__()
         self.model = checkpoint.model.eval().requires_grad_(False).to(device)
-        self.tokenizer, self.config, self.device = checkpoint.tokenizer, checkpoint.config, device
+        self.tokenizer, self.config = checkpoint.tokenizer, checkpoint.config
+        self.mean, self.std = checkpoint.config.mean, checkpoint.config.std
         self.image_size = checkpoint.config.backbone.vision.image_size
+        self._told: set[str] = set()  # prompts whose truncation was warned about
+
+    @property
+    def device(self) -> torch.device:
+        """Where it computes."""
+        return next(self.model.parameters()).device
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """What its weights are held in."""
+        return next(self.model.parameters()).dtype
 
     @overload  # mypy: a str is a sequence of str as well, but no list of paths
-    def score(self, prompt: str, images: ImageSource) -> float: ...  # type: ignore[overload-overlap]
+    def score(self, prompt: str, image: ImageSource, *, on_error: OnError = "raise") -> float: ...  # type: ignore[overload-overlap]
 
     @overload
-    def score(self, prompt: str, images: Sequence[ImageSource]) -> list[float]: ...
+    def score(
+        self, prompt: str, image: Sequence[ImageSource], *, on_error: OnError = "raise"
+    ) -> list[float]: ...
 
-    def score(self, prompt: str, images: ImageSource | Sequence[ImageSource]) -> float | list[float]:
-        """Score one image, or each of a list. Raises: UnreadableImage naming the file."""
-        if isinstance(images, str | Path | Image.Image):
-            return self.score_pairs([prompt], [images])[0]
-        return self.score_pairs([prompt] * len(images), images)
+    def score(
+        self, prompt: str, image: ImageSource | Sequence[ImageSource], *, on_error: OnError = "raise"
+    ) -> float | list[float]:
+        """Score one image, or each of a list. Raises: UnreadableImage."""
+        if isinstance(image, str | Path | Image.Image):
+            return self.score_pairs([prompt], [image], on_error=on_error)[0]
+        return self.score_pairs([prompt] * len(image), image, on_error=on_error)
 
-    def inference_rank(self, prompt: str, images: Sequence[ImageSource]) -> tuple[list[int], list[float]]:
-        """Each image's rank, 1 for the best, and its score. Raises: UnreadableImage."""
-        rewards = self.score_pairs([prompt] * len(images), images)
-        order = sorted(range(len(rewards)), key=lambda i: -rewards[i])
+    def inference_rank(
+        self, prompt: str, generations_list: Sequence[ImageSource], *, on_error: OnError = "raise"
+    ) -> tuple[list[int], list[float]]:
+        """Each image's rank, 1 for the best, and its score; of equal ones the earlier ranks higher.
+
+        Raises: UnreadableImage; without it, what cannot be read ranks last.
+        """
+        rewards = self.score_pairs([prompt] * len(generations_list), generations_list, on_error=on_error)
+        order = sorted(range(len(rewards)), key=lambda i: (math.isnan(rewards[i]), -rewards[i]))
         ranks = [0] * len(rewards)
         for rank, i in enumerate(order, start=1):
             ranks[i] = rank
         return ranks, rewards
 
-    def score_pairs(self, prompts: Sequence[str], images: Sequence[ImageSource]) -> list[float]:
-        """Score image i for prompt i. Raises: UnreadableImage; ValueError when their numbers differ."""
+    @torch.inference_mode()
+    def score_pairs(
+        self, prompts: Sequence[str], images: Sequence[ImageSource], *, on_error: OnError = "raise"
+    ) -> list[float]:
+        """Score image i for prompt i. An image that meets several prompts is read and encoded once.
+
+        Raises: UnreadableImage; ValueError when their numbers differ.
+        """
         if len(prompts) != len(images):
             raise ValueError(f"{len(prompts)} prompts for {len(images)} images")
-        scores: list[float] = []
-        for start in range(0, len(images), BATCH):
-            pixels = [self.pixels(image) for image in images[start : start + BATCH]]
-            scores += self.score_pixels(prompts[start : start + BATCH], pixels)
+        self._tell_truncated(prompts)
+        rows: dict[str | int, list[int]] = {}  # of each different image
+        for row, image in enumerate(images):
+            rows.setdefault(id(image) if isinstance(image, Image.Image) else str(image), []).append(row)
+        scores = [math.nan] * len(images)
+        for chunk in _batches(list(rows.values())):
+            pixels = [self._pixels_or_none(images[meeting[0]], on_error) for meeting in chunk]
+            whole = [each for each in pixels if each is not None]
+            if not whole:
+                continue
+            features = self.encode(torch.stack(whole))
+            readable = [meeting for meeting, each in zip(chunk, pixels, strict=True) if each is not None]
+            pairs = [(row, place) for place, meeting in enumerate(readable) for row in meeting]
+            for batch in _batches(pairs):
+                asked = [prompts[row] for row, _ in batch]
+                judged = self.score_features(asked, features[[place for _, place in batch]])
+                for (row, _), score in zip(batch, judged.tolist(), strict=True):
+                    scores[row] = score
         return scores
 
-    def pixels(self, image: ImageSource) -> Tensor:
-        """(3, H, W) uint8: what the model sees of an image. Threads may share it. Raises: UnreadableImage."""
-        return to_pixels(read_image(image), self.image_size)
-
-    @torch.inference_mode()
-    def score_pixels(self, prompts: Sequence[str], pixels: Sequence[Tensor]) -> list[float]:
-        """Score image i, from `pixels`, for prompt i, all in one batch."""
-        return self._score(prompts, normalise(torch.stack(list(pixels)).to(self.device))).tolist()
-
-    def truncated(self, prompts: Sequence[str]) -> list[bool]:
-        """Whether the model reads only the beginning of each prompt: it has too many tokens.
-
-        Only one thread at a time: the tokenizer is not made for several.
-        """
-        return [len(tokens) > self.config.max_tokens for tokens in self.tokenizer(list(prompts))["input_ids"]]
-
     def score_groups(
-        self, prompts: Sequence[str], groups: Sequence[Sequence[ImageSource]]
+        self,
+        prompts: Sequence[str],
+        groups: Sequence[Sequence[ImageSource]],
+        *,
+        on_error: OnError = "raise",
     ) -> list[list[float]]:
         """Score each image of group i for prompt i. Small groups share batches. Raises as `score_pairs`."""
         asked = [prompt for prompt, images in zip(prompts, groups, strict=True) for _ in images]
-        scores = iter(self.score_pairs(asked, [image for images in groups for image in images]))
-        return [list(islice(scores, len(images))) for images in groups]
+        images = [image for group in groups for image in group]
+        scores = iter(self.score_pairs(asked, images, on_error=on_error))
+        return [list(islice(scores, len(group))) for group in groups]
 
     def score_tensor(self, prompts: Sequence[str], images: Tensor) -> Tensor:
         """Score image i for prompt i, differentiable with respect to the images.
@@ -94,12 +148,80 @@ class Scorer:
         """
         if images.ndim != 4 or images.shape[1] != 3 or len(images) != len(prompts):
             raise ValueError(f"{len(prompts)} prompts, images {list(images.shape)}, not (B, 3, H, W)")
-        return self._score(prompts, normalise(fit(images, self.image_size)))
+        self._tell_truncated(prompts)
+        return self.score_features(prompts, self.encode(fit(images, self.image_size)))
 
-    def _score(self, prompts: Sequence[str], images: Tensor) -> Tensor:
+    def score_gard(self, prompt_ids: Tensor, prompt_attention_mask: Tensor, image: Tensor) -> Tensor:
+        """The published differentiable score, under its published name.
+
+        Args:
+            prompt_ids, prompt_attention_mask: (B, T) int64, what the tokenizer makes of the prompts.
+            image: (B, 3, H, W), of the model's size and already normalised, as `preprocess` gives them.
+        Returns: (B, 1).
+        """
+        tokens, mask = prompt_ids.to(self.device), prompt_attention_mask.to(self.device)
+        return self._reward(self.model.score(tokens, mask, image))[:, None]
+
+    def preprocess(self, image: ImageSource) -> Tensor:
+        """An image as `score_gard` wants it: (3, H, W), normalised. Raises: UnreadableImage."""
+        return normalise(self.pixels(image))
+
+    def pixels(self, image: ImageSource) -> Tensor:
+        """(3, H, W) uint8: what the model sees of an image. Threads may share it. Raises: UnreadableImage."""
+        return to_pixels(read_image(image), self.image_size)
+
+    @torch.inference_mode()
+    def score_pixels(self, prompts: Sequence[str], pixels: Sequence[Tensor]) -> list[float]:
+        """Score image i, from `pixels`, for prompt i, all in one batch."""
+        return self.score_features(prompts, self.encode(torch.stack(list(pixels)))).tolist()
+
+    def encode(self, images: Tensor) -> Tensor:
+        """Image features, for `score_features`: (B, 3, H, W) of its size, uint8 or in 0..1 -> (B, P, V)."""
+        return self.model.encode(normalise(images.to(self.device)).to(self.dtype))
+
+    def score_features(self, prompts: Sequence[str], features: Tensor) -> Tensor:
+        """Score image i, by what `encode` made of it, for prompt i: a small part of the work -> (B,)."""
         tokens, mask = tokenise(self.tokenizer, prompts, self.config.max_tokens)
-        raw = self.model.score(tokens.to(self.device), mask.to(self.device), images)
-        return (raw - self.config.mean) / self.config.std
+        return self._reward(self.model.judge(tokens.to(self.device), mask.to(self.device), features))
+
+    def lost(self, prompts: Sequence[str]) -> list[int]:
+        """How many word pieces of each prompt lie beyond the most that the model reads.
+
+        Only one thread at a time: the tokenizer is not made for several.
+        """
+        if not prompts:
+            return []
+        whole = self.tokenizer(list(prompts), verbose=False)["input_ids"]
+        return [max(0, len(pieces) - self.config.max_tokens) for pieces in whole]
+
+    def truncated(self, prompts: Sequence[str]) -> list[bool]:
+        """Whether the model reads only the beginning of each prompt. One thread at a time."""
+        return [pieces > 0 for pieces in self.lost(prompts)]
+
+    def _pixels_or_none(self, image: ImageSource, on_error: OnError) -> Tensor | None:
+        try:
+            return self.pixels(image)
+        except UnreadableImage as error:
+            if on_error == "raise":
+                raise
+            warnings.warn(str(error), ImageSkipped, stacklevel=2)
+            return None
+
+    def _tell_truncated(self, prompts: Sequence[str]) -> None:
+        """Warn of each prompt that is not read to its end, once."""
+        fresh = [prompt for prompt in dict.fromkeys(prompts) if prompt not in self._told]
+        for prompt, pieces in zip(fresh, self.lost(fresh), strict=True):
+            if pieces:
+                self._told.add(prompt)
+                message = f"the last {pieces} word pieces are not read of the prompt {prompt!r}"
+                warnings.warn(message, PromptTruncated, stacklevel=2)
+
+    def _reward(self, raw: Tensor) -> Tensor:
+        return (raw - self.mean) / self.std
+
+
+def _batches(rows: Sequence[T]) -> Iterator[Sequence[T]]:
+    return (rows[start : start + BATCH] for start in range(0, len(rows), BATCH))
 
 
 def load_scorer(path_or_hub_id: str | Path, device: Any = None) -> Scorer:

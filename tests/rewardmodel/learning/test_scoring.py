@@ -1,7 +1,9 @@
 """Scores from files and from tensors."""
 
+import math
 import subprocess
 import sys
+import warnings
 
 import numpy as np
 import pytest
@@ -11,6 +13,7 @@ from PIL import Image
 from rewardmodel.learning import load
 from rewardmodel.learning.checkpoints import CheckpointConfig, save
 from rewardmodel.learning.preprocessing import UnreadableImage
+from rewardmodel.learning.scoring import ImageSkipped, PromptTruncated
 
 
 @pytest.fixture
@@ -95,12 +98,84 @@ def test_groups_of_another_number_than_prompts_are_refused(scorer, pictures):
         scorer.score_groups(["a red circle", "circle"], [pictures])
 
 
-def test_a_missing_and_a_corrupt_file_are_named(scorer, pictures, tmp_path):
-    with pytest.raises(UnreadableImage, match=r"none\.png: no such image"):
-        scorer.score("a red circle", [pictures[0], tmp_path / "none.png"])
+@pytest.fixture
+def broken(pictures, tmp_path):
+    """A readable, a missing, a zero-byte, a cut off and another readable file."""
+    (tmp_path / "empty.png").touch()
     pictures[1].write_bytes(pictures[1].read_bytes()[:60])
-    with pytest.raises(UnreadableImage, match=r"1\.png: not a whole image"):
-        scorer.score("a red circle", pictures)
+    return [pictures[0], tmp_path / "none.png", tmp_path / "empty.png", pictures[1], pictures[2]]
+
+
+def test_a_missing_a_zero_byte_and_a_corrupt_file_are_named(scorer, broken):
+    for path, reason in zip(broken[1:4], ["no such image", "not a whole", "not a whole"], strict=True):
+        for images in (path, [*broken[:1], path]):
+            with pytest.raises(UnreadableImage, match=f"{path.name}: {reason}"):
+                scorer.score("a red circle", images)
+
+
+def test_one_may_go_on_without_images_that_cannot_be_read(scorer, broken):
+    with pytest.warns(ImageSkipped) as warned:
+        ranks, rewards = scorer.inference_rank("a red circle", broken, on_error="nan")
+    assert [str(each.message).split(":")[0] for each in warned] == [str(path) for path in broken[1:4]]
+    assert [math.isnan(reward) for reward in rewards] == [False, True, True, True, False]
+    assert rewards[0] == pytest.approx(scorer.score("a red circle", broken[0]), abs=1e-5)
+    assert rewards[4] == pytest.approx(scorer.score("a red circle", broken[4]), abs=1e-5)
+    assert {ranks[0], ranks[4]} == {1, 2}
+    with pytest.warns(ImageSkipped):
+        assert math.isnan(scorer.score("a red circle", broken[1], on_error="nan"))
+
+
+def test_one_image_and_none_can_be_ranked(scorer, pictures):
+    assert scorer.inference_rank("a red circle", pictures[:1]) == (
+        [1],
+        scorer.score("a red circle", pictures[:1]),
+    )
+    assert scorer.inference_rank("a red circle", []) == ([], [])
+
+
+def test_of_equal_images_the_earlier_ranks_higher(scorer, pictures):
+    ranks, _ = scorer.inference_rank("a red circle", [pictures[0]] * 3)
+    assert ranks == [1, 2, 3]
+
+
+def test_an_image_that_meets_many_prompts_is_encoded_once(scorer, pictures, monkeypatch):
+    encode, encoded = scorer.model.encode, []
+    monkeypatch.setattr(scorer.model, "encode", lambda images: encoded.append(len(images)) or encode(images))
+    prompts = ["a red circle", "circle", "a blue square"] * 30
+    together = scorer.score_pairs(prompts, [pictures[0]] * 60 + [Image.open(pictures[1])] * 30)
+    assert encoded == [2]
+    for number in (0, 59, 60, 89):
+        path = pictures[0] if number < 60 else pictures[1]
+        assert together[number] == pytest.approx(scorer.score(prompts[number], path), abs=1e-5)
+
+
+def test_kept_features_score_as_the_image_does(scorer, pictures):
+    features = scorer.encode(torch.stack([scorer.pixels(path) for path in pictures]))
+    for prompt in ("a red circle", "circle"):
+        scores = scorer.score_features([prompt] * 3, features)
+        assert scores.tolist() == pytest.approx(scorer.score(prompt, pictures), abs=1e-5)
+
+
+def test_the_published_differentiable_score_is_the_score(scorer, pictures):
+    images = torch.stack([scorer.preprocess(Image.open(path)) for path in pictures]).requires_grad_()
+    text = scorer.tokenizer(
+        ["a red circle"] * 3, padding="max_length", truncation=True, max_length=35, return_tensors="pt"
+    )
+    rewards = scorer.score_gard(text.input_ids, text.attention_mask, images)
+    assert rewards.shape == (3, 1)
+    expected = scorer.score("a red circle", pictures)
+    assert rewards[:, 0].tolist() == pytest.approx(expected, abs=1e-5)
+    rewards.sum().backward()
+    assert (images.grad.abs().sum((1, 2, 3)) > 0).all()
+
+
+def test_a_scorer_moves_and_casts_like_the_module_it_is(scorer, pictures):
+    expected = scorer.score("a red circle", pictures)
+    double = scorer.to("cpu", dtype=torch.float64).eval().requires_grad_(False)
+    assert double.device == torch.device("cpu")
+    assert double.score("a red circle", pictures) == pytest.approx(expected, abs=1e-5)
+    half = scorer.to(torch.bfloat16)
+    assert half.score("a red circle", pictures) == pytest.approx(expected, rel=0.1, abs=0.1)
 
 
 def test_tensors_of_another_number_than_prompts_are_refused(scorer):
@@ -125,3 +200,17 @@ def test_images_prepared_apart_are_scored_as_files_are(scorer, pictures):
 def test_a_prompt_that_the_model_reads_in_part_is_known(scorer):
     room = scorer.config.max_tokens - 2  # beside [CLS] and [SEP]
     assert scorer.truncated(["red " * room, "red " * (room + 1)]) == [False, True]
+    assert scorer.lost(["red " * room, "red " * (room + 4)]) == [0, 4]
+    assert scorer.truncated([]) == []
+
+
+def test_a_prompt_that_is_read_in_part_is_warned_about_once(scorer, pictures):
+    long = "red " * (scorer.config.max_tokens + 1)
+    with pytest.warns(PromptTruncated, match="the last 3 word pieces are not read of the prompt 'red red"):
+        scorer.score(long, pictures)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        scorer.score(long, pictures[0])
+        scorer.score("a red circle", pictures[0])
+    with pytest.warns(PromptTruncated):
+        scorer.score_tensor([f"{long} circle"], torch.zeros(1, 3, 16, 16))
