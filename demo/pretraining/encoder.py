@@ -105,7 +105,7 @@ class Pretraining(nn.Module):
 
         Groups of GROUP lie in a row.
         """
-        seen = self.model.blip.visual_encoder(normalise(images))  # (B, P, V)
+        seen = self.model.blip.visual_encoder(normalise(images, self.model.config.image_input))  # (B, P, V)
         patches = self.patches.loss(seen.float(), scenes, flaws)
         if not captions:
             return {"patches": patches}
@@ -234,7 +234,8 @@ def rate(step: int, steps: int) -> float:
 def rewards_of(model: RewardModel, tokenizer: Any, captions: Sequence[str], images: Tensor) -> Tensor:
     tokens, mask = tokenise(tokenizer, captions, MAX_TOKENS)
     parts = [slice(start, start + 100) for start in range(0, len(tokens), 100)]
-    return torch.cat([model.score(tokens[part], mask[part], normalise(images[part])) for part in parts])
+    images = normalise(images, model.config.image_input)
+    return torch.cat([model.score(tokens[part], mask[part], images[part]) for part in parts])
 
 
 def measure(model: RewardModel, tokenizer: Any, *, pairs: int, seed: int) -> dict[Attribute, float]:
@@ -294,7 +295,7 @@ def main() -> None:
     model = RewardModel(shape_of(len(tokenizer))).eval()
     chance, torch_chance = Random(arguments.seed), torch.Generator().manual_seed(arguments.seed)
     scenes = [scene_of(draw_statement(Split.GENERATOR, chance), chance) for _ in range(400)]
-    initialise(model, normalise(spoil(pictures(scenes), torch_chance)))
+    initialise(model, normalise(spoil(pictures(scenes), torch_chance), model.config.image_input))
     learner = Pretraining(model, tokenizer).eval()
     autoencoder = load_autoencoder(arguments.generator)
     look(learner, autoencoder, steps=arguments.looking, seed=arguments.seed)

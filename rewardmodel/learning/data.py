@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from rewardmodel.learning.backbones.config import ImageInput
 from rewardmodel.learning.preprocessing import normalise, read_image, to_pixels, tokenise
 
 SPLITS = ("train", "validation", "test")
@@ -106,8 +107,8 @@ def fingerprint(*splits: Sequence[Ranking]) -> str:
 class PixelCache:
     """Decodes and resizes each image once, as long as there is room; keeps bytes, not floats."""
 
-    def __init__(self, size: int, limit: int) -> None:
-        self.size, self.room = size, limit
+    def __init__(self, wanted: ImageInput, limit: int) -> None:
+        self.wanted, self.room = wanted, limit
         self._pixels: dict[Path, Tensor] = {}
 
     def get(self, path: Path) -> Tensor:
@@ -115,7 +116,7 @@ class PixelCache:
         kept = self._pixels.get(path)
         if kept is not None:
             return kept
-        pixels = to_pixels(read_image(path), self.size)
+        pixels = to_pixels(read_image(path), self.wanted)
         if pixels.nbytes <= self.room:  # an epoch visits all: throwing the oldest out would miss every time
             self.room -= pixels.nbytes
             self._pixels[path] = pixels
@@ -146,7 +147,7 @@ def collate(
 ) -> Batch:
     """Put rankings side by side on the device, padded to the most images one has."""
     most = max(len(ranking.images) for ranking in rankings)
-    pixels = torch.zeros(len(rankings), most, 3, cache.size, cache.size, dtype=torch.uint8)
+    pixels = torch.zeros(len(rankings), most, 3, cache.wanted.size, cache.wanted.size, dtype=torch.uint8)
     places = torch.zeros(len(rankings), most, dtype=torch.int64)
     for row, ranking in enumerate(rankings):
         for column, path in enumerate(ranking.images):
@@ -157,7 +158,7 @@ def collate(
     return Batch(
         tokens.to(device),
         mask.to(device),
-        normalise(pixels.to(device)),
+        normalise(pixels.to(device), cache.wanted),
         places.to(device),
         None if preferred is None else preferred.to(device),
     )

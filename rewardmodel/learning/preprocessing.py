@@ -12,9 +12,7 @@ import torch.nn.functional as F
 from PIL import Image, ImageOps
 from torch import Tensor
 
-# CLIP's, which BLIP took over.
-MEAN = (0.48145466, 0.4578275, 0.40821073)
-STD = (0.26862954, 0.26130258, 0.27577711)
+from rewardmodel.learning.backbones.config import ImageInput
 
 
 class UnreadableImage(ValueError):
@@ -51,12 +49,10 @@ def _upright(image: Image.Image) -> Image.Image:
     return upright.convert("RGB")
 
 
-def to_pixels(image: Image.Image, size: int) -> Tensor:
-    """Short side to `size` by antialiased bicubic, centre cut out -> (3, size, size) uint8.
-
-    The edges of an image that is not square are lost, as in the published code.
-    """
-    width, height = _fitted(image.width, image.height, size)
+def to_pixels(image: Image.Image, wanted: ImageInput) -> Tensor:
+    """Fitted to `size` by antialiased bicubic, its centre cut out -> (3, size, size) uint8."""
+    size = wanted.size
+    width, height = _fitted(image.width, image.height, wanted)
     if (width, height) != image.size:
         image = image.resize((width, height), Image.Resampling.BICUBIC)
     left, top = _centred(width, size), _centred(height, size)
@@ -64,17 +60,21 @@ def to_pixels(image: Image.Image, size: int) -> Tensor:
     return torch.from_numpy(np.array(image)).permute(2, 0, 1).contiguous()
 
 
-def fit(images: Tensor, size: int) -> Tensor:
+def fit(images: Tensor, wanted: ImageInput) -> Tensor:
     """What `to_pixels` does, differentiable: (B, 3, H, W) in 0..1 -> (B, 3, size, size) in 0..1."""
+    size = wanted.size
     height, width = images.shape[-2:]
-    new_width, new_height = _fitted(width, height, size)
+    new_width, new_height = _fitted(width, height, wanted)
     if (new_width, new_height) != (width, height):
         images = F.interpolate(images, (new_height, new_width), mode="bicubic", antialias=True).clamp(0, 1)
     left, top = _centred(new_width, size), _centred(new_height, size)
     return images[..., top : top + size, left : left + size]
 
 
-def _fitted(width: int, height: int, size: int) -> tuple[int, int]:
+def _fitted(width: int, height: int, wanted: ImageInput) -> tuple[int, int]:
+    size = wanted.size
+    if wanted.fit == "squash":
+        return size, size
     if width <= height:
         return size, int(size * height / width)
     return int(size * width / height), size
@@ -84,12 +84,12 @@ def _centred(length: int, size: int) -> int:
     return round((length - size) / 2)
 
 
-def normalise(images: Tensor) -> Tensor:
-    """(..., 3, H, W), uint8 or float in 0..1 -> float with CLIP's mean and deviation taken out."""
+def normalise(images: Tensor, wanted: ImageInput) -> Tensor:
+    """(..., 3, H, W), uint8 or float in 0..1 -> float with the model's mean and deviation taken out."""
     if images.dtype == torch.uint8:
         images = images.float() / 255
-    mean = images.new_tensor(MEAN)[:, None, None]
-    std = images.new_tensor(STD)[:, None, None]
+    mean = images.new_tensor(wanted.mean)[:, None, None]
+    std = images.new_tensor(wanted.std)[:, None, None]
     return (images - mean) / std
 
 

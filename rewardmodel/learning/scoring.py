@@ -53,7 +53,7 @@ class Scorer(nn.Module):
         self.model = checkpoint.model.eval().requires_grad_(False).to(device)
         self.tokenizer, self.config = checkpoint.tokenizer, checkpoint.config
         self.mean, self.std = checkpoint.config.mean, checkpoint.config.std
-        self.image_size = checkpoint.config.backbone.vision.image_size
+        self.image_input = checkpoint.config.backbone.image_input
         self._told: set[str] = set()  # prompts whose truncation was warned about
 
     @property
@@ -149,7 +149,7 @@ class Scorer(nn.Module):
         if images.ndim != 4 or images.shape[1] != 3 or len(images) != len(prompts):
             raise ValueError(f"{len(prompts)} prompts, images {list(images.shape)}, not (B, 3, H, W)")
         self._tell_truncated(prompts)
-        return self.score_features(prompts, self.encode(fit(images, self.image_size)))
+        return self.score_features(prompts, self.encode(fit(images, self.image_input)))
 
     def score_gard(self, prompt_ids: Tensor, prompt_attention_mask: Tensor, image: Tensor) -> Tensor:
         """The published differentiable score, under its published name.
@@ -164,11 +164,11 @@ class Scorer(nn.Module):
 
     def preprocess(self, image: ImageSource) -> Tensor:
         """An image as `score_gard` wants it: (3, H, W), normalised. Raises: UnreadableImage."""
-        return normalise(self.pixels(image))
+        return normalise(self.pixels(image), self.image_input)
 
     def pixels(self, image: ImageSource) -> Tensor:
         """(3, H, W) uint8: what the model sees of an image. Threads may share it. Raises: UnreadableImage."""
-        return to_pixels(read_image(image), self.image_size)
+        return to_pixels(read_image(image), self.image_input)
 
     @torch.inference_mode()
     def score_pixels(self, prompts: Sequence[str], pixels: Sequence[Tensor]) -> list[float]:
@@ -177,7 +177,7 @@ class Scorer(nn.Module):
 
     def encode(self, images: Tensor) -> Tensor:
         """Image features, for `score_features`: (B, 3, H, W) of its size, uint8 or in 0..1 -> (B, P, V)."""
-        return self.model.encode(normalise(images.to(self.device)).to(self.dtype))
+        return self.model.encode(normalise(images.to(self.device), self.image_input).to(self.dtype))
 
     def score_features(self, prompts: Sequence[str], features: Tensor) -> Tensor:
         """Score image i, by what `encode` made of it, for prompt i: a small part of the work -> (B,)."""

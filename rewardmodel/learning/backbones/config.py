@@ -4,7 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
+
+
+@dataclass(frozen=True)
+class ImageInput:
+    """What a model wants to see of an image: so many pixels square, so fitted, so normalised.
+
+    Defaults: CLIP's, which BLIP took over.
+    """
+
+    size: int = 224
+    mean: tuple[float, ...] = (0.48145466, 0.4578275, 0.40821073)  # of red, green, blue in 0..1
+    std: tuple[float, ...] = (0.26862954, 0.26130258, 0.27577711)
+    # crop: the short side fitted, the edges of the long one lost; squash: both sides fitted, shapes distorted
+    fit: Literal["crop", "squash"] = "crop"
 
 
 @dataclass(frozen=True)
@@ -64,6 +78,10 @@ class BlipConfig:
     vision: VisionConfig = field(default_factory=VisionConfig)
     text: TextConfig = field(default_factory=TextConfig)
     head: HeadConfig = field(default_factory=HeadConfig)
+
+    @property
+    def image_input(self) -> ImageInput:
+        return ImageInput(self.vision.image_size)
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> BlipConfig:

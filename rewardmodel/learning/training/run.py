@@ -96,7 +96,7 @@ class _Run:
         self.tokenizer, self.backbone = checkpoint.tokenizer, checkpoint.config.backbone
         self.data = fingerprint(training_split, validation_split)
         self.plan = plan(training_split, config)
-        self.cache = PixelCache(self.backbone.vision.image_size, config.image_cache_bytes)
+        self.cache = PixelCache(self.backbone.image_input, config.image_cache_bytes)
         torch.manual_seed(config.seed)
         self.model = checkpoint.model.to(device)
         self.trainable = freeze(self.model, config.fix_rate)

@@ -6,6 +6,7 @@ import pytest
 import torch
 from PIL import ExifTags, Image
 
+from rewardmodel.learning.backbones.config import ImageInput
 from rewardmodel.learning.config import RewardConfig
 from rewardmodel.learning.data import DatasetError, PixelCache, Ranking, collate, load_rankings
 from rewardmodel.learning.preprocessing import read_image
@@ -80,7 +81,11 @@ def test_a_missing_dataset_and_an_unknown_split_are_refused(tmp_path, a_dataset)
 def test_shorter_rankings_are_padded_with_place_0(a_dataset, tokenizer):
     rankings = load_rankings(a_dataset(), "train")[:2]
     batch = collate(
-        rankings, cache=PixelCache(16, 10**6), tokenizer=tokenizer, max_tokens=35, device=torch.device("cpu")
+        rankings,
+        cache=PixelCache(ImageInput(16), 10**6),
+        tokenizer=tokenizer,
+        max_tokens=35,
+        device=torch.device("cpu"),
     )
     assert batch.images.shape == (2, 4, 3, 16, 16)
     assert batch.tokens.shape == (2, 5)  # cut to the longest prompt
@@ -91,7 +96,7 @@ def test_an_image_is_decoded_once_while_there_is_room(tmp_path):
     paths = [tmp_path / f"{number}.png" for number in range(2)]
     for path in paths:
         Image.new("RGB", (16, 16), "red").save(path)
-    cache = PixelCache(16, limit=3 * 16 * 16)
+    cache = PixelCache(ImageInput(16), limit=3 * 16 * 16)
     first = cache.get(paths[0])
     assert cache.get(paths[0]) is first
     assert cache.get(paths[1]) is not cache.get(paths[1])  # no room left: read again, not kept
@@ -174,7 +179,7 @@ def test_a_file_is_read_turned_as_people_saw_it(tmp_path):
 def test_soft_labels_of_a_batch_say_both_orders_of_each_pair(a_dataset, tokenizer):
     rankings = load_rankings(a_dataset(soft=0.75), "train")[:2]
     options = {"tokenizer": tokenizer, "max_tokens": 35, "device": torch.device("cpu")}
-    soft = collate(rankings, cache=PixelCache(16, 10**6), **options).preferred
+    soft = collate(rankings, cache=PixelCache(ImageInput(16), 10**6), **options).preferred
     assert soft.shape == (2, 4, 4)
     assert soft[0].tolist() == [
         [0.5, 0.75, 0.75, 0.5],
@@ -183,4 +188,4 @@ def test_soft_labels_of_a_batch_say_both_orders_of_each_pair(a_dataset, tokenize
         [0.5] * 4,  # the first prompt has three images
     ]
     hard = load_rankings(a_dataset(), "train")[:2]
-    assert collate(hard, cache=PixelCache(16, 10**6), **options).preferred is None
+    assert collate(hard, cache=PixelCache(ImageInput(16), 10**6), **options).preferred is None
