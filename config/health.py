@@ -8,6 +8,9 @@ from django.http import HttpRequest, HttpResponse, JsonResponse
 from kombu import Connection
 from kombu.exceptions import KombuError
 
+from rewardmodel.scorers import asking
+from rewardmodel.scorers.wire import parse_address
+
 
 def healthz(request: HttpRequest) -> HttpResponse:
     """200 while the process answers at all; asks nobody else."""
@@ -15,9 +18,10 @@ def healthz(request: HttpRequest) -> HttpResponse:
 
 
 def readyz(request: HttpRequest) -> JsonResponse:
-    """200 when database and broker answer, else 503; says which."""
-    answers = {"database": _database_answers(), "broker": _broker_answers()}
-    return JsonResponse(answers, status=200 if all(answers.values()) else 503)
+    """200 when database and broker answer, else 503; says which. Pages need no scorer: it is only told."""
+    needed = {"database": _database_answers(), "broker": _broker_answers()}
+    told = {**needed, "scorer": any(map(_scorer_answers, settings.SCORERS))}
+    return JsonResponse(told, status=200 if all(needed.values()) else 503)
 
 
 def _database_answers() -> bool:
@@ -25,6 +29,14 @@ def _database_answers() -> bool:
         with connection.cursor() as cursor:
             cursor.execute("SELECT 1")
     except DatabaseError:
+        return False
+    return True
+
+
+def _scorer_answers(address: str) -> bool:
+    try:
+        asking.status(parse_address(address), key=settings.SCORER_KEY)
+    except asking.NoScorer:
         return False
     return True
 

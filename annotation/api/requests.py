@@ -74,6 +74,12 @@ def paged_by(pages: type[BasePagination]) -> Callable[[V], V]:
 paged = paged_by(Pages)
 
 
+def changes_nothing(view: V) -> V:
+    """An endpoint whose POST only asks what is too long for an address: tokens that only read may."""
+    cast(Any, view).cls.changes_nothing = True
+    return view
+
+
 def valid(form: serializers.Serializer[Any]) -> dict[str, Any]:
     """What was sent, as the form understands it. Raises: ValidationError."""
     form.is_valid(raise_exception=True)

@@ -73,7 +73,7 @@ def _start(supervisor: Supervisor) -> None:
         supervisor.run("demo", [*manage, "seed_demo"])
     supervisor.start(application.web(PORT))
     supervisor.start(application.default_worker(), application.gpu_worker())
-    supervisor.start(application.beat())
+    supervisor.start(application.scorer(), application.beat())
 
 
 def _static_is_current() -> bool:

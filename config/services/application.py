@@ -1,4 +1,4 @@
-"""Laurel's own processes: the web server, the two workers and beat."""
+"""Laurel's own processes: the web server, the two workers, the scorer and beat."""
 
 from __future__ import annotations
 
@@ -54,6 +54,15 @@ def default_worker() -> Service:
 def gpu_worker() -> Service:
     """One run at a time: a task here waits for the subprocess that runs it."""
     return _worker("gpu", "--pool", "solo", "--loglevel", "INFO")
+
+
+def scorer() -> Service:
+    """Scores for the API; it imports torch when it is first asked. Waiting threads leave the cores alone."""
+    return Service(
+        name="scorer",
+        command=(sys.executable, "manage.py", "serve_scores"),
+        environment={"OMP_WAIT_POLICY": "PASSIVE"},
+    )
 
 
 def beat() -> Service:

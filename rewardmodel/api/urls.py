@@ -2,9 +2,10 @@
 
 from django.urls import path
 
-from rewardmodel.api import views
+from rewardmodel.api import scores, views
 
 urlpatterns = [
+    path("scores", scores.scores, name="api-scores"),
     path("projects/<slug:slug>/datasets/", views.datasets, name="api-datasets"),
     path("projects/<slug:slug>/checkpoints/", views.checkpoints, name="api-checkpoints"),
     path("projects/<slug:slug>/training-runs/", views.training_runs, name="api-training-runs"),

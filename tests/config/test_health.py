@@ -11,13 +11,19 @@ def test_a_process_that_lives_says_so_without_asking_the_database(client):
 
 def test_a_process_whose_servers_answer_is_ready(client, db):
     response = client.get("/readyz")
-    assert (response.status_code, response.json()) == (200, {"database": True, "broker": True})
+    assert (response.status_code, response.json()) == (
+        200,
+        {"database": True, "broker": True, "scorer": False},
+    )
 
 
 def test_a_process_without_a_broker_is_not_ready_and_says_why(client, db, settings):
     settings.CELERY_BROKER_URL = "redis+socket:///nowhere/valkey.sock"
     response = client.get("/readyz")
-    assert (response.status_code, response.json()) == (503, {"database": True, "broker": False})
+    assert (response.status_code, response.json()) == (
+        503,
+        {"database": True, "broker": False, "scorer": False},
+    )
 
 
 def test_the_page_of_health_reaches_a_browser(page, live_server):

@@ -20,7 +20,7 @@ from tests.config.test_supervisor import wait_until
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 PATIENCE = 240  # seconds: machines that test are busy
-EVERYTHING = {"postgres", "valkey", "web", "default", "gpu", "beat"}
+EVERYTHING = {"postgres", "valkey", "web", "default", "gpu", "scorer", "beat"}
 
 
 class Whole:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import platform
 import shutil
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
@@ -58,7 +59,8 @@ class Command(BaseCommand):
 
 
 def find_all() -> Iterator[Finding]:
-    for check in (check_database, check_broker, check_storage, check_disk, check_devices, check_versions):
+    checks = (check_database, check_broker, check_scorers, check_storage, check_disk, check_devices)
+    for check in (*checks, check_versions):
         yield from check()
 
 
@@ -92,6 +94,24 @@ def check_broker(queues: Sequence[str] = ("default", "gpu")) -> Iterator[Finding
         # A worker that supervises a run answers when the run is over.
         advice = "" if workers else f"Unless it is busy, start one: celery -A config worker -Q {queue}"
         yield Finding("worker", f"{', '.join(workers) or 'none answers'} on the queue {queue}", advice)
+
+
+def check_scorers() -> Iterator[Finding]:
+    """Whether somebody listens there: what is said over it is the business of an app above this one."""
+    for address in settings.SCORERS:
+        try:
+            if "/" in address:
+                with socket.socket(socket.AF_UNIX) as one:
+                    one.connect(address)
+            else:
+                host, _, port = address.rpartition(":")
+                socket.create_connection((host, int(port)), timeout=3).close()
+        except OSError as error:
+            yield Finding(
+                "scorer", f"none at {address} ({error})", "For scores over the API: manage.py serve_scores"
+            )
+        else:
+            yield Finding("scorer", f"listens at {address}")
 
 
 def check_storage() -> Iterator[Finding]:

@@ -1,0 +1,71 @@
+"""`manage.py serve_scores`: keeps promoted reward models warm, for POST /api/v1/scores."""
+
+from __future__ import annotations
+
+import os
+import signal
+from types import FrameType
+from typing import Any
+
+from django.conf import settings
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+
+from rewardmodel.models import RewardCheckpoint
+from rewardmodel.scorers.server import AlreadyServed, Limits, Server
+from rewardmodel.scorers.warm import WarmModels
+from rewardmodel.scorers.wire import parse_address
+
+
+class StopAsked(Exception):
+    """Ctrl-C, or somebody ended us."""
+
+
+class Command(BaseCommand):
+    help = "Keep promoted reward models warm, and score what clients of POST /api/v1/scores send."
+    requires_system_checks = []
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument(
+            "--listen",
+            metavar="ADDRESS",
+            help="a Unix socket's path or HOST:PORT; default: the first of SCORERS",
+        )
+        parser.add_argument("--device", help="as torch calls it; default: a GPU if there is one")
+        parser.add_argument(
+            "--batch", type=int, default=settings.SCORER_BATCH, help="images at a time, at most"
+        )
+        parser.add_argument(
+            "--warm", action="store_true", help="load what is promoted now, not when it is first asked for"
+        )
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        # Threads that wait by spinning take the time of the pages beside us.
+        os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+        try:
+            address = parse_address(options["listen"] or settings.SCORERS[0])
+        except (IndexError, ValueError) as error:
+            raise CommandError(f"--listen: {error}") from error
+        models = WarmModels(memory=settings.SCORER_MEMORY, device=options["device"])
+        if options["warm"]:
+            for checkpoint in RewardCheckpoint.objects.filter(promoted=True).select_related("run"):
+                models.get(checkpoint.location)
+        limits = Limits(
+            batch=options["batch"],
+            waiting=settings.SCORER_WAITING,
+            waiting_bytes=settings.SCORER_WAITING_BYTES,
+            pixels=settings.IMAGE_MAX_PIXELS,
+            idle_seconds=settings.SCORER_IDLE_SECONDS,
+        )
+        server = Server(address=address, key=settings.SCORER_KEY, limits=limits, models=models)
+        for asked in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(asked, _stop)
+        try:
+            server.serve()
+        except AlreadyServed as error:
+            raise CommandError(str(error)) from error
+        except StopAsked:
+            return
+
+
+def _stop(signum: int, frame: FrameType | None) -> None:
+    raise StopAsked

@@ -1,0 +1,132 @@
+"""What web processes and scorers say to each other: frames over a socket, and how each knows the other.
+
+A connection carries one question. The scorer greets with random bytes; the question is a JSON object under a
+MAC of these; so is every answer, under a MAC of the question's. Both sides hold the same key. Nothing is
+encrypted: over TCP this belongs into a private network.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+import secrets
+import select
+import socket
+import struct
+from collections.abc import Mapping
+from typing import Any
+
+Address = str | tuple[str, int]  # a Unix socket's path, or host and port
+Message = dict[str, Any]
+_LENGTH = struct.Struct(">I")
+_MAC = hashlib.sha256().digest_size
+LONGEST = 8_000_000  # bytes of a JSON object: the prompts of a request
+
+
+class Stranger(ConnectionError):
+    """The other side does not hold our key, or does not speak this language."""
+
+
+def parse_address(text: str) -> Address:
+    """`/run/laurel/scorer.sock` or `10.0.0.5:7100`. Raises: ValueError."""
+    if "/" in text:
+        return text
+    host, colon, port = text.rpartition(":")
+    if not colon or not host:
+        raise ValueError(f"{text!r} is neither the path of a socket nor HOST:PORT")
+    return host, int(port)
+
+
+def connect(address: Address, *, seconds: float) -> socket.socket:
+    """Raises: OSError when nobody listens there."""
+    if not isinstance(address, str):
+        return socket.create_connection(address, timeout=seconds)
+    connection = socket.socket(socket.AF_UNIX)
+    connection.settimeout(seconds)
+    try:
+        connection.connect(address)
+    except OSError:
+        connection.close()
+        raise
+    return connection
+
+
+class Line:
+    """One connection that both sides have proven themselves on. Its socket's timeout holds for each step."""
+
+    def __init__(self, connection: socket.socket, *, key: bytes, proof: bytes) -> None:
+        self.socket, self.key, self.proof = connection, key, proof
+
+    def send(self, message: Mapping[str, Any]) -> None:
+        """Raises: OSError."""
+        self.proof = _send(self.socket, message, key=self.key, after=self.proof)
+
+    def receive(self) -> Message:
+        """Raises: OSError; Stranger."""
+        message, self.proof = _receive(self.socket, key=self.key, after=self.proof)
+        return message
+
+    def send_bytes(self, content: bytes) -> None:
+        self.socket.sendall(content)
+
+    def receive_bytes(self, count: int) -> bytes:
+        return _read(self.socket, count)
+
+
+def ask(connection: socket.socket, question: Mapping[str, Any], *, key: bytes) -> Line:
+    """The asking side's first words. Raises: OSError."""
+    greeting = _read(connection, _MAC)
+    line = Line(connection, key=key, proof=greeting)
+    line.send({**question, "nonce": secrets.token_hex(16)})  # so that no old answer fits
+    return line
+
+
+def listen(connection: socket.socket, *, key: bytes) -> tuple[Line, Message]:
+    """The answering side's first words, and what it is asked. Raises: OSError; Stranger."""
+    greeting = secrets.token_bytes(_MAC)
+    connection.sendall(greeting)
+    line = Line(connection, key=key, proof=greeting)
+    return line, line.receive()
+
+
+def is_closed(connection: socket.socket) -> bool:
+    """Whether the other side has hung up, without waiting."""
+    poll = select.poll()
+    poll.register(connection, select.POLLIN)
+    if not poll.poll(0):
+        return False
+    try:
+        return connection.recv(1, socket.MSG_PEEK) == b""
+    except OSError:
+        return True
+
+
+def _send(connection: socket.socket, message: Mapping[str, Any], *, key: bytes, after: bytes) -> bytes:
+    body = json.dumps(message).encode()
+    mac = hmac.digest(key, after + body, "sha256")
+    connection.sendall(_LENGTH.pack(len(body)) + mac + body)
+    return mac
+
+
+def _receive(connection: socket.socket, *, key: bytes, after: bytes) -> tuple[Message, bytes]:
+    head = _read(connection, _LENGTH.size + _MAC)
+    length, mac = _LENGTH.unpack(head[: _LENGTH.size])[0], head[_LENGTH.size :]
+    if length > LONGEST:
+        raise Stranger(f"a message of {length} bytes")
+    body = _read(connection, length)
+    if not hmac.compare_digest(mac, hmac.digest(key, after + body, "sha256")):
+        raise Stranger("a message that was not signed with our key")
+    message: Message = json.loads(body)
+    return message, mac
+
+
+def _read(connection: socket.socket, count: int) -> bytes:
+    content = bytearray(count)
+    rest = memoryview(content)
+    while rest:
+        got = connection.recv_into(rest)
+        if not got:
+            raise ConnectionResetError("the other side hung up")
+        rest = rest[got:]
+    return bytes(content)
