@@ -1,42 +1,108 @@
-"""How an image is made fit for a model: as transformers' processors do it."""
+"""Images of every kind a folder may hold, as the model sees them."""
+
+import struct
+import zlib
 
 import numpy as np
 import pytest
-import torch
 from PIL import Image
-from transformers import SiglipImageProcessorPil
-from transformers.models.clip.image_processing_pil_clip import CLIPImageProcessorPil
 
-from rewardmodel.learning.backbones.config import ImageInput
-from rewardmodel.learning.preprocessing import fit, normalise, to_pixels
-
-SQUASHED = ImageInput(24, mean=(0.5,) * 3, std=(0.5,) * 3, fit="squash")
+from rewardmodel.learning.preprocessing import UnreadableImage, read_image
 
 
 @pytest.fixture
-def picture() -> Image.Image:
-    """60 wide, 40 high, smooth enough that a pixel's neighbours say what it is."""
-    x, y = np.meshgrid(np.linspace(0, 3, 60), np.linspace(0, 2, 40))
-    waves = [np.sin(x) * 120 + 127, np.cos(x + y) * 120 + 127, y * 100]
-    return Image.fromarray(np.stack(waves, axis=-1).astype(np.uint8))
+def picture():
+    """48 x 32, red grows to the right and blue downwards."""
+    red, blue = np.meshgrid(np.linspace(0, 255, 48), np.linspace(0, 255, 32))
+    return Image.fromarray(np.stack([red, np.full_like(red, 80), blue], axis=-1).astype(np.uint8))
 
 
-def test_a_cropped_image_is_the_one_clip_sees(picture):
-    processor = CLIPImageProcessorPil(size={"shortest_edge": 24}, crop_size=24)
-    expected = processor(picture, return_tensors="pt")["pixel_values"][0]
-    wanted = ImageInput(24)
-    torch.testing.assert_close(normalise(to_pixels(picture, wanted), wanted), expected, rtol=0, atol=1e-5)
+def difference(one, other):
+    return np.abs(np.asarray(one, dtype=int) - np.asarray(other, dtype=int)).max()
 
 
-def test_a_squashed_image_is_the_one_siglip_sees(picture):
-    processor = SiglipImageProcessorPil(size={"height": 24, "width": 24})
-    expected = processor(picture, return_tensors="pt")["pixel_values"][0]
-    seen = normalise(to_pixels(picture, SQUASHED), SQUASHED)
-    torch.testing.assert_close(seen, expected, rtol=0, atol=1e-5)
+@pytest.mark.parametrize(
+    ("mode", "suffix", "allowed"),
+    [
+        ("RGB", "png", 0),
+        ("RGBA", "png", 0),
+        ("P", "gif", 60),  # the palette of 256 colours is all that is lost
+        ("P", "png", 60),
+        ("CMYK", "jpg", 20),
+        ("CMYK", "tiff", 1),
+        ("YCbCr", "tiff", 4),
+    ],
+)
+def test_whatever_the_file_keeps_its_colours_in_the_model_sees_them(picture, tmp_path, mode, suffix, allowed):
+    path = tmp_path / f"picture.{suffix}"
+    picture.convert(mode).save(path)
+    assert read_image(path).mode == "RGB"
+    assert difference(read_image(path), picture) <= allowed
 
 
-@pytest.mark.parametrize("wanted", [ImageInput(24), SQUASHED], ids=["cropped", "squashed"])
-def test_a_tensor_is_fitted_as_a_file_would_be(picture, wanted):
-    tensor = torch.from_numpy(np.array(picture)).permute(2, 0, 1)[None] / 255
-    pixels = to_pixels(picture, wanted)[None] / 255
-    torch.testing.assert_close(fit(tensor, wanted), pixels, rtol=0, atol=2 / 255)
+@pytest.mark.parametrize("mode", ["L", "LA", "1"])
+def test_grey_is_grey(picture, tmp_path, mode):
+    path = tmp_path / "grey.png"
+    picture.convert(mode).save(path)
+    red, green, blue = read_image(path).split()
+    assert difference(red, green) == difference(red, blue) == 0
+
+
+@pytest.mark.parametrize("suffix", ["png", "tiff"])
+def test_grey_of_16_bits_keeps_its_shades(tmp_path, suffix):
+    path = tmp_path / f"grey.{suffix}"
+    shades = np.linspace(0, 65535, 256).astype(np.uint16).reshape(16, 16)
+    Image.fromarray(shades).save(path)
+    assert difference(read_image(path).getchannel(0), np.arange(256).reshape(16, 16)) == 0
+
+
+def test_of_an_animation_the_first_frame_counts(picture, tmp_path):
+    path = tmp_path / "moving.gif"
+    picture.save(path, save_all=True, append_images=[picture.transpose(Image.Transpose.ROTATE_180)])
+    assert difference(read_image(path), picture) <= 60
+
+
+def test_a_photograph_is_turned_as_its_exif_says_from_a_path_and_from_memory(picture, tmp_path):
+    path, exif = tmp_path / "turned.png", Image.Exif()
+    exif[0x0112] = 6  # to be turned a quarter clockwise
+    picture.save(path, exif=exif)
+    turned = picture.transpose(Image.Transpose.ROTATE_270)
+    assert difference(read_image(path), turned) == 0
+    assert difference(read_image(Image.open(path)), turned) == 0
+
+
+def test_a_missing_an_empty_and_a_cut_off_file_and_a_folder_are_named(picture, tmp_path):
+    (tmp_path / "empty.webp").touch()
+    (tmp_path / "folder.png").mkdir()
+    picture.save(tmp_path / "cut.png")
+    (tmp_path / "cut.png").write_bytes((tmp_path / "cut.png").read_bytes()[:90])
+    for name, reason in [
+        ("none.png", "no such image"),
+        ("empty.webp", "not a whole image"),
+        ("folder.png", "not a whole image"),
+        ("cut.png", "not a whole image"),
+    ]:
+        with pytest.raises(UnreadableImage, match=f"{name}: {reason}"):
+            read_image(tmp_path / name)
+    with pytest.raises(UnreadableImage, match=r"cut\.png: not a whole image"):
+        read_image(Image.open(tmp_path / "cut.png"))
+
+
+def test_a_file_that_unpacks_to_gigabytes_is_refused_before_it_is_decoded(tmp_path):
+    def chunk(kind, content):
+        return (
+            struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+        )
+
+    header = struct.pack(">IIBBBBB", 60000, 60000, 8, 2, 0, 0, 0)  # 10.8 GB of colours
+    bomb = tmp_path / "bomb.png"
+    bomb.write_bytes(
+        b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", b"") + chunk(b"IEND", b"")
+    )
+    with pytest.raises(UnreadableImage, match=r"bomb\.png: not a whole image \(.*decompression bomb"):
+        read_image(bomb)
+
+
+def test_what_is_no_image_is_refused_by_its_type():
+    with pytest.raises(TypeError, match="not ndarray"):
+        read_image(np.zeros((16, 16, 3), dtype=np.uint8))
