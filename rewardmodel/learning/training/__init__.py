@@ -1,5 +1,6 @@
 """Training a reward model on rankings: it stops and resumes at any step without changing a number."""
 
+from rewardmodel.learning.training.distributed import PeerFailed
 from rewardmodel.learning.training.progress import (
     Interrupted,
     Progress,
@@ -7,15 +8,18 @@ from rewardmodel.learning.training.progress import (
     TrainingResult,
     Validation,
 )
-from rewardmodel.learning.training.run import train
+from rewardmodel.learning.training.run import dismiss, follow, train
 from rewardmodel.learning.training.state import forget
 
 __all__ = [
     "Interrupted",
+    "PeerFailed",
     "Progress",
     "TrainingDiverged",
     "TrainingResult",
     "Validation",
+    "dismiss",
+    "follow",
     "forget",
     "train",
 ]

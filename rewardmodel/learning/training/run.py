@@ -6,13 +6,16 @@ import dataclasses
 import math
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from rewardmodel.learning import checkpoints
-from rewardmodel.learning.checkpoints import Checkpoint
+from rewardmodel.learning.checkpoints import CheckpointError
 from rewardmodel.learning.config import RewardConfig
 from rewardmodel.learning.data import (
     Batch,
@@ -26,6 +29,7 @@ from rewardmodel.learning.data import (
 from rewardmodel.learning.losses import better_than, margins
 from rewardmodel.learning.model import freeze
 from rewardmodel.learning.training import state
+from rewardmodel.learning.training.distributed import Team, joined
 from rewardmodel.learning.training.objective import Objective
 from rewardmodel.learning.training.optimiser import build_optimiser, learning_rate, set_rate
 from rewardmodel.learning.training.plan import Step, micro_batches, plan
@@ -36,6 +40,7 @@ from rewardmodel.learning.training.progress import (
     TrainingResult,
     Validation,
 )
+from rewardmodel.learning.training.signals import stopping_at_signals
 from rewardmodel.learning.training.validation import validate
 
 BEST = "best"
@@ -61,62 +66,99 @@ def train(
         folder: the run's own; gets the state while it runs and `best/`, the result.
         on_step: called after each step; again for those that a resumed run makes again.
         should_stop: asked after each step.
-    Raises: DatasetError, CheckpointError, UnreadableImage, TrainingDiverged; Interrupted when asked to stop.
+        device: None takes a GPU if there is one.
+
+    Under torchrun the processes share the work: the first one's arguments count, it alone reports and writes,
+    and whichever is asked to stop stops all. The others may call `follow` instead.
+
+    Raises: DatasetError, CheckpointError, UnreadableImage, TrainingDiverged; Interrupted when asked to stop;
+        PeerFailed where another process failed.
     """
-    training_split = load_rankings(dataset, "train", images)
-    validation_split = load_rankings(dataset, "validation", images)
-    for split, name in ((training_split, "train"), (validation_split, "validation")):
-        if not split:
-            raise DatasetError(f"{dataset}: no {name} ranking has two images in different places")
-    if config.soft_labels and any(ranking.preferred is None for ranking in training_split):
-        raise DatasetError(f"{dataset}: has no soft labels; freeze it with them")
-    if device is None:
-        device = "cuda" if torch.cuda.is_available() else "cpu"
-    folder.mkdir(parents=True, exist_ok=True)
-    with torch.random.fork_rng(devices=None if torch.device(device).type == "cuda" else []):
-        checkpoint = checkpoints.load(initial)
-        run = _Run(config, checkpoint, training_split, validation_split, folder, torch.device(device))
+    job = Job(config, dataset, images, initial, folder)
+    with joined(device) as team:
+        given = team.hand_out(job)
+        assert given is not None
+        return _work(given, team, on_step, should_stop)
+
+
+def follow(device: str | torch.device | None = None) -> None:
+    """Take part in the run that the leading process calls `train` for; return when it ends or stops.
+
+    Raises: as `train`.
+    """
+    with stopping_at_signals() as should_stop, joined(device) as team:
+        job: Job | None = team.hand_out(None)
+        if job is not None:
+            with suppress(Interrupted):
+                _work(job, team, lambda progress: None, should_stop)
+
+
+def dismiss() -> None:
+    """Let those that follow go: there is nothing to train."""
+    with joined(None) as team:
+        team.hand_out(None)
+
+
+@dataclass(frozen=True)
+class Job:
+    """What the leading process hands out: every host finds these files under the same paths."""
+
+    config: RewardConfig
+    dataset: Path
+    images: Path
+    initial: Path
+    folder: Path
+
+
+def _work(
+    job: Job, team: Team, on_step: Callable[[Progress], None], should_stop: Callable[[], bool]
+) -> TrainingResult:
+    with torch.random.fork_rng(devices=None if team.device.type == "cuda" else []):
+        with team.together():
+            run = _Run(job, team)
         return run.to_end(on_step, should_stop)
 
 
 class _Run:
     """A model and its optimiser on their way through the planned steps."""
 
-    def __init__(
-        self,
-        config: RewardConfig,
-        checkpoint: Checkpoint,
-        training_split: Sequence[Ranking],
-        validation_split: Sequence[Ranking],
-        folder: Path,
-        device: torch.device,
-    ) -> None:
-        self.config, self.folder, self.device = config, folder, device
-        self.validation_split = validation_split
+    def __init__(self, job: Job, team: Team) -> None:
+        self.config, self.folder, self.team = job.config, job.folder, team
+        self.folder.mkdir(parents=True, exist_ok=True)
+        training_split, self.validation_split = _read_splits(job)
+        checkpoint = checkpoints.load(job.initial)
         self.tokenizer, self.backbone = checkpoint.tokenizer, checkpoint.config.backbone
-        self.data = fingerprint(training_split, validation_split)
-        self.plan = plan(training_split, config)
-        self.cache = PixelCache(self.backbone.image_input, config.image_cache_bytes)
-        torch.manual_seed(config.seed)
-        self.model = checkpoint.model.to(device)
-        self.trainable = freeze(self.model, config.fix_rate)
-        self.objective = Objective(config).to(device)
-        self.optimiser = build_optimiser(self.model, self.objective, config)
+        self.data = fingerprint(training_split, self.validation_split)
+        self.plan = plan(training_split, self.config)
+        self.cache = PixelCache(self.backbone.image_input, self.config.image_cache_bytes)
+        torch.manual_seed(self.config.seed)
+        self.model = checkpoint.model.to(team.device)
+        self.trainable = freeze(self.model, self.config.fix_rate)
+        self.objective = Objective(self.config).to(team.device)
+        self.optimiser = build_optimiser(self.model, self.objective, self.config)
         self.done = 0
         self.best: Validation | None = None
         self.best_step = 0
+        state.part_ways(self.config.seed, team)
         self.resume()
 
     def to_end(self, on_step: Callable[[Progress], None], should_stop: Callable[[], bool]) -> TrainingResult:
+        if len(set(self.team.gather((self.done, self.data)))) > 1:
+            raise CheckpointError(
+                f"{self.folder}: the processes of this run see other files there, or other data"
+            )
         for step in self.plan[self.done :]:
             progress = self.advance(step)
             self.done = step.number + 1
             last = self.done == len(self.plan)
-            on_step(progress)  # before the state that lets a resumed run pass over this step
-            if last or self.done % self.config.checkpoint_every == 0:
+            with self.team.together():
+                if self.team.leads:
+                    on_step(progress)  # before the state that lets a resumed run pass over this step
+                asked = not last and should_stop()
+            stops = self.team.any(asked)
+            if last or stops or self.done % self.config.checkpoint_every == 0:
                 self.save()
-            if not last and should_stop():
-                self.save()
+            if stops:
                 raise Interrupted(f"after step {self.done} of {len(self.plan)}")
         assert self.best is not None  # the last step of an epoch validates
         return TrainingResult(self.folder / BEST, self.best_step, len(self.plan), self.best, self.trainable)
@@ -125,7 +167,10 @@ class _Run:
         began = time.perf_counter()
         rate = learning_rate(self.config, step.number, len(self.plan))
         set_rate(self.optimiser, rate)
-        loss, right = self.learn(step)
+        with self.team.together():
+            loss, right = self.learn(step)
+        loss, right = self.team.sum(loss, right)
+        self.team.add_gradients(p for group in self.optimiser.param_groups for p in group["params"])
         self.optimiser.step()
         seconds = time.perf_counter() - began
         validation = self.validate() if step.validates else None
@@ -144,12 +189,12 @@ class _Run:
             images_per_second=sum(len(r.images) for r in step.rankings) / seconds,
         )
 
-    def learn(self, step: Step) -> tuple[float, int]:
-        """Gradients of one batch; its summed loss, and how many pairs came out right."""
+    def learn(self, step: Step) -> tuple[float, float]:
+        """Gradients of this process's share of a batch; its summed loss, how many pairs came out right."""
         self.model.train()
         self.optimiser.zero_grad(set_to_none=True)
-        total, right = 0.0, 0
-        for part in micro_batches(step.rankings, self.config.micro_batch_images):
+        total, right = 0.0, 0.0
+        for part in micro_batches(self.team.share(step.rankings), self.config.micro_batch_images):
             batch = self.collate(part)
             rewards = self.rewards(batch)
             loss = self.objective(rewards, batch)
@@ -168,8 +213,9 @@ class _Run:
 
     def validate(self) -> Validation:
         self.model.eval()
-        parts = micro_batches(self.validation_split, self.config.micro_batch_images)
-        seen = validate(map(self.collate, parts), self.rewards)
+        own = self.team.share(self.validation_split)
+        parts = micro_batches(own, self.config.micro_batch_images)
+        seen = validate(map(self.collate, parts), self.rewards, self.team)
         if not math.isfinite(seen.loss):
             raise TrainingDiverged(f"the validation loss is {seen.loss} after step {self.done + 1}")
         return seen
@@ -180,7 +226,7 @@ class _Run:
             cache=self.cache,
             tokenizer=self.tokenizer,
             max_tokens=self.config.max_tokens,
-            device=self.device,
+            device=self.team.device,
         )
 
     def keep(self, validation: Validation, step: int) -> None:
@@ -189,26 +235,31 @@ class _Run:
         own = checkpoints.CheckpointConfig(
             self.backbone, self.config.max_tokens, mean=validation.mean, std=validation.std
         )
-        checkpoints.save(self.folder / BEST, model=self.model, tokenizer=self.tokenizer, config=own)
+        with self.team.together():
+            if self.team.leads:
+                checkpoints.save(self.folder / BEST, model=self.model, tokenizer=self.tokenizer, config=own)
 
     def save(self) -> None:
         """Write all that resuming needs, whole, over the last such file."""
-        if not all(bool(p.isfinite().all()) for p in self.model.parameters() if p.requires_grad):
-            raise TrainingDiverged(f"a weight is not finite after step {self.done}")
-        state.write(
-            self.folder,
-            {
-                "config": self.config.to_dict(),
-                "data": self.data,
-                "done": self.done,
-                "best": self.best and dataclasses.asdict(self.best),
-                "best_step": self.best_step,
-                "model": self.model.state_dict(),
-                "objective": self.objective.state_dict(),
-                "optimiser": self.optimiser.state_dict(),
-                "chance": list(state.chance(self.device)),
-            },
-        )
+        chance = self.team.gather(state.chance(self.team.device))
+        with self.team.together():
+            if not all(bool(p.isfinite().all()) for p in self.model.parameters() if p.requires_grad):
+                raise TrainingDiverged(f"a weight is not finite after step {self.done}")
+            if self.team.leads:
+                state.write(self.folder, self.to_resume(chance))
+
+    def to_resume(self, chance: list[list[Tensor]]) -> dict[str, Any]:
+        return {
+            "config": self.config.to_dict(),
+            "data": self.data,
+            "done": self.done,
+            "best": self.best and dataclasses.asdict(self.best),
+            "best_step": self.best_step,
+            "model": self.model.state_dict(),
+            "objective": self.objective.state_dict(),
+            "optimiser": self.optimiser.state_dict(),
+            "chance": chance,
+        }
 
     def resume(self) -> None:
         """Take up the saved state, if there is one. Raises: CheckpointError when it is another run's."""
@@ -220,4 +271,16 @@ class _Run:
         self.optimiser.load_state_dict(saved["optimiser"])
         self.done, self.best_step = saved["done"], saved["best_step"]
         self.best = Validation(**saved["best"]) if saved["best"] else None
-        state.set_chance(saved["chance"], self.device)
+        state.set_chance(saved["chance"], self.team)
+
+
+def _read_splits(job: Job) -> tuple[list[Ranking], list[Ranking]]:
+    """Training and validation. Raises: DatasetError."""
+    training = load_rankings(job.dataset, "train", job.images)
+    validation = load_rankings(job.dataset, "validation", job.images)
+    for split, name in ((training, "train"), (validation, "validation")):
+        if not split:
+            raise DatasetError(f"{job.dataset}: no {name} ranking has two images in different places")
+    if job.config.soft_labels and any(ranking.preferred is None for ranking in training):
+        raise DatasetError(f"{job.dataset}: has no soft labels; freeze it with them")
+    return training, validation

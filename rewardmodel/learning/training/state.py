@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ from torch import Tensor
 
 from rewardmodel.learning.checkpoints import CheckpointError
 from rewardmodel.learning.config import RewardConfig
+from rewardmodel.learning.training.distributed import Team
 
 STATE = "state.pt"
 
@@ -42,15 +43,25 @@ def forget(folder: Path) -> None:
     (folder / STATE).unlink(missing_ok=True)
 
 
-def chance(device: torch.device) -> Iterator[Tensor]:
+def part_ways(seed: int, team: Team) -> None:
+    """Let each process draw dropout of its own: alike, they would drop the same of different images."""
+    if team.rank > 0:
+        torch.manual_seed(seed + 1000 * team.rank)
+
+
+def chance(device: torch.device) -> list[Tensor]:
     """States of the generators that dropout draws from."""
-    yield torch.get_rng_state()
+    states = [torch.get_rng_state()]
     if device.type == "cuda":
-        yield torch.cuda.get_rng_state(device)
+        states.append(torch.cuda.get_rng_state(device))
+    return states
 
 
-def set_chance(states: list[Tensor], device: torch.device) -> None:
-    """Draw on from where `chance` was asked."""
+def set_chance(everybodys: list[list[Tensor]], team: Team) -> None:
+    """Draw on from where `chance` was asked; as from the start if the run had other processes then."""
+    if len(everybodys) != team.size:
+        return
+    states = everybodys[team.rank]
     torch.set_rng_state(states[0])
-    if device.type == "cuda":
-        torch.cuda.set_rng_state(states[1], device)
+    if team.device.type == "cuda":
+        torch.cuda.set_rng_state(states[1], team.device)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable
 
 import torch
@@ -10,22 +11,30 @@ from torch import Tensor
 
 from rewardmodel.learning.data import Batch
 from rewardmodel.learning.losses import better_than, margins
+from rewardmodel.learning.training.distributed import Team
 from rewardmodel.learning.training.progress import Validation
 
 
 @torch.no_grad()
-def validate(batches: Iterable[Batch], rewards: Callable[[Batch], Tensor]) -> Validation:
-    """Loss and accuracy of the paper's pairs, and the mean and deviation of the rewards.
+def validate(batches: Iterable[Batch], rewards: Callable[[Batch], Tensor], team: Team) -> Validation:
+    """Loss and accuracy of the paper's pairs, and the mean and deviation of the rewards, over all processes.
 
-    Args: rewards: of a batch, (B, K), from a model in evaluation mode.
+    Args:
+        batches: this process's share.
+        rewards: of a batch, (B, K), from a model in evaluation mode.
     """
-    losses, raw, right = [], [], 0
-    for batch in batches:
-        own = rewards(batch).double()  # (B, K)
-        margin = margins(own)[better_than(batch.places)]
-        losses.append(-F.logsigmoid(margin))
-        right += int((margin > 0).sum())
-        raw.append(own[batch.real])
+    losses, raw, right = [torch.zeros(0)], [torch.zeros(0)], 0
+    with team.together():
+        for batch in batches:
+            own = rewards(batch).double()  # (B, K)
+            margin = margins(own)[better_than(batch.places)]
+            losses.append(-F.logsigmoid(margin).cpu())
+            right += int((margin > 0).sum())
+            raw.append(own[batch.real].cpu())
     loss, seen = torch.cat(losses), torch.cat(raw)
-    std = seen.std(correction=0).item()
-    return Validation(loss.mean().item(), right / len(loss), seen.mean().item(), std if std > 0 else 1.0)
+    own_sums = loss.sum().item(), right, len(loss), seen.sum().item(), len(seen)
+    total, ordered, pairs, rewarded, images = team.sum(*own_sums)
+    mean = rewarded / images
+    [squares] = team.sum((seen - mean).square().sum().item())
+    std = math.sqrt(squares / images)
+    return Validation(total / pairs, ordered / pairs, mean, std if std > 0 else 1.0)
