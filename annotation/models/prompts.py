@@ -10,6 +10,14 @@ from annotation.models.projects import Project
 KEY_LENGTH, SOURCE_LENGTH, GENERATOR_LENGTH = 200, 500, 200
 
 
+class Split(models.TextChoices):
+    """What a published dataset uses a prompt for."""
+
+    TRAIN = "train"
+    VALIDATION = "validation"
+    TEST = "test"
+
+
 class Prompt(models.Model):
     """One text that images were or will be made for."""
 
@@ -17,6 +25,7 @@ class Prompt(models.Model):
     key = models.CharField(max_length=KEY_LENGTH)  # the importer's id
     text = models.TextField()
     translation = models.TextField(blank=True)  # shown beside the text
+    published_split = models.CharField(max_length=10, choices=Split, blank=True)  # "": published in none
     created_at = models.DateTimeField(auto_now_add=True)
     # How far the finished opinions agree, 0 to 1, and how many they were when that was measured.
     agreement = models.FloatField(null=True)
@@ -27,6 +36,10 @@ class Prompt(models.Model):
         constraints = [
             models.UniqueConstraint(fields=["project", "key"], name="a_prompt_key_is_used_once"),
             models.CheckConstraint(name="a_prompt_says_something", condition=~models.Q(text="")),
+            models.CheckConstraint(
+                name="a_published_split_is_known",
+                condition=models.Q(published_split__in=["", *Split.values]),
+            ),
         ]
 
     def __str__(self) -> str:

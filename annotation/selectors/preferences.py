@@ -36,6 +36,7 @@ class FinishedRanking:
     prompt_text: str
     images: tuple[RankedImage, ...]
     slots: tuple[int, ...]
+    published_split: str = ""  # of the prompt; empty where no dataset published it in one
 
 
 def finished_rankings(project: Project, *, until: datetime | None = None) -> Iterator[FinishedRanking]:
@@ -55,14 +56,15 @@ def finished_rankings(project: Project, *, until: datetime | None = None) -> Ite
         "generation__prompt_id",
         "generation__prompt__key",
         "generation__prompt__text",
+        "generation__prompt__published_split",
         "slot",
         "generation_id",
         "generation__image_id",
         "generation__image__file",
         "generation__source",
     )
-    for (assignment, prompt, key, text), placements in groupby(
-        rows.iterator(chunk_size=CHUNK), key=itemgetter(0, 1, 2, 3)
+    for (assignment, prompt, key, text, split), placements in groupby(
+        rows.iterator(chunk_size=CHUNK), key=itemgetter(0, 1, 2, 3, 4)
     ):
         placed = list(placements)
         yield FinishedRanking(
@@ -70,8 +72,9 @@ def finished_rankings(project: Project, *, until: datetime | None = None) -> Ite
             prompt,
             key,
             text,
-            images=tuple(RankedImage(*row[5:]) for row in placed),
-            slots=tuple(row[4] for row in placed),
+            images=tuple(RankedImage(*row[6:]) for row in placed),
+            slots=tuple(row[5] for row in placed),
+            published_split=split,
         )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import struct
+import zipfile
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,7 @@ from django.core.files.storage import default_storage
 
 from annotation.models import Image
 from annotation.services.metadata import BrokenImage, without_metadata
+from annotation.services.zips import BROKEN
 
 # What Pillow calls them -> what we do. MPO is what many cameras write: a JPEG with more pictures behind it.
 FORMATS = {"PNG": "png", "JPEG": "jpeg", "MPO": "jpeg", "WEBP": "webp"}
@@ -25,6 +27,20 @@ LYING = 5  # EXIF's orientations from here on are turned by a quarter
 
 class ImageRefused(Exception):
     """FILE: why."""
+
+
+@dataclass(frozen=True)
+class PackedImage:
+    """An image inside a .zip that stays open as long as it is asked for."""
+
+    pack: zipfile.ZipFile
+    member: zipfile.ZipInfo
+
+    def __str__(self) -> str:
+        return f"{self.pack.filename}: {self.member.filename}"
+
+
+ImageSource = Path | PackedImage | bytes
 
 
 @dataclass(frozen=True)
@@ -40,7 +56,7 @@ class CheckedImage:
     width: int  # pixels, as shown: turned as EXIF says
     height: int
     size: int  # bytes
-    source: Path | bytes
+    source: ImageSource
 
     @property
     def stored_name(self) -> str:
@@ -48,7 +64,7 @@ class CheckedImage:
         return f"{self.sha256[:2]}/{self.sha256}.{self.format}"
 
 
-def check_image(source: Path | bytes) -> CheckedImage:
+def check_image(source: ImageSource) -> CheckedImage:
     """Decode the whole image; its size in bytes and pixels is checked before that.
 
     Raises: ImageRefused naming the file: missing, no PNG, JPEG or WebP, animated, too large, broken.
@@ -107,21 +123,33 @@ def store_images(checked: Iterable[CheckedImage]) -> dict[str, Image]:
     return Image.objects.in_bulk(wanted)
 
 
-def _name(source: Path | bytes) -> str:
-    return str(source) if isinstance(source, Path) else "image"
+def _name(source: ImageSource) -> str:
+    return "image" if isinstance(source, bytes) else str(source)
 
 
-def _read(source: Path | bytes) -> bytes:
+def _read(source: ImageSource) -> bytes:
+    """Raises: ImageRefused: missing, empty, too large, unreadable."""
     name = _name(source)
     try:
-        size = source.stat().st_size if isinstance(source, Path) else len(source)
+        size = _size(source)  # of a packed one what the .zip claims: no more than this is ever read of it
+        if not size:
+            raise ImageRefused(f"{name}: is empty")
         if size > settings.IMAGE_MAX_BYTES:
             raise ImageRefused(f"{name}: {size:,} bytes are more than {settings.IMAGE_MAX_BYTES:,}")
+        if isinstance(source, PackedImage):
+            return source.pack.read(source.member)
         return source.read_bytes() if isinstance(source, Path) else source
     except FileNotFoundError:
         raise ImageRefused(f"{name}: is missing") from None
-    except OSError as error:
-        raise ImageRefused(f"{name}: cannot be read ({error.strerror})") from None
+    except BROKEN as error:
+        raise ImageRefused(f"{name}: cannot be read ({getattr(error, 'strerror', None) or error})") from None
+
+
+def _size(source: ImageSource) -> int:
+    """Bytes. Raises: OSError."""
+    if isinstance(source, PackedImage):
+        return source.member.file_size
+    return source.stat().st_size if isinstance(source, Path) else len(source)
 
 
 def _write(image: CheckedImage) -> None:

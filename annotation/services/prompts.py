@@ -3,23 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from pathlib import Path
 from typing import Any, NamedTuple
 
 from django.db import transaction
 
 from annotation.models import Action, Generation, Project, Prompt, User
 from annotation.services.actions import record_action
-from annotation.services.images import CheckedImage, check_image, store_images
+from annotation.services.images import CheckedImage, ImageSource, check_image, store_images
 
 Kind = Action.Kind
 
 
 class PromptChanged(Exception):
-    """The project has this key with another text."""
+    """The project has this key with another text, or in another split."""
 
-    def __init__(self, key: str) -> None:
-        super().__init__(f"prompt {key!r} is known with another text")
+    def __init__(self, key: str, known: str = "with another text") -> None:
+        super().__init__(f"prompt {key!r} is known {known}")
         self.key = key
 
 
@@ -30,7 +29,7 @@ class ImagesRefused(Exception):
 class NewImage(NamedTuple):
     """One image to add. `source` names it within its prompt and is what exports give back."""
 
-    content: Path | bytes
+    content: ImageSource
     source: str
     generator: str = ""
     seed: int | None = None
@@ -44,29 +43,38 @@ def add_prompts(
     project: Project,
     texts: Mapping[str, str],
     translations: Mapping[str, str] | None = None,
+    splits: Mapping[str, str] | None = None,
     by: User | None = None,
 ) -> tuple[dict[str, Prompt], int]:
-    """Add the prompts that the project does not have yet, and translations to those that have none.
+    """Add the prompts that the project does not have yet, and translations and splits to those without.
 
     Args:
         texts: key -> text.
         translations: key -> text in the annotators' language.
+        splits: key -> the split in which a dataset publishes it.
         by: who asked, for the log; None: whoever calls this logs more than these.
     Returns: all of them by key, in the order given, and how many are new.
-    Raises: PromptChanged when a key is known with another text.
+    Raises: PromptChanged when a key is known with another text, or in another split.
     """
     Project.objects.select_for_update(no_key=True).get(pk=project.pk)  # two imports of the same file
     known = {prompt.key: prompt for prompt in project.prompts.filter(key__in=texts)}
     for key, prompt in known.items():
         if prompt.text != texts[key]:
             raise PromptChanged(key)
-    translations = translations or {}
+    translations, splits = translations or {}, splits or {}
     late = [prompt for key, prompt in known.items() if key in translations and not prompt.translation]
     for prompt in late:
         prompt.translation = translations[prompt.key]
     Prompt.objects.bulk_update(late, ["translation"])
+    _publish(known, splits)
     new = Prompt.objects.bulk_create(
-        Prompt(project=project, key=key, text=text, translation=translations.get(key, ""))
+        Prompt(
+            project=project,
+            key=key,
+            text=text,
+            translation=translations.get(key, ""),
+            published_split=splits.get(key, ""),
+        )
         for key, text in texts.items()
         if key not in known
     )
@@ -74,6 +82,19 @@ def add_prompts(
         record_action(Kind.PROMPTS_ADDED, project=project, by=by, subject=f"{len(new)} prompts")
     prompts = known | {prompt.key: prompt for prompt in new}
     return {key: prompts[key] for key in texts}, len(new)
+
+
+def _publish(prompts: Mapping[str, Prompt], splits: Mapping[str, str]) -> None:
+    """Note the splits of prompts that had none. Raises: PromptChanged."""
+    late = []
+    for key in splits.keys() & prompts.keys():
+        prompt = prompts[key]
+        if prompt.published_split not in ("", splits[key]):
+            raise PromptChanged(key, f"in split {prompt.published_split}")
+        if not prompt.published_split:
+            prompt.published_split = splits[key]
+            late.append(prompt)
+    Prompt.objects.bulk_update(late, ["published_split"])
 
 
 @transaction.atomic

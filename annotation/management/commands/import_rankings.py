@@ -10,8 +10,11 @@ from django.utils.timezone import now
 from tqdm import tqdm
 
 from annotation.management.projects import find_project
+from annotation.models.prompts import Split
 from annotation.services.imports import ImportRefused, import_rankings
 from annotation.services.imports.opinions import READERS
+
+NAMED = 200  # images left out that are named
 
 
 class Command(BaseCommand):
@@ -24,6 +27,19 @@ class Command(BaseCommand):
         )
         parser.add_argument(
             "--format", choices=sorted(READERS), help="what it is, where its first row does not tell"
+        )
+        parser.add_argument(
+            "--split",
+            choices=Split.values,
+            default="",
+            help="the split the file is published as, where its name (metadata-test.parquet) does not tell; "
+            "datasets keep its prompts there",
+        )
+        parser.add_argument(
+            "--skip-broken",
+            action="store_true",
+            help="name images that are missing, broken or there twice, and go on; rankings that show one are "
+            "left out of datasets (default: nothing is imported)",
         )
         images = parser.add_mutually_exclusive_group()
         images.add_argument(
@@ -41,6 +57,8 @@ class Command(BaseCommand):
         format: str | None,
         images: Path | None,
         without_images: bool,
+        skip_broken: bool,
+        split: str,
         **options: Any,
     ) -> None:
         try:
@@ -52,6 +70,8 @@ class Command(BaseCommand):
                     format=format,
                     images=images,
                     without_images=without_images,
+                    skip_broken=skip_broken,
+                    split=split,
                     progress=bar.update,
                 )
         except ImportRefused as error:
@@ -60,3 +80,11 @@ class Command(BaseCommand):
             f"{done.rankings:,} rankings new, {done.known:,} known already; "
             f"{done.prompts:,} prompts and {done.images:,} images new"
         )
+        if done.splits:
+            counts = ", ".join(f"{done.splits.get(split, 0):,} {split}" for split in Split.values)
+            self.stdout.write(f"published splits: {counts}")
+        for said in done.left_out[:NAMED]:
+            self.stderr.write(said)
+        if done.left_out:
+            more = f", of which the first {NAMED} are named" if len(done.left_out) > NAMED else ""
+            self.stdout.write(f"{len(done.left_out):,} images left out{more}")

@@ -2,33 +2,28 @@
 
 from __future__ import annotations
 
-import os
 import tempfile
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import closing
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 
 from django.db import transaction
 
-from annotation.models import (
-    Action,
-    Assignment,
-    Generation,
-    Placement,
-    Project,
-    Prompt,
-    PromptLabel,
-    Ranking,
-    Rating,
-    User,
-)
-from annotation.models.judgements import SCALES
-from annotation.models.people import IMPORTED
+from annotation.models import Action, Generation, Project, Prompt
 from annotation.services.actions import record_action
-from annotation.services.images import CheckedImage, ImageRefused, check_image
-from annotation.services.imports.opinions import Opinion, Reader, read_opinions
-from annotation.services.imports.opinions.opinion import ANNOTATOR_LENGTH
+from annotation.services.images import CheckedImage, ImageRefused
+from annotation.services.imports.answers import generation_ids, imported_annotator, record_answers
+from annotation.services.imports.opinions import Opinion, read_opinions
+from annotation.services.imports.ranked_images import (
+    Packs,
+    ShownImage,
+    checked_images,
+    find_images,
+    refuse_missing,
+)
 from annotation.services.imports.rows import ImportRefused, batches
 from annotation.services.prompts import (
     ImagesRefused,
@@ -38,19 +33,32 @@ from annotation.services.prompts import (
     attach_images,
 )
 
-NAMED = 3  # missing files that a refusal names
+STEP = 500  # rankings added at a time, where broken images are skipped
 Progress = Callable[[int], object]
 Files = dict[str, dict[str, CheckedImage]]  # prompt key -> source -> file
 
 
 @dataclass(frozen=True)
 class ImportedRankings:
-    """What is new; `known` rankings were in the project before."""
+    """What is new; `known` rankings were in the project before.
+
+    `left_out` says of each image that is missing or broken why; its ranking came in without it.
+    """
 
     rankings: int
     prompts: int
     images: int
     known: int
+    left_out: tuple[str, ...] = ()
+    splits: Mapping[str, int] = field(default_factory=dict)  # rankings of the file in each published split
+
+
+@dataclass
+class _Tally:
+    rankings: int = 0
+    prompts: int = 0
+    images: int = 0
+    left_out: list[str] = field(default_factory=list)
 
 
 def import_rankings(
@@ -61,6 +69,8 @@ def import_rankings(
     format: str | None = None,
     images: Path | None = None,
     without_images: bool = False,
+    skip_broken: bool = False,
+    split: str = "",
     progress: Progress | None = None,
 ) -> ImportedRankings:
     """Add rankings with their prompts and images, as accepted answers; all or none.
@@ -69,40 +79,107 @@ def import_rankings(
     Slots are kept as given, images in the file's order.
 
     Args:
-        file: what an export wrote, or others publish; Pick-a-Pic's tables may be a folder of them.
+        file: what an export wrote, or others publish; tables of Pick-a-Pic and ImageRewardDB may be a folder.
         format: one of `opinions.READERS`; told by the fields of the first row when not given.
         images: the folder that image paths are relative to; the file's own when not given. Images that the
             project has already are not asked for.
         without_images: take the rankings alone; `import_generations` may bring the images later.
+        skip_broken: where an image is missing, broken, or the same as another of its ranking, the ranking
+            comes in without it: no dataset is made of such. Then what was added is kept every `STEP`
+            rankings, and the same import, interrupted, goes on from there.
+        split: train, validation or test, where the dataset is published in splits and the file does not
+            say which it is. Datasets keep its prompts there.
         progress: called with the number of rankings added since the last call.
     Raises: ImportRefused.
     """
     reader, opinions = read_opinions(project, file, format)
+    opinions = [_in_split(opinion, split) for opinion in opinions]
+    folder = images or (file if file.is_dir() else file.parent)
+    done = _Tally()
+    with (
+        tempfile.TemporaryDirectory(prefix="laurel-import-") as unpacked,
+        closing(Packs(folder)) as packs,
+    ):
+        shown: list[ShownImage] = []
+        if not without_images:
+            shown = find_images(
+                project=project,
+                file=file,
+                reader=reader,
+                opinions=opinions,
+                packs=packs,
+                unpacked=Path(unpacked),
+            )
+        if not skip_broken:
+            refuse_missing(file, folder, shown)
+        of_prompt: dict[str, list[ShownImage]] = {}
+        for image in shown:
+            of_prompt.setdefault(image.opinion.key, []).append(image)
+        for part in batches(opinions, STEP if skip_broken else len(opinions)):
+            keys = dict.fromkeys(opinion.key for opinion in part)
+            wanted = [image for key in keys for image in of_prompt.pop(key, [])]
+            _import_part(project, file, part, wanted, now, done, skip_broken, progress)
+    splits = Counter(opinion.split for opinion in opinions if opinion.split)
+    known = len(opinions) - done.rankings
+    return ImportedRankings(done.rankings, done.prompts, done.images, known, tuple(done.left_out), splits)
+
+
+def _in_split(opinion: Opinion, split: str) -> Opinion:
+    """Raises: ImportRefused where the file names another."""
+    if split and opinion.split not in ("", split):
+        raise opinion.row.refused(f"is of the {opinion.split} split, as the file's name says, not of {split}")
+    return replace(opinion, split=split) if split else opinion
+
+
+def _import_part(
+    project: Project,
+    file: Path,
+    opinions: list[Opinion],
+    shown: list[ShownImage],
+    now: datetime,
+    done: _Tally,
+    skip_broken: bool,
+    progress: Progress | None,
+) -> None:
+    """Decode the images of these rankings, then add all of it in one transaction. Raises ImportRefused."""
+    files = _decode(shown, done.left_out if skip_broken else None)
     by_annotator: dict[str, list[Opinion]] = {}
     for opinion in opinions:
         by_annotator.setdefault(opinion.annotator, []).append(opinion)
-    folder = images or file.parent
-    with tempfile.TemporaryDirectory(prefix="laurel-import-") as unpacked:
-        files = (
-            {} if without_images else _find_images(project, file, reader, opinions, folder, Path(unpacked))
-        )
-        with transaction.atomic():
-            _hold_settings(project, file)
-            prompts, new_prompts = _add_prompts(project, opinions)
-            added = _add_generations(opinions, prompts, files)
-            new = 0
-            for name, theirs in by_annotator.items():
-                annotator = _imported_annotator(file, name)
-                for batch in batches(theirs):
-                    new += _record(project, batch, prompts, annotator, now)
-                    if progress:
-                        progress(len(batch))
-            if new:
-                said = {"prompts": new_prompts, "images": added, "file": file.name}
-                record_action(
-                    Action.Kind.RANKINGS_ADDED, project=project, by=None, subject=f"{new} rankings", **said
-                )
-    return ImportedRankings(new, new_prompts, added, len(opinions) - new)
+    with transaction.atomic():
+        _hold_settings(project, file)
+        prompts, new_prompts = _add_prompts(project, opinions)
+        added = _add_generations(opinions, prompts, files, done.left_out if skip_broken else None)
+        new = 0
+        for name, theirs in by_annotator.items():
+            annotator = imported_annotator(file, name)
+            for batch in batches(theirs):
+                new += record_answers(project, batch, prompts, annotator, now)
+                if progress:
+                    progress(len(batch))
+        if new:
+            said = {"prompts": new_prompts, "images": added, "file": file.name}
+            record_action(
+                Action.Kind.RANKINGS_ADDED, project=project, by=None, subject=f"{new} rankings", **said
+            )
+    done.rankings, done.prompts, done.images = (
+        done.rankings + new,
+        done.prompts + new_prompts,
+        done.images + added,
+    )
+
+
+def _decode(shown: list[ShownImage], left_out: list[str] | None) -> Files:
+    """What is broken is noted in `left_out`; without such a list it is refused: raises ImportRefused."""
+    files: Files = {}
+    for image, found in checked_images(shown):
+        if isinstance(found, CheckedImage):
+            files.setdefault(image.opinion.key, {})[image.source] = found
+        elif left_out is None:
+            raise image.opinion.row.refused(found)
+        else:
+            left_out.append(f"prompt {image.opinion.key}, {image.source}: {found}")
+    return files
 
 
 def _hold_settings(project: Project, file: Path) -> None:
@@ -115,57 +192,17 @@ def _hold_settings(project: Project, file: Path) -> None:
         raise ImportRefused(f"{file}: the project's slots were changed meanwhile; import it again")
 
 
-def _find_images(
-    project: Project, file: Path, reader: Reader, opinions: list[Opinion], folder: Path, unpacked: Path
-) -> Files:
-    """Decode every image that the project does not have. Raises ImportRefused."""
-    had = set(
-        Generation.objects.filter(prompt__project=project, image__isnull=False).values_list(
-            "prompt__key", "source"
-        )
-    )
-    named: dict[tuple[str, str], tuple[Opinion, str]] = {}  # several opinions show the same image
-    for opinion in opinions:
-        for source in opinion.sources:
-            name = opinion.file_of(source)
-            if name is not None and (opinion.key, source) not in had:
-                opinion.row.inside(name, folder)
-                named.setdefault((opinion.key, source), (opinion, name))
-    names = sorted({name for _, name in named.values()})
-    nowhere = reader.unpack(file, folder, names, unpacked) if reader.unpack else set()
-    wanted = []
-    for (_, source), (opinion, name) in named.items():
-        if name not in nowhere:
-            inside = unpacked / name
-            wanted.append((opinion, source, inside if inside.exists() else opinion.row.inside(name, folder)))
-    return _check_images(file, folder, wanted)
-
-
-def _check_images(file: Path, folder: Path, wanted: list[tuple[Opinion, str, Path]]) -> Files:
-    """Decode the images. Raises ImportRefused saying how many are missing."""
-    missing = [source for _, source, path in wanted if not os.path.isfile(path)]
-    if missing:
-        raise ImportRefused(
-            f"{file}: {len(missing):,} of {len(wanted):,} image files are missing in {folder}: "
-            f"{', '.join(missing[:NAMED])}{' ...' if len(missing) > NAMED else ''} "
-            "(--without-images takes the rankings alone)"
-        )
-    files: Files = {}
-    for opinion, source, path in wanted:
-        try:
-            files.setdefault(opinion.key, {})[source] = check_image(path)
-        except ImageRefused as error:
-            raise opinion.row.refused(error) from None
-    return files
-
-
 def _add_prompts(project: Project, opinions: Iterable[Opinion]) -> tuple[dict[str, Prompt], int]:
     """Every prompt by its key, and how many are new."""
     known: dict[str, Prompt] = {}
     new = 0
     for batch in batches(opinions):
         try:
-            prompts, added = add_prompts(project=project, texts={one.key: one.text for one in batch})
+            prompts, added = add_prompts(
+                project=project,
+                texts={one.key: one.text for one in batch},
+                splits={one.key: one.split for one in batch if one.split},
+            )
         except PromptChanged as error:
             raise next(one.row for one in batch if one.key == error.key).refused(error) from None
         known |= prompts
@@ -173,8 +210,13 @@ def _add_prompts(project: Project, opinions: Iterable[Opinion]) -> tuple[dict[st
     return known, new
 
 
-def _add_generations(opinions: Iterable[Opinion], prompts: dict[str, Prompt], files: Files) -> int:
-    """Add the images, with their files where there are some; returns how many are new."""
+def _add_generations(
+    opinions: Iterable[Opinion], prompts: dict[str, Prompt], files: Files, left_out: list[str] | None
+) -> int:
+    """Add the images, with their files where there are some; returns how many are new.
+
+    A picture that is there twice is noted in `left_out`; without such a list it is refused: ImportRefused.
+    """
     added = 0
     for batch in batches(opinions):
         for opinion in batch:
@@ -187,8 +229,10 @@ def _add_generations(opinions: Iterable[Opinion], prompts: dict[str, Prompt], fi
             try:
                 added += len(attach_images(prompt=prompts[opinion.key], images=new)) if new else 0
             except (ImageRefused, ImagesRefused) as error:
-                raise opinion.row.refused(error) from None
-        had = _generations(batch, prompts)
+                if left_out is None:
+                    raise opinion.row.refused(error) from None
+                added += _attach_singly(prompts[opinion.key], new, left_out)
+        had = generation_ids(batch, prompts)
         wanted = {
             (prompts[opinion.key], source): opinion.generator_of(source)
             for opinion in batch
@@ -204,92 +248,14 @@ def _add_generations(opinions: Iterable[Opinion], prompts: dict[str, Prompt], fi
     return added
 
 
-def _generations(batch: Iterable[Opinion], prompts: dict[str, Prompt]) -> dict[tuple[int, str], int]:
-    """(prompt id, source) -> generation id."""
-    rows = Generation.objects.filter(prompt__in=[prompts[opinion.key].pk for opinion in batch])
-    return {(prompt, source): pk for prompt, source, pk in rows.values_list("prompt_id", "source", "pk")}
-
-
-def _imported_annotator(file: Path, name: str) -> User:
-    """Whom the file's answers are put down to: nobody can sign in as them."""
-    longest = User._meta.get_field("username").max_length or 0
-    whole = f"{IMPORTED}{file.stem}"
-    username = f"{whole[: longest - ANNOTATOR_LENGTH - 1]}:{name}" if name else whole[:longest]
-    user, made = User.objects.get_or_create(username=username, defaults={"is_active": False})
-    if made:
-        user.set_unusable_password()
-        user.save(update_fields=["password"])
-    return user
-
-
-def _record(
-    project: Project, batch: list[Opinion], prompts: dict[str, Prompt], annotator: User, now: datetime
+def _attach_singly(
+    prompt: Prompt, images: Iterable[tuple[NewImage, CheckedImage]], left_out: list[str]
 ) -> int:
-    """Add the answers that are not there yet; returns how many. Raises ImportRefused for one that differs."""
-    ids = _generations(batch, prompts)
-    orders = {
-        opinion.key: [ids[prompts[opinion.key].pk, source] for source in opinion.sources] for opinion in batch
-    }
-    recorded = _recorded(annotator, [prompts[opinion.key] for opinion in batch])
-    for opinion in batch:
-        placed = dict(zip(orders[opinion.key], opinion.slots, strict=True))
-        if recorded.get(prompts[opinion.key].pk, placed) != placed:
-            raise opinion.row.refused(f"another ranking of {opinion.key!r} is known from {annotator}")
-    new = [opinion for opinion in batch if prompts[opinion.key].pk not in recorded]
-    assignments = Assignment.objects.bulk_create(
-        Assignment(
-            project=project,
-            prompt=prompts[opinion.key],
-            annotator=annotator,
-            state=Assignment.State.ACCEPTED,
-            leased_until=now,
-            order=orders[opinion.key],
-            submitted_at=now,
-            accepted_at=now,
-        )
-        for opinion in new
-    )
-    rankings = Ranking.objects.bulk_create(Ranking(assignment=assignment) for assignment in assignments)
-    Placement.objects.bulk_create(
-        Placement(ranking=ranking, generation_id=pk, slot=slot)
-        for ranking, opinion in zip(rankings, new, strict=True)
-        for pk, slot in zip(orders[opinion.key], opinion.slots, strict=True)
-    )
-    PromptLabel.objects.bulk_create(
-        PromptLabel(
-            assignment=assignment,
-            category=opinion.category,
-            intent_unclear=opinion.intent_unclear,
-            issues=opinion.issues,
-        )
-        for assignment, opinion in zip(assignments, new, strict=True)
-        if opinion.category
-    )
-    Rating.objects.bulk_create(
-        Rating(
-            assignment=assignment,
-            generation_id=pk,
-            problems=problems,
-            **dict(zip(SCALES, stars, strict=True)),
-        )
-        for assignment, opinion in zip(assignments, new, strict=True)
-        if opinion.ratings
-        for pk, stars, problems in zip(
-            orders[opinion.key],
-            opinion.ratings,
-            opinion.problems or [None] * len(opinion.ratings),
-            strict=True,
-        )
-    )
-    return len(new)
-
-
-def _recorded(annotator: User, prompts: list[Prompt]) -> dict[int, dict[int, int]]:
-    """Prompt id -> generation id -> slot, of this annotator's answers."""
-    slots: dict[int, dict[int, int]] = {}
-    rows = Placement.objects.filter(
-        ranking__assignment__annotator=annotator, ranking__assignment__prompt__in=prompts
-    )
-    for prompt, generation, slot in rows.values_list("ranking__assignment__prompt", "generation", "slot"):
-        slots.setdefault(prompt, {})[generation] = slot
-    return slots
+    """Add those that can be, note the others; returns how many were added."""
+    added = 0
+    for image in images:
+        try:
+            added += len(attach_images(prompt=prompt, images=[image]))
+        except (ImageRefused, ImagesRefused) as error:
+            left_out.append(f"prompt {prompt.key}, {image[0].source}: {error}")
+    return added

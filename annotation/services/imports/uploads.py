@@ -12,7 +12,7 @@ from annotation.models import Project, User
 from annotation.services.imports.generations import ImportedGenerations, import_generations
 from annotation.services.imports.prompts import ImportedPrompts, import_prompts
 from annotation.services.imports.rows import ImportRefused
-from annotation.services.imports.zips import BROKEN
+from annotation.services.zips import BROKEN
 
 SUFFIXES = (".zip", ".txt", ".jsonl", ".json", ".csv", ".parquet")
 MANIFEST = "manifest.jsonl"

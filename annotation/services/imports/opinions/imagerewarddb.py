@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-import shutil
-import zipfile
 from collections.abc import Iterable, Iterator
-from pathlib import Path
-
-from django.conf import settings
 
 from annotation.models import Issue, Problem, Project
-from annotation.models.prompts import KEY_LENGTH, SOURCE_LENGTH
+from annotation.models.prompts import KEY_LENGTH, SOURCE_LENGTH, Split
 from annotation.services.imports.opinions.opinion import (
     Opinion,
     Reader,
@@ -24,8 +19,7 @@ from annotation.services.imports.opinions.opinion import (
     generator,
     ratings,
 )
-from annotation.services.imports.rows import ImportRefused, Row
-from annotation.services.imports.zips import BROKEN
+from annotation.services.imports.rows import Row
 
 RATINGS = ("overall_rating", "image_text_alignment_rating", "fidelity_rating")
 COLUMNS = (
@@ -65,6 +59,7 @@ def _read(project: Project, rows: Iterable[Row]) -> Iterator[Opinion]:
             problems=tuple(choices(row, "problems", Problem.values) for row in opinion) if stars else (),
             generators=tuple(generator(row, "generator") for row in opinion),
             files=tuple(_file(row) for row in opinion),
+            split=_split(first),
         )
 
 
@@ -72,30 +67,10 @@ def _file(row: Row) -> str | None:
     return None if row.fields["image_path"] is None else row.text("image_path", longest=SOURCE_LENGTH)
 
 
-def _unpack(file: Path, folder: Path, names: list[str], into: Path) -> set[str]:
-    """images/train/train_1/NAME is NAME in images/train/train_1.zip, unless somebody unpacked that."""
-    by_zip: dict[Path, list[str]] = {}
-    for name in names:
-        by_zip.setdefault(folder / f"{Path(name).parent}.zip", []).append(name)
-    for pack, wanted in by_zip.items():
-        if not pack.is_file():
-            continue
-        try:
-            with zipfile.ZipFile(pack) as opened:
-                sizes = {member.filename: member.file_size for member in opened.infolist()}
-                for name in wanted:
-                    if (size := sizes.get(Path(name).name)) is None:
-                        continue
-                    if size > settings.IMAGE_MAX_BYTES:  # unpacked; no more than this is ever read of it
-                        raise ImportRefused(
-                            f"{pack}: {Path(name).name} has {size:,} bytes, which no image may"
-                        )
-                    (into / name).parent.mkdir(parents=True, exist_ok=True)
-                    with opened.open(Path(name).name) as content, (into / name).open("wb") as out:
-                        shutil.copyfileobj(content, out)
-        except BROKEN as error:
-            raise ImportRefused(f"{pack}: cannot be unpacked ({error})") from None
-    return set()
+def _split(row: Row) -> str:
+    """metadata-test.parquet is the test split: of the published dataset. An export of ours is not split."""
+    _, _, named = row.file.stem.partition("metadata-")
+    return named if named in Split.values and row.fields.keys().isdisjoint(OURS) else ""
 
 
-READER = Reader(tell=("image_amount_in_total",), read=_read, unpack=_unpack)
+READER = Reader(tell=("image_amount_in_total",), read=_read, in_zips=True)

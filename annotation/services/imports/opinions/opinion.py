@@ -36,6 +36,7 @@ class Opinion:
     problems: tuple[list[str] | None, ...] = ()
     generators: tuple[str, ...] = ()
     files: tuple[str | None, ...] = ()
+    split: str = ""  # in which the dataset publishes it; empty where it does not say
 
     def file_of(self, source: str) -> str | None:
         return self.files[self.sources.index(source)] if self.files else source
@@ -51,12 +52,14 @@ class Reader:
     Args:
         tell: fields of which its rows have one, and rows of no other format do.
         read: (project, rows) -> opinions. Raises ImportRefused.
+        in_zips: an image DIR/NAME may be NAME in DIR.zip.
         unpack: (file, folder of the images, names, into): puts images that are inside other files into a
             folder, under their names; returns the names of those which the file says it does not have.
     """
 
     tell: tuple[str, ...]
     read: Callable[[Project, Iterable[Row]], Iterator[Opinion]]
+    in_zips: bool = False
     unpack: Callable[[Path, Path, list[str], Path], set[str]] | None = None
 
 
