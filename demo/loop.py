@@ -30,8 +30,9 @@ from refl.services.tuning import queue_tuning
 from rewardmodel.models import DatasetVersion, RewardCheckpoint, Run
 from rewardmodel.selectors import promoted_checkpoint
 from rewardmodel.services import runs
-from rewardmodel.services.datasets import Shares, freeze_dataset, record_ceiling
+from rewardmodel.services.datasets import freeze_dataset, record_ceiling
 from rewardmodel.services.execution import peak_memory
+from rewardmodel.services.splits import Shares
 from rewardmodel.services.supervision import supervise
 from rewardmodel.services.training import queue_training
 

@@ -7,7 +7,7 @@ from django.db.models import Exists, OuterRef, QuerySet
 from annotation.models import Assignment, Generation, Project, Prompt
 from annotation.selectors.selections import wanted_prompts
 from rewardmodel.models import RewardCheckpoint
-from rewardmodel.services.datasets import Shares, split_of
+from rewardmodel.services.splits import checkpoint_splits
 
 
 def prompts_without_images(project: Project) -> QuerySet[Prompt]:
@@ -25,21 +25,14 @@ def tuning_prompts(checkpoint: RewardCheckpoint) -> list[str]:
     """
     ranked = Exists(Assignment.objects.finished().filter(prompt=OuterRef("pk")))
     rows = checkpoint.project.prompts.annotate(is_ranked=ranked).order_by("is_ranked", "pk")
-    shares = _shares(checkpoint)
+    splits = checkpoint_splits(checkpoint)
     wanted = {False: ("train", "validation"), True: ("train",)}
     texts = rows.values_list("text", "is_ranked")
-    return list(
-        dict.fromkeys(text for text, is_ranked in texts if split_of(text, shares) in wanted[is_ranked])
-    )
+    return list(dict.fromkeys(text for text, is_ranked in texts if splits.of(text) in wanted[is_ranked]))
 
 
 def held_out_prompts(checkpoint: RewardCheckpoint) -> list[str]:
     """Texts of the project's test split, each once: no reward model or generator learned on them."""
-    shares = _shares(checkpoint)
+    splits = checkpoint_splits(checkpoint)
     texts = checkpoint.project.prompts.order_by("pk").values_list("text", flat=True)
-    return list(dict.fromkeys(text for text in texts if split_of(text, shares) == "test"))
-
-
-def _shares(checkpoint: RewardCheckpoint) -> Shares:
-    """How the prompts were split when the model was trained; the default where it was not trained here."""
-    return Shares(**checkpoint.run.dataset.shares) if checkpoint.run else Shares()
+    return list(dict.fromkeys(text for text in texts if splits.of(text) == "test"))

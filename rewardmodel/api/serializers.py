@@ -13,6 +13,11 @@ class DatasetSerializer(serializers.Serializer[Any]):
     shares = serializers.DictField(child=serializers.FloatField())
     answers = serializers.IntegerField(help_text="finished rankings there were")
     left_out = serializers.IntegerField(help_text="of these, rankings whose images are not at hand")
+    split_by = serializers.CharField(help_text="published: prompts stay in the split they were published in")
+    repeated = serializers.DictField(
+        child=serializers.IntegerField(),
+        help_text="split -> rankings left out whose text is published in another split too",
+    )
     newest_answer = serializers.DateTimeField(allow_null=True)
     ceiling = serializers.FloatField(allow_null=True, help_text="people's own accuracy, where known")
     created_at = serializers.DateTimeField()

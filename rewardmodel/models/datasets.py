@@ -11,6 +11,13 @@ from django.db import models
 from annotation.models import Project
 
 
+class SplitBy(models.TextChoices):
+    """What says in which split a prompt is."""
+
+    PUBLISHED = "published"  # the dataset that published it in one; else its text
+    HASH = "hash"  # its text alone
+
+
 class DatasetVersion(models.Model):
     """Rankings of one project, frozen in a folder. It never changes; the same rows give the same hash."""
 
@@ -22,6 +29,9 @@ class DatasetVersion(models.Model):
     shares = models.JSONField()  # split -> share of prompts it was to get
     answers = models.PositiveIntegerField()  # finished rankings there were
     left_out = models.PositiveIntegerField()  # of these, rankings whose images are not at hand
+    split_by = models.CharField(max_length=10, choices=SplitBy, default=SplitBy.HASH)
+    # Split -> rankings left out because their text is also published in a split that takes precedence.
+    repeated = models.JSONField(default=dict)
     newest_answer = models.DateTimeField(null=True)  # null: all were imported before this was recorded
     # Accuracy that people themselves reach on the test split, where known. No content: it may come later.
     ceiling = models.FloatField(null=True)

@@ -7,9 +7,9 @@ import json
 import os
 import shutil
 import tempfile
-import unicodedata
+from collections import Counter
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from datetime import datetime
 from itertools import combinations
 from pathlib import Path
@@ -24,6 +24,8 @@ from annotation.selectors.consensus import Consensus, project_consensus
 from annotation.selectors.preferences import FinishedRanking, finished_rankings
 from annotation.services.revisions import settle_answers
 from rewardmodel.models import DatasetVersion
+from rewardmodel.models.datasets import SplitBy
+from rewardmodel.services.splits import Shares, Splits, project_splits
 
 FORMAT = 1  # of the folder; written into dataset.json
 DECIMALS = 4  # of a soft label
@@ -33,41 +35,22 @@ class NothingToFreeze(Exception):
     """No finished ranking of the project has all its images."""
 
 
-@dataclass(frozen=True)
-class Shares:
-    """How prompts are split. Ours: the paper holds out a fixed number of prompts."""
-
-    train: float = 0.8
-    validation: float = 0.1
-    test: float = 0.1
-
-    def __post_init__(self) -> None:
-        if min(self.train, self.validation, self.test) < 0 or abs(sum(asdict(self).values()) - 1) > 1e-9:
-            raise ValueError(f"shares of a split are 0 or more and add up to 1, not {self}")
-
-
-def split_of(prompt: str, shares: Shares) -> str:
-    """The split of a prompt, by its text alone: more answers never move a prompt to another split.
-
-    Texts that differ in case, in white space or in how Unicode composes them are one prompt.
-    """
-    text = " ".join(unicodedata.normalize("NFKC", prompt).casefold().split())
-    # Salted: whoever drew the project's prompts by a plain hash of their texts must not have drawn one split.
-    digest = hashlib.sha256(b"dataset split\n" + text.encode()).digest()
-    at = int.from_bytes(digest[:8]) / 2**64  # uniform in 0..1
-    if at < shares.train:
-        return "train"
-    return "validation" if at < shares.train + shares.validation else "test"
-
-
 def freeze_dataset(
-    *, project: Project, shares: Shares | None = None, soft_labels: bool = False
+    *,
+    project: Project,
+    shares: Shares | None = None,
+    split_by: str = SplitBy.PUBLISHED,
+    soft_labels: bool = False,
 ) -> DatasetVersion:
     """Freeze the project's finished rankings; the same rows give the version that there already is.
 
-    Rankings are left out, and counted, where an image is not at hand.
+    Rankings are left out, and counted, where an image is not at hand; and where the prompt's text is
+    published in a split that takes precedence over the one in which the prompt is: test over validation over
+    train.
 
     Args:
+        shares: of the prompts that are split by their text.
+        split_by: whether prompts that were published in a split stay there.
         soft_labels: each ranking also says with what probability people, all opinions on the prompt together,
             prefer the first image of each pair. One more opinion changes other rankings' too, and the hash.
     Raises: NothingToFreeze.
@@ -77,20 +60,26 @@ def freeze_dataset(
     # What is accepted while we read was not settled and may still change.
     rankings = list(finished_rankings(project, until=newest)) if newest else []
     consensus = project_consensus(project, until=newest) if soft_labels else None
-    rows = [_row(ranking, shares, consensus) for ranking in rankings if _is_usable(ranking)]
+    splits = project_splits(project, shares=shares, split_by=split_by)
+    usable = [ranking for ranking in rankings if _is_usable(ranking)]
+    kept = [ranking for ranking in usable if _is_in_its_split(ranking, splits)]
+    repeated = Counter(ranking.published_split for ranking in usable if not _is_in_its_split(ranking, splits))
+    rows = [_row(ranking, splits, consensus) for ranking in kept]
     if not rows:
         raise NothingToFreeze(f"{project.slug}: none of {len(rankings)} finished rankings has all its images")
     text = "".join(json.dumps(row, ensure_ascii=False, separators=(",", ":")) + "\n" for row in rows)
     digest = hashlib.sha256(text.encode()).hexdigest()
     folder = f"{project.slug}-{digest[:16]}"
     counts = {split: _count(row for row in rows if row["split"] == split) for split in asdict(shares)}
-    about = {
+    about: dict[str, Any] = {
         "format": FORMAT,
         "project": project.slug,
         "hash": digest,
         "shares": asdict(shares),
         "counts": counts,
-        "left_out": len(rankings) - len(rows),
+        "left_out": len(rankings) - len(usable),
+        "split_by": SplitBy.PUBLISHED if splits.published else SplitBy.HASH,
+        "repeated": dict(repeated),
         "soft_labels": soft_labels,
     }
     _write_folder(Path(settings.DATASETS_DIR) / folder, text, about)
@@ -102,7 +91,9 @@ def freeze_dataset(
             "counts": counts,
             "shares": asdict(shares),
             "answers": len(rankings),
-            "left_out": len(rankings) - len(rows),
+            "left_out": about["left_out"],
+            "split_by": about["split_by"],
+            "repeated": about["repeated"],
             "newest_answer": newest,
         },
     )
@@ -132,12 +123,18 @@ def _is_usable(ranking: FinishedRanking) -> bool:
     return len(ranking.images) > 1 and all(image.file for image in ranking.images)
 
 
-def _row(ranking: FinishedRanking, shares: Shares, consensus: Consensus | None) -> dict[str, Any]:
+def _is_in_its_split(ranking: FinishedRanking, splits: Splits) -> bool:
+    """Whether the split that published the prompt is the one that has its text; true where none did."""
+    own = ranking.published_split
+    return not (own and splits.published) or own == splits.of(ranking.prompt_text)
+
+
+def _row(ranking: FinishedRanking, splits: Splits, consensus: Consensus | None) -> dict[str, Any]:
     """One line of rankings.jsonl; `rewardmodel.learning.data` reads it."""
     row: dict[str, Any] = {
         "id": str(ranking.assignment_id),
         "prompt": ranking.prompt_text,
-        "split": split_of(ranking.prompt_text, shares),
+        "split": splits.of(ranking.prompt_text),
         "images": [image.file for image in ranking.images],
         "ranking": list(ranking.slots),
     }

@@ -10,7 +10,7 @@ from django.conf import settings
 from annotation.models import Generation
 from annotation.services.scores import record_scores
 from rewardmodel.models import RewardCheckpoint
-from rewardmodel.services.datasets import Shares, split_of
+from rewardmodel.services.splits import Splits, dataset_splits
 
 CHUNK = 128  # images between two looks at whether to stop
 
@@ -38,6 +38,7 @@ def score_generations(
     )
     if not wanted:
         return 0
+    splits = dataset_splits(checkpoint.run.dataset) if checkpoint.run else None
     model, root, done = load(checkpoint.location), Path(settings.MEDIA_ROOT), 0
     for start in range(0, len(wanted), CHUNK):
         if should_stop():
@@ -47,14 +48,16 @@ def score_generations(
         record_scores(
             scores={pk: score for (pk, _, _), score in zip(chunk, scores, strict=True)},
             scored_by=checkpoint.name,
-            unseen={pk for pk, text, _ in chunk if _is_unseen(checkpoint, text)},
+            unseen={pk for pk, text, _ in chunk if _is_unseen(text, splits)},
         )
         done += len(chunk)
         on_chunk(done, len(wanted))
     return done
 
 
-def _is_unseen(checkpoint: RewardCheckpoint, prompt: str) -> bool:
-    """Whether the prompt is none of those that the checkpoint's run learns from, now or when data grows."""
-    run = checkpoint.run
-    return run is None or split_of(prompt, Shares(**run.dataset.shares)) == "test"
+def _is_unseen(prompt: str, splits: Splits | None) -> bool:
+    """Whether the prompt is none of those that the checkpoint's run learns from, now or when data grows.
+
+    Args: splits: how its run splits prompts; None where no run made it.
+    """
+    return splits is None or splits.of(prompt) == "test"

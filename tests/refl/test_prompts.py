@@ -5,7 +5,7 @@ from annotation.services.judgements import submit_judgement
 from annotation.services.prompts import NewImage, add_generations
 from annotation.services.reviews import accept
 from refl.selectors.prompts import held_out_prompts, prompts_without_images, tuning_prompts
-from rewardmodel.services.datasets import Shares, split_of
+from rewardmodel.services.splits import Shares, split_of
 from tests.cast import NOW, answer_for, luck, picture
 from tests.refl.conftest import SHARES
 

@@ -11,7 +11,8 @@ from annotation.models import Assignment, Generation
 from annotation.services.reviews import send_back
 from rewardmodel.models import DatasetVersion
 from rewardmodel.selectors import answers_since_freeze
-from rewardmodel.services.datasets import NothingToFreeze, Shares, freeze_dataset, split_of
+from rewardmodel.services.datasets import NothingToFreeze, freeze_dataset
+from rewardmodel.services.splits import Shares, split_of
 from tests.cast import NOW
 
 

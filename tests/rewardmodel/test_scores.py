@@ -4,8 +4,9 @@ import shutil
 
 from annotation.models import Generation
 from rewardmodel.models import RewardCheckpoint, TrainingRun
-from rewardmodel.services.datasets import Shares, freeze_dataset, split_of
+from rewardmodel.services.datasets import freeze_dataset
 from rewardmodel.services.scores import score_generations
+from rewardmodel.services.splits import Shares, split_of
 
 
 def seen_and_unseen():

@@ -7,7 +7,9 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from annotation.management.projects import find_project
-from rewardmodel.services.datasets import NothingToFreeze, Shares, freeze_dataset
+from rewardmodel.models.datasets import SplitBy
+from rewardmodel.services.datasets import NothingToFreeze, freeze_dataset
+from rewardmodel.services.splits import Shares
 
 
 class Command(BaseCommand):
@@ -23,7 +25,13 @@ class Command(BaseCommand):
             metavar=("TRAIN", "VALIDATION", "TEST"),
             help="shares of the prompts; they add up to 1 (default: 0.8 0.1 0.1)",
         )
-
+        parser.add_argument(
+            "--split",
+            choices=SplitBy.values,
+            default=SplitBy.PUBLISHED,
+            help="published: prompts that a dataset published in a split stay there, the others are split by "
+            "a hash of their text; hash: all are (default: published)",
+        )
         parser.add_argument(
             "--soft-labels",
             action="store_true",
@@ -34,7 +42,10 @@ class Command(BaseCommand):
         project = find_project(options["project"])
         try:
             version = freeze_dataset(
-                project=project, shares=Shares(*options["shares"]), soft_labels=options["soft_labels"]
+                project=project,
+                shares=Shares(*options["shares"]),
+                split_by=options["split"],
+                soft_labels=options["soft_labels"],
             )
         except (NothingToFreeze, ValueError) as error:
             raise CommandError(str(error)) from error
@@ -44,3 +55,5 @@ class Command(BaseCommand):
             self.stdout.write(f"{split:<10} {figures}")
         if version.left_out:
             self.stdout.write(f"left out   {version.left_out} rankings whose images are not at hand")
+        for split, count in version.repeated.items():
+            self.stdout.write(f"left out   {count} {split} rankings whose text is in another split too")
