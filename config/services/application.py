@@ -23,7 +23,10 @@ def check_port(port: int) -> None:
 
 
 def web(port: int) -> Service:
-    """Gunicorn, two processes of four threads. Nothing is preloaded, so a code error is one worker's."""
+    """Gunicorn, two processes. Nothing is preloaded, so a code error is one worker's.
+
+    Of its threads SCORES_AT_ONCE may wait for scores: four are left for pages, and cost nothing while idle.
+    """
 
     def answers() -> bool:
         connection = http.client.HTTPConnection(HOST, port, timeout=5)
@@ -39,7 +42,7 @@ def web(port: int) -> Service:
         name="web",
         command=(
             *(sys.executable, "-m", "gunicorn", "config.wsgi", "--bind", f"{HOST}:{port}"),
-            *("--workers", "2", "--threads", "4", "--graceful-timeout", "8", "--no-control-socket"),
+            *("--workers", "2", "--threads", "28", "--graceful-timeout", "8", "--no-control-socket"),
             *("--access-logfile", "-", "--access-logformat", "%(m)s %(U)s %(s)s %(B)s bytes %(M)s ms"),
         ),
         ready=answers,

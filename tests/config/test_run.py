@@ -7,9 +7,10 @@ import signal
 import socket
 import subprocess
 import sys
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
+import psutil
 import psycopg
 import pytest
 
@@ -65,11 +66,12 @@ class Whole:
 
     def leaders(self):
         """The first process of each service: the one that leads its session."""
-        return {
-            process.environ()["LAUREL_SERVICE"].rpartition(":")[2]: process.pid
-            for process in find_marked(self.var)
-            if os.getsid(process.pid) == process.pid
-        }
+        found = {}
+        for process in find_marked(self.var):
+            with suppress(psutil.Error, ProcessLookupError):  # gone since
+                if os.getsid(process.pid) == process.pid:
+                    found[process.environ()["LAUREL_SERVICE"].rpartition(":")[2]] = process.pid
+        return found
 
     def connect(self):
         return psycopg.connect(f"host={self.sockets} user=postgres dbname=laurel", autocommit=True)
