@@ -13,15 +13,36 @@ if TYPE_CHECKING:
 
     from rewardmodel.learning.scoring import Scorer
 
-__all__ = ["load"]
+__all__ = ["available_models", "load"]
 
 
-def load(path_or_hub_id: str | Path, device: str | torch.device | None = None) -> Scorer:
-    """A model that scores images for prompts, from a checkpoint folder or a hub id.
+def available_models() -> list[str]:
+    """The names of published models that `load` fetches."""
+    from rewardmodel.learning.downloads import MODELS
 
-    Args: device: where it computes; without one, on a GPU if there is one.
+    return list(MODELS)
+
+
+def load(
+    name: str | Path = "ImageReward-v1.0",
+    device: str | torch.device | None = None,
+    download_root: str | Path | None = None,
+    med_config: str | Path | None = None,
+) -> Scorer:
+    """A model that scores images for prompts. The arguments are those of the published package.
+
+    Args:
+        name: one of `available_models()`, a checkpoint's folder or file, or a hub id.
+        device: where it computes; without one, on a GPU if there is one.
+        download_root: the folder for files of published models; without one, ~/.cache/ImageReward.
+        med_config: a file of BLIP's text settings; the model must be of these.
     Raises: CheckpointError naming the file that is missing or broken.
     """
+    from rewardmodel.learning import downloads
     from rewardmodel.learning.scoring import load_scorer
 
-    return load_scorer(path_or_hub_id, device)
+    path = downloads.fetch(str(name), download_root) if name in downloads.MODELS else name
+    scorer = load_scorer(path, device)
+    if med_config is not None:
+        downloads.check_text_settings(Path(med_config), scorer.config.backbone)
+    return scorer

@@ -7,6 +7,7 @@ import warnings
 from collections.abc import Iterator, Sequence
 from itertools import islice
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, Literal, TypeVar, overload
 
 import torch
@@ -65,6 +66,11 @@ class Scorer(nn.Module):
     def dtype(self) -> torch.dtype:
         """What its weights are held in."""
         return next(self.model.parameters()).dtype
+
+    @property
+    def blip(self) -> SimpleNamespace:
+        """Where code written for the published model looks for its tokenizer."""
+        return SimpleNamespace(tokenizer=self.tokenizer)
 
     @overload  # mypy: a str is a sequence of str as well, but no list of paths
     def score(self, prompt: str, image: ImageSource, *, on_error: OnError = "raise") -> float: ...  # type: ignore[overload-overlap]

@@ -7,6 +7,7 @@ import json
 import pytest
 from django.core.management import CommandError, call_command
 from django.db import IntegrityError, transaction
+from PIL import Image
 
 from annotation.models import Event, Generation, Kind
 from annotation.services.webhooks import create_webhook
@@ -22,7 +23,7 @@ from rewardmodel.services.checkpoints import (
 )
 from rewardmodel.services.datasets import freeze_dataset
 from rewardmodel.services.evaluation import evaluate
-from tests.cast import NOW
+from tests.cast import NOW, picture
 
 
 @pytest.fixture
@@ -166,13 +167,28 @@ def test_scoring_files_prints_csv_or_json(project, encoder, rank, media):
     promote(encoder, now=NOW)
     files = [str(media / name) for name in Generation.objects.values_list("image__file", flat=True)]
     printed = {}
-    for form in ("csv", "json"):
+    for form in ("csv", "json", "jsonl"):
         out = io.StringIO()
         call_command("score_images", project.slug, *files, prompt="red circle", format=form, stdout=out)
         printed[form] = out.getvalue()
     rows = list(csv.DictReader(io.StringIO(printed["csv"])))
     assert [row["file"] for row in rows] == files
     assert [float(row["score"]) for row in rows] == [row["score"] for row in json.loads(printed["json"])]
+    assert [json.loads(line) for line in printed["jsonl"].splitlines()] == json.loads(printed["json"])
+
+
+def test_scoring_files_can_go_on_past_broken_ones_and_mark_pngs(project, encoder, tmp_path, capsys):
+    promote(encoder, now=NOW)
+    marked, broken = tmp_path / "a.png", tmp_path / "b.png"
+    marked.write_bytes(picture(1))
+    broken.touch()
+    options = {"prompt": "red circle", "keep_going": True, "write_png_info": True, "format": "json"}
+    with pytest.raises(CommandError, match="1 files failed"):
+        call_command("score_images", project.slug, str(tmp_path), **options)
+    first, second = json.loads(capsys.readouterr().out)
+    with Image.open(marked) as image:
+        assert image.text == {"parameters": f"ImageReward Score: {first['score']:.4f}"}
+    assert (second["score"], second["error"].split(":")[0]) == (None, str(broken))
 
 
 def test_scoring_what_cannot_be_scored_names_it(project, encoder, tmp_path):

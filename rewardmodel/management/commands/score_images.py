@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import csv
-import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +10,9 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from tqdm import tqdm
 
 from annotation.management.projects import find_project
+from rewardmodel.learning.command_line import add_row_options
+from rewardmodel.learning.listings import Asked, images_in
+from rewardmodel.learning.results import Tally, score_files, write_rows
 from rewardmodel.management.rows import find_checkpoint
 from rewardmodel.models import RewardCheckpoint
 from rewardmodel.scoring import scorer
@@ -26,10 +28,12 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("project", help="the project's slug")
-        parser.add_argument("files", nargs="*", type=Path, help="image files to score for --prompt")
+        parser.add_argument(
+            "files", nargs="*", type=Path, help="image files and folders to score for --prompt"
+        )
         parser.add_argument("--prompt", help="the text the files are to answer")
         parser.add_argument("--checkpoint", metavar="NAME", help="default: the promoted one")
-        parser.add_argument("--format", choices=["csv", "json"], default="csv", help="of the files' scores")
+        add_row_options(parser)
 
     def handle(self, *args: Any, **options: Any) -> None:
         if bool(options["files"]) != bool(options["prompt"]):
@@ -38,21 +42,21 @@ class Command(BaseCommand):
         try:
             checkpoint = find_checkpoint(project, name) if name else promoted_checkpoint(project)
             if options["files"]:
-                self.print_scores(checkpoint, options["prompt"], options["files"], options["format"])
+                self.print_scores(checkpoint, options)
             else:
                 self.score_project(checkpoint)
         except (NothingPromoted, ValueError) as error:  # CheckpointError and UnreadableImage are ValueErrors
             raise CommandError(str(error)) from error
 
-    def print_scores(self, checkpoint: RewardCheckpoint, prompt: str, files: list[Path], form: str) -> None:
-        scores = scorer(checkpoint).score(prompt, files)
-        rows = [{"file": str(file), "score": score} for file, score in zip(files, scores, strict=True)]
-        if form == "json":
-            self.stdout.write(json.dumps(rows, indent=2))
-        else:
-            writer = csv.DictWriter(self.stdout, ["file", "score"], lineterminator="\n")
-            writer.writeheader()
-            writer.writerows(rows)
+    def print_scores(self, checkpoint: RewardCheckpoint, options: dict[str, Any]) -> None:
+        asked = [Asked(options["prompt"], file) for file in images_in(options["files"])]
+        rows = score_files(
+            scorer(checkpoint), asked, keep_going=options["keep_going"], png_info=options["write_png_info"]
+        )
+        tally = Tally()
+        write_rows((asdict(row) for row in tally.of(rows)), self.stdout, options["format"])
+        if tally.failed:
+            raise CommandError(f"{tally.failed} files failed")
 
     def score_project(self, checkpoint: RewardCheckpoint) -> None:
         with tqdm(unit="image", desc=str(checkpoint), dynamic_ncols=True) as bar:

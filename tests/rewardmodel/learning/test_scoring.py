@@ -158,7 +158,7 @@ def test_kept_features_score_as_the_image_does(scorer, pictures):
 
 def test_the_published_differentiable_score_is_the_score(scorer, pictures):
     images = torch.stack([scorer.preprocess(Image.open(path)) for path in pictures]).requires_grad_()
-    text = scorer.tokenizer(
+    text = scorer.blip.tokenizer(
         ["a red circle"] * 3, padding="max_length", truncation=True, max_length=35, return_tensors="pt"
     )
     rewards = scorer.score_gard(text.input_ids, text.attention_mask, images)

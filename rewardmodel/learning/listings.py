@@ -1,0 +1,74 @@
+"""What to score: files and folders of images for one prompt, or a list of prompts and files."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+SUFFIXES = {".avif", ".bmp", ".gif", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp"}
+
+
+class ListingError(ValueError):
+    """A list of what to score cannot be read; the message names file and line."""
+
+
+@dataclass(frozen=True)
+class Asked:
+    """An image, and the prompt to score it for."""
+
+    prompt: str
+    file: Path
+
+
+def images_in(paths: Iterable[Path]) -> Iterator[Path]:
+    """The files named, and of the folders named all images below, in order of name.
+
+    Raises: ListingError on a folder without images.
+    """
+    for path in paths:
+        if not path.is_dir():
+            yield path
+            continue
+        found = sorted(each for each in path.rglob("*") if each.suffix.lower() in SUFFIXES)
+        if not found:
+            raise ListingError(f"{path}: no images in this folder")
+        yield from found
+
+
+def read_listing(file: Path) -> list[Asked]:
+    """Rows of `prompt` and `file`, JSON one a line (.jsonl) or CSV; other fields are passed over.
+
+    Files are relative to the list's folder. Raises: ListingError.
+    """
+    try:
+        with file.open(encoding="utf-8-sig", newline="") as lines:
+            if file.suffix == ".csv":
+                rows: Iterable[Any] = csv.DictReader(lines)
+            else:
+                rows = (json.loads(line) for line in lines if line.strip())
+            return _rows(rows, file)
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise ListingError(f"{file}: cannot be read ({error})") from error
+
+
+def _rows(rows: Iterable[Any], file: Path) -> list[Asked]:
+    asked: list[Asked] = []
+    try:
+        for row in rows:
+            asked.append(_asked(row, file.parent))
+    except ValueError as error:
+        raise ListingError(f"{file}, row {len(asked) + 1}: {error}") from error
+    return asked
+
+
+def _asked(row: Any, folder: Path) -> Asked:
+    if not isinstance(row, Mapping):
+        raise ValueError(f"not an object: {row!r}")
+    for name in ("prompt", "file"):
+        if not isinstance(row.get(name), str):
+            raise ValueError(f"no {name}")
+    return Asked(row["prompt"], folder / row["file"])
