@@ -17,7 +17,12 @@ from rewardmodel.learning.results import FORMATS, Scored, Tally, ranked, score_f
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; its exit status is 1 when anything it was asked for failed."""
-    options = _parser().parse_args(arguments)
+    given = sys.argv[1:] if arguments is None else list(arguments)
+    if given[:1] == ["train"]:
+        from rewardmodel.learning.training.__main__ import main as train
+
+        return train(given[1:])
+    options = _parser().parse_args(given)
     try:
         return int(options.run(options))
     except BrokenPipeError:  # whoever reads the output has seen enough
@@ -53,6 +58,8 @@ def _parser() -> argparse.ArgumentParser:
     rank.add_argument("paths", nargs="+", type=Path, metavar="PATH", help="image files, and folders of them")
     rank.add_argument("--prompt", required=True, help="the text that they are to answer")
     rank.set_defaults(run=_rank)
+
+    commands.add_parser("train", help="train a reward model: see laurel-reward train --help")
 
     for command in (score, rank):
         command.add_argument("--model", default="ImageReward-v1.0", help="name, folder, file or hub id")

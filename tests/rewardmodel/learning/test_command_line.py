@@ -129,3 +129,13 @@ def test_what_was_left_out_is_asked_for(run, folder, tmp_path):
 def test_a_model_that_is_not_there_is_named(folder, capsys):
     assert main(["score", "--model", "nowhere", "--prompt", "a", str(folder)]) == 1
     assert capsys.readouterr().err == "laurel-reward: nowhere: no such checkpoint\n"
+
+
+def test_training_needs_no_more_than_the_shell(run, initial, a_dataset, tmp_path, capsys):
+    fields = ["epochs=1", "batch_pairs=8", "validations_per_epoch=1", "seed=1"]
+    arguments = ["--dataset", a_dataset(), "--initial", initial, "--to", tmp_path / "run", "--device", "cpu"]
+    assert (
+        main(["train", *map(str, arguments), *(each for field in fields for each in ("--set", field))]) == 0
+    )
+    trained = json.loads(capsys.readouterr().out.splitlines()[-1])["checkpoint"]
+    assert main(["score", "--model", trained, "--prompt", "a", str(tmp_path / "dataset/images")]) == 0
