@@ -18,7 +18,9 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from rewardmodel.learning.backbones.config import BlipConfig
+from rewardmodel.learning.lora import plain_weights
 from rewardmodel.learning.model import RewardModel
+from rewardmodel.learning.saving import NotSaved, saving, sync, sync_name
 
 CONFIG = "config.json"
 WEIGHTS = "model.safetensors"
@@ -62,20 +64,37 @@ def save(
 ) -> None:
     """Write the checkpoint whole beside its place, then move it there; an older one gives way.
 
-    Killed at any moment, it leaves the older one or the new one where `find` sees it.
+    Adapters are merged: what is saved is the plain model. Killed at any moment, it leaves the older one or
+    the new one where `find` sees it.
+
+    Raises: NotSaved, the older one being as it was.
     """
-    written, old = folder.with_name(f".{folder.name}.new"), _aside(folder)
-    shutil.rmtree(written, ignore_errors=True)
-    written.mkdir(parents=True)
-    tokenizer.save_pretrained(written)
-    weights = {name: tensor.to("cpu", dtype).contiguous() for name, tensor in model.state_dict().items()}
-    save_file(weights, written / WEIGHTS, metadata={"format": "pt"})
-    (written / CONFIG).write_text(json.dumps(dataclasses.asdict(config), indent=2) + "\n", encoding="utf-8")
+    written = folder.with_name(f".{folder.name}.new")
+    try:
+        with saving(folder):
+            _write(written, model=model, tokenizer=tokenizer, config=config, dtype=dtype)
+    except NotSaved:
+        shutil.rmtree(written, ignore_errors=True)
+        raise
+    old = _aside(folder)
     if folder.exists():
         shutil.rmtree(old, ignore_errors=True)
         os.replace(folder, old)
     os.replace(written, folder)
+    sync_name(folder)
     shutil.rmtree(old, ignore_errors=True)
+
+
+def _write(
+    folder: Path, *, model: RewardModel, tokenizer: Any, config: CheckpointConfig, dtype: torch.dtype
+) -> None:
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    tokenizer.save_pretrained(folder)
+    weights = {name: tensor.to("cpu", dtype).contiguous() for name, tensor in plain_weights(model).items()}
+    save_file(weights, folder / WEIGHTS, metadata={"format": "pt"})
+    (folder / CONFIG).write_text(json.dumps(dataclasses.asdict(config), indent=2) + "\n", encoding="utf-8")
+    sync(folder)
 
 
 def load(path_or_hub_id: str | Path) -> Checkpoint:

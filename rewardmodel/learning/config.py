@@ -21,11 +21,12 @@ _RANGES: dict[str, tuple[Callable[[float], bool], tuple[str, ...]]] = {
             "micro_batch_images",
             "checkpoint_every",
             "tie_parameter",
+            "lora_alpha",
         ),
     ),
-    "0 or more": (lambda value: value >= 0, ("image_cache_bytes", "slot_margin")),
+    "0 or more": (lambda value: value >= 0, ("image_cache_bytes", "slot_margin", "lora_rank")),
     "from 0 to 1": (lambda value: 0 <= value <= 1, ("fix_rate", "warmup")),
-    "from 0 up to 1": (lambda value: 0 <= value < 1, ("beta1", "beta2")),
+    "from 0 up to 1": (lambda value: 0 <= value < 1, ("beta1", "beta2", "ema")),
     "3 or more, to leave room for a word": (lambda value: value >= 3, ("max_tokens",)),
 }
 _CHOICES = {"ties": ("left_out", "fixed", "learned")}
@@ -53,6 +54,9 @@ class RewardConfig:
     ties: str = "left_out"  # ours: or "fixed" or "learned", Davidson's model with that kind of tie parameter
     tie_parameter: float = 0.5  # ours: nu, which a learned one starts from
     slot_margin: float = 0.0  # ours: how much further apart rewards must be for each further slot between
+    ema: float = 0.0  # ours: decay of a running average of the weights, which is kept in their place; 0: none
+    lora_rank: int = 0  # ours: train adapters of this rank in place of the encoders' weights; 0: the weights
+    lora_alpha: float = 16.0  # ours: adapters weigh alpha / rank
     micro_batch_images: int = 64  # ours: bounds memory, changes no number but by rounding
     checkpoint_every: int = 200  # ours, in steps
     image_cache_bytes: int = 2 << 30  # ours: decoded images kept in memory

@@ -70,6 +70,11 @@ class RewardModel(nn.Module):
         """One raw reward a row: tokens, mask (N, T), images (N, 3, H, W) normalised -> (N,)."""
         return self.judge(tokens, mask, self.encode(images))
 
+    @property
+    def heads(self) -> tuple[nn.Module, ...]:
+        """What stands on the encoders, and always trains in full."""
+        return (self.mlp,)
+
     def recompute(self, on: bool = True) -> None:
         """Trade time for memory: run each block of both encoders again in the backward pass.
 
@@ -111,6 +116,16 @@ class Trainable:
     names: tuple[str, ...]
 
 
+def count_trainable(model: nn.Module) -> Trainable:
+    """What trains of the model as it is frozen now."""
+    parameters = list(model.named_parameters())
+    return Trainable(
+        trainable=sum(p.numel() for _, p in parameters if p.requires_grad),
+        total=sum(p.numel() for _, p in parameters),
+        names=tuple(name for name, p in parameters if p.requires_grad),
+    )
+
+
 def freeze(model: RewardModel, fix_rate: float) -> Trainable:
     """Freeze the first share of both encoders' layers, exactly as the published training script does.
 
@@ -127,12 +142,7 @@ def freeze(model: RewardModel, fix_rate: float) -> Trainable:
     if fix_rate > 0:
         _freeze_up_to(vision, f"blocks.{int(model.config.vision.layers * fix_rate)}")
         _freeze_up_to(text, f"layer.{int(model.config.text.layers * fix_rate)}")
-    parameters = list(model.named_parameters())
-    return Trainable(
-        trainable=sum(p.numel() for _, p in parameters if p.requires_grad),
-        total=sum(p.numel() for _, p in parameters),
-        names=tuple(name for name, p in parameters if p.requires_grad),
-    )
+    return count_trainable(model)
 
 
 def _freeze_up_to(encoder: nn.Module, boundary: str) -> None:

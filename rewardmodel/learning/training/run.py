@@ -6,10 +6,10 @@ import dataclasses
 import math
 import time
 from collections.abc import Callable, Sequence
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import torch
 from torch import Tensor
@@ -26,9 +26,11 @@ from rewardmodel.learning.data import (
     fingerprint,
     load_rankings,
 )
+from rewardmodel.learning.lora import adapt
 from rewardmodel.learning.losses import better_than, margins
-from rewardmodel.learning.model import freeze
+from rewardmodel.learning.model import count_trainable, freeze
 from rewardmodel.learning.training import state
+from rewardmodel.learning.training.averaging import Average
 from rewardmodel.learning.training.distributed import Team, joined
 from rewardmodel.learning.training.objective import Objective
 from rewardmodel.learning.training.optimiser import build_optimiser, learning_rate, set_rate
@@ -71,7 +73,8 @@ def train(
     Under torchrun the processes share the work: the first one's arguments count, it alone reports and writes,
     and whichever is asked to stop stops all. The others may call `follow` instead.
 
-    Raises: DatasetError, CheckpointError, UnreadableImage, TrainingDiverged; Interrupted when asked to stop;
+    Raises: DatasetError, CheckpointError, UnreadableImage, TrainingDiverged; NotSaved, what was saved
+        before being whole; Interrupted when asked to stop;
         PeerFailed where another process failed.
     """
     job = Job(config, dataset, images, initial, folder)
@@ -133,9 +136,14 @@ class _Run:
         self.cache = PixelCache(self.backbone.image_input, self.config.image_cache_bytes)
         torch.manual_seed(self.config.seed)
         self.model = checkpoint.model.to(team.device)
-        self.trainable = freeze(self.model, self.config.fix_rate)
+        freeze(self.model, self.config.fix_rate)
+        if self.config.lora_rank:
+            adapt(self.model, rank=self.config.lora_rank, alpha=self.config.lora_alpha)
+        self.trainable = count_trainable(self.model)
         self.objective = Objective(self.config).to(team.device)
         self.optimiser = build_optimiser(self.model, self.objective, self.config)
+        trained = [p for p in self.model.parameters() if p.requires_grad]
+        self.average = Average(trained, self.config.ema) if self.config.ema else None
         self.done = 0
         self.best: Validation | None = None
         self.best_step = 0
@@ -171,11 +179,12 @@ class _Run:
             loss, right = self.learn(step)
         loss, right = self.team.sum(loss, right)
         self.team.add_gradients(p for group in self.optimiser.param_groups for p in group["params"])
+        self.check_gradients(step)
         self.optimiser.step()
+        if self.average:
+            self.average.update()
         seconds = time.perf_counter() - began
-        validation = self.validate() if step.validates else None
-        if validation is not None and (self.best is None or validation.loss < self.best.loss):
-            self.keep(validation, step.number + 1)
+        validation = self.judge(step) if step.validates else None
         pairs = sum(ranking.pairs for ranking in step.rankings)
         return Progress(
             step=step.number + 1,
@@ -199,13 +208,32 @@ class _Run:
             rewards = self.rewards(batch)
             loss = self.objective(rewards, batch)
             if not torch.isfinite(loss):
-                names = ", ".join(ranking.id for ranking in part)
-                at = f"step {step.number + 1} of {len(self.plan)}"
-                raise TrainingDiverged(f"the loss is {loss.item()} at {at}, on the rankings {names}")
+                self.diverged(f"the loss is {loss.item()}", step, _at_fault(part, rewards))
             loss.backward()
             total += loss.item() * self.config.batch_pairs
             right += int((better_than(batch.places) & (margins(rewards) > 0)).sum())
         return total, right
+
+    def check_gradients(self, step: Step) -> None:
+        """Before they reach the weights. Raises: TrainingDiverged."""
+        gradients = [p.grad for p in self.model.parameters() if p.grad is not None]
+        norm = torch.nn.utils.get_total_norm(gradients)
+        if not torch.isfinite(norm):
+            self.diverged(f"the gradient's norm is {norm.item()}", step, step.rankings)
+
+    def diverged(self, what: str, step: Step, rankings: Sequence[Ranking]) -> NoReturn:
+        at = f"step {step.number + 1} of {len(self.plan)}"
+        named = ("ranking " if len(rankings) == 1 else "rankings ") + ", ".join(r.id for r in rankings)
+        kept = f"the best model so far is kept, of step {self.best_step}" if self.best else "none is kept yet"
+        raise TrainingDiverged(f"{what} at {at}, on the {named}; {kept}")
+
+    def judge(self, step: Step) -> Validation:
+        """Validate the model, or the average of it, and keep it if it is the best so far."""
+        with self.average.in_place() if self.average else nullcontext():
+            validation = self.validate()
+            if self.best is None or validation.loss < self.best.loss:
+                self.keep(validation, step.number + 1)
+        return validation
 
     def rewards(self, batch: Batch) -> Tensor:
         """Raw rewards of a batch, (B, K); in training and in validation."""
@@ -258,6 +286,7 @@ class _Run:
             "model": self.model.state_dict(),
             "objective": self.objective.state_dict(),
             "optimiser": self.optimiser.state_dict(),
+            "average": self.average and self.average.state_dict(),
             "chance": chance,
         }
 
@@ -269,6 +298,8 @@ class _Run:
         self.model.load_state_dict(saved["model"])
         self.objective.load_state_dict(saved["objective"])
         self.optimiser.load_state_dict(saved["optimiser"])
+        if self.average:
+            self.average.load_state_dict(saved["average"])
         self.done, self.best_step = saved["done"], saved["best_step"]
         self.best = Validation(**saved["best"]) if saved["best"] else None
         state.set_chance(saved["chance"], self.team)
@@ -284,3 +315,9 @@ def _read_splits(job: Job) -> tuple[list[Ranking], list[Ranking]]:
     if job.config.soft_labels and any(ranking.preferred is None for ranking in training):
         raise DatasetError(f"{job.dataset}: has no soft labels; freeze it with them")
     return training, validation
+
+
+def _at_fault(rankings: Sequence[Ranking], rewards: Tensor) -> Sequence[Ranking]:
+    """Those with a reward (B, K) that is no finite number; all of them where every reward is one."""
+    broken = (~rewards.isfinite()).any(dim=1).tolist()
+    return [ranking for ranking, bad in zip(rankings, broken, strict=True) if bad] or rankings

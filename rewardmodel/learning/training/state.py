@@ -12,19 +12,25 @@ from torch import Tensor
 
 from rewardmodel.learning.checkpoints import CheckpointError
 from rewardmodel.learning.config import RewardConfig
+from rewardmodel.learning.saving import NotSaved, saving, sync_name
 from rewardmodel.learning.training.distributed import Team
 
 STATE = "state.pt"
 
 
 def write(folder: Path, state: Mapping[str, Any]) -> None:
-    """Put the state in place of the last one."""
+    """Put the state in place of the last one. Raises: NotSaved, the last one being as it was."""
     written = folder / f"{STATE}.new"
-    with written.open("wb") as file:
-        torch.save(dict(state), file)
-        file.flush()
-        os.fsync(file.fileno())
+    try:
+        with saving(folder / STATE), written.open("wb") as file:
+            torch.save(dict(state), file)
+            file.flush()
+            os.fsync(file.fileno())
+    except NotSaved:
+        written.unlink(missing_ok=True)
+        raise
     os.replace(written, folder / STATE)
+    sync_name(folder / STATE)
 
 
 def read(folder: Path, *, config: RewardConfig, data: str) -> dict[str, Any] | None:
