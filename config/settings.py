@@ -205,6 +205,10 @@ SPECTACULAR_SETTINGS = {
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
 }
 
+# Training: processes on this host (0: one for each GPU), and what else torchrun is told, as for more hosts.
+TRAINING_PROCESSES = env.int("TRAINING_PROCESSES", default=0)
+TRAINING_TORCHRUN = env.str("TRAINING_TORCHRUN", default="")
+
 # Images: what an import accepts.
 IMAGE_MAX_PIXELS = env.int("IMAGE_MAX_PIXELS", default=64_000_000)
 IMAGE_MAX_BYTES = env.int("IMAGE_MAX_BYTES", default=50_000_000)

@@ -62,6 +62,7 @@ class Run(models.Model):
         CANCELLED = "cancelled"
 
     command: ClassVar[str]
+    can_be_shared: ClassVar[bool] = False  # whether several processes can do its work together
     kind: ClassVar[str]
     inputs: ClassVar[dict[str, str]]
     if TYPE_CHECKING:

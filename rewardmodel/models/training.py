@@ -15,6 +15,7 @@ class TrainingRun(Run):
     """From one dataset version and one checkpoint to the next checkpoint. `config` is a RewardConfig."""
 
     command = "train_reward_model"
+    can_be_shared = True
     kind = "reward"
     inputs = {"dataset": "Dataset", "initial": "Starts from"}
 

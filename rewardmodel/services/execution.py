@@ -131,7 +131,11 @@ class Pulse:
             raise
 
     def _orphaned(self) -> bool:
-        return self.supervisor is not None and os.getppid() != self.supervisor
+        if self.supervisor is None:
+            return False
+        if "TORCHELASTIC_RUN_ID" in os.environ:  # torchrun is between the two
+            return not _lives(self.supervisor)
+        return os.getppid() != self.supervisor
 
 
 def execute(
@@ -196,6 +200,16 @@ def peak_memory() -> int:
     """The most memory this process has held, in bytes."""
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else peak * 1024  # Linux counts in KiB
+
+
+def _lives(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
 
 
 def _journalled(journal: Path) -> dict[int, dict[str, float]]:

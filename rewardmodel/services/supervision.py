@@ -6,17 +6,16 @@ import logging
 import os
 import signal
 import subprocess
-import sys
 from collections.abc import Callable
 from time import monotonic, sleep
 
-from django.conf import settings
 from django.db import InterfaceError, OperationalError, connection
 from django.utils.timezone import now
 
 from rewardmodel.models import Run
 from rewardmodel.services import runs
 from rewardmodel.services.execution import patiently
+from rewardmodel.services.launching import command_line, threads
 
 logger = logging.getLogger(__name__)
 WATCH_SECONDS = 0.5
@@ -35,17 +34,15 @@ def supervise(run: Run, *, should_stop: Callable[[], bool]) -> None:
     """
     runs.claim(run, now=now())
     run.folder.mkdir(parents=True, exist_ok=True)
-    command = [sys.executable, str(settings.ROOT / "manage.py"), run.command, "--run", str(run.pk)]
-    command += ["--attempt", str(run.attempt), "--supervisor", str(os.getpid())]
     with run.log.open("ab", buffering=0) as log:
         log.write(f"-- {now():%Y-%m-%d %H:%M:%S} attempt {run.attempt}\n".encode())
         # A session of its own: Ctrl-C in a terminal reaches the worker alone, which then stops this in order.
         process = subprocess.Popen(
-            command,
+            command_line(run, grace_seconds=GRACE_SECONDS - 5),
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
-            env=_threads() | os.environ,
+            env=threads(run) | os.environ,
             start_new_session=True,
         )
     logger.info("%s, attempt %d: process %d", run, run.attempt, process.pid)
@@ -57,16 +54,6 @@ def supervise(run: Run, *, should_stop: Callable[[], bool]) -> None:
         process.wait()
     if process.returncode != 0:
         patiently(lambda: _note_crash(run, process.returncode))
-
-
-def _threads() -> dict[str, str]:
-    """How a run shares the processor, where the environment does not say: one core is left to the pages.
-
-    Threads that wait by spinning take the time of those they wait for: with two of them on two busy cores a
-    run took ten times as long.
-    """
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return {"OMP_NUM_THREADS": str(max(1, cores - 1)), "OMP_WAIT_POLICY": "PASSIVE"}
 
 
 def log_tail(run: Run) -> str:

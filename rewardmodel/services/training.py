@@ -94,6 +94,8 @@ def train(run: TrainingRun, pulse: Pulse) -> None:
     if checkpoint is None:
         _learn(run, pulse)
         checkpoint = _record(run, pulse)
+    else:
+        training.dismiss()
     training.forget(run.folder)
     if checkpoint.promoted:
         score_generations(checkpoint=checkpoint, should_stop=pulse.should_stop)

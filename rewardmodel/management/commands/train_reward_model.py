@@ -27,6 +27,16 @@ class Command(BaseCommand):
         add_run_arguments(parser)
 
     def handle(self, *args: Any, **options: Any) -> None:
+        """Under torchrun the first process alone knows the run; the others help it, without the database."""
+        from rewardmodel.learning.training import follow
+        from rewardmodel.learning.training.distributed import is_launched, rank
+        from rewardmodel.learning.training.signals import end_with_parent
+
+        if is_launched():
+            end_with_parent()
+        if rank() > 0:
+            follow()
+            return
         run = work_on(TrainingRun, train, options=options, queue=lambda: self.queue(options))
         if run.state == TrainingRun.State.FINISHED:
             self.stdout.write(in_words(run.checkpoint))
