@@ -24,12 +24,15 @@ _RANGES: dict[str, tuple[Callable[[float], bool], tuple[str, ...]]] = {
             "lora_alpha",
         ),
     ),
-    "0 or more": (lambda value: value >= 0, ("image_cache_bytes", "slot_margin", "lora_rank")),
+    "0 or more": (
+        lambda value: value >= 0,
+        ("image_cache_bytes", "boundary_cache_bytes", "slot_margin", "lora_rank"),
+    ),
     "from 0 to 1": (lambda value: 0 <= value <= 1, ("fix_rate", "warmup")),
     "from 0 up to 1": (lambda value: 0 <= value < 1, ("beta1", "beta2", "ema")),
     "3 or more, to leave room for a word": (lambda value: value >= 3, ("max_tokens",)),
 }
-_CHOICES = {"ties": ("left_out", "fixed", "learned")}
+_CHOICES = {"ties": ("left_out", "fixed", "learned"), "precision": ("float32", "bfloat16")}
 
 
 @dataclass(frozen=True)
@@ -60,6 +63,9 @@ class RewardConfig:
     micro_batch_images: int = 64  # ours: bounds memory, changes no number but by rounding
     checkpoint_every: int = 200  # ours, in steps
     image_cache_bytes: int = 2 << 30  # ours: decoded images kept in memory
+    precision: str = "float32"  # ours: "bfloat16" for the matrix products
+    frozen_drop_path: bool = True  # False is ours: none in blocks that do not train, so that they run once
+    boundary_cache_bytes: int = 32 << 30  # ours: what frozen blocks made of images, kept on disk; 0 for no
 
     def __post_init__(self) -> None:
         for each in dataclasses.fields(self):

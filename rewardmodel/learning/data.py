@@ -7,7 +7,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
@@ -132,9 +132,10 @@ class Batch:
 
     tokens: Tensor  # (B, T) int64
     mask: Tensor  # (B, T) int64
-    images: Tensor  # (B, K, 3, H, W), normalised
+    images: Tensor  # (B, K, 3, H, W), normalised; with a block, (B, K, P, V), what that one is given
     places: Tensor  # (B, K) int64, 1 is best
     preferred: Tensor | None = None  # (B, K, K): probability that i is preferred to j
+    block: int | None = None
 
     @property
     def real(self) -> Tensor:
@@ -142,25 +143,46 @@ class Batch:
         return self.places > 0
 
 
+class Activations(Protocol):
+    """Gives what the first vision block that trains makes its output of, instead of pixels."""
+
+    block: int
+
+    def activations(self, images: Sequence[Path]) -> Tensor:
+        """(N, P, V) on the device. Raises: UnreadableImage."""
+
+
 def collate(
-    rankings: Sequence[Ranking], *, cache: PixelCache, tokenizer: Any, max_tokens: int, device: torch.device
+    rankings: Sequence[Ranking],
+    *,
+    cache: PixelCache,
+    tokenizer: Any,
+    max_tokens: int,
+    device: torch.device,
+    boundary: Activations | None = None,
 ) -> Batch:
     """Put rankings side by side on the device, padded to the most images one has."""
     most = max(len(ranking.images) for ranking in rankings)
-    pixels = torch.zeros(len(rankings), most, 3, cache.wanted.size, cache.wanted.size, dtype=torch.uint8)
     places = torch.zeros(len(rankings), most, dtype=torch.int64)
     for row, ranking in enumerate(rankings):
-        for column, path in enumerate(ranking.images):
-            pixels[row, column] = cache.get(path)
         places[row, : len(ranking.places)] = torch.tensor(ranking.places)
+    files = [path for ranking in rankings for path in ranking.images]
+    if boundary is None:
+        pixels = torch.stack([cache.get(path) for path in files])
+        seen = normalise(pixels.to(device), cache.wanted)  # (N, 3, H, W)
+    else:
+        seen = boundary.activations(files)  # (N, P, V)
+    images = seen.new_zeros(*places.shape, *seen.shape[1:])
+    images[places > 0] = seen
     tokens, mask = tokenise(tokenizer, [ranking.prompt for ranking in rankings], max_tokens)
     preferred = _square(rankings, most)
     return Batch(
         tokens.to(device),
         mask.to(device),
-        normalise(pixels.to(device), cache.wanted),
+        images,
         places.to(device),
         None if preferred is None else preferred.to(device),
+        None if boundary is None else boundary.block,
     )
 
 

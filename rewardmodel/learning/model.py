@@ -91,19 +91,33 @@ class RewardModel(nn.Module):
         """
         return self.blip.frozen_blocks
 
-    def forward(self, tokens: Tensor, mask: Tensor, images: Tensor, real: Tensor | None = None) -> Tensor:
+    @property
+    def frozen_noise(self) -> bool:
+        """Whether drop path makes the frozen blocks' output differ from step to step in training."""
+        return self.blip.frozen_noise
+
+    def forward(
+        self,
+        tokens: Tensor,
+        mask: Tensor,
+        images: Tensor,
+        real: Tensor | None = None,
+        block: int | None = None,
+    ) -> Tensor:
         """Rewards of K images of each of B prompts, each image encoded once.
 
         Args:
             tokens, mask: (B, T) int64; mask is 0 where a token is padding.
-            images: (B, K, 3, H, W), normalised as preprocessing does.
+            images: (B, K, 3, H, W), normalised as preprocessing does; with `block`, (B, K, P, V), what
+                that vision block is given.
             real: (B, K) bool, False where a prompt has fewer images; those cost nothing and get 0.
         Returns: (B, K), float32 at least.
         """
         if real is None:
             real = torch.ones(images.shape[:2], dtype=torch.bool, device=images.device)
         prompt = real.nonzero()[:, 0]  # (N,): the prompt of each of the N real images
-        rewards = self.score(tokens[prompt], mask[prompt], images[real])
+        seen = self.encode(images[real]) if block is None else self.encode_from(images[real], block)
+        rewards = self.judge(tokens[prompt], mask[prompt], seen)
         return rewards.new_zeros(real.shape).masked_scatter(real, rewards)
 
 

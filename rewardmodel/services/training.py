@@ -126,6 +126,7 @@ def _learn(run: TrainingRun, pulse: Pulse) -> None:
             folder=run.folder,
             on_step=on_step,
             should_stop=pulse.should_stop,
+            activations=Path(settings.RUNS_DIR) / "activations",
         )
     except training.Interrupted as interrupted:
         raise Interrupted from interrupted

@@ -135,6 +135,12 @@ class VisualEncoder(nn.Module):
         trains = [any(p.requires_grad for p in block.parameters()) for block in self.blocks]
         return (*trains, True).index(True)
 
+    @property
+    def frozen_noise(self) -> bool:
+        """Whether a frozen block has drop path."""
+        frozen = self.blocks[: self.frozen_blocks]
+        return any(isinstance(part, DropPath) and part.rate > 0 for part in frozen.modules())
+
 
 class TextEmbeddings(nn.Module):
     def __init__(self, config: TextConfig) -> None:
@@ -285,3 +291,7 @@ class Blip(nn.Module):
     @property
     def frozen_blocks(self) -> int:
         return self.visual_encoder.frozen_blocks
+
+    @property
+    def frozen_noise(self) -> bool:
+        return self.visual_encoder.frozen_noise

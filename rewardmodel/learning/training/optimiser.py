@@ -17,7 +17,11 @@ def build_optimiser(model: nn.Module, objective: Objective, config: RewardConfig
     if objective.log_tie.requires_grad:
         groups.append({"params": [objective.log_tie], "rate": TIE_RATE / config.learning_rate})
     return torch.optim.Adam(
-        groups, lr=config.learning_rate, betas=(config.beta1, config.beta2), eps=config.epsilon
+        groups,
+        lr=config.learning_rate,
+        betas=(config.beta1, config.beta2),
+        eps=config.epsilon,
+        fused=True,
     )
 
 

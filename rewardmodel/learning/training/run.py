@@ -31,10 +31,12 @@ from rewardmodel.learning.losses import better_than, margins
 from rewardmodel.learning.model import count_trainable, freeze
 from rewardmodel.learning.training import state
 from rewardmodel.learning.training.averaging import Average
+from rewardmodel.learning.training.boundary import Boundary
 from rewardmodel.learning.training.distributed import Team, joined
 from rewardmodel.learning.training.objective import Objective
 from rewardmodel.learning.training.optimiser import build_optimiser, learning_rate, set_rate
 from rewardmodel.learning.training.plan import Step, micro_batches, plan
+from rewardmodel.learning.training.precision import autocast
 from rewardmodel.learning.training.progress import (
     Interrupted,
     Progress,
@@ -58,6 +60,7 @@ def train(
     on_step: Callable[[Progress], None],
     should_stop: Callable[[], bool] = lambda: False,
     device: str | torch.device | None = None,
+    activations: Path | None = None,
 ) -> TrainingResult:
     """Train to the end, from the folder's last saved state if it holds one.
 
@@ -69,6 +72,7 @@ def train(
         on_step: called after each step; again for those that a resumed run makes again.
         should_stop: asked after each step.
         device: None takes a GPU if there is one.
+        activations: where runs share what frozen blocks made of images; in `folder` when not given.
 
     Under torchrun the processes share the work: the first one's arguments count, it alone reports and writes,
     and whichever is asked to stop stops all. The others may call `follow` instead.
@@ -77,7 +81,7 @@ def train(
         before being whole; Interrupted when asked to stop;
         PeerFailed where another process failed.
     """
-    job = Job(config, dataset, images, initial, folder)
+    job = Job(config, dataset, images, initial, folder, activations or folder / "activations")
     with joined(device) as team:
         given = team.hand_out(job)
         assert given is not None
@@ -111,6 +115,7 @@ class Job:
     images: Path
     initial: Path
     folder: Path
+    activations: Path
 
 
 def _work(
@@ -147,6 +152,9 @@ class _Run:
         self.done = 0
         self.best: Validation | None = None
         self.best_step = 0
+        self.boundary = self.open_boundary(job.activations) if self.model.frozen_blocks else None
+        # Only where nothing in the frozen blocks differs from step to step may they run once an image.
+        self.quiet = not (self.config.frozen_drop_path and self.model.frozen_noise)
         state.part_ways(self.config.seed, team)
         self.resume()
 
@@ -237,7 +245,8 @@ class _Run:
 
     def rewards(self, batch: Batch) -> Tensor:
         """Raw rewards of a batch, (B, K); in training and in validation."""
-        return self.model(batch.tokens, batch.mask, batch.images, batch.real)
+        with autocast(self.config, self.team.device):
+            return self.model(batch.tokens, batch.mask, batch.images, batch.real, batch.block)
 
     def validate(self) -> Validation:
         self.model.eval()
@@ -248,6 +257,10 @@ class _Run:
             raise TrainingDiverged(f"the validation loss is {seen.loss} after step {self.done + 1}")
         return seen
 
+    def open_boundary(self, folder: Path) -> Boundary:
+        pixels, device = self.cache.get, self.team.device
+        return Boundary(self.model, self.config, pixels=pixels, folder=folder, device=device)
+
     def collate(self, rankings: Sequence[Ranking]) -> Batch:
         return collate(
             rankings,
@@ -255,6 +268,7 @@ class _Run:
             tokenizer=self.tokenizer,
             max_tokens=self.config.max_tokens,
             device=self.team.device,
+            boundary=self.boundary if self.quiet or not self.model.training else None,
         )
 
     def keep(self, validation: Validation, step: int) -> None:

@@ -1,0 +1,135 @@
+"""What the frozen image blocks make of each image: computed once, kept on disk, read in every later epoch.
+
+Image by image on a CPU, and in parts of a fixed size elsewhere: then the kernels sum up in the same order
+whatever else is in the batch, and a number does not depend on whether it was kept, when, or by which run.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call
+
+from rewardmodel.learning.config import RewardConfig
+from rewardmodel.learning.model import RewardModel
+from rewardmodel.learning.preprocessing import normalise
+from rewardmodel.learning.stored_tensors import StoredTensors
+from rewardmodel.learning.training.precision import autocast, halve_frozen
+
+FORMAT = 1  # raised when the same weights and image would give something else
+TOGETHER = {"cpu": 1, "cuda": 32}  # images that go through the frozen blocks at once
+
+
+class Boundary:
+    """The frozen vision blocks of a model, in evaluation mode: without drop path, whatever the model's mode.
+
+    Args:
+        model: on its device, and frozen already; its frozen weights may not change any more.
+        pixels: of an image file, (3, H, W) uint8. Raises: UnreadableImage.
+        folder: of all activations kept on this machine, of this model and of others.
+    """
+
+    def __init__(
+        self,
+        model: RewardModel,
+        config: RewardConfig,
+        *,
+        pixels: Callable[[Path], Tensor],
+        folder: Path,
+        device: torch.device,
+    ) -> None:
+        self.block, self.device, self.config, self.pixels = model.frozen_blocks, device, config, pixels
+        self.until = _Until(model, self.block)
+        vision = model.config.vision
+        self.shape = vision.tokens, vision.width
+        self.dtype = torch.bfloat16 if config.precision == "bfloat16" else torch.float32
+        self._halved: dict[str, Tensor] | None = None
+        self._keys: dict[Path, bytes] = {}
+        self.store = StoredTensors(
+            folder / _fingerprint(model, self.block, self.dtype),
+            shape=self.shape,
+            dtype=self.dtype,
+            limit=config.boundary_cache_bytes,
+        )
+
+    def activations(self, images: Sequence[Path]) -> Tensor:
+        """What the first block that trains is given: (N, P, V) float32 on the device; kept from now on.
+
+        Raises: UnreadableImage.
+        """
+        keys = [self._key(image) for image in images]
+        hidden = torch.empty(len(images), *self.shape, dtype=self.dtype)  # (N, P, V)
+        missing = [i for i, key in enumerate(keys) if not self.store.read(key, hidden[i])]
+        if missing:
+            hidden[missing] = self._compute([images[i] for i in missing])
+            self.store.write([keys[i] for i in missing], hidden[missing])
+        return hidden.to(self.device).float()  # the residual stream goes on in float32
+
+    @torch.no_grad()
+    def _compute(self, images: Sequence[Path]) -> Tensor:
+        size = TOGETHER.get(self.device.type, 1)
+        parts = []
+        with _evaluating(self.until.model), autocast(self.config, self.device):
+            for start in range(0, len(images), size):
+                pixels = torch.stack([self.pixels(image) for image in images[start : start + size]])
+                whole = torch.cat([pixels, pixels[-1:].expand(size - len(pixels), -1, -1, -1)])
+                given = normalise(
+                    whole.to(self.device), self.until.model.config.image_input
+                )  # (size, 3, H, W)
+                made = functional_call(self.until, self._weights(), (given,))  # (size, P, V)
+                parts.append(made[: len(pixels)].to("cpu", self.dtype))
+        return torch.cat(parts)
+
+    def _weights(self) -> dict[str, Tensor]:
+        if self._halved is None:
+            self._halved = halve_frozen(self.until) if self.dtype == torch.bfloat16 else {}
+        return self._halved
+
+    def _key(self, image: Path) -> bytes:
+        """The hash of the file's content; all 0 where it cannot be read, of which decoding complains."""
+        if image not in self._keys:
+            try:
+                with image.open("rb") as file:
+                    self._keys[image] = hashlib.file_digest(file, "sha256").digest()
+            except OSError:
+                return bytes(32)
+        return self._keys[image]
+
+
+class _Until(nn.Module):
+    """The frozen part as a module, so that it can be called with other weights."""
+
+    def __init__(self, model: RewardModel, block: int) -> None:
+        super().__init__()
+        self.model, self.block = model, block
+
+    def forward(self, images: Tensor) -> Tensor:
+        """(N, 3, H, W) normalised -> (N, P, V)."""
+        return self.model.encode_until(images, self.block)
+
+
+@contextmanager
+def _evaluating(module: nn.Module) -> Iterator[None]:
+    training = module.training
+    module.eval()
+    try:
+        yield
+    finally:
+        module.train(training)
+
+
+def _fingerprint(model: RewardModel, block: int, dtype: torch.dtype) -> str:
+    """Same text: the same activations of the same image."""
+    said = [FORMAT, block, str(dtype), repr(model.config), repr(model.config.image_input)]
+    seen = hashlib.sha256(json.dumps(said).encode())
+    for name, weight in model.named_parameters():
+        if not weight.requires_grad:
+            seen.update(name.encode())
+            seen.update(weight.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().data)
+    return seen.hexdigest()[:32]
