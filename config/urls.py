@@ -7,11 +7,12 @@ from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitVie
 
 from annotation.views.accounts import admin_sign_in
 from config.health import healthz, readyz
-from rewardmodel.urls import selection_urls
+from rewardmodel.urls import score_urls, selection_urls
 
 urlpatterns = [
     path("", include("annotation.urls")),
     path("projects/<slug:slug>/selections/", include(selection_urls)),
+    path("projects/<slug:slug>/try/", include(score_urls)),
     path("models/", include("rewardmodel.urls")),
     path("generators/", include("refl.urls")),
     path("api/v1/", include("annotation.api.urls")),

@@ -4,7 +4,7 @@ from typing import Any
 
 from django.urls import path
 
-from rewardmodel.views import runs, selections, training
+from rewardmodel.views import runs, scores, selections, training
 
 TRAINING: dict[str, Any] = {"kind": runs.TRAINING}
 SELECTION: dict[str, Any] = {"kind": selections.SELECTION}
@@ -18,6 +18,8 @@ urlpatterns = [
     path("<slug:slug>/runs/<int:pk>/retry/", runs.retry, TRAINING, name="retry-training-run"),
     path("<slug:slug>/checkpoints/<int:pk>/promote/", training.promote_checkpoint, name="promote-checkpoint"),
 ]
+
+score_urls = [path("", scores.try_model, name="try-model")]
 
 selection_urls = [
     path("", selections.selections, name="selections"),

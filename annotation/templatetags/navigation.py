@@ -84,6 +84,7 @@ SECTIONS: dict[str, list[Page]] = {
         Page("agreement", "Agreement", "project-agreement", STUDYING),
         Page("analysis", "Analysis", "project-analysis", STUDYING),
         Page("leaderboard", "Leaderboard", "project-leaderboard", STUDYING),
+        Page("try", "Try the model", "project", RESEARCHING, below="try/"),
     ],
     "Settings": [
         Page("settings", "Settings", "project-settings"),

@@ -16,7 +16,7 @@ from annotation.access import MemberRequest, admin_required
 from annotation.models import Project, PromptSelection
 from annotation.selectors.selections import newest_selection
 from annotation.services.selections import discard_selection
-from rewardmodel.forms import SelectionForm
+from rewardmodel.forms.selections import SelectionForm
 from rewardmodel.models import SelectionRun
 from rewardmodel.services.selections import CannotSelect, queue_selection
 from rewardmodel.tasks import wake

@@ -1,0 +1,67 @@
+"""The page on which researchers and admins try the promoted reward model."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.http import HttpResponse
+from django.shortcuts import render
+from django.views.decorators.http import require_http_methods
+
+from annotation.access import MemberRequest, researcher_required
+from annotation.models import Project
+from rewardmodel.forms.scores import ScoringForm
+from rewardmodel.scorers.asking import ClientGone, ImagesUnreadable, ModelBroken, Unavailable
+from rewardmodel.scoring import client_socket, score_files
+from rewardmodel.selectors import NothingPromoted, promoted_checkpoint
+
+TRY = "rewardmodel/try.html"
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+@researcher_required
+def try_model(request: MemberRequest, project: Project) -> HttpResponse:
+    """The form; or, posted, the images with their scores, the best first."""
+    if request.method != "POST":
+        return _answer(request, project, ScoringForm())
+    form = ScoringForm(request.POST, request.FILES)
+    if not form.is_valid():
+        return _answer(request, project, form, status=422)
+    files, text = form.files_sent, form.cleaned_data["prompt"]
+    try:
+        found = score_files(
+            project=project,
+            prompts=[text] * len(files),
+            files=[file.read() for file in files],
+            client=client_socket(request.META),
+        )
+    except ImagesUnreadable as error:
+        for index, reason in error.reasons.items():
+            form.add_error("images", f"{files[index].name} {reason}")
+        return _answer(request, project, form, status=422)
+    except (NothingPromoted, ModelBroken) as error:
+        return _answer(request, project, form, status=409, refusal=str(error))
+    except Unavailable as error:
+        return _answer(request, project, form, status=409, refusal=f"No scores now: {error}. Try again.")
+    except ClientGone:
+        return HttpResponse(status=499)
+    order = sorted(range(len(files)), key=lambda index: found.scores[index].rank)
+    rows = [{"index": index, "name": files[index].name, "said": found.scores[index]} for index in order]
+    told: dict[str, Any] = {
+        "rows": rows,
+        "truncated": found.scores[0].truncated,
+        "checkpoint": found.checkpoint,
+    }
+    return _answer(request, project, form, **told)
+
+
+def _answer(
+    request: MemberRequest, project: Project, form: ScoringForm, *, status: int = 200, **told: Any
+) -> HttpResponse:
+    try:
+        promoted = promoted_checkpoint(project)
+    except NothingPromoted:
+        promoted = None
+    context = {"project": project, "tab": "try", "form": form, "promoted": promoted, **told}
+    template = f"{TRY}#tried" if request.htmx else TRY
+    return render(request, template, context, status=status)
