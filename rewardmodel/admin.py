@@ -9,7 +9,15 @@ from django.contrib import admin
 
 from annotation.admin import ModelAdmin, ReadOnly
 from rewardmodel.learning.config import RewardConfig
-from rewardmodel.models import DatasetVersion, RewardCheckpoint, SelectionRun, TrainingPolicy, TrainingRun
+from rewardmodel.models import (
+    DatasetVersion,
+    Evaluation,
+    EvaluationRun,
+    RewardCheckpoint,
+    SelectionRun,
+    TrainingPolicy,
+    TrainingRun,
+)
 
 # The stubs' class takes a type, Django's own does not.
 if TYPE_CHECKING:
@@ -30,7 +38,13 @@ class DatasetVersionAdmin(OfProject):
     list_display = ["__str__", "project", "answers", "left_out", "created_at"]
 
 
-@admin.register(SelectionRun)
+@admin.register(Evaluation)
+class EvaluationAdmin(OfProject):
+    list_display = ["__str__", "project", "measured_at"]
+    list_select_related = ["project", "checkpoint", "dataset"]
+
+
+@admin.register(SelectionRun, EvaluationRun)
 class SelectionRunAdmin(OfProject):
     list_display = ["__str__", "project", "state", "step", "steps", "attempt", "seconds", "created_at"]
     list_filter = ["project", "state"]

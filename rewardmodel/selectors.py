@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from annotation.models import Project
 from annotation.selectors.preferences import count_finished
-from rewardmodel.models import DatasetVersion, RewardCheckpoint, Run, TrainingPolicy, TrainingRun
+from rewardmodel.models import DatasetVersion, Evaluation, RewardCheckpoint, Run, TrainingPolicy, TrainingRun
 
 CURVE_POINTS = 400  # more cannot be told apart on a screen
 
@@ -69,3 +71,50 @@ def _thin(curve: Curve) -> Curve:
         return curve
     parts = [curve[start : start + stretch] for start in range(0, len(curve), stretch)]
     return [(part[-1][0], sum(value for _, value in part) / len(part)) for part in parts]
+
+
+@dataclass(frozen=True)
+class Column:
+    """One split of one dataset. `ceiling` is people's own accuracy, None where it is not known."""
+
+    dataset: DatasetVersion
+    split: str
+    ceiling: float | None
+
+
+@dataclass(frozen=True)
+class ModelRow:
+    """A model's evaluation in each column, None where it was not measured."""
+
+    name: str
+    is_promoted: bool
+    cells: list[Evaluation | None]
+
+
+@dataclass(frozen=True)
+class EvaluationTable:
+    """Every model on every dataset, the newest dataset first."""
+
+    columns: list[Column]
+    rows: list[ModelRow]
+
+
+def evaluation_table(project: Project) -> EvaluationTable:
+    """All that was measured; models by their accuracy in the first column, best first, then the rest."""
+    found = list(Evaluation.objects.filter(project=project).select_related("checkpoint__run", "dataset"))
+    columns = sorted({(-one.dataset_id, one.split) for one in found})
+    cells = {(one.model, (-one.dataset_id, one.split)): one for one in found}
+    models = {one.model: one.checkpoint is not None and one.checkpoint.promoted for one in found}
+    rows = [
+        ModelRow(name, is_promoted, [cells.get((name, column)) for column in columns])
+        for name, is_promoted in models.items()
+    ]
+
+    def rank(row: ModelRow) -> tuple[list[float], str]:
+        return [-cell.figures["accuracy"]["value"] if cell else 1.0 for cell in row.cells], row.name
+
+    heads = {(-one.dataset_id, one.split): one for one in reversed(found)}
+    return EvaluationTable(
+        [Column(heads[at].dataset, heads[at].split, heads[at].ceiling) for at in columns],
+        sorted(rows, key=rank),
+    )

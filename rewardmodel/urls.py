@@ -4,9 +4,10 @@ from typing import Any
 
 from django.urls import path
 
-from rewardmodel.views import runs, scores, selections, training
+from rewardmodel.views import evaluations, runs, scores, selections, training
 
 TRAINING: dict[str, Any] = {"kind": runs.TRAINING}
+EVALUATION: dict[str, Any] = {"kind": evaluations.EVALUATION}
 SELECTION: dict[str, Any] = {"kind": selections.SELECTION}
 
 urlpatterns = [
@@ -16,6 +17,14 @@ urlpatterns = [
     path("<slug:slug>/runs/<int:pk>/", runs.show, TRAINING, name="training-run"),
     path("<slug:slug>/runs/<int:pk>/cancel/", runs.cancel, TRAINING, name="cancel-training-run"),
     path("<slug:slug>/runs/<int:pk>/retry/", runs.retry, TRAINING, name="retry-training-run"),
+    path("<slug:slug>/evaluations/", evaluations.evaluations, name="evaluations"),
+    path("<slug:slug>/evaluations/new/", evaluations.evaluate_now, name="evaluate-now"),
+    path("<slug:slug>/evaluations/<int:pk>/", evaluations.evaluation, name="evaluation"),
+    path("<slug:slug>/evaluation-runs/<int:pk>/", runs.show, EVALUATION, name="evaluation-run"),
+    path(
+        "<slug:slug>/evaluation-runs/<int:pk>/cancel/", runs.cancel, EVALUATION, name="cancel-evaluation-run"
+    ),
+    path("<slug:slug>/evaluation-runs/<int:pk>/retry/", runs.retry, EVALUATION, name="retry-evaluation-run"),
     path("<slug:slug>/checkpoints/<int:pk>/promote/", training.promote_checkpoint, name="promote-checkpoint"),
 ]
 

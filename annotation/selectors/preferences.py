@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections import Counter, defaultdict
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import groupby
 from operator import itemgetter
 
-from annotation.models import Assignment, Placement, Project
+from annotation.models import Assignment, Category, Generation, Placement, Project, PromptLabel
 
 CHUNK = 5000  # placements fetched at a time
 
@@ -81,3 +82,41 @@ def finished_rankings(project: Project, *, until: datetime | None = None) -> Ite
 def count_finished(project: Project) -> int:
     """How many rankings `finished_rankings` would give."""
     return Assignment.objects.finished().filter(project=project).count()
+
+
+@dataclass(frozen=True)
+class PromptFacts:
+    """What is known of a ranked prompt: its category as people read it, "" where nobody said; and by each
+    image's file, who made it."""
+
+    category: str
+    generators: Mapping[str, str]
+
+
+def facts_of_rankings(project: Project, assignments: Collection[int]) -> dict[int, PromptFacts]:
+    """By assignment id, of those that are the project's.
+
+    The category is the one that most accepted labels name; of several, the first in the list of categories.
+    """
+    prompt_of = dict(
+        Assignment.objects.filter(project=project, pk__in=assignments).values_list("pk", "prompt_id")
+    )
+    prompts = set(prompt_of.values())
+    labels: dict[int, Counter[str]] = defaultdict(Counter)
+    said = PromptLabel.objects.filter(
+        assignment__prompt__in=prompts, assignment__state=Assignment.State.ACCEPTED
+    )
+    for prompt, category in said.values_list("assignment__prompt_id", "category"):
+        labels[prompt][category] += 1
+    makers: dict[int, dict[str, str]] = defaultdict(dict)
+    made = Generation.objects.filter(prompt__in=prompts, image__isnull=False)
+    for prompt, file, generator in made.values_list("prompt_id", "image__file", "generator"):
+        makers[prompt][file] = generator
+    facts = {prompt: PromptFacts(_most_named(labels[prompt]), makers[prompt]) for prompt in prompts}
+    return {assignment: facts[prompt] for assignment, prompt in prompt_of.items()}
+
+
+def _most_named(labels: Counter[str]) -> str:
+    """The label of the category."""
+    named = [category for category in Category if labels[category]]
+    return str(max(named, key=lambda category: labels[category]).label) if named else ""

@@ -53,7 +53,8 @@ def _is_current(url: str, path: str) -> bool:
 class Page:
     """A page of a project: what its view calls it, the name of its address, and who may open it.
 
-    `below` is what follows that address, where the page is of an app whose names this one does not know.
+    `below` is what follows that address, where the page is of an app whose names this one does not know; such
+    an app's place among the main ones stands for the name then.
     """
 
     tab: str
@@ -63,7 +64,8 @@ class Page:
     below: str = ""
 
     def address(self, project: Project) -> str:
-        return reverse(self.url, args=[project.slug]) + self.below
+        start = f"{self.url}{project.slug}/" if "/" in self.url else reverse(self.url, args=[project.slug])
+        return start + self.below
 
 
 # Every page of a project that the navigation leads to. A page belongs here and nowhere else.
@@ -85,6 +87,7 @@ SECTIONS: dict[str, list[Page]] = {
         Page("analysis", "Analysis", "project-analysis", STUDYING),
         Page("leaderboard", "Leaderboard", "project-leaderboard", STUDYING),
         Page("try", "Try the model", "project", RESEARCHING, below="try/"),
+        Page("evaluations", "Reward models", "/models/", RESEARCHING, below="evaluations/"),
     ],
     "Settings": [
         Page("settings", "Settings", "project-settings"),

@@ -33,6 +33,16 @@ class CheckpointSerializer(serializers.Serializer[Any]):
     created_at = serializers.DateTimeField()
 
 
+class EvaluationSerializer(serializers.Serializer[Any]):
+    id = serializers.IntegerField()
+    model = serializers.CharField(help_text="a checkpoint's name, or a baseline's")
+    dataset = serializers.CharField(source="dataset.hash")
+    split = serializers.CharField()
+    ceiling = serializers.FloatField(allow_null=True, help_text="people's own accuracy, where known")
+    figures = serializers.DictField(help_text="what rewardmodel.learning.evaluation.report gives")
+    measured_at = serializers.DateTimeField()
+
+
 class RunSerializer(serializers.Serializer[Any]):
     """What every kind of run has."""
 

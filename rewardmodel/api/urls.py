@@ -10,6 +10,7 @@ urlpatterns = [
     path("projects/<slug:slug>/checkpoints/", views.checkpoints, name="api-checkpoints"),
     path("projects/<slug:slug>/training-runs/", views.training_runs, name="api-training-runs"),
     path("projects/<slug:slug>/training-runs/<int:pk>/", views.training_run, name="api-training-run"),
+    path("projects/<slug:slug>/evaluations/", views.evaluations, name="api-evaluations"),
     path("projects/<slug:slug>/selections/", views.selection_runs, name="api-selections"),
     path("projects/<slug:slug>/selections/<int:pk>/", views.selection_run, name="api-selection"),
     path("projects/<slug:slug>/selections/<int:pk>/chosen/", views.chosen_prompts, name="api-chosen-prompts"),

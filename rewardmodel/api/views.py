@@ -10,6 +10,7 @@ from rest_framework.decorators import api_view
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from annotation.access import RESEARCHING
 from annotation.api.requests import page_of, paged, project_of
 from annotation.models import ChosenPrompt, Project, User
 from rewardmodel.api.runs import Asking, list_or_queue, named, read_run
@@ -17,13 +18,14 @@ from rewardmodel.api.serializers import (
     CheckpointSerializer,
     ChosenPromptSerializer,
     DatasetSerializer,
+    EvaluationSerializer,
     MeasuredRunSerializer,
     NewSelectionRunSerializer,
     NewTrainingRunSerializer,
     SelectionRunSerializer,
     TrainingRunSerializer,
 )
-from rewardmodel.models import DatasetVersion, RewardCheckpoint, SelectionRun, TrainingRun
+from rewardmodel.models import DatasetVersion, Evaluation, RewardCheckpoint, SelectionRun, TrainingRun
 from rewardmodel.selectors import NothingRegistered
 from rewardmodel.services.datasets import NothingToFreeze
 from rewardmodel.services.selections import CannotSelect, queue_selection
@@ -46,6 +48,15 @@ def checkpoints(request: Request, slug: str) -> Response:
     """The project's reward models, the newest first."""
     found = RewardCheckpoint.objects.filter(project=project_of(request, slug)).select_related("run")
     return page_of(request, found, CheckpointSerializer)
+
+
+@extend_schema(responses=EvaluationSerializer(many=True))
+@paged
+@api_view(["GET"])
+def evaluations(request: Request, slug: str) -> Response:
+    """What the project's reward models are worth on its datasets, measured last first."""
+    found = Evaluation.objects.filter(project=project_of(request, slug, *RESEARCHING))
+    return page_of(request, found.select_related("checkpoint", "dataset"), EvaluationSerializer)
 
 
 def _queue(project: Project, by: User, sent: dict[str, Any]) -> TrainingRun:

@@ -1,11 +1,14 @@
 from rewardmodel.models.checkpoints import RewardCheckpoint
 from rewardmodel.models.datasets import DatasetVersion
+from rewardmodel.models.evaluations import Evaluation, EvaluationRun
 from rewardmodel.models.runs import Point, Run
 from rewardmodel.models.selections import SelectionRun
 from rewardmodel.models.training import TrainingPoint, TrainingPolicy, TrainingRun
 
 __all__ = [
     "DatasetVersion",
+    "Evaluation",
+    "EvaluationRun",
     "Point",
     "RewardCheckpoint",
     "Run",

@@ -1,27 +1,133 @@
-"""What a reward model is worth: how often it orders test pairs as people did, beside its rivals."""
+"""What a reward model is worth: how far it agrees with people on a frozen dataset, beside its rivals."""
 
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from django.conf import settings
+from django.db import transaction
 
-from rewardmodel.models import DatasetVersion, TrainingRun
+from annotation.models import Project, User
+from annotation.selectors.preferences import facts_of_rankings
+from rewardmodel.models import DatasetVersion, Evaluation, EvaluationRun, RewardCheckpoint, TrainingRun
 from rewardmodel.selectors import NothingPromoted, promoted_checkpoint
+from rewardmodel.services import runs
+from rewardmodel.services.execution import Hopeless, Interrupted, Pulse
 
 if TYPE_CHECKING:
-    from rewardmodel.learning.evaluation import Evaluation
+    from rewardmodel.learning.data import Ranking
+    from rewardmodel.learning.evaluation import About, Judge, Judged
+    from rewardmodel.learning.evaluation import Evaluation as Agreement
+
+SPLITS = ("train", "validation", "test")
 
 
-def measure(run: TrainingRun) -> dict[str, Any]:
+class CannotEvaluate(Hopeless):
+    """These models cannot be evaluated on these datasets; the message says why."""
+
+
+@dataclass(frozen=True)
+class EvaluationConfig:
+    """Which models an evaluation run measures on what: names and hashes within its project."""
+
+    checkpoints: Sequence[str] = ()
+    datasets: Sequence[str] = ()
+    split: str = "test"
+
+
+def queue_evaluation(
+    *,
+    project: Project,
+    checkpoints: Sequence[RewardCheckpoint],
+    datasets: Sequence[DatasetVersion],
+    split: str = "test",
+    by: User | None = None,
+) -> EvaluationRun:
+    """Ask for every checkpoint to be measured on every dataset. Args: by: as `queue_training` has it.
+
+    Raises: CannotEvaluate.
+    """
+    if not checkpoints or not datasets:
+        raise CannotEvaluate(f"{project.slug}: name at least one model and one dataset to evaluate on")
+    for dataset in datasets:
+        if not dataset.counts.get(split, {}).get("pairs"):
+            raise CannotEvaluate(f"dataset {dataset}: no two images in different slots in its {split} split")
+    config = EvaluationConfig([one.name for one in checkpoints], [one.hash for one in datasets], split)
+    with transaction.atomic():
+        steps = len(checkpoints) * len(datasets)
+        run = EvaluationRun.objects.create(project=project, config=dataclasses.asdict(config), steps=steps)
+        return runs.record_request(run, by=by)
+
+
+def evaluate_models(run: EvaluationRun, pulse: Pulse) -> None:
+    """Do the run's work. Done again after an interruption, it measures what it has not measured yet.
+
+    Raises: CannotEvaluate, Interrupted, UnreadableImage, DatasetError.
+    """
+    from rewardmodel.learning import load
+    from rewardmodel.learning.checkpoints import CheckpointError
+
+    config = EvaluationConfig(**run.config)
+    checkpoints = _named(RewardCheckpoint.objects.filter(project=run.project), "name", config.checkpoints)
+    datasets = _named(DatasetVersion.objects.filter(project=run.project), "hash", config.datasets)
+    done, step = set(run.evaluations.values_list("checkpoint_id", "dataset_id")), 0
+    for checkpoint in checkpoints:
+        wanted = [dataset for dataset in datasets if (checkpoint.pk, dataset.pk) not in done]
+        try:
+            model = load(checkpoint.location) if wanted else None
+        except CheckpointError as error:
+            raise CannotEvaluate(f"{checkpoint}: {error}") from error
+        for dataset in datasets:
+            if model is not None and dataset in wanted:
+                if pulse.should_stop():
+                    raise Interrupted
+                figures = figures_of(model, dataset=dataset, split=config.split)
+                record_figures(checkpoint, dataset=dataset, split=config.split, figures=figures, run=run)
+            step += 1
+            pulse.report(step=step, steps=run.steps, values={})
+
+
+def _named(rows: Any, field: str, names: Sequence[str]) -> list[Any]:
+    """The rows in the order of their names. Raises: CannotEvaluate for one that is gone."""
+    found = {getattr(row, field): row for row in rows.filter(**{f"{field}__in": names})}
+    gone = [name for name in names if name not in found]
+    if gone:
+        raise CannotEvaluate(f"there is no longer {', '.join(gone)}")
+    return [found[name] for name in names]
+
+
+def record_figures(
+    checkpoint: RewardCheckpoint,
+    *,
+    dataset: DatasetVersion,
+    split: str,
+    figures: dict[str, Any],
+    run: EvaluationRun | None = None,
+) -> Evaluation:
+    """Keep what was measured, in place of what was measured of the same before."""
+    evaluation, _ = Evaluation.objects.update_or_create(
+        checkpoint=checkpoint,
+        dataset=dataset,
+        split=split,
+        defaults={"project": dataset.project, "figures": figures, "run": run},
+    )
+    return evaluation
+
+
+def measure(run: TrainingRun) -> tuple[dict[str, Any], dict[str, Any]]:
     """Metrics of the checkpoint the run made, beside the promoted one and the one it started from.
 
     All are evaluated on the test split of the run's dataset.
 
+    Returns: what a RewardCheckpoint keeps, and all figures of the checkpoint by itself.
     Raises: CheckpointError, UnreadableImage; ValueError when the split has no pair.
     """
-    from rewardmodel.learning.evaluation import compare
+    from rewardmodel.learning import load
+    from rewardmodel.learning.evaluation import compare, evaluate, evaluate_rewards
 
     rivals = {run.initial_id: run.initial}
     try:
@@ -29,43 +135,70 @@ def measure(run: TrainingRun) -> dict[str, Any]:
         rivals[promoted.pk] = promoted
     except NothingPromoted:
         pass
-    own = evaluate(str(run.folder / "best"), dataset=run.dataset)
+    rankings = rankings_of(run.dataset, "test")
+    model = load(str(run.folder / "best"))
+    judged, whole = _judge_and_report(model, run.dataset, "test", rankings)
+    own = evaluate_rewards(judged.rewards, rankings)
     beside = []
     for rival in rivals.values():
-        theirs = evaluate(rival.location, dataset=run.dataset)
+        theirs = evaluate(load(rival.location), rankings)
         gain = compare(own, theirs)
         beside.append(
             {
-                **figures(theirs),
+                **in_short(theirs),
                 "id": rival.pk,
                 "name": rival.name,
                 "difference": gain.difference,
                 "difference_interval": [gain.interval.low, gain.interval.high],
             }
         )
-    return {
-        **figures(own),
-        "dataset": run.dataset.hash,
-        "ceiling": run.dataset.ceiling,
-        "beside": beside,
-    }
+    people = {"dataset": run.dataset.hash, "ceiling": run.dataset.ceiling}
+    return {**in_short(own), **people, "beside": beside}, whole
 
 
-def evaluate(location: str, *, dataset: DatasetVersion, split: str = "test") -> Evaluation:
-    """Evaluate one checkpoint on one split of a dataset version.
+def figures_of(model: Judge, *, dataset: DatasetVersion, split: str) -> dict[str, Any]:
+    """Every figure of a model on one split. Raises: as `measure`."""
+    return _judge_and_report(model, dataset, split, rankings_of(dataset, split))[1]
 
-    Raises: CheckpointError, UnreadableImage; ValueError when the split has no pair.
-    """
-    from rewardmodel.learning import load
+
+def rankings_of(dataset: DatasetVersion, split: str) -> list[Ranking]:
+    """Raises: DatasetError."""
     from rewardmodel.learning.data import load_rankings
-    from rewardmodel.learning.evaluation import evaluate as evaluate_model
 
-    rankings = load_rankings(dataset.path, split, Path(settings.MEDIA_ROOT))
-    return evaluate_model(load(location), rankings)
+    return load_rankings(dataset.path, split, Path(settings.MEDIA_ROOT))
 
 
-def figures(evaluation: Evaluation) -> dict[str, Any]:
-    """What is kept of an evaluation: shares are 0 to 1."""
+def _judge_and_report(
+    model: Judge, dataset: DatasetVersion, split: str, rankings: Sequence[Ranking]
+) -> tuple[Judged, dict[str, Any]]:
+    """The temperature is fitted to the validation split, and so is not where that is the one evaluated."""
+    from rewardmodel.learning.evaluation import judge, report
+
+    judged = judge(model, rankings)
+    others = rankings_of(dataset, "validation") if split != "validation" else []
+    validation = judge(model, others) if others else None
+    about = _about(dataset.project, rankings)
+    return judged, report(judged, about=about, validation=validation)
+
+
+def _about(project: Project, rankings: Sequence[Ranking]) -> list[About]:
+    """What the project knows of each ranking now: a dataset's row is called by its assignment's id."""
+    from rewardmodel.learning.evaluation import About
+
+    facts = facts_of_rankings(project, {int(one.id) for one in rankings if one.id.isdecimal()})
+    root, found = Path(settings.MEDIA_ROOT), []
+    for ranking in rankings:
+        known = facts.get(int(ranking.id)) if ranking.id.isdecimal() else None
+        if known is None:
+            found.append(About())
+            continue
+        makers = [known.generators.get(str(image.relative_to(root)), "") for image in ranking.images]
+        found.append(About(known.category, tuple(makers) if all(makers) else ()))
+    return found
+
+
+def in_short(evaluation: Agreement) -> dict[str, Any]:
+    """What is kept of a comparison: shares are 0 to 1."""
     return {
         "accuracy": evaluation.accuracy,
         "accuracy_by_prompt": evaluation.accuracy_by_prompt,

@@ -17,7 +17,7 @@ from rewardmodel.selectors import initial_checkpoint, is_due
 from rewardmodel.services import runs
 from rewardmodel.services.checkpoints import NotComparable, promote_if_better, record_checkpoint
 from rewardmodel.services.datasets import freeze_dataset
-from rewardmodel.services.evaluation import measure
+from rewardmodel.services.evaluation import measure, record_figures
 from rewardmodel.services.execution import Interrupted, Pulse
 from rewardmodel.services.policies import lock_policy, policy_config
 from rewardmodel.services.scores import score_generations
@@ -135,10 +135,11 @@ def _learn(run: TrainingRun, pulse: Pulse) -> None:
 def _record(run: TrainingRun, pulse: Pulse) -> RewardCheckpoint:
     """Keep what the run made and promote it if it is better; both or neither, so that a resumed run does."""
     while not pulse.should_stop():
-        metrics = measure(run)
+        metrics, figures = measure(run)
         try:
             with transaction.atomic():
                 checkpoint = record_checkpoint(run=run, metrics=metrics)
+                record_figures(checkpoint, dataset=run.dataset, split="test", figures=figures)
                 promote_if_better(checkpoint, now=now())
                 return checkpoint
         except NotComparable:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from django import template
 
@@ -27,6 +27,12 @@ def gain(difference: float | str | None) -> str:
 def interval(bounds: Sequence[float] | None) -> str:
     """(0.58, 0.66) -> 58.0 to 66.0."""
     return "" if not bounds else f"{bounds[0] * 100:.1f} to {bounds[1] * 100:.1f}"
+
+
+@register.filter
+def span(estimate: Mapping[str, float]) -> str:
+    """{"low": 0.58, "high": 0.66} -> 58.0 to 66.0."""
+    return interval((estimate["low"], estimate["high"]))
 
 
 @register.filter

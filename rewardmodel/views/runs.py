@@ -13,7 +13,7 @@ from django.views.decorators.http import require_POST
 
 from annotation.access import MemberRequest, admin_required
 from annotation.models import Project
-from rewardmodel.models import RewardCheckpoint, Run, TrainingRun
+from rewardmodel.models import Evaluation, RewardCheckpoint, Run, TrainingRun
 from rewardmodel.selectors import curves
 from rewardmodel.services import runs
 from rewardmodel.services.supervision import log_tail
@@ -105,6 +105,9 @@ def _training_details(run: TrainingRun) -> dict[str, Any]:
     measured = curves(run, "loss", "validation_loss", "accuracy", "validation_accuracy")
     return {
         "checkpoint": RewardCheckpoint.objects.filter(run=run).first(),
+        "evaluation": Evaluation.objects.filter(
+            checkpoint__run=run, dataset=run.dataset, split="test"
+        ).first(),
         "charts": [
             {
                 "id": f"{name}-curve",

@@ -21,8 +21,6 @@ from rewardmodel.services.checkpoints import (
     promote_if_better,
     register_checkpoint,
 )
-from rewardmodel.services.datasets import freeze_dataset
-from rewardmodel.services.evaluation import evaluate
 from tests.cast import NOW, picture
 
 
@@ -114,25 +112,6 @@ def test_the_command_registers_what_can_be_loaded_and_nothing_else(
         with pytest.raises(CommandError, match=why):
             call_command("register_reward_model", project.slug, name, str(folder))
     assert not RewardCheckpoint.objects.filter(name="broken").exists()
-
-
-def test_evaluating_on_a_frozen_dataset_counts_each_pair(project, encoder, rank):
-    rank(16)
-    dataset = freeze_dataset(project=project)
-    found = evaluate(encoder.location, dataset=dataset)
-    assert found.pairs == dataset.counts["test"]["pairs"] == 3
-
-
-def test_the_command_evaluates_the_promoted_model(project, encoder, rank, capsys):
-    with pytest.raises(CommandError, match="no reward model is promoted"):
-        call_command("evaluate_reward_model", project.slug)
-    promote(encoder, now=NOW)
-    with pytest.raises(CommandError, match="no dataset is frozen"):
-        call_command("evaluate_reward_model", project.slug)
-    rank(16)
-    freeze_dataset(project=project)
-    call_command("evaluate_reward_model", project.slug)
-    assert "of 3 pairs" in capsys.readouterr().out
 
 
 def test_promoting_by_hand(project, encoder):

@@ -9,7 +9,9 @@ from playwright.sync_api import expect
 
 from rewardmodel.models import DatasetVersion, TrainingRun
 from rewardmodel.services import runs
+from rewardmodel.services.evaluation import record_figures
 from tests.accessibility import complaints
+from tests.rewardmodel.test_evaluations import figures
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -56,14 +58,17 @@ def test_curves_grow_while_a_run_works_and_cancelling_says_that_it_stops(live_se
     expect(page.get_by_role("button", name="Cancel run")).to_have_count(0)
 
 
-def test_no_page_has_anything_serious_or_is_wider_than_the_window(live_server, page, ada, run):
+def test_no_page_has_anything_serious_or_is_wider_than_the_window(live_server, page, ada, run, encoder):
     measure(run, 30)
+    measured = record_figures(encoder, dataset=run.dataset, split="test", figures=figures())
     page, slug, found = signed_in(page, live_server, ada), run.project.slug, []
     for address in (
         reverse("models"),
         reverse("project-models", args=[slug]),
         reverse("training-run", args=[slug, run.pk]),
         reverse("selections", args=[slug]),
+        reverse("evaluations", args=[slug]),
+        reverse("evaluation", args=[slug, measured.pk]),
     ):
         page.goto(live_server.url + address)
         found += complaints(page, address)

@@ -112,14 +112,14 @@ def test_a_model_is_compared_with_one_that_was_promoted_while_it_was_measured(
     measured_first = []
 
     def measure_slowly(run):
-        metrics = measure(run)
+        metrics, figures = measure(run)
         if not measured_first:
             other = RewardCheckpoint.objects.create(
                 project=project, name="other", folder=encoder.folder, metrics={}
             )
             promote(other, now=now())
         measured_first.append([rival["name"] for rival in metrics["beside"]])
-        return metrics
+        return metrics, figures
 
     monkeypatch.setattr(training, "measure", measure_slowly)
     call_command("train_reward_model", project.slug, set=[f"{name}={value}" for name, value in QUICK.items()])

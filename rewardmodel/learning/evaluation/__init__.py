@@ -12,7 +12,7 @@ from rewardmodel.learning.evaluation.accuracy import (
     evaluate,
     evaluate_rewards,
 )
-from rewardmodel.learning.evaluation.report import About, Judged, judge, report
+from rewardmodel.learning.evaluation.report import About, Judge, Judged, judge, report
 from rewardmodel.learning.evaluation.resampling import Estimate, Interval
 
 __all__ = [
@@ -21,6 +21,7 @@ __all__ = [
     "Estimate",
     "Evaluation",
     "Interval",
+    "Judge",
     "Judged",
     "PromptResult",
     "compare",

@@ -1,44 +1,88 @@
-"""`manage.py evaluate_reward_model`: how often a checkpoint orders two images as people did."""
+"""`manage.py evaluate_reward_model`: what checkpoints are worth on frozen datasets, in one table."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from annotation.management.projects import find_project
+from annotation.models import Project
 from rewardmodel.management.rows import find_checkpoint, find_dataset
-from rewardmodel.models import DatasetVersion
+from rewardmodel.management.running import add_run_arguments, work_on
+from rewardmodel.models import DatasetVersion, Evaluation, EvaluationRun, RewardCheckpoint
 from rewardmodel.selectors import NothingPromoted, promoted_checkpoint
-from rewardmodel.services.evaluation import evaluate, figures
+from rewardmodel.services.evaluation import SPLITS, evaluate_models, queue_evaluation
+
+ALL = "all"
 
 
 class Command(BaseCommand):
-    help = "Evaluate a project's promoted reward model, or another checkpoint, on a frozen dataset."
+    help = (
+        "Evaluate reward models of a project on its frozen datasets, in this process, and keep the figures."
+    )
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("project", help="the project's slug")
-        parser.add_argument("--checkpoint", metavar="NAME", help="default: the promoted one")
-        parser.add_argument("--dataset", metavar="HASH", help="default: the newest")
-        parser.add_argument("--split", choices=["train", "validation", "test"], default="test")
+        parser.add_argument(
+            "--checkpoint",
+            action="append",
+            metavar="NAME",
+            help="one model, may be given again; or all (default: the promoted one)",
+        )
+        parser.add_argument(
+            "--dataset",
+            action="append",
+            metavar="HASH",
+            help="one dataset by the start of its hash, may be given again; or all (default: the newest)",
+        )
+        parser.add_argument("--split", choices=SPLITS, default="test")
+        add_run_arguments(parser)
 
     def handle(self, *args: Any, **options: Any) -> None:
+        run = work_on(EvaluationRun, evaluate_models, options=options, queue=lambda: self.queue(options))
+        for one in run.evaluations.select_related("checkpoint", "dataset").order_by("dataset", "checkpoint"):
+            self.stdout.write(in_words(one))
+
+    def queue(self, options: dict[str, Any]) -> EvaluationRun:
         project = find_project(options["project"])
-        name = options["checkpoint"]
-        try:
-            checkpoint = find_checkpoint(project, name) if name else promoted_checkpoint(project)
-            if options["dataset"]:
-                dataset = find_dataset(project, options["dataset"])
-            else:
-                dataset = DatasetVersion.objects.filter(project=project).latest("pk")
-            found = figures(evaluate(checkpoint.location, dataset=dataset, split=options["split"]))
-        except DatasetVersion.DoesNotExist:
-            raise CommandError(f"{project.slug}: no dataset is frozen; freeze_dataset makes one") from None
-        except (NothingPromoted, ValueError) as error:  # CheckpointError and DatasetError are ValueErrors
-            raise CommandError(str(error)) from error
-        low, high = found["interval"]
-        self.stdout.write(
-            f"{checkpoint} on {options['split']} of {dataset}: {found['accuracy']:.1%} "
-            f"({low:.1%} to {high:.1%}) of {found['pairs']} pairs, "
-            f"{found['accuracy_by_prompt']:.1%} by prompt over {found['prompts']} prompts"
+        return queue_evaluation(
+            project=project,
+            checkpoints=_checkpoints(project, options["checkpoint"]),
+            datasets=_datasets(project, options["dataset"]),
+            split=options["split"],
         )
+
+
+def in_words(evaluation: Evaluation) -> str:
+    """One line: accuracy with its interval, beside it what people reach where that is known."""
+    found = evaluation.figures
+    accuracy, by_prompt = found["accuracy"], found["accuracy_by_prompt"]
+    line = (
+        f"{evaluation}: {accuracy['value']:.1%} ({accuracy['low']:.1%} to {accuracy['high']:.1%}) "
+        f"of {accuracy['count']} pairs, {by_prompt['value']:.1%} by prompt over {accuracy['prompts']} prompts"
+    )
+    for name in ("recall", "filter"):
+        line += "".join(f", {name}@{one['k']} {one['value']:.1%}" for one in found[name])
+    people = evaluation.ceiling
+    return line if people is None else f"{line}; people {people:.1%}"
+
+
+def _checkpoints(project: Project, names: Sequence[str] | None) -> list[RewardCheckpoint]:
+    if names == [ALL]:
+        return list(RewardCheckpoint.objects.filter(project=project).order_by("pk"))
+    if names:
+        return [find_checkpoint(project, name) for name in dict.fromkeys(names)]
+    try:
+        return [promoted_checkpoint(project)]
+    except NothingPromoted as error:
+        raise CommandError(str(error)) from error
+
+
+def _datasets(project: Project, starts: Sequence[str] | None) -> list[DatasetVersion]:
+    if starts and starts != [ALL]:
+        return [find_dataset(project, start) for start in dict.fromkeys(starts)]
+    found = list(DatasetVersion.objects.filter(project=project).order_by("pk"))
+    if not found:
+        raise CommandError(f"{project.slug}: no dataset is frozen; freeze_dataset makes one")
+    return found if starts else found[-1:]

@@ -1,0 +1,214 @@
+"""Pages about what reward models are worth: one table of all, and the plots of one. Admins start runs."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+from django.http import HttpResponse
+from django.shortcuts import get_object_or_404, redirect, render
+from django.views.decorators.http import require_POST, require_safe
+
+from annotation.access import MemberRequest, admin_required, researcher_required, role_in
+from annotation.charts import Whisker
+from annotation.models import Membership, Project
+from annotation.statistics.estimates import ENOUGH_PROMPTS
+from rewardmodel.forms import EvaluationForm
+from rewardmodel.models import Evaluation, EvaluationRun
+from rewardmodel.selectors import evaluation_table
+from rewardmodel.services.evaluation import CannotEvaluate, queue_evaluation
+from rewardmodel.tasks import wake
+from rewardmodel.views.runs import Kind
+
+TABLE, ONE = "rewardmodel/evaluations.html", "rewardmodel/evaluation.html"
+RUNS = "rewardmodel/runs.html#runs"
+LISTED = 20  # newest runs on the page
+HALF = 0.5  # accuracy of a model that knows nothing
+
+Row = dict[str, Any]
+
+
+@require_safe
+@researcher_required
+def evaluations(request: MemberRequest, project: Project) -> HttpResponse:
+    template = RUNS if request.htmx else TABLE
+    return render(request, template, _table(request, project, EvaluationForm(project)))
+
+
+@require_POST
+@admin_required
+def evaluate_now(request: MemberRequest, project: Project) -> HttpResponse:
+    form = EvaluationForm(project, request.POST)
+    if form.is_valid():
+        try:
+            run = queue_evaluation(project=project, by=request.user, **form.cleaned_data)
+        except CannotEvaluate as error:
+            form.add_error(None, str(error))
+        else:
+            wake(run)
+            return redirect(run.page, project.slug, run.pk)
+    return render(request, TABLE, _table(request, project, form), status=422)
+
+
+@require_safe
+@researcher_required
+def evaluation(request: MemberRequest, project: Project, pk: int) -> HttpResponse:
+    found = get_object_or_404(
+        Evaluation.objects.select_related("checkpoint", "dataset"), pk=pk, project=project
+    )
+    return render(request, ONE, {"project": project, "tab": "evaluations", **_plots(found)})
+
+
+def _table(request: MemberRequest, project: Project, form: EvaluationForm) -> Row:
+    runs = EvaluationRun.objects.filter(project=project)[:LISTED]
+    return {
+        "project": project,
+        "tab": "evaluations",
+        "kind": EVALUATION,
+        "table": evaluation_table(project),
+        "form": form,
+        "is_admin": role_in(project, request.user) == Membership.Role.ADMIN,
+        "runs": runs,
+        "is_active": any(not run.is_over for run in runs),
+    }
+
+
+def _plots(found: Evaluation) -> Row:
+    figures = found.figures
+    mean = figures["accuracy"]["value"]
+    groups = [
+        ("By category", "Category", _named(figures["by_category"], mean)),
+        ("By agreement of people", "People agree on", _named(figures["by_agreement"], mean)),
+        ("By images of a ranking", "Images", _numbered(figures["by_images"], mean)),
+        ("By slots between the two", "Slots", _numbered(figures["by_gap"], mean)),
+    ]
+    return {
+        "evaluation": found,
+        "figures": figures,
+        "found": [
+            (title, _against_chance(figures[name]))
+            for name, title in (("recall", "Recall"), ("filter", "Filter"))
+        ],
+        "columns": _side_by_side([_group(*group) for group in groups if group[-1]]),
+        "enough": ENOUGH_PROMPTS,
+        "calibration": figures["calibration"],
+        "reliability": _reliability(figures["calibration"]),
+        "margins": _margins(figures["by_margin"], figures["calibration"]),
+        "picks": _picks(figures["best_of_n"]),
+        "generators": _boxed(figures["generators"]),
+    }
+
+
+def _group(title: str, of: str, rows: list[Row]) -> Row:
+    return {"title": title, "of": of, "rows": rows, "has_few": not all("whisker" in row for row in rows)}
+
+
+def _side_by_side(groups: Sequence[Row]) -> list[list[Row]]:
+    """Two columns; each group goes below the one that has fewer rows."""
+    columns: list[list[Row]] = [[], []]
+    for group in groups:
+        min(columns, key=lambda column: sum(len(one["rows"]) for one in column)).append(group)
+    return columns
+
+
+def _named(rows: Sequence[Row], mark: float) -> list[Row]:
+    return _on_one_axis([{**row, "mark": mark} for row in rows])
+
+
+def _numbered(rows: Sequence[Row], mark: float) -> list[Row]:
+    return _on_one_axis([{**row, "name": row["number"], "mark": mark} for row in rows])
+
+
+def _against_chance(rows: Sequence[Row]) -> list[Row]:
+    return _on_one_axis([{**row, "name": f"@{row['k']}", "mark": row["chance"]} for row in rows])
+
+
+def _on_one_axis(rows: list[Row]) -> list[Row]:
+    """Rows of enough prompts get a whisker; all from the lowest to the highest end of any."""
+    told = [row for row in rows if row["prompts"] >= ENOUGH_PROMPTS]
+    if not told:
+        return rows
+    left = float(min(min(row["low"], row["mark"]) for row in told))
+    right = float(max(max(row["high"], row["mark"]) for row in told))
+
+    def along(value: float) -> float:
+        return round(100 * (value - left) / ((right - left) or 1.0), 1)
+
+    ends = ("low", "value", "high", "mark")
+    for row in told:
+        row["whisker"] = Whisker(*(along(row[end]) for end in ends))
+    return rows
+
+
+def _reliability(calibrations: Sequence[Row]) -> Row:
+    series: list[Row] = [
+        {"name": _heat(one), "points": [[each["confidence"], each["accuracy"]] for each in one["bins"]]}
+        for one in calibrations
+    ]
+    series.append({"name": "as right as sure", "points": [[HALF, HALF], [1, 1]]})
+    label = "Share right, by the model's confidence"
+    return _chart("reliability", label, "confidence", series, "%", ends=["50 %", "confidence 100 %"])
+
+
+def _heat(calibration: Row) -> str:
+    given = calibration["temperature"]
+    return "as trained" if given == 1 else f"at temperature {given:.2f}"
+
+
+def _margins(rows: Sequence[Row], calibrations: Sequence[Row]) -> Row:
+    fitted = calibrations[-1]
+    promised = [
+        [row["distance"], 1 / (1 + math.exp(-row["distance"] / fitted["temperature"]))] for row in rows
+    ]
+    series = [
+        {"name": "share right", "points": [[row["distance"], row["value"]] for row in rows]},
+        {"name": f"promised, {_heat(fitted)}", "points": promised},
+    ]
+    ends = ["alike", f"{rows[-1]['distance']:.2f} apart"]
+    return _chart("margins", "Share right, by the distance of the two rewards", "distance", series, "%", ends)
+
+
+def _picks(rows: Sequence[Row]) -> Row:
+    series = [
+        {"name": "the model's pick", "points": [[row["n"], row["model"]["value"]] for row in rows]},
+        {"name": "people's own", "points": [[row["n"], row["people"]] for row in rows]},
+        {"name": "blind", "points": [[row["n"], row["chance"]] for row in rows]},
+    ]
+    ends = ["1 image", f"best of {rows[-1]['n']}"] if rows else None
+    return _chart("best-of-n", "Mean slot of the picked image; 1 is best", "n", series, "0.00", ends)
+
+
+def _chart(
+    id: str, label: str, x: str, series: Sequence[Row], numbers: str, ends: Sequence[str] | None
+) -> Row:
+    return {"id": id, "label": label, "x": x, "series": series, "format": numbers, "ends": ends}
+
+
+def _boxed(found: Row | None) -> Row | None:
+    """Boxes from 0 to 100 along the axis."""
+    if found is None:
+        return None
+    names = ("lowest", "low", "middle", "high", "highest")
+    rows = [
+        {**one, "box": dict(zip(names, (round(100 * mark, 1) for mark in one["box"]), strict=True))}
+        for one in found["generators"]
+    ]
+    for row in rows:
+        row["box"]["width"] = round(row["box"]["high"] - row["box"]["low"], 1)
+    return {**found, "generators": rows}
+
+
+def _run_details(run: EvaluationRun) -> Row:
+    return {"made": run.evaluations.select_related("checkpoint", "dataset").order_by("dataset", "checkpoint")}
+
+
+EVALUATION = Kind(
+    model=EvaluationRun,
+    home="evaluations",
+    heading="Evaluations",
+    unit="Models on datasets",
+    last="writes down what it found",
+    results="rewardmodel/evaluation_results.html",
+    details=_run_details,
+)

@@ -1,0 +1,269 @@
+"""Models measured on datasets: what a run leaves, what the pages show of it, and who may see them."""
+
+import pytest
+from django.core.management import CommandError, call_command
+from django.urls import reverse
+from django.utils.timezone import now
+
+from annotation.models import Assignment, Generation, PromptLabel
+from rewardmodel.models import DatasetVersion, Evaluation, EvaluationRun
+from rewardmodel.services import runs
+from rewardmodel.services.checkpoints import promote, register_checkpoint
+from rewardmodel.services.datasets import freeze_dataset
+from rewardmodel.services.evaluation import (
+    CannotEvaluate,
+    evaluate_models,
+    queue_evaluation,
+    record_figures,
+)
+from rewardmodel.services.execution import Interrupted
+
+pytestmark = pytest.mark.django_db(transaction=True)  # a run's heart beats in a thread of its own
+
+
+class Heart:
+    """Stands for a run's: stops it after so many reports."""
+
+    def __init__(self, stops_after=99):
+        self.reports, self.stops_after = [], stops_after
+
+    def should_stop(self):
+        return len(self.reports) >= self.stops_after
+
+    def report(self, *, step, steps, values):
+        self.reports.append((step, steps))
+
+
+@pytest.fixture
+def dataset(project, rank):
+    rank(16)
+    return freeze_dataset(project=project)
+
+
+@pytest.fixture
+def other(project, encoder_folder):
+    return register_checkpoint(project=project, name="other", folder=str(encoder_folder))
+
+
+def figures(accuracy=0.65, **others):
+    """As `report` gives them, of nothing much."""
+    estimate = {
+        "value": accuracy,
+        "low": accuracy - 0.03,
+        "high": accuracy + 0.03,
+        "count": 900,
+        "prompts": 80,
+    }
+    bins = [
+        {"confidence": 0.55, "accuracy": 0.52, "pairs": 400},
+        {"confidence": 0.9, "accuracy": 0.7, "pairs": 500},
+    ]
+    calibrated = {"temperature": 1.0, "error": 0.08, "low": 0.05, "high": 0.11, "loss": 0.6, "bins": bins}
+    picks = [
+        {"n": n, "model": {**estimate, "value": 3 - n / 4}, "people": 3 - n / 2, "chance": 3.0}
+        for n in (1, 2, 3)
+    ]
+    box = [0.1, 0.3, 0.5, 0.7, 0.9]
+    makers = [
+        {
+            "name": name,
+            "images": 40,
+            "mean": 0.5 - at,
+            "wins": 30 - at,
+            "compared": 60,
+            "win_share": 0.6,
+            "box": box,
+        }
+        for at, name in enumerate(("stable", "cog", "open"))
+    ]
+    return {
+        "accuracy": estimate,
+        "accuracy_by_prompt": estimate,
+        "rankings": 100,
+        "ceiling": None,
+        "recall": [{"k": 1, **estimate, "value": 0.4, "low": 0.3, "chance": 0.25}],
+        "filter": [{"k": 1, **estimate, "value": 0.45, "low": 0.3, "chance": 0.25}],
+        "by_category": [{"name": "People", **estimate}, {"name": "Arts", **estimate}],
+        "by_agreement": [{"name": "90 % and more", **estimate}],
+        "by_images": [{"number": 4, **estimate}],
+        "by_gap": [{"number": 1, **estimate}, {"number": 2, **estimate}],
+        "by_margin": [{"distance": d, **estimate} for d in (0.1, 0.8)],
+        "best_of_n": picks,
+        "calibration": [calibrated, {**calibrated, "temperature": 1.7, "error": 0.02}],
+        "generators": {"generators": makers, "correlation": 0.5, "low": -0.5, "high": 1.0},
+        **others,
+    }
+
+
+@pytest.fixture
+def measured(project, encoder):
+    counts = {"test": {"rankings": 100, "pairs": 900, "ties": 9, "prompts": 80, "images": 400}}
+    dataset = DatasetVersion.objects.create(
+        project=project,
+        hash="ab" * 32,
+        folder="f",
+        counts=counts,
+        shares={},
+        answers=9,
+        left_out=0,
+        ceiling=0.77,
+    )
+    return record_figures(encoder, dataset=dataset, split="test", figures=figures())
+
+
+def test_a_run_measures_every_model_on_every_dataset(project, encoder, other, dataset, rank):
+    rank(8)
+    newer = freeze_dataset(project=project)
+    run = queue_evaluation(project=project, checkpoints=[encoder, other], datasets=[dataset, newer])
+    heart = Heart()
+    evaluate_models(run, heart)
+    assert heart.reports == [(step, 4) for step in (1, 2, 3, 4)]
+    assert run.evaluations.count() == 4
+    one = run.evaluations.get(checkpoint=encoder, dataset=dataset)
+    assert one.figures["accuracy"]["count"] == dataset.counts["test"]["pairs"] == 3
+    assert len(one.figures["calibration"]) == 2  # the temperature was fitted to the validation split
+    assert one.figures["by_category"] == []  # the project asks for no labels
+
+
+def test_interrupted_it_goes_on_with_what_it_has_not_measured(project, encoder, other, dataset):
+    run = queue_evaluation(project=project, checkpoints=[encoder, other], datasets=[dataset])
+    with pytest.raises(Interrupted):
+        evaluate_models(run, Heart(stops_after=1))
+    [first] = run.evaluations.all()
+    evaluate_models(run, Heart())
+    assert run.evaluations.count() == 2
+    first_again = Evaluation.objects.get(pk=first.pk)
+    assert first_again.measured_at == first.measured_at
+
+
+def test_measuring_again_takes_the_place_of_what_was_measured_before(project, encoder, dataset):
+    for _ in range(2):
+        run = queue_evaluation(project=project, checkpoints=[encoder], datasets=[dataset])
+        evaluate_models(run, Heart())
+    assert Evaluation.objects.get().run == run
+
+
+def test_categories_and_generators_are_taken_from_the_project(project, encoder, dataset):
+    for number, assignment in enumerate(Assignment.objects.filter(project=project)):
+        PromptLabel.objects.create(assignment=assignment, category="arts" if number % 2 else "people")
+    for number, generation in enumerate(Generation.objects.order_by("pk")):
+        generation.generator = f"generator {number % 3}"
+        generation.save(update_fields=["generator"])
+    run = queue_evaluation(project=project, checkpoints=[encoder], datasets=[dataset], split="train")
+    evaluate_models(run, Heart())
+    found = run.evaluations.get().figures
+    assert {one["name"] for one in found["by_category"]} == {"Arts", "People"}
+    assert [one["name"] for one in found["generators"]["generators"]] == [
+        f"generator {number}"
+        for number in (2, 1, 0)  # as alice ranks: the last image is the best
+    ]
+
+
+def test_a_run_of_nothing_or_on_an_empty_split_is_refused(project, encoder, dataset):
+    with pytest.raises(CannotEvaluate, match="at least one"):
+        queue_evaluation(project=project, checkpoints=[], datasets=[dataset])
+    DatasetVersion.objects.update(counts={"test": {"pairs": 0}})
+    dataset.refresh_from_db()
+    with pytest.raises(CannotEvaluate, match="no two images"):
+        queue_evaluation(project=project, checkpoints=[encoder], datasets=[dataset])
+    assert not EvaluationRun.objects.exists()
+
+
+def test_a_model_that_is_gone_fails_the_run_and_says_which(project, dataset, tmp_path):
+    gone = register_checkpoint(project=project, name="gone", folder=str(tmp_path / "gone"))
+    run = queue_evaluation(project=project, checkpoints=[gone], datasets=[dataset])
+    with pytest.raises(CannotEvaluate, match="no such checkpoint"):
+        evaluate_models(run, Heart())
+
+
+def test_the_command_measures_the_promoted_model_or_all(project, encoder, other, rank, capsys):
+    with pytest.raises(CommandError, match="no reward model is promoted"):
+        call_command("evaluate_reward_model", project.slug)
+    promote(encoder, now=now())
+    with pytest.raises(CommandError, match="no dataset is frozen"):
+        call_command("evaluate_reward_model", project.slug)
+    rank(16)
+    freeze_dataset(project=project)
+    call_command("evaluate_reward_model", project.slug)
+    told = capsys.readouterr().out
+    assert "encoder on test" in told
+    assert "of 3 pairs" in told
+    assert "recall@1" in told
+    call_command("evaluate_reward_model", project.slug, checkpoint=["all"], dataset=["all"])
+    assert "other on test" in capsys.readouterr().out
+    with pytest.raises(CommandError, match="no checkpoint 'nope'"):
+        call_command("evaluate_reward_model", project.slug, checkpoint=["nope"])
+
+
+def test_the_table_has_models_by_datasets_with_people_beside(client, ada, project, measured, other):
+    record_figures(other, dataset=measured.dataset, split="test", figures=figures(0.71))
+    client.force_login(ada)
+    page = client.get(reverse("evaluations", args=[project.slug])).content.decode()
+    for words in ("65.0 %", "62.0 to 68.0", "77.0 %", measured.dataset.hash[:12], "Measure"):
+        assert words in page, words
+    assert page.index("71.0 %") < page.index("65.0 %")  # the better one first
+
+
+def test_one_evaluation_shows_every_figure(client, ada, project, measured):
+    client.force_login(ada)
+    page = client.get(reverse("evaluation", args=[project.slug, measured.pk])).content.decode()
+    for words in (
+        "Recall",
+        "@1",
+        "blind 25.0 %",
+        "People",
+        "90 % and more",
+        "at temperature 1.70",
+        "stable",
+        "0.50",
+    ):
+        assert words in page, words
+    little = figures(by_category=[], by_agreement=[], generators=None, recall=[], filter=[])
+    record_figures(measured.checkpoint, dataset=measured.dataset, split="test", figures=little)
+    page = client.get(reverse("evaluation", args=[project.slug, measured.pk])).content.decode()
+    assert "By category" not in page
+    assert "Generators" not in page.split("project-tabs")[1]
+
+
+def test_researchers_see_what_is_measured_and_start_nothing(client, project, measured, eve):
+    project.memberships.create(user=eve, role="researcher")
+    client.force_login(eve)
+    page = client.get(reverse("evaluations", args=[project.slug]))
+    assert page.status_code == 200
+    assert "Measure" not in page.content.decode()
+    assert client.get(reverse("evaluation", args=[project.slug, measured.pk])).status_code == 200
+    assert client.get(reverse("api-evaluations", args=[project.slug])).json()["results"]
+    assert client.post(reverse("evaluate-now", args=[project.slug])).status_code == 404
+
+
+@pytest.mark.parametrize("who", ["alice", "rita", "eve"])
+def test_for_everybody_else_there_is_nothing(client, request, project, measured, who):
+    client.force_login(request.getfixturevalue(who))
+    for name, *rest in (("evaluations",), ("evaluation", measured.pk), ("api-evaluations",)):
+        assert client.get(reverse(name, args=[project.slug, *rest])).status_code == 404, name
+
+
+def test_an_evaluation_of_another_project_is_not_found(client, ada, a_project, measured):
+    client.force_login(ada)
+    assert client.get(reverse("evaluation", args=[a_project().slug, measured.pk])).status_code == 404
+
+
+def test_the_button_queues_a_run_and_its_page_says_what_came_out(client, ada, project, encoder, dataset):
+    client.force_login(ada)
+    path = reverse("evaluate-now", args=[project.slug])
+    assert client.post(path, {"split": "test"}).status_code == 422
+    sent = {"checkpoints": [encoder.pk], "datasets": [dataset.pk], "split": "test"}
+    answer = client.post(path, sent)
+    run = EvaluationRun.objects.get()
+    assert answer.url == reverse("evaluation-run", args=[project.slug, run.pk])
+    runs.claim(run, now=now())
+    evaluate_models(run, Heart())
+    page = client.get(answer.url).content.decode()
+    assert reverse("evaluation", args=[project.slug, run.evaluations.get().pk]) in page
+
+
+def test_programs_read_the_figures(client, ada, project, measured):
+    client.force_login(ada)
+    [told] = client.get(reverse("api-evaluations", args=[project.slug])).json()["results"]
+    assert (told["model"], told["split"], told["ceiling"]) == ("encoder", "test", 0.77)
+    assert told["figures"]["accuracy"]["value"] == 0.65
