@@ -7,10 +7,7 @@ from typing import Any
 
 from django import forms
 
-from annotation.models import Project
 from annotation.selection.config import SelectionConfig
-from rewardmodel.models import DatasetVersion, RewardCheckpoint
-from rewardmodel.services.evaluation import SPLITS
 
 DEFAULTS = SelectionConfig()
 
@@ -55,24 +52,3 @@ class SelectionForm(forms.Form):
 
     def config(self) -> dict[str, Any]:
         return {field.name: self.cleaned_data[field.name] for field in fields(SelectionConfig)}
-
-
-class EvaluationForm(forms.Form):
-    """Which of a project's models to evaluate on which of its datasets; the promoted one and the newest."""
-
-    checkpoints = forms.ModelMultipleChoiceField(
-        RewardCheckpoint.objects.none(), label="Models", widget=forms.CheckboxSelectMultiple
-    )
-    datasets = forms.ModelMultipleChoiceField(
-        DatasetVersion.objects.none(), label="Datasets", widget=forms.CheckboxSelectMultiple
-    )
-    split = forms.ChoiceField(choices=[(name, name) for name in SPLITS[::-1]], label="Split")
-
-    def __init__(self, project: Project, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        for name, rows in (("checkpoints", RewardCheckpoint), ("datasets", DatasetVersion)):
-            field = self.fields[name]
-            assert isinstance(field, forms.ModelMultipleChoiceField)
-            field.queryset = rows._default_manager.filter(project=project)
-        self.initial["checkpoints"] = RewardCheckpoint.objects.filter(project=project, promoted=True)
-        self.initial["datasets"] = DatasetVersion.objects.filter(project=project)[:1]

@@ -14,7 +14,7 @@ from annotation.access import MemberRequest, admin_required, researcher_required
 from annotation.charts import Whisker
 from annotation.models import Membership, Project
 from annotation.statistics.estimates import ENOUGH_PROMPTS
-from rewardmodel.forms import EvaluationForm
+from rewardmodel.forms.evaluations import EvaluationForm
 from rewardmodel.models import Evaluation, EvaluationRun
 from rewardmodel.selectors import evaluation_table
 from rewardmodel.services.evaluation import CannotEvaluate, queue_evaluation
