@@ -1,9 +1,17 @@
 """What the doctor says, and when it says that something is ill."""
 
+import socket
+
 import pytest
 from django.core.management import CommandError, call_command
 
-from annotation.management.commands.doctor import check_broker, check_database, check_disk, check_storage
+from annotation.management.commands.doctor import (
+    check_broker,
+    check_database,
+    check_disk,
+    check_scorers,
+    check_storage,
+)
 
 
 def ill(findings):
@@ -28,6 +36,15 @@ def test_a_broker_is_well_and_a_queue_without_a_worker_is_ill():
     findings = list(check_broker(queues=["nobody's"]))
     assert not findings[0].advice
     assert "start one: celery -A config worker -Q nobody's" in ill(findings)["worker"]
+
+
+def test_a_scorer_that_listens_is_well_and_one_that_does_not_is_ill(settings, tmp_path):
+    settings.SCORERS = [str(tmp_path / "scorer.sock")]
+    assert "serve_scores" in ill(check_scorers())["scorer"]
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(settings.SCORERS[0])
+        listener.listen()
+        assert ill(check_scorers()) == {}
 
 
 def test_storage_that_keeps_what_it_is_given_is_well_and_is_left_clean(settings, tmp_path):

@@ -42,7 +42,9 @@ class ScorerProcess:
         deadline = time.monotonic() + 60
         while not self.answers():
             assert self.process.poll() is None, "the scorer ended while starting"
-            assert time.monotonic() < deadline
+            if time.monotonic() > deadline:
+                self.process.kill()
+                pytest.fail("the scorer did not answer")
             time.sleep(0.05)
 
     def answers(self):
@@ -354,6 +356,18 @@ def test_who_hangs_up_is_not_waited_for_and_what_comes_too_late_is_dropped(score
     while scorer.told()["waiting"] and time.monotonic() < deadline:
         time.sleep(0.02)
     assert scorer.told()["waiting"] == 0
+
+
+def test_a_scorer_may_load_what_is_promoted_before_anybody_asks(processes, encoder, project, tmp_path):
+    broken = register_checkpoint(project=project, name="broken", folder=str(tmp_path / "nothing"))
+    promote(broken, now=NOW)
+    with_broken = ScorerProcess(tmp_path, "--warm", SECRET_KEY=at_start.SECRET_KEY)
+    assert with_broken.told()["models"] == []
+    assert with_broken.stop() == 0
+    promote(encoder, now=NOW)
+    warm = ScorerProcess(tmp_path, "--warm", SECRET_KEY=at_start.SECRET_KEY)
+    assert [model["location"] for model in warm.told()["models"]] == [encoder.location]
+    assert warm.stop() == 0
 
 
 def test_two_scorers_do_not_share_an_address(scorer):

@@ -48,7 +48,10 @@ class Command(BaseCommand):
         models = WarmModels(memory=settings.SCORER_MEMORY, device=options["device"])
         if options["warm"]:
             for checkpoint in RewardCheckpoint.objects.filter(promoted=True).select_related("run"):
-                models.get(checkpoint.location)
+                try:
+                    models.get(checkpoint.location)
+                except ValueError as error:  # CheckpointError: whoever asks for it is told, others are served
+                    self.stderr.write(f"{checkpoint.name}: {error}")
         limits = Limits(
             batch=options["batch"],
             waiting=settings.SCORER_WAITING,
