@@ -1,0 +1,312 @@
+"""A training step of the reward model against the published one: `python -m benchmarks.reward_training`.
+
+Forward, backward and Adam of one ranking of K images, at fix_rate 0.7, dropout and drop path on. The published
+path encodes both images of every pair for that pair: micro-batches of 4 pairs, measured and scaled to
+K(K - 1)/2, and one Adam step a ranking. Beside it is its other path, which encodes image by image. Ours is
+`train` itself, from image files to the new weights: the first epoch fills what is kept of frozen blocks, the
+second reads it. Each path runs in processes of its own, the published one before, between and after ours.
+`--check` adds, at the same shapes, how far our gradients are from those of scoring pair by pair.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import torch
+
+TARGETS = {  # CPU-time ratios: float32, and bfloat16 on a CPU with AMX
+    "fp32 first": {4: 3.2, 6: 5.5, 9: 9},
+    "fp32 later": {4: 4.7, 6: 8, 9: 13.5},
+    "bf16 first": {4: 9, 6: 15, 9: 26},
+    "bf16 later": {4: 12, 6: 20, 9: 36},
+}
+PRECISIONS = {"fp32": "float32", "bf16": "bfloat16"}
+
+
+def main() -> None:
+    options = argparse.ArgumentParser(description=__doc__)
+    options.add_argument("--k", type=int, nargs="+", default=[4, 6, 9], help="images of a ranking")
+    options.add_argument("--lists", type=int, default=3, help="rankings an epoch; the last is not counted")
+    options.add_argument("--threads", type=int, default=torch.get_num_threads())
+    options.add_argument("--device", default="cpu", choices=["cpu", "cuda"])
+    options.add_argument(
+        "--batch-pairs", type=int, help="pairs a step: 1 on a CPU, which is a ranking; else 64"
+    )
+    options.add_argument("--peak-tflops", type=float, help="of the device in bfloat16, for the share of it")
+    options.add_argument("--small", action="store_true", help="tiny shapes, to try it out")
+    options.add_argument("--check", action="store_true", help="gradients too")
+    options.add_argument("--out", type=Path, help="folder for results.json and results.md")
+    options.add_argument("--part", help=argparse.SUPPRESS)
+    options.add_argument("--var", type=Path, help=argparse.SUPPRESS)
+    asked = options.parse_args()
+    torch.set_num_threads(asked.threads)
+    asked.batch_pairs = asked.batch_pairs or (1 if asked.device == "cpu" else 64)
+    if asked.part:
+        part, _, rest = asked.part.partition(" ")
+        print(json.dumps(PARTS[part](asked, *rest.split())))
+        return
+    with tempfile.TemporaryDirectory(prefix="laurel-benchmark-") as var:
+        asked.var = Path(var)
+        report(asked, measure(asked))
+
+
+def measure(asked: argparse.Namespace) -> dict[str, Any]:
+    from benchmarks.worlds import machine, make_checkpoint, make_dataset, make_images, shape
+
+    on = machine(asked.device)
+    images = make_images(asked.var / "images", max(asked.k) * asked.lists)
+    make_checkpoint(asked.var / "initial", shape(asked.small))
+    for k in asked.k:
+        make_dataset(asked.var / f"k{k}", images, asked.lists, k)
+    parts = ["published pairs", "ours fp32", "published pairs", "ours bf16", "published data"]
+    seen = [child(asked, part) for part in parts + (["check"] if asked.check else [])]
+    pairs = [seen[0], seen[2]]
+    rows = {"published pairs": {}, "published one by one": seen[4]["steps"]}
+    for k in map(str, asked.k):
+        rows["published pairs"][k] = [step for each in pairs for step in each["steps"][k]]
+    for part in (seen[1], seen[3]):
+        rows |= part["steps"]
+    memory = {
+        "published": max(each["memory"] for each in (*pairs, seen[4])),
+        "ours fp32": seen[1]["memory"],
+        "ours bf16": seen[3]["memory"],
+    }
+    return {"machine": on, "steps": rows, "memory": memory, "check": seen[5] if asked.check else None}
+
+
+def child(asked: argparse.Namespace, part: str) -> dict[str, Any]:
+    """Measure a part in a process of its own, whose peak of memory is the part's."""
+    print(f"{time.strftime('%H:%M:%S')} {part}", file=sys.stderr, flush=True)
+    command = [sys.executable, "-m", "benchmarks.reward_training", "--part", part, "--var", str(asked.var)]
+    command += ["--threads", str(asked.threads), "--device", asked.device, "--lists", str(asked.lists)]
+    command += ["--batch-pairs", str(asked.batch_pairs), "--k", *map(str, asked.k)]
+    command += ["--small"] if asked.small else []
+    done = subprocess.run(
+        command, check=True, stdout=subprocess.PIPE, text=True, cwd=Path(__file__).parents[1]
+    )
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+class Clock:
+    """CPU and wall seconds since it was last asked, the device having finished."""
+
+    def __init__(self) -> None:
+        self.tick()
+
+    def tick(self) -> list[float]:
+        if torch.cuda.is_available():
+            torch.cuda.synchronize()
+        now = [time.process_time(), time.perf_counter()]
+        passed = [a - b for a, b in zip(now, getattr(self, "then", now), strict=True)]
+        self.then = now
+        return passed
+
+
+def peak_memory(device: str) -> int:
+    """Bytes."""
+    if device == "cuda":
+        return torch.cuda.max_memory_allocated()
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
+def published(asked: argparse.Namespace, path: str) -> dict[str, Any]:
+    from benchmarks.published import MICRO_BATCH, TOKENS, Published
+    from benchmarks.worlds import shape
+
+    torch.manual_seed(0)
+    model = Published(shape(asked.small)).to(asked.device).train()
+    model.freeze(0.7)
+    adam = torch.optim.Adam([p for p in model.parameters() if p.requires_grad], lr=1e-5)
+    files = sorted((asked.var / "images").iterdir())
+    tokens = torch.randint(5, 45, (MICRO_BATCH, TOKENS), device=asked.device)
+    steps: dict[str, list[list[float]]] = {str(k): [] for k in asked.k}
+    if path == "data":
+        for k in asked.k:
+            clock = Clock()
+            model.data_loss(tokens[:1], files[:k]).backward()
+            adam.step()
+            adam.zero_grad()
+            steps[str(k)].append(clock.tick())
+        return {"steps": steps, "memory": peak_memory(asked.device)}
+    better, worse = (torch.cat([model.read(file) for file in files[i : i + MICRO_BATCH]]) for i in (0, 4))
+    for repeat in range(3 if asked.device == "cuda" else 2):
+        clock = Clock()
+        model.pair_loss(tokens, better, worse).backward()
+        micro = clock.tick()
+        adam.step()
+        adam.zero_grad()
+        stepped = clock.tick()
+        if repeat:  # the first made the optimiser's state
+            for k in asked.k:
+                parts = k * (k - 1) / 2 / MICRO_BATCH
+                steps[str(k)].append([parts * m + s for m, s in zip(micro, stepped, strict=True)])
+    return {"steps": steps, "memory": peak_memory(asked.device)}
+
+
+def ours(asked: argparse.Namespace, name: str) -> dict[str, Any]:
+    """`train` on rankings of K images each; a step with validation is not counted. Seconds a ranking."""
+    from rewardmodel.learning.config import RewardConfig
+    from rewardmodel.learning.training import train
+
+    config = RewardConfig(
+        batch_pairs=asked.batch_pairs,
+        epochs=2,
+        validations_per_epoch=1,
+        checkpoint_every=10**6,
+        precision=PRECISIONS[name],
+        frozen_drop_path=False,
+    )
+    steps: dict[str, dict[str, list[list[float]]]] = {f"{name} first": {}, f"{name} later": {}}
+    for k in asked.k:
+        clock, own = Clock(), {1: [], 2: []}
+
+        def on_step(progress, clock=clock, own=own, k=k) -> None:
+            passed = clock.tick()
+            rankings = max(round(asked.batch_pairs / (k * (k - 1) / 2)), 1)
+            if progress.validation_loss is None and progress.step > 1:
+                own[progress.epoch].append([each / rankings for each in passed])
+
+        train(
+            config,
+            dataset=asked.var / f"k{k}",
+            images=asked.var,
+            initial=asked.var / "initial",
+            folder=asked.var / f"run-{name}-{k}",
+            activations=asked.var / f"activations-{name}-{k}",
+            on_step=on_step,
+            device=asked.device,
+        )
+        steps[f"{name} first"][str(k)], steps[f"{name} later"][str(k)] = own[1], own[2]
+    return {"steps": steps, "memory": peak_memory(asked.device)}
+
+
+def check(asked: argparse.Namespace) -> dict[str, Any]:
+    """Gradients of one ranking of 4 with a tie, dropout off: from its 5 pairs one by one, and from all."""
+    from rewardmodel.learning import checkpoints
+    from rewardmodel.learning.config import RewardConfig
+    from rewardmodel.learning.data import PixelCache
+    from rewardmodel.learning.losses import ranking_loss
+    from rewardmodel.learning.model import freeze
+    from rewardmodel.learning.preprocessing import normalise
+    from rewardmodel.learning.training.boundary import Boundary
+    from rewardmodel.learning.training.precision import autocast
+
+    device = torch.device(asked.device)
+    model = checkpoints.load(asked.var / "initial").model.to(device).eval()
+    with torch.no_grad():  # the published start makes all rewards equal
+        for parameter in model.mlp.parameters():
+            parameter.normal_(std=0.1)
+    freeze(model, 0.7)
+    cache = PixelCache(model.config.image_input, 1 << 30)
+    files = sorted((asked.var / "images").iterdir())[:4]
+    images = normalise(torch.stack([cache.get(file) for file in files]).to(device), cache.wanted)
+    tokens, places = torch.randint(5, 45, (1, 35), device=device), torch.tensor([[2, 1, 3, 2]], device=device)
+    mask = torch.ones_like(tokens)
+
+    def gradient() -> torch.Tensor:
+        whole = torch.cat([p.grad.flatten() for p in model.parameters() if p.requires_grad]).double()
+        model.zero_grad()
+        return whole
+
+    for i in range(4):
+        for j in range(4):
+            if places[0, i] < places[0, j]:
+                two = [model.score(tokens, mask, images[each, None]) for each in (i, j)]
+                ranking_loss(torch.stack(two, 1), torch.tensor([[1, 2]], device=device), pairs=5).backward()
+    expected = gradient()
+    found = {}
+    for name, precision in PRECISIONS.items():
+        config = RewardConfig(precision=precision, frozen_drop_path=False)
+        boundary = Boundary(model, config, pixels=cache.get, folder=asked.var / "check", device=device)
+        kept = boundary.activations(files)
+        with autocast(config, device):
+            rewards = model(tokens, mask, kept[None], None, boundary.block)
+        ranking_loss(rewards, places).backward()
+        own = gradient()
+        found[f"{name} relative error"] = ((own - expected).norm() / expected.norm()).item()
+        found[f"{name} cosine"] = (own @ expected / (own.norm() * expected.norm())).item()
+    return {**found, "memory": peak_memory(asked.device)}
+
+
+PARTS = {"published": published, "ours": ours, "check": check}
+
+
+def flops(asked: argparse.Namespace, k: int, *, later: bool) -> float:
+    """Of a ranking's matrix products in our step: frozen image blocks forward only, or not at all."""
+    from benchmarks.worlds import shape
+
+    config = shape(asked.small)
+    v, t, p, n = config.vision, config.text, config.vision.tokens, 35
+    block = 2 * p * (4 * v.width**2 + 2 * v.width * v.feed_forward) + 4 * p * p * v.width
+    layer = 2 * n * (6 * t.width**2 + 2 * t.width * t.feed_forward) + 4 * p * v.width * t.width
+    layer += 4 * n * (n + p) * t.width
+    frozen, still = int(v.layers * 0.7), int(t.layers * 0.7)
+    image = (0 if later else frozen) * block + 3 * (v.layers - frozen) * block
+    return k * (image + 2 * still * layer + 3 * (t.layers - still) * layer)
+
+
+def report(asked: argparse.Namespace, result: dict[str, Any]) -> None:
+    steps = {name: {int(k): each for k, each in own.items()} for name, own in result["steps"].items()}
+    middle = {
+        (name, k): [median(step[clock] for step in own[k]) for clock in (0, 1)]
+        for name, own in steps.items()
+        for k in asked.k
+    }
+    amx = "amx_bf16" in result["machine"]
+    lines = [result["machine"], ""]
+    lines += ["| K | path | CPU s | wall s | n | ratio CPU | ratio wall | to one by one | target | met |"]
+    lines += ["|---|---|---|---|---|---|---|---|---|---|"]
+    for k in asked.k:
+        pairs, single = middle["published pairs", k], middle["published one by one", k]
+        for name in steps:
+            cpu, wall = middle[name, k]
+            target = TARGETS.get(name, {}).get(k)
+            counts = asked.device == "cpu" and not asked.small and (amx or name.startswith("fp32"))
+            met = "" if target is None or not counts else "yes" if pairs[0] / cpu >= target else "no"
+            said = "" if target is None else f">= {target}" + (" (AMX)" if name.startswith("bf16") else "")
+            row = [str(k), name, f"{cpu:.2f}", f"{wall:.2f}", str(len(steps[name][k]))]
+            row += [f"{pairs[0] / cpu:.1f}", f"{pairs[1] / wall:.1f}", f"{single[0] / cpu:.1f}", said, met]
+            lines.append("| " + " | ".join(row) + " |")
+    lines += ["", *rates(asked, middle, list(steps))]
+    lines += [f"peak memory, {name}: {size / 2**30:.1f} GiB" for name, size in result["memory"].items()]
+    if result["check"]:
+        lines += [
+            f"gradient, {name}: {value:.3g}" for name, value in result["check"].items() if name != "memory"
+        ]
+    print("\n".join(lines))
+    if asked.out:
+        asked.out.mkdir(parents=True, exist_ok=True)
+        options = {name: str(value) for name, value in vars(asked).items()}
+        (asked.out / "results.json").write_text(json.dumps({**result, "options": options}, indent=1) + "\n")
+        (asked.out / "results.md").write_text("\n".join(lines) + "\n")
+
+
+def rates(
+    asked: argparse.Namespace, middle: dict[tuple[str, int], list[float]], names: list[str]
+) -> list[str]:
+    """Lists and images a second by the wall clock, and the share of the device's peak where that is known."""
+    lines = ["| K | path | lists/s | images/s | TFLOP/s | share of peak |", "|---|---|---|---|---|---|"]
+    for k in asked.k:
+        for name in names:
+            wall = middle[name, k][1]
+            row = [str(k), name, f"{1 / wall:.2f}", f"{k / wall:.2f}", "", ""]
+            if not name.startswith("published"):
+                done = flops(asked, k, later=name.endswith("later")) / wall / 1e12
+                row[4:] = [f"{done:.2f}", f"{done / asked.peak_tflops:.0%}" if asked.peak_tflops else ""]
+            lines.append("| " + " | ".join(row) + " |")
+    return [*lines, ""]
+
+
+if __name__ == "__main__":
+    os.chdir(Path(__file__).resolve().parent.parent)
+    main()
