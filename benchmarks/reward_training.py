@@ -1,11 +1,12 @@
 """A training step of the reward model against the published one: `python -m benchmarks.reward_training`.
 
-Forward, backward and Adam of one ranking of K images, at fix_rate 0.7, dropout and drop path on. The published
-path encodes both images of every pair for that pair: micro-batches of 4 pairs, measured and scaled to
-K(K - 1)/2, and one Adam step a ranking. Beside it is its other path, which encodes image by image. Ours is
-`train` itself, from image files to the new weights: the first epoch fills what is kept of frozen blocks, the
-second reads it. Each path runs in processes of its own, the published one before, between and after ours.
-`--check` adds, at the same shapes, how far our gradients are from those of scoring pair by pair.
+Forward, backward and Adam of one ranking of K images, at fix_rate 0.7, dropout and drop path on. The
+published path encodes both images of every pair for that pair: micro-batches of 4 pairs, measured and
+scaled to K(K - 1)/2, and one Adam step a ranking. Beside it is its other path, which encodes image by
+image. Ours is `train` itself, from image files to the new weights, without drop path in the frozen blocks:
+the first epoch fills what is kept of them, the second reads it. Each path runs in processes of its own, the
+published one before, between and after ours. `--check` adds, at the same shapes, how far our gradients are
+from those of scoring pair by pair.
 """
 
 from __future__ import annotations
