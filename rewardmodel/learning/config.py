@@ -32,7 +32,11 @@ _RANGES: dict[str, tuple[Callable[[float], bool], tuple[str, ...]]] = {
     "from 0 up to 1": (lambda value: 0 <= value < 1, ("beta1", "beta2", "ema")),
     "3 or more, to leave room for a word": (lambda value: value >= 3, ("max_tokens",)),
 }
-_CHOICES = {"ties": ("left_out", "fixed", "learned"), "precision": ("float32", "bfloat16")}
+_CHOICES = {
+    "ties": ("left_out", "fixed", "learned"),
+    "precision": ("float32", "bfloat16"),
+    "unreadable_images": ("refuse", "drop"),
+}
 
 
 @dataclass(frozen=True)
@@ -60,6 +64,7 @@ class RewardConfig:
     ema: float = 0.0  # ours: decay of a running average of the weights, which is kept in their place; 0: none
     lora_rank: int = 0  # ours: train adapters of this rank in place of the encoders' weights; 0: the weights
     lora_alpha: float = 16.0  # ours: adapters weigh alpha / rank
+    unreadable_images: str = "refuse"  # ours: or "drop" the rankings that have one, and count them
     micro_batch_images: int = 64  # ours: bounds memory, changes no number but by rounding
     checkpoint_every: int = 200  # ours, in steps
     image_cache_bytes: int = 2 << 30  # ours: decoded images kept in memory

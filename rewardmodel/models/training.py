@@ -21,6 +21,9 @@ class TrainingRun(Run):
 
     dataset = models.ForeignKey(DatasetVersion, models.PROTECT, related_name="runs")
     initial = models.ForeignKey(RewardCheckpoint, models.PROTECT, related_name="started_runs")
+    # What it began with: {"trainable", "parameters", "images", "unreadable", "unreadable_files": the first of
+    # them, file -> what is wrong, "dropped": split -> rankings}. Empty until then.
+    report = models.JSONField(default=dict)
 
     class Meta(Run.Meta):
         pass

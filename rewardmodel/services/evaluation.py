@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -135,9 +135,10 @@ def measure(run: TrainingRun) -> tuple[dict[str, Any], dict[str, Any]]:
         rivals[promoted.pk] = promoted
     except NothingPromoted:
         pass
-    rankings = rankings_of(run.dataset, "test")
+    left_out = unreadable_images(run)
+    rankings = rankings_of(run.dataset, "test", left_out)
     model = load(str(run.folder / "best"))
-    judged, whole = _judge_and_report(model, run.dataset, "test", rankings)
+    judged, whole = _judge_and_report(model, run.dataset, "test", rankings, left_out)
     own = evaluate_rewards(judged.rewards, rankings)
     beside = []
     for rival in rivals.values():
@@ -161,21 +162,34 @@ def figures_of(model: Judge, *, dataset: DatasetVersion, split: str) -> dict[str
     return _judge_and_report(model, dataset, split, rankings_of(dataset, split))[1]
 
 
-def rankings_of(dataset: DatasetVersion, split: str) -> list[Ranking]:
-    """Raises: DatasetError."""
+def rankings_of(dataset: DatasetVersion, split: str, left_out: Collection[str] = ()) -> list[Ranking]:
+    """Rankings of a split but for those with an image file that is left out. Raises: DatasetError."""
     from rewardmodel.learning.data import load_rankings
 
-    return load_rankings(dataset.path, split, Path(settings.MEDIA_ROOT))
+    broken = set(left_out)
+    rankings = load_rankings(dataset.path, split, Path(settings.MEDIA_ROOT))
+    return [ranking for ranking in rankings if broken.isdisjoint(map(str, ranking.images))]
+
+
+def unreadable_images(run: TrainingRun) -> Collection[str]:
+    """The image files whose rankings the run was told to drop."""
+    from rewardmodel.learning import training
+
+    return training.unreadable_images(run.folder) if run.config.get("unreadable_images") == "drop" else ()
 
 
 def _judge_and_report(
-    model: Judge, dataset: DatasetVersion, split: str, rankings: Sequence[Ranking]
+    model: Judge,
+    dataset: DatasetVersion,
+    split: str,
+    rankings: Sequence[Ranking],
+    left_out: Collection[str] = (),
 ) -> tuple[Judged, dict[str, Any]]:
     """The temperature is fitted to the validation split, and so is not where that is the one evaluated."""
     from rewardmodel.learning.evaluation import judge, report
 
     judged = judge(model, rankings)
-    others = rankings_of(dataset, "validation") if split != "validation" else []
+    others = rankings_of(dataset, "validation", left_out) if split != "validation" else []
     validation = judge(model, others) if others else None
     about = _about(dataset.project, rankings)
     return judged, report(judged, about=about, validation=validation)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 
 from django.conf import settings
@@ -20,26 +20,30 @@ def score_generations(
     checkpoint: RewardCheckpoint,
     should_stop: Callable[[], bool] = lambda: False,
     on_chunk: Callable[[int, int], None] = lambda done, wanted: None,
+    left_out: Collection[str] = (),
 ) -> int:
     """Score every image of the checkpoint's project that it has not scored yet; returns how many.
 
     Args:
         should_stop: asked after each chunk; what was scored until then is kept.
         on_chunk: called after each chunk with the images done and wanted.
+        left_out: image files that are passed over, known to be unreadable.
     Raises: CheckpointError, UnreadableImage.
     """
     from rewardmodel.learning import load
 
-    wanted = list(
+    root, broken = Path(settings.MEDIA_ROOT), set(left_out)
+    unscored = (
         Generation.objects.filter(prompt__project=checkpoint.project, image__isnull=False)
         .exclude(scored_by=checkpoint.name)
         .order_by("pk")
         .values_list("pk", "prompt__text", "image__file")
     )
+    wanted = [row for row in unscored if str(root / row[2]) not in broken]
     if not wanted:
         return 0
     splits = dataset_splits(checkpoint.run.dataset) if checkpoint.run else None
-    model, root, done = load(checkpoint.location), Path(settings.MEDIA_ROOT), 0
+    model, done = load(checkpoint.location), 0
     for start in range(0, len(wanted), CHUNK):
         if should_stop():
             break

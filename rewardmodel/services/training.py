@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,13 +19,17 @@ from rewardmodel.selectors import initial_checkpoint, is_due
 from rewardmodel.services import runs
 from rewardmodel.services.checkpoints import NotComparable, promote_if_better, record_checkpoint
 from rewardmodel.services.datasets import freeze_dataset
-from rewardmodel.services.evaluation import measure, record_figures
+from rewardmodel.services.evaluation import measure, record_figures, unreadable_images
 from rewardmodel.services.execution import Interrupted, Pulse
 from rewardmodel.services.policies import lock_policy, policy_config
 from rewardmodel.services.scores import score_generations
 
 if TYPE_CHECKING:
-    from rewardmodel.learning.training import Progress
+    from rewardmodel.learning.training import Progress, Start
+
+
+logger = logging.getLogger(__name__)
+REPORTED = 50  # names of unreadable files kept with the run
 
 
 class NotTrainable(Exception):
@@ -98,7 +104,9 @@ def train(run: TrainingRun, pulse: Pulse) -> None:
         training.dismiss()
     training.forget(run.folder)
     if checkpoint.promoted:
-        score_generations(checkpoint=checkpoint, should_stop=pulse.should_stop)
+        score_generations(
+            checkpoint=checkpoint, should_stop=pulse.should_stop, left_out=unreadable_images(run)
+        )
         if pulse.should_stop():
             raise Interrupted
 
@@ -117,6 +125,12 @@ def _learn(run: TrainingRun, pulse: Pulse) -> None:
         }
         pulse.report(step=progress.step, steps=progress.steps, values=values)
 
+    def on_start(start: Start) -> None:
+        record_start(run, start)
+
+    def on_checked(checked: int, images: int) -> None:
+        logger.info("Looked at %s of %s images", f"{checked:,}", f"{images:,}")
+
     try:
         training.train(
             RewardConfig(**run.config),
@@ -125,11 +139,27 @@ def _learn(run: TrainingRun, pulse: Pulse) -> None:
             initial=checkpoints.find(run.initial.location),
             folder=run.folder,
             on_step=on_step,
+            on_start=on_start,
+            on_checked=on_checked,
             should_stop=pulse.should_stop,
             activations=Path(settings.RUNS_DIR) / "activations",
         )
     except training.Interrupted as interrupted:
         raise Interrupted from interrupted
+
+
+def record_start(run: TrainingRun, start: Start) -> None:
+    """Store what trains, and what was found of the images."""
+    report = {
+        "trainable": start.trainable.trainable,
+        "parameters": start.trainable.total,
+        "images": start.images.images,
+        "unreadable": len(start.images.unreadable),
+        "unreadable_files": dict(islice(start.images.unreadable.items(), REPORTED)),
+        "dropped": start.images.dropped,
+    }
+    TrainingRun.objects.filter(pk=run.pk, attempt=run.attempt).update(report=report)
+    run.report = report
 
 
 def _record(run: TrainingRun, pulse: Pulse) -> RewardCheckpoint:

@@ -1,5 +1,6 @@
 """Training from rows to rows: what a run leaves, and that one that is killed ends as one that was not."""
 
+import json
 import os
 import shutil
 import subprocess
@@ -12,6 +13,7 @@ import psutil
 import pytest
 from django.core.management import CommandError, call_command
 from django.db import connection
+from django.urls import reverse
 from django.utils.timezone import now
 from safetensors.torch import load_file
 
@@ -385,3 +387,32 @@ def test_the_supervisor_kills_a_process_that_does_not_stop(processes, project, e
         the_process_at_work().suspend()
         runs.cancel(TrainingRun.objects.get(pk=run.pk), now=now())
     assert run.state == State.CANCELLED
+
+
+def test_a_run_says_what_it_trains_and_counts_what_it_could_not_read(project, encoder, rank, ada, client):
+    rank(16)
+    image = Generation.objects.get(source="r1-0.png").image.file
+    with image.storage.open(image.name, "wb") as file:
+        file.write(b"")
+    settings = {**QUICK, "unreadable_images": json.dumps("drop")}
+    call_command(
+        "train_reward_model", project.slug, set=[f"{name}={value}" for name, value in settings.items()]
+    )
+    run = TrainingRun.objects.get()
+    assert run.state == State.FINISHED
+    assert (run.report["images"], run.report["unreadable"]) == (48, 1)
+    assert sum(run.report["dropped"].values()) == 1
+    assert 0 < run.report["trainable"] < run.report["parameters"]
+    client.force_login(ada)
+    page = client.get(reverse(run.page, args=[project.slug, run.pk])).content.decode()
+    assert "48, 1 unreadable" in page
+    assert f"{image.name}: the file is empty" in page
+
+
+def test_a_run_with_an_unreadable_image_is_refused_before_it_learns(project, encoder, rank):
+    rank(16)
+    image = Generation.objects.get(source="r1-0.png").image.file
+    image.storage.delete(image.name)
+    with pytest.raises(CommandError, match=r"1 of 48 images cannot be read: .*no such image"):
+        call_command("train_reward_model", project.slug, set=[f"{n}={value}" for n, value in QUICK.items()])
+    assert TrainingRun.objects.get().step == 0

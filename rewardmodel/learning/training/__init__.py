@@ -1,9 +1,11 @@
 """Training a reward model on rankings: it stops and resumes at any step without changing a number."""
 
 from rewardmodel.learning.training.distributed import PeerFailed
+from rewardmodel.learning.training.inspection import unreadable_images
 from rewardmodel.learning.training.progress import (
     Interrupted,
     Progress,
+    Start,
     TrainingDiverged,
     TrainingResult,
     Validation,
@@ -15,6 +17,7 @@ __all__ = [
     "Interrupted",
     "PeerFailed",
     "Progress",
+    "Start",
     "TrainingDiverged",
     "TrainingResult",
     "Validation",
@@ -22,4 +25,5 @@ __all__ = [
     "follow",
     "forget",
     "train",
+    "unreadable_images",
 ]

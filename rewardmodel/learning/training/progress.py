@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rewardmodel.learning.model import Trainable
+from rewardmodel.learning.training.inspection import Inspection
 
 
 class Interrupted(Exception):
@@ -14,6 +15,14 @@ class Interrupted(Exception):
 
 class TrainingDiverged(ArithmeticError):
     """A loss or a weight is no finite number any more; the message names step and rankings."""
+
+
+@dataclass(frozen=True)
+class Start:
+    """What a run begins with, or goes on with."""
+
+    trainable: Trainable
+    images: Inspection
 
 
 @dataclass(frozen=True)

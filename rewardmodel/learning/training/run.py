@@ -18,6 +18,7 @@ from rewardmodel.learning import checkpoints
 from rewardmodel.learning.checkpoints import CheckpointError
 from rewardmodel.learning.config import RewardConfig
 from rewardmodel.learning.data import (
+    SPLITS,
     Batch,
     DatasetError,
     PixelCache,
@@ -33,6 +34,7 @@ from rewardmodel.learning.training import state
 from rewardmodel.learning.training.averaging import Average
 from rewardmodel.learning.training.boundary import Boundary
 from rewardmodel.learning.training.distributed import Team, joined
+from rewardmodel.learning.training.inspection import Inspection, InspectionStopped, inspect, refuse, usable
 from rewardmodel.learning.training.objective import Objective
 from rewardmodel.learning.training.optimiser import build_optimiser, learning_rate, set_rate
 from rewardmodel.learning.training.plan import Step, micro_batches, plan
@@ -40,6 +42,7 @@ from rewardmodel.learning.training.precision import autocast
 from rewardmodel.learning.training.progress import (
     Interrupted,
     Progress,
+    Start,
     TrainingDiverged,
     TrainingResult,
     Validation,
@@ -59,6 +62,8 @@ def train(
     folder: Path,
     on_step: Callable[[Progress], None],
     should_stop: Callable[[], bool] = lambda: False,
+    on_checked: Callable[[int, int], None] = lambda checked, images: None,
+    on_start: Callable[[Start], None] = lambda start: None,
     device: str | torch.device | None = None,
     activations: Path | None = None,
 ) -> TrainingResult:
@@ -71,6 +76,8 @@ def train(
         folder: the run's own; gets the state while it runs and `best/`, the result.
         on_step: called after each step; again for those that a resumed run makes again.
         should_stop: asked after each step.
+        on_checked: called while the images are looked at, with how many of how many are.
+        on_start: called once, before the first step.
         device: None takes a GPU if there is one.
         activations: where runs share what frozen blocks made of images; in `folder` when not given.
 
@@ -85,7 +92,7 @@ def train(
     with joined(device) as team:
         given = team.hand_out(job)
         assert given is not None
-        return _work(given, team, on_step, should_stop)
+        return _work(given, team, on_step, should_stop, on_checked, on_start)
 
 
 def follow(device: str | torch.device | None = None) -> None:
@@ -119,21 +126,31 @@ class Job:
 
 
 def _work(
-    job: Job, team: Team, on_step: Callable[[Progress], None], should_stop: Callable[[], bool]
+    job: Job,
+    team: Team,
+    on_step: Callable[[Progress], None],
+    should_stop: Callable[[], bool],
+    on_checked: Callable[[int, int], None] = lambda checked, images: None,
+    on_start: Callable[[Start], None] = lambda start: None,
 ) -> TrainingResult:
+    with team.together():
+        found = _inspect(job, on_checked, should_stop) if team.leads else None
+    found = team.hand_out(found)
+    assert found is not None
     with torch.random.fork_rng(devices=None if team.device.type == "cuda" else []):
         with team.together():
-            run = _Run(job, team)
+            run = _Run(job, team, found)
+            if team.leads:
+                on_start(Start(run.trainable, found))
         return run.to_end(on_step, should_stop)
 
 
 class _Run:
     """A model and its optimiser on their way through the planned steps."""
 
-    def __init__(self, job: Job, team: Team) -> None:
+    def __init__(self, job: Job, team: Team, found: Inspection) -> None:
         self.config, self.folder, self.team = job.config, job.folder, team
-        self.folder.mkdir(parents=True, exist_ok=True)
-        training_split, self.validation_split = _read_splits(job)
+        training_split, self.validation_split = _read_splits(job, found)
         checkpoint = checkpoints.load(job.initial)
         self.tokenizer, self.backbone = checkpoint.tokenizer, checkpoint.config.backbone
         self.data = fingerprint(training_split, self.validation_split)
@@ -319,10 +336,29 @@ class _Run:
         state.set_chance(saved["chance"], self.team)
 
 
-def _read_splits(job: Job) -> tuple[list[Ranking], list[Ranking]]:
-    """Training and validation. Raises: DatasetError."""
-    training = load_rankings(job.dataset, "train", job.images)
-    validation = load_rankings(job.dataset, "validation", job.images)
+def _inspect(job: Job, on_checked: Callable[[int, int], None], should_stop: Callable[[], bool]) -> Inspection:
+    """Look at all images, those of the test split too. Raises: UnreadableImage, Interrupted."""
+    splits = {split: load_rankings(job.dataset, split, job.images) for split in SPLITS}
+    job.folder.mkdir(parents=True, exist_ok=True)
+    try:
+        found = inspect(
+            splits,
+            folder=job.folder,
+            data=fingerprint(*splits.values()),
+            on_checked=on_checked,
+            should_stop=should_stop,
+        )
+    except InspectionStopped as stopped:
+        raise Interrupted(str(stopped)) from stopped
+    if job.config.unreadable_images == "refuse":
+        refuse(found)
+    return found
+
+
+def _read_splits(job: Job, found: Inspection) -> tuple[list[Ranking], list[Ranking]]:
+    """Training and validation, without the rankings that cannot be read. Raises: DatasetError."""
+    training = usable(load_rankings(job.dataset, "train", job.images), found)
+    validation = usable(load_rankings(job.dataset, "validation", job.images), found)
     for split, name in ((training, "train"), (validation, "validation")):
         if not split:
             raise DatasetError(f"{job.dataset}: no {name} ranking has two images in different places")

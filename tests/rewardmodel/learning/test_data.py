@@ -152,6 +152,7 @@ def test_the_rate_warms_up_then_falls_as_half_a_cosine():
         {"tie_parameter": 0},
         {"slot_margin": -0.1},
         {"ema": 1},
+        {"unreadable_images": "ignore"},
         {"lora_rank": -1},
         {"lora_alpha": 0},
         {"soft_labels": True, "ties": "fixed"},

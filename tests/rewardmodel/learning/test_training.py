@@ -350,3 +350,53 @@ def test_a_full_disk_leaves_what_was_saved_before_whole(run, tmp_path, initial, 
     rest, _ = run("full", config)
     whole, _ = run("whole", config)
     assert numbers(rest) == numbers(whole)[5:]
+
+
+def broken(dataset, *names, content=b""):
+    for name in names:
+        next((dataset / "images").glob(f"{name}-*")).write_bytes(content)
+
+
+def test_images_that_cannot_be_read_refuse_the_run_before_it_learns_and_are_named(run, a_dataset):
+    dataset = a_dataset()
+    broken(dataset, "train-3")
+    whole = next((dataset / "images").glob("test-1-*"))
+    whole.write_bytes(whole.read_bytes()[:60])
+    steps = []
+    with pytest.raises(
+        UnreadableImage, match=r"2 of \d+ images .*train-3-\d\.png: the file is empty.*test-1"
+    ):
+        run(dataset=dataset, on_start=steps.append)
+    assert steps == []
+
+
+def test_rankings_with_a_broken_image_are_dropped_where_asked_and_counted(run, a_dataset):
+    dataset = a_dataset()
+    broken(dataset, "train-3", "validation-1", content=b"no image")
+    starts, checked = [], []
+    drop = with_options(unreadable_images="drop")
+    seen, _ = run(
+        config=drop, dataset=dataset, on_start=starts.append, on_checked=lambda *n: checked.append(n)
+    )
+    [start] = starts
+    assert start.images.dropped == {"train": 1, "validation": 1, "test": 0}
+    assert {file.rpartition("/")[2][:7] for file in start.images.unreadable} == {"train-3", "validat"}
+    assert checked[-1] == (start.images.images, start.images.images)
+
+    rows = [json.loads(line) for line in (dataset / "rankings.jsonl").read_text().splitlines()]
+    kept = [row for row in rows if row["id"] not in ("train-3", "validation-1")]
+    (dataset / "rankings.jsonl").write_text("\n".join(map(json.dumps, kept)))
+    without, _ = run("without", config=drop, dataset=dataset)
+    assert numbers(seen) == numbers(without)
+
+
+def test_a_resumed_run_does_not_look_at_all_images_again(run, a_dataset):
+    dataset, checked = a_dataset(), []
+    broken(dataset, "train-3")
+    drop = with_options(unreadable_images="drop")
+    with pytest.raises(Interrupted):
+        run(config=drop, dataset=dataset, should_stop=stop_after(2))
+    starts = []
+    run(config=drop, dataset=dataset, on_start=starts.append, on_checked=lambda *n: checked.append(n))
+    assert checked == []
+    assert starts[0].images.dropped["train"] == 1

@@ -1,0 +1,131 @@
+"""A look at every image before a run learns from any: one broken file must not end it hours later."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass, field
+from itertools import islice
+from pathlib import Path
+
+from PIL import Image
+
+from rewardmodel.learning.data import Ranking
+from rewardmodel.learning.preprocessing import UnreadableImage
+from rewardmodel.learning.saving import saving
+
+REPORT = "images.json"
+TOGETHER = 1024  # images looked at between two asks whether to stop
+THREADS = min(os.cpu_count() or 1, 16)  # decoders let go of Python's lock
+THUMBNAIL = 64  # pixels; a JPEG is decoded no larger than it needs to be for this
+
+
+@dataclass(frozen=True)
+class Inspection:
+    """What was found.
+
+    Attributes:
+        images: how many there are.
+        unreadable: file -> what is wrong with it.
+        dropped: split -> rankings with such an image.
+    """
+
+    images: int
+    unreadable: dict[str, str] = field(default_factory=dict)
+    dropped: dict[str, int] = field(default_factory=dict)
+
+    def keeps(self, ranking: Ranking) -> bool:
+        """Whether all of its images can be read."""
+        return not any(str(image) in self.unreadable for image in ranking.images)
+
+
+class InspectionStopped(Exception):
+    """It was asked to stop before it had seen all images."""
+
+
+def inspect(
+    splits: Mapping[str, Sequence[Ranking]],
+    *,
+    folder: Path,
+    data: str,
+    on_checked: Callable[[int, int], None],
+    should_stop: Callable[[], bool],
+) -> Inspection:
+    """Check every image of the splits, or read in the run's folder what was found before.
+
+    Args:
+        data: fingerprint of the splits, under which the result is kept.
+        on_checked: called with how many images of how many are checked.
+    Raises: InspectionStopped, NotSaved.
+    """
+    file = folder / REPORT
+    if file.exists():
+        kept = json.loads(file.read_text(encoding="utf-8"))
+        if kept.pop("data") == data:
+            return Inspection(**kept)
+    images = list(dict.fromkeys(image for split in splits.values() for one in split for image in one.images))
+    unreadable: dict[str, str] = {}
+    waiting = iter(images)
+    with ThreadPoolExecutor(THREADS) as pool:
+        checked = 0
+        while some := list(islice(waiting, TOGETHER)):
+            wrong = zip(some, pool.map(what_is_wrong, some), strict=True)
+            unreadable |= {str(image): reason for image, reason in wrong if reason}
+            checked += len(some)
+            on_checked(checked, len(images))
+            if checked < len(images) and should_stop():
+                raise InspectionStopped(f"after {checked} of {len(images)} images")
+    found = Inspection(len(images), unreadable)
+    dropped = {name: sum(not found.keeps(one) for one in split) for name, split in splits.items()}
+    found = Inspection(len(images), unreadable, dropped)
+    written = folder / f"{REPORT}.new"
+    with saving(file):
+        written.write_text(json.dumps({"data": data, **asdict(found)}, indent=1), encoding="utf-8")
+        os.replace(written, file)
+    return found
+
+
+def refuse(found: Inspection) -> None:
+    """Raises: UnreadableImage naming the files, where there are any."""
+    if found.unreadable:
+        reasons = [f"{file}: {reason}" for file, reason in islice(found.unreadable.items(), 10)]
+        more = len(found.unreadable) - len(reasons)
+        raise UnreadableImage(
+            f"{len(found.unreadable)} of {found.images} images cannot be read: {'; '.join(reasons)}"
+            + (f"; and {more} more" if more else "")
+            + '. Put them right, or set unreadable_images to "drop" to leave their rankings out'
+        )
+
+
+def what_is_wrong(image: Path) -> str:
+    """Why the file is no whole image; "" if it is one.
+
+    Each byte is read, as cheaply as the format lets: a PNG's checksums tell, a JPEG is decoded small.
+    """
+    try:
+        if image.stat().st_size == 0:
+            return "the file is empty"
+        with Image.open(image) as opened:
+            if opened.format == "PNG":
+                opened.verify()
+            else:
+                opened.draft("RGB", (THUMBNAIL, THUMBNAIL))
+                opened.load()
+    except FileNotFoundError:
+        return "no such image"
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        return f"not a whole image ({error})".replace(f" {str(image)!r}", " it")
+    return ""
+
+
+def usable(rankings: Iterable[Ranking], found: Inspection) -> list[Ranking]:
+    """Those whose images can all be read."""
+    return [ranking for ranking in rankings if found.keeps(ranking)]
+
+
+def unreadable_images(folder: Path) -> Collection[str]:
+    """The files that the inspection in this run's folder could not read."""
+    kept: dict[str, str] = json.loads((folder / REPORT).read_text(encoding="utf-8"))["unreadable"]
+    return kept.keys()
