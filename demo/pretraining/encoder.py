@@ -87,10 +87,11 @@ class Pretraining(nn.Module):
     def __init__(self, model: RewardModel, tokenizer: Any) -> None:
         super().__init__()
         self.model, self.tokenizer = model, tokenizer
-        self.patches = PatchReader(model.config.vision.width)
-        self.pointer = Pointer(model.config.text.width)
-        self.aspects = nn.Linear(model.config.text.width, ASPECTS)
-        self.words = nn.Linear(model.config.text.width, model.config.text.vocabulary)
+        shape = shape_of(len(tokenizer))
+        self.patches = PatchReader(shape.vision.width)
+        self.pointer = Pointer(shape.text.width)
+        self.aspects = nn.Linear(shape.text.width, ASPECTS)
+        self.words = nn.Linear(shape.text.width, shape.text.vocabulary)
 
     def losses(
         self,

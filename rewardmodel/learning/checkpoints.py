@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
-import re
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -13,28 +12,26 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
-from torch import Tensor
+from safetensors.torch import save_file
 
-from rewardmodel.learning.backbones.config import BlipConfig
+from rewardmodel.learning import hub, published
+from rewardmodel.learning.backbones.config import BlipConfig, DualConfig, backbone_from_dict
 from rewardmodel.learning.lora import plain_weights
 from rewardmodel.learning.model import RewardModel
 from rewardmodel.learning.saving import NotSaved, saving, sync, sync_name
+from rewardmodel.learning.weights import CheckpointError, fill, read_weights
+
+__all__ = ["Checkpoint", "CheckpointConfig", "CheckpointError", "find", "load", "load_tokenizer", "save"]
 
 CONFIG = "config.json"
 WEIGHTS = "model.safetensors"
-
-
-class CheckpointError(ValueError):
-    """A checkpoint is missing, broken or of another shape; the message names the file and says how."""
 
 
 @dataclass(frozen=True)
 class CheckpointConfig:
     """What a checkpoint says beside its weights. A reward is (raw - mean) / std."""
 
-    backbone: BlipConfig = field(default_factory=BlipConfig)
+    backbone: BlipConfig | DualConfig = field(default_factory=BlipConfig)
     max_tokens: int = 35
     mean: float = 0.0
     std: float = 1.0
@@ -42,7 +39,7 @@ class CheckpointConfig:
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> CheckpointConfig:
         """Read what `dataclasses.asdict` wrote. Raises: TypeError or KeyError on a wrong field."""
-        return cls(**{**values, "backbone": BlipConfig.from_dict(values["backbone"])})
+        return cls(**{**values, "backbone": backbone_from_dict(values["backbone"])})
 
 
 @dataclass(frozen=True)
@@ -97,35 +94,72 @@ def _write(
     sync(folder)
 
 
-def load(path_or_hub_id: str | Path) -> Checkpoint:
-    """Read a checkpoint strictly. Raises: CheckpointError."""
-    folder = find(path_or_hub_id)
-    config = _read_config(folder / CONFIG)
-    model = RewardModel(config.backbone)
-    _fill(model, _read_weights(folder / WEIGHTS), source=folder / WEIGHTS)
-    return Checkpoint(model.eval(), load_tokenizer(folder), config)
+def load(path_or_hub_id: str | Path, *, image_size: int | None = None) -> Checkpoint:
+    """Read a checkpoint strictly: a folder of ours, or what somebody published.
+
+    Args: image_size: make a published BLIP read images of so many pixels instead of its own.
+    Raises: CheckpointError.
+    """
+    place = find(path_or_hub_id)
+    if place.is_file():
+        release = published.read(place)
+        return _from_release(release if image_size is None else published.at_size(release, image_size))
+    if image_size is not None:
+        raise CheckpointError(f"{place}: its image size is settled; only what others published can change it")
+    config = _read_config(place / CONFIG)
+    stored = read_weights(place / WEIGHTS)
+    tokenizer = load_tokenizer(place, config.backbone.kind)
+    model = _build(config.backbone)
+    fill(model, stored.tensors, source=place / WEIGHTS)
+    return Checkpoint(model.eval(), tokenizer, config)
+
+
+def _from_release(release: published.Release) -> Checkpoint:
+    tokenizer = release.tokenizer()
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)  # a head that starts fresh starts the same each time
+        model = RewardModel(release.backbone) if release.fresh else _build(release.backbone)
+    fill(model, release.weights, source=release.source, fresh=release.fresh)
+    config = CheckpointConfig(release.backbone, release.max_tokens, release.mean, release.std)
+    return Checkpoint(model.eval(), tokenizer, config)
+
+
+def _build(backbone: BlipConfig | DualConfig) -> RewardModel:
+    """A model whose weights are yet to come; drawing those of a large one takes seconds."""
+    if isinstance(backbone, DualConfig):  # transformers' modules hold more than their weights
+        return RewardModel(backbone)
+    with torch.device("meta"):
+        return RewardModel(backbone)
 
 
 def find(path_or_hub_id: str | Path) -> Path:
-    """The checkpoint's folder, fetched from the hub when it is no path. Raises: CheckpointError."""
-    folder = Path(path_or_hub_id)
-    if folder.is_dir():
-        return folder
-    if folder.exists():
-        raise CheckpointError(f"{folder}: not a folder; a checkpoint is one with {CONFIG} and {WEIGHTS}")
-    if _aside(folder).is_dir():
-        return _aside(folder)  # a save was killed between its two moves
-    if not isinstance(path_or_hub_id, str) or not re.fullmatch(r"\w[\w.-]*/[\w.-]+", path_or_hub_id):
-        raise CheckpointError(f"{folder}: no such checkpoint")
-    from huggingface_hub import snapshot_download
+    """The checkpoint's folder, or the file somebody published; fetched from the hub when it is no path.
 
+    Raises: CheckpointError.
+    """
+    place = Path(path_or_hub_id)
+    if place.is_file():
+        return place
+    if not place.exists() and _aside(place).is_dir():
+        return _aside(place)  # a save was killed between its two moves
+    if not place.exists():
+        if not isinstance(path_or_hub_id, str) or not hub.is_id(path_or_hub_id):
+            raise CheckpointError(f"{place}: no such checkpoint")
+        place = hub.fetch(path_or_hub_id)
+        if place.is_file():
+            return place
+    return place if _is_ours(place / CONFIG) else published.find_file(place) or place
+
+
+def _is_ours(file: Path) -> bool:
+    """Whether the config is one of ours, or broken: then reading it says how."""
     try:
-        return Path(snapshot_download(path_or_hub_id, allow_patterns=["*.json", "*.safetensors"]))
-    except (OSError, ValueError) as error:
-        raise CheckpointError(
-            f"{path_or_hub_id}: no such folder, and the hub did not give it ({error}); "
-            f"put {CONFIG}, {WEIGHTS} and the tokenizer's files into a folder and name that"
-        ) from error
+        values = json.loads(file.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return False
+    except (OSError, ValueError):
+        return True
+    return not isinstance(values, dict) or "model_type" not in values
 
 
 def _aside(folder: Path) -> Path:
@@ -133,14 +167,14 @@ def _aside(folder: Path) -> Path:
     return folder.with_name(f".{folder.name}.old")
 
 
-def load_tokenizer(folder: Path) -> Any:
-    """The BERT tokenizer stored in the folder. Raises: CheckpointError."""
-    from transformers import BertTokenizer
+def load_tokenizer(folder: Path, kind: str = "blip") -> Any:
+    """The tokenizer stored in the folder: BERT's for BLIP. Raises: CheckpointError."""
+    from transformers import AutoTokenizer, BertTokenizer
 
     if not (folder / "tokenizer.json").is_file():
         raise CheckpointError(f"{folder / 'tokenizer.json'}: no such file")
     try:
-        return BertTokenizer.from_pretrained(folder)
+        return (BertTokenizer if kind == "blip" else AutoTokenizer).from_pretrained(folder)
     except (OSError, ValueError, KeyError) as error:
         raise CheckpointError(f"{folder}: its tokenizer cannot be read ({error})") from error
 
@@ -152,27 +186,3 @@ def _read_config(file: Path) -> CheckpointConfig:
         raise CheckpointError(f"{file}: no such file") from None
     except (OSError, ValueError, TypeError, KeyError) as error:
         raise CheckpointError(f"{file}: not a reward model's config ({error})") from error
-
-
-def _read_weights(file: Path) -> dict[str, Tensor]:
-    try:
-        return load_file(file)
-    except FileNotFoundError:
-        raise CheckpointError(f"{file}: no such file") from None
-    except (OSError, SafetensorError) as error:
-        raise CheckpointError(f"{file}: truncated, or no safetensors file ({error})") from error
-
-
-def _fill(model: RewardModel, weights: Mapping[str, Tensor], *, source: Path) -> None:
-    """Give the model exactly these weights, as float32."""
-    wanted = model.state_dict()
-    problems = [f"missing {name}" for name in sorted(wanted.keys() - weights.keys())]
-    problems += [f"unexpected {name}" for name in sorted(weights.keys() - wanted.keys())]
-    problems += [
-        f"{name} is {list(weights[name].shape)}, not {list(wanted[name].shape)}"
-        for name in sorted(wanted.keys() & weights.keys())
-        if weights[name].shape != wanted[name].shape
-    ]
-    if problems:
-        raise CheckpointError(f"{source}: another architecture: " + "; ".join(problems))
-    model.load_state_dict({name: tensor.float() for name, tensor in weights.items()})

@@ -8,7 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from rewardmodel.learning.backbones.blip import Blip
-from rewardmodel.learning.backbones.config import BlipConfig, HeadConfig
+from rewardmodel.learning.backbones.config import BlipConfig, DualConfig, HeadConfig
+from rewardmodel.learning.backbones.dual import Dual
 
 
 class RewardHead(nn.Module):
@@ -41,14 +42,46 @@ class RewardHead(nn.Module):
             return self.layers(x.to(next(self.parameters()).dtype)).squeeze(-1)
 
 
+class SimilarityHead(nn.Module):
+    """The cosine that CLIP and SigLIP were trained by, scaled: PickScore's reward; HPSv2's is the cosine.
+
+    Source: CLIP, arXiv 2103.00020; SigLIP, arXiv 2303.15343.
+    """
+
+    def __init__(self, *, biased: bool) -> None:
+        super().__init__()
+        self.logit_scale = nn.Parameter(torch.zeros(1 if biased else ()))
+        if biased:
+            self.logit_bias = nn.Parameter(torch.zeros(1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, D), products of two unit vectors' components -> (B,)."""
+        reward = self.logit_scale.exp() * x.sum(dim=-1)
+        return reward + self.logit_bias if hasattr(self, "logit_bias") else reward
+
+
 class RewardModel(nn.Module):
     """How well an image answers its prompt: higher is better, no unit. Source: arXiv 2304.05977, 3.1."""
 
-    def __init__(self, config: BlipConfig) -> None:
+    def __init__(self, config: BlipConfig | DualConfig) -> None:
         super().__init__()
         self.config = config
-        self.blip = Blip(config.vision, config.text)
-        self.mlp = RewardHead(config.head, config.text.width)
+        if isinstance(config, BlipConfig):
+            self.blip = Blip(config.vision, config.text, config.projection)
+            self.mlp = RewardHead(config.head, config.text.width)
+        else:
+            self.dual = Dual(config)
+            self.similarity = SimilarityHead(biased=config.kind == "siglip")
+
+    @property
+    def backbone(self) -> Blip | Dual:
+        """What encodes images and reads prompts."""
+        return self.blip if isinstance(self.config, BlipConfig) else self.dual
+
+    @property
+    def head(self) -> RewardHead | SimilarityHead:
+        """What makes one number of what the backbone read."""
+        return self.mlp if isinstance(self.config, BlipConfig) else self.similarity
 
     def encode(self, images: Tensor) -> Tensor:
         """Image features: (N, 3, H, W) normalised -> (N, P, V)."""
@@ -56,31 +89,36 @@ class RewardModel(nn.Module):
 
     def encode_until(self, images: Tensor, block: int) -> Tensor:
         """What vision block number `block`, the first being 0, is given: (N, 3, H, W) -> (N, P, V)."""
-        return self.blip.encode_until(images, block)
+        return self.backbone.encode_until(images, block)
 
     def encode_from(self, hidden: Tensor, block: int) -> Tensor:
         """Image features, from what `encode_until` gave for the same block: (N, P, V) -> (N, P, V)."""
-        return self.blip.encode_from(hidden, block)
+        return self.backbone.encode_from(hidden, block)
 
     def judge(self, tokens: Tensor, mask: Tensor, features: Tensor) -> Tensor:
         """One raw reward a row: tokens, mask (N, T), features (N, P, V) of `encode` -> (N,)."""
-        return self.mlp(self.blip.read(tokens, mask, features))
+        return self.head(self.backbone.read(tokens, mask, features))
 
     def score(self, tokens: Tensor, mask: Tensor, images: Tensor) -> Tensor:
         """One raw reward a row: tokens, mask (N, T), images (N, 3, H, W) normalised -> (N,)."""
         return self.judge(tokens, mask, self.encode(images))
 
     @property
+    def hidden_shape(self) -> tuple[int, int]:
+        """P and V of what `encode_until` gives of one image."""
+        return self.backbone.hidden_shape
+
+    @property
     def heads(self) -> tuple[nn.Module, ...]:
         """What stands on the encoders, and always trains in full."""
-        return (self.mlp,)
+        return (self.head,)
 
     def recompute(self, on: bool = True) -> None:
         """Trade time for memory: run each block of both encoders again in the backward pass.
 
         Gradients are the same, dropout and drop path included. Source: gradient checkpointing, 1604.06174.
         """
-        self.blip.recompute(on)
+        self.backbone.recompute(on)
 
     @property
     def frozen_blocks(self) -> int:
@@ -89,12 +127,12 @@ class RewardModel(nn.Module):
         What they make of an image is the same in every epoch, apart from drop path; so `encode_until` this
         block can be kept. 0 when nothing can.
         """
-        return self.blip.frozen_blocks
+        return self.backbone.frozen_blocks
 
     @property
     def frozen_noise(self) -> bool:
         """Whether drop path makes the frozen blocks' output differ from step to step in training."""
-        return self.blip.frozen_noise
+        return self.backbone.frozen_noise
 
     def forward(
         self,
@@ -144,7 +182,8 @@ def freeze(model: RewardModel, fix_rate: float) -> Trainable:
     """Freeze the first share of both encoders' layers, exactly as the published training script does.
 
     It walks the parameters in order and stops after the first whose name holds the boundary layer's, so
-    that one is frozen too; at 1 no name does and all of both encoders is frozen. The head always trains.
+    that one is frozen too; at 1 no name does and all of both encoders is frozen. The head always trains, as
+    do a dual encoder's projections; BLIP's two projections, which no reward uses, never do.
 
     Raises: ValueError when fix_rate is not from 0 to 1.
     Source: ImageReward's train script; at 0.7 of ViT-L, 140.5 M of 446.7 M parameters train.
@@ -152,10 +191,12 @@ def freeze(model: RewardModel, fix_rate: float) -> Trainable:
     if not 0 <= fix_rate <= 1:
         raise ValueError(f"fix_rate must be from 0 to 1, is {fix_rate}")
     model.requires_grad_(True)
-    vision, text = model.blip.visual_encoder, model.blip.text_encoder
+    for name, parameter in model.backbone.named_parameters():
+        if name.startswith(model.backbone.unused):
+            parameter.requires_grad_(False)
     if fix_rate > 0:
-        _freeze_up_to(vision, f"blocks.{int(model.config.vision.layers * fix_rate)}")
-        _freeze_up_to(text, f"layer.{int(model.config.text.layers * fix_rate)}")
+        for encoder, layers, count in model.backbone.towers:
+            _freeze_up_to(encoder, f"{layers}.{int(count * fix_rate)}")
     return count_trainable(model)
 
 

@@ -17,6 +17,14 @@ from torch.utils.checkpoint import checkpoint
 from rewardmodel.learning.backbones.config import TextConfig, VisionConfig
 
 
+def count_frozen(before: Iterable[nn.Parameter], blocks: Iterable[nn.Module]) -> int:
+    """How many blocks from the first on do not train at all; 0 when what lies before them does."""
+    if any(parameter.requires_grad for parameter in before):
+        return 0
+    trains = [any(p.requires_grad for p in block.parameters()) for block in blocks]
+    return (*trains, True).index(True)
+
+
 def split_heads(x: Tensor, heads: int) -> Tensor:
     """(B, N, D) -> (B, heads, N, D / heads)."""
     b, n, d = x.shape
@@ -128,12 +136,8 @@ class VisualEncoder(nn.Module):
 
     @property
     def frozen_blocks(self) -> int:
-        """How many blocks from the first on do not train at all; 0 when what lies before them does."""
         before = [self.cls_token, self.pos_embed, *self.patch_embed.parameters()]
-        if any(parameter.requires_grad for parameter in before):
-            return 0
-        trains = [any(p.requires_grad for p in block.parameters()) for block in self.blocks]
-        return (*trains, True).index(True)
+        return count_frozen(before, self.blocks)
 
     @property
     def frozen_noise(self) -> bool:
@@ -268,10 +272,14 @@ class Blip(nn.Module):
     Its image features are one vector a patch, (B, P, V).
     """
 
-    def __init__(self, vision: VisionConfig, text: TextConfig) -> None:
+    def __init__(self, vision: VisionConfig, text: TextConfig, projection: int | None = None) -> None:
         super().__init__()
         self.visual_encoder = VisualEncoder(vision)
         self.text_encoder = TextEncoder(text, vision.width)
+        if projection is not None:  # of the contrastive loss: never used here, kept to write the file again
+            self.vision_proj = nn.Linear(vision.width, projection)
+            self.text_proj = nn.Linear(text.width, projection)
+        self.unused = ("vision_proj.", "text_proj.")
 
     def encode_until(self, images: Tensor, block: int) -> Tensor:
         """What vision block number `block` is given: (B, 3, H, W) normalised -> (B, P, V)."""
@@ -284,6 +292,17 @@ class Blip(nn.Module):
     def read(self, tokens: Tensor, mask: Tensor, features: Tensor) -> Tensor:
         """tokens, mask (B, T), features (B, P, V) -> (B, D), the prompt having seen the image."""
         return self.text_encoder(tokens, mask, features)[:, 0]
+
+    @property
+    def hidden_shape(self) -> tuple[int, int]:
+        _, patches, width = self.visual_encoder.pos_embed.shape
+        return patches, width
+
+    @property
+    def towers(self) -> tuple[tuple[nn.Module, str, int], ...]:
+        """Each encoder, what it calls its layers, and how many there are."""
+        vision, text = self.visual_encoder, self.text_encoder
+        return (vision, "blocks", len(vision.blocks)), (text, "layer", len(text.encoder.layer))
 
     def recompute(self, on: bool) -> None:
         self.visual_encoder.recomputes = self.text_encoder.recomputes = on

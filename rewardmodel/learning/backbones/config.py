@@ -78,6 +78,8 @@ class BlipConfig:
     vision: VisionConfig = field(default_factory=VisionConfig)
     text: TextConfig = field(default_factory=TextConfig)
     head: HeadConfig = field(default_factory=HeadConfig)
+    projection: int | None = None  # width of the two projections that no reward uses; kept if a file has them
+    kind: Literal["blip"] = "blip"
 
     @property
     def image_input(self) -> ImageInput:
@@ -85,18 +87,43 @@ class BlipConfig:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> BlipConfig:
-        """Read what `dataclasses.asdict` wrote. Raises: TypeError on an unknown field."""
-        head = values["head"]
-        if set(values) != {"vision", "text", "head"}:
-            raise TypeError(f"a backbone has vision, text and head, not {', '.join(values)}")
-        return cls(
-            vision=VisionConfig(**values["vision"]),
-            text=TextConfig(**values["text"]),
-            head=HeadConfig(**{name: tuple(rates) for name, rates in head.items()}),
-        )
+        """Read what `dataclasses.asdict` wrote. Raises: TypeError or KeyError on a wrong field."""
+        made = {
+            "vision": VisionConfig(**values["vision"]),
+            "text": TextConfig(**values["text"]),
+            "head": HeadConfig(**{name: tuple(rates) for name, rates in values["head"].items()}),
+        }
+        return cls(**{**values, **made})
 
 
 def blip_vit_large() -> BlipConfig:
     """BLIP with ViT-L/16, as `model_large.pth` and `ImageReward.pt` have it."""
     vision = VisionConfig(width=1024, layers=24, heads=16, feed_forward=4096, drop_path=0.1)
-    return BlipConfig(vision=vision)
+    return BlipConfig(vision=vision, projection=256)
+
+
+@dataclass(frozen=True)
+class DualConfig:
+    """An image and a text encoder that meet in a cosine: CLIP or SigLIP, as transformers builds them."""
+
+    settings: Mapping[str, Any]  # transformers' config of the model
+    image_input: ImageInput
+    kind: Literal["clip", "siglip"]
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> DualConfig:
+        """Read what `dataclasses.asdict` wrote. Raises: TypeError or KeyError on a wrong field."""
+        seen = values["image_input"]
+        pair = {"mean": tuple(seen["mean"]), "std": tuple(seen["std"])}
+        return cls(**{**values, "image_input": ImageInput(**{**seen, **pair})})
+
+
+def backbone_from_dict(values: Mapping[str, Any]) -> BlipConfig | DualConfig:
+    """The config of whichever kind it names; BLIP's where none is named.
+
+    Raises: TypeError or KeyError on a wrong field; ValueError on an unknown kind.
+    """
+    kind = values.get("kind", "blip")  # the first checkpoints did not say it
+    if kind not in ("blip", "clip", "siglip"):
+        raise ValueError(f"no backbone {kind!r}; there are blip, clip and siglip")
+    return BlipConfig.from_dict(values) if kind == "blip" else DualConfig.from_dict(values)

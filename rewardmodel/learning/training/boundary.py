@@ -46,8 +46,7 @@ class Boundary:
     ) -> None:
         self.block, self.device, self.config, self.pixels = model.frozen_blocks, device, config, pixels
         self.until = _Until(model, self.block)
-        vision = model.config.vision
-        self.shape = vision.tokens, vision.width
+        self.shape = model.hidden_shape
         self.dtype = torch.bfloat16 if config.precision == "bfloat16" else torch.float32
         self._halved: dict[str, Tensor] | None = None
         self._keys: dict[Path, bytes] = {}
