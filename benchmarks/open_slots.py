@@ -11,8 +11,9 @@ from annotation.services.projects import create_project
 WORDS = "a fox in a castle by the sea at night, oil painting, highly detailed, dramatic light"
 
 PROMPTS = """
-    INSERT INTO annotation_prompt (project_id, key, text, translation, created_at, opinions_compared)
-    SELECT %(project)s, 'p' || n, %(words)s || ' ' || n, '', now(), 0
+    INSERT INTO annotation_prompt
+        (project_id, key, text, translation, created_at, opinions_compared, published_split)
+    SELECT %(project)s, 'p' || n, %(words)s || ' ' || n, '', now(), 0, ''
     FROM generate_series(%(first)s, %(last)s) AS n
 """
 # No file is ever read: all prompts show the same rows of images.
