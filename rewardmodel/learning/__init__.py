@@ -41,8 +41,7 @@ def load(
     from rewardmodel.learning import downloads
     from rewardmodel.learning.scoring import load_scorer
 
-    path = downloads.fetch(str(name), download_root) if name in downloads.MODELS else name
-    scorer = load_scorer(path, device)
+    scorer = load_scorer(downloads.locate(name, download_root), device)
     if med_config is not None:
         downloads.check_text_settings(Path(med_config), scorer.config.backbone)
     return scorer

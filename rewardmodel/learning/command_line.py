@@ -11,6 +11,8 @@ from pathlib import Path
 
 from tqdm import tqdm
 
+from rewardmodel.learning.converting import FORMS as MODEL_FORMS
+from rewardmodel.learning.converting import convert
 from rewardmodel.learning.listings import Asked, ListingError, images_in, read_listing
 from rewardmodel.learning.results import FORMATS, Scored, Tally, ranked, score_files, write_rows
 
@@ -59,6 +61,12 @@ def _parser() -> argparse.ArgumentParser:
     rank.add_argument("--prompt", required=True, help="the text that they are to answer")
     rank.set_defaults(run=_rank)
 
+    other = commands.add_parser("convert", help="write a reward model in another form")
+    other.add_argument("source", help="published name, folder, file or hub id")
+    other.add_argument("target", type=Path, help="folder or file to write; nothing may be there")
+    other.add_argument("--form", choices=MODEL_FORMS, default="laurel", help="default: laurel, our folder")
+    other.set_defaults(run=_convert)
+
     commands.add_parser("train", help="train a reward model: see laurel-reward train --help")
 
     for command in (score, rank):
@@ -87,6 +95,11 @@ def _rank(options: argparse.Namespace) -> int:
     rows = _scored(options, [Asked(options.prompt, file) for file in images_in(options.paths)])
     write_rows(ranked(tally.of(rows)), sys.stdout, options.format)
     return _status(tally)
+
+
+def _convert(options: argparse.Namespace) -> int:
+    print(convert(options.source, options.target, options.form) or f"{options.target}: written")
+    return 0
 
 
 def _scored(options: argparse.Namespace, asked: Sequence[Asked]) -> Iterator[Scored]:

@@ -22,6 +22,11 @@ TEXT_SETTINGS = {
 }
 
 
+def locate(name: str | Path, root: str | Path | None = None) -> str | Path:
+    """What `checkpoints.load` reads: a published model's file, or the name. Raises: CheckpointError."""
+    return fetch(name, root) if isinstance(name, str) and name in MODELS else name
+
+
 def fetch(name: str, root: str | Path | None = None) -> Path:
     """The file of a published model: as it lies in the root, else fetched into it, with progress.
 

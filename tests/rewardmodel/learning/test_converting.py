@@ -1,0 +1,66 @@
+"""A model in the forms that others publish: found by its published name, and converted there and back."""
+
+import pytest
+import torch
+from PIL import Image
+
+from rewardmodel.learning import checkpoints, load
+from rewardmodel.learning.backbones.config import BlipConfig, HeadConfig, TextConfig, VisionConfig
+from rewardmodel.learning.checkpoints import CheckpointConfig
+from rewardmodel.learning.command_line import main
+from rewardmodel.learning.model import RewardModel
+from tests.rewardmodel.learning.conftest import WORDS, spread
+
+
+@pytest.fixture
+def ours(tmp_path, tokenizer):
+    """A folder of a tiny model of a shape that the published files can hold."""
+    shape = BlipConfig(
+        VisionConfig(32, 8, width=128, layers=2, heads=2, feed_forward=64),
+        TextConfig(len(WORDS) + 2, positions=40, width=64, layers=2, heads=1, feed_forward=96),
+        HeadConfig((16, 8, 8, 4)),
+        projection=6,
+    )
+    model = spread(RewardModel(shape)).eval()
+    checkpoints.save(tmp_path / "ours", model=model, tokenizer=tokenizer, config=CheckpointConfig(shape))
+    return tmp_path / "ours"
+
+
+@pytest.fixture
+def images(tmp_path):
+    for red in (20, 240):
+        Image.new("RGB", (32, 32), (red, 90, 90)).save(tmp_path / f"{red}.png")
+    return [tmp_path / "20.png", tmp_path / "240.png"]
+
+
+@pytest.mark.parametrize(("form", "name"), [("transformers", "theirs"), ("image-reward", "theirs/model.pt")])
+def test_there_and_back_it_scores_the_same(ours, images, tmp_path, form, name):
+    theirs = tmp_path / name
+    assert main(["convert", str(ours), str(theirs), "--form", form]) == 0
+    if form == "image-reward":
+        (theirs.parent / "vocab.txt").write_text("\n".join(WORDS))
+    assert main(["convert", str(theirs), str(tmp_path / "back")]) == 0
+    expected = load(ours, "cpu").score("a red circle", images)
+    assert load(tmp_path / "back", "cpu").score("a red circle", images) == pytest.approx(expected, abs=1e-5)
+
+
+def test_the_published_name_scores_with_the_published_mean_and_deviation(ours, images, tmp_path):
+    root = tmp_path / "cache"
+    main(["convert", str(ours), str(root / "ImageReward.pt"), "--form", "image-reward"])
+    (root / "vocab.txt").write_text("\n".join(WORDS))
+    raw = torch.tensor(load(ours, "cpu").score("a red circle", images))
+    model = load("ImageReward-v1.0", "cpu", str(root))
+    expected = (raw - 0.16717362830052426) / 1.0333394966054072
+    assert model.score("a red circle", images) == pytest.approx(expected.tolist(), abs=1e-5)
+    assert (model.mean, model.std) == (0.16717362830052426, 1.0333394966054072)
+
+
+def test_what_a_form_does_not_hold_is_said(ours, tmp_path, capsys):
+    main(["convert", str(ours), str(tmp_path / "model.pth"), "--form", "blip"])
+    assert capsys.readouterr().out == f"{tmp_path / 'model.pth'}: does not hold the head\n"
+
+
+def test_nothing_is_written_over(ours, tmp_path, capsys):
+    (tmp_path / "there").mkdir()
+    assert main(["convert", str(ours), str(tmp_path / "there")]) == 1
+    assert "there: is there already" in capsys.readouterr().err
