@@ -29,7 +29,7 @@ class RewardCheckpoint(models.Model):
 
     project = models.ForeignKey(Project, models.CASCADE, related_name="reward_checkpoints")
     name = models.CharField(max_length=100)
-    folder = models.CharField(max_length=500, blank=True)  # or hub id; empty: its run's
+    folder = models.CharField(max_length=500, blank=True)  # or file, or hub id; empty: its run's
     run = models.OneToOneField(
         "rewardmodel.TrainingRun", models.PROTECT, null=True, related_name="checkpoint"
     )
@@ -58,11 +58,11 @@ class RewardCheckpoint(models.Model):
 
     @property
     def location(self) -> str:
-        """What `rewardmodel.learning.load` takes: a folder, or a hub id."""
+        """What `rewardmodel.learning.load` takes: a folder, a published file, or a hub id."""
         if self.run is not None:
             return str(self.run.folder / "best")
         shipped: Path = settings.ROOT / self.folder
-        return str(shipped) if shipped.is_dir() else self.folder
+        return str(shipped) if shipped.exists() else self.folder
 
     @property
     def accuracy(self) -> float | None:

@@ -33,7 +33,7 @@ from annotation.services.prompts import (
     attach_images,
 )
 
-STEP = 500  # rankings added at a time, where broken images are skipped
+STEP = 200  # rankings added at a time, where broken images are skipped
 Progress = Callable[[int], object]
 Files = dict[str, dict[str, CheckedImage]]  # prompt key -> source -> file
 

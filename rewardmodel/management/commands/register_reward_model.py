@@ -21,7 +21,11 @@ class Command(BaseCommand):
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("project", help="the project's slug")
         parser.add_argument("name", help="what it is called in the project")
-        parser.add_argument("folder", help="absolute or below the project's root, or a hub id")
+        parser.add_argument(
+            "folder",
+            help="a folder, absolute or below the project's root; a published file, such as BLIP's "
+            "model_large.pth or ImageReward.pt, with its tokenizer's files beside it; or a hub id",
+        )
 
     def handle(self, *args: Any, **options: Any) -> None:
         project, name, folder = find_project(options["project"]), options["name"], options["folder"]

@@ -1,0 +1,51 @@
+"""A project starts from weights as others publish them."""
+
+import pytest
+import torch
+from django.core.management import CommandError, call_command
+from rewardmodel.learning.published.blip import write_blip
+
+from rewardmodel.learning import load
+from rewardmodel.learning.backbones.config import BlipConfig, HeadConfig, TextConfig, VisionConfig
+from rewardmodel.learning.model import RewardModel
+from rewardmodel.models import RewardCheckpoint
+from rewardmodel.selectors import initial_checkpoint
+from tests.rewardmodel.conftest import WORDS
+
+VOCABULARY = len(WORDS) + 2  # and [DEC], [ENC]
+
+
+@pytest.fixture
+def blip(tmp_path):
+    """A small model_large.pth with BERT's words beside it."""
+    torch.manual_seed(5)
+    shape = BlipConfig(
+        VisionConfig(16, 8, width=64, layers=2, heads=1, feed_forward=32),
+        TextConfig(VOCABULARY, positions=40, width=64, layers=2, heads=1, feed_forward=32),
+        HeadConfig(),
+        projection=6,
+    )
+    (tmp_path / "vocab.txt").write_text("\n".join(WORDS))
+    write_blip(RewardModel(shape), tmp_path / "model_large.pth")
+    return tmp_path / "model_large.pth"
+
+
+def test_a_published_file_is_registered_to_train_from(project, blip, capsys):
+    call_command("register_reward_model", project.slug, "blip", str(blip))
+    assert "blip is registered" in capsys.readouterr().out
+    assert initial_checkpoint(project).location == str(blip)
+    assert load(str(blip)).config.max_tokens == 35
+
+
+def test_without_its_tokenizer_it_is_refused_with_what_to_fetch(project, blip, monkeypatch):
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    (blip.parent / "vocab.txt").unlink()
+    with pytest.raises(CommandError, match=r"vocab\.txt"):
+        call_command("register_reward_model", project.slug, "blip", str(blip))
+    assert not RewardCheckpoint.objects.exists()
+
+
+def test_a_file_below_the_root_may_be_named_from_there(project, blip, settings):
+    settings.ROOT = blip.parent
+    call_command("register_reward_model", project.slug, "blip", blip.name)
+    assert initial_checkpoint(project).location == str(blip)
