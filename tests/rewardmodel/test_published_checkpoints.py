@@ -3,11 +3,11 @@
 import pytest
 import torch
 from django.core.management import CommandError, call_command
-from rewardmodel.learning.published.blip import write_blip
 
 from rewardmodel.learning import load
 from rewardmodel.learning.backbones.config import BlipConfig, HeadConfig, TextConfig, VisionConfig
 from rewardmodel.learning.model import RewardModel
+from rewardmodel.learning.published.blip import write_blip
 from rewardmodel.models import RewardCheckpoint
 from rewardmodel.selectors import initial_checkpoint
 from tests.rewardmodel.conftest import WORDS
