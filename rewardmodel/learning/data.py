@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import json
-from collections.abc import Sequence
+import os
+from array import array
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, overload
 
 import torch
 from torch import Tensor
@@ -42,8 +45,61 @@ class Ranking:
         return sum(a != b for i, a in enumerate(places) for b in places[i + 1 :])
 
 
-def load_rankings(folder: Path, split: str, images: Path | None = None) -> list[Ranking]:
-    """Read one split of `rankings.jsonl`; rankings in which all images tie say nothing and are left out.
+class Rankings(Sequence[Ranking]):
+    """One split of a dataset version, read from its file as it is asked for.
+
+    In memory lies where each ranking begins and how many pairs it has: 20 bytes, where the ranking itself
+    takes thousands.
+    """
+
+    def __init__(self, file: Path, root: Path, split: str) -> None:
+        """Read the file once, and check every line of it. Raises: DatasetError."""
+        self.root = root
+        self.pairs = array("L")  # of images in different places, of each ranking
+        self._begins, self._lengths = array("Q"), array("L")
+        begin = 0
+        try:
+            self._file = file.open("rb")
+            for number, line in enumerate(self._file, start=1):
+                try:
+                    own_split, ranking = _parse(line.decode(), root)
+                except (ValueError, TypeError, KeyError) as error:
+                    raise DatasetError(f"{file}, line {number}: {error}") from error
+                if own_split == split and ranking.pairs:
+                    self.pairs.append(ranking.pairs)
+                    self._begins.append(begin)
+                    self._lengths.append(len(line))
+                begin += len(line)
+        except OSError as error:
+            raise DatasetError(f"{file}: cannot be read ({error})") from error
+
+    def those(self, wanted: Callable[[Ranking], bool]) -> Rankings:
+        """The rankings that are wanted, of the same file."""
+        kept = [index for index in range(len(self)) if wanted(self[index])]
+        few = copy.copy(self)
+        few.pairs = array("L", [self.pairs[index] for index in kept])
+        few._begins = array("Q", [self._begins[index] for index in kept])
+        few._lengths = array("L", [self._lengths[index] for index in kept])
+        return few
+
+    def __len__(self) -> int:
+        return len(self.pairs)
+
+    @overload
+    def __getitem__(self, index: int) -> Ranking: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> list[Ranking]: ...
+
+    def __getitem__(self, index: int | slice) -> Ranking | list[Ranking]:
+        if isinstance(index, slice):
+            return [self[each] for each in range(*index.indices(len(self)))]
+        line = os.pread(self._file.fileno(), self._lengths[index], self._begins[index])
+        return _parse(line.decode(), self.root)[1]
+
+
+def load_rankings(folder: Path, split: str, images: Path | None = None) -> Rankings:
+    """Open one split of `rankings.jsonl`; rankings in which all images tie say nothing and are left out.
 
     Args:
         folder: the dataset version's.
@@ -53,21 +109,7 @@ def load_rankings(folder: Path, split: str, images: Path | None = None) -> list[
     """
     if split not in SPLITS:
         raise DatasetError(f"no split {split!r}; there are {', '.join(SPLITS)}")
-    file = folder / "rankings.jsonl"
-    root = folder if images is None else images
-    try:
-        lines = file.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise DatasetError(f"{file}: cannot be read ({error})") from error
-    rankings = []
-    for number, line in enumerate(lines, start=1):
-        try:
-            own_split, ranking = _parse(line, root)
-        except (ValueError, TypeError, KeyError) as error:
-            raise DatasetError(f"{file}, line {number}: {error}") from error
-        if own_split == split and ranking.pairs:
-            rankings.append(ranking)
-    return rankings
+    return Rankings(folder / "rankings.jsonl", folder if images is None else images, split)
 
 
 def _parse(line: str, root: Path) -> tuple[str, Ranking]:
@@ -97,11 +139,19 @@ def _soft_labels(given: Any, images: int) -> tuple[float, ...]:
 
 def fingerprint(*splits: Sequence[Ranking]) -> str:
     """Same rankings, same order: same text. Images count by name."""
-    seen = [
-        [(r.id, r.prompt, [p.name for p in r.images], r.places, *(r.preferred or ())) for r in split]
-        for split in splits
-    ]
-    return hashlib.sha256(json.dumps(seen).encode()).hexdigest()
+    digest = hashlib.sha256()
+
+    def add(text: str) -> None:
+        digest.update(text.encode())
+
+    for number, split in enumerate(splits):  # all as one JSON text, of which a row at a time is held
+        add(", [" if number else "[[")
+        for row, r in enumerate(split):
+            add(", " if row else "")
+            add(json.dumps([r.id, r.prompt, [p.name for p in r.images], r.places, *(r.preferred or ())]))
+        add("]")
+    add("]")
+    return digest.hexdigest()
 
 
 class PixelCache:

@@ -41,16 +41,14 @@ class Team:
         """Whether this is the process that reports and writes."""
         return self.rank == 0
 
-    def share(self, rankings: Sequence[Ranking]) -> list[Ranking]:
+    def share(self, rankings: Iterable[Ranking]) -> Iterator[Ranking]:
         """This process's part: each ranking goes to whoever has the fewest images so far. Perhaps none."""
         loads = [0] * self.size
-        own = []
         for ranking in rankings:
             to = loads.index(min(loads))
             loads[to] += len(ranking.images)
             if to == self.rank:
-                own.append(ranking)
-        return own
+                yield ranking
 
     @contextmanager
     def together(self) -> Iterator[None]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from itertools import islice
@@ -12,7 +12,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from rewardmodel.learning.data import Ranking
+from rewardmodel.learning.data import Ranking, Rankings
 from rewardmodel.learning.preprocessing import UnreadableImage
 from rewardmodel.learning.saving import saving
 
@@ -120,9 +120,9 @@ def what_is_wrong(image: Path) -> str:
     return ""
 
 
-def usable(rankings: Iterable[Ranking], found: Inspection) -> list[Ranking]:
+def usable(rankings: Rankings, found: Inspection) -> Rankings:
     """Those whose images can all be read."""
-    return [ranking for ranking in rankings if found.keeps(ranking)]
+    return rankings.those(found.keeps)
 
 
 def unreadable_images(folder: Path) -> Collection[str]:

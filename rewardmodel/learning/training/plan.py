@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -18,16 +18,19 @@ class Step:
 
     number: int  # 0..steps - 1
     epoch: int  # 1..epochs
-    rankings: list[Ranking]
+    rankings: list[int]  # where they stand in the training split
     validates: bool
 
 
-def plan(rankings: Sequence[Ranking], config: RewardConfig) -> list[Step]:
-    """Every step of the run; the seed alone decides, so a resumed run sees the same batches."""
+def plan(pairs: Sequence[int], config: RewardConfig) -> list[Step]:
+    """Every step of the run; the seed alone decides, so a resumed run sees the same batches.
+
+    Args: pairs: how many each ranking has.
+    """
     steps: list[Step] = []
     for epoch in range(1, config.epochs + 1):
         generator = torch.Generator().manual_seed(config.seed + epoch)
-        batches = cut_epoch(rankings, config.batch_pairs, generator)
+        batches = cut_epoch(pairs, config.batch_pairs, generator)
         every = math.ceil(len(batches) / config.validations_per_epoch)
         for left, batch in zip(range(len(batches) - 1, -1, -1), batches, strict=True):
             # at the epoch's end and at even distances before it
@@ -35,22 +38,23 @@ def plan(rankings: Sequence[Ranking], config: RewardConfig) -> list[Step]:
     return steps
 
 
-def cut_epoch(
-    rankings: Sequence[Ranking], batch_pairs: int, generator: torch.Generator
-) -> list[list[Ranking]]:
-    """Shuffle, and cut into batches of at least batch_pairs pairs, the last perhaps fewer."""
-    batches: list[list[Ranking]] = []
-    pairs = batch_pairs
-    for index in torch.randperm(len(rankings), generator=generator).tolist():
-        if pairs >= batch_pairs:
+def cut_epoch(pairs: Sequence[int], batch_pairs: int, generator: torch.Generator) -> list[list[int]]:
+    """Shuffle rankings, known by where they stand, and cut into batches of at least batch_pairs pairs.
+
+    The last has perhaps fewer.
+    """
+    batches: list[list[int]] = []
+    held = batch_pairs
+    for index in torch.randperm(len(pairs), generator=generator).tolist():
+        if held >= batch_pairs:
             batches.append([])
-            pairs = 0
-        batches[-1].append(rankings[index])
-        pairs += rankings[index].pairs
+            held = 0
+        batches[-1].append(index)
+        held += pairs[index]
     return batches
 
 
-def micro_batches(rankings: Sequence[Ranking], images: int) -> Iterator[list[Ranking]]:
+def micro_batches(rankings: Iterable[Ranking], images: int) -> Iterator[list[Ranking]]:
     """Cut a batch into parts of at most so many images, though of one ranking at least."""
     part: list[Ranking] = []
     size = 0

@@ -23,6 +23,7 @@ from rewardmodel.learning.data import (
     DatasetError,
     PixelCache,
     Ranking,
+    Rankings,
     collate,
     fingerprint,
     load_rankings,
@@ -150,11 +151,11 @@ class _Run:
 
     def __init__(self, job: Job, team: Team, found: Inspection) -> None:
         self.config, self.folder, self.team = job.config, job.folder, team
-        training_split, self.validation_split = _read_splits(job, found)
+        self.training_split, self.validation_split = _read_splits(job, found)
         checkpoint = checkpoints.load(job.initial)
         self.tokenizer, self.backbone = checkpoint.tokenizer, checkpoint.config.backbone
-        self.data = fingerprint(training_split, self.validation_split)
-        self.plan = plan(training_split, self.config)
+        self.data = fingerprint(self.training_split, self.validation_split)
+        self.plan = plan(self.training_split.pairs, self.config)
         self.cache = PixelCache(self.backbone.image_input, self.config.image_cache_bytes)
         torch.manual_seed(self.config.seed)
         self.model = checkpoint.model.to(team.device)
@@ -210,7 +211,8 @@ class _Run:
             self.average.update()
         seconds = time.perf_counter() - began
         validation = self.judge(step) if step.validates else None
-        pairs = sum(ranking.pairs for ranking in step.rankings)
+        batch = self.rankings_of(step)
+        pairs = sum(ranking.pairs for ranking in batch)
         return Progress(
             step=step.number + 1,
             steps=len(self.plan),
@@ -220,7 +222,7 @@ class _Run:
             learning_rate=rate,
             validation_loss=validation.loss if validation else None,
             validation_accuracy=validation.accuracy if validation else None,
-            images_per_second=sum(len(r.images) for r in step.rankings) / seconds,
+            images_per_second=sum(len(r.images) for r in batch) / seconds,
         )
 
     def learn(self, step: Step) -> tuple[float, float]:
@@ -228,7 +230,7 @@ class _Run:
         self.model.train()
         self.optimiser.zero_grad(set_to_none=True)
         total, right = 0.0, 0.0
-        for part in micro_batches(self.team.share(step.rankings), self.config.micro_batch_images):
+        for part in micro_batches(self.team.share(self.rankings_of(step)), self.config.micro_batch_images):
             batch = self.collate(part)
             rewards = self.rewards(batch)
             loss = self.objective(rewards, batch)
@@ -244,7 +246,7 @@ class _Run:
         gradients = [p.grad for p in self.model.parameters() if p.grad is not None]
         norm = torch.nn.utils.get_total_norm(gradients)
         if not torch.isfinite(norm):
-            self.diverged(f"the gradient's norm is {norm.item()}", step, step.rankings)
+            self.diverged(f"the gradient's norm is {norm.item()}", step, self.rankings_of(step))
 
     def diverged(self, what: str, step: Step, rankings: Sequence[Ranking]) -> NoReturn:
         at = f"step {step.number + 1} of {len(self.plan)}"
@@ -259,6 +261,9 @@ class _Run:
             if self.best is None or validation.loss < self.best.loss:
                 self.keep(validation, step.number + 1)
         return validation
+
+    def rankings_of(self, step: Step) -> list[Ranking]:
+        return [self.training_split[index] for index in step.rankings]
 
     def rewards(self, batch: Batch) -> Tensor:
         """Raw rewards of a batch, (B, K); in training and in validation."""
@@ -355,7 +360,7 @@ def _inspect(job: Job, on_checked: Callable[[int, int], None], should_stop: Call
     return found
 
 
-def _read_splits(job: Job, found: Inspection) -> tuple[list[Ranking], list[Ranking]]:
+def _read_splits(job: Job, found: Inspection) -> tuple[Rankings, Rankings]:
     """Training and validation, without the rankings that cannot be read. Raises: DatasetError."""
     training = usable(load_rankings(job.dataset, "train", job.images), found)
     validation = usable(load_rankings(job.dataset, "validation", job.images), found)

@@ -8,7 +8,7 @@ from PIL import ExifTags, Image
 
 from rewardmodel.learning.backbones.config import ImageInput
 from rewardmodel.learning.config import RewardConfig
-from rewardmodel.learning.data import DatasetError, PixelCache, Ranking, collate, load_rankings
+from rewardmodel.learning.data import DatasetError, PixelCache, Ranking, collate, fingerprint, load_rankings
 from rewardmodel.learning.preprocessing import read_image
 from rewardmodel.learning.training.optimiser import learning_rate
 from rewardmodel.learning.training.plan import cut_epoch, micro_batches, plan
@@ -28,17 +28,31 @@ def a_line(a_dataset):
     return change
 
 
-def rankings_of(*pairs):
-    """Rankings without ties, by their number of images."""
-    return [Ranking(str(n), "a", (), tuple(range(1, images + 1))) for n, images in enumerate(pairs)]
-
-
 def test_a_split_holds_its_own_rankings_with_their_images_found(a_dataset):
     folder = a_dataset(train=3, validation=2, test=1)
     assert [len(load_rankings(folder, split)) for split in ("train", "validation", "test")] == [3, 2, 1]
     for ranking in load_rankings(folder, "train", folder):
         assert all(path.is_file() for path in ranking.images)
         assert len(ranking.images) == len(ranking.places)
+
+
+def test_rankings_are_read_from_the_file_one_by_one_in_any_order(a_dataset):
+    rankings = load_rankings(a_dataset(train=9), "train")
+    assert [rankings[n].id for n in (8, 0, -9, -1)] == ["train-8", "train-0", "train-0", "train-8"]
+    assert [one.id for one in rankings[2:8:3]] == ["train-2", "train-5"]
+    assert list(rankings.pairs) == [one.pairs for one in rankings]
+    with pytest.raises(IndexError):
+        rankings[9]
+
+
+def test_the_fingerprint_tells_what_is_learned_and_not_where_it_lies(a_dataset, tmp_path):
+    folder = a_dataset()
+    train, validation = (load_rankings(folder, split) for split in ("train", "validation"))
+    same = fingerprint(train, validation)
+    assert fingerprint(load_rankings(folder, "train", tmp_path / "elsewhere"), validation) == same
+    others = [(train[:-1], validation), (train[::-1], validation), (validation, train)]
+    moved = ([*train, validation[0]], validation[1:])
+    assert same not in {fingerprint(*other) for other in [*others, moved]}
 
 
 def test_a_ranking_in_which_all_tie_is_left_out(a_line):
@@ -103,17 +117,17 @@ def test_an_image_is_decoded_once_while_there_is_room(tmp_path):
 
 
 def test_an_epoch_has_every_ranking_once_in_batches_of_enough_pairs():
-    rankings = rankings_of(*[4, 3, 5, 2] * 10)
-    batches = cut_epoch(rankings, 16, torch.Generator().manual_seed(0))
-    assert sorted(int(r.id) for batch in batches for r in batch) == list(range(40))
+    pairs = [6, 3, 10, 1] * 10
+    batches = cut_epoch(pairs, 16, torch.Generator().manual_seed(0))
+    assert sorted(index for batch in batches for index in batch) == list(range(40))
     for batch in batches[:-1]:
-        assert 16 <= sum(r.pairs for r in batch) < 16 + 10
-    assert [r.id for r in batches[0]] != [r.id for r in rankings[: len(batches[0])]]
+        assert 16 <= sum(pairs[index] for index in batch) < 16 + 10
+    assert batches[0] != list(range(len(batches[0])))
 
 
 def test_a_run_validates_so_many_times_an_epoch_and_at_its_end():
     for count in (1, 3, 7, 8, 50):
-        steps = plan(rankings_of(*[3] * count), RewardConfig(batch_pairs=3, epochs=2))
+        steps = plan([3] * count, RewardConfig(batch_pairs=3, epochs=2))
         for epoch in (1, 2):
             own = [step for step in steps if step.epoch == epoch]
             assert sum(step.validates for step in own) == min(count, 4)

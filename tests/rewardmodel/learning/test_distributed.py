@@ -151,7 +151,7 @@ def test_rankings_are_dealt_out_each_to_one_process_and_evenly_by_images():
     rankings = [
         Ranking(str(number), "a prompt", ("image",) * (2 + number % 3), (1, 2) * 2) for number in range(31)
     ]
-    shares = [Team(torch.device("cpu"), rank, 4).share(rankings) for rank in range(4)]
+    shares = [list(Team(torch.device("cpu"), rank, 4).share(rankings)) for rank in range(4)]
     assert sorted(int(one.id) for share in shares for one in share) == list(range(31))
     images = [sum(len(one.images) for one in share) for share in shares]
     assert max(images) - min(images) <= 4
