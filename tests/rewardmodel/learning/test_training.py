@@ -198,7 +198,7 @@ def test_a_corrupt_image_is_named(run, a_dataset):
 
 def test_a_loss_that_is_no_number_stops_the_run_and_names_the_rankings(run, initial):
     weights = load_file(initial / "model.safetensors")
-    weights["mlp.layers.0.weight"][:] = float("nan")
+    weights["mlp.layers.0.weight"][:] = 3e38  # finite, but no sum of it is
     save_file(weights, initial / "model.safetensors")
     with pytest.raises(TrainingDiverged, match=r"nan at step 1 of \d+, on the rankings? train-"):
         run()
@@ -298,9 +298,9 @@ def test_validation_judges_the_average_not_the_last_step(run):
 
 
 def test_of_several_rankings_only_the_one_whose_reward_is_no_number_is_named(run, initial, a_dataset):
-    """A word that the model has no number for, in one prompt alone."""
+    """A word whose vector no sum can hold, in one prompt alone."""
     weights = load_file(initial / "model.safetensors")
-    weights["blip.text_encoder.embeddings.word_embeddings.weight"][WORDS.index("square")] = float("nan")
+    weights["blip.text_encoder.embeddings.word_embeddings.weight"][WORDS.index("square")] = 3e38
     save_file(weights, initial / "model.safetensors")
     rows = [json.loads(line) for line in (a_dataset() / "rankings.jsonl").read_text().splitlines()]
     for row in rows:
