@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from rewardmodel.learning.scoring import Scorer
 
-__all__ = ["available_models", "load"]
+__all__ = ["available_models", "available_scores", "load", "load_score"]
 
 
 def available_models() -> list[str]:
@@ -45,3 +45,26 @@ def load(
     if med_config is not None:
         downloads.check_text_settings(Path(med_config), scorer.config.backbone)
     return scorer
+
+
+def available_scores() -> list[str]:
+    """The names of published scorers, older than reward models, that `load_score` loads."""
+    from rewardmodel.learning.downloads import BASELINES
+
+    return list(BASELINES)
+
+
+def load_score(
+    name: str = "CLIP",
+    device: str | torch.device | None = None,
+    download_root: str | Path | None = None,
+) -> Scorer:
+    """A scorer that reward models are compared with. The arguments are those of the published package.
+
+    Args: as `load` has them; name: one of `available_scores()`.
+    Raises: CheckpointError naming the file that is missing or broken.
+    """
+    from rewardmodel.learning.baselines import load_baseline
+    from rewardmodel.learning.scoring import Scorer, device_or_default
+
+    return Scorer(load_baseline(name, download_root), device_or_default(device))

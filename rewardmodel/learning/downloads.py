@@ -1,14 +1,25 @@
-"""Published models by name: where their files lie, and how they are fetched."""
+"""Published models and baselines by name: where their files lie, and how they are fetched."""
 
 from __future__ import annotations
 
 import json
+from http.client import HTTPException
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
-from rewardmodel.learning.checkpoints import CheckpointError
+from rewardmodel.learning import hub
+from rewardmodel.learning.weights import CheckpointError
 
 MODELS = {"ImageReward-v1.0": ("THUDM/ImageReward", "ImageReward.pt")}
+# The folder in the root, and the hub id, of the CLIP that the baselines stand on: OpenAI's ViT-L/14.
+CLIP = ("clip-vit-large-patch14", "openai/clip-vit-large-patch14")
+BASELINES = {
+    "CLIP": "",
+    "BLIP": "https://storage.googleapis.com/sfr-vision-language-research/BLIP/models/model_large.pth",
+    "Aesthetic": "https://github.com/christophschuhmann/improved-aesthetic-predictor/raw/main/"
+    "sac%2Blogos%2Bava1-l14-linearMSE.pth",
+}  # and the address of the one file of their own
 ROOT = Path("~/.cache/ImageReward")  # the published package's: what it fetched is found
 # BLIP's names of the text encoder's settings -> ours. The width of the image encoder it takes from that one.
 TEXT_SETTINGS = {
@@ -33,7 +44,7 @@ def fetch(name: str, root: str | Path | None = None) -> Path:
     Raises: CheckpointError that says what to fetch and where to put it.
     """
     repository, file = MODELS[name]
-    folder = ROOT.expanduser() if root is None else Path(root)
+    folder = _folder(root)
     if (folder / file).is_file():
         return folder / file
     from huggingface_hub import hf_hub_download
@@ -45,6 +56,52 @@ def fetch(name: str, root: str | Path | None = None) -> Path:
             f"{name}: the hub did not give it ({error}); "
             f"fetch https://huggingface.co/{repository}/resolve/main/{file} and put it at {folder / file}"
         ) from error
+
+
+def fetch_clip(root: str | Path | None = None) -> Path:
+    """The folder of the baselines' CLIP: as it lies in the root, else from the hub or its cache.
+
+    Raises: CheckpointError that says what to fetch and where to put it.
+    """
+    name, hub_id = CLIP
+    folder = _folder(root) / name
+    if folder.is_dir():
+        return folder
+    try:
+        return hub.fetch(hub_id)
+    except CheckpointError as error:
+        raise CheckpointError(
+            f"{folder}: no such folder, and the hub did not give it ({error}); fetch config.json, "
+            "model.safetensors, preprocessor_config.json, tokenizer.json and tokenizer_config.json of "
+            f"https://huggingface.co/{hub_id} and put them into {folder}"
+        ) from error
+
+
+def fetch_baseline(name: str, root: str | Path | None = None) -> Path:
+    """The file of a baseline's own: as it lies in the root, else fetched into it, with progress.
+
+    Raises: CheckpointError that says what to fetch and where to put it.
+    """
+    import torch
+
+    address, folder = BASELINES[name], _folder(root)
+    as_fetched = address.rpartition("/")[2]  # the published package keeps it under this name
+    file = folder / unquote(as_fetched)
+    for place in (file, folder / as_fetched):
+        if place.is_file():
+            return place
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        torch.hub.download_url_to_file(address, str(file))
+    except (OSError, HTTPException) as error:
+        raise CheckpointError(
+            f"{name}: not to be had ({error}); fetch {address} and put it at {file}"
+        ) from error
+    return file
+
+
+def _folder(root: str | Path | None) -> Path:
+    return ROOT.expanduser() if root is None else Path(root)
 
 
 def check_text_settings(file: Path, backbone: Any) -> None:

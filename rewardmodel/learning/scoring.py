@@ -15,6 +15,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from rewardmodel.learning import checkpoints
+from rewardmodel.learning.baselines import Baseline
 from rewardmodel.learning.checkpoints import Checkpoint
 from rewardmodel.learning.preprocessing import (
     UnreadableImage,
@@ -40,16 +41,17 @@ class ImageSkipped(UserWarning):
 
 
 class Scorer(nn.Module):
-    """A reward model with all it needs to judge an image for a prompt.
+    """A reward model, or a baseline, with all it needs to judge an image for a prompt.
 
     Scores have no unit: on the validation images of the model's training their mean is 0, their deviation 1.
+    Those of a baseline are as it was published.
     It is a module, so that code written for the published one can move, cast and freeze it.
 
     Wherever images are read, `on_error="nan"` gives those that cannot be read NaN and warns `ImageSkipped`,
     instead of raising UnreadableImage, which names the file.
     """
 
-    def __init__(self, checkpoint: Checkpoint, device: torch.device) -> None:
+    def __init__(self, checkpoint: Checkpoint | Baseline, device: torch.device) -> None:
         super().__init__()
         self.model = checkpoint.model.eval().requires_grad_(False).to(device)
         self.tokenizer, self.config = checkpoint.tokenizer, checkpoint.config
@@ -231,10 +233,12 @@ def _batches(rows: Sequence[T]) -> Iterator[Sequence[T]]:
 
 
 def load_scorer(path_or_hub_id: str | Path, device: Any = None) -> Scorer:
-    """Read a checkpoint and put it on the device; without one named, on a GPU if there is one.
+    """Read a checkpoint and put it on the device. Raises: CheckpointError."""
+    return Scorer(checkpoints.load(path_or_hub_id), device_or_default(device))
 
-    Raises: CheckpointError.
-    """
+
+def device_or_default(device: Any = None) -> torch.device:
+    """The device named; without one, a GPU if there is one."""
     if device is None:
         device = "cuda" if torch.cuda.is_available() else "cpu"
-    return Scorer(checkpoints.load(path_or_hub_id), torch.device(device))
+    return torch.device(device)

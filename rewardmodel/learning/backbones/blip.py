@@ -218,10 +218,11 @@ class TextLayer(nn.Module):
         self.intermediate = TextIntermediate(config)
         self.output = Residual(config, config.feed_forward)
 
-    def forward(self, x: Tensor, seen: Tensor, images: Tensor, *, first_only: bool) -> Tensor:
+    def forward(self, x: Tensor, seen: Tensor, images: Tensor | None, *, first_only: bool) -> Tensor:
         asking = x[:, :1] if first_only else x
         asking = self.attention(asking, x, seen)
-        asking = self.crossattention(asking, images)
+        if images is not None:
+            asking = self.crossattention(asking, images)
         return self.output(self.intermediate(asking), asking)
 
 
@@ -243,13 +244,15 @@ class TextEncoder(nn.Module):
         self.embeddings = TextEmbeddings(config)
         self.encoder = TextLayers(config, image_width)
 
-    def forward(self, tokens: Tensor, mask: Tensor, images: Tensor, *, first_only: bool = True) -> Tensor:
+    def forward(
+        self, tokens: Tensor, mask: Tensor, images: Tensor | None, *, first_only: bool = True
+    ) -> Tensor:
         """Read each prompt while looking at its image.
 
         Args:
             tokens: (B, T) int64; may be cut to the longest prompt of the batch, the result is the same.
             mask: (B, T), 0 where a token is padding.
-            images: (B, P, V), what VisualEncoder gave.
+            images: (B, P, V), what VisualEncoder gave; None to read the prompts by themselves.
             first_only: leave every token but [CLS] out of the last layer; its own vector is the same.
         Returns: (B, 1, D), or (B, T, D) without first_only.
         """
@@ -276,7 +279,7 @@ class Blip(nn.Module):
         super().__init__()
         self.visual_encoder = VisualEncoder(vision)
         self.text_encoder = TextEncoder(text, vision.width)
-        if projection is not None:  # of the contrastive loss: never used here, kept to write the file again
+        if projection is not None:  # of the contrastive loss: no reward uses them, the BLIP baseline does
             self.vision_proj = nn.Linear(vision.width, projection)
             self.text_proj = nn.Linear(text.width, projection)
         self.unused = ("vision_proj.", "text_proj.")

@@ -1,0 +1,120 @@
+"""The scorers that the paper compares ImageReward with: CLIP, BLIP and Aesthetic.
+
+Each is a model that a Scorer can use. Letters: N rows, T tokens, D the width in which image and text meet.
+Sources: ImageReward, arXiv 2304.05977, Table 3; CLIP, 2103.00020; BLIP, 2201.12086;
+christophschuhmann/improved-aesthetic-predictor.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from rewardmodel.learning import checkpoints, downloads
+from rewardmodel.learning.backbones.blip import Blip
+from rewardmodel.learning.backbones.config import HeadConfig
+from rewardmodel.learning.backbones.dual import Dual
+from rewardmodel.learning.checkpoints import Checkpoint, CheckpointConfig
+from rewardmodel.learning.model import RewardHead, RewardModel
+from rewardmodel.learning.weights import CheckpointError, fill, read_weights
+
+ANY_LENGTH = 1 << 30  # tokens of a prompt that nobody looks at: none is too long
+
+
+class BlipCosine(nn.Module):
+    """How close BLIP's two projections put an image and its prompt, each encoded by itself: -1 to 1."""
+
+    def __init__(self, blip: Blip) -> None:
+        super().__init__()
+        self.blip = blip
+
+    def encode(self, images: Tensor) -> Tensor:
+        """(N, 3, H, W) normalised -> (N, 1, D), of length 1."""
+        whole = self.blip.visual_encoder(images)[:, :1]  # (N, P, V) -> (N, 1, V): the class token
+        return F.normalize(self.blip.vision_proj(whole), dim=-1)
+
+    def judge(self, tokens: Tensor, mask: Tensor, features: Tensor) -> Tensor:
+        """tokens, mask (N, T), features (N, 1, D) of `encode` -> (N,)."""
+        read = self.blip.text_encoder(tokens, mask, None)[:, 0]  # (N, width of the text encoder)
+        return (F.normalize(self.blip.text_proj(read), dim=-1) * features[:, 0]).sum(dim=-1)
+
+    def score(self, tokens: Tensor, mask: Tensor, images: Tensor) -> Tensor:
+        """tokens, mask (N, T), images (N, 3, H, W) normalised -> (N,)."""
+        return self.judge(tokens, mask, self.encode(images))
+
+
+class Aesthetic(nn.Module):
+    """How people would rate an image, about 1 to 10: an affine map of CLIP's view of it, whatever the prompt.
+
+    Its head has the form that ImageReward's took over.
+    """
+
+    def __init__(self, dual: Dual) -> None:
+        super().__init__()
+        self.dual = dual
+        self.head = RewardHead(HeadConfig(), dual.visual_projection.out_features)
+
+    def encode(self, images: Tensor) -> Tensor:
+        """(N, 3, H, W) normalised -> (N, 1, D), of length 1."""
+        return F.normalize(self.dual.encode_from(self.dual.encode_until(images, 0), 0), dim=-1)
+
+    def judge(self, tokens: Tensor, mask: Tensor, features: Tensor) -> Tensor:
+        """features (N, 1, D) of `encode` -> (N,); tokens and mask change nothing."""
+        return self.head(features[:, 0])
+
+    def score(self, tokens: Tensor, mask: Tensor, images: Tensor) -> Tensor:
+        """images (N, 3, H, W) normalised -> (N,)."""
+        return self.judge(tokens, mask, self.encode(images))
+
+
+@dataclass(frozen=True)
+class Baseline:
+    """A model that is none of ours, with what a Scorer needs beside it, as a Checkpoint has it."""
+
+    model: RewardModel | BlipCosine | Aesthetic
+    tokenizer: Any
+    config: CheckpointConfig
+
+
+def load_baseline(name: str, root: str | Path | None = None) -> Baseline:
+    """Read a baseline strictly from the root, or fetch it. Raises: CheckpointError."""
+    readers = {"CLIP": _clip, "BLIP": _blip, "Aesthetic": _aesthetic}
+    if name not in readers:
+        raise CheckpointError(f"no scorer {name!r}; there are {', '.join(readers)}")
+    return readers[name](root)
+
+
+def _clip(root: str | Path | None) -> Baseline:
+    """The bare cosine: what CLIP was trained by, its scale taken out."""
+    read = _read_clip(root)
+    scale = read.model.similarity.logit_scale.exp().item()
+    return Baseline(read.model, read.tokenizer, dataclasses.replace(read.config, std=scale))
+
+
+def _blip(root: str | Path | None) -> Baseline:
+    file = downloads.fetch_baseline("BLIP", root)
+    read = checkpoints.load(file)
+    if getattr(read.config.backbone, "projection", None) is None:
+        raise CheckpointError(f"{file}: another model: missing vision_proj and text_proj")
+    return Baseline(BlipCosine(read.model.blip), read.tokenizer, read.config)
+
+
+def _aesthetic(root: str | Path | None) -> Baseline:
+    file = downloads.fetch_baseline("Aesthetic", root)
+    read = _read_clip(root)
+    model = Aesthetic(read.model.dual)
+    fill(model.head, read_weights(file).tensors, source=file)
+    return Baseline(model.eval(), read.tokenizer, dataclasses.replace(read.config, max_tokens=ANY_LENGTH))
+
+
+def _read_clip(root: str | Path | None) -> Checkpoint:
+    folder = downloads.fetch_clip(root)
+    read = checkpoints.load(folder)
+    if read.config.backbone.kind != "clip":
+        raise CheckpointError(f"{folder}: a {read.config.backbone.kind} model, not CLIP")
+    return read
