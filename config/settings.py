@@ -165,6 +165,7 @@ STORAGES = {
 # Frozen datasets, run folders and checkpoints: plain folders, because torch reads them as files.
 DATASETS_DIR = VAR / "datasets"
 RUNS_DIR = VAR / "runs"
+BASELINES_DIR = VAR / "baselines"  # CLIP, BLIP and Aesthetic: fetched, or put there by hand
 EXPORTS_DIR = VAR / "exports"
 
 CELERY_BROKER_URL = env.str("CELERY_BROKER_URL", default="") or f"redis+socket://{SOCKETS}/valkey.sock"

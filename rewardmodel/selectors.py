@@ -4,9 +4,19 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from django.db.models import F, QuerySet
+
 from annotation.models import Project
 from annotation.selectors.preferences import count_finished
-from rewardmodel.models import DatasetVersion, Evaluation, RewardCheckpoint, Run, TrainingPolicy, TrainingRun
+from rewardmodel.models import (
+    DatasetVersion,
+    Evaluation,
+    EvaluationRun,
+    RewardCheckpoint,
+    Run,
+    TrainingPolicy,
+    TrainingRun,
+)
 
 CURVE_POINTS = 400  # more cannot be told apart on a screen
 
@@ -88,6 +98,7 @@ class ModelRow:
 
     name: str
     is_promoted: bool
+    is_baseline: bool
     cells: list[Evaluation | None]
 
 
@@ -103,12 +114,14 @@ def evaluation_table(project: Project) -> EvaluationTable:
     """All that was measured; models by their accuracy in the first column, best first, then the rest."""
     found = list(Evaluation.objects.filter(project=project).select_related("checkpoint__run", "dataset"))
     columns = sorted({(-one.dataset_id, one.split) for one in found})
-    cells = {(one.model, (-one.dataset_id, one.split)): one for one in found}
-    models = {one.model: one.checkpoint is not None and one.checkpoint.promoted for one in found}
-    rows = [
-        ModelRow(name, is_promoted, [cells.get((name, column)) for column in columns])
-        for name, is_promoted in models.items()
-    ]
+    rows = []
+    for measured in {(one.checkpoint_id, one.baseline): one for one in found}.values():
+        checkpoint = measured.checkpoint
+        own = [one for one in found if (one.checkpoint, one.baseline) == (checkpoint, measured.baseline)]
+        cells = {(-one.dataset_id, one.split): one for one in own}
+        promoted = checkpoint is not None and checkpoint.promoted
+        across = [cells.get(column) for column in columns]
+        rows.append(ModelRow(measured.model, promoted, checkpoint is None, across))
 
     def rank(row: ModelRow) -> tuple[list[float], str]:
         return [-cell.figures["accuracy"]["value"] if cell else 1.0 for cell in row.cells], row.name
@@ -118,3 +131,9 @@ def evaluation_table(project: Project) -> EvaluationTable:
         [Column(heads[at].dataset, heads[at].split, heads[at].ceiling) for at in columns],
         sorted(rows, key=rank),
     )
+
+
+def list_evaluations(run: EvaluationRun) -> QuerySet[Evaluation]:
+    """What a run measured: by dataset, and there the checkpoints before the baselines."""
+    found = run.evaluations.select_related("checkpoint", "dataset")
+    return found.order_by("dataset", F("checkpoint").asc(nulls_last=True), "baseline")

@@ -7,15 +7,28 @@ from typing import Any
 from django import forms
 
 from annotation.models import Project
+from rewardmodel.learning import available_scores
 from rewardmodel.models import DatasetVersion, RewardCheckpoint
 from rewardmodel.services.evaluation import SPLITS
 
 
 class EvaluationForm(forms.Form):
-    """Which of a project's models to evaluate on which of its datasets; the promoted one and the newest."""
+    """Which models, a project's and baselines, to evaluate on which of its datasets.
+
+    Proposed are the promoted one and the newest dataset.
+    """
 
     checkpoints = forms.ModelMultipleChoiceField(
-        RewardCheckpoint.objects.none(), label="Models", widget=forms.CheckboxSelectMultiple
+        RewardCheckpoint.objects.none(),
+        label="Models",
+        widget=forms.CheckboxSelectMultiple,
+        required=False,
+    )
+    baselines = forms.MultipleChoiceField(
+        choices=[(name, name) for name in available_scores()],
+        label="Published baselines",
+        widget=forms.CheckboxSelectMultiple,
+        required=False,
     )
     datasets = forms.ModelMultipleChoiceField(
         DatasetVersion.objects.none(), label="Datasets", widget=forms.CheckboxSelectMultiple

@@ -9,17 +9,9 @@ from typing import Any
 from urllib.parse import unquote
 
 from rewardmodel.learning import hub
+from rewardmodel.learning.addresses import BASELINES, CLIP, MODELS
 from rewardmodel.learning.weights import CheckpointError
 
-MODELS = {"ImageReward-v1.0": ("THUDM/ImageReward", "ImageReward.pt")}
-# The folder in the root, and the hub id, of the CLIP that the baselines stand on: OpenAI's ViT-L/14.
-CLIP = ("clip-vit-large-patch14", "openai/clip-vit-large-patch14")
-BASELINES = {
-    "CLIP": "",
-    "BLIP": "https://storage.googleapis.com/sfr-vision-language-research/BLIP/models/model_large.pth",
-    "Aesthetic": "https://github.com/christophschuhmann/improved-aesthetic-predictor/raw/main/"
-    "sac%2Blogos%2Bava1-l14-linearMSE.pth",
-}  # and the address of the one file of their own
 ROOT = Path("~/.cache/ImageReward")  # the published package's: what it fetched is found
 # BLIP's names of the text encoder's settings -> ours. The width of the image encoder it takes from that one.
 TEXT_SETTINGS = {
@@ -95,7 +87,7 @@ def fetch_baseline(name: str, root: str | Path | None = None) -> Path:
         torch.hub.download_url_to_file(address, str(file))
     except (OSError, HTTPException) as error:
         raise CheckpointError(
-            f"{name}: not to be had ({error}); fetch {address} and put it at {file}"
+            f"{file}: no such file, and it was not to be had ({error}); fetch {address} and put it there"
         ) from error
     return file
 

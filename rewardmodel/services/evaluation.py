@@ -13,6 +13,7 @@ from django.db import transaction
 
 from annotation.models import Project, User
 from annotation.selectors.preferences import facts_of_rankings
+from rewardmodel.learning import available_scores
 from rewardmodel.models import DatasetVersion, Evaluation, EvaluationRun, RewardCheckpoint, TrainingRun
 from rewardmodel.selectors import NothingPromoted, promoted_checkpoint
 from rewardmodel.services import runs
@@ -32,9 +33,13 @@ class CannotEvaluate(Hopeless):
 
 @dataclass(frozen=True)
 class EvaluationConfig:
-    """Which models an evaluation run measures on what: names and hashes within its project."""
+    """Which models an evaluation run measures on what: names and hashes within its project.
+
+    Baselines are called by their published names.
+    """
 
     checkpoints: Sequence[str] = ()
+    baselines: Sequence[str] = ()
     datasets: Sequence[str] = ()
     split: str = "test"
 
@@ -42,23 +47,30 @@ class EvaluationConfig:
 def queue_evaluation(
     *,
     project: Project,
-    checkpoints: Sequence[RewardCheckpoint],
     datasets: Sequence[DatasetVersion],
+    checkpoints: Sequence[RewardCheckpoint] = (),
+    baselines: Sequence[str] = (),
     split: str = "test",
     by: User | None = None,
 ) -> EvaluationRun:
-    """Ask for every checkpoint to be measured on every dataset. Args: by: as `queue_training` has it.
+    """Ask for every checkpoint and baseline to be measured on every dataset.
 
+    Args: by: as `queue_training` has it.
     Raises: CannotEvaluate.
     """
-    if not checkpoints or not datasets:
+    models = len(checkpoints) + len(baselines)
+    if not models or not datasets:
         raise CannotEvaluate(f"{project.slug}: name at least one model and one dataset to evaluate on")
+    for name in baselines:
+        if name not in available_scores():
+            raise CannotEvaluate(f"no baseline {name!r}; there are {', '.join(available_scores())}")
     for dataset in datasets:
         if not dataset.counts.get(split, {}).get("pairs"):
             raise CannotEvaluate(f"dataset {dataset}: no two images in different slots in its {split} split")
-    config = EvaluationConfig([one.name for one in checkpoints], [one.hash for one in datasets], split)
+    names = [one.name for one in checkpoints]
+    config = EvaluationConfig(names, list(baselines), [one.hash for one in datasets], split)
     with transaction.atomic():
-        steps = len(checkpoints) * len(datasets)
+        steps = models * len(datasets)
         run = EvaluationRun.objects.create(project=project, config=dataclasses.asdict(config), steps=steps)
         return runs.record_request(run, by=by)
 
@@ -68,27 +80,40 @@ def evaluate_models(run: EvaluationRun, pulse: Pulse) -> None:
 
     Raises: CannotEvaluate, Interrupted, UnreadableImage, DatasetError.
     """
-    from rewardmodel.learning import load
-    from rewardmodel.learning.checkpoints import CheckpointError
-
     config = EvaluationConfig(**run.config)
     checkpoints = _named(RewardCheckpoint.objects.filter(project=run.project), "name", config.checkpoints)
     datasets = _named(DatasetVersion.objects.filter(project=run.project), "hash", config.datasets)
-    done, step = set(run.evaluations.values_list("checkpoint_id", "dataset_id")), 0
-    for checkpoint in checkpoints:
-        wanted = [dataset for dataset in datasets if (checkpoint.pk, dataset.pk) not in done]
-        try:
-            model = load(checkpoint.location) if wanted else None
-        except CheckpointError as error:
-            raise CannotEvaluate(f"{checkpoint}: {error}") from error
+    step = 0
+    for model in (*checkpoints, *config.baselines):
+        done = set(run.evaluations.filter(**_is(model)).values_list("dataset_id", flat=True))
+        scorer = None if done.issuperset(dataset.pk for dataset in datasets) else _load(model)
         for dataset in datasets:
-            if model is not None and dataset in wanted:
+            if scorer is not None and dataset.pk not in done:
                 if pulse.should_stop():
                     raise Interrupted
-                figures = figures_of(model, dataset=dataset, split=config.split)
-                record_figures(checkpoint, dataset=dataset, split=config.split, figures=figures, run=run)
+                figures = figures_of(scorer, dataset=dataset, split=config.split)
+                record_figures(model, dataset=dataset, split=config.split, figures=figures, run=run)
             step += 1
             pulse.report(step=step, steps=run.steps, values={})
+
+
+def _load(model: RewardCheckpoint | str) -> Judge:
+    from rewardmodel.learning import load, load_score
+    from rewardmodel.learning.checkpoints import CheckpointError
+
+    try:
+        if isinstance(model, str):
+            return load_score(model, download_root=settings.BASELINES_DIR)
+        return load(model.location)
+    except CheckpointError as error:
+        raise CannotEvaluate(f"{model}: {error}") from error
+
+
+def _is(model: RewardCheckpoint | str) -> dict[str, Any]:
+    """The fields of an Evaluation that say which model it is of."""
+    if isinstance(model, str):
+        return {"checkpoint": None, "baseline": model}
+    return {"checkpoint": model, "baseline": ""}
 
 
 def _named(rows: Any, field: str, names: Sequence[str]) -> list[Any]:
@@ -101,16 +126,19 @@ def _named(rows: Any, field: str, names: Sequence[str]) -> list[Any]:
 
 
 def record_figures(
-    checkpoint: RewardCheckpoint,
+    model: RewardCheckpoint | str,
     *,
     dataset: DatasetVersion,
     split: str,
     figures: dict[str, Any],
     run: EvaluationRun | None = None,
 ) -> Evaluation:
-    """Keep what was measured, in place of what was measured of the same before."""
+    """Keep what was measured, in place of what was measured of the same before.
+
+    Args: model: a checkpoint, or a baseline by its name.
+    """
     evaluation, _ = Evaluation.objects.update_or_create(
-        checkpoint=checkpoint,
+        **_is(model),
         dataset=dataset,
         split=split,
         defaults={"project": dataset.project, "figures": figures, "run": run},

@@ -16,7 +16,7 @@ from annotation.models import Membership, Project
 from annotation.statistics.estimates import ENOUGH_PROMPTS
 from rewardmodel.forms.evaluations import EvaluationForm
 from rewardmodel.models import Evaluation, EvaluationRun
-from rewardmodel.selectors import evaluation_table
+from rewardmodel.selectors import evaluation_table, list_evaluations
 from rewardmodel.services.evaluation import CannotEvaluate, queue_evaluation
 from rewardmodel.tasks import wake
 from rewardmodel.views.runs import Kind
@@ -200,7 +200,7 @@ def _boxed(found: Row | None) -> Row | None:
 
 
 def _run_details(run: EvaluationRun) -> Row:
-    return {"made": run.evaluations.select_related("checkpoint", "dataset").order_by("dataset", "checkpoint")}
+    return {"made": list_evaluations(run)}
 
 
 EVALUATION = Kind(

@@ -7,6 +7,7 @@ from django.utils.timezone import now
 
 from annotation.models import Assignment, Generation, PromptLabel
 from rewardmodel.models import DatasetVersion, Evaluation, EvaluationRun
+from rewardmodel.selectors import evaluation_table
 from rewardmodel.services import runs
 from rewardmodel.services.checkpoints import promote, register_checkpoint
 from rewardmodel.services.datasets import freeze_dataset
@@ -17,6 +18,7 @@ from rewardmodel.services.evaluation import (
     record_figures,
 )
 from rewardmodel.services.execution import Interrupted
+from tests.rewardmodel.tiny_baselines import write_aesthetic, write_clip
 
 pytestmark = pytest.mark.django_db(transaction=True)  # a run's heart beats in a thread of its own
 
@@ -143,6 +145,61 @@ def test_measuring_again_takes_the_place_of_what_was_measured_before(project, en
     assert Evaluation.objects.get().run == run
 
 
+def test_baselines_stand_beside_checkpoints_in_one_table(
+    client, ada, project, encoder, dataset, tmp_path, settings
+):
+    settings.BASELINES_DIR = tmp_path
+    write_clip(tmp_path)
+    write_aesthetic(tmp_path)
+    names = ["CLIP", "Aesthetic"]
+    run = queue_evaluation(project=project, checkpoints=[encoder], baselines=names, datasets=[dataset])
+    with pytest.raises(Interrupted):
+        evaluate_models(run, Heart(stops_after=2))
+    heart = Heart()
+    evaluate_models(run, heart)
+    assert heart.reports == [(step, 3) for step in (1, 2, 3)]
+    assert {one.model for one in run.evaluations.all()} == {"encoder", *names}
+    clip = run.evaluations.get(baseline="CLIP")
+    assert clip.figures["accuracy"]["count"] == 3
+    client.force_login(ada)
+    page = client.get(reverse("evaluations", args=[project.slug])).content.decode()
+    assert page.count('<span class="badge">baseline</span>') == 2
+    assert client.get(reverse("evaluation", args=[project.slug, clip.pk])).status_code == 200
+    told = client.get(reverse("api-evaluations", args=[project.slug])).json()["results"]
+    assert {one["model"] for one in told} == {"encoder", *names}
+
+
+def test_a_checkpoint_called_as_a_baseline_keeps_its_own_row(project, encoder_folder, measured):
+    same = register_checkpoint(project=project, name="CLIP", folder=str(encoder_folder))
+    for model, accuracy in ((same, 0.6), ("CLIP", 0.55)):
+        record_figures(model, dataset=measured.dataset, split="test", figures=figures(accuracy))
+    rows = [(row.name, row.is_baseline) for row in evaluation_table(project).rows]
+    assert rows == [("encoder", False), ("CLIP", False), ("CLIP", True)]
+
+
+def test_a_baseline_whose_files_are_missing_fails_the_run_and_says_what_to_fetch(
+    project, dataset, tmp_path, settings, monkeypatch
+):
+    monkeypatch.setenv("https_proxy", "http://127.0.0.1:9")  # nobody listens there
+    settings.BASELINES_DIR = tmp_path
+    run = queue_evaluation(project=project, baselines=["BLIP"], datasets=[dataset])
+    with pytest.raises(CannotEvaluate, match=r"BLIP: .*fetch https://.*/model_large\.pth and put it there"):
+        evaluate_models(run, Heart())
+    with pytest.raises(CannotEvaluate, match="no baseline 'HPS'; there are CLIP, BLIP, Aesthetic"):
+        queue_evaluation(project=project, baselines=["HPS"], datasets=[dataset])
+
+
+def test_the_command_measures_baselines_too(project, encoder, dataset, tmp_path, settings, capsys):
+    settings.BASELINES_DIR = tmp_path
+    write_clip(tmp_path)
+    call_command("evaluate_reward_model", project.slug, baseline=["CLIP"])
+    assert "CLIP on test" in capsys.readouterr().out
+    call_command("evaluate_reward_model", project.slug, checkpoint=["encoder"], baseline=["CLIP"])
+    first, second = capsys.readouterr().out.splitlines()[-2:]
+    assert first.startswith("encoder on test")
+    assert second.startswith("CLIP on test")
+
+
 def test_categories_and_generators_are_taken_from_the_project(project, encoder, dataset):
     for number, assignment in enumerate(Assignment.objects.filter(project=project)):
         PromptLabel.objects.create(assignment=assignment, category="arts" if number % 2 else "people")
@@ -252,7 +309,9 @@ def test_the_button_queues_a_run_and_its_page_says_what_came_out(client, ada, pr
     client.force_login(ada)
     path = reverse("evaluate-now", args=[project.slug])
     assert client.post(path, {"split": "test"}).status_code == 422
-    sent = {"checkpoints": [encoder.pk], "datasets": [dataset.pk], "split": "test"}
+    nothing = {"datasets": [dataset.pk], "split": "test"}
+    assert "at least one model" in client.post(path, nothing).content.decode()
+    sent = {"checkpoints": [encoder.pk], **nothing}
     answer = client.post(path, sent)
     run = EvaluationRun.objects.get()
     assert answer.url == reverse("evaluation-run", args=[project.slug, run.pk])

@@ -9,10 +9,11 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from annotation.management.projects import find_project
 from annotation.models import Project
+from rewardmodel.learning import available_scores
 from rewardmodel.management.rows import find_checkpoint, find_dataset
 from rewardmodel.management.running import add_run_arguments, work_on
 from rewardmodel.models import DatasetVersion, Evaluation, EvaluationRun, RewardCheckpoint
-from rewardmodel.selectors import NothingPromoted, promoted_checkpoint
+from rewardmodel.selectors import NothingPromoted, list_evaluations, promoted_checkpoint
 from rewardmodel.services.evaluation import SPLITS, evaluate_models, queue_evaluation
 
 ALL = "all"
@@ -28,7 +29,14 @@ class Command(BaseCommand):
             "--checkpoint",
             action="append",
             metavar="NAME",
-            help="one model, may be given again; or all (default: the promoted one)",
+            help="one model, may be given again; or all (default, without a baseline: the promoted one)",
+        )
+        parser.add_argument(
+            "--baseline",
+            action="append",
+            choices=[*available_scores(), ALL],
+            metavar="NAME",
+            help=f"one of {', '.join(available_scores())}, may be given again; or all",
         )
         parser.add_argument(
             "--dataset",
@@ -41,14 +49,17 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         run = work_on(EvaluationRun, evaluate_models, options=options, queue=lambda: self.queue(options))
-        for one in run.evaluations.select_related("checkpoint", "dataset").order_by("dataset", "checkpoint"):
+        for one in list_evaluations(run):
             self.stdout.write(in_words(one))
 
     def queue(self, options: dict[str, Any]) -> EvaluationRun:
         project = find_project(options["project"])
+        baselines = list(dict.fromkeys(options["baseline"] or ()))
+        named = options["checkpoint"] or not baselines
         return queue_evaluation(
             project=project,
-            checkpoints=_checkpoints(project, options["checkpoint"]),
+            checkpoints=_checkpoints(project, options["checkpoint"]) if named else [],
+            baselines=available_scores() if ALL in baselines else baselines,
             datasets=_datasets(project, options["dataset"]),
             split=options["split"],
         )

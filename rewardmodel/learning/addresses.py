@@ -1,0 +1,14 @@
+"""Where published models and baselines lie, by name; plain values, no torch."""
+
+from __future__ import annotations
+
+MODELS = {"ImageReward-v1.0": ("THUDM/ImageReward", "ImageReward.pt")}
+# The folder in the root, and the hub id, of the CLIP that the baselines stand on: OpenAI's ViT-L/14.
+CLIP = ("clip-vit-large-patch14", "openai/clip-vit-large-patch14")
+# The one file of its own that a baseline has.
+BASELINES = {
+    "CLIP": "",
+    "BLIP": "https://storage.googleapis.com/sfr-vision-language-research/BLIP/models/model_large.pth",
+    "Aesthetic": "https://github.com/christophschuhmann/improved-aesthetic-predictor/raw/main/"
+    "sac%2Blogos%2Bava1-l14-linearMSE.pth",
+}
