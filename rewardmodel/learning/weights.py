@@ -64,12 +64,12 @@ def _read_pickle(file: Path) -> dict[str, Tensor]:
         raise
     except pickle.UnpicklingError as error:
         named = re.search(r"GLOBAL ([\w.]+)", str(error))
-        if named is None:
-            raise CheckpointError(f"{file}: not what torch.save writes of weights ({error})") from error
+        if named is None:  # torch's message would advise to run whatever it is
+            raise CheckpointError(f"{file}: not what torch.save writes of weights") from None
         raise CheckpointError(
             f"{file}: holds code beside weights ({named[1]}), which opening it would run; save "
             "its state_dict alone, as safetensors or with torch.save"
-        ) from error
+        ) from None
     except (EOFError, OSError, RuntimeError, LookupError, ValueError, AttributeError, TypeError) as error:
         if "TorchScript" in str(error):
             raise CheckpointError(f"{file}: a TorchScript program, not weights alone") from error

@@ -2,6 +2,8 @@
 
 import logging
 import os
+import pickle
+import traceback
 
 import pytest
 import torch
@@ -211,6 +213,17 @@ def test_a_pickle_with_code_in_it_is_refused_and_not_run(folder, monkeypatch):
     with pytest.raises(CheckpointError, match=r"holds code beside weights \(posix\.mkdir\)"):
         checkpoints.load("evil.pt")
     assert not (folder / "ran").exists()
+
+
+@pytest.mark.parametrize("protocol", [0, 2, 4])
+def test_nothing_that_refuses_a_pickle_advises_to_run_it(folder, protocol):
+    content = {"blip.visual_encoder.cls_token": Program()}
+    (folder / "evil.pt").write_bytes(pickle.dumps(content, protocol=protocol))
+    with pytest.raises(CheckpointError) as refusal:
+        checkpoints.load(folder / "evil.pt")
+    told = "".join(traceback.format_exception(refusal.value))
+    assert "evil.pt" in told
+    assert "will likely succeed" not in told
 
 
 def test_an_empty_a_truncated_and_a_foreign_file_are_refused_with_the_reason(published):
