@@ -41,8 +41,10 @@ def adapt(model: RewardModel, *, rank: int, alpha: float) -> None:
     """Train adapters in place of the encoders' weights that now train; heads go on training in full.
 
     Every linear layer of the encoders of which something trains gets one; nothing else of them trains.
+    torch's own attention (it pools SigLIP's patches) reads its layer's weight, never calls it and gets none.
     """
-    kept = {id(layer) for head in model.heads for layer in head.modules()}
+    fused = [layer for layer in model.modules() if isinstance(layer, nn.MultiheadAttention)]
+    kept = {id(layer) for whole in (*model.heads, *fused) for layer in whole.modules()}
     for name, layer in list(model.named_modules()):
         if not isinstance(layer, nn.Linear) or id(layer) in kept:
             continue

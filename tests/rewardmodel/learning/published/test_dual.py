@@ -1,5 +1,6 @@
 """CLIP and SigLIP as reward models: transformers' numbers, PickScore's and HPSv2's files."""
 
+import dataclasses
 import json
 import re
 
@@ -11,7 +12,9 @@ from rewardmodel.learning import checkpoints
 from rewardmodel.learning.backbones.config import ImageInput
 from rewardmodel.learning.checkpoints import CheckpointError
 from rewardmodel.learning.config import RewardConfig
+from rewardmodel.learning.lora import adapt
 from rewardmodel.learning.model import freeze
+from rewardmodel.learning.stored_tensors import RECORDS
 from rewardmodel.learning.training import train
 from tests.rewardmodel.learning.conftest import WORDS
 
@@ -136,6 +139,44 @@ def test_it_learns_from_rankings_like_any_reward_model(clip, a_dataset, tmp_path
     assert tuned.config.backbone.kind == "clip"
     assert tuned.config.std > 0
     assert not torch.equal(tuned.model.dual.visual_projection.weight, clip[1].visual_projection.weight)
+
+
+def test_adapters_that_a_batch_reaches_all_learn_and_what_is_saved_has_them_merged(either, tmp_path):
+    checkpoint = checkpoints.load(either[0])
+    model, inputs = checkpoint.model, batch(checkpoint)
+    plain = model.score(*inputs)
+    freeze(model, 0.0)
+    adapt(model, rank=2, alpha=4.0)
+    torch.testing.assert_close(model.score(*inputs), plain)
+    model.score(*inputs).square().sum().backward()
+    assert [name for name, p in model.named_parameters() if p.requires_grad and p.grad is None] == []
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            if name.endswith(".up"):
+                torch.nn.init.normal_(parameter, std=0.1)
+    adapted = model.score(*inputs)
+    assert not torch.allclose(adapted, plain, rtol=1e-3)
+    checkpoints.save(tmp_path / "ours", model=model, tokenizer=checkpoint.tokenizer, config=checkpoint.config)
+    torch.testing.assert_close(checkpoints.load(tmp_path / "ours").model.score(*inputs), adapted)
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_frozen_blocks_run_once_an_image_and_change_no_number(either, a_dataset, tmp_path, precision):
+    dataset, seen = a_dataset(train=3, validation=2), {}
+    config = RewardConfig(
+        epochs=2, batch_pairs=3, validations_per_epoch=1, learning_rate=1e-3, precision=precision
+    )
+    places = {"dataset": dataset, "images": dataset, "initial": either[0], "activations": tmp_path / "kept"}
+    for name, room in (("kept now", 1 << 30), ("kept before", 1 << 30), ("never", 0)):
+        steps = []
+        own = dataclasses.replace(config, boundary_cache_bytes=room)
+        train(own, **places, folder=tmp_path / name, on_step=steps.append)
+        seen[name] = [(p.loss, p.validation_loss) for p in steps]
+    assert seen["kept now"] == seen["kept before"] == seen["never"]
+    (records,) = (tmp_path / "kept").rglob(RECORDS)
+    images = {file.read_bytes() for file in (dataset / "images").glob("[tv]*-*") if "test" not in file.name}
+    patches = (SIDE // 8) ** 2 + (checkpoints.load(either[0]).config.backbone.kind == "clip")
+    assert records.stat().st_size == len(images) * patches * 64 * (2 if precision == "bfloat16" else 4)
 
 
 # transformers' name in a block -> open_clip's
