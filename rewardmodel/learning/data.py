@@ -118,6 +118,10 @@ def _parse(line: str, root: Path) -> tuple[str, Ranking]:
         raise ValueError(f"a ranking has the fields {', '.join(sorted(FIELDS))}, and may have {SOFT}")
     if row["split"] not in SPLITS:
         raise ValueError(f"no split {row['split']!r}")
+    if not isinstance(row["prompt"], str):
+        raise ValueError(f"a prompt is a text, not {row['prompt']!r}")
+    if not isinstance(row["images"], list):
+        raise ValueError(f"images are a list of paths, not {row['images']!r}")
     places = row["ranking"]
     if len(row["images"]) != len(places) or len(places) < 2:
         raise ValueError(f"{len(row['images'])} images, {len(places)} places")
@@ -125,7 +129,7 @@ def _parse(line: str, root: Path) -> tuple[str, Ranking]:
         raise ValueError(f"places are whole numbers from 1, not {places}")
     paths = tuple(root / path for path in row["images"])
     preferred = _soft_labels(row[SOFT], len(places)) if SOFT in row else None
-    return row["split"], Ranking(str(row["id"]), str(row["prompt"]), paths, tuple(places), preferred)
+    return row["split"], Ranking(str(row["id"]), row["prompt"], paths, tuple(places), preferred)
 
 
 def _soft_labels(given: Any, images: int) -> tuple[float, ...]:

@@ -74,6 +74,8 @@ def test_ties_are_no_pairs():
         (lambda row: json.dumps({**row, "ranking": [0] * len(row["images"])}), "whole numbers from 1"),
         (lambda row: json.dumps({**row, "ranking": [1.5] * len(row["images"])}), "whole numbers from 1"),
         (lambda row: json.dumps({**row, "images": 3}), "line 2"),
+        (lambda row: json.dumps({**row, "images": "x" * len(row["images"])}), "list of paths, not 'xxx"),
+        (lambda row: json.dumps({**row, "prompt": None}), "a prompt is a text, not None"),
         (lambda row: json.dumps({**row, "preferred": [0.5]}), "1 probabilities for"),
         (lambda row: json.dumps({**row, "preferred": [1.5] * 6}), "from 0 to 1"),
         (lambda row: json.dumps({**row, "preferred": "likely"}), "from 0 to 1"),
