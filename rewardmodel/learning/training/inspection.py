@@ -52,18 +52,20 @@ def inspect(
     data: str,
     on_checked: Callable[[int, int], None],
     should_stop: Callable[[], bool],
+    again: bool = False,
 ) -> Inspection:
     """Check every image of the splits, or read in the run's folder what was found before.
 
     Args:
         data: fingerprint of the splits, under which the result is kept.
+        again: look once more if some could not be read before: perhaps they were put right.
         on_checked: called with how many images of how many are checked.
     Raises: InspectionStopped, NotSaved.
     """
     file = folder / REPORT
     if file.exists():
         kept = json.loads(file.read_text(encoding="utf-8"))
-        if kept.pop("data") == data:
+        if kept.pop("data") == data and not (again and kept["unreadable"]):
             return Inspection(**kept)
     images = list(dict.fromkeys(image for split in splits.values() for one in split for image in one.images))
     unreadable: dict[str, str] = {}

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -257,7 +256,7 @@ class _Run:
     def judge(self, step: Step) -> Validation:
         """Validate the model, or the average of it, and keep it if it is the best so far."""
         with self.average.in_place() if self.average else nullcontext():
-            validation = self.validate()
+            validation = validate(self.judged(step), self.team)
             if self.best is None or validation.loss < self.best.loss:
                 self.keep(validation, step.number + 1)
         return validation
@@ -270,14 +269,16 @@ class _Run:
         with autocast(self.config, self.team.device):
             return self.model(batch.tokens, batch.mask, batch.images, batch.real, batch.block)
 
-    def validate(self) -> Validation:
+    def judged(self, step: Step) -> Iterator[tuple[Batch, Tensor]]:
+        """This process's share of the validation split, and its rewards. Raises: TrainingDiverged."""
         self.model.eval()
         own = self.team.share(self.validation_split)
-        parts = micro_batches(own, self.config.micro_batch_images)
-        seen = validate(map(self.collate, parts), self.rewards, self.team)
-        if not math.isfinite(seen.loss):
-            raise TrainingDiverged(f"the validation loss is {seen.loss} after step {self.done + 1}")
-        return seen
+        for part in micro_batches(own, self.config.micro_batch_images):
+            batch = self.collate(part)
+            rewards = self.rewards(batch)
+            if not rewards.isfinite().all():
+                self.diverged("a validation reward is no finite number", step, _at_fault(part, rewards))
+            yield batch, rewards
 
     def open_boundary(self, folder: Path) -> Boundary:
         pixels, device = self.cache.get, self.team.device
@@ -352,6 +353,7 @@ def _inspect(job: Job, on_checked: Callable[[int, int], None], should_stop: Call
             data=fingerprint(*splits.values()),
             on_checked=on_checked,
             should_stop=should_stop,
+            again=job.config.unreadable_images == "refuse",
         )
     except InspectionStopped as stopped:
         raise Interrupted(str(stopped)) from stopped

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
 import torch
@@ -16,6 +17,11 @@ from rewardmodel.learning.saving import NotSaved, saving, sync_name
 from rewardmodel.learning.training.distributed import Team
 
 STATE = "state.pt"
+PARTS = {
+    *("config", "data", "done", "best", "best_step"),
+    *("model", "objective", "optimiser", "average", "chance"),
+}
+AFRESH = "without the file, the run begins anew"
 
 
 def write(folder: Path, state: Mapping[str, Any]) -> None:
@@ -34,13 +40,21 @@ def write(folder: Path, state: Mapping[str, Any]) -> None:
 
 
 def read(folder: Path, *, config: RewardConfig, data: str) -> dict[str, Any] | None:
-    """The saved state, None without one. Raises: CheckpointError when it is another run's."""
+    """The saved state, None without one. Raises: CheckpointError when it is another run's, or broken."""
     file = folder / STATE
     if not file.exists():
         return None
-    state: dict[str, Any] = torch.load(file, map_location="cpu", weights_only=True)
-    if RewardConfig(**state["config"]) != config or state["data"] != data:
-        raise CheckpointError(f"{file}: saved by a run with another config or dataset")
+    try:
+        state: dict[str, Any] = torch.load(file, map_location="cpu", weights_only=True)
+        saved = RewardConfig(**state["config"])
+        lacking = sorted(PARTS - state.keys())
+    except (OSError, RuntimeError, EOFError, LookupError, TypeError, ValueError, UnpicklingError) as error:
+        reason = str(error).partition("\n")[0]
+        raise CheckpointError(f"{file}: no state to resume from ({reason}); {AFRESH}") from error
+    if lacking:
+        raise CheckpointError(f"{file}: saved by an older version, without {', '.join(lacking)}; {AFRESH}")
+    if saved != config or state["data"] != data:
+        raise CheckpointError(f"{file}: saved by a run with another config or dataset; {AFRESH}")
     return state
 
 

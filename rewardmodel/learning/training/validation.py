@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 
 import torch
 import torch.nn.functional as F
@@ -16,17 +16,15 @@ from rewardmodel.learning.training.progress import Validation
 
 
 @torch.no_grad()
-def validate(batches: Iterable[Batch], rewards: Callable[[Batch], Tensor], team: Team) -> Validation:
+def validate(judged: Iterable[tuple[Batch, Tensor]], team: Team) -> Validation:
     """Loss and accuracy of the paper's pairs, and the mean and deviation of the rewards, over all processes.
 
-    Args:
-        batches: this process's share.
-        rewards: of a batch, (B, K), from a model in evaluation mode.
+    Args: judged: this process's share, each batch with its rewards (B, K) by a model in evaluation mode.
     """
     losses, raw, right = [torch.zeros(0)], [torch.zeros(0)], 0
     with team.together():
-        for batch in batches:
-            own = rewards(batch).double()  # (B, K)
+        for batch, rewards in judged:
+            own = rewards.double()  # (B, K)
             margin = margins(own)[better_than(batch.places)]
             losses.append(-F.logsigmoid(margin).cpu())
             right += int((margin > 0).sum())

@@ -232,6 +232,29 @@ def test_a_run_saved_before_a_setting_existed_goes_on(run, tmp_path):
     assert seen[0].step == 2
 
 
+def test_a_state_of_an_older_version_and_a_broken_one_are_refused_with_what_to_do(run, tmp_path):
+    quick = dataclasses.replace(CONFIG, epochs=1)
+    with pytest.raises(Interrupted):
+        run(config=quick, should_stop=stop_after(1))
+    file = tmp_path / "run" / "state.pt"
+    whole = file.read_bytes()
+    state = torch.load(file, weights_only=True)
+    del state["objective"], state["average"]
+    torch.save(state, file)
+    with pytest.raises(CheckpointError, match=r"older version, without average, objective; without the file"):
+        run(config=quick)
+    state["config"]["no_more"] = 1
+    torch.save(state, file)
+    with pytest.raises(CheckpointError, match=r"state\.pt: no state to resume from \(.*no_more.*\); without"):
+        run(config=quick)
+    for content in (whole[:200], b"", b"no state"):
+        file.write_bytes(content)
+        with pytest.raises(CheckpointError, match=r"state\.pt: no state to resume from"):
+            run(config=quick)
+    file.unlink()
+    assert run(config=quick)[0][0].step == 1
+
+
 def with_options(**fields):
     return dataclasses.replace(CONFIG, **{"epochs": 1, **fields})
 
@@ -311,6 +334,21 @@ def test_of_several_rankings_only_the_one_whose_reward_is_no_number_is_named(run
         run(config=with_options(micro_batch_images=100, batch_pairs=10), dataset=dataset)
 
 
+def test_a_validation_reward_that_is_no_number_stops_the_run_and_names_the_ranking(run, initial, a_dataset):
+    weights = load_file(initial / "model.safetensors")
+    weights["blip.text_encoder.embeddings.word_embeddings.weight"][WORDS.index("square")] = 3e38
+    save_file(weights, initial / "model.safetensors")
+    dataset = a_dataset()
+    rows = [json.loads(line) for line in (dataset / "rankings.jsonl").read_text().splitlines()]
+    for row in rows:
+        row["prompt"] = "a blue square" if row["id"] == "validation-1" else "a red circle"
+    (dataset / "rankings.jsonl").write_text("\n".join(json.dumps(row) for row in rows))
+    with pytest.raises(
+        TrainingDiverged, match=r"validation.* at step 1 of \d+, on the ranking validation-1; none"
+    ):
+        run(config=with_options(micro_batch_images=100, validations_per_epoch=100), dataset=dataset)
+
+
 FULL_DISK = """
 import resource, sys
 from pathlib import Path
@@ -368,6 +406,20 @@ def test_images_that_cannot_be_read_refuse_the_run_before_it_learns_and_are_name
     ):
         run(dataset=dataset, on_start=steps.append)
     assert steps == []
+
+
+def test_images_put_right_are_read_by_the_same_run_started_again(run, a_dataset):
+    dataset = a_dataset()
+    file = next((dataset / "images").glob("train-3-*"))
+    whole = file.read_bytes()
+    file.write_bytes(b"")
+    for _ in range(2):
+        with pytest.raises(UnreadableImage, match=file.name):
+            run(config=with_options(), dataset=dataset)
+    file.write_bytes(whole)
+    starts = []
+    run(config=with_options(), dataset=dataset, on_start=starts.append)
+    assert starts[0].images.unreadable == {}
 
 
 def test_rankings_with_a_broken_image_are_dropped_where_asked_and_counted(run, a_dataset):
