@@ -62,6 +62,7 @@ class ExportedImage(NamedTuple):
 class ExportedRanking(NamedTuple):
     """One accepted opinion, its images in the order in which its annotator, or the imported file, had them.
 
+    `published_split` is the prompt's; empty where no dataset published it in one.
     `annotator` is a pseudonym: the same in every export of the project, another in every other project.
     `guideline` is the version that held when it was given: 0 before the first, None where it was imported.
     `category` is empty, `intent_unclear` and `issues` are None, where they are not known.
@@ -70,6 +71,7 @@ class ExportedRanking(NamedTuple):
     assignment: int
     key: str
     text: str
+    published_split: str
     annotator: str
     submitted_at: datetime
     guideline: int | None
@@ -124,7 +126,8 @@ def batches(selection: Selection, *, after: int = 0) -> Iterator[Batch]:
     versions = list(project.guidelines.order_by("created_at").values_list("created_at", "version"))
     size = max(1, min(PROMPTS, OPINIONS // project.opinions_per_prompt))
     prompts = Prompt.objects.filter(project=project).order_by("pk")
-    while rows := list(prompts.filter(pk__gt=after).values_list("pk", "key", "text")[:size]):
+    fields = ("pk", "key", "text", "published_split")
+    while rows := list(prompts.filter(pk__gt=after).values_list(*fields)[:size]):
         after = rows[-1][0]
         yield Batch(after, _rankings(selection, rows, versions))
 
@@ -135,10 +138,10 @@ def pseudonym(project: Project, annotator: int) -> str:
 
 
 def _rankings(
-    selection: Selection, prompts: list[tuple[int, str, str]], versions: list[tuple[datetime, int]]
+    selection: Selection, prompts: list[tuple[int, str, str, str]], versions: list[tuple[datetime, int]]
 ) -> list[ExportedRanking]:
     """The opinions on these prompts, by prompt and assignment id; four statements."""
-    texts = {pk: (key, text) for pk, key, text in prompts}
+    texts = {row[0]: row[1:] for row in prompts}
     opinions = list(
         selection.assignments()
         .filter(prompt__in=texts)

@@ -6,6 +6,7 @@ import pytest
 from django.core.management import call_command
 
 from annotation.models import Action, Assignment, Generation, Placement, Prompt
+from annotation.services.exports import export_to_folder
 from annotation.services.imports import ImportRefused, import_rankings, rankings
 from tests.annotation.import_rows import nothing_written, ranking_row
 from tests.cast import NOW, picture
@@ -67,9 +68,21 @@ def test_a_split_can_be_told_later_but_not_be_another(project, written, foxes):
 
 def test_a_split_that_contradicts_the_files_name_is_refused(project, tmp_path, media):
     file = publish(tmp_path, TEXTS) / "metadata-test.parquet"
-    with pytest.raises(ImportRefused, match="is of the test split, as the file's name says, not of train"):
+    with pytest.raises(ImportRefused, match="is of the test split, as the file says, not of train"):
         import_rankings(project=project, file=file, now=NOW, split="train")
     assert nothing_written(media)
+
+
+@pytest.mark.parametrize("with_images", [True, False])
+def test_splits_are_in_an_export_and_come_back_from_it(project, a_project, tmp_path, with_images):
+    import_rankings(project=project, file=publish(tmp_path / "in", TEXTS), now=NOW)
+    Prompt.objects.filter(text="a dog").update(published_split="")
+    out, elsewhere = tmp_path / "out", a_project()
+    export_to_folder(project=project, format="imagerewarddb", folder=out, now=NOW, with_images=with_images)
+    done = import_rankings(project=elsewhere, file=out / "metadata-train.parquet", now=NOW)
+    assert done.splits == {"train": 6, "validation": 1, "test": 1}
+    splits = Prompt.objects.order_by("text").values_list("text", "published_split")
+    assert list(splits.filter(project=elsewhere)) == list(splits.filter(project=project))
 
 
 BROKEN = {

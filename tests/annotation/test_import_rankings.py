@@ -158,6 +158,20 @@ def imported_parquet(project, tmp_path, rows):
     return import_rankings(project=project, file=file, now=NOW)
 
 
+@pytest.mark.parametrize(
+    ("splits", "says"),
+    [
+        ("dev dev dev dev", "row 1: 'split' is 'dev', which is none of train, validation, test"),
+        ("test test train test", "row 3: 'split' differs from row 1"),
+    ],
+)
+def test_rows_of_no_split_or_of_two_are_refused(project, foxes, media, tmp_path, splits, says):
+    rows = [{**row, "split": split} for row, split in zip(parquet_rows(), splits.split(), strict=True)]
+    with pytest.raises(ImportRefused, match=says):
+        imported_parquet(project, tmp_path, rows)
+    assert nothing_written(media)
+
+
 def test_imagerewarddb_brings_labels_and_ratings_whose_problems_are_not_known(project, foxes, tmp_path):
     assert imported_parquet(project, tmp_path, parquet_rows()).rankings == 2
     answer = Assignment.objects.get(prompt__key="1")

@@ -43,6 +43,7 @@ SCHEMA = pyarrow.schema(
         ("annotator", pyarrow.string()),
         ("source", pyarrow.string()),
         ("generator", pyarrow.string()),
+        ("split", pyarrow.string()),
     ]
 )
 
@@ -66,6 +67,7 @@ def _row(opinion: ExportedRanking, image: ExportedImage, part: str | None) -> di
         "annotator": opinion.annotator,
         "source": image.source,
         "generator": image.generator,
+        "split": opinion.published_split or None,
     }
 
 
@@ -115,7 +117,8 @@ FORMAT = Format(
 slot; ratings are from 1 to 7. `images/train/train_N.zip` has the image of `images/train/train_N/NAME` as
 `NAME`, and its rows in `train_N.json`. Beside the columns of ImageRewardDB there are `problems`,
 `intent_unclear` and `issues` (empty lists say that there are none, null that it is not known), the
-`annotator`, and the image's `source` and `generator`. All prompts are in `train`: split them by prompt.""",
+`annotator`, the image's `source` and `generator`, and the `split` in which a dataset published the prompt,
+null where none did. All rows are in one file: take those of a `split`, and split the others by prompt.""",
     write=_write,
     finish=_finish,
     has_images=True,

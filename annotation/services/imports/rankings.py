@@ -127,7 +127,7 @@ def import_rankings(
 def _in_split(opinion: Opinion, split: str) -> Opinion:
     """Raises: ImportRefused where the file names another."""
     if split and opinion.split not in ("", split):
-        raise opinion.row.refused(f"is of the {opinion.split} split, as the file's name says, not of {split}")
+        raise opinion.row.refused(f"is of the {opinion.split} split, as the file says, not of {split}")
     return replace(opinion, split=split) if split else opinion
 
 

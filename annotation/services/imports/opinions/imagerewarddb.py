@@ -26,7 +26,7 @@ COLUMNS = (
     *("image_path", "prompt_id", "prompt", "classification", "image_amount_in_total", "rank"),
     *RATINGS,
 )
-OURS = ("problems", "intent_unclear", "issues", "annotator", "source", "generator")
+OURS = ("problems", "intent_unclear", "issues", "annotator", "source", "generator", "split")
 
 
 def _read(project: Project, rows: Iterable[Row]) -> Iterator[Opinion]:
@@ -39,7 +39,7 @@ def _read(project: Project, rows: Iterable[Row]) -> Iterator[Opinion]:
     for opinion in gathered(rows, whose):
         first = opinion[0]
         key, who = whose(first)
-        check_same(opinion, ("prompt", "classification", "intent_unclear", "issues"))
+        check_same(opinion, ("prompt", "classification", "intent_unclear", "issues", "split"))
         for row in opinion:
             if row.integer("image_amount_in_total", low=1, high=project.max_images) != len(opinion):
                 raise row.refused(f"prompt {key!r} has {len(opinion)} rows, not as many as it says")
@@ -68,7 +68,12 @@ def _file(row: Row) -> str | None:
 
 
 def _split(row: Row) -> str:
-    """metadata-test.parquet is the test split: of the published dataset. An export of ours is not split."""
+    """metadata-test.parquet is the test split: of the published dataset. Our exports say it in rows."""
+    if row.fields.get("split") is not None:
+        named = row.text("split")
+        if named not in Split.values:
+            raise row.refused(f"'split' is {named!r}, which is none of {', '.join(Split.values)}")
+        return named
     _, _, named = row.file.stem.partition("metadata-")
     return named if named in Split.values and row.fields.keys().isdisjoint(OURS) else ""
 
