@@ -169,6 +169,17 @@ def test_an_import_that_was_interrupted_goes_on_where_it_stopped(project, tmp_pa
     assert (Assignment.objects.count(), Generation.objects.count()) == (9, 27)
 
 
+def test_a_prompt_whose_rankings_show_different_images_gets_all_of_them(project, written, foxes, monkeypatch):
+    monkeypatch.setattr(rankings, "STEP", 1)
+    rows = [
+        ranking_row(generations=names, ranking=(1, 2), annotator=who)
+        for names, who in ((("a.png", "b.png"), "ada"), (("b.png", "c.png"), "bob"))
+    ]
+    done = import_rankings(project=project, file=written("r.json", rows), now=NOW, skip_broken=True)
+    assert (done.rankings, done.images, done.left_out) == (2, 3, ())
+    assert not left_without_a_file()
+
+
 def test_the_command_says_what_came_in_and_what_did_not(project, tmp_path, capsys):
     folder = publish(tmp_path, TEXTS, broken=BROKEN)
     call_command("import_rankings", project.slug, folder, skip_broken=True)

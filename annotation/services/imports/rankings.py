@@ -112,12 +112,10 @@ def import_rankings(
             )
         if not skip_broken:
             refuse_missing(file, folder, shown)
-        of_prompt: dict[str, list[ShownImage]] = {}
-        for image in shown:
-            of_prompt.setdefault(image.opinion.key, []).append(image)
+        waiting = {(image.opinion.key, image.source): image for image in shown}
         for part in batches(opinions, STEP if skip_broken else len(opinions)):
-            keys = dict.fromkeys(opinion.key for opinion in part)
-            wanted = [image for key in keys for image in of_prompt.pop(key, [])]
+            shows = dict.fromkeys((opinion.key, source) for opinion in part for source in opinion.sources)
+            wanted = [waiting.pop(image) for image in shows if image in waiting]
             _import_part(project, file, part, wanted, now, done, skip_broken, progress)
     splits = Counter(opinion.split for opinion in opinions if opinion.split)
     known = len(opinions) - done.rankings
