@@ -13,7 +13,6 @@ if TYPE_CHECKING:
     from rewardmodel.learning.scoring import Scorer
 
 logger = logging.getLogger(__name__)
-FILES = ("config.json", "model.safetensors")  # they change when a checkpoint gives way to another
 Stamp = tuple[tuple[int, int], ...] | None
 
 
@@ -76,9 +75,11 @@ class WarmModels:
 
 
 def _stamp(location: str) -> Stamp:
-    """Which checkpoint lies in the folder; None for a hub's, which is loaded once."""
+    """Which checkpoint lies there: its files change when it gives way to another; None for a hub's, which is
+    loaded once."""
+    place = Path(location)
     try:
-        found = [(Path(location) / name).stat() for name in FILES]
+        found = [file.stat() for file in ([place] if place.is_file() else sorted(place.iterdir()))]
     except OSError:
         return None
     return tuple((file.st_ino, file.st_ctime_ns) for file in found)

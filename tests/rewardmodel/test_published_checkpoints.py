@@ -4,13 +4,19 @@ import pytest
 import torch
 from django.core.management import CommandError, call_command
 
+from annotation.models import Generation
 from rewardmodel.learning import load
 from rewardmodel.learning.backbones.config import BlipConfig, HeadConfig, TextConfig, VisionConfig
 from rewardmodel.learning.model import RewardModel
 from rewardmodel.learning.published.blip import write_blip
-from rewardmodel.models import RewardCheckpoint
+from rewardmodel.models import RewardCheckpoint, TrainingRun
+from rewardmodel.scorers.warm import WarmModels
 from rewardmodel.selectors import initial_checkpoint
-from tests.rewardmodel.conftest import WORDS
+from rewardmodel.services.checkpoints import promote
+from rewardmodel.services.supervision import supervise
+from rewardmodel.services.training import queue_training
+from tests.cast import NOW
+from tests.rewardmodel.conftest import QUICK, WORDS
 
 VOCABULARY = len(WORDS) + 2  # and [DEC], [ENC]
 
@@ -49,3 +55,29 @@ def test_a_file_below_the_root_may_be_named_from_there(project, blip, settings):
     settings.ROOT = blip.parent
     call_command("register_reward_model", project.slug, "blip", blip.name)
     assert initial_checkpoint(project).location == str(blip)
+
+
+def test_a_scorer_takes_the_file_that_lies_there_now(blip):
+    models = WarmModels(memory=10**9, device="cpu")
+    for location in (str(blip), str(blip.parent)):
+        before = models.get(location)
+        assert models.get(location) is before
+        write_blip(before.model, blip.with_suffix(".new"))
+        blip.with_suffix(".new").replace(blip)
+        assert models.get(location) is not before
+
+
+@pytest.mark.django_db(transaction=True)  # a run's heart beats in a thread of its own
+def test_a_project_trains_from_a_published_file_as_from_a_folder(project, rank, blip, processes):
+    rank(24)
+    call_command("register_reward_model", project.slug, "blip", str(blip))
+    run = queue_training(project=project, config=QUICK)
+    supervise(run, should_stop=lambda: False)
+    run.refresh_from_db()
+    assert run.state == TrainingRun.State.FINISHED, run.log.read_text()
+    made = RewardCheckpoint.objects.get(run=run)
+    assert [one["name"] for one in made.metrics["beside"]] == ["blip"]
+    ours = load(made.location)
+    assert ours.config.mean != 0
+    promote(made, now=NOW)
+    assert len(ours.score("red circle", [Generation.objects.first().image.file.path])) == 1
