@@ -32,7 +32,11 @@ def convert(source: str, target: Path, form: str) -> str:
         blip.write_image_reward(model, target)
     else:
         blip.write_blip(model, target)
-    if form != "blip" and (config.mean, config.std) == (0.0, 1.0):
+    if form == "blip":
+        return f"{target}: does not hold the head"
+    named = form == "image-reward" and target.name == blip.IMAGE_REWARD_FILE
+    mean, std = (blip.IMAGE_REWARD_MEAN, blip.IMAGE_REWARD_STD) if named else (0.0, 1.0)
+    if (config.mean, config.std) == (mean, std):
         return ""
-    left_out = "the head" if form == "blip" else f"the scores' mean {config.mean} and deviation {config.std}"
-    return f"{target}: does not hold {left_out}"
+    left_out = f"{target}: does not hold the scores' mean {config.mean} and deviation {config.std}"
+    return f"{left_out}; under this name it is read with {mean} and {std}" if named else left_out

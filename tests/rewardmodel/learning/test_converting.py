@@ -60,6 +60,21 @@ def test_what_a_form_does_not_hold_is_said(ours, tmp_path, capsys):
     assert capsys.readouterr().out == f"{tmp_path / 'model.pth'}: does not hold the head\n"
 
 
+def test_the_published_name_is_no_place_for_another_mean_unsaid(ours, tmp_path, capsys):
+    checkpoint = checkpoints.load(ours)
+    for name, mean, std in (("same", 0.16717362830052426, 1.0333394966054072), ("other", 0.0, 1.0)):
+        config = CheckpointConfig(checkpoint.config.backbone, mean=mean, std=std)
+        checkpoints.save(
+            tmp_path / name, model=checkpoint.model, tokenizer=checkpoint.tokenizer, config=config
+        )
+        target = tmp_path / f"from-{name}" / "ImageReward.pt"
+        assert main(["convert", str(tmp_path / name), str(target), "--form", "image-reward"]) == 0
+    same, other = capsys.readouterr().out.splitlines()
+    assert same.endswith("ImageReward.pt: written")
+    assert "does not hold the scores' mean 0.0 and deviation 1.0" in other
+    assert "under this name it is read with 0.16717362830052426 and 1.0333394966054072" in other
+
+
 def test_nothing_is_written_over(ours, tmp_path, capsys):
     (tmp_path / "there").mkdir()
     assert main(["convert", str(ours), str(tmp_path / "there")]) == 1
