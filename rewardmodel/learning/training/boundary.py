@@ -51,7 +51,7 @@ class Boundary:
         self._halved: dict[str, Tensor] | None = None
         self._keys: dict[Path, bytes] = {}
         self.store = StoredTensors(
-            folder / _fingerprint(model, self.block, self.dtype),
+            folder / _fingerprint(model, self.block, self.dtype, device),
             shape=self.shape,
             dtype=self.dtype,
             limit=config.boundary_cache_bytes,
@@ -123,9 +123,10 @@ def _evaluating(module: nn.Module) -> Iterator[None]:
         module.train(training)
 
 
-def _fingerprint(model: RewardModel, block: int, dtype: torch.dtype) -> str:
-    """Same text: the same activations of the same image."""
-    said = [FORMAT, block, str(dtype), repr(model.config), repr(model.config.image_input)]
+def _fingerprint(model: RewardModel, block: int, dtype: torch.dtype, device: torch.device) -> str:
+    """Same text: the same activations of the same image. Another kind of device rounds in another way."""
+    kind = [str(dtype), device.type, torch.__version__]
+    said = [FORMAT, block, *kind, repr(model.config), repr(model.config.image_input)]
     seen = hashlib.sha256(json.dumps(said).encode())
     for name, weight in model.named_parameters():
         if not weight.requires_grad:

@@ -109,6 +109,16 @@ def test_what_other_weights_made_is_not_read(boundary, frozen, files):
     assert not torch.allclose(after, before)
 
 
+def test_what_another_kind_of_device_made_is_not_read(frozen, tmp_path):
+    """It rounds in another way."""
+    pixels = PixelCache(frozen.config.image_input, 0).get
+    cpu, gpu = (
+        Boundary(frozen, QUIET, pixels=pixels, folder=tmp_path / "kept", device=torch.device(kind))
+        for kind in ("cpu", "cuda")
+    )
+    assert cpu.store.folder != gpu.store.folder
+
+
 def test_weights_that_train_do_not_count(boundary, frozen, encoded, files):
     boundary().activations(files)
     with torch.no_grad():
