@@ -133,10 +133,15 @@ def _work(
     on_checked: Callable[[int, int], None] = lambda checked, images: None,
     on_start: Callable[[Start], None] = lambda start: None,
 ) -> TrainingResult:
+    found, stopped = None, ""
     with team.together():
-        found = _inspect(job, on_checked, should_stop) if team.leads else None
-    found = team.hand_out(found)
-    assert found is not None
+        try:
+            found = _inspect(job, on_checked, should_stop) if team.leads else None
+        except Interrupted as interrupted:
+            stopped = str(interrupted)
+    found, stopped = team.hand_out((found, stopped))
+    if found is None:  # that one was asked to stop is no failure of any
+        raise Interrupted(stopped)
     with torch.random.fork_rng(devices=None if team.device.type == "cuda" else []):
         with team.together():
             run = _Run(job, team, found)

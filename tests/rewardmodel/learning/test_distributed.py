@@ -2,10 +2,12 @@
 
 import dataclasses
 import json
+import re
 import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 import torch
@@ -133,6 +135,33 @@ def test_a_signal_to_torchrun_saves_and_stops_every_process(tmp_path, training, 
     _, told = process.communicate(timeout=30)
     assert "the same command goes on from there" in told
     assert (tmp_path / "run" / "state.pt").exists()
+
+
+STOPPED_EARLY = """
+import sys
+from pathlib import Path
+from rewardmodel.learning.config import RewardConfig
+from rewardmodel.learning.training import Interrupted, inspection, train
+inspection.TOGETHER = 1
+dataset, initial, folder = map(Path, sys.argv[1:])
+places = dict(dataset=dataset, images=dataset, initial=initial, folder=folder, device="cpu")
+try:
+    train(RewardConfig(), **places, on_step=print, should_stop=lambda: True)
+except Interrupted as interrupted:
+    print(f"stopped {interrupted}", flush=True)
+"""
+
+
+def test_asked_to_stop_while_it_looks_at_images_every_process_stops(
+    tmp_path, a_dataset, initial, monkeypatch
+):
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[3]))
+    (tmp_path / "script.py").write_text(STOPPED_EARLY)
+    done = run(in_two(tmp_path / "script.py", a_dataset(), initial, tmp_path / "run"))
+    assert done.returncode == 0, done.stderr
+    first, second = done.stdout.splitlines()
+    assert first == second
+    assert re.fullmatch(r"stopped after 1 of \d+ images", first)
 
 
 def test_an_error_of_one_process_ends_all_and_is_named(training, initial, a_dataset):
