@@ -1,8 +1,8 @@
 """Scoring images from files against the published `score`: `python -m benchmarks.scoring`.
 
 The published path reads, encodes and judges one image after another in float32 without gradients. Ours is
-`score_pairs` in batches, in float32 and with bfloat16 matrix products; and, where images meet many prompts,
-`score_features` on image features that are at hand already. Random weights of the published shapes.
+`score_pairs` in batches, in float32 and in bfloat16; and `score_features` on image features that are at hand
+already, where each image meets one prompt and where each meets many. Random weights of the published shapes.
 """
 
 from __future__ import annotations
@@ -19,8 +19,10 @@ from benchmarks.published import TOKENS, Published
 from benchmarks.reward_training import Clock, peak_memory
 from benchmarks.worlds import PROMPT, machine, make_checkpoint, make_images, shape
 from rewardmodel.learning import load
+from rewardmodel.learning.scoring import Scorer
 
-TARGETS = {"bf16 from files": 6, "bf16, features at hand": 58}
+TARGETS = {"bf16 from files": 6, "bf16, features at hand": 58, "bf16, features at hand, 32 prompts each": 58}
+MANY = 32  # prompts that an image meets
 
 
 def main() -> None:
@@ -42,41 +44,44 @@ def main() -> None:
 
 
 def measure(asked: argparse.Namespace, var: Path) -> dict[str, list[list[float]]]:
-    """CPU and wall seconds an image, of each path and round."""
+    """CPU and wall seconds a score, of each path and round."""
     config = shape(asked.small)
     files = make_images(var / "images", asked.images)
-    scorer = load(make_checkpoint(var / "initial", config), asked.device)
+    initial = make_checkpoint(var / "initial", config)
+    scorer = load(initial, asked.device)
+    halved = load(initial, asked.device, precision="bfloat16")
     rival = Published(config).to(asked.device).eval()
     tokens = torch.randint(5, 45, (1, TOKENS), device=asked.device)
     prompts = [PROMPT] * len(files)
     few = files[: max(len(files) // 4, 1)]
 
-    def halved(on: bool) -> torch.autocast:
-        return torch.autocast(asked.device, dtype=torch.bfloat16, enabled=on)
-
-    def from_files(half: bool) -> int:
-        with halved(half):
-            scorer.score_pairs(prompts, files)
+    def from_files(ours: Scorer) -> int:
+        ours.score_pairs(prompts, files)
         return len(files)
 
     def at_hand() -> int:
-        with torch.inference_mode(), halved(True):
-            scorer.score_features(prompts, features).tolist()
+        with torch.inference_mode():
+            halved.score_features(prompts, features).tolist()
         return len(files)
+
+    def many() -> int:
+        with torch.inference_mode():
+            halved.score_features([PROMPT] * MANY, features[:1], [0] * MANY).tolist()
+        return MANY
 
     def published() -> int:
         for file in few:
             rival.score(tokens, file)
         return len(few)
 
-    with torch.inference_mode(), halved(True):
-        pixels = torch.cat([scorer.pixels(file)[None] for file in files])
-        features = scorer.encode(pixels)
+    with torch.inference_mode():
+        features = halved.encode(torch.stack([halved.pixels(file) for file in files]))
     paths = {
         "published score()": published,
-        "fp32 from files": lambda: from_files(False),
-        "bf16 from files": lambda: from_files(True),
+        "fp32 from files": lambda: from_files(scorer),
+        "bf16 from files": lambda: from_files(halved),
         "bf16, features at hand": at_hand,
+        "bf16, features at hand, 32 prompts each": many,
     }
     seconds: dict[str, list[list[float]]] = {name: [] for name in paths}
     for repeat in range(asked.repeats + 1):
@@ -92,7 +97,7 @@ def measure(asked: argparse.Namespace, var: Path) -> dict[str, list[list[float]]
 def report(asked: argparse.Namespace, on: str, seconds: dict[str, list[list[float]]]) -> None:
     middle = {name: [median(each[i] for each in own) for i in (0, 1)] for name, own in seconds.items()}
     first = middle["published score()"]
-    lines = [on, "", "| path | CPU ms an image | images/s | n | ratio CPU | ratio wall | target | met |"]
+    lines = [on, "", "| path | CPU ms a score | scores/s | n | ratio CPU | ratio wall | target | met |"]
     lines += ["|---|---|---|---|---|---|---|---|"]
     for name, (cpu, wall) in middle.items():
         target = TARGETS.get(name)

@@ -38,8 +38,10 @@ class BlipCosine(nn.Module):
         whole = self.blip.visual_encoder(images)[:, :1]  # (N, P, V) -> (N, 1, V): the class token
         return F.normalize(self.blip.vision_proj(whole), dim=-1)
 
-    def judge(self, tokens: Tensor, mask: Tensor, features: Tensor) -> Tensor:
-        """tokens, mask (N, T), features (N, 1, D) of `encode` -> (N,)."""
+    def judge(self, tokens: Tensor, mask: Tensor, features: Tensor, rows: Tensor | None = None) -> Tensor:
+        """tokens, mask (N, T), features (N, 1, D) of `encode` -> (N,); `rows` as RewardModel has it."""
+        if rows is not None:
+            features = features[rows]
         read = self.blip.text_encoder(tokens, mask, None)[:, 0]  # (N, width of the text encoder)
         return (F.normalize(self.blip.text_proj(read), dim=-1) * features[:, 0]).sum(dim=-1)
 
@@ -63,9 +65,9 @@ class Aesthetic(nn.Module):
         """(N, 3, H, W) normalised -> (N, 1, D), of length 1."""
         return F.normalize(self.dual.encode_from(self.dual.encode_until(images, 0), 0), dim=-1)
 
-    def judge(self, tokens: Tensor, mask: Tensor, features: Tensor) -> Tensor:
-        """features (N, 1, D) of `encode` -> (N,); tokens and mask change nothing."""
-        return self.head(features[:, 0])
+    def judge(self, tokens: Tensor, mask: Tensor, features: Tensor, rows: Tensor | None = None) -> Tensor:
+        """features (N, 1, D) of `encode` -> (N,), `rows` as RewardModel has it; the text changes nothing."""
+        return self.head((features if rows is None else features[rows])[:, 0])
 
     def score(self, tokens: Tensor, mask: Tensor, images: Tensor) -> Tensor:
         """images (N, 3, H, W) normalised -> (N,)."""

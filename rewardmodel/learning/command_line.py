@@ -72,6 +72,7 @@ def _parser() -> argparse.ArgumentParser:
     for command in (score, rank):
         command.add_argument("--model", default="ImageReward-v1.0", help="name, folder, file or hub id")
         command.add_argument("--device", help="default: a GPU if there is one")
+        command.add_argument("--precision", choices=["float32", "bfloat16"], default="float32")
         add_row_options(command)
     return parser
 
@@ -108,7 +109,7 @@ def _scored(options: argparse.Namespace, asked: Sequence[Asked]) -> Iterator[Sco
 
     warnings.simplefilter("ignore", PromptTruncated)  # each row says it
     rows = score_files(
-        load(options.model, options.device),
+        load(options.model, options.device, precision=options.precision),
         asked,
         keep_going=options.keep_going,
         png_info=options.write_png_info,

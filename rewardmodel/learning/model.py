@@ -95,9 +95,13 @@ class RewardModel(nn.Module):
         """Image features, from what `encode_until` gave for the same block: (N, P, V) -> (N, P, V)."""
         return self.backbone.encode_from(hidden, block)
 
-    def judge(self, tokens: Tensor, mask: Tensor, features: Tensor) -> Tensor:
-        """One raw reward a row: tokens, mask (N, T), features (N, P, V) of `encode` -> (N,)."""
-        return self.head(self.backbone.read(tokens, mask, features))
+    def judge(self, tokens: Tensor, mask: Tensor, features: Tensor, rows: Tensor | None = None) -> Tensor:
+        """One raw reward a row: tokens, mask (N, T), features (N, P, V) of `encode` -> (N,).
+
+        Args: rows: (N,) int64, which of fewer features each row is about; what depends on the image alone is
+            then computed once an image.
+        """
+        return self.head(self.backbone.read(tokens, mask, features, rows))
 
     def score(self, tokens: Tensor, mask: Tensor, images: Tensor) -> Tensor:
         """One raw reward a row: tokens, mask (N, T), images (N, 3, H, W) normalised -> (N,)."""

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any, Literal, TypeVar, overload
+from typing import Any, Literal, TypeVar, get_args, overload
 
 import torch
 from PIL import Image
@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from rewardmodel.learning import checkpoints
 from rewardmodel.learning.baselines import Baseline
 from rewardmodel.learning.checkpoints import Checkpoint
+from rewardmodel.learning.model import RewardHead
 from rewardmodel.learning.preprocessing import (
     UnreadableImage,
     fit,
@@ -28,6 +29,7 @@ from rewardmodel.learning.preprocessing import (
 
 ImageSource = str | Path | Image.Image
 OnError = Literal["raise", "nan"]
+Precision = Literal["float32", "bfloat16"]
 BATCH = 32
 T = TypeVar("T")
 
@@ -49,11 +51,18 @@ class Scorer(nn.Module):
 
     Wherever images are read, `on_error="nan"` gives those that cannot be read NaN and warns `ImageSkipped`,
     instead of raising UnreadableImage, which names the file.
+
+    In bfloat16 the encoders' matrices are held and multiplied in it; all else, the head too, is float32.
     """
 
-    def __init__(self, checkpoint: Checkpoint | Baseline, device: torch.device) -> None:
+    def __init__(
+        self, checkpoint: Checkpoint | Baseline, device: torch.device, precision: Precision = "float32"
+    ) -> None:
         super().__init__()
         self.model = checkpoint.model.eval().requires_grad_(False).to(device)
+        self.halved = precision == "bfloat16"
+        if self.halved:
+            _halve(self.model)
         self.tokenizer, self.config = checkpoint.tokenizer, checkpoint.config
         self.mean, self.std = checkpoint.config.mean, checkpoint.config.std
         self.image_input = checkpoint.config.backbone.image_input
@@ -128,8 +137,8 @@ class Scorer(nn.Module):
             readable = [meeting for meeting, each in zip(chunk, pixels, strict=True) if each is not None]
             pairs = [(row, place) for place, meeting in enumerate(readable) for row in meeting]
             for batch in _batches(pairs):
-                asked = [prompts[row] for row, _ in batch]
-                judged = self.score_features(asked, features[[place for _, place in batch]])
+                asked, places = [prompts[row] for row, _ in batch], [place for _, place in batch]
+                judged = self.score_features(asked, features, places)
                 for (row, _), score in zip(batch, judged.tolist(), strict=True):
                     scores[row] = score
         return scores
@@ -168,7 +177,8 @@ class Scorer(nn.Module):
         Returns: (B, 1).
         """
         tokens, mask = prompt_ids.to(self.device), prompt_attention_mask.to(self.device)
-        return self._reward(self.model.score(tokens, mask, image))[:, None]
+        with self._autocast():
+            return self._reward(self.model.score(tokens, mask, image))[:, None]
 
     def preprocess(self, image: ImageSource) -> Tensor:
         """An image as `score_gard` wants it: (3, H, W), normalised. Raises: UnreadableImage."""
@@ -185,12 +195,25 @@ class Scorer(nn.Module):
 
     def encode(self, images: Tensor) -> Tensor:
         """Image features, for `score_features`: (B, 3, H, W) of its size, uint8 or in 0..1 -> (B, P, V)."""
-        return self.model.encode(normalise(images.to(self.device), self.image_input).to(self.dtype))
+        with self._autocast():
+            return self.model.encode(normalise(images.to(self.device), self.image_input).to(self.dtype))
 
-    def score_features(self, prompts: Sequence[str], features: Tensor) -> Tensor:
-        """Score image i, by what `encode` made of it, for prompt i: a small part of the work -> (B,)."""
+    def score_features(
+        self, prompts: Sequence[str], features: Tensor, places: Sequence[int] | None = None
+    ) -> Tensor:
+        """Score image i, by what `encode` made of it, for prompt i: a small part of the work -> (B,).
+
+        Args: places: for prompt i, which of the features it is about, where prompts share images.
+        """
         tokens, mask = tokenise(self.tokenizer, prompts, self.config.max_tokens)
-        return self._reward(self.model.judge(tokens.to(self.device), mask.to(self.device), features))
+        rows = None
+        if places is not None and len(places) > len(features):
+            rows = torch.tensor(places, device=self.device)
+        elif places is not None:
+            features = features[list(places)]
+        tokens, mask = tokens.to(self.device), mask.to(self.device)
+        with self._autocast():
+            return self._reward(self.model.judge(tokens, mask, features, rows))
 
     def lost(self, prompts: Sequence[str]) -> list[int]:
         """How many word pieces of each prompt lie beyond the most that the model reads.
@@ -227,14 +250,28 @@ class Scorer(nn.Module):
     def _reward(self, raw: Tensor) -> Tensor:
         return (raw - self.mean) / self.std
 
+    def _autocast(self) -> torch.autocast:
+        return torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.halved)
+
+
+def _halve(model: nn.Module) -> None:
+    """Hold the encoders' matrices in bfloat16: autocast would cast them anew at each call."""
+    heads = [head for head in model.modules() if isinstance(head, RewardHead)]
+    wide = {part for head in heads for part in head.modules()}
+    for module in model.modules():
+        if isinstance(module, nn.Linear | nn.Conv2d) and module not in wide:
+            module.to(torch.bfloat16)
+
 
 def _batches(rows: Sequence[T]) -> Iterator[Sequence[T]]:
     return (rows[start : start + BATCH] for start in range(0, len(rows), BATCH))
 
 
-def load_scorer(path_or_hub_id: str | Path, device: Any = None) -> Scorer:
-    """Read a checkpoint and put it on the device. Raises: CheckpointError."""
-    return Scorer(checkpoints.load(path_or_hub_id), device_or_default(device))
+def load_scorer(path_or_hub_id: str | Path, device: Any = None, precision: Precision = "float32") -> Scorer:
+    """Read a checkpoint and put it on the device. Raises: CheckpointError; ValueError on no precision."""
+    if precision not in get_args(Precision):
+        raise ValueError(f"precision is {' or '.join(get_args(Precision))}, not {precision!r}")
+    return Scorer(checkpoints.load(path_or_hub_id), device_or_default(device), precision)
 
 
 def device_or_default(device: Any = None) -> torch.device:

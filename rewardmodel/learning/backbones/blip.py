@@ -25,6 +25,9 @@ def count_frozen(before: Iterable[nn.Parameter], blocks: Iterable[nn.Module]) ->
     return (*trains, True).index(True)
 
 
+KeysValues = tuple[Tensor, Tensor]  # each (B, heads, N, D / heads)
+
+
 def split_heads(x: Tensor, heads: int) -> Tensor:
     """(B, N, D) -> (B, heads, N, D / heads)."""
     b, n, d = x.shape
@@ -170,10 +173,13 @@ class SelfAttention(nn.Module):
         self.key = nn.Linear(context, config.width)
         self.value = nn.Linear(context, config.width)
 
-    def forward(self, x: Tensor, context: Tensor, seen: Tensor | None) -> Tensor:
+    def keys_values(self, context: Tensor) -> KeysValues:
+        """(B, N, context) -> twice (B, heads, N, D / heads)."""
+        return split_heads(self.key(context), self.heads), split_heads(self.value(context), self.heads)
+
+    def forward(self, x: Tensor, context: Tensor | KeysValues, seen: Tensor | None) -> Tensor:
         q = split_heads(self.query(x), self.heads)
-        k = split_heads(self.key(context), self.heads)
-        v = split_heads(self.value(context), self.heads)
+        k, v = self.keys_values(context) if isinstance(context, Tensor) else context
         rate = self.rate if self.training else 0.0
         return join_heads(F.scaled_dot_product_attention(q, k, v, attn_mask=seen, dropout_p=rate))
 
@@ -197,7 +203,7 @@ class TextAttention(nn.Module):
         self.self = SelfAttention(config, context)
         self.output = Residual(config, config.width)
 
-    def forward(self, x: Tensor, context: Tensor, seen: Tensor | None = None) -> Tensor:
+    def forward(self, x: Tensor, context: Tensor | KeysValues, seen: Tensor | None = None) -> Tensor:
         return self.output(self.self(x, context, seen), x)
 
 
@@ -218,11 +224,17 @@ class TextLayer(nn.Module):
         self.intermediate = TextIntermediate(config)
         self.output = Residual(config, config.feed_forward)
 
-    def forward(self, x: Tensor, seen: Tensor, images: Tensor | None, *, first_only: bool) -> Tensor:
+    def forward(
+        self, x: Tensor, seen: Tensor, images: Tensor | None, rows: Tensor | None = None, *, first_only: bool
+    ) -> Tensor:
         asking = x[:, :1] if first_only else x
         asking = self.attention(asking, x, seen)
         if images is not None:
-            asking = self.crossattention(asking, images)
+            context: Tensor | KeysValues = images
+            if rows is not None:  # each image's keys and values are made once
+                k, v = self.crossattention.self.keys_values(images)
+                context = k[rows], v[rows]
+            asking = self.crossattention(asking, context)
         return self.output(self.intermediate(asking), asking)
 
 
@@ -245,14 +257,22 @@ class TextEncoder(nn.Module):
         self.encoder = TextLayers(config, image_width)
 
     def forward(
-        self, tokens: Tensor, mask: Tensor, images: Tensor | None, *, first_only: bool = True
+        self,
+        tokens: Tensor,
+        mask: Tensor,
+        images: Tensor | None,
+        *,
+        rows: Tensor | None = None,
+        first_only: bool = True,
     ) -> Tensor:
         """Read each prompt while looking at its image.
 
         Args:
             tokens: (B, T) int64; may be cut to the longest prompt of the batch, the result is the same.
             mask: (B, T), 0 where a token is padding.
-            images: (B, P, V), what VisualEncoder gave; None to read the prompts by themselves.
+            images: (B, P, V), what VisualEncoder gave; (N, P, V) with `rows`; None to read the prompts by
+                themselves.
+            rows: (B,) int64, the image that each prompt looks at, where several look at one.
             first_only: leave every token but [CLS] out of the last layer; its own vector is the same.
         Returns: (B, 1, D), or (B, T, D) without first_only.
         """
@@ -262,9 +282,9 @@ class TextEncoder(nn.Module):
         for depth, layer in enumerate(self.encoder.layer):
             run = partial(layer, first_only=first_only and depth == last)
             x = (
-                checkpoint(run, x, seen, images, use_reentrant=False)
+                checkpoint(run, x, seen, images, rows, use_reentrant=False)
                 if self.recomputes
-                else run(x, seen, images)
+                else run(x, seen, images, rows)
             )
         return x
 
@@ -292,9 +312,12 @@ class Blip(nn.Module):
         """Image features, from what `encode_until` gave for the same block: (B, P, V) -> (B, P, V)."""
         return self.visual_encoder.onward(hidden, block)
 
-    def read(self, tokens: Tensor, mask: Tensor, features: Tensor) -> Tensor:
-        """tokens, mask (B, T), features (B, P, V) -> (B, D), the prompt having seen the image."""
-        return self.text_encoder(tokens, mask, features)[:, 0]
+    def read(self, tokens: Tensor, mask: Tensor, features: Tensor, rows: Tensor | None = None) -> Tensor:
+        """tokens, mask (B, T), features (B, P, V) -> (B, D), the prompt having seen the image.
+
+        With `rows` (B,), features (N, P, V) of which prompt i looks at number rows[i].
+        """
+        return self.text_encoder(tokens, mask, features, rows=rows)[:, 0]
 
     @property
     def hidden_shape(self) -> tuple[int, int]:

@@ -46,8 +46,13 @@ class Dual(nn.Module):
             return self.visual_projection(vision.post_layernorm(x[:, :1]))
         return vision.head(vision.post_layernorm(x))[:, None]
 
-    def read(self, tokens: Tensor, mask: Tensor, features: Tensor) -> Tensor:
-        """tokens, mask (B, T), features (B, 1, D) -> (B, D), whose sum is the cosine; float32 at least."""
+    def read(self, tokens: Tensor, mask: Tensor, features: Tensor, rows: Tensor | None = None) -> Tensor:
+        """tokens, mask (B, T), features (B, 1, D) -> (B, D), whose sum is the cosine; float32 at least.
+
+        With `rows` (B,), features (N, 1, D) of which prompt i is compared with number rows[i].
+        """
+        if rows is not None:
+            features = features[rows]
         if self.kind == "clip":
             text = self.text_projection(self.text_model(tokens, attention_mask=mask).pooler_output)
         else:  # reads all its positions, padding too, and was trained so

@@ -156,6 +156,32 @@ def test_kept_features_score_as_the_image_does(scorer, pictures):
         assert scores.tolist() == pytest.approx(scorer.score(prompt, pictures), abs=1e-5)
 
 
+def test_what_prompts_ask_of_one_image_is_computed_once(scorer, pictures):
+    features = scorer.encode(torch.stack([scorer.pixels(path) for path in pictures]))
+    prompts, places = ["a red circle", "circle", "a blue square", "square"], [2, 0, 2, 2]
+    apart = scorer.score_features(prompts, features[places])
+    attention, asked = scorer.model.blip.text_encoder.encoder.layer[0].crossattention.self, []
+    attention.key.register_forward_hook(lambda module, given, made: asked.append(len(made)))
+    together = scorer.score_features(prompts, features, places)
+    assert asked == [3]  # three images, not four prompts
+    assert together.tolist() == pytest.approx(apart.tolist(), abs=1e-5)
+
+
+def test_bfloat16_scores_are_close_and_its_head_stays_float32(initial, scorer, pictures):
+    half = load(initial, device="cpu", precision="bfloat16")
+    assert half.model.blip.visual_encoder.blocks[0].attn.qkv.weight.dtype == torch.bfloat16
+    assert half.model.mlp.layers[0].weight.dtype == torch.float32
+    scores, exact = half.score("a red circle", pictures), scorer.score("a red circle", pictures)
+    assert scores != exact
+    spread = max(exact) - min(exact)
+    assert scores == pytest.approx(exact, abs=0.1 * spread)
+
+
+def test_a_precision_that_there_is_not_is_refused(initial):
+    with pytest.raises(ValueError, match="float32 or bfloat16, not 'float16'"):
+        load(initial, precision="float16")
+
+
 def test_the_published_differentiable_score_is_the_score(scorer, pictures):
     images = torch.stack([scorer.preprocess(Image.open(path)) for path in pictures]).requires_grad_()
     text = scorer.blip.tokenizer(
