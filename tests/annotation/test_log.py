@@ -160,7 +160,10 @@ RUNS = {
     *("train-now", "cancel-training-run", "retry-training-run", "promote-checkpoint", "api-training-runs"),
     *("tune-now", "generate-images", "cancel-tuning-run", "retry-tuning-run", "api-tunings"),
     *("cancel-sampling-run", "retry-sampling-run", "api-samplings"),
+    *("evaluate-now", "cancel-evaluation-run", "retry-evaluation-run"),
 }
+# Sent with a body, and change nothing: a score is looked at and not kept.
+LOOKS = {"api-scores", "try-model"}
 # Logged in the tests below, which send something else than a form.
 OTHERS = {"change-password", "add-material", "api-images", "api-export", "api-pause", "api-reference", "join"}
 # What people do as annotators is told by their answers, and a session by its end.
@@ -257,7 +260,7 @@ def test_a_refused_change_is_not_logged(stage, project, ada, alice):
 
 def test_every_door_is_a_look_or_logged_or_ones_own_work():
     """A new page or endpoint that takes more than GET has to be in a table above."""
-    known = {row[0] for row in [*PAGES, *ENDPOINTS]} | RUNS | OTHERS | OWN_WORK
+    known = {row[0] for row in [*PAGES, *ENDPOINTS]} | RUNS | LOOKS | OTHERS | OWN_WORK
     doors = {pattern.name: pattern.callback for pattern in patterns(get_resolver().url_patterns)}
     assert known <= doors.keys()
     assert {name for name, view in doors.items() if changes(view)} - known == set()
