@@ -61,6 +61,7 @@ def test_curves_grow_while_a_run_works_and_cancelling_says_that_it_stops(live_se
 def test_no_page_has_anything_serious_or_is_wider_than_the_window(live_server, page, ada, run, encoder):
     measure(run, 30)
     measured = record_figures(encoder, dataset=run.dataset, split="test", figures=figures())
+    record_figures("CLIP", dataset=run.dataset, split="test", figures=figures(0.55))
     page, slug, found = signed_in(page, live_server, ada), run.project.slug, []
     for address in (
         reverse("models"),
