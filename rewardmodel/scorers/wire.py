@@ -21,7 +21,7 @@ Address = str | tuple[str, int]  # a Unix socket's path, or host and port
 Message = dict[str, Any]
 _LENGTH = struct.Struct(">I")
 _MAC = hashlib.sha256().digest_size
-LONGEST = 8_000_000  # bytes of a JSON object: the prompts of a request
+LONGEST = 16_000_000  # bytes of a JSON object: 64 prompts of 20,000 characters, of 12 bytes at most
 
 
 class Stranger(ConnectionError):

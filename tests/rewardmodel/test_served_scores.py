@@ -4,6 +4,7 @@ import base64
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -18,6 +19,7 @@ from rest_framework.test import APIClient
 
 from annotation.models import Generation
 from annotation.services.tokens import issue_token
+from rewardmodel.api.scores import PROMPT_LENGTH
 from rewardmodel.learning import load
 from rewardmodel.scorers import asking, wire
 from rewardmodel.scorers.asking import ClientGone, Lost, request_scores
@@ -111,6 +113,15 @@ def expected(model, tmp_path, prompts, files):
 
 
 FILES = [picture(1), picture(90_000, size=(40, 24)), picture(200, "WEBP", (30, 61))]
+
+
+def test_the_longest_prompts_that_may_be_asked_reach_the_scorer():
+    prompts = [PROMPT_LENGTH * "\N{FOX FACE}"] * at_start.SCORES_MAX_IMAGES
+    here, there = socket.socketpair()
+    with here, there, ThreadPoolExecutor(1) as pool:
+        heard = pool.submit(wire.listen, there, key=KEY)
+        wire.ask(here, {"prompts": prompts}, key=KEY)
+        assert heard.result()[1]["prompts"] == prompts
 
 
 def test_scores_are_those_of_the_library_with_ranks(served, project, ada, model, tmp_path):
