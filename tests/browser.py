@@ -1,8 +1,10 @@
 """A real browser: fixtures for tests that click, drag, type and touch."""
 
 import subprocess
+import time
 
 import pytest
+from django.db import connection
 from playwright.sync_api import Browser, sync_playwright
 
 # It runs as root in CI, where Chromium has no sandbox, and must ask the network nothing.
@@ -30,7 +32,7 @@ def browser():
 
 
 @pytest.fixture
-def a_page(browser: Browser):
+def a_page(browser: Browser, request):
     """Opens pages, each in a fresh context: `a_page(has_touch=True)` takes what new_context takes.
 
     A script error on any of them fails the test.
@@ -47,7 +49,23 @@ def a_page(browser: Browser):
     yield open_page
     for context in contexts:
         context.close()
+    if request.node.get_closest_marker("django_db"):
+        wait_until_served()
     assert not errors, "scripts failed on the page"
+
+
+def wait_until_served(seconds=10.0):
+    """Until no request that a page left behind is at work: it may deadlock with the emptying of tables."""
+    until = time.monotonic() + seconds
+    with connection.cursor() as cursor:
+        while time.monotonic() < until:
+            cursor.execute(
+                "SELECT count(*) FROM pg_stat_activity"
+                " WHERE datname = current_database() AND pid <> pg_backend_pid() AND state <> 'idle'"
+            )
+            if cursor.fetchone() == (0,):
+                return
+            time.sleep(0.05)
 
 
 @pytest.fixture

@@ -68,7 +68,7 @@ class Whole:
         """The first process of each service: the one that leads its session."""
         found = {}
         for process in find_marked(self.var):
-            with suppress(psutil.Error, ProcessLookupError):  # gone since
+            with suppress(psutil.Error, ProcessLookupError, KeyError):  # gone since, or just becoming another
                 if os.getsid(process.pid) == process.pid:
                     found[process.environ()["LAUREL_SERVICE"].rpartition(":")[2]] = process.pid
         return found
