@@ -40,8 +40,8 @@ from demo.pretraining.starting_weights import initialise
 from demo.world.captions import Split, every_statement, misstate, split_of
 from demo.world.scenes import Scene, scene_of
 from rewardmodel.learning import checkpoints
-from rewardmodel.learning.backbones.blip import TextLayer
 from rewardmodel.learning.backbones.config import BlipConfig, HeadConfig, TextConfig, VisionConfig
+from rewardmodel.learning.backbones.text import TextLayer
 from rewardmodel.learning.model import RewardModel
 from rewardmodel.learning.preprocessing import normalise, tokenise
 

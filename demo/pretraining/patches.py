@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from demo.world.captions import COLOURS, SHAPES
 from demo.world.scenes import SIDE, Scene, draw_outline
-from rewardmodel.learning.backbones.blip import SelfAttention, split_heads
+from rewardmodel.learning.backbones.attention import Attention, split_heads
 
 PATCH = 8  # px
 FLAW = 0.02  # a deviation that an eye begins to see
@@ -140,7 +140,7 @@ class Pointer(nn.Module):
         super().__init__()
         self.project = nn.Linear(width, 2)
 
-    def looking(self, attention: SelfAttention, asking: Tensor, seen: Tensor, named: Named) -> Tensor:
+    def looking(self, attention: Attention, asking: Tensor, seen: Tensor, named: Named) -> Tensor:
         """Cross-entropy of the first half of a cross-attention's heads with where the thing is.
 
         Args: asking (B, T, D), the words; seen (B, P, V), what the image encoder gave.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from rewardmodel.learning.backbones.blip import VisionBlock, VisualEncoder
+from rewardmodel.learning.backbones.vision import VisionBlock, VisualEncoder
 from rewardmodel.learning.model import RewardModel
 
 STD = 0.06

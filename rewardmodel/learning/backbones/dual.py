@@ -9,8 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from rewardmodel.learning.backbones.blip import count_frozen
 from rewardmodel.learning.backbones.config import DualConfig
+from rewardmodel.learning.backbones.vision import count_frozen
 
 
 class Dual(nn.Module):

@@ -1,13 +1,17 @@
 """Our BLIP is the published one: the same numbers as transformers' classes holding the same weights."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from torch import nn
 from transformers import BlipTextConfig, BlipVisionConfig, BlipVisionModel
 from transformers.models.blip.modeling_blip_text import BlipTextModel
 
-from rewardmodel.learning.backbones.blip import Blip, DropPath
+from rewardmodel.learning.backbones.attention import ImageAttention
+from rewardmodel.learning.backbones.blip import Blip
 from rewardmodel.learning.backbones.config import TextConfig, VisionConfig, blip_vit_large
+from rewardmodel.learning.backbones.vision import DropPath
 from rewardmodel.learning.model import RewardModel
 
 VISION = VisionConfig(32, 8, width=24, layers=3, heads=4, feed_forward=48)
@@ -167,3 +171,33 @@ def test_names_and_shapes_are_the_published_ones():
     assert {name: list(weights[name].shape) for name in PUBLISHED} == PUBLISHED
     # with the two projections that the reward never uses
     assert sum(weight.numel() for weight in weights.values()) == 446_665_953
+
+
+@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float32, 1e-6), (torch.float64, 1e-14)])
+def test_looking_at_patches_is_looking_at_their_keys_and_values(dtype, tolerance):
+    torch.manual_seed(0)
+    attention = ImageAttention(TEXT, VISION.width).to(dtype).eval()
+    x, images = torch.randn(4, 20, TEXT.width, dtype=dtype), torch.randn(4, 17, VISION.width, dtype=dtype)
+    found, gradients = [], []
+    for rows in (None, torch.arange(4)):  # with rows, so many words are cheaper by keys
+        given = x.clone().requires_grad_(), images.clone().requires_grad_()
+        out = attention(*given, rows)
+        out.square().sum().backward()
+        found.append(out)
+        gradients.append([g.grad for g in given] + [attention.value.weight.grad, attention.query.weight.grad])
+        attention.zero_grad()
+    torch.testing.assert_close(found[0], found[1], rtol=0, atol=tolerance)
+    for ours, theirs in zip(*gradients, strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=0, atol=20 * tolerance)
+
+
+def test_dropout_of_what_patches_say_keeps_the_mean():
+    torch.manual_seed(0)
+    attention = ImageAttention(replace(TEXT, attention_dropout=0.5), VISION.width).double()
+    x, images = torch.randn(1, 2, TEXT.width).double(), torch.randn(1, 17, VISION.width).double()
+    exact = attention.eval()(x, images)
+    attention.train()
+    with torch.no_grad():
+        noisy = attention(x.expand(20_000, -1, -1), images.expand(20_000, -1, -1))
+    assert noisy.std(dim=0).min() > 0
+    torch.testing.assert_close(noisy.mean(dim=0, keepdim=True), exact, rtol=0, atol=0.02)
