@@ -2,16 +2,16 @@
 
     PYTHONPATH=. python benchmarks/large_version.py [--rankings N] [--images N]
 
-It writes rankings of 4 to 9 images, whose files share 100 pictures, then opens both splits, takes their
-fingerprint, plans ten epochs, and passes through one: reads each batch's rankings, and decodes and fits their
-images. With as many images as by default the cache of decoded ones fills up to its limit.
+It writes rankings of 4 to 9 images, then opens both splits, takes their fingerprint, plans ten epochs, and
+passes through one: reads each batch's rankings and the pixels of their images, which are decoded the first
+time and read from what is kept after that. No two files have the same content.
 """
 
 from __future__ import annotations
 
 import argparse
+import io
 import json
-import os
 import random
 import resource
 import tempfile
@@ -21,19 +21,19 @@ from pathlib import Path
 from PIL import Image
 
 PICTURES = 100
-CACHE_BYTES = 2 << 30  # RewardConfig's default
 
 
 def write_version(folder: Path, *, rankings: int, images: int) -> None:
     chance = random.Random(1)
     (folder / "images").mkdir()
     names = [f"images/{number:06}.jpg" for number in range(images)]
-    for number, name in enumerate(names):
-        if number < PICTURES:
-            noise = chance.randbytes(3 * 64 * 64)
-            Image.frombytes("RGB", (64, 64), noise).resize((512, 512)).save(folder / name)
-        else:
-            os.link(folder / names[number % PICTURES], folder / name)
+    pictures = []
+    for _ in range(PICTURES):
+        file, noise = io.BytesIO(), chance.randbytes(3 * 64 * 64)
+        Image.frombytes("RGB", (64, 64), noise).resize((512, 512)).save(file, "JPEG")
+        pictures.append(file.getvalue())
+    for number, name in enumerate(names):  # what follows a JPEG's end makes it a file of its own
+        (folder / name).write_bytes(pictures[number % PICTURES] + number.to_bytes(4))
     with (folder / "rankings.jsonl").open("w") as lines:
         for number in range(rankings):
             count = chance.randint(4, 9)
@@ -65,7 +65,8 @@ def main() -> None:
         began = time.perf_counter()
         from rewardmodel.learning.backbones.config import ImageInput
         from rewardmodel.learning.config import RewardConfig
-        from rewardmodel.learning.data import PixelCache, fingerprint, load_rankings
+        from rewardmodel.learning.data import fingerprint, load_rankings
+        from rewardmodel.learning.pixels import Pixels
         from rewardmodel.learning.training.plan import plan
 
         report("torch imported", began)
@@ -79,7 +80,7 @@ def main() -> None:
         steps = plan(training.pairs, RewardConfig())
         report(f"ten epochs planned, {len(steps):,} steps", began)
         began = time.perf_counter()
-        cache, seen = PixelCache(ImageInput(224), CACHE_BYTES), 0
+        pixels, seen = Pixels(ImageInput(224), folder / "pixels", RewardConfig().pixel_cache_bytes), 0
         for step in steps:
             if step.epoch > 1:
                 break
@@ -87,7 +88,7 @@ def main() -> None:
                 ranking = training[index]
                 seen += len(ranking.images)
                 for path in ranking.images:
-                    cache.get(path)
+                    pixels.get(path)
         report(f"one epoch, {seen:,} images", began)
 
 

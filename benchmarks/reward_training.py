@@ -183,7 +183,7 @@ def ours(asked: argparse.Namespace, name: str) -> dict[str, Any]:
             images=asked.var,
             initial=asked.var / "initial",
             folder=asked.var / f"run-{name}-{k}",
-            activations=asked.var / f"activations-{name}-{k}",
+            kept=asked.var / f"kept-{name}-{k}",
             on_step=on_step,
             device=asked.device,
         )
@@ -195,9 +195,9 @@ def check(asked: argparse.Namespace) -> dict[str, Any]:
     """Gradients of one ranking of 4 with a tie, dropout off: from its 5 pairs one by one, and from all."""
     from rewardmodel.learning import checkpoints
     from rewardmodel.learning.config import RewardConfig
-    from rewardmodel.learning.data import PixelCache
     from rewardmodel.learning.losses import ranking_loss
     from rewardmodel.learning.model import freeze
+    from rewardmodel.learning.pixels import Pixels
     from rewardmodel.learning.preprocessing import normalise
     from rewardmodel.learning.training.boundary import Boundary
     from rewardmodel.learning.training.precision import autocast
@@ -208,9 +208,9 @@ def check(asked: argparse.Namespace) -> dict[str, Any]:
         for parameter in model.mlp.parameters():
             parameter.normal_(std=0.1)
     freeze(model, 0.7)
-    cache = PixelCache(model.config.image_input, 1 << 30)
+    pixels = Pixels(model.config.image_input)
     files = sorted((asked.var / "images").iterdir())[:4]
-    images = normalise(torch.stack([cache.get(file) for file in files]).to(device), cache.wanted)
+    images = normalise(torch.stack([pixels.get(file) for file in files]).to(device), pixels.wanted)
     tokens, places = torch.randint(5, 45, (1, 35), device=device), torch.tensor([[2, 1, 3, 2]], device=device)
     mask = torch.ones_like(tokens)
 
@@ -228,7 +228,7 @@ def check(asked: argparse.Namespace) -> dict[str, Any]:
     found = {}
     for name, precision in PRECISIONS.items():
         config = RewardConfig(precision=precision, frozen_drop_path=False)
-        boundary = Boundary(model, config, pixels=cache.get, folder=asked.var / "check", device=device)
+        boundary = Boundary(model, config, pixels=pixels, folder=asked.var / "check", device=device)
         kept = boundary.activations(files)
         with autocast(config, device):
             rewards = model(tokens, mask, kept[None], None, boundary.block)

@@ -26,7 +26,7 @@ _RANGES: dict[str, tuple[Callable[[float], bool], tuple[str, ...]]] = {
     ),
     "0 or more": (
         lambda value: value >= 0,
-        ("image_cache_bytes", "boundary_cache_bytes", "slot_margin", "lora_rank"),
+        ("pixel_cache_bytes", "boundary_cache_bytes", "slot_margin", "lora_rank"),
     ),
     "from 0 to 1": (lambda value: 0 <= value <= 1, ("fix_rate", "warmup")),
     "from 0 up to 1": (lambda value: 0 <= value < 1, ("beta1", "beta2", "ema")),
@@ -67,7 +67,7 @@ class RewardConfig:
     unreadable_images: str = "refuse"  # ours: or "drop" the rankings that have one, and count them
     micro_batch_images: int = 64  # ours: bounds memory, changes no number but by rounding
     checkpoint_every: int = 200  # ours, in steps
-    image_cache_bytes: int = 2 << 30  # ours: decoded images kept in memory
+    pixel_cache_bytes: int = 32 << 30  # ours: decoded and fitted images, kept on disk; 0 for no
     precision: str = "float32"  # ours: "bfloat16" for the matrix products
     frozen_drop_path: bool = True  # False is ours: none in blocks that do not train, so that they run once
     boundary_cache_bytes: int = 32 << 30  # ours: what frozen blocks made of images, kept on disk; 0 for no

@@ -15,8 +15,8 @@ from typing import Any, Protocol, overload
 import torch
 from torch import Tensor
 
-from rewardmodel.learning.backbones.config import ImageInput
-from rewardmodel.learning.preprocessing import normalise, read_image, to_pixels, tokenise
+from rewardmodel.learning.pixels import Pixels
+from rewardmodel.learning.preprocessing import normalise, tokenise
 
 SPLITS = ("train", "validation", "test")
 FIELDS = {"id", "prompt", "split", "images", "ranking"}
@@ -158,25 +158,6 @@ def fingerprint(*splits: Sequence[Ranking]) -> str:
     return digest.hexdigest()
 
 
-class PixelCache:
-    """Decodes and resizes each image once, as long as there is room; keeps bytes, not floats."""
-
-    def __init__(self, wanted: ImageInput, limit: int) -> None:
-        self.wanted, self.room = wanted, limit
-        self._pixels: dict[Path, Tensor] = {}
-
-    def get(self, path: Path) -> Tensor:
-        """(3, size, size) uint8. Raises: UnreadableImage."""
-        kept = self._pixels.get(path)
-        if kept is not None:
-            return kept
-        pixels = to_pixels(read_image(path), self.wanted)
-        if pixels.nbytes <= self.room:  # an epoch visits all: throwing the oldest out would miss every time
-            self.room -= pixels.nbytes
-            self._pixels[path] = pixels
-        return pixels
-
-
 @dataclass(frozen=True)
 class Batch:
     """Some rankings as tensors. places is 0 and images is black where a prompt has fewer than K images.
@@ -209,7 +190,7 @@ class Activations(Protocol):
 def collate(
     rankings: Sequence[Ranking],
     *,
-    cache: PixelCache,
+    pixels: Pixels,
     tokenizer: Any,
     max_tokens: int,
     device: torch.device,
@@ -222,8 +203,8 @@ def collate(
         places[row, : len(ranking.places)] = torch.tensor(ranking.places)
     files = [path for ranking in rankings for path in ranking.images]
     if boundary is None:
-        pixels = torch.stack([cache.get(path) for path in files])
-        seen = normalise(pixels.to(device), cache.wanted)  # (N, 3, H, W)
+        whole = torch.stack([pixels.get(path) for path in files])
+        seen = normalise(whole.to(device), pixels.wanted)  # (N, 3, H, W)
     else:
         seen = boundary.activations(files)  # (N, P, V)
     images = seen.new_zeros(*places.shape, *seen.shape[1:])

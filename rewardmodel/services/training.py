@@ -142,7 +142,7 @@ def _learn(run: TrainingRun, pulse: Pulse) -> None:
             on_start=on_start,
             on_checked=on_checked,
             should_stop=pulse.should_stop,
-            activations=Path(settings.RUNS_DIR) / "activations",
+            kept=Path(settings.RUNS_DIR),
         )
     except training.Interrupted as interrupted:
         raise Interrupted from interrupted

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -18,6 +18,7 @@ from torch.func import functional_call
 
 from rewardmodel.learning.config import RewardConfig
 from rewardmodel.learning.model import RewardModel
+from rewardmodel.learning.pixels import Pixels
 from rewardmodel.learning.preprocessing import normalise
 from rewardmodel.learning.stored_tensors import StoredTensors
 from rewardmodel.learning.training.precision import autocast, halve_frozen
@@ -31,7 +32,7 @@ class Boundary:
 
     Args:
         model: on its device, and frozen already; its frozen weights may not change any more.
-        pixels: of an image file, (3, H, W) uint8. Raises: UnreadableImage.
+        pixels: of image files.
         folder: of all activations kept on this machine, of this model and of others.
     """
 
@@ -40,7 +41,7 @@ class Boundary:
         model: RewardModel,
         config: RewardConfig,
         *,
-        pixels: Callable[[Path], Tensor],
+        pixels: Pixels,
         folder: Path,
         device: torch.device,
     ) -> None:
@@ -49,7 +50,6 @@ class Boundary:
         self.shape = model.hidden_shape
         self.dtype = torch.bfloat16 if config.precision == "bfloat16" else torch.float32
         self._halved: dict[str, Tensor] | None = None
-        self._keys: dict[Path, bytes] = {}
         self.store = StoredTensors(
             folder / _fingerprint(model, self.block, self.dtype, device),
             shape=self.shape,
@@ -62,7 +62,7 @@ class Boundary:
 
         Raises: UnreadableImage.
         """
-        keys = [self._key(image) for image in images]
+        keys = [self.pixels.digest(image) for image in images]
         hidden = torch.empty(len(images), *self.shape, dtype=self.dtype)  # (N, P, V)
         missing = [i for i, key in enumerate(keys) if not self.store.read(key, hidden[i])]
         if missing:
@@ -76,7 +76,7 @@ class Boundary:
         parts = []
         with _evaluating(self.until.model), autocast(self.config, self.device):
             for start in range(0, len(images), size):
-                pixels = torch.stack([self.pixels(image) for image in images[start : start + size]])
+                pixels = torch.stack([self.pixels.get(image) for image in images[start : start + size]])
                 whole = torch.cat([pixels, pixels[-1:].expand(size - len(pixels), -1, -1, -1)])
                 given = normalise(
                     whole.to(self.device), self.until.model.config.image_input
@@ -89,16 +89,6 @@ class Boundary:
         if self._halved is None:
             self._halved = halve_frozen(self.until) if self.dtype == torch.bfloat16 else {}
         return self._halved
-
-    def _key(self, image: Path) -> bytes:
-        """The hash of the file's content; all 0 where it cannot be read, of which decoding complains."""
-        if image not in self._keys:
-            try:
-                with image.open("rb") as file:
-                    self._keys[image] = hashlib.file_digest(file, "sha256").digest()
-            except OSError:
-                return bytes(32)
-        return self._keys[image]
 
 
 class _Until(nn.Module):

@@ -20,7 +20,6 @@ from rewardmodel.learning.data import (
     SPLITS,
     Batch,
     DatasetError,
-    PixelCache,
     Ranking,
     Rankings,
     collate,
@@ -30,6 +29,7 @@ from rewardmodel.learning.data import (
 from rewardmodel.learning.lora import adapt
 from rewardmodel.learning.losses import better_than, margins
 from rewardmodel.learning.model import count_trainable, freeze
+from rewardmodel.learning.pixels import Pixels
 from rewardmodel.learning.training import state
 from rewardmodel.learning.training.averaging import Average
 from rewardmodel.learning.training.boundary import Boundary
@@ -65,7 +65,7 @@ def train(
     on_checked: Callable[[int, int], None] = lambda checked, images: None,
     on_start: Callable[[Start], None] = lambda start: None,
     device: str | torch.device | None = None,
-    activations: Path | None = None,
+    kept: Path | None = None,
 ) -> TrainingResult:
     """Train to the end, from the folder's last saved state if it holds one.
 
@@ -79,7 +79,7 @@ def train(
         on_checked: called while the images are looked at, with how many of how many are.
         on_start: called once, before the first step.
         device: None takes a GPU if there is one.
-        activations: where runs share what frozen blocks made of images; in `folder` when not given.
+        kept: where runs share what they made of images; `folder` when not given.
 
     Under torchrun the processes share the work: the first one's arguments count, it alone reports and writes,
     and whichever is asked to stop stops all. The others may call `follow` instead.
@@ -88,7 +88,7 @@ def train(
         before being whole; Interrupted when asked to stop;
         PeerFailed where another process failed.
     """
-    job = Job(config, dataset, images, initial, folder, activations or folder / "activations")
+    job = Job(config, dataset, images, initial, folder, kept or folder)
     with joined(device) as team:
         given = team.hand_out(job)
         assert given is not None
@@ -122,7 +122,7 @@ class Job:
     images: Path
     initial: Path
     folder: Path
-    activations: Path
+    kept: Path
 
 
 def _work(
@@ -160,7 +160,7 @@ class _Run:
         self.tokenizer, self.backbone = checkpoint.tokenizer, checkpoint.config.backbone
         self.data = fingerprint(self.training_split, self.validation_split)
         self.plan = plan(self.training_split.pairs, self.config)
-        self.cache = PixelCache(self.backbone.image_input, self.config.image_cache_bytes)
+        self.pixels = Pixels(self.backbone.image_input, job.kept / "pixels", self.config.pixel_cache_bytes)
         torch.manual_seed(self.config.seed)
         self.model = checkpoint.model.to(team.device)
         freeze(self.model, self.config.fix_rate)
@@ -174,7 +174,7 @@ class _Run:
         self.done = 0
         self.best: Validation | None = None
         self.best_step = 0
-        self.boundary = self.open_boundary(job.activations) if self.model.frozen_blocks else None
+        self.boundary = self.open_boundary(job.kept / "activations") if self.model.frozen_blocks else None
         # Only where nothing in the frozen blocks differs from step to step may they run once an image.
         self.quiet = not (self.config.frozen_drop_path and self.model.frozen_noise)
         state.part_ways(self.config.seed, team)
@@ -286,13 +286,13 @@ class _Run:
             yield batch, rewards
 
     def open_boundary(self, folder: Path) -> Boundary:
-        pixels, device = self.cache.get, self.team.device
+        pixels, device = self.pixels, self.team.device
         return Boundary(self.model, self.config, pixels=pixels, folder=folder, device=device)
 
     def collate(self, rankings: Sequence[Ranking]) -> Batch:
         return collate(
             rankings,
-            cache=self.cache,
+            pixels=self.pixels,
             tokenizer=self.tokenizer,
             max_tokens=self.config.max_tokens,
             device=self.team.device,

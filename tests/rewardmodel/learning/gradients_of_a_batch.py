@@ -7,8 +7,9 @@ import torch
 
 from rewardmodel.learning import checkpoints
 from rewardmodel.learning.config import RewardConfig
-from rewardmodel.learning.data import PixelCache, collate, load_rankings
+from rewardmodel.learning.data import collate, load_rankings
 from rewardmodel.learning.model import freeze
+from rewardmodel.learning.pixels import Pixels
 from rewardmodel.learning.training.distributed import joined
 from rewardmodel.learning.training.objective import Objective
 from rewardmodel.learning.training.plan import micro_batches
@@ -32,7 +33,7 @@ def _of_batch(checkpoint, rankings, team):
     for part in micro_batches(team.share(rankings), 4):
         batch = collate(
             part,
-            cache=PixelCache(checkpoint.config.backbone.image_input, 1 << 20),
+            pixels=Pixels(checkpoint.config.backbone.image_input),
             tokenizer=checkpoint.tokenizer,
             max_tokens=35,
             device=team.device,

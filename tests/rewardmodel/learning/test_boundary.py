@@ -10,9 +10,9 @@ import torch.nn.functional as F
 from PIL import Image
 
 from rewardmodel.learning.config import RewardConfig
-from rewardmodel.learning.data import PixelCache
 from rewardmodel.learning.losses import ranking_loss
 from rewardmodel.learning.model import freeze
+from rewardmodel.learning.pixels import Pixels
 from rewardmodel.learning.preprocessing import UnreadableImage, normalise
 from rewardmodel.learning.stored_tensors import RECORDS
 from rewardmodel.learning.training import Interrupted, train
@@ -28,7 +28,7 @@ TOKENS = torch.tensor([[2, 5, 6, 8, 3]])
 
 def pixels_of(model, files):
     wanted = model.config.image_input
-    return normalise(torch.stack([PixelCache(wanted, 0).get(file) for file in files]), wanted)
+    return normalise(torch.stack([Pixels(wanted).get(file) for file in files]), wanted)
 
 
 @pytest.fixture
@@ -50,7 +50,7 @@ def frozen(model):
 @pytest.fixture
 def boundary(frozen, tmp_path):
     def opened(config=QUIET):
-        pixels = PixelCache(frozen.config.image_input, 0).get
+        pixels = Pixels(frozen.config.image_input)
         return Boundary(frozen, config, pixels=pixels, folder=tmp_path / "kept", device=CPU)
 
     return opened
@@ -111,7 +111,7 @@ def test_what_other_weights_made_is_not_read(boundary, frozen, files):
 
 def test_what_another_kind_of_device_made_is_not_read(frozen, tmp_path):
     """It rounds in another way."""
-    pixels = PixelCache(frozen.config.image_input, 0).get
+    pixels = Pixels(frozen.config.image_input)
     cpu, gpu = (
         Boundary(frozen, QUIET, pixels=pixels, folder=tmp_path / "kept", device=torch.device(kind))
         for kind in ("cpu", "cuda")
@@ -201,7 +201,7 @@ def run(tmp_path, a_dataset, initial):
 
     def start(name, config=QUIET, **options):
         seen = []
-        folders = {"folder": tmp_path / name, "activations": tmp_path / "shared"} | options
+        folders = {"folder": tmp_path / name, "kept": tmp_path / "shared"} | options
         train(config, dataset=dataset, images=dataset, initial=initial, on_step=seen.append, **folders)
         return [(p.step, p.loss, p.accuracy, p.validation_loss) for p in seen]
 
@@ -229,6 +229,6 @@ def test_with_the_papers_drop_path_only_validation_reads_what_was_kept(run, tmp_
     images = list((a_dataset() / "images").iterdir())
     validated = len({image.read_bytes() for image in images if image.name.startswith("validation")})
     run("noisy", CONFIG)
-    (records,) = (tmp_path / "shared").rglob(RECORDS)
+    (records,) = (tmp_path / "shared" / "activations").rglob(RECORDS)
     assert records.stat().st_size == validated * 5 * 16 * 4
     assert validated < len({image.read_bytes() for image in images})

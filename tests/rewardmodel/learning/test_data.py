@@ -8,7 +8,8 @@ from PIL import ExifTags, Image
 
 from rewardmodel.learning.backbones.config import ImageInput
 from rewardmodel.learning.config import RewardConfig
-from rewardmodel.learning.data import DatasetError, PixelCache, Ranking, collate, fingerprint, load_rankings
+from rewardmodel.learning.data import DatasetError, Ranking, collate, fingerprint, load_rankings
+from rewardmodel.learning.pixels import Pixels
 from rewardmodel.learning.preprocessing import read_image
 from rewardmodel.learning.training.optimiser import learning_rate
 from rewardmodel.learning.training.plan import cut_epoch, micro_batches, plan
@@ -98,7 +99,7 @@ def test_shorter_rankings_are_padded_with_place_0(a_dataset, tokenizer):
     rankings = load_rankings(a_dataset(), "train")[:2]
     batch = collate(
         rankings,
-        cache=PixelCache(ImageInput(16), 10**6),
+        pixels=Pixels(ImageInput(16)),
         tokenizer=tokenizer,
         max_tokens=35,
         device=torch.device("cpu"),
@@ -106,16 +107,6 @@ def test_shorter_rankings_are_padded_with_place_0(a_dataset, tokenizer):
     assert batch.images.shape == (2, 4, 3, 16, 16)
     assert batch.tokens.shape == (2, 5)  # cut to the longest prompt
     assert batch.real.tolist() == [[True, True, True, False], [True] * 4]
-
-
-def test_an_image_is_decoded_once_while_there_is_room(tmp_path):
-    paths = [tmp_path / f"{number}.png" for number in range(2)]
-    for path in paths:
-        Image.new("RGB", (16, 16), "red").save(path)
-    cache = PixelCache(ImageInput(16), limit=3 * 16 * 16)
-    first = cache.get(paths[0])
-    assert cache.get(paths[0]) is first
-    assert cache.get(paths[1]) is not cache.get(paths[1])  # no room left: read again, not kept
 
 
 def test_an_epoch_has_every_ranking_once_in_batches_of_enough_pairs():
@@ -199,7 +190,7 @@ def test_a_file_is_read_turned_as_people_saw_it(tmp_path):
 def test_soft_labels_of_a_batch_say_both_orders_of_each_pair(a_dataset, tokenizer):
     rankings = load_rankings(a_dataset(soft=0.75), "train")[:2]
     options = {"tokenizer": tokenizer, "max_tokens": 35, "device": torch.device("cpu")}
-    soft = collate(rankings, cache=PixelCache(ImageInput(16), 10**6), **options).preferred
+    soft = collate(rankings, pixels=Pixels(ImageInput(16)), **options).preferred
     assert soft.shape == (2, 4, 4)
     assert soft[0].tolist() == [
         [0.5, 0.75, 0.75, 0.5],
@@ -208,4 +199,4 @@ def test_soft_labels_of_a_batch_say_both_orders_of_each_pair(a_dataset, tokenize
         [0.5] * 4,  # the first prompt has three images
     ]
     hard = load_rankings(a_dataset(), "train")[:2]
-    assert collate(hard, cache=PixelCache(ImageInput(16), 10**6), **options).preferred is None
+    assert collate(hard, pixels=Pixels(ImageInput(16)), **options).preferred is None

@@ -1,0 +1,61 @@
+"""What a model sees of each image file: decoded and fitted once, kept on disk as bytes, read ever after."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+
+import PIL
+import torch
+from torch import Tensor
+
+from rewardmodel.learning.backbones.config import ImageInput
+from rewardmodel.learning.preprocessing import read_image, to_pixels
+from rewardmodel.learning.stored_tensors import StoredTensors
+
+FORMAT = 1  # raised when the same file would give other pixels
+
+
+class Pixels:
+    """Image files as a model wants them.
+
+    Args:
+        folder: of all pixels kept on this machine, for this model's input and for others; None keeps nothing.
+        limit: bytes that they may take together. 150 kB an image at 224 px.
+    """
+
+    def __init__(self, wanted: ImageInput, folder: Path | None = None, limit: int = 0) -> None:
+        self.wanted = wanted
+        self.shape = (3, wanted.size, wanted.size)
+        self._digests: dict[Path, bytes] = {}
+        self._store = None
+        if folder is not None:
+            name = _fingerprint(wanted)
+            self._store = StoredTensors(folder / name, shape=self.shape, dtype=torch.uint8, limit=limit)
+
+    def get(self, path: Path) -> Tensor:
+        """(3, size, size) uint8. Raises: UnreadableImage."""
+        if self._store is None:
+            return to_pixels(read_image(path), self.wanted)
+        digest, pixels = self.digest(path), torch.empty(self.shape, dtype=torch.uint8)
+        if not self._store.read(digest, pixels):
+            pixels = to_pixels(read_image(path), self.wanted)
+            self._store.write([digest], pixels[None])
+        return pixels
+
+    def digest(self, path: Path) -> bytes:
+        """SHA-256 of the file, which is read once; all 0 where it cannot be, of which decoding complains."""
+        if path not in self._digests:
+            try:
+                with path.open("rb") as file:
+                    self._digests[path] = hashlib.file_digest(file, "sha256").digest()
+            except OSError:
+                return bytes(32)
+        return self._digests[path]
+
+
+def _fingerprint(wanted: ImageInput) -> str:
+    """Same text: the same pixels of the same file. Mean and deviation are taken out later."""
+    said = [FORMAT, PIL.__version__, wanted.size, wanted.fit]
+    return hashlib.sha256(json.dumps(said).encode()).hexdigest()[:32]
