@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
 from django.db.models import F, QuerySet
 
 from annotation.models import Project
 from annotation.selectors.preferences import count_finished
+from annotation.statistics.estimates import Estimate, NotEnough, Resamples
 from rewardmodel.models import (
     DatasetVersion,
     Evaluation,
@@ -19,6 +22,7 @@ from rewardmodel.models import (
 )
 
 CURVE_POINTS = 400  # more cannot be told apart on a screen
+SEED = 0  # of the resamples: the same figures give the same leads
 
 Curve = list[tuple[int, float]]
 
@@ -93,44 +97,97 @@ class Column:
 
 
 @dataclass(frozen=True)
-class ModelRow:
-    """A model's evaluation in each column, None where it was not measured."""
+class Cell:
+    """What a model was measured at, and its lead in accuracy over the model that all are compared with.
 
+    `lead` is None where that one is itself, or the two were not measured on the same pairs.
+    """
+
+    evaluation: Evaluation
+    lead: Estimate | NotEnough | None
+
+
+@dataclass(frozen=True)
+class ModelRow:
+    """A model's cell in each column, None where it was not measured. `key` tells it from others."""
+
+    key: str
     name: str
     is_promoted: bool
     is_baseline: bool
-    cells: list[Evaluation | None]
+    cells: list[Cell | None]
 
 
 @dataclass(frozen=True)
 class EvaluationTable:
-    """Every model on every dataset, the newest dataset first."""
+    """Every model on every dataset, the newest dataset first. `beside` is the model others may lead."""
 
     columns: list[Column]
     rows: list[ModelRow]
+    beside: ModelRow | None
 
 
-def evaluation_table(project: Project) -> EvaluationTable:
-    """All that was measured; models by their accuracy in the first column, best first, then the rest."""
+def evaluation_table(project: Project, *, beside: str = "") -> EvaluationTable:
+    """All that was measured; models by their accuracy in the first column, best first, then the rest.
+
+    Args: beside: the key of the model to compare with; of no such model, the promoted one, else the best.
+    """
     found = list(Evaluation.objects.filter(project=project).select_related("checkpoint__run", "dataset"))
-    columns = sorted({(-one.dataset_id, one.split) for one in found})
+    columns = sorted({_column(one) for one in found})
+    by_model: dict[str, list[Evaluation]] = {}
+    for one in found:
+        by_model.setdefault(one.baseline or str(one.checkpoint_id), []).append(one)
+    heads = {_column(one): one for one in reversed(found)}
+
+    def rank(key: str) -> tuple[list[float], str]:
+        cells = {_column(one): one for one in by_model[key]}
+        shares = [-cells[at].figures["accuracy"]["value"] if at in cells else 1.0 for at in columns]
+        return shares, by_model[key][0].model
+
+    keys = sorted(by_model, key=rank)
+    promoted = {key for key in keys if (own := by_model[key][0].checkpoint) and own.promoted}
+    chosen = next((key for key in (beside, *promoted, *keys) if key in by_model), "")
+    leads = _leads(found, by_model.get(chosen, []))
     rows = []
-    for measured in {(one.checkpoint_id, one.baseline): one for one in found}.values():
-        checkpoint = measured.checkpoint
-        own = [one for one in found if (one.checkpoint, one.baseline) == (checkpoint, measured.baseline)]
-        cells = {(-one.dataset_id, one.split): one for one in own}
-        promoted = checkpoint is not None and checkpoint.promoted
-        across = [cells.get(column) for column in columns]
-        rows.append(ModelRow(measured.model, promoted, checkpoint is None, across))
-
-    def rank(row: ModelRow) -> tuple[list[float], str]:
-        return [-cell.figures["accuracy"]["value"] if cell else 1.0 for cell in row.cells], row.name
-
-    heads = {(-one.dataset_id, one.split): one for one in reversed(found)}
+    for key in keys:
+        cells = {_column(one): Cell(one, leads.get(one.pk)) for one in by_model[key]}
+        first = by_model[key][0]
+        across = [cells.get(at) for at in columns]
+        rows.append(ModelRow(key, first.model, key in promoted, first.checkpoint is None, across))
     return EvaluationTable(
         [Column(heads[at].dataset, heads[at].split, heads[at].ceiling) for at in columns],
-        sorted(rows, key=rank),
+        rows,
+        next((row for row in rows if row.key == chosen), None),
     )
+
+
+def _column(one: Evaluation) -> tuple[int, str]:
+    return -one.dataset_id, one.split
+
+
+def _leads(found: Sequence[Evaluation], over: Sequence[Evaluation]) -> dict[int, Estimate | NotEnough]:
+    """By id, the accuracy of each less that of the one measured on the same pairs; both drawn together.
+
+    Source: `rewardmodel.learning.evaluation.compare` does the same, but needs torch.
+    """
+    leads: dict[int, Estimate | NotEnough] = {}
+    for rival in over:
+        counts = rival.figures.get("counts", {})  # none where it was measured before they were kept
+        same = [
+            one
+            for one in found
+            if counts
+            and one.pk != rival.pk
+            and _column(one) == _column(rival)
+            and one.figures.get("counts", {}).get("pairs") == counts["pairs"]
+        ]
+        if same:
+            pairs = np.tile(np.array(counts["pairs"], np.float64)[:, None], len(same))  # (P, M)
+            right = np.array([one.figures["counts"]["right"] for one in same], np.float64).T  # (P, M)
+            gains = right - np.array(counts["right"], np.float64)[:, None]
+            drawn = Resamples(len(pairs), seed=SEED).ratios(np.arange(len(pairs)), gains, pairs)
+            leads |= {one.pk: lead for one, lead in zip(same, drawn, strict=True)}
+    return leads
 
 
 def list_evaluations(run: EvaluationRun) -> QuerySet[Evaluation]:

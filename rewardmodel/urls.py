@@ -18,6 +18,7 @@ urlpatterns = [
     path("<slug:slug>/runs/<int:pk>/cancel/", runs.cancel, TRAINING, name="cancel-training-run"),
     path("<slug:slug>/runs/<int:pk>/retry/", runs.retry, TRAINING, name="retry-training-run"),
     path("<slug:slug>/evaluations/", evaluations.evaluations, name="evaluations"),
+    path("<slug:slug>/evaluations/table.csv", evaluations.evaluations_table, name="evaluations-table"),
     path("<slug:slug>/evaluations/new/", evaluations.evaluate_now, name="evaluate-now"),
     path("<slug:slug>/evaluations/<int:pk>/", evaluations.evaluation, name="evaluation"),
     path("<slug:slug>/evaluation-runs/<int:pk>/", runs.show, EVALUATION, name="evaluation-run"),

@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 
 from django import template
 
+from annotation.statistics.estimates import Estimate
+
 register = template.Library()
 
 
@@ -39,6 +41,24 @@ def span(estimate: Mapping[str, float]) -> str:
 def gain_interval(bounds: Sequence[float] | None) -> str:
     """(-0.01, 0.09) -> -1.0 to +9.0."""
     return "" if not bounds else f"{gain(bounds[0])} to {gain(bounds[1])}"
+
+
+@register.filter
+def gain_span(lead: Estimate) -> str:
+    """low -0.01, high 0.09 -> -1.0 to +9.0."""
+    return gain_interval((lead.low, lead.high))
+
+
+@register.filter
+def is_clear(lead: Estimate) -> bool:
+    """Whether the interval leaves out 0: one of the two is better."""
+    return lead.low > 0 or lead.high < 0
+
+
+@register.filter
+def at(found: Mapping[int, object], key: int) -> object:
+    """What a mapping holds for the key, None where it holds nothing."""
+    return found.get(key)
 
 
 @register.filter

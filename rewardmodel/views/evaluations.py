@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from django.http import HttpResponse
+from django.http.response import HttpResponseBase
 from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.http import require_POST, require_safe
 
 from annotation.access import MemberRequest, admin_required, researcher_required, role_in
 from annotation.charts import Whisker
+from annotation.downloads import csv_response
 from annotation.models import Membership, Project
-from annotation.statistics.estimates import ENOUGH_PROMPTS
+from annotation.statistics.estimates import ENOUGH_PROMPTS, Estimate
 from rewardmodel.forms.evaluations import EvaluationForm
 from rewardmodel.models import Evaluation, EvaluationRun
-from rewardmodel.selectors import evaluation_table, list_evaluations
+from rewardmodel.selectors import EvaluationTable, evaluation_table, list_evaluations
 from rewardmodel.services.evaluation import CannotEvaluate, queue_evaluation
 from rewardmodel.tasks import wake
 from rewardmodel.views.runs import Kind
@@ -28,12 +30,27 @@ HALF = 0.5  # accuracy of a model that knows nothing
 
 Row = dict[str, Any]
 
+COLUMNS = (
+    *("model", "is_baseline", "is_promoted", "dataset", "split", "prompts", "pairs"),
+    *("accuracy", "accuracy_low", "accuracy_high", "accuracy_by_prompt", "people"),
+    *("compared_with", "lead", "lead_low", "lead_high", "measured_at"),
+)
+
 
 @require_safe
 @researcher_required
 def evaluations(request: MemberRequest, project: Project) -> HttpResponse:
-    template = RUNS if request.htmx else TABLE
-    return render(request, template, _table(request, project, EvaluationForm(project)))
+    if request.htmx:
+        return render(request, RUNS, _runs(project))
+    return render(request, TABLE, _table(request, project, EvaluationForm(project)))
+
+
+@require_safe
+@researcher_required
+def evaluations_table(request: MemberRequest, project: Project) -> HttpResponseBase:
+    """The table as CSV, a line for each model on each dataset; shares and leads are 0 to 1."""
+    table = evaluation_table(project, beside=request.GET.get("beside", ""))
+    return csv_response(_lines(table), name=f"reward-models-{project.slug}.csv")
 
 
 @require_POST
@@ -61,17 +78,54 @@ def evaluation(request: MemberRequest, project: Project, pk: int) -> HttpRespons
 
 
 def _table(request: MemberRequest, project: Project, form: EvaluationForm) -> Row:
+    table = evaluation_table(project, beside=request.GET.get("beside", ""))
+    return {
+        **_runs(project),
+        "tab": "evaluations",
+        "table": table,
+        "whiskers": _whiskers(table),
+        "form": form,
+        "is_admin": role_in(project, request.user) == Membership.Role.ADMIN,
+    }
+
+
+def _runs(project: Project) -> Row:
     runs = EvaluationRun.objects.filter(project=project)[:LISTED]
     return {
         "project": project,
-        "tab": "evaluations",
         "kind": EVALUATION,
-        "table": evaluation_table(project),
-        "form": form,
-        "is_admin": role_in(project, request.user) == Membership.Role.ADMIN,
         "runs": runs,
         "is_active": any(not run.is_over for run in runs),
     }
+
+
+def _lines(table: EvaluationTable) -> Iterator[tuple[object, ...]]:
+    yield COLUMNS
+    for row in table.rows:
+        for cell in filter(None, row.cells):
+            one, figures, lead = cell.evaluation, cell.evaluation.figures, cell.lead
+            accuracy, rival = figures["accuracy"], table.beside.name if table.beside and lead else ""
+            gain = (lead.value, lead.low, lead.high) if isinstance(lead, Estimate) else ("", "", "")
+            yield (
+                *(row.name, row.is_baseline, row.is_promoted, one.dataset.hash, one.split),
+                *(accuracy["prompts"], accuracy["count"]),
+                *(accuracy["value"], accuracy["low"], accuracy["high"]),
+                *(figures["accuracy_by_prompt"]["value"], "" if one.ceiling is None else one.ceiling),
+                *(rival, *gain, one.measured_at.isoformat()),
+            )
+
+
+def _whiskers(table: EvaluationTable) -> dict[int, Whisker]:
+    """By an evaluation's id: its interval, and people's own accuracy, on one axis for the whole table."""
+    cells = [
+        {**cell.evaluation.figures["accuracy"], "pk": cell.evaluation.pk, "mark": column.ceiling}
+        for row in table.rows
+        for column, cell in zip(table.columns, row.cells, strict=True)
+        if cell
+    ]
+    for one in cells:
+        one["mark"] = one["value"] if one["mark"] is None else one["mark"]  # hidden by the figure's own mark
+    return {one["pk"]: one["whisker"] for one in _on_one_axis(cells) if "whisker" in one}
 
 
 def _plots(found: Evaluation) -> Row:

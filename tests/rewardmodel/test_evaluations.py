@@ -1,5 +1,7 @@
 """Models measured on datasets: what a run leaves, what the pages show of it, and who may see them."""
 
+import csv
+
 import pytest
 from django.core.management import CommandError, call_command
 from django.urls import reverse
@@ -123,6 +125,7 @@ def test_a_run_measures_every_model_on_every_dataset(project, encoder, other, da
     assert run.evaluations.count() == 4
     one = run.evaluations.get(checkpoint=encoder, dataset=dataset)
     assert one.figures["accuracy"]["count"] == dataset.counts["test"]["pairs"] == 3
+    assert sum(one.figures["counts"]["pairs"]) == 3
     assert len(one.figures["calibration"]) == 2  # the temperature was fitted to the validation split
     assert one.figures["by_category"] == []  # the project asks for no labels
 
@@ -261,6 +264,48 @@ def test_the_table_has_models_by_datasets_with_people_beside(client, ada, projec
     assert page.index("71.0 %") < page.index("65.0 %")  # the better one first
 
 
+def counted(*right):
+    """Figures of four pairs of each prompt, so many of them ordered right."""
+    return figures(sum(right) / (4 * len(right)), counts={"pairs": [4] * len(right), "right": list(right)})
+
+
+def test_leads_are_over_the_promoted_model_or_the_one_asked_for(client, ada, project, measured, other):
+    better, worse = counted(*[4, 3] * 10), counted(*[3, 2] * 10)
+    record_figures(measured.checkpoint, dataset=measured.dataset, split="test", figures=worse)
+    record_figures(other, dataset=measured.dataset, split="test", figures=better)
+    record_figures("CLIP", dataset=measured.dataset, split="test", figures=figures(0.5))
+    promote(measured.checkpoint, now=now())
+    [first, second, baseline] = evaluation_table(project).rows
+    lead = first.cells[0].lead
+    assert (first.name, lead.value, lead.low, lead.high) == ("other", 0.25, 0.25, 0.25)
+    assert second.cells[0].lead is None
+    assert baseline.cells[0].lead is None  # measured on other pairs, or before they were kept
+    client.force_login(ada)
+    path = reverse("evaluations", args=[project.slug])
+    assert "+25.0</b> (+25.0 to +25.0)" in client.get(path).text
+    assert "\N{MINUS SIGN}25.0</b>" in client.get(path, {"beside": other.pk}).text
+    assert client.get(path, {"beside": "nobody"}).status_code == 200
+
+
+def test_too_few_prompts_have_no_lead_and_say_so(client, ada, project, measured, other):
+    for model, right in ((measured.checkpoint, 2), (other, 3)):
+        record_figures(model, dataset=measured.dataset, split="test", figures=counted(*[right] * 9))
+    client.force_login(ada)
+    assert "lead: 9 of 10 prompts" in client.get(reverse("evaluations", args=[project.slug])).text
+
+
+def test_the_table_is_downloaded_with_its_leads(client, ada, project, measured, other):
+    for model, right in ((measured.checkpoint, 2), (other, 3)):
+        record_figures(model, dataset=measured.dataset, split="test", figures=counted(*[right] * 20))
+    client.force_login(ada)
+    answer = client.get(reverse("evaluations-table", args=[project.slug]), {"beside": measured.checkpoint_id})
+    lines = list(csv.DictReader(answer.getvalue().decode().splitlines()))
+    told = [
+        (one["model"], one["accuracy"], one["people"], one["compared_with"], one["lead"]) for one in lines
+    ]
+    assert told == [("other", "0.75", "0.77", "encoder", "0.25"), ("encoder", "0.5", "0.77", "", "")]
+
+
 def test_one_evaluation_shows_every_figure(client, ada, project, measured):
     client.force_login(ada)
     page = client.get(reverse("evaluation", args=[project.slug, measured.pk])).content.decode()
@@ -296,7 +341,12 @@ def test_researchers_see_what_is_measured_and_start_nothing(client, project, mea
 @pytest.mark.parametrize("who", ["alice", "rita", "eve"])
 def test_for_everybody_else_there_is_nothing(client, request, project, measured, who):
     client.force_login(request.getfixturevalue(who))
-    for name, *rest in (("evaluations",), ("evaluation", measured.pk), ("api-evaluations",)):
+    for name, *rest in (
+        ("evaluations",),
+        ("evaluations-table",),
+        ("evaluation", measured.pk),
+        ("api-evaluations",),
+    ):
         assert client.get(reverse(name, args=[project.slug, *rest])).status_code == 404, name
 
 

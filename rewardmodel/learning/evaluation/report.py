@@ -78,6 +78,7 @@ def report(
     return {
         "accuracy": _plain(pair_accuracy(pairs, seed=seed)),
         "accuracy_by_prompt": _plain(prompt_accuracy(pairs, seed=seed)),
+        "counts": _counts(pairs),
         "rankings": len(rankings),
         "ceiling": _plain(people),
         "recall": _recall(judged, worst=False, seed=seed),
@@ -88,6 +89,14 @@ def report(
         "calibration": _calibration(pairs, validation, seed),
         "generators": asdict(generators) if generators else None,
     }
+
+
+def _counts(pairs: Pairs) -> dict[str, list[int]]:
+    """Pairs, and those ordered right, of each prompt in the order of the rankings: two models measured on
+    the same pairs can be compared by them, prompt by prompt."""
+    every = np.bincount(pairs.prompt)
+    right = np.bincount(pairs.prompt[pairs.margin > 0], minlength=len(every))
+    return {"pairs": every.tolist(), "right": right.tolist()}
 
 
 def _recall(judged: Judged, *, worst: bool, seed: int) -> list[dict[str, Any]]:
