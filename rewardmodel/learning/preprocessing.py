@@ -9,10 +9,21 @@ from typing import Any
 import numpy as np
 import torch
 import torch.nn.functional as F
-from PIL import Image, ImageOps
+from PIL import ExifTags, Image
 from torch import Tensor
 
 from rewardmodel.learning.backbones.config import ImageInput
+
+# What turns an image upright, by the value of its EXIF tag Orientation (EXIF 2.32, 4.6.4).
+TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
 
 
 class UnreadableImage(ValueError):
@@ -43,7 +54,10 @@ def read_image(source: str | Path | Image.Image) -> Image.Image:
 
 
 def _upright(image: Image.Image) -> Image.Image:
-    upright = ImageOps.exif_transpose(image)
+    image.load()
+    turn = TURNS.get(image.getexif().get(ExifTags.Base.Orientation, 1))
+    # Not by ImageOps, which writes the rest of EXIF anew: where that is damaged, it fails.
+    upright = image if turn is None else image.transpose(turn)
     if upright.mode.startswith("I;16"):  # Pillow's own conversion makes all above 255 white
         upright = Image.fromarray((np.asarray(upright) / 257).round().astype(np.uint8))
     return upright.convert("RGB")

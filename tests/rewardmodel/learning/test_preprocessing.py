@@ -5,7 +5,7 @@ import zlib
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageOps
 
 from rewardmodel.learning.preprocessing import UnreadableImage, read_image
 
@@ -69,6 +69,26 @@ def test_a_photograph_is_turned_as_its_exif_says_from_a_path_and_from_memory(pic
     turned = picture.transpose(Image.Transpose.ROTATE_270)
     assert difference(read_image(path), turned) == 0
     assert difference(read_image(Image.open(path)), turned) == 0
+
+
+@pytest.mark.parametrize("orientation", range(1, 10))
+def test_every_turn_is_the_one_of_pillow(picture, tmp_path, orientation):
+    path, exif = tmp_path / "turned.png", Image.Exif()
+    exif[0x0112] = orientation
+    picture.save(path, exif=exif)
+    assert difference(read_image(path), ImageOps.exif_transpose(Image.open(path))) == 0
+
+
+def test_an_image_is_turned_even_where_the_rest_of_its_exif_is_damaged(picture, tmp_path):
+    path, exif = tmp_path / "damaged.png", Image.Exif()
+    exif[0x0112], exif[0x011A] = 6, 72.0  # the resolution: a fraction ...
+    damaged = exif.tobytes().replace(
+        struct.pack(">HHI", 0x011A, 5, 1), struct.pack(">HHI", 0x011A, 7, 8)
+    )  # ... said to be 8 bytes of anything
+    picture.save(path, exif=damaged)
+    with pytest.raises(TypeError):
+        ImageOps.exif_transpose(Image.open(path))
+    assert difference(read_image(path), picture.transpose(Image.Transpose.ROTATE_270)) == 0
 
 
 def test_a_missing_an_empty_and_a_cut_off_file_and_a_folder_are_named(picture, tmp_path):
