@@ -26,6 +26,11 @@ TURNS = {
 }
 
 
+# More times as long as it is wide, an image is refused: fitted by its short side, its long one grows without
+# limit, and a file of 300 bytes asks for 10 GB.
+NARROWEST = 100
+
+
 class UnreadableImage(ValueError):
     """A file is missing or holds no whole image; the message names it."""
 
@@ -53,7 +58,14 @@ def read_image(source: str | Path | Image.Image) -> Image.Image:
         raise UnreadableImage(f"{name}: not a whole image ({error})") from error
 
 
+def check_shape(image: Image.Image) -> None:
+    """Before it is decoded. Raises: ValueError where it is too long and narrow."""
+    if max(image.size) > NARROWEST * min(image.size):
+        raise ValueError(f"{image.width} x {image.height} pixels are too long and narrow")
+
+
 def _upright(image: Image.Image) -> Image.Image:
+    check_shape(image)
     image.load()
     turn = TURNS.get(image.getexif().get(ExifTags.Base.Orientation, 1))
     # Not by ImageOps, which writes the rest of EXIF anew: where that is damaged, it fails.

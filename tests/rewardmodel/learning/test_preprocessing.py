@@ -7,7 +7,9 @@ import numpy as np
 import pytest
 from PIL import Image, ImageOps
 
-from rewardmodel.learning.preprocessing import UnreadableImage, read_image
+from rewardmodel.learning.backbones.config import ImageInput
+from rewardmodel.learning.preprocessing import UnreadableImage, read_image, to_pixels
+from rewardmodel.learning.training.inspection import what_is_wrong
 
 
 @pytest.fixture
@@ -121,6 +123,18 @@ def test_a_file_that_unpacks_to_gigabytes_is_refused_before_it_is_decoded(tmp_pa
     )
     with pytest.raises(UnreadableImage, match=r"bomb\.png: not a whole image \(.*decompression bomb"):
         read_image(bomb)
+
+
+@pytest.mark.parametrize("size", [(1, 60_000), (60_000, 1), (2, 202)])
+def test_an_image_too_narrow_to_be_fitted_by_its_short_side_is_refused(tmp_path, size):
+    path = tmp_path / "narrow.png"
+    Image.new("RGB", size).save(path)
+    with pytest.raises(UnreadableImage, match=r"narrow\.png: .*pixels are too long and narrow"):
+        read_image(path)
+    assert "too long and narrow" in what_is_wrong(path)
+    Image.new("RGB", (2, 200)).save(path)
+    assert to_pixels(read_image(path), ImageInput(size=16)).shape == (3, 16, 16)
+    assert what_is_wrong(path) == ""
 
 
 def test_what_is_no_image_is_refused_by_its_type():
