@@ -158,8 +158,16 @@ def _asked(request: Request) -> tuple[Project, list[str], list[bytes]]:
         texts.append(text or "")
     if wrong:
         raise serializers.ValidationError({"images": wrong})
+    _check_bytes([one["data"] if "data" in one else made[one["generation"]] for one in images])
     files = [one["data"] if "data" in one else _file(made[one["generation"]]) for one in images]
     return project, texts, files
+
+
+def _check_bytes(images: Sequence[bytes | Generation]) -> None:
+    """A request of a few bytes may name images of gigabytes."""
+    sizes = [len(one) if isinstance(one, bytes) else one.image.bytes if one.image else 0 for one in images]
+    if sum(sizes) > settings.SCORES_MAX_BYTES:
+        raise TooLarge(f"The images of a request have at most {settings.SCORES_MAX_BYTES:,} bytes.")
 
 
 def _check_number(images: Sequence[object]) -> None:

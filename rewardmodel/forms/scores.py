@@ -7,6 +7,7 @@ from typing import Any
 from django import forms
 from django.conf import settings
 from django.core.files.uploadedfile import UploadedFile
+from django.template.defaultfilters import filesizeformat
 
 PROMPT_LENGTH = 20_000
 
@@ -22,6 +23,8 @@ class FilesField(forms.FileField):
         files = [super(FilesField, self).clean(file, initial) for file in data or [None]]
         if len(files) > settings.SCORES_MAX_IMAGES:
             raise forms.ValidationError(f"At most {settings.SCORES_MAX_IMAGES} at a time.")
+        if sum(file.size for file in files) > settings.SCORES_MAX_BYTES:
+            raise forms.ValidationError(f"At most {filesizeformat(settings.SCORES_MAX_BYTES)} at a time.")
         return files
 
 

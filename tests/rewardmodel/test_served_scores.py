@@ -17,7 +17,7 @@ from django.conf import settings as at_start
 from django.utils import timezone
 from rest_framework.test import APIClient
 
-from annotation.models import Generation
+from annotation.models import Generation, Image
 from annotation.services.tokens import issue_token
 from rewardmodel.api.scores import PROMPT_LENGTH
 from rewardmodel.learning import load
@@ -215,6 +215,7 @@ def test_broken_images_are_named_and_hurt_nobody_elses_request(served, scorer, p
         {"images": []},
         {"images": [{"data": "!"}]},
         {"images": [{}]},
+        {"images": [{"generation": 10**30}]},
         {"images": "red"},
         {"prompt": "a\0b"},
         {"prompt": None},
@@ -230,6 +231,17 @@ def test_requests_are_of_limited_size(served, project, ada, settings):
     assert post(ada, question(project, *FILES[:2])).status_code == 200
     settings.SCORES_MAX_BYTES = 100
     assert post(ada, question(project, FILES[0])).status_code == 413
+
+
+def test_a_short_request_may_not_name_images_of_more_bytes_than_may_be_sent(
+    served, project, ada, a_prompt, settings
+):
+    image = a_prompt(1, opened=False).generations.get()
+    sent = {"project": project.slug, "images": [{"generation": image.pk}] * 3}
+    settings.SCORES_MAX_BYTES = 1000 + 3 * image.image.bytes
+    assert post(ada, sent).status_code == 200
+    Image.objects.update(bytes=settings.SCORES_MAX_BYTES)
+    assert post(ada, sent).status_code == 413
 
 
 def ask(scorer, encoder_folder, images=1, **options):

@@ -40,6 +40,17 @@ def test_a_file_that_is_no_image_is_named(served, project, researcher):  # noqa:
     assert send(researcher, project).status_code == 422
 
 
+def test_more_bytes_or_images_than_may_be_are_refused(served, project, researcher, settings):  # noqa: F811
+    file = picture(3)
+    settings.SCORES_MAX_IMAGES, settings.SCORES_MAX_BYTES = 3, 2 * len(file)
+    assert send(researcher, project, file, file).status_code == 200
+    too_large = send(researcher, project, file, file, file)
+    assert (too_large.status_code, "bytes at a time" in too_large.text) == (422, True)
+    settings.SCORES_MAX_BYTES = 100 * len(file)
+    too_many = send(researcher, project, *[file] * 4)
+    assert (too_many.status_code, "At most 3 at a time" in too_many.text) == (422, True)
+
+
 def test_without_a_model_or_a_scorer_the_page_says_so(project, encoder, researcher, settings, tmp_path):
     settings.SCORERS = [str(tmp_path / "nobody.sock")]
     assert "No reward model is promoted" in researcher.get(f"/projects/{project.slug}/try/").text
