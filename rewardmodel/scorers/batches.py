@@ -108,10 +108,15 @@ class Batches:
         begun = time.monotonic()
         try:
             scores, truncated = scorer.score_pixels(prompts, pixels), scorer.truncated(prompts)
-        except RuntimeError as error:  # torch's: above all, out of memory
-            logger.exception("a batch of %d images failed", len(pixels))
-            for job, _ in parts:
-                self._fail(job, f"the scorer could not compute ({str(error).partition(chr(10))[0]})")
+        except (RuntimeError, MemoryError, IndexError) as error:  # torch's: above all, out of memory
+            if _has_lost_the_device(error):
+                raise
+            logger.exception("a batch of %d images of %d requests failed", len(pixels), len(parts))
+            if len(parts) > 1:  # only whose it is shall have it: the others may do by themselves
+                for part in parts:
+                    self._score([part])
+                return
+            self._fail(parts[0][0], f"the scorer could not compute ({str(error).partition(chr(10))[0]})")
             return
         self.counts.note_batch(images=len(pixels), requests=len(parts))
         self.counts.note("milliseconds", round(1000 * (time.monotonic() - begun)))
@@ -127,6 +132,13 @@ class Batches:
             if job in self._jobs:
                 self._jobs.remove(job)
         job.end({"failed": why})
+
+
+def _has_lost_the_device(error: Exception) -> bool:
+    """Whether a GPU computes nothing more in this process. Being out of memory is another error."""
+    import torch
+
+    return isinstance(error, torch.AcceleratorError)
 
 
 def _next(rows: Sequence, job: Job, count: int) -> Sequence:  # type: ignore[type-arg]  # prompts or pixels

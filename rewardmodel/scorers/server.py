@@ -138,9 +138,12 @@ class Server:
         deadline = time.monotonic() + question["seconds"]
         try:
             scorer = self.models.get(question["location"])
+            prepared = list(self.decoders.map(lambda file: self._prepare(scorer, file), files))
         except ValueError as error:  # CheckpointError, whose module brings torch
             return {"broken": str(error)}
-        prepared = list(self.decoders.map(lambda file: self._prepare(scorer, file), files))
+        except (OSError, ImportError, RuntimeError, MemoryError) as error:  # no torch, no memory, no disk
+            logger.exception("no answer for %s", question["location"])
+            return {"failed": f"the scorer cannot work ({type(error).__name__}: {error})"}
         unreadable = {i: str(one) for i, one in enumerate(prepared) if isinstance(one, Unreadable)}
         if unreadable:
             return {"unreadable": unreadable}

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
+from itertools import combinations
 from shutil import copytree
 
 import pytest
@@ -25,6 +26,7 @@ from rewardmodel.scorers import asking, wire
 from rewardmodel.scorers.asking import ClientGone, Lost, request_scores
 from rewardmodel.services.checkpoints import promote, register_checkpoint
 from tests.cast import NOW, huge_png, picture
+from tests.rewardmodel.conftest import WORDS
 
 TEXT = "red circle number"
 KEY = at_start.SCORER_KEY
@@ -364,6 +366,93 @@ def test_a_killed_scorer_is_told_at_once_and_the_next_one_answers(encoder_folder
     finally:
         scorer.process.kill()
         scorer.process.wait()
+
+
+@pytest.fixture
+def slow_folder(encoder_folder, tmp_path):
+    """A model that takes about a second for 32 images."""
+    from rewardmodel.learning import checkpoints
+    from rewardmodel.learning.backbones.config import BlipConfig, HeadConfig, TextConfig, VisionConfig
+    from rewardmodel.learning.checkpoints import CheckpointConfig
+    from rewardmodel.learning.model import RewardModel
+
+    torch.manual_seed(4)
+    backbone = BlipConfig(
+        vision=VisionConfig(64, 4, width=192, layers=4, heads=4, feed_forward=768),
+        text=TextConfig(len(WORDS), positions=35, width=16, layers=2, heads=2, feed_forward=32),
+        head=HeadConfig((16, 8), (0.1,)),
+    )
+    tokenizer = checkpoints.load(encoder_folder).tokenizer
+    reward_model = RewardModel(backbone)
+    for parameter in reward_model.parameters():
+        torch.nn.init.normal_(parameter, std=1.0)  # scores far apart
+    config = CheckpointConfig(backbone)
+    checkpoints.save(tmp_path / "slow", model=reward_model, tokenizer=tokenizer, config=config)
+    return tmp_path / "slow"
+
+
+def test_a_scorer_killed_amid_a_batch_loses_what_it_had_and_mixes_nothing_up(slow_folder, tmp_path):
+    model = load(slow_folder, device="cpu")
+    prompts = ["red", "circle", "number", "red circle", "red number"]
+    files = [picture(shade, size=(64, 64)) for shade in (3, 200, 60_000, 90_000, 12_000_000)]
+
+    def ask_four(number):
+        asked = {
+            "location": str(slow_folder),
+            "prompts": [prompts[number]] * 4,
+            "images": [files[number]] * 4,
+        }
+        try:
+            return request_scores(
+                scorers=[scorer.address], key=KEY, seconds=60, most_waiting=99, **asked
+            ).scores
+        except asking.Unavailable as error:
+            return error
+
+    wanted = []
+    for text, file in zip(prompts, files, strict=True):
+        wanted += model.score_pairs([text], [write(tmp_path, file)])
+    assert min(abs(one - other) for one, other in combinations(wanted, 2)) > 0.1
+    scorer = ScorerProcess(tmp_path, SCORER_BATCH="8")
+    try:
+        assert ask_four(0) == [pytest.approx(wanted[0], abs=0.01)] * 4
+        with ThreadPoolExecutor(5) as pool:
+            rounds = [pool.submit(ask_four, number) for _ in range(4) for number in range(5)]
+            done = scorer.told()["images"]
+            wait_for(lambda: scorer.told()["images"] > done)
+            scorer.process.kill()
+            begun = time.monotonic()
+            answers = [one.result() for one in rounds]
+        assert time.monotonic() - begun < 2
+        assert any(isinstance(answer, Lost) for answer in answers)
+        scorer.process.wait()
+        scorer.start()
+        with ThreadPoolExecutor(5) as pool:
+            answers += pool.map(ask_four, range(5))
+        assert not any(isinstance(answer, Exception) for answer in answers[-5:])
+        for number, answer in enumerate(answers):
+            if not isinstance(answer, Exception):
+                assert answer == [pytest.approx(wanted[number % 5], abs=0.01)] * 4
+    finally:
+        scorer.process.kill()
+        scorer.process.wait()
+
+
+def wait_for(is_so):
+    deadline = time.monotonic() + 20
+    while not is_so():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def test_a_scorer_that_cannot_load_anything_says_why(encoder_folder, tmp_path):
+    (tmp_path / "torch.py").write_text("raise ImportError('no torch here')\n")
+    scorer = ScorerProcess(tmp_path, PYTHONPATH=str(tmp_path))
+    try:
+        with pytest.raises(Lost, match=r"cannot work \(ImportError: no torch here"):
+            ask(scorer, encoder_folder)
+    finally:
+        scorer.stop()
 
 
 def test_who_hangs_up_is_not_waited_for_and_what_comes_too_late_is_dropped(scorer, encoder_folder):
