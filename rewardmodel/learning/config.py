@@ -68,6 +68,7 @@ class RewardConfig:
     micro_batch_images: int = 64  # ours: bounds memory, changes no number but by rounding
     checkpoint_every: int = 200  # ours, in steps
     pixel_cache_bytes: int = 32 << 30  # ours: decoded and fitted images, kept on disk; 0 for no
+    recompute: bool = False  # ours: run layers again in the backward pass, which takes less memory, more time
     precision: str = "float32"  # ours: "bfloat16" for the matrix products
     frozen_drop_path: bool = True  # False is ours: none in blocks that do not train, so that they run once
     boundary_cache_bytes: int = 32 << 30  # ours: what frozen blocks made of images, kept on disk; 0 for no

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from rewardmodel.learning.config import RewardConfig
 from rewardmodel.learning.data import Batch
-from rewardmodel.learning.losses import davidson_loss, ranking_loss
+from rewardmodel.learning.losses import better_than, davidson_loss, ranking_loss, tied
 
 TIE_RATE = 0.05  # the tie parameter's learning rate: one number, which may step further than weights may
 
@@ -30,3 +30,8 @@ class Objective(nn.Module):
             return davidson_loss(rewards, batch.places, self.log_tie, pairs=pairs, slot_margin=margin)
         soft = batch.preferred if self.config.soft_labels else None
         return ranking_loss(rewards, batch.places, pairs=pairs, preferred=soft, slot_margin=margin)
+
+    def terms(self, places: Tensor) -> int:
+        """How many pairs of places (B, K) the loss sums over; those in one place where ties count."""
+        ties = 0 if self.config.ties == "left_out" else int(tied(places).sum())
+        return int(better_than(places).sum()) + ties

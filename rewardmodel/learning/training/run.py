@@ -164,6 +164,7 @@ class _Run:
         torch.manual_seed(self.config.seed)
         self.model = checkpoint.model.to(team.device)
         freeze(self.model, self.config.fix_rate)
+        self.model.recompute(self.config.recompute)
         if self.config.lora_rank:
             adapt(self.model, rank=self.config.lora_rank, alpha=self.config.lora_alpha)
         self.trainable = count_trainable(self.model)
@@ -206,8 +207,8 @@ class _Run:
         rate = learning_rate(self.config, step.number, len(self.plan))
         set_rate(self.optimiser, rate)
         with self.team.together():
-            loss, right = self.learn(step)
-        loss, right = self.team.sum(loss, right)
+            shares = self.learn(step)
+        loss, terms, right, pairs = self.team.sum(*shares)
         self.team.add_gradients(p for group in self.optimiser.param_groups for p in group["params"])
         self.check_gradients(step)
         self.optimiser.step()
@@ -215,25 +216,26 @@ class _Run:
             self.average.update()
         seconds = time.perf_counter() - began
         validation = self.judge(step) if step.validates else None
-        batch = self.rankings_of(step)
-        pairs = sum(ranking.pairs for ranking in batch)
         return Progress(
             step=step.number + 1,
             steps=len(self.plan),
             epoch=step.epoch,
-            loss=loss / pairs,
+            loss=loss / terms,
             accuracy=right / pairs,
             learning_rate=rate,
             validation_loss=validation.loss if validation else None,
             validation_accuracy=validation.accuracy if validation else None,
-            images_per_second=sum(len(r.images) for r in batch) / seconds,
+            images_per_second=sum(len(r.images) for r in self.rankings_of(step)) / seconds,
         )
 
-    def learn(self, step: Step) -> tuple[float, float]:
-        """Gradients of this process's share of a batch; its summed loss, how many pairs came out right."""
+    def learn(self, step: Step) -> tuple[float, int, int, int]:
+        """Gradients of this process's share of a batch.
+
+        Returns: its summed loss, over how many terms; how many pairs came out right, of how many.
+        """
         self.model.train()
         self.optimiser.zero_grad(set_to_none=True)
-        total, right = 0.0, 0.0
+        total, terms, right, pairs = 0.0, 0, 0, 0
         for part in micro_batches(self.team.share(self.rankings_of(step)), self.config.micro_batch_images):
             batch = self.collate(part)
             rewards = self.rewards(batch)
@@ -242,12 +244,15 @@ class _Run:
                 self.diverged(f"the loss is {loss.item()}", step, _at_fault(part, rewards))
             loss.backward()
             total += loss.item() * self.config.batch_pairs
-            right += int((better_than(batch.places) & (margins(rewards) > 0)).sum())
-        return total, right
+            ordered = better_than(batch.places)
+            terms, pairs = terms + self.objective.terms(batch.places), pairs + int(ordered.sum())
+            right += int((ordered & (margins(rewards) > 0)).sum())
+        return total, terms, right, pairs
 
     def check_gradients(self, step: Step) -> None:
         """Before they reach the weights. Raises: TrainingDiverged."""
-        gradients = [p.grad for p in self.model.parameters() if p.grad is not None]
+        trained = (p for group in self.optimiser.param_groups for p in group["params"])
+        gradients = [p.grad for p in trained if p.grad is not None]
         norm = torch.nn.utils.get_total_norm(gradients)
         if not torch.isfinite(norm):
             self.diverged(f"the gradient's norm is {norm.item()}", step, self.rankings_of(step))

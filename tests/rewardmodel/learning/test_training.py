@@ -1,7 +1,9 @@
 """A training run: what it learns, keeps and reports, and that it stops and resumes without a trace."""
 
 import dataclasses
+import itertools
 import json
+import math
 import re
 import subprocess
 import sys
@@ -278,6 +280,31 @@ def test_an_option_changes_what_is_learned_and_resumes_without_a_trace(run, opti
     assert result.validation == expected.validation
 
 
+def test_the_reported_loss_is_the_mean_over_what_it_sums(run, initial, a_dataset):
+    """Where all rewards are equal, each win costs log(2 + nu) and each tie log(2 + nu) - log nu."""
+    weights = load_file(initial / "model.safetensors")
+    last = max(name for name in weights if name.startswith("mlp.") and name.endswith("weight"))
+    weights[last].zero_()
+    save_file(weights, initial / "model.safetensors")
+    rows = [json.loads(line) for line in (a_dataset() / "rankings.jsonl").read_text().splitlines()]
+    pairs = [
+        i != j for r in rows if r["split"] == "train" for i, j in itertools.combinations(r["ranking"], 2)
+    ]
+    wins, ties = sum(pairs), len(pairs) - sum(pairs)
+    assert ties > 0
+    plain, _ = run("plain", with_options(batch_pairs=1000))
+    assert plain[0].loss == pytest.approx(math.log(2))
+    tied, _ = run("tied", with_options(batch_pairs=1000, ties="fixed", tie_parameter=0.5))
+    assert tied[0].loss == pytest.approx(math.log(2.5) - ties / (wins + ties) * math.log(0.5))
+    assert tied[0].accuracy == plain[0].accuracy
+
+
+def test_recomputing_layers_changes_no_number(run):
+    plain, _ = run("plain", with_options())
+    thrifty, _ = run("thrifty", with_options(recompute=True))
+    assert numbers(thrifty) == numbers(plain)
+
+
 def test_a_learned_tie_parameter_moves_and_a_fixed_one_stays(run, tmp_path):
     found = {}
     for ties in ("fixed", "learned"):
@@ -332,6 +359,25 @@ def test_of_several_rankings_only_the_one_whose_reward_is_no_number_is_named(run
     (dataset / "rankings.jsonl").write_text("\n".join(json.dumps(row) for row in rows))
     with pytest.raises(TrainingDiverged, match=r"nan at step \d+ of \d+, on the ranking train-7;"):
         run(config=with_options(micro_batch_images=100, batch_pairs=10), dataset=dataset)
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_what_was_best_before_a_loss_was_no_number_is_kept(run, tmp_path, initial, a_dataset, precision):
+    weights = load_file(initial / "model.safetensors")
+    weights["blip.text_encoder.embeddings.word_embeddings.weight"][WORDS.index("square")] = 3e38
+    save_file(weights, initial / "model.safetensors")
+    dataset = a_dataset()
+    rows = [json.loads(line) for line in (dataset / "rankings.jsonl").read_text().splitlines()]
+    for row in rows:
+        row["prompt"] = "a blue square" if row["id"] == "train-3" else "a red circle"
+    (dataset / "rankings.jsonl").write_text("\n".join(json.dumps(row) for row in rows))
+    config = with_options(batch_pairs=2, validations_per_epoch=100, precision=precision)
+    with pytest.raises(TrainingDiverged, match=r"nan at .*ranking train-3; the best model so far is kept"):
+        run("diverged", config, dataset=dataset)
+    image = next((dataset / "images").iterdir())
+    assert torch.isfinite(
+        torch.tensor(load_scorer(tmp_path / "diverged" / "best").score("a red circle", image))
+    )
 
 
 def test_a_validation_reward_that_is_no_number_stops_the_run_and_names_the_ranking(run, initial, a_dataset):
