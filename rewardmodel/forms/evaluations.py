@@ -9,7 +9,7 @@ from django import forms
 from annotation.models import Project
 from rewardmodel.learning import available_scores
 from rewardmodel.models import DatasetVersion, RewardCheckpoint
-from rewardmodel.services.evaluation import SPLITS
+from rewardmodel.models.datasets import SPLITS
 
 
 class EvaluationForm(forms.Form):

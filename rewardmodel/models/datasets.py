@@ -7,8 +7,11 @@ from typing import Any
 
 from django.conf import settings
 from django.db import models
+from django.urls import reverse
 
 from annotation.models import Project
+
+SPLITS = ("train", "validation", "test")
 
 
 class SplitBy(models.TextChoices):
@@ -53,6 +56,15 @@ class DatasetVersion(models.Model):
     @property
     def path(self) -> Path:
         return Path(settings.DATASETS_DIR) / self.folder
+
+    @property
+    def splits(self) -> list[tuple[str, dict[str, int]]]:
+        """Each split with its counts, as they are used: first trained, then validated, then tested on."""
+        return [(split, self.counts[split]) for split in SPLITS if split in self.counts]
+
+    def get_absolute_url(self) -> str:
+        """Its place among the project's datasets; for admins."""
+        return f"{reverse('project-models', args=[self.project.slug])}#dataset-{self}"
 
     def total(self, count: str) -> int:
         """rankings, pairs, ties, prompts or images of all splits."""

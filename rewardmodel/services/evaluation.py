@@ -24,8 +24,6 @@ if TYPE_CHECKING:
     from rewardmodel.learning.evaluation import About, Judge, Judged
     from rewardmodel.learning.evaluation import Evaluation as Agreement
 
-SPLITS = ("train", "validation", "test")
-
 
 class CannotEvaluate(Hopeless):
     """These models cannot be evaluated on these datasets; the message says why."""
