@@ -8,6 +8,7 @@ from typing import Any
 from django.conf import settings
 from django.db import models
 from django.db.models import Q
+from django.urls import reverse
 
 from annotation.models import Project
 
@@ -55,6 +56,12 @@ class RewardCheckpoint(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+    def get_absolute_url(self) -> str:
+        """The run that made it, else the project's models; for admins."""
+        if self.run_id is None:
+            return reverse("project-models", args=[self.project.slug])
+        return reverse("training-run", args=[self.project.slug, self.run_id])
 
     @property
     def location(self) -> str:

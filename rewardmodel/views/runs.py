@@ -20,6 +20,7 @@ from rewardmodel.services.supervision import log_tail
 from rewardmodel.tasks import wake
 
 RUN = "rewardmodel/run.html"
+LONGEST = 40  # letters of a value in a list; a dataset's hash is longer
 LISTED = 8  # values of a setting; of a longer list the page only says how long it is
 
 
@@ -91,6 +92,7 @@ def _context(project: Project, kind: Kind, run: Run) -> dict[str, Any]:
         "project": project,
         "kind": kind,
         "run": run,
+        "is_silent": kind.model.objects.silent(now=now()).filter(pk=run.pk).exists(),
         "log": log_tail(run),
         "settings": {name: _in_short(value) for name, value in sorted(run.config.items())},
         **kind.details(run),
@@ -98,12 +100,18 @@ def _context(project: Project, kind: Kind, run: Run) -> dict[str, Any]:
 
 
 def _in_short(value: Any) -> Any:
-    return f"{len(value)} values" if isinstance(value, list) and len(value) > LISTED else value
+    if not isinstance(value, list):
+        return value
+    shown = [
+        text if len(text := str(one)) <= LONGEST else f"{text[:12]}\N{HORIZONTAL ELLIPSIS}" for one in value
+    ]
+    return f"{len(value)} values" if len(value) > LISTED else ", ".join(shown) or "none"
 
 
 def _training_details(run: TrainingRun) -> dict[str, Any]:
     measured = curves(run, "loss", "validation_loss", "accuracy", "validation_accuracy")
     return {
+        "lowest": min(measured["validation_loss"], key=lambda point: point[1], default=None),
         "checkpoint": RewardCheckpoint.objects.filter(run=run).first(),
         "evaluation": Evaluation.objects.filter(
             checkpoint__run=run, dataset=run.dataset, split="test"

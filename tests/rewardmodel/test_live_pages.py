@@ -58,6 +58,30 @@ def test_curves_grow_while_a_run_works_and_cancelling_says_that_it_stops(live_se
     expect(page.get_by_role("button", name="Cancel run")).to_have_count(0)
 
 
+def test_what_was_opened_focused_or_scrolled_stays_so_while_a_run_works(live_server, page, ada, run):
+    measure(run, 10)
+    files = {"ab/cd.png": "truncated"}
+    TrainingRun.objects.filter(pk=run.pk).update(report={"unreadable": 1, "unreadable_files": files})
+    page = signed_in(page, live_server, ada)
+    page.goto(live_server.url + reverse("training-run", args=[run.project.slug, run.pk]))
+    page.get_by_text("Unreadable images").click()
+    page.get_by_role("button", name="Cancel run").focus()
+    measure(run, 25)
+    expect(page.get_by_text("25 of 60")).to_be_visible()
+    expect(page.get_by_text("ab/cd.png: truncated")).to_be_visible()
+    expect(page.get_by_role("button", name="Cancel run")).to_be_focused()
+
+    page.set_viewport_size({"width": 390, "height": 900})
+    page.goto(live_server.url + reverse("project-models", args=[run.project.slug]))
+    page.get_by_role("link", name=f"Training run {run.pk}").focus()
+    table = page.get_by_role("region", name="Runs")
+    table.evaluate("table => (table.scrollLeft = 120)")
+    measure(run, 30)
+    expect(table.get_by_text("30 of 60")).to_be_attached()
+    expect(page.get_by_role("link", name=f"Training run {run.pk}")).to_be_focused()
+    assert table.evaluate("table => table.scrollLeft") == 120
+
+
 def test_no_page_has_anything_serious_or_is_wider_than_the_window(live_server, page, ada, run, encoder):
     measure(run, 30)
     measured = record_figures(encoder, dataset=run.dataset, split="test", figures=figures())

@@ -1,5 +1,7 @@
 """Pages and endpoints about models: admins of the project see and do, for everybody else there is nothing."""
 
+from datetime import timedelta
+
 import pytest
 from django.urls import reverse
 from django.utils.timezone import now
@@ -219,3 +221,30 @@ def test_a_message_for_a_run_that_is_over_does_nothing(run):
     runs.cancel(run, now=now())
     supervise_run(run._meta.label, run.pk)
     assert TrainingRun.objects.get().attempt == 0
+
+
+def test_a_run_that_fell_silent_is_said_to_be(admin, run, settings):
+    runs.claim(run, now=now())
+    path = reverse("training-run", args=[run.project.slug, run.pk])
+    assert "no sign of life" not in admin.get(path).text
+    gone = now() - timedelta(seconds=settings.RUN_SILENCE_SECONDS + 1)
+    TrainingRun.objects.filter(pk=run.pk).update(heartbeat=gone)
+    assert "no sign of life" in admin.get(path).text
+
+
+def test_a_run_leads_to_its_dataset_and_to_the_run_that_made_what_it_starts_from(admin, run, made):
+    later = TrainingRun.objects.create(project=run.project, dataset=run.dataset, initial=made)
+    page = admin.get(reverse("training-run", args=[run.project.slug, later.pk])).text
+    assert f'href="{reverse("training-run", args=[run.project.slug, run.pk])}"' in page
+    home = reverse("project-models", args=[run.project.slug])
+    assert f'href="{home}#dataset-{run.dataset}"' in page
+    models = admin.get(home).text
+    assert f'id="dataset-{run.dataset}"' in models
+    assert models.index("<td>train</td>") < models.index("<td>test</td>")
+
+
+def test_a_run_says_at_which_step_the_model_that_it_keeps_was(admin, run):
+    for step, loss in ((10, 0.64), (20, 0.6), (30, 0.62)):
+        TrainingPoint.objects.create(run=run, step=step, values={"validation_loss": loss})
+    page = admin.get(reverse("training-run", args=[run.project.slug, run.pk])).text
+    assert "0.600 at step 20, kept" in page
