@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
@@ -14,13 +15,15 @@ from annotation.services.events import announce
 from rewardmodel.models import RewardCheckpoint, TrainingRun
 from rewardmodel.selectors import NothingPromoted, promoted_checkpoint
 
+RUNS_NAME = re.compile(r"reward-[0-9]+")  # what `record_checkpoint` calls them
+
 
 class NotComparable(Exception):
     """The checkpoint was not evaluated on the same pairs as the one promoted now."""
 
 
 class NameTaken(Exception):
-    """A run of the project made a checkpoint of that name."""
+    """A run of the project made a checkpoint of that name, or may come to."""
 
 
 @transaction.atomic
@@ -30,6 +33,8 @@ def register_checkpoint(*, project: Project, name: str, folder: str) -> RewardCh
     Args: folder: a folder, absolute or below the project's root, or a hub id.
     Raises: NameTaken.
     """
+    if RUNS_NAME.fullmatch(name):  # else the run of that number could not keep what it learned
+        raise NameTaken(f"{name!r} is a name that a training run gives to what it makes: choose another")
     found, made = RewardCheckpoint.objects.get_or_create(
         project=project, name=name, defaults={"folder": folder}
     )

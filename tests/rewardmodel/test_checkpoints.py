@@ -92,9 +92,12 @@ def test_registering_again_changes_nothing_but_where_it_lies(project, encoder):
     assert RewardCheckpoint.objects.count() == 1
 
 
-def test_the_name_of_what_a_run_made_is_taken(project, a_model):
-    with pytest.raises(NameTaken):
-        register_checkpoint(project=project, name=a_model(0.6).name, folder="elsewhere")
+def test_the_name_of_what_a_run_made_is_taken_and_so_is_that_of_one_to_come(project, a_model):
+    made = a_model(0.6)
+    for name in (made.name, "reward-987654"):
+        with pytest.raises(NameTaken):
+            register_checkpoint(project=project, name=name, folder="elsewhere")
+    register_checkpoint(project=project, name="reward-1-moved", folder="elsewhere")
 
 
 def test_the_command_registers_what_can_be_loaded_and_nothing_else(
