@@ -60,10 +60,13 @@ def gpu_worker() -> Service:
 
 
 def scorer() -> Service:
-    """Scores for the API; it imports torch when it is first asked. Waiting threads leave the cores alone."""
+    """Scores for the API; it imports torch when it is first asked. Waiting threads leave the cores alone.
+
+    Pages go first: who annotates waits for each of them, and scores take the time that pages leave.
+    """
     return Service(
         name="scorer",
-        command=(sys.executable, "manage.py", "serve_scores"),
+        command=(sys.executable, "manage.py", "serve_scores", "--nice", "10"),
         environment={"OMP_WAIT_POLICY": "PASSIVE"},
     )
 

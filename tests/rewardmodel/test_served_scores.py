@@ -10,8 +10,10 @@ import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from itertools import combinations
+from pathlib import Path
 from shutil import copytree
 
+import psutil
 import pytest
 import torch
 from django.conf import settings as at_start
@@ -42,7 +44,7 @@ class ScorerProcess:
         self.start()
 
     def start(self):
-        self.process = subprocess.Popen(self.command, env=self.environment)
+        self.process = subprocess.Popen(self.command, env=self.environment, start_new_session=True)
         deadline = time.monotonic() + 60
         while not self.answers():
             assert self.process.poll() is None, "the scorer ended while starting"
@@ -482,6 +484,16 @@ def test_a_scorer_may_load_what_is_promoted_before_anybody_asks(processes, encod
     assert warm.stop() == 0
 
 
+def test_a_scorer_gives_way_to_pages_where_it_is_told_to(tmp_path):
+    scorer = ScorerProcess(tmp_path, "--nice", "7")
+    try:
+        assert psutil.Process(scorer.process.pid).nice() == psutil.Process().nice() + 7
+        grouped = Path(f"/proc/{scorer.process.pid}/autogroup")
+        assert not grouped.exists() or grouped.read_text().endswith("nice 7\n")
+    finally:
+        assert scorer.stop() == 0
+
+
 def test_two_scorers_do_not_share_an_address(scorer):
     second = subprocess.run(scorer.command, env=scorer.environment, capture_output=True, text=True)
     assert second.returncode == 1
@@ -493,3 +505,17 @@ def test_readiness_tells_of_the_scorer_and_does_not_need_it(client, served, sett
     settings.SCORERS = [str(tmp_path / "nobody.sock")]
     response = client.get("/readyz")
     assert (response.status_code, response.json()["scorer"]) == (200, False)
+
+
+def test_scorers_that_hang_hold_readiness_up_once_and_not_each(client, settings, tmp_path, db):
+    settings.SCORERS = [str(tmp_path / f"{number}.sock") for number in range(3)] + ["no address"]
+    hanging = [socket.socket(socket.AF_UNIX) for _ in range(3)]
+    for one, address in zip(hanging, settings.SCORERS, strict=False):
+        one.bind(address)
+        one.listen()
+    begun = time.monotonic()
+    response = client.get("/readyz")
+    assert (response.status_code, response.json()["scorer"]) == (200, False)
+    assert time.monotonic() - begun < 2 * asking.CONNECT_SECONDS
+    for one in hanging:
+        one.close()

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+from contextlib import suppress
+from pathlib import Path
 from types import FrameType
 from typing import Any
 
@@ -38,9 +40,18 @@ class Command(BaseCommand):
             "--warm", action="store_true", help="load what is promoted now, not when it is first asked for"
         )
 
+        parser.add_argument(
+            "--nice",
+            type=int,
+            default=0,
+            help="1 to 19: give way to other processes of this machine, as nice does",
+        )
+
     def handle(self, *args: Any, **options: Any) -> None:
         # Threads that wait by spinning take the time of the pages beside us.
         os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+        if options["nice"]:
+            _give_way(options["nice"])
         try:
             address = parse_address(options["listen"] or settings.SCORERS[0])
         except (IndexError, ValueError) as error:
@@ -68,6 +79,14 @@ class Command(BaseCommand):
             raise CommandError(str(error)) from error
         except StopAsked:
             return
+
+
+def _give_way(steps: int) -> None:
+    """Linux may weigh sessions first, processes only within one; started by `bin/run`, we have our own."""
+    os.nice(steps)
+    if os.getsid(0) == os.getpid():
+        with suppress(OSError):  # another system, or another way to weigh
+            Path("/proc/self/autogroup").write_text(str(steps))
 
 
 def _stop(signum: int, frame: FrameType | None) -> None:
