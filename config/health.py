@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+
 from django.conf import settings
 from django.db import DatabaseError, connection
 from django.http import HttpRequest, HttpResponse, JsonResponse
@@ -20,7 +22,7 @@ def healthz(request: HttpRequest) -> HttpResponse:
 def readyz(request: HttpRequest) -> JsonResponse:
     """200 when database and broker answer, else 503; says which. Pages need no scorer: it is only told."""
     needed = {"database": _database_answers(), "broker": _broker_answers()}
-    told = {**needed, "scorer": any(map(_scorer_answers, settings.SCORERS))}
+    told = {**needed, "scorer": _any_scorer_answers()}
     return JsonResponse(told, status=200 if all(needed.values()) else 503)
 
 
@@ -33,10 +35,18 @@ def _database_answers() -> bool:
     return True
 
 
+def _any_scorer_answers() -> bool:
+    """All are asked at once: hosts that are down must not add up to more than a load balancer waits."""
+    if not settings.SCORERS:
+        return False
+    with ThreadPoolExecutor(len(settings.SCORERS)) as pool:
+        return any(list(pool.map(_scorer_answers, settings.SCORERS)))
+
+
 def _scorer_answers(address: str) -> bool:
     try:
         asking.status(parse_address(address), key=settings.SCORER_KEY)
-    except asking.NoScorer:
+    except (asking.NoScorer, ValueError):  # ValueError: an address that is none, as `doctor` says
         return False
     return True
 

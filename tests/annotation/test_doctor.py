@@ -41,6 +41,9 @@ def test_a_broker_is_well_and_a_queue_without_a_worker_is_ill():
 def test_a_scorer_that_listens_is_well_and_one_that_does_not_is_ill(settings, tmp_path):
     settings.SCORERS = [str(tmp_path / "scorer.sock")]
     assert "serve_scores" in ill(check_scorers())["scorer"]
+    settings.SCORERS = ["gpu1"]  # the port is missing
+    assert "serve_scores" in ill(check_scorers())["scorer"]
+    settings.SCORERS = [str(tmp_path / "scorer.sock")]
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(settings.SCORERS[0])
         listener.listen()

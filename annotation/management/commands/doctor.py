@@ -102,11 +102,12 @@ def check_scorers() -> Iterator[Finding]:
         try:
             if "/" in address:
                 with socket.socket(socket.AF_UNIX) as one:
+                    one.settimeout(3)  # one that hangs takes no more
                     one.connect(address)
             else:
                 host, _, port = address.rpartition(":")
                 socket.create_connection((host, int(port)), timeout=3).close()
-        except OSError as error:
+        except (OSError, ValueError) as error:  # ValueError: neither a path nor HOST:PORT
             yield Finding(
                 "scorer", f"none at {address} ({error})", "For scores over the API: manage.py serve_scores"
             )
