@@ -10,7 +10,7 @@ from array import array
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol, overload
+from typing import Any, BinaryIO, Protocol, overload
 
 import torch
 from torch import Tensor
@@ -52,26 +52,13 @@ class Rankings(Sequence[Ranking]):
     takes thousands.
     """
 
-    def __init__(self, file: Path, root: Path, split: str) -> None:
-        """Read the file once, and check every line of it. Raises: DatasetError."""
+    def __init__(self, file: BinaryIO, root: Path) -> None:
+        """Of no ranking yet: `load_splits` knows which lines belong to it."""
         self.root = root
         self.pairs = array("L")  # of images in different places, of each ranking
+        self.digest = ""  # of the whole file, with all splits
+        self._file = file
         self._begins, self._lengths = array("Q"), array("L")
-        begin = 0
-        try:
-            self._file = file.open("rb")
-            for number, line in enumerate(self._file, start=1):
-                try:
-                    own_split, ranking = _parse(line.decode(), root)
-                except (ValueError, TypeError, KeyError) as error:
-                    raise DatasetError(f"{file}, line {number}: {error}") from error
-                if own_split == split and ranking.pairs:
-                    self.pairs.append(ranking.pairs)
-                    self._begins.append(begin)
-                    self._lengths.append(len(line))
-                begin += len(line)
-        except OSError as error:
-            raise DatasetError(f"{file}: cannot be read ({error})") from error
 
     def those(self, wanted: Callable[[Ranking], bool]) -> Rankings:
         """The rankings that are wanted, of the same file."""
@@ -98,18 +85,44 @@ class Rankings(Sequence[Ranking]):
         return _parse(line.decode(), self.root)[1]
 
 
-def load_rankings(folder: Path, split: str, images: Path | None = None) -> Rankings:
-    """Open one split of `rankings.jsonl`; rankings in which all images tie say nothing and are left out.
+def load_splits(folder: Path, images: Path | None = None) -> dict[str, Rankings]:
+    """Open all splits of `rankings.jsonl`, which is read once and each line of it checked.
+
+    Rankings in which all images tie say nothing and are left out.
 
     Args:
         folder: the dataset version's.
-        split: train, validation or test.
         images: what image paths are relative to; the folder itself when not given.
     Raises: DatasetError.
     """
+    file, root = folder / "rankings.jsonl", folder if images is None else images
+    begin, digest = 0, hashlib.sha256()
+    try:
+        opened = file.open("rb")
+        splits = {split: Rankings(opened, root) for split in SPLITS}
+        for number, line in enumerate(opened, start=1):
+            try:
+                split, ranking = _parse(line.decode(), root)
+            except (ValueError, TypeError, KeyError) as error:
+                raise DatasetError(f"{file}, line {number}: {error}") from error
+            if ranking.pairs:
+                splits[split].pairs.append(ranking.pairs)
+                splits[split]._begins.append(begin)
+                splits[split]._lengths.append(len(line))
+            begin += len(line)
+            digest.update(line)
+    except OSError as error:
+        raise DatasetError(f"{file}: cannot be read ({error})") from error
+    for rankings in splits.values():
+        rankings.digest = digest.hexdigest()
+    return splits
+
+
+def load_rankings(folder: Path, split: str, images: Path | None = None) -> Rankings:
+    """Open one split, as `load_splits` does all. Raises: DatasetError."""
     if split not in SPLITS:
         raise DatasetError(f"no split {split!r}; there are {', '.join(SPLITS)}")
-    return Rankings(folder / "rankings.jsonl", folder if images is None else images, split)
+    return load_splits(folder, images)[split]
 
 
 def _parse(line: str, root: Path) -> tuple[str, Ranking]:

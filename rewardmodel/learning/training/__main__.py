@@ -28,6 +28,7 @@ from rewardmodel.learning.training.distributed import is_launched, rank
 from rewardmodel.learning.training.signals import end_with_parent, stopping_at_signals
 
 STOPPED = 3
+FAILURES = (CheckpointError, DatasetError, UnreadableImage, TrainingDiverged, PeerFailed)
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -39,7 +40,7 @@ def main(arguments: list[str] | None = None) -> int:
     if given.follow or rank() > 0:
         try:
             follow(given.device)
-        except PeerFailed:
+        except FAILURES:
             return 1  # the leading process says what it was
         return 0
     if not (given.dataset and given.initial and given.to):
@@ -63,7 +64,7 @@ def main(arguments: list[str] | None = None) -> int:
     except Interrupted as interrupted:
         print(f"interrupted {interrupted}; the same command goes on from there", file=sys.stderr)
         return STOPPED
-    except (CheckpointError, DatasetError, UnreadableImage, TrainingDiverged, PeerFailed) as error:
+    except FAILURES as error:
         print(f"{type(error).__name__}: {error}", file=sys.stderr)
         return 1
     print(json.dumps({"checkpoint": str(result.checkpoint), **dataclasses.asdict(result.validation)}))

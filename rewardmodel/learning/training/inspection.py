@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections import ChainMap
 from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
@@ -15,9 +16,10 @@ from PIL import Image
 from rewardmodel.learning.data import Ranking, Rankings
 from rewardmodel.learning.preprocessing import UnreadableImage, check_shape
 from rewardmodel.learning.saving import saving
+from rewardmodel.learning.training.distributed import Team
 
 REPORT = "images.json"
-TOGETHER = 1024  # images looked at between two asks whether to stop
+TOGETHER = 1024  # images a process looks at between two asks whether to stop
 THREADS = min(os.cpu_count() or 1, 16)  # decoders let go of Python's lock
 THUMBNAIL = 64  # pixels; a JPEG is decoded no larger than it needs to be for this
 
@@ -48,6 +50,7 @@ class InspectionStopped(Exception):
 def inspect(
     splits: Mapping[str, Sequence[Ranking]],
     *,
+    team: Team,
     folder: Path,
     data: str,
     on_checked: Callable[[int, int], None],
@@ -56,37 +59,65 @@ def inspect(
 ) -> Inspection:
     """Check every image of the splits, or read in the run's folder what was found before.
 
+    The processes of a run share the images, and tell each other every so many what they found: none waits
+    long for another, and all stop where one is asked to.
+
     Args:
         data: fingerprint of the splits, under which the result is kept.
         again: look once more if some could not be read before: perhaps they were put right.
         on_checked: called with how many images of how many are checked.
-    Raises: InspectionStopped, NotSaved.
+    Raises: InspectionStopped, NotSaved; PeerFailed where another process failed.
     """
-    file = folder / REPORT
-    if file.exists():
-        kept = json.loads(file.read_text(encoding="utf-8"))
-        if kept.pop("data") == data and not (again and kept["unreadable"]):
-            return Inspection(**kept)
+    kept = None
+    with team.together():
+        if team.leads:
+            kept = _kept(folder / REPORT, data)
+    kept = team.hand_out(kept)
+    if kept is not None and not (again and kept.unreadable):
+        return kept
     images = list(dict.fromkeys(image for split in splits.values() for one in split for image in one.images))
     unreadable: dict[str, str] = {}
-    waiting = iter(images)
     with ThreadPoolExecutor(THREADS) as pool:
-        checked = 0
-        while some := list(islice(waiting, TOGETHER)):
-            wrong = zip(some, pool.map(what_is_wrong, some), strict=True)
-            unreadable |= {str(image): reason for image, reason in wrong if reason}
-            checked += len(some)
-            on_checked(checked, len(images))
-            if checked < len(images) and should_stop():
+        for start in range(0, len(images), TOGETHER * team.size):
+            some = images[start : start + TOGETHER * team.size]
+            own = some[team.rank :: team.size]
+            with team.together():
+                reasons = dict(zip(own, pool.map(what_is_wrong, own), strict=True))
+            everybodys = ChainMap(*team.gather({image: why for image, why in reasons.items() if why}))
+            unreadable |= {str(image): everybodys[image] for image in some if image in everybodys}
+            checked = start + len(some)
+            with team.together():
+                on_checked(checked, len(images))
+                asked = checked < len(images) and should_stop()
+            if team.any(asked):
                 raise InspectionStopped(f"after {checked} of {len(images)} images")
     found = Inspection(len(images), unreadable)
-    dropped = {name: sum(not found.keeps(one) for one in split) for name, split in splits.items()}
+    dropped = {name: _count_dropped(split, found) for name, split in splits.items()}
     found = Inspection(len(images), unreadable, dropped)
-    written = folder / f"{REPORT}.new"
+    with team.together():
+        if team.leads:
+            _keep(folder / REPORT, data, found)
+    return found
+
+
+def _kept(file: Path, data: str) -> Inspection | None:
+    """What was found before in the same data."""
+    if not file.exists():
+        return None
+    kept = json.loads(file.read_text(encoding="utf-8"))
+    return Inspection(**kept) if kept.pop("data") == data else None
+
+
+def _keep(file: Path, data: str, found: Inspection) -> None:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    written = file.with_name(f"{REPORT}.new")
     with saving(file):
         written.write_text(json.dumps({"data": data, **asdict(found)}, indent=1), encoding="utf-8")
         os.replace(written, file)
-    return found
+
+
+def _count_dropped(split: Sequence[Ranking], found: Inspection) -> int:
+    return sum(not found.keeps(one) for one in split) if found.unreadable else 0
 
 
 def refuse(found: Inspection) -> None:
@@ -125,7 +156,7 @@ def what_is_wrong(image: Path) -> str:
 
 def usable(rankings: Rankings, found: Inspection) -> Rankings:
     """Those whose images can all be read."""
-    return rankings.those(found.keeps)
+    return rankings.those(found.keeps) if found.unreadable else rankings
 
 
 def unreadable_images(folder: Path) -> Collection[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,14 +17,13 @@ from rewardmodel.learning import checkpoints
 from rewardmodel.learning.checkpoints import CheckpointError
 from rewardmodel.learning.config import RewardConfig
 from rewardmodel.learning.data import (
-    SPLITS,
     Batch,
     DatasetError,
     Ranking,
     Rankings,
     collate,
     fingerprint,
-    load_rankings,
+    load_splits,
 )
 from rewardmodel.learning.lora import adapt
 from rewardmodel.learning.losses import better_than, margins
@@ -133,18 +132,12 @@ def _work(
     on_checked: Callable[[int, int], None] = lambda checked, images: None,
     on_start: Callable[[Start], None] = lambda start: None,
 ) -> TrainingResult:
-    found, stopped = None, ""
     with team.together():
-        try:
-            found = _inspect(job, on_checked, should_stop) if team.leads else None
-        except Interrupted as interrupted:
-            stopped = str(interrupted)
-    found, stopped = team.hand_out((found, stopped))
-    if found is None:  # that one was asked to stop is no failure of any
-        raise Interrupted(stopped)
+        splits = load_splits(job.dataset, job.images)
+    found = _inspect(job, splits, team, on_checked, should_stop)
     with torch.random.fork_rng(devices=None if team.device.type == "cuda" else []):
         with team.together():
-            run = _Run(job, team, found)
+            run = _Run(job, team, _usable(job, splits, found))
             if team.leads:
                 on_start(Start(run.trainable, found))
         return run.to_end(on_step, should_stop)
@@ -153,9 +146,9 @@ def _work(
 class _Run:
     """A model and its optimiser on their way through the planned steps."""
 
-    def __init__(self, job: Job, team: Team, found: Inspection) -> None:
+    def __init__(self, job: Job, team: Team, splits: tuple[Rankings, Rankings]) -> None:
         self.config, self.folder, self.team = job.config, job.folder, team
-        self.training_split, self.validation_split = _read_splits(job, found)
+        self.training_split, self.validation_split = splits
         checkpoint = checkpoints.load(job.initial)
         self.tokenizer, self.backbone = checkpoint.tokenizer, checkpoint.config.backbone
         self.data = fingerprint(self.training_split, self.validation_split)
@@ -352,30 +345,35 @@ class _Run:
         state.set_chance(saved["chance"], self.team)
 
 
-def _inspect(job: Job, on_checked: Callable[[int, int], None], should_stop: Callable[[], bool]) -> Inspection:
+def _inspect(
+    job: Job,
+    splits: Mapping[str, Rankings],
+    team: Team,
+    on_checked: Callable[[int, int], None],
+    should_stop: Callable[[], bool],
+) -> Inspection:
     """Look at all images, those of the test split too. Raises: UnreadableImage, Interrupted."""
-    splits = {split: load_rankings(job.dataset, split, job.images) for split in SPLITS}
-    job.folder.mkdir(parents=True, exist_ok=True)
     try:
         found = inspect(
             splits,
+            team=team,
             folder=job.folder,
-            data=fingerprint(*splits.values()),
+            data=f"{splits['train'].digest} {job.images}",
             on_checked=on_checked,
             should_stop=should_stop,
             again=job.config.unreadable_images == "refuse",
         )
-    except InspectionStopped as stopped:
+    except InspectionStopped as stopped:  # that one was asked to stop is no failure of any
         raise Interrupted(str(stopped)) from stopped
-    if job.config.unreadable_images == "refuse":
-        refuse(found)
+    with team.together():
+        if team.leads and job.config.unreadable_images == "refuse":
+            refuse(found)
     return found
 
 
-def _read_splits(job: Job, found: Inspection) -> tuple[Rankings, Rankings]:
+def _usable(job: Job, splits: Mapping[str, Rankings], found: Inspection) -> tuple[Rankings, Rankings]:
     """Training and validation, without the rankings that cannot be read. Raises: DatasetError."""
-    training = usable(load_rankings(job.dataset, "train", job.images), found)
-    validation = usable(load_rankings(job.dataset, "validation", job.images), found)
+    training, validation = usable(splits["train"], found), usable(splits["validation"], found)
     for split, name in ((training, "train"), (validation, "validation")):
         if not split:
             raise DatasetError(f"{job.dataset}: no {name} ranking has two images in different places")

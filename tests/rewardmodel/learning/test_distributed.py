@@ -161,7 +161,20 @@ def test_asked_to_stop_while_it_looks_at_images_every_process_stops(
     assert done.returncode == 0, done.stderr
     first, second = done.stdout.splitlines()
     assert first == second
-    assert re.fullmatch(r"stopped after 1 of \d+ images", first)
+    assert re.fullmatch(r"stopped after 2 of \d+ images", first)
+
+
+def test_processes_share_the_look_at_images_and_all_know_what_one_found(
+    tmp_path, training, initial, a_dataset
+):
+    """Of two images that stand one behind the other, each process looks at one."""
+    broken = sorted((a_dataset() / "images").glob("train-3-*"))[:2]
+    for image in broken:
+        image.write_bytes(b"no image")
+    steps_of(run(training(initial, "run", unreadable_images="drop", epochs=1)))
+    found = json.loads((tmp_path / "run" / "images.json").read_text())
+    assert found["unreadable"].keys() == {str(image) for image in broken}
+    assert found["dropped"] == {"train": 1, "validation": 0, "test": 0}
 
 
 def test_an_error_of_one_process_ends_all_and_is_named(training, initial, a_dataset):
