@@ -140,9 +140,17 @@ def _parse(line: str, root: Path) -> tuple[str, Ranking]:
         raise ValueError(f"{len(row['images'])} images, {len(places)} places")
     if not all(type(place) is int and place >= 1 for place in places):
         raise ValueError(f"places are whole numbers from 1, not {places}")
+    for path in row["images"]:
+        if not isinstance(path, str) or not _stays(path):
+            raise ValueError(f"the path of an image leads from its folder to within it, not {path!r}")
     paths = tuple(root / path for path in row["images"])
     preferred = _soft_labels(row[SOFT], len(places)) if SOFT in row else None
     return row["split"], Ranking(str(row["id"]), row["prompt"], paths, tuple(places), preferred)
+
+
+def _stays(path: str) -> bool:
+    """Whether it leads nowhere outside of the folder that it starts from."""
+    return not os.path.isabs(path) and (".." not in path or os.path.normpath(path).split(os.sep)[0] != "..")
 
 
 def _soft_labels(given: Any, images: int) -> tuple[float, ...]:

@@ -8,7 +8,7 @@ from PIL import ExifTags, Image
 
 from rewardmodel.learning.backbones.config import ImageInput
 from rewardmodel.learning.config import RewardConfig
-from rewardmodel.learning.data import DatasetError, Ranking, collate, fingerprint, load_rankings
+from rewardmodel.learning.data import DatasetError, Ranking, collate, fingerprint, load_rankings, load_splits
 from rewardmodel.learning.pixels import Pixels
 from rewardmodel.learning.preprocessing import read_image
 from rewardmodel.learning.training.optimiser import learning_rate
@@ -46,6 +46,17 @@ def test_rankings_are_read_from_the_file_one_by_one_in_any_order(a_dataset):
         rankings[9]
 
 
+def test_all_splits_are_opened_at_once_each_as_by_itself(a_dataset):
+    folder = a_dataset(train=3, validation=2, test=1)
+    splits = load_splits(folder)
+    assert {name: list(split) for name, split in splits.items()} == {
+        name: list(load_rankings(folder, name)) for name in ("train", "validation", "test")
+    }
+    before = splits["train"].digest
+    a_dataset(train=3, validation=2, test=2)
+    assert load_splits(folder)["train"].digest != before
+
+
 def test_the_fingerprint_tells_what_is_learned_and_not_where_it_lies(a_dataset, tmp_path):
     folder = a_dataset()
     train, validation = (load_rankings(folder, split) for split in ("train", "validation"))
@@ -76,6 +87,10 @@ def test_ties_are_no_pairs():
         (lambda row: json.dumps({**row, "ranking": [1.5] * len(row["images"])}), "whole numbers from 1"),
         (lambda row: json.dumps({**row, "images": 3}), "line 2"),
         (lambda row: json.dumps({**row, "images": "x" * len(row["images"])}), "list of paths, not 'xxx"),
+        (lambda row: json.dumps({**row, "images": [3, *row["images"][1:]]}), "within it, not 3"),
+        (lambda row: json.dumps({**row, "images": ["/etc/a.png", *row["images"][1:]]}), "not '/etc/a.png'"),
+        (lambda row: json.dumps({**row, "images": ["../a.png", *row["images"][1:]]}), "not '../a.png'"),
+        (lambda row: json.dumps({**row, "images": ["a/../../b", *row["images"][1:]]}), "not 'a/../../b'"),
         (lambda row: json.dumps({**row, "prompt": None}), "a prompt is a text, not None"),
         (lambda row: json.dumps({**row, "preferred": [0.5]}), "1 probabilities for"),
         (lambda row: json.dumps({**row, "preferred": [1.5] * 6}), "from 0 to 1"),
@@ -86,6 +101,15 @@ def test_a_bad_line_is_refused_by_its_number(a_line, edit, reason):
     with pytest.raises(DatasetError, match=r"rankings\.jsonl, line 2") as refusal:
         load_rankings(a_line(edit), "train")
     assert reason in str(refusal.value)
+
+
+def test_dots_in_the_path_of_an_image_are_no_harm_while_it_stays_in_its_folder(a_line):
+    folder = a_line(
+        lambda row: json.dumps(
+            {**row, "images": [f"other/../{name}" for name in row["images"][:-1]] + ["a..b"]}
+        )
+    )
+    assert load_rankings(folder, "train")[1].images[-1] == folder / "a..b"
 
 
 def test_a_missing_dataset_and_an_unknown_split_are_refused(tmp_path, a_dataset):
