@@ -14,7 +14,7 @@ from rewardmodel.learning.backbones.config import ImageInput
 from rewardmodel.learning.preprocessing import read_image, to_pixels
 from rewardmodel.learning.stored_tensors import StoredTensors
 
-FORMAT = 1  # raised when the same file would give other pixels
+FORMAT = 2  # raised when the same file would give other pixels
 
 
 class Pixels:

@@ -25,10 +25,12 @@ TURNS = {
     8: Image.Transpose.ROTATE_90,
 }
 
-
 # More times as long as it is wide, an image is refused: fitted by its short side, its long one grows without
 # limit, and a file of 300 bytes asks for 10 GB.
 NARROWEST = 100
+
+# Pillow's mode I holds whole numbers of any range, F any numbers. Of these formats 65535 is white in mode I.
+SHADES_OF_16_BITS = ("PNG", "PPM")
 
 
 class UnreadableImage(ValueError):
@@ -38,7 +40,8 @@ class UnreadableImage(ValueError):
 def read_image(source: str | Path | Image.Image) -> Image.Image:
     """The decoded image, in RGB, turned as its EXIF says: as people saw it. Of an animation, its first frame.
 
-    Colours under transparent pixels are kept, as in the published code.
+    Colours under transparent pixels are kept, as in the published code. Grey of 16 bits is scaled to 8, where
+    that code makes nearly all of it white; so would it make numbers of any range, which are refused.
 
     Raises: UnreadableImage; TypeError when it is neither a path nor a Pillow image.
     """
@@ -58,19 +61,21 @@ def read_image(source: str | Path | Image.Image) -> Image.Image:
         raise UnreadableImage(f"{name}: not a whole image ({error})") from error
 
 
-def check_shape(image: Image.Image) -> None:
-    """Before it is decoded. Raises: ValueError where it is too long and narrow."""
+def check_header(image: Image.Image) -> None:
+    """Before it is decoded. Raises: ValueError where it is too long and narrow, or nobody knows its white."""
     if max(image.size) > NARROWEST * min(image.size):
         raise ValueError(f"{image.width} x {image.height} pixels are too long and narrow")
+    if image.mode == "F" or (image.mode == "I" and image.format not in SHADES_OF_16_BITS):
+        raise ValueError(f"of mode {image.mode}, which does not say what value is white")
 
 
 def _upright(image: Image.Image) -> Image.Image:
-    check_shape(image)
+    check_header(image)
     image.load()
     turn = TURNS.get(image.getexif().get(ExifTags.Base.Orientation, 1))
     # Not by ImageOps, which writes the rest of EXIF anew: where that is damaged, it fails.
     upright = image if turn is None else image.transpose(turn)
-    if upright.mode.startswith("I;16"):  # Pillow's own conversion makes all above 255 white
+    if upright.mode == "I" or upright.mode.startswith("I;16"):  # Pillow makes all above 255 white
         upright = Image.fromarray((np.asarray(upright) / 257).round().astype(np.uint8))
     return upright.convert("RGB")
 

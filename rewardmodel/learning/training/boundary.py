@@ -23,7 +23,7 @@ from rewardmodel.learning.preprocessing import normalise
 from rewardmodel.learning.stored_tensors import StoredTensors
 from rewardmodel.learning.training.precision import autocast, halve_frozen
 
-FORMAT = 1  # raised when the same weights and image would give something else
+FORMAT = 2  # raised when the same weights and image would give something else
 TOGETHER = {"cpu": 1, "cuda": 32}  # images that go through the frozen blocks at once
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from PIL import Image
 
 from rewardmodel.learning.data import Ranking, Rankings
-from rewardmodel.learning.preprocessing import UnreadableImage, check_shape
+from rewardmodel.learning.preprocessing import UnreadableImage, check_header
 from rewardmodel.learning.saving import saving
 from rewardmodel.learning.training.distributed import Team
 
@@ -141,7 +141,7 @@ def what_is_wrong(image: Path) -> str:
         if image.stat().st_size == 0:
             return "the file is empty"
         with Image.open(image) as opened:
-            check_shape(opened)
+            check_header(opened)
             if opened.format == "PNG":
                 opened.verify()
             else:

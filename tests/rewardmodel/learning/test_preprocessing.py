@@ -50,12 +50,31 @@ def test_grey_is_grey(picture, tmp_path, mode):
     assert difference(red, green) == difference(red, blue) == 0
 
 
-@pytest.mark.parametrize("suffix", ["png", "tiff"])
+@pytest.mark.parametrize("suffix", ["png", "tiff", "pgm"])
 def test_grey_of_16_bits_keeps_its_shades(tmp_path, suffix):
     path = tmp_path / f"grey.{suffix}"
     shades = np.linspace(0, 65535, 256).astype(np.uint16).reshape(16, 16)
     Image.fromarray(shades).save(path)
     assert difference(read_image(path).getchannel(0), np.arange(256).reshape(16, 16)) == 0
+
+
+@pytest.mark.parametrize("kind", [np.int32, np.float32])
+def test_numbers_of_any_range_are_refused_by_their_mode_and_never_taken_for_white(tmp_path, kind):
+    path = tmp_path / "depths.tiff"
+    Image.fromarray(np.linspace(0, 1000, 256).astype(kind).reshape(16, 16)).save(path)
+    mode = Image.open(path).mode
+    assert mode in ("I", "F")
+    with pytest.raises(UnreadableImage, match=rf"depths\.tiff: .*of mode {mode}, which does not say"):
+        read_image(path)
+    with pytest.raises(UnreadableImage, match=f"of mode {mode}"):
+        read_image(Image.open(path))
+    assert f"of mode {mode}" in what_is_wrong(path)
+
+
+def test_of_a_transparent_palette_the_colours_are_kept_as_the_published_code_does(picture, tmp_path):
+    path = tmp_path / "transparent.png"
+    picture.convert("P").save(path, transparency=0)
+    assert difference(read_image(path), Image.open(path).convert("RGB")) == 0
 
 
 def test_of_an_animation_the_first_frame_counts(picture, tmp_path):
