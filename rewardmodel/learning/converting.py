@@ -10,12 +10,16 @@ FORMS = ("laurel", "image-reward", "blip", "transformers")
 def convert(source: str, target: Path, form: str) -> str:
     """Write a model, whatever form it is in, as a folder (laurel, transformers) or a file (the others).
 
+    It is written whole, or not at all.
+
     Returns: what the form does not hold, in words; nothing when it holds all.
-    Raises: CheckpointError when the source cannot be read, the form cannot hold it, or the target is there.
+    Raises: CheckpointError when the source cannot be read, the form cannot hold it, or the target is there;
+        NotSaved.
     """
     from rewardmodel.learning import checkpoints, downloads
     from rewardmodel.learning.checkpoints import CheckpointError
     from rewardmodel.learning.published import blip
+    from rewardmodel.learning.saving import whole
 
     if target.exists():
         raise CheckpointError(f"{target}: is there already")
@@ -26,8 +30,9 @@ def convert(source: str, target: Path, form: str) -> str:
         checkpoints.save(target, model=model, tokenizer=tokenizer, config=config)
         return ""
     if form == "transformers":
-        blip.write_transformers(model, target)
-        tokenizer.save_pretrained(target)
+        with whole(target) as written:
+            blip.write_transformers(model, written)
+            tokenizer.save_pretrained(written)
     elif form == "image-reward":
         blip.write_image_reward(model, target)
     else:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -27,10 +28,39 @@ def saving(place: Path) -> Iterator[None]:
         raise NotSaved(f"{place}: cannot be saved ({cause}); {kept}") from error
 
 
-def sync(folder: Path) -> None:
-    """Wait until the folder's files, and their names, are on the disk."""
-    for path in (*(each for each in folder.rglob("*") if each.is_file()), folder):
-        descriptor = os.open(path, os.O_RDONLY)
+@contextmanager
+def whole(place: Path) -> Iterator[Path]:
+    """Give a path beside the place, where a file or a folder is to be written; then it takes the place.
+
+    A file that is there gives way, a folder that is there must be empty. Killed at any moment, this leaves in
+    the place what was there or what was written, never a part.
+
+    Raises: NotSaved; what was in the place is as it was, and nothing lies beside it.
+    """
+    written = place.with_name(f".{place.name}.new")
+    _remove(written)
+    try:
+        with saving(place):
+            yield written
+            sync(written)
+            os.replace(written, place)
+            sync_name(place)
+    except BaseException:
+        _remove(written)
+        raise
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def sync(path: Path) -> None:
+    """Wait until a file, or a folder's files and their names, are on the disk."""
+    for each in (*(file for file in path.rglob("*") if file.is_file()), path):
+        descriptor = os.open(each, os.O_RDONLY)
         try:
             os.fsync(descriptor)
         finally:

@@ -22,6 +22,7 @@ from rewardmodel.learning.backbones.config import BlipConfig, HeadConfig, TextCo
 from rewardmodel.learning.model import RewardModel
 from rewardmodel.learning.published.release import Form, Release, without_leftovers
 from rewardmodel.learning.published.tokenizers import bert_tokenizer
+from rewardmodel.learning.saving import whole
 from rewardmodel.learning.weights import CheckpointError, StoredWeights
 
 MAX_TOKENS = 35
@@ -95,18 +96,20 @@ FORMS = (
 
 
 def write_image_reward(model: RewardModel, file: Path) -> None:
-    """The state dict that the published package loads. Raises: CheckpointError when it could not."""
+    """The state dict that the published package loads. Raises: CheckpointError if it could not; NotSaved."""
     _says_its_shape(model, file)
-    torch.save(_own_weights(model) | {f"blip.{POSITIONS}": _positions(model)}, file)
+    with whole(file) as written:
+        torch.save(_own_weights(model) | {f"blip.{POSITIONS}": _positions(model)}, written)
 
 
 def write_blip(model: RewardModel, file: Path) -> None:
-    """The encoders as BLIP's own code reads them; the head stays behind. Raises: CheckpointError."""
+    """The encoders as BLIP's own code reads them; the head stays out. Raises: CheckpointError, NotSaved."""
     _says_its_shape(model, file)
     encoders = {
         name.removeprefix("blip."): each for name, each in _own_weights(model).items() if name[:5] == "blip."
     }
-    torch.save({"model": encoders | {POSITIONS: _positions(model)}}, file)
+    with whole(file) as written:
+        torch.save({"model": encoders | {POSITIONS: _positions(model)}}, written)
 
 
 def write_transformers(model: RewardModel, folder: Path) -> None:

@@ -1,5 +1,7 @@
 """A model in the forms that others publish: found by its published name, and converted there and back."""
 
+import resource
+
 import pytest
 import torch
 from PIL import Image
@@ -73,6 +75,19 @@ def test_the_published_name_is_no_place_for_another_mean_unsaid(ours, tmp_path, 
     assert same.endswith("ImageReward.pt: written")
     assert "does not hold the scores' mean 0.0 and deviation 1.0" in other
     assert "under this name it is read with 0.16717362830052426 and 1.0333394966054072" in other
+
+
+@pytest.mark.parametrize("form", ["laurel", "transformers", "image-reward", "blip"])
+def test_on_a_full_disk_nothing_is_left_of_what_was_not_written_whole(ours, tmp_path, capsys, form):
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    before = sorted(tmp_path.iterdir())
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, hard))
+    try:
+        assert main(["convert", str(ours), str(tmp_path / "theirs"), "--form", form]) == 1
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert "theirs: cannot be saved" in capsys.readouterr().err
+    assert sorted(tmp_path.iterdir()) == before
 
 
 def test_nothing_is_written_over(ours, tmp_path, capsys):
