@@ -18,6 +18,12 @@ def percent(share: float | str | None) -> str:
 
 
 @register.filter
+def reward(value: float | str | None) -> str:
+    """-0.0748 -> -0.075."""
+    return f"{value:.3f}".replace("-", "\N{MINUS SIGN}") if isinstance(value, int | float) else ""
+
+
+@register.filter
 def gain(difference: float | str | None) -> str:
     """0.041 -> +4.1, in points."""
     if not isinstance(difference, int | float):

@@ -8,10 +8,10 @@ from django.http import HttpResponse
 from django.shortcuts import render
 from django.views.decorators.http import require_http_methods
 
-from annotation.access import MemberRequest, researcher_required
-from annotation.models import Project
+from annotation.access import MemberRequest, researcher_required, role_in
+from annotation.models import Membership, Project
 from rewardmodel.forms.scores import ScoringForm
-from rewardmodel.scorers.asking import ClientGone, ImagesUnreadable, ModelBroken, Unavailable
+from rewardmodel.scorers.asking import ClientGone, ImagesUnreadable, ModelBroken, NoScorer, Unavailable
 from rewardmodel.scoring import client_socket, score_files
 from rewardmodel.selectors import NothingPromoted, promoted_checkpoint
 
@@ -39,8 +39,14 @@ def try_model(request: MemberRequest, project: Project) -> HttpResponse:
         for index, reason in error.reasons.items():
             form.add_error("images", f"{files[index].name} {reason}")
         return _answer(request, project, form, status=422)
-    except (NothingPromoted, ModelBroken) as error:
-        return _answer(request, project, form, status=409, refusal=str(error))
+    except NothingPromoted:
+        return _answer(request, project, form, status=409)
+    except ModelBroken as error:
+        refusal = f"The model does not work: {error}. Promote another one, or mend its files."
+        return _answer(request, project, form, status=409, refusal=refusal)
+    except NoScorer as error:
+        refusal = f"No scores now: {error}. See that manage.py serve_scores runs, then try again."
+        return _answer(request, project, form, status=409, refusal=refusal)
     except Unavailable as error:
         return _answer(request, project, form, status=409, refusal=f"No scores now: {error}. Try again.")
     except ClientGone:
@@ -62,6 +68,14 @@ def _answer(
         promoted = promoted_checkpoint(project)
     except NothingPromoted:
         promoted = None
-    context = {"project": project, "tab": "try", "form": form, "promoted": promoted, **told}
+    is_admin = role_in(project, request.user) == Membership.Role.ADMIN
+    context = {
+        "project": project,
+        "tab": "try",
+        "is_admin": is_admin,
+        "form": form,
+        "promoted": promoted,
+        **told,
+    }
     template = f"{TRY}#tried" if request.htmx else TRY
     return render(request, template, context, status=status)

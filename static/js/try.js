@@ -1,4 +1,5 @@
-// Trying the reward model: the files stay chosen after an answer, and the images in it are shown from them.
+// Trying the reward model: the files stay chosen after an answer, the images in it are shown from them, and
+// the focus goes to what came of it.
 
 const INPUT = "#tried input[type=file]";
 let chosen = null;
@@ -17,6 +18,7 @@ document.addEventListener("htmx:beforeRequest", () => {
 
 document.addEventListener("htmx:afterSwap", () => {
   const input = document.querySelector(INPUT);
-  if (chosen?.length) input.files = chosen;
+  if (input && chosen?.length) input.files = chosen;
   document.querySelectorAll("#tried img[data-file]").forEach(show);
+  document.querySelector("#tried [role=alert], #tried [aria-invalid=true], #scores-title")?.focus();
 });

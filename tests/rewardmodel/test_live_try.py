@@ -38,14 +38,15 @@ def test_dropped_images_stay_chosen_and_are_shown_with_their_scores(
     page.get_by_label("Prompt").fill("a red circle above a blue square, " + "on a white background " * 9)
     page.get_by_label("Images").set_input_files([drawn(seed) for seed in range(5)])
     page.get_by_role("button", name="Score").click()
-    expect(page.get_by_role("heading", name="Scores by small world")).to_be_visible(timeout=60_000)
+    expect(page.get_by_role("heading", name="Scores by small world")).to_be_focused(timeout=60_000)
     expect(page.get_by_text("only its beginning counted")).to_be_visible()
     pictures = page.locator("#tried figure img")
     expect(pictures).to_have_count(5)
     page.wait_for_function(
         "[...document.querySelectorAll('#tried figure img')].every((i) => i.naturalWidth > 0)"
     )
-    scores = [float(one) for one in page.locator("#tried figure b").all_inner_texts()]
+    shown = page.locator("#tried figure b").all_inner_texts()
+    scores = [float(one.replace("\N{MINUS SIGN}", "-")) for one in shown]
     assert scores == sorted(scores, reverse=True)
     found += complaints(page, "scored")
 
@@ -59,4 +60,5 @@ def test_dropped_images_stay_chosen_and_are_shown_with_their_scores(
     )
     page.get_by_role("button", name="Score").click()
     expect(page.get_by_text("notes.txt is no PNG, JPEG or WebP image")).to_be_visible()
+    expect(page.get_by_label("Images")).to_be_focused()
     assert not found, "\n".join(found)

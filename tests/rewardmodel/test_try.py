@@ -29,7 +29,7 @@ def test_images_are_shown_with_their_scores_the_best_first(served, project, rese
     answer = send(researcher, project, *files)
     assert answer.status_code == 200
     assert [row["index"] for row in answer.context["rows"]] == [ranks.index(rank) for rank in (1, 2, 3)]
-    assert f"{max(scores):.3f}" in answer.text
+    assert f"{max(scores):.3f}".replace("-", "\N{MINUS SIGN}") in answer.text
     assert "only its beginning" not in answer.text
     assert "only its beginning" in send(researcher, project, files[0], prompt="red " * 60).text
 
@@ -57,7 +57,14 @@ def test_without_a_model_or_a_scorer_the_page_says_so(project, encoder, research
     assert send(researcher, project, picture(3)).status_code == 409
     promote(encoder, now=NOW)
     answer = send(researcher, project, picture(3))
-    assert (answer.status_code, "Try again" in answer.text) == (409, True)
+    assert (answer.status_code, "then try again" in answer.text) == (409, True)
+
+
+def test_only_an_admin_is_led_to_where_a_model_is_promoted(client, project, rosa, ada):
+    link = f'<a href="/models/{project.slug}/">Train or promote one</a>'
+    for person, led in ((rosa, False), (ada, True)):
+        client.force_login(person)
+        assert (link in client.get(f"/projects/{project.slug}/try/").text) == led
 
 
 def test_only_researchers_and_admins_find_it(client, project, alice, rita, ada):
