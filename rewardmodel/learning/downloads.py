@@ -39,11 +39,12 @@ def fetch(name: str, root: str | Path | None = None) -> Path:
     folder = _folder(root)
     if (folder / file).is_file():
         return folder / file
+    from httpx2 import HTTPError
     from huggingface_hub import hf_hub_download
 
     try:
         return Path(hf_hub_download(repository, file, local_dir=folder))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, HTTPError) as error:
         raise CheckpointError(
             f"{name}: the hub did not give it ({error}); "
             f"fetch https://huggingface.co/{repository}/resolve/main/{file} and put it at {folder / file}"

@@ -22,6 +22,7 @@ def fetch(hub_id: str) -> Path:
 
     Raises: CheckpointError saying what to fetch by hand and where to put it.
     """
+    from httpx2 import HTTPError
     from huggingface_hub import HfApi, snapshot_download
 
     owner, name, *file = hub_id.split("/")
@@ -31,7 +32,7 @@ def fetch(hub_id: str) -> Path:
         folder = Path(snapshot_download(repository, allow_patterns=[*wanted, *TEXTS]))
     except CheckpointError as error:
         raise CheckpointError(f"{repository}: {error}") from error
-    except (OSError, ValueError) as unreachable:
+    except (OSError, ValueError, HTTPError) as unreachable:  # a connection refused is no OSError there
         try:
             folder = Path(snapshot_download(repository, local_files_only=True))
         except (OSError, ValueError):

@@ -66,12 +66,13 @@ def _source(folder: Path, hub_id: str, sets: tuple[tuple[str, ...], ...]) -> Pat
     """Where one of the sets of files lies."""
     if any(all((folder / name).is_file() for name in names) for names in sets):
         return folder
+    from httpx2 import HTTPError
     from huggingface_hub import snapshot_download
 
     wanted = sorted({name for names in sets for name in names} | {"tokenizer_config.json"})
     try:
         source = Path(snapshot_download(hub_id, allow_patterns=wanted))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, HTTPError) as error:
         reason = str(error).partition(os.linesep)[0]
     else:
         if any(all((source / name).is_file() for name in names) for names in sets):
