@@ -9,7 +9,7 @@ import numpy as np
 
 from rewardmodel.learning.data import Ranking
 from rewardmodel.learning.evaluation.pairs import pairs_of
-from rewardmodel.learning.evaluation.resampling import Interval, interval, resample
+from rewardmodel.learning.evaluation.resampling import Interval, interval, resampled_shares
 from rewardmodel.learning.scoring import Scorer
 
 
@@ -65,11 +65,10 @@ def evaluate_rewards(
     if not results:
         raise ValueError("no two images in different places to evaluate on")
     counts = np.array([[r.right, r.pairs] for r in results], dtype=np.float64)
-    drawn = resample(len(results), seed)
     return Evaluation(
         accuracy=float(counts[:, 0].sum() / counts[:, 1].sum()),
         accuracy_by_prompt=float((counts[:, 0] / counts[:, 1]).mean()),
-        interval=interval(counts[drawn, 0].sum(axis=1) / counts[drawn, 1].sum(axis=1)),
+        interval=interval(resampled_shares(counts[:, 0], counts[:, 1], seed)),
         prompts=len(results),
         pairs=int(counts[:, 1].sum()),
         results=results,
@@ -82,6 +81,5 @@ def compare(a: Evaluation, b: Evaluation, *, seed: int = 0) -> Comparison:
         raise ValueError("the two were evaluated on different pairs")
     gains = np.array([x.right - y.right for x, y in zip(a.results, b.results, strict=True)], dtype=np.float64)
     pairs = np.array([r.pairs for r in a.results], dtype=np.float64)
-    drawn = resample(len(pairs), seed)
-    differences = gains[drawn].sum(axis=1) / pairs[drawn].sum(axis=1)
+    differences = resampled_shares(gains, pairs, seed)
     return Comparison(float(gains.sum() / pairs.sum()), interval(differences))

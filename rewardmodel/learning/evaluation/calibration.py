@@ -54,8 +54,8 @@ def calibration(pairs: Pairs, *, temperature: float, seed: int) -> Calibration:
     distances = np.zeros((count, BINS))  # of each prompt and bin: the sum of confidence less outcome
     np.add.at(distances, (prompt, at), confidence - right)
     sizes = np.bincount(prompt, minlength=count).astype(np.float64)
-    drawn = resample(count, seed)  # (RESAMPLES, P)
-    errors = np.array([np.abs(distances[rows].sum(axis=0)).sum() / sizes[rows].sum() for rows in drawn])
+    draws = (rows for some in resample(count, seed) for rows in some)  # (P,) each
+    errors = np.array([np.abs(distances[rows].sum(axis=0)).sum() / sizes[rows].sum() for rows in draws])
     around = interval(errors)
     loss = float(np.logaddexp(0, -pairs.margin / temperature).mean())
     error = float(np.abs(distances.sum(axis=0)).sum() / len(pairs))

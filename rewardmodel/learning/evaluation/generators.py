@@ -143,7 +143,7 @@ def _add_up(
 
 def _correlation_interval(sums: _Sums, seed: int) -> tuple[float | None, float | None]:
     found = []
-    for rows in resample(len(sums.reward), seed):
+    for rows in (rows for some in resample(len(sums.reward), seed) for rows in some):
         points, compared, reward, images = (
             table[rows].sum(axis=0) for table in (sums.points, sums.compared, sums.reward, sums.images)
         )

@@ -34,16 +34,21 @@ def pairs_of(rewards: Sequence[Sequence[float]], rankings: Sequence[Ranking]) ->
     Source: the published test script of ImageReward, which leaves such pairs out.
     """
     numbers: dict[str, int] = {}
-    columns: list[tuple[int, int, float, int]] = []
-    for at, (own, ranking) in enumerate(zip(rewards, rankings, strict=True)):
-        prompt = numbers.setdefault(ranking.prompt, len(numbers))
-        for i, place in enumerate(ranking.places):
-            for j, other in enumerate(ranking.places):
-                if place < other:
-                    columns.append((prompt, at, own[i] - own[j], other - place))
-    table = np.array(columns, dtype=np.float64).reshape(-1, 4)
-    whole = table.astype(np.int64)
-    return Pairs(whole[:, 0], whole[:, 1], table[:, 2], whole[:, 3])
+    prompts, counts = [], []
+    margins, gaps = [np.empty(0)], [np.empty(0, np.int64)]
+    for own, ranking in zip(rewards, rankings, strict=True):
+        places, given = np.array(ranking.places, np.int64), np.array(own, np.float64)  # (K,)
+        better, worse = np.nonzero(places[:, None] < places[None, :])
+        margins.append(given[better] - given[worse])
+        gaps.append(places[worse] - places[better])
+        prompts.append(numbers.setdefault(ranking.prompt, len(numbers)))
+        counts.append(len(better))
+    return Pairs(
+        np.repeat(np.array(prompts, np.int64), counts),
+        np.repeat(np.arange(len(counts)), counts),
+        np.concatenate(margins),
+        np.concatenate(gaps),
+    )
 
 
 def pair_accuracy(pairs: Pairs, *, seed: int) -> Estimate | None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 RESAMPLES = 2000
+TOGETHER = 1 << 20  # indices drawn at once: 8 MB, and as much for each number taken by them
 Numbers = NDArray[np.float64]
 
 
@@ -30,9 +32,18 @@ class Estimate:
     prompts: int
 
 
-def resample(count: int, seed: int) -> NDArray[np.int64]:
-    """(RESAMPLES, count) indices, drawn with replacement."""
-    return np.random.default_rng(seed).integers(0, count, size=(RESAMPLES, count))
+def resample(count: int, seed: int) -> Iterator[NDArray[np.int64]]:
+    """(RESAMPLES, count) indices, drawn with replacement; some rows (R, count) at a time, to bound memory."""
+    chance = np.random.default_rng(seed)
+    rows = max(1, TOGETHER // count)
+    for start in range(0, RESAMPLES, rows):
+        yield chance.integers(0, count, size=(min(rows, RESAMPLES - start), count))
+
+
+def resampled_shares(parts: Numbers, wholes: Numbers, seed: int) -> Numbers:
+    """What the sum of parts is of the sum of wholes, both (P,), in each resample -> (RESAMPLES,)."""
+    drawn = resample(len(wholes), seed)
+    return np.concatenate([parts[rows].sum(axis=1) / wholes[rows].sum(axis=1) for rows in drawn])
 
 
 def interval(values: Numbers) -> Interval:
@@ -53,7 +64,6 @@ def mean_over_prompts(prompt: NDArray[np.int64], values: Numbers, *, seed: int) 
         return None
     _, index = np.unique(prompt, return_inverse=True)
     counts = np.bincount(index).astype(np.float64)  # (P,)
-    sums = np.bincount(index, weights=values)
-    drawn = resample(len(counts), seed)  # (RESAMPLES, P)
-    found = interval(sums[drawn].sum(axis=1) / counts[drawn].sum(axis=1))
+    sums = np.asarray(np.bincount(index, weights=values), np.float64)
+    found = interval(resampled_shares(sums, counts, seed))
     return Estimate(float(values.mean()), found.low, found.high, len(values), len(counts))

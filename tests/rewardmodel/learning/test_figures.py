@@ -3,13 +3,14 @@
 import itertools
 import math
 import random
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from rewardmodel.learning.data import Ranking
-from rewardmodel.learning.evaluation import About, Judged, report
+from rewardmodel.learning.evaluation import About, Judged, report, resampling
 from rewardmodel.learning.evaluation.best_of_n import best_of_n, expected_place
 from rewardmodel.learning.evaluation.calibration import calibration, fit_temperature
 from rewardmodel.learning.evaluation.generators import rank_generators, spearman, standings
@@ -21,7 +22,12 @@ from rewardmodel.learning.evaluation.pairs import (
     prompt_accuracy,
 )
 from rewardmodel.learning.evaluation.people import ceiling
-from rewardmodel.learning.evaluation.resampling import mean_over_prompts
+from rewardmodel.learning.evaluation.resampling import (
+    RESAMPLES,
+    mean_over_prompts,
+    resample,
+    resampled_shares,
+)
 from rewardmodel.learning.evaluation.retrieval import filter_at, mean_recall, recall_at
 
 
@@ -82,6 +88,27 @@ def test_margins_are_put_into_groups_of_about_equal_size():
     groups, distances = margin_groups(pairs, 2)
     assert sorted(np.bincount(groups)) == [5, 5]
     assert distances == sorted(distances)
+
+
+def test_resamples_drawn_in_parts_are_those_drawn_at_once(monkeypatch):
+    at_once = np.random.default_rng(3).integers(0, 7, size=(RESAMPLES, 7))
+    for together in (1, 7 * 13, 7 * RESAMPLES, 10**6):
+        monkeypatch.setattr(resampling, "TOGETHER", together)
+        assert np.array_equal(np.concatenate(list(resample(7, 3))), at_once)
+    parts, wholes = np.random.default_rng(4).random((2, 7))
+    expected = parts[at_once].sum(axis=1) / wholes[at_once].sum(axis=1)
+    assert np.array_equal(resampled_shares(parts, wholes, 3), expected)
+
+
+def test_the_interval_of_many_prompts_takes_little_memory():
+    """All draws at once would be 320 MB of indices and as much again of what they take."""
+    values = np.random.default_rng(0).random(20_000)
+    tracemalloc.start()
+    found = mean_over_prompts(np.arange(20_000), values, seed=0)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert found.low < values.mean() < found.high
+    assert peak < 60 << 20
 
 
 def test_the_interval_draws_prompts_whole():
