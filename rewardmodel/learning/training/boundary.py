@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
+from rewardmodel.learning.backbones.config import BlipConfig
 from rewardmodel.learning.config import RewardConfig
 from rewardmodel.learning.model import RewardModel
 from rewardmodel.learning.pixels import Pixels
@@ -87,7 +88,9 @@ class Boundary:
 
     def _weights(self) -> dict[str, Tensor]:
         if self._halved is None:
-            self._halved = halve_frozen(self.until) if self.dtype == torch.bfloat16 else {}
+            self._halved = (
+                halve_frozen(self.until, _vision(self.until.model)) if self.dtype == torch.bfloat16 else {}
+            )
         return self._halved
 
 
@@ -113,12 +116,22 @@ def _evaluating(module: nn.Module) -> Iterator[None]:
         module.train(training)
 
 
+def _vision(model: RewardModel) -> nn.Module:
+    """The encoder of images, in which all of the frozen blocks lie."""
+    return model.backbone.towers[0][0]
+
+
 def _fingerprint(model: RewardModel, block: int, dtype: torch.dtype, device: torch.device) -> str:
-    """Same text: the same activations of the same image. Another kind of device rounds in another way."""
+    """Same text: the same activations of the same image. Another kind of device rounds in another way.
+
+    What reads prompts, and the head, have no say in them: models that differ there alone share what is kept.
+    """
+    config = model.config
+    shape = config.vision if isinstance(config, BlipConfig) else config.settings.get("vision_config")
     kind = [str(dtype), device.type, torch.__version__]
-    said = [FORMAT, block, *kind, repr(model.config), repr(model.config.image_input)]
+    said = [FORMAT, block, *kind, config.kind, repr(shape), repr(config.image_input)]
     seen = hashlib.sha256(json.dumps(said).encode())
-    for name, weight in model.named_parameters():
+    for name, weight in _vision(model).named_parameters():
         if not weight.requires_grad:
             seen.update(name.encode())
             seen.update(weight.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().data)

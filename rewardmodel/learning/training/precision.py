@@ -17,12 +17,16 @@ def autocast(config: RewardConfig, device: torch.device) -> torch.autocast:
     return torch.autocast(device.type, dtype=torch.bfloat16, enabled=config.precision == "bfloat16")
 
 
-def halve_frozen(model: nn.Module) -> dict[str, Tensor]:
-    """Frozen matrices by name in bfloat16: autocast casts what does not train anew at each use."""
+def halve_frozen(model: nn.Module, used: nn.Module) -> dict[str, Tensor]:
+    """Frozen matrices in bfloat16, by name: autocast casts what does not train anew at each use.
+
+    Args: used: the part of the model that is called; the rest is left as it is.
+    """
+    called = set(used.modules())
     return {
         f"{name}.{part}": weight.detach().to(torch.bfloat16)
         for name, module in model.named_modules()
-        if isinstance(module, nn.Linear | nn.Conv2d)
+        if module in called and isinstance(module, nn.Linear | nn.Conv2d)
         for part, weight in module.named_parameters(recurse=False)
         if not weight.requires_grad
     }

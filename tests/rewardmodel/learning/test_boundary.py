@@ -17,7 +17,7 @@ from rewardmodel.learning.preprocessing import UnreadableImage, normalise
 from rewardmodel.learning.stored_tensors import RECORDS
 from rewardmodel.learning.training import Interrupted, train
 from rewardmodel.learning.training.boundary import Boundary
-from rewardmodel.learning.training.precision import autocast
+from rewardmodel.learning.training.precision import autocast, halve_frozen
 
 CONFIG = RewardConfig(learning_rate=3e-3, batch_pairs=16, epochs=3, fix_rate=0.7, micro_batch_images=8)
 QUIET = dataclasses.replace(CONFIG, frozen_drop_path=False)
@@ -125,6 +125,23 @@ def test_weights_that_train_do_not_count(boundary, frozen, encoded, files):
         frozen.mlp.layers[0].weight += 1
     boundary().activations(files)
     assert encoded() == 4
+
+
+def test_frozen_weights_that_only_read_prompts_do_not_count_and_are_not_halved(
+    boundary, frozen, encoded, files
+):
+    text = frozen.blip.text_encoder.encoder.layer[0]
+    assert not any(weight.requires_grad for weight in text.parameters())
+    boundary().activations(files)
+    with torch.no_grad():
+        text.attention.self.query.weight += 1
+    boundary().activations(files)
+    assert encoded() == 4
+    halved = dataclasses.replace(QUIET, precision="bfloat16")
+    made = halve_frozen(frozen, frozen.blip.visual_encoder)
+    assert made
+    assert all(name.startswith("blip.visual_encoder.") for name in made)
+    assert boundary(halved).activations(files).isfinite().all()
 
 
 def test_another_image_under_the_same_name_is_another(boundary, frozen, files):
