@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import logging
 import re
 from collections.abc import Mapping
 from functools import partial
@@ -25,6 +26,7 @@ from rewardmodel.learning.published.tokenizers import bert_tokenizer
 from rewardmodel.learning.saving import whole
 from rewardmodel.learning.weights import CheckpointError, StoredWeights
 
+logger = logging.getLogger(__name__)
 MAX_TOKENS = 35
 HEAD_WIDTH = 64  # of each attention head in every published BLIP; their files do not say it
 DROP_PATH = {24: 0.1}  # of ViT-L; ViT-B has none
@@ -54,7 +56,14 @@ def read_image_reward(stored: StoredWeights, config: Mapping[str, Any] | None) -
     """ImageReward.pt, or what the published training script saved."""
     weights = {name: each for name, each in stored.tensors.items() if name != f"blip.{POSITIONS}"}
     release = _release(stored.file, weights)
-    if stored.file.name != IMAGE_REWARD_FILE or stored.distributed:
+    if stored.distributed:  # the published training script saved it: no file of the paper's authors
+        return release
+    if stored.file.name != IMAGE_REWARD_FILE:
+        logger.warning(
+            "%s: rewards are taken as they come, with mean 0 and deviation 1. If it is the published %s, "
+            "give it that name: only under it are the published %s and %s taken out",
+            *(stored.file, IMAGE_REWARD_FILE, IMAGE_REWARD_MEAN, IMAGE_REWARD_STD),
+        )
         return release
     return dataclasses.replace(release, mean=IMAGE_REWARD_MEAN, std=IMAGE_REWARD_STD)
 

@@ -74,6 +74,17 @@ def test_image_reward_loads_from_its_file_and_from_a_folder_with_nothing_but_it(
         assert read.tokenizer.convert_tokens_to_ids(["[DEC]", "[ENC]"]) == [TOKENS - 2, TOKENS - 1]
 
 
+def test_under_another_name_it_is_warned_that_rewards_are_not_normalised(published, caplog):
+    with caplog.at_level(logging.WARNING):
+        checkpoints.load(published)
+        assert caplog.text == ""
+        renamed = published.rename(published.with_name("v1.pt"))
+        read = checkpoints.load(renamed)
+    assert (read.config.mean, read.config.std) == (0.0, 1.0)
+    assert "v1.pt: rewards are taken as they come" in caplog.text
+    assert "If it is the published ImageReward.pt, give it that name" in caplog.text
+
+
 def test_image_reward_is_written_again_as_it_was(published, tmp_path):
     write_image_reward(checkpoints.load(published).model, tmp_path / "again.pt")
     old, new = (torch.load(file) for file in (published, tmp_path / "again.pt"))
@@ -215,6 +226,7 @@ def test_a_pickle_with_code_in_it_is_refused_and_not_run(folder, monkeypatch):
     assert not (folder / "ran").exists()
 
 
+@pytest.mark.filterwarnings("ignore:Detected pickle protocol 4")
 @pytest.mark.parametrize("protocol", [0, 2, 4])
 def test_nothing_that_refuses_a_pickle_advises_to_run_it(folder, protocol):
     content = {"blip.visual_encoder.cls_token": Program()}
