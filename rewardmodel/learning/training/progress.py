@@ -46,7 +46,7 @@ class Validation:
 
     loss: float  # nats a pair
     accuracy: float  # share of pairs ordered right
-    mean: float  # of its raw rewards, each image once
+    mean: float  # of its raw rewards, an image counting once for each ranking it is in
     std: float
 
 
