@@ -136,7 +136,7 @@ def evaluation_table(project: Project, *, beside: str = "") -> EvaluationTable:
     columns = sorted({_column(one) for one in found})
     by_model: dict[str, list[Evaluation]] = {}
     for one in found:
-        by_model.setdefault(one.baseline or str(one.checkpoint_id), []).append(one)
+        by_model.setdefault(one.model_key, []).append(one)
     heads = {_column(one): one for one in reversed(found)}
 
     def rank(key: str) -> tuple[list[float], str]:

@@ -67,6 +67,11 @@ class Evaluation(models.Model):
         return self.baseline if self.checkpoint is None else self.checkpoint.name
 
     @property
+    def model_key(self) -> str:
+        """What tells its model from the project's others: a checkpoint may be called as a baseline is."""
+        return self.baseline or str(self.checkpoint_id)
+
+    @property
     def ceiling(self) -> float | None:
         """Accuracy of people themselves: as recorded with the dataset, else as its own opinions tell."""
         if self.split == "test" and self.dataset.ceiling is not None:

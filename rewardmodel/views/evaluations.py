@@ -74,7 +74,9 @@ def evaluation(request: MemberRequest, project: Project, pk: int) -> HttpRespons
     found = get_object_or_404(
         Evaluation.objects.select_related("checkpoint", "dataset"), pk=pk, project=project
     )
-    return render(request, ONE, {"project": project, "tab": "evaluations", **_plots(found)})
+    is_admin = role_in(project, request.user) == Membership.Role.ADMIN
+    context = {"project": project, "tab": "evaluations", "is_admin": is_admin, **_plots(found)}
+    return render(request, ONE, context)
 
 
 def _table(request: MemberRequest, project: Project, form: EvaluationForm) -> Row:

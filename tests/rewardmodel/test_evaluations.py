@@ -327,6 +327,16 @@ def test_one_evaluation_shows_every_figure(client, ada, project, measured):
     assert "Generators" not in page.split("project-tabs")[1]
 
 
+def test_a_baselines_page_leads_to_the_table_beside_it_and_to_no_training(client, ada, project, measured):
+    clip = record_figures("CLIP", dataset=measured.dataset, split="test", figures=figures(0.5))
+    client.force_login(ada)
+    for one, key in ((clip, "CLIP"), (measured, str(measured.checkpoint_id))):
+        page = client.get(reverse("evaluation", args=[project.slug, one.pk])).text
+        assert f'{reverse("evaluations", args=[project.slug])}?beside={key}"' in page
+        assert f'href="{measured.dataset.get_absolute_url()}"' in page
+        assert "How it was trained" not in page  # the other was registered
+
+
 def test_researchers_see_what_is_measured_and_start_nothing(client, project, measured, eve):
     project.memberships.create(user=eve, role="researcher")
     client.force_login(eve)

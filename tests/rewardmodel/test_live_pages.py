@@ -7,7 +7,7 @@ from django.urls import reverse
 from django.utils.timezone import now
 from playwright.sync_api import expect
 
-from rewardmodel.models import DatasetVersion, TrainingRun
+from rewardmodel.models import DatasetVersion, RewardCheckpoint, TrainingRun
 from rewardmodel.services import runs
 from rewardmodel.services.evaluation import record_figures
 from tests.accessibility import complaints
@@ -97,4 +97,18 @@ def test_no_page_has_anything_serious_or_is_wider_than_the_window(live_server, p
     ):
         page.goto(live_server.url + address)
         found += complaints(page, address)
+    runs.move(run, run.State.FAILED, finished_at=now(), error="the loss is nan at step 31, list 7719")
+    run_page = reverse("training-run", args=[slug, run.pk])
+    page.goto(live_server.url + run_page)
+    found += complaints(page, "failed")
+    rival = {"id": 1, "name": "encoder", "accuracy": 0.55, "difference": 0.1}
+    metrics = {"accuracy": 0.65, "interval": [0.62, 0.68], "pairs": 900, "ceiling": 0.77}
+    metrics |= {"beside": [{**rival, "difference_interval": [0.05, 0.15]}]}
+    RewardCheckpoint.objects.create(project=run.project, name="reward-1", run=run, metrics=metrics)
+    report = {"trainable": 5, "parameters": 9, "images": 40, "unreadable": 1, "dropped": {"train": 1}}
+    TrainingRun.objects.filter(pk=run.pk).update(state="finished", error="", report=report)
+    page.goto(live_server.url + run_page)
+    found += complaints(page, "finished")
+    page.goto(live_server.url + reverse("project-models", args=[slug]))
+    found += complaints(page, "models that were made")
     assert not found, "\n".join(found)
