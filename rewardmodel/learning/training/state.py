@@ -48,7 +48,9 @@ def read(folder: Path, *, config: RewardConfig, data: str) -> dict[str, Any] | N
         state: dict[str, Any] = torch.load(file, map_location="cpu", weights_only=True)
         saved = RewardConfig(**state["config"])
         lacking = sorted(PARTS - state.keys())
-    except (OSError, RuntimeError, EOFError, LookupError, TypeError, ValueError, UnpicklingError) as error:
+    except UnpicklingError:  # torch's message would advise to run whatever it is
+        raise CheckpointError(f"{file}: no state to resume from (no run writes such); {AFRESH}") from None
+    except (OSError, RuntimeError, EOFError, LookupError, TypeError, ValueError) as error:
         reason = str(error).partition("\n")[0]
         raise CheckpointError(f"{file}: no state to resume from ({reason}); {AFRESH}") from error
     if lacking:

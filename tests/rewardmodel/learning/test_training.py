@@ -4,9 +4,12 @@ import dataclasses
 import itertools
 import json
 import math
+import pickle
 import re
 import subprocess
 import sys
+import traceback
+from pathlib import Path
 
 import pytest
 import torch
@@ -249,10 +252,12 @@ def test_a_state_of_an_older_version_and_a_broken_one_are_refused_with_what_to_d
     torch.save(state, file)
     with pytest.raises(CheckpointError, match=r"state\.pt: no state to resume from \(.*no_more.*\); without"):
         run(config=quick)
-    for content in (whole[:200], b"", b"no state"):
+    for content in (whole[:200], b"", b"no state", pickle.dumps({"config": Path.cwd}, protocol=2)):
         file.write_bytes(content)
-        with pytest.raises(CheckpointError, match=r"state\.pt: no state to resume from"):
+        with pytest.raises(CheckpointError, match=r"state\.pt: no state to resume from") as refusal:
             run(config=quick)
+        told = "".join(traceback.format_exception(refusal.value))
+        assert "will likely succeed" not in told  # torch's advice to run whatever it is
     file.unlink()
     assert run(config=quick)[0][0].step == 1
 
