@@ -17,6 +17,7 @@ from rewardmodel.services.supervision import supervise
 from rewardmodel.services.training import queue_training
 from tests.cast import NOW
 from tests.rewardmodel.conftest import QUICK, WORDS
+from tests.rewardmodel.test_served_scores import ScorerProcess, post
 
 VOCABULARY = len(WORDS) + 2  # and [DEC], [ENC]
 
@@ -68,7 +69,9 @@ def test_a_scorer_takes_the_file_that_lies_there_now(blip):
 
 
 @pytest.mark.django_db(transaction=True)  # a run's heart beats in a thread of its own
-def test_a_project_trains_from_a_published_file_as_from_a_folder(project, rank, blip, processes):
+def test_a_project_trains_from_a_published_file_and_serves_what_it_made(
+    project, rank, blip, processes, ada, settings, tmp_path
+):
     rank(24)
     call_command("register_reward_model", project.slug, "blip", str(blip))
     run = queue_training(project=project, config=QUICK)
@@ -80,4 +83,13 @@ def test_a_project_trains_from_a_published_file_as_from_a_folder(project, rank, 
     ours = load(made.location)
     assert ours.config.mean != 0
     promote(made, now=NOW)
-    assert len(ours.score("red circle", [Generation.objects.first().image.file.path])) == 1
+    image = Generation.objects.first()
+    scorer = ScorerProcess(tmp_path, SECRET_KEY=settings.SECRET_KEY)
+    try:
+        settings.SCORERS = [scorer.address]
+        answer = post(ada, {"project": project.slug, "images": [{"generation": image.pk}]}).json()
+    finally:
+        scorer.stop()
+    assert answer["checkpoint"] == made.name
+    own = ours.score(image.prompt.text, image.image.file.path)
+    assert answer["scores"][0]["score"] == pytest.approx(own, abs=1e-5)

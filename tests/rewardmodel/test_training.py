@@ -212,6 +212,29 @@ def test_two_processes_share_a_run_stop_together_and_finish_what_they_began(
     assert run.checkpoint.metrics["pairs"]
 
 
+@pytest.mark.parametrize("victim", ["torchrun", "rank 1"])
+def test_one_of_several_processes_that_dies_is_a_crash_and_takes_all_with_it(
+    processes, project, encoder, rank, settings, victim
+):
+    settings.TRAINING_PROCESSES = 2
+    rank(16)
+    run = queue_training(project=project, config={**LONG, "epochs": 4000})
+    with supervised(run):
+        wait_until(lambda: step_of(run) >= 2)
+        below = psutil.Process().children(recursive=True)
+        at_work = {called(one): one for one in below if "train_reward_model" in one.cmdline()}
+        at_work[victim].kill()
+    assert (run.state, run.crashes) == (State.QUEUED, 1), run.error
+    assert "The process ended with" in run.error
+    _, left = psutil.wait_procs(at_work.values(), timeout=10)
+    assert not [one for one in left if one.status() != psutil.STATUS_ZOMBIE]
+
+
+def called(process):
+    rank = process.environ().get("RANK")
+    return "torchrun" if rank is None else f"rank {rank}"
+
+
 def test_a_worker_that_closes_gives_its_run_back_with_a_checkpoint(processes, project, encoder, rank):
     rank(16)
     run = queue_training(project=project, config=LONG)
