@@ -20,7 +20,7 @@ from rewardmodel.services import runs
 from rewardmodel.services.checkpoints import NotComparable, promote_if_better, record_checkpoint
 from rewardmodel.services.datasets import freeze_dataset
 from rewardmodel.services.evaluation import measure, record_figures, unreadable_images
-from rewardmodel.services.execution import Interrupted, Pulse
+from rewardmodel.services.execution import Hopeless, Interrupted, Pulse
 from rewardmodel.services.policies import lock_policy, policy_config
 from rewardmodel.services.scores import score_generations
 
@@ -34,6 +34,10 @@ REPORTED = 50  # names of unreadable files kept with the run
 
 class NotTrainable(Exception):
     """A run with this dataset or configuration could not work; the message says why."""
+
+
+class CannotTrain(Hopeless):
+    """What was found on the way stands against the run, however often it is tried; the message says what."""
 
 
 def queue_training(
@@ -92,7 +96,7 @@ def train(run: TrainingRun, pulse: Pulse) -> None:
 
     Done again after an interruption, it goes on where it stopped.
 
-    Raises: Interrupted; what `rewardmodel.learning.training.train` raises.
+    Raises: Interrupted, CannotTrain; what else `rewardmodel.learning.training.train` raises.
     """
     from rewardmodel.learning import training
 
@@ -113,6 +117,7 @@ def train(run: TrainingRun, pulse: Pulse) -> None:
 
 def _learn(run: TrainingRun, pulse: Pulse) -> None:
     from rewardmodel.learning import checkpoints, training
+    from rewardmodel.learning.preprocessing import UnreadableImage
 
     def on_step(progress: Progress) -> None:
         values = {
@@ -146,6 +151,8 @@ def _learn(run: TrainingRun, pulse: Pulse) -> None:
         )
     except training.Interrupted as interrupted:
         raise Interrupted from interrupted
+    except (UnreadableImage, training.TrainingDiverged) as error:
+        raise CannotTrain(str(error)) from error
 
 
 def record_start(run: TrainingRun, start: Start) -> None:

@@ -273,6 +273,18 @@ def test_a_run_that_cannot_work_fails_with_the_end_of_its_log(processes, project
     assert "CheckpointError: /nowhere" in run.error
 
 
+def test_a_run_with_an_unreadable_image_fails_at_once_and_says_what_to_do(processes, project, encoder, rank):
+    rank(16)
+    image = Generation.objects.get(source="r1-0.png").image.file
+    image.storage.delete(image.name)
+    run = queue_training(project=project, config=QUICK)
+    with supervised(run):
+        pass
+    assert (run.state, run.crashes) == (State.FAILED, 0)
+    assert run.error.startswith("CannotTrain: 1 of 48 images cannot be read")
+    assert run.error.endswith('set unreadable_images to "drop" to leave their rankings out')
+
+
 def send(run):
     supervise_run.apply_async((run._meta.label, run.pk), queue=OWN_QUEUE)
 
