@@ -90,8 +90,15 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _field(text: str) -> tuple[str, Any]:
+    """Raises: ValueError when no such field is there, or its value is no JSON."""
     name, _, value = text.partition("=")
-    return name, json.loads(value)
+    fields = [field.name for field in dataclasses.fields(RewardConfig)]
+    if name not in fields:
+        raise ValueError(f"no field {name!r}; there are {', '.join(fields)}")
+    try:
+        return name, json.loads(value)
+    except ValueError:
+        raise ValueError(f'{text}: the value is to be JSON: a number, true, false or a "word"') from None
 
 
 def _print(progress: Progress) -> None:

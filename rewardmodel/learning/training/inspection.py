@@ -150,7 +150,7 @@ def what_is_wrong(image: Path) -> str:
     except FileNotFoundError:
         return "no such image"
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        return f"not a whole image ({error})".replace(f" {str(image)!r}", " it")
+        return f"not a whole image ({error})".replace(f" {str(image)!r}", "")
     return ""
 
 

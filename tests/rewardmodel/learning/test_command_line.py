@@ -139,3 +139,13 @@ def test_training_needs_no_more_than_the_shell(run, initial, a_dataset, tmp_path
     )
     trained = json.loads(capsys.readouterr().out.splitlines()[-1])["checkpoint"]
     assert main(["score", "--model", trained, "--prompt", "a", str(tmp_path / "dataset/images")]) == 0
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [("epoch=3", "no field 'epoch'; there are learning_rate, "), ("ties=fixed", "ties=fixed: the value is")],
+)
+def test_a_field_that_cannot_be_set_is_named(given, said, capsys):
+    with pytest.raises(SystemExit):
+        main(["train", "--dataset", "d", "--initial", "i", "--to", "t", "--set", given])
+    assert said in capsys.readouterr().err
