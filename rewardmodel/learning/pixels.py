@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Iterable
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 import PIL
@@ -29,6 +31,8 @@ class Pixels:
         self.wanted = wanted
         self.shape = (3, wanted.size, wanted.size)
         self._digests: dict[Path, bytes] = {}
+        self._coming: dict[Path, Future[tuple[Tensor, bool]]] = {}
+        self._threads: ThreadPoolExecutor | None = None
         self._store = None
         if folder is not None:
             name = _fingerprint(wanted)
@@ -36,13 +40,33 @@ class Pixels:
 
     def get(self, path: Path) -> Tensor:
         """(3, size, size) uint8. Raises: UnreadableImage."""
-        if self._store is None:
-            return to_pixels(read_image(path), self.wanted)
-        digest, pixels = self.digest(path), torch.empty(self.shape, dtype=torch.uint8)
-        if not self._store.read(digest, pixels):
-            pixels = to_pixels(read_image(path), self.wanted)
-            self._store.write([digest], pixels[None])
+        coming = self._coming.pop(path, None)
+        pixels, fresh = self._find(path) if coming is None else coming.result()
+        if fresh and self._store is not None:
+            self._store.write([self.digest(path)], pixels[None])
         return pixels
+
+    def expect(self, paths: Iterable[Path]) -> None:
+        """Decode these in other threads meanwhile, one a core; what goes wrong is raised where one is got."""
+        if self._threads is None:
+            self._threads = ThreadPoolExecutor(thread_name_prefix="pixels")
+        for path in paths:
+            if path not in self._coming:
+                self._coming[path] = self._threads.submit(self._find, path)
+
+    def close(self) -> None:
+        """Expect nothing any more."""
+        self._coming.clear()
+        if self._threads is not None:
+            self._threads.shutdown(cancel_futures=True)
+            self._threads = None
+
+    def _find(self, path: Path) -> tuple[Tensor, bool]:
+        """Its pixels, and whether they were decoded just now. Threads may share this."""
+        pixels = torch.empty(self.shape, dtype=torch.uint8)
+        if self._store is not None and self._store.read(self.digest(path), pixels):
+            return pixels, False
+        return to_pixels(read_image(path), self.wanted), True
 
     def digest(self, path: Path) -> bytes:
         """SHA-256 of the file, which is read once; all 0 where it cannot be, of which decoding complains."""

@@ -65,6 +65,9 @@ class StoredTensors:
         weakref.finalize(self, os.close, file)
         return file
 
+    def __contains__(self, key: bytes) -> bool:
+        return key in self._slots
+
     def read(self, key: bytes, into: Tensor) -> bool:
         """Fill `into`, contiguous and on the CPU, with what is kept under the key; False when nothing is."""
         found = self._slots.get(key)

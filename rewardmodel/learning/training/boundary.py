@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -70,6 +70,10 @@ class Boundary:
             hidden[missing] = self._compute([images[i] for i in missing])
             self.store.write([keys[i] for i in missing], hidden[missing])
         return hidden.to(self.device).float()  # the residual stream goes on in float32
+
+    def missing(self, images: Iterable[Path]) -> list[Path]:
+        """Those of which nothing is kept yet, so that their pixels will be wanted."""
+        return [image for image in images if self.pixels.digest(image) not in self.store]
 
     @torch.no_grad()
     def _compute(self, images: Sequence[Path]) -> Tensor:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import nullcontext, suppress
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import closing, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
@@ -140,7 +140,8 @@ def _work(
             run = _Run(job, team, _usable(job, splits, found))
             if team.leads:
                 on_start(Start(run.trainable, found))
-        return run.to_end(on_step, should_stop)
+        with closing(run.pixels):
+            return run.to_end(on_step, should_stop)
 
 
 class _Run:
@@ -229,8 +230,7 @@ class _Run:
         self.model.train()
         self.optimiser.zero_grad(set_to_none=True)
         total, terms, right, pairs = 0.0, 0, 0, 0
-        for part in micro_batches(self.team.share(self.rankings_of(step)), self.config.micro_batch_images):
-            batch = self.collate(part)
+        for part, batch in self.batches(self.rankings_of(step), then=self.plan[step.number + 1 :][:1]):
             rewards = self.rewards(batch)
             loss = self.objective(rewards, batch)
             if not torch.isfinite(loss):
@@ -275,13 +275,34 @@ class _Run:
     def judged(self, step: Step) -> Iterator[tuple[Batch, Tensor]]:
         """This process's share of the validation split, and its rewards. Raises: TrainingDiverged."""
         self.model.eval()
-        own = self.team.share(self.validation_split)
-        for part in micro_batches(own, self.config.micro_batch_images):
-            batch = self.collate(part)
+        for part, batch in self.batches(self.validation_split):
             rewards = self.rewards(batch)
             if not rewards.isfinite().all():
                 self.diverged("a validation reward is no finite number", step, _at_fault(part, rewards))
             yield batch, rewards
+
+    def batches(
+        self, rankings: Iterable[Ranking], then: Sequence[Step] = ()
+    ) -> Iterator[tuple[list[Ranking], Batch]]:
+        """This process's share in parts; while one is at work, images of the next, or `then`, are decoded."""
+        parts = micro_batches(self.team.share(rankings), self.config.micro_batch_images)
+        part = next(parts, None)
+        self.expect(part or ())
+        while part is not None:
+            batch, following = self.collate(part), next(parts, None)
+            after = self.team.share(r for step in then for r in self.rankings_of(step))
+            self.expect(after if following is None else following)
+            yield part, batch
+            part = following
+
+    def expect(self, rankings: Iterable[Ranking]) -> None:
+        files = [file for ranking in rankings for file in ranking.images]
+        boundary = self.boundary_at_work
+        self.pixels.expect(boundary.missing(files) if boundary else files)
+
+    @property
+    def boundary_at_work(self) -> Boundary | None:
+        return self.boundary if self.quiet or not self.model.training else None
 
     def open_boundary(self, folder: Path) -> Boundary:
         pixels, device = self.pixels, self.team.device
@@ -294,7 +315,7 @@ class _Run:
             tokenizer=self.tokenizer,
             max_tokens=self.config.max_tokens,
             device=self.team.device,
-            boundary=self.boundary if self.quiet or not self.model.training else None,
+            boundary=self.boundary_at_work,
         )
 
     def keep(self, validation: Validation, step: int) -> None:
