@@ -65,7 +65,7 @@ def inspect(
     Args:
         data: fingerprint of the splits, under which the result is kept.
         again: look once more if some could not be read before: perhaps they were put right.
-        on_checked: called with how many images of how many are checked.
+        on_checked: called in the leading process with how many images of how many are checked.
     Raises: InspectionStopped, NotSaved; PeerFailed where another process failed.
     """
     kept = None
@@ -87,7 +87,8 @@ def inspect(
             unreadable |= {str(image): everybodys[image] for image in some if image in everybodys}
             checked = start + len(some)
             with team.together():
-                on_checked(checked, len(images))
+                if team.leads:
+                    on_checked(checked, len(images))
                 asked = checked < len(images) and should_stop()
             if team.any(asked):
                 raise InspectionStopped(f"after {checked} of {len(images)} images")
