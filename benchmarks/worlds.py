@@ -65,7 +65,7 @@ def make_checkpoint(folder: Path, config: BlipConfig) -> Path:
 
 
 def make_dataset(folder: Path, images: list[Path], lists: int, k: int) -> Path:
-    """So many rankings of K different images each, and one of two for validation."""
+    """So many rankings of K different images each, and one of two for validation; images lie beside it."""
     folder.mkdir(parents=True)
     rows = [("train", images[i * k : (i + 1) * k]) for i in range(lists)] + [("validation", images[:2])]
     lines = [
@@ -74,7 +74,7 @@ def make_dataset(folder: Path, images: list[Path], lists: int, k: int) -> Path:
                 "id": f"{split}-{number}",
                 "prompt": PROMPT,
                 "split": split,
-                "images": [str(file) for file in files],
+                "images": [str(file.relative_to(folder.parent)) for file in files],
                 "ranking": list(range(1, len(files) + 1)),
             }
         )
