@@ -30,18 +30,20 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "slot margin 0.3": {"slot_margin": 0.3},
     "average, 0.95": {"ema": 0.95},
     "adapters of rank 8": {"lora_rank": 8, "learning_rate": 2e-3},
+    "heads for two ratings": {"aspects": ("alignment", "fidelity")},
 }
 IMAGES = 4
 PEOPLE = 6
 
 
 def draw_lists(folder: Path, lists: int) -> None:
-    """Pictures of as many captions, ranked by one annotator each; two more make the soft labels."""
+    """Pictures of as many captions, ranked and rated by one annotator each; two more make the soft labels."""
     from demo.settings import GUIDANCE_SCALE, STEPS
     from demo.world.annotators import Annotator
     from demo.world.captions import Split, draw_captions
     from refl.learning.sampling import load_pipeline, sample
     from refl.seeds import seeds_of
+    from rewardmodel.learning.aspects import RATINGS
 
     people = [Annotator.drawn(seed) for seed in range(PEOPLE)]
     captions = draw_captions(Split.RANKING, lists, Random(5))
@@ -56,11 +58,14 @@ def draw_lists(folder: Path, lists: int) -> None:
         names = [f"images/{number}-{i}.png" for i in range(IMAGES)]
         for image, name in zip(images, names, strict=True):
             image.save(folder / name)
-        panel = [people[(number + i) % PEOPLE].rank(images, caption, chance) for i in range(3)]
+        opinions = [people[(number + i) % PEOPLE].judge(images, caption, chance) for i in range(3)]
+        panel = [opinion.slots for opinion in opinions]
         at = number * 0.6180339887 % 1
         split = "train" if at < 0.6 else "validation" if at < 0.75 else "test"
         row = {"id": str(number), "prompt": caption, "split": split, "images": names}
-        rows.append({**row, "ranking": list(panel[0]), "preferred": _shares(panel)})
+        marks = opinions[0].ratings
+        ratings = {name: [getattr(mark, name) for mark in marks] for name in RATINGS}
+        rows.append({**row, "ranking": list(panel[0]), "preferred": _shares(panel), "ratings": ratings})
     (folder / "rankings.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
 
 

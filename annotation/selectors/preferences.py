@@ -9,7 +9,7 @@ from datetime import datetime
 from itertools import groupby
 from operator import itemgetter
 
-from annotation.models import Assignment, Category, Generation, Placement, Project, PromptLabel
+from annotation.models import Assignment, Category, Generation, Placement, Project, PromptLabel, Rating
 
 CHUNK = 5000  # placements fetched at a time
 
@@ -77,6 +77,36 @@ def finished_rankings(project: Project, *, until: datetime | None = None) -> Ite
             slots=tuple(row[5] for row in placed),
             published_split=split,
         )
+
+
+@dataclass(frozen=True)
+class RatedImage:
+    """What one accepted opinion says of one image. `problems` is None where it is not known."""
+
+    alignment: int
+    fidelity: int
+    problems: tuple[str, ...] | None
+
+
+def finished_ratings(project: Project, *, until: datetime | None = None) -> dict[tuple[int, int], RatedImage]:
+    """Of the assignments of `finished_rankings`: by assignment and generation id.
+
+    Args: until: those accepted later are left out.
+    """
+    accepted = Rating.objects.filter(
+        assignment__project=project,
+        assignment__kind=Assignment.Kind.ORDINARY,
+        assignment__state=Assignment.State.ACCEPTED,
+    )
+    if until is not None:
+        accepted = accepted.filter(assignment__accepted_at__lte=until)
+    rows = accepted.values_list("assignment_id", "generation_id", "alignment", "fidelity", "problems")
+    return {
+        (assignment, generation): RatedImage(
+            alignment, fidelity, None if problems is None else tuple(problems)
+        )
+        for assignment, generation, alignment, fidelity, problems in rows.iterator(chunk_size=CHUNK)
+    }
 
 
 def count_finished(project: Project) -> int:

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from safetensors.torch import save_file
 
-from rewardmodel.learning import hub, published
+from rewardmodel.learning import aspects, hub, published
 from rewardmodel.learning.backbones.config import BlipConfig, DualConfig, backbone_from_dict
 from rewardmodel.learning.lora import plain_weights
 from rewardmodel.learning.model import RewardModel
@@ -35,11 +35,16 @@ class CheckpointConfig:
     max_tokens: int = 35
     mean: float = 0.0
     std: float = 1.0
+    aspects: tuple[str, ...] = ()  # that heads beside the reward's judge
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> CheckpointConfig:
-        """Read what `dataclasses.asdict` wrote. Raises: TypeError or KeyError on a wrong field."""
-        return cls(**{**values, "backbone": backbone_from_dict(values["backbone"])})
+        """Read what `dataclasses.asdict` wrote.
+
+        Raises: TypeError or KeyError on a wrong field; ValueError on an unknown kind or aspect.
+        """
+        heads = aspects.checked(values.get("aspects", ()))  # the first checkpoints did not say it
+        return cls(**{**values, "backbone": backbone_from_dict(values["backbone"]), "aspects": heads})
 
 
 @dataclass(frozen=True)
@@ -109,7 +114,7 @@ def load(path_or_hub_id: str | Path, *, image_size: int | None = None) -> Checkp
     config = _read_config(place / CONFIG)
     stored = read_weights(place / WEIGHTS)
     tokenizer = load_tokenizer(place, config.backbone.kind)
-    model = _build(config.backbone)
+    model = _build(config.backbone, config.aspects)
     fill(model, stored.tensors, source=place / WEIGHTS)
     return Checkpoint(model.eval(), tokenizer, config)
 
@@ -124,12 +129,12 @@ def _from_release(release: published.Release) -> Checkpoint:
     return Checkpoint(model.eval(), tokenizer, config)
 
 
-def _build(backbone: BlipConfig | DualConfig) -> RewardModel:
+def _build(backbone: BlipConfig | DualConfig, heads: tuple[str, ...] = ()) -> RewardModel:
     """A model whose weights are yet to come; drawing those of a large one takes seconds."""
     if isinstance(backbone, DualConfig):  # transformers' modules hold more than their weights
-        return RewardModel(backbone)
+        return RewardModel(backbone, heads)
     with torch.device("meta"):
-        return RewardModel(backbone)
+        return RewardModel(backbone, heads)
 
 
 def find(path_or_hub_id: str | Path) -> Path:

@@ -8,6 +8,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from rewardmodel.learning import aspects
+
 # What a field may hold: how it is said, what tells, and of which fields.
 _RANGES: dict[str, tuple[Callable[[float], bool], tuple[str, ...]]] = {
     "above 0": (
@@ -22,6 +24,7 @@ _RANGES: dict[str, tuple[Callable[[float], bool], tuple[str, ...]]] = {
             "checkpoint_every",
             "tie_parameter",
             "lora_alpha",
+            "aspect_weight",
         ),
     ),
     "0 or more": (
@@ -61,6 +64,8 @@ class RewardConfig:
     ties: str = "left_out"  # ours: or "fixed" or "learned", Davidson's model with that kind of tie parameter
     tie_parameter: float = 0.5  # ours: nu, which a learned one starts from
     slot_margin: float = 0.0  # ours: how much further apart rewards must be for each further slot between
+    aspects: tuple[str, ...] = ()  # ours: what heads beside the reward's learn: alignment, fidelity, problems
+    aspect_weight: float = 0.25  # ours: how many pairs one image's answer on one aspect weighs
     ema: float = 0.0  # ours: decay of a running average of the weights, which is kept in their place; 0: none
     lora_rank: int = 0  # ours: train adapters of this rank in place of the encoders' weights; 0: the weights
     lora_alpha: float = 16.0  # ours: adapters weigh alpha / rank
@@ -83,6 +88,7 @@ class RewardConfig:
         for name, choices in _CHOICES.items():
             if getattr(self, name) not in choices:
                 raise ValueError(f"{name} must be {' or '.join(choices)}, is {getattr(self, name)}")
+        object.__setattr__(self, "aspects", aspects.checked(self.aspects))  # JSON has no tuples
         if self.soft_labels and (self.ties != "left_out" or self.slot_margin):
             raise ValueError(
                 "soft_labels say how likely each pair is: they go with neither ties nor slot_margin"
@@ -90,7 +96,7 @@ class RewardConfig:
 
     def to_dict(self) -> dict[str, Any]:
         """Fields and values, fit for JSON."""
-        return dataclasses.asdict(self)
+        return {**dataclasses.asdict(self), "aspects": list(self.aspects)}
 
 
 def _check_type(name: str, kind: object, value: object) -> None:

@@ -37,11 +37,12 @@ def convert(source: str, target: Path, form: str) -> str:
         blip.write_image_reward(model, target)
     else:
         blip.write_blip(model, target)
-    if form == "blip":
-        return f"{target}: does not hold the head"
+    left_out = [f"the head for {aspect}" for aspect in config.aspects]
     named = form == "image-reward" and target.name == blip.IMAGE_REWARD_FILE
     mean, std = (blip.IMAGE_REWARD_MEAN, blip.IMAGE_REWARD_STD) if named else (0.0, 1.0)
-    if (config.mean, config.std) == (mean, std):
-        return ""
-    left_out = f"{target}: does not hold the scores' mean {config.mean} and deviation {config.std}"
-    return f"{left_out}; under this name it is read with {mean} and {std}" if named else left_out
+    if form == "blip":
+        left_out.append("the head")
+    elif (config.mean, config.std) != (mean, std):
+        read = f"; under this name it is read with {mean} and {std}" if named else ""
+        left_out.append(f"the scores' mean {config.mean} and deviation {config.std}{read}")
+    return f"{target}: does not hold {', '.join(left_out)}" if left_out else ""

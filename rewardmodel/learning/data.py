@@ -7,20 +7,22 @@ import hashlib
 import json
 import os
 from array import array
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO, Protocol, overload
 
 import torch
 from torch import Tensor
 
+from rewardmodel.learning.aspects import Answers, questions, read_answers
 from rewardmodel.learning.pixels import Pixels
 from rewardmodel.learning.preprocessing import normalise, tokenise
 
 SPLITS = ("train", "validation", "test")
 FIELDS = {"id", "prompt", "split", "images", "ranking"}
-SOFT = "preferred"  # the one that a row may have besides
+SOFT = "preferred"
+OPTIONAL = {SOFT, "ratings", "problems"}  # what a row may have besides
 
 
 class DatasetError(ValueError):
@@ -37,6 +39,7 @@ class Ranking:
     places: tuple[int, ...]  # 1 is best; equal places tie
     # Of each two images, as itertools.combinations orders them: the probability that the first is preferred.
     preferred: tuple[float, ...] | None = None
+    aspects: Mapping[str, Answers] = field(default_factory=dict, hash=False)
 
     @property
     def pairs(self) -> int:
@@ -127,8 +130,9 @@ def load_rankings(folder: Path, split: str, images: Path | None = None) -> Ranki
 
 def _parse(line: str, root: Path) -> tuple[str, Ranking]:
     row = json.loads(line)
-    if not isinstance(row, dict) or set(row) - {SOFT} != FIELDS:
-        raise ValueError(f"a ranking has the fields {', '.join(sorted(FIELDS))}, and may have {SOFT}")
+    if not isinstance(row, dict) or set(row) - OPTIONAL != FIELDS:
+        needed, besides = ", ".join(sorted(FIELDS)), ", ".join(sorted(OPTIONAL))
+        raise ValueError(f"a ranking has the fields {needed}, and may have {besides}")
     if row["split"] not in SPLITS:
         raise ValueError(f"no split {row['split']!r}")
     if not isinstance(row["prompt"], str):
@@ -145,7 +149,8 @@ def _parse(line: str, root: Path) -> tuple[str, Ranking]:
             raise ValueError(f"the path of an image leads from its folder to within it, not {path!r}")
     paths = tuple(root / path for path in row["images"])
     preferred = _soft_labels(row[SOFT], len(places)) if SOFT in row else None
-    return row["split"], Ranking(str(row["id"]), row["prompt"], paths, tuple(places), preferred)
+    aspects = read_answers(row, len(places))
+    return row["split"], Ranking(str(row["id"]), row["prompt"], paths, tuple(places), preferred, aspects)
 
 
 def _stays(path: str) -> bool:
@@ -173,7 +178,9 @@ def fingerprint(*splits: Sequence[Ranking]) -> str:
         add(", [" if number else "[[")
         for row, r in enumerate(split):
             add(", " if row else "")
-            add(json.dumps([r.id, r.prompt, [p.name for p in r.images], r.places, *(r.preferred or ())]))
+            said = [r.aspects] if r.aspects else []
+            known = [r.id, r.prompt, [p.name for p in r.images], r.places, *(r.preferred or ()), *said]
+            add(json.dumps(known))
         add("]")
     add("]")
     return digest.hexdigest()
@@ -192,6 +199,8 @@ class Batch:
     places: Tensor  # (B, K) int64, 1 is best
     preferred: Tensor | None = None  # (B, K, K): probability that i is preferred to j
     block: int | None = None
+    # Of each aspect asked for, (B, K, questions): 1 for yes, 0 for no, NaN where nobody said.
+    aspects: Mapping[str, Tensor] = field(default_factory=dict)
 
     @property
     def real(self) -> Tensor:
@@ -216,8 +225,12 @@ def collate(
     max_tokens: int,
     device: torch.device,
     boundary: Activations | None = None,
+    aspects: Sequence[str] = (),
 ) -> Batch:
-    """Put rankings side by side on the device, padded to the most images one has."""
+    """Put rankings side by side on the device, padded to the most images one has.
+
+    Args: aspects: of which people's answers come along.
+    """
     most = max(len(ranking.images) for ranking in rankings)
     places = torch.zeros(len(rankings), most, dtype=torch.int64)
     for row, ranking in enumerate(rankings):
@@ -239,7 +252,18 @@ def collate(
         places.to(device),
         None if preferred is None else preferred.to(device),
         None if boundary is None else boundary.block,
+        {name: _answers(rankings, name, most).to(device) for name in aspects},
     )
+
+
+def _answers(rankings: Sequence[Ranking], aspect: str, most: int) -> Tensor:
+    """(B, K, questions): 1 for yes, 0 for no, NaN where nobody said."""
+    table = torch.full((len(rankings), most, questions(aspect)), torch.nan)
+    for row, ranking in enumerate(rankings):
+        for column, said in enumerate(ranking.aspects.get(aspect, ())):
+            if said is not None:
+                table[row, column] = torch.tensor(said, dtype=table.dtype)
+    return table
 
 
 def _square(rankings: Sequence[Ranking], most: int) -> Tensor | None:

@@ -79,6 +79,24 @@ def davidson_loss(
     return losses.mean() if pairs is None else losses.sum() / pairs
 
 
+def aspect_loss(logits: Tensor, answers: Tensor, images: int | None = None) -> Tensor:
+    """Cross-entropy of what people answered, the mean over an aspect's questions and over images.
+
+    For a rating, whose questions are whether it is above 1, above 2 and so on, it is CORAL's loss with equal
+    importance of all steps.
+
+    Args:
+        logits: (B, K, questions), log odds of yes.
+        answers: (B, K, questions), 1 for yes, 0 for no, NaN where nobody said; then that image is left out.
+        images: divide by this many instead of those that somebody said something of.
+    Returns: scalar, in nats.
+    Source: Cao, Mirjalili and Raschka, arXiv 1901.07884, equation 4.
+    """
+    known = ~answers.isnan().any(dim=-1)  # (B, K)
+    own = F.binary_cross_entropy_with_logits(logits[known], answers[known].to(logits.dtype), reduction="none")
+    return own.mean(dim=-1).sum() / (int(known.sum()) if images is None else images)
+
+
 def _won(rewards: Tensor, places: Tensor, slot_margin: float) -> Tensor:
     """(pairs,): by how much each better image's reward is higher, beyond what its lead in places asks."""
     i_beats_j = better_than(places)

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
+from rewardmodel.learning.aspect_head import AspectHead
 from rewardmodel.learning.backbones.blip import Blip
 from rewardmodel.learning.backbones.config import BlipConfig, DualConfig, HeadConfig
 from rewardmodel.learning.backbones.dual import Dual
+from rewardmodel.learning.weights import CheckpointError
 
 
 class RewardHead(nn.Module):
@@ -61,9 +64,12 @@ class SimilarityHead(nn.Module):
 
 
 class RewardModel(nn.Module):
-    """How well an image answers its prompt: higher is better, no unit. Source: arXiv 2304.05977, 3.1."""
+    """How well an image answers its prompt: higher is better, no unit. Source: arXiv 2304.05977, 3.1.
 
-    def __init__(self, config: BlipConfig | DualConfig) -> None:
+    It may have heads besides, which say what people would answer of single aspects.
+    """
+
+    def __init__(self, config: BlipConfig | DualConfig, aspects: Sequence[str] = ()) -> None:
         super().__init__()
         self.config = config
         if isinstance(config, BlipConfig):
@@ -72,6 +78,27 @@ class RewardModel(nn.Module):
         else:
             self.dual = Dual(config)
             self.similarity = SimilarityHead(biased=config.kind == "siglip")
+        self.aspect_heads = nn.ModuleDict()
+        self.judge_aspects(aspects)
+
+    def judge_aspects(self, aspects: Sequence[str]) -> None:
+        """Have heads for these aspects and for no others; those that are there stay as they are.
+
+        Raises: CheckpointError when nothing in the model has seen prompt and image together.
+        """
+        if aspects and not isinstance(self.config, BlipConfig):
+            raise CheckpointError(
+                f"a {self.config.kind} model meets its prompt in a cosine alone: nothing in it could tell "
+                + ", ".join(aspects)
+            )
+        kept = self.aspect_heads
+        self.aspect_heads = nn.ModuleDict()
+        for name in aspects:
+            self.aspect_heads[name] = kept[name] if name in kept else self._new_head(name)
+
+    def _new_head(self, aspect: str) -> AspectHead:
+        assert isinstance(self.config, BlipConfig)
+        return AspectHead(aspect, self.config.text.width)
 
     @property
     def backbone(self) -> Blip | Dual:
@@ -103,6 +130,13 @@ class RewardModel(nn.Module):
         """
         return self.head(self.backbone.read(tokens, mask, features, rows))
 
+    def judge_all(
+        self, tokens: Tensor, mask: Tensor, features: Tensor, rows: Tensor | None = None
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """As `judge`, and beside it what the other heads say, by aspect: log odds, (N, questions)."""
+        read = self.backbone.read(tokens, mask, features, rows)  # (N, D)
+        return self.head(read), {name: head(read) for name, head in self.aspect_heads.items()}
+
     def score(self, tokens: Tensor, mask: Tensor, images: Tensor) -> Tensor:
         """One raw reward a row: tokens, mask (N, T), images (N, 3, H, W) normalised -> (N,)."""
         return self.judge(tokens, mask, self.encode(images))
@@ -115,7 +149,7 @@ class RewardModel(nn.Module):
     @property
     def heads(self) -> tuple[nn.Module, ...]:
         """What stands on the encoders, and always trains in full."""
-        return (self.head,)
+        return (self.head, *self.aspect_heads.values())
 
     def recompute(self, on: bool = True) -> None:
         """Trade time for memory: run each block of both encoders again in the backward pass.
@@ -155,12 +189,29 @@ class RewardModel(nn.Module):
             real: (B, K) bool, False where a prompt has fewer images; those cost nothing and get 0.
         Returns: (B, K), float32 at least.
         """
+        return self.forward_all(tokens, mask, images, real, block)[0]
+
+    def forward_all(
+        self,
+        tokens: Tensor,
+        mask: Tensor,
+        images: Tensor,
+        real: Tensor | None = None,
+        block: int | None = None,
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """As `forward`, and beside it what the other heads say, by aspect: log odds, (B, K, questions)."""
         if real is None:
             real = torch.ones(images.shape[:2], dtype=torch.bool, device=images.device)
         prompt = real.nonzero()[:, 0]  # (N,): the prompt of each of the N real images
         seen = self.encode(images[real]) if block is None else self.encode_from(images[real], block)
-        rewards = self.judge(tokens[prompt], mask[prompt], seen)
-        return rewards.new_zeros(real.shape).masked_scatter(real, rewards)
+        rewards, said = self.judge_all(tokens[prompt], mask[prompt], seen)
+        return _spread(rewards, real), {name: _spread(logits, real) for name, logits in said.items()}
+
+
+def _spread(rows: Tensor, real: Tensor) -> Tensor:
+    """(N, ...) of the images that there are, real (B, K) -> (B, K, ...), 0 elsewhere."""
+    own = real.view(*real.shape, *[1] * (rows.dim() - 1))
+    return rows.new_zeros(*real.shape, *rows.shape[1:]).masked_scatter(own, rows)
 
 
 @dataclass(frozen=True)

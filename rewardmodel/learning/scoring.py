@@ -15,9 +15,10 @@ from PIL import Image
 from torch import Tensor, nn
 
 from rewardmodel.learning import checkpoints
+from rewardmodel.learning.aspect_head import described
 from rewardmodel.learning.baselines import Baseline
 from rewardmodel.learning.checkpoints import Checkpoint
-from rewardmodel.learning.model import RewardHead
+from rewardmodel.learning.model import RewardHead, RewardModel
 from rewardmodel.learning.preprocessing import (
     UnreadableImage,
     fit,
@@ -40,6 +41,10 @@ class PromptTruncated(UserWarning):
 
 class ImageSkipped(UserWarning):
     """An image could not be read and has NaN for a score; the message names it."""
+
+
+class NoAspects(ValueError):
+    """The model has no head beside the reward's."""
 
 
 class Scorer(nn.Module):
@@ -121,13 +126,43 @@ class Scorer(nn.Module):
 
         Raises: UnreadableImage; ValueError when their numbers differ.
         """
+        scores = [math.nan] * len(images)
+        for rows, asked, features, places in self._pairs(prompts, images, on_error):
+            judged = self.score_features(asked, features, places).tolist()
+            for row, score in zip(rows, judged, strict=True):
+                scores[row] = score
+        return scores
+
+    @torch.inference_mode()
+    def score_aspects(
+        self, prompts: Sequence[str], images: Sequence[ImageSource]
+    ) -> list[dict[str, float | dict[str, float]]]:
+        """What people would say of image i for prompt i, of the aspects that the model has heads for.
+
+        Returns: for each image, `alignment` and `fidelity`, the expected rating from 1 to 7, and `problems`,
+            the probability of each by its name.
+        Raises: NoAspects; UnreadableImage; ValueError when their numbers differ.
+        """
+        if not isinstance(self.model, RewardModel) or not self.config.aspects:
+            raise NoAspects("the model has no head beside the reward's: it was trained without aspects")
+        said: list[dict[str, float | dict[str, float]]] = [{} for _ in images]
+        for rows, asked, features, places in self._pairs(prompts, images, "raise"):
+            with self._autocast():
+                logits = self.model.judge_all(*self._meet(asked, features, places))[1]
+            for row, own in zip(rows, described(logits), strict=True):
+                said[row] = own
+        return said
+
+    def _pairs(
+        self, prompts: Sequence[str], images: Sequence[ImageSource], on_error: OnError
+    ) -> Iterator[tuple[list[int], list[str], Tensor, list[int]]]:
+        """Batches of rows that can be read: numbers, prompts, features (N, P, V), which one each is of."""
         if len(prompts) != len(images):
             raise ValueError(f"{len(prompts)} prompts for {len(images)} images")
         self._tell_truncated(prompts)
         rows: dict[str | int, list[int]] = {}  # of each different image
         for row, image in enumerate(images):
             rows.setdefault(id(image) if isinstance(image, Image.Image) else str(image), []).append(row)
-        scores = [math.nan] * len(images)
         for chunk in _batches(list(rows.values())):
             pixels = [self._pixels_or_none(images[meeting[0]], on_error) for meeting in chunk]
             whole = [each for each in pixels if each is not None]
@@ -137,11 +172,8 @@ class Scorer(nn.Module):
             readable = [meeting for meeting, each in zip(chunk, pixels, strict=True) if each is not None]
             pairs = [(row, place) for place, meeting in enumerate(readable) for row in meeting]
             for batch in _batches(pairs):
-                asked, places = [prompts[row] for row, _ in batch], [place for _, place in batch]
-                judged = self.score_features(asked, features, places)
-                for (row, _), score in zip(batch, judged.tolist(), strict=True):
-                    scores[row] = score
-        return scores
+                places = [place for _, place in batch]
+                yield [row for row, _ in batch], [prompts[row] for row, _ in batch], features, places
 
     def score_groups(
         self,
@@ -205,15 +237,20 @@ class Scorer(nn.Module):
 
         Args: places: for prompt i, which of the features it is about, where prompts share images.
         """
+        with self._autocast():
+            return self._reward(self.model.judge(*self._meet(prompts, features, places)))
+
+    def _meet(
+        self, prompts: Sequence[str], features: Tensor, places: Sequence[int] | None
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:
+        """What `judge` takes: tokens, mask, features, and where prompts share these, which is whose."""
         tokens, mask = tokenise(self.tokenizer, prompts, self.config.max_tokens)
         rows = None
         if places is not None and len(places) > len(features):
             rows = torch.tensor(places, device=self.device)
         elif places is not None:
             features = features[list(places)]
-        tokens, mask = tokens.to(self.device), mask.to(self.device)
-        with self._autocast():
-            return self._reward(self.model.judge(tokens, mask, features, rows))
+        return tokens.to(self.device), mask.to(self.device), features, rows
 
     def lost(self, prompts: Sequence[str]) -> list[int]:
         """How many word pieces of each prompt lie beyond the most that the model reads.

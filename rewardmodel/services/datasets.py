@@ -8,7 +8,7 @@ import os
 import shutil
 import tempfile
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from datetime import datetime
 from itertools import combinations
@@ -21,14 +21,21 @@ from django.db.models import Max
 from annotation.models import Assignment, Project
 from annotation.models.assignments import COMPARED
 from annotation.selectors.consensus import Consensus, project_consensus
-from annotation.selectors.preferences import FinishedRanking, finished_rankings
+from annotation.selectors.preferences import (
+    FinishedRanking,
+    RatedImage,
+    finished_rankings,
+    finished_ratings,
+)
 from annotation.services.revisions import settle_answers
+from rewardmodel.learning.aspects import PROBLEMS, RATINGS
 from rewardmodel.models import DatasetVersion
 from rewardmodel.models.datasets import SplitBy
 from rewardmodel.services.splits import Shares, Splits, project_splits
 
 FORMAT = 1  # of the folder; written into dataset.json
 DECIMALS = 4  # of a soft label
+Rated = Mapping[tuple[int, int], RatedImage]  # by assignment and generation id
 
 
 class NothingToFreeze(Exception):
@@ -41,6 +48,7 @@ def freeze_dataset(
     shares: Shares | None = None,
     split_by: str = SplitBy.PUBLISHED,
     soft_labels: bool = False,
+    ratings: bool = False,
 ) -> DatasetVersion:
     """Freeze the project's finished rankings; the same rows give the version that there already is.
 
@@ -53,18 +61,20 @@ def freeze_dataset(
         split_by: whether prompts that were published in a split stay there.
         soft_labels: each ranking also says with what probability people, all opinions on the prompt together,
             prefer the first image of each pair. One more opinion changes other rankings' too, and the hash.
+        ratings: each ranking also says how its author rated each image, and which problems it has.
     Raises: NothingToFreeze.
     """
     shares = shares or Shares()
     newest = _settle(project, soft_labels)
     # What is accepted while we read was not settled and may still change.
     rankings = list(finished_rankings(project, until=newest)) if newest else []
+    rated = finished_ratings(project, until=newest) if ratings and newest else None
     consensus = project_consensus(project, until=newest) if soft_labels else None
     splits = project_splits(project, shares=shares, split_by=split_by)
     usable = [ranking for ranking in rankings if _is_usable(ranking)]
     kept = [ranking for ranking in usable if _is_in_its_split(ranking, splits)]
     repeated = Counter(ranking.published_split for ranking in usable if not _is_in_its_split(ranking, splits))
-    rows = [_row(ranking, splits, consensus) for ranking in kept]
+    rows = [_row(ranking, splits, consensus, rated) for ranking in kept]
     if not rows:
         raise NothingToFreeze(f"{project.slug}: none of {len(rankings)} finished rankings has all its images")
     text = "".join(json.dumps(row, ensure_ascii=False, separators=(",", ":")) + "\n" for row in rows)
@@ -81,6 +91,7 @@ def freeze_dataset(
         "split_by": SplitBy.PUBLISHED if splits.published else SplitBy.HASH,
         "repeated": dict(repeated),
         "soft_labels": soft_labels,
+        "ratings": ratings,
     }
     _write_folder(Path(settings.DATASETS_DIR) / folder, text, about)
     version, _ = DatasetVersion.objects.get_or_create(
@@ -129,7 +140,9 @@ def _is_in_its_split(ranking: FinishedRanking, splits: Splits) -> bool:
     return not (own and splits.published) or own == splits.of(ranking.prompt_text)
 
 
-def _row(ranking: FinishedRanking, splits: Splits, consensus: Consensus | None) -> dict[str, Any]:
+def _row(
+    ranking: FinishedRanking, splits: Splits, consensus: Consensus | None, rated: Rated | None
+) -> dict[str, Any]:
     """One line of rankings.jsonl; `rewardmodel.learning.data` reads it."""
     row: dict[str, Any] = {
         "id": str(ranking.assignment_id),
@@ -141,7 +154,21 @@ def _row(ranking: FinishedRanking, splits: Splits, consensus: Consensus | None) 
     if consensus:
         ids = [image.generation_id for image in ranking.images]
         row["preferred"] = [round(consensus.preferred(*pair), DECIMALS) for pair in combinations(ids, 2)]
+    if rated is not None:
+        row |= _ratings(ranking, rated)
     return row
+
+
+def _ratings(ranking: FinishedRanking, rated: Rated) -> dict[str, Any]:
+    """Of each image, null where its author did not say."""
+    seen = [rated.get((ranking.assignment_id, image.generation_id)) for image in ranking.images]
+    return {
+        "ratings": {name: [each and getattr(each, name) for each in seen] for name in RATINGS},
+        "problems": [
+            None if each is None or each.problems is None else [name in each.problems for name in PROBLEMS]
+            for each in seen
+        ],
+    }
 
 
 def _count(rows: Iterable[dict[str, Any]]) -> dict[str, int]:

@@ -64,7 +64,9 @@ def queue_training(
     except (TypeError, ValueError) as error:
         raise NotTrainable(f"configuration: {error}") from error
     initial = initial or initial_checkpoint(project)
-    dataset = dataset or freeze_dataset(project=project, soft_labels=complete["soft_labels"])
+    dataset = dataset or freeze_dataset(
+        project=project, soft_labels=complete["soft_labels"], ratings=bool(complete["aspects"])
+    )
     empty = [split for split, counts in dataset.counts.items() if not counts["pairs"]]
     if empty:
         raise NotTrainable(
@@ -85,7 +87,11 @@ def queue_due_training(policy: TrainingPolicy) -> TrainingRun | None:
     ours = lock_policy(policy)
     if ours is None or not is_due(ours):
         return None
-    dataset = freeze_dataset(project=ours.project, soft_labels=bool(ours.config.get("soft_labels")))
+    dataset = freeze_dataset(
+        project=ours.project,
+        soft_labels=bool(ours.config.get("soft_labels")),
+        ratings=bool(ours.config.get("aspects")),
+    )
     if dataset.runs.exists():  # all that came in lacks its images, and will be due again at the next look
         return None
     return queue_training(project=ours.project, dataset=dataset)

@@ -7,8 +7,11 @@ import pytest
 from django.core.management import CommandError, call_command
 from django.db import connection
 
-from annotation.models import Assignment, Generation
+from annotation.models import Assignment, Generation, Rating
+from annotation.models.judgements import Problem
 from annotation.services.reviews import send_back
+from rewardmodel.learning.aspects import PROBLEMS
+from rewardmodel.learning.data import load_rankings
 from rewardmodel.models import DatasetVersion
 from rewardmodel.selectors import answers_since_freeze
 from rewardmodel.services.datasets import NothingToFreeze, freeze_dataset
@@ -178,3 +181,37 @@ def test_the_command_freezes_soft_labels_when_asked(project, rank):
     rank(2)
     call_command("freeze_dataset", project.slug, "--soft-labels")
     assert all("preferred" in row for row in rows(DatasetVersion.objects.get()))
+
+
+def test_ratings_say_what_the_author_of_each_ranking_said_of_its_images(project, rank):
+    rank(2)
+    plain = freeze_dataset(project=project)
+    Rating.objects.all().delete()
+    for assignment in Assignment.objects.all():
+        first, second = [each.generation for each in assignment.ranking.placements.order_by("pk")][:2]
+        answers = {"overall": 5, "alignment": 2, "fidelity": 7}
+        Rating.objects.create(assignment=assignment, generation=first, problems=["blurry"], **answers)
+        Rating.objects.create(assignment=assignment, generation=second, problems=None, **answers)
+    assert freeze_dataset(project=project) == plain
+    rated = freeze_dataset(project=project, ratings=True)
+    assert rated.hash != plain.hash
+    for row, before in zip(rows(rated), rows(plain), strict=True):
+        unrated = [None] * (len(row["images"]) - 2)
+        boxes = [problem == "blurry" for problem in PROBLEMS]
+        assert row == {
+            **before,
+            "ratings": {"alignment": [2, 2, *unrated], "fidelity": [7, 7, *unrated]},
+            "problems": [boxes, None, *unrated],
+        }
+    assert json.loads((rated.path / "dataset.json").read_text())["ratings"]
+    assert len(load_rankings(rated.path, rows(rated)[0]["split"])) > 0
+
+
+def test_the_problems_that_a_head_learns_are_those_that_people_tick():
+    assert list(PROBLEMS) == Problem.values
+
+
+def test_the_command_freezes_ratings_when_asked(project, rank):
+    rank(2)
+    call_command("freeze_dataset", project.slug, "--ratings")
+    assert all("ratings" in row for row in rows(DatasetVersion.objects.get()))

@@ -306,7 +306,9 @@ def _says_its_shape(model: RewardModel, file: Path) -> None:
 
 
 def _own_weights(model: RewardModel) -> dict[str, Tensor]:
-    return {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
+    """Without heads for aspects, which no published form has."""
+    weights = {n: each for n, each in model.state_dict().items() if not n.startswith("aspect_heads.")}
+    return {name: tensor.detach().cpu().contiguous() for name, tensor in weights.items()}
 
 
 def _positions(model: RewardModel) -> Tensor:

@@ -30,6 +30,7 @@ from rewardmodel.learning.losses import better_than, margins
 from rewardmodel.learning.model import count_trainable, freeze
 from rewardmodel.learning.pixels import Pixels
 from rewardmodel.learning.training import state
+from rewardmodel.learning.training.aspects import add_heads
 from rewardmodel.learning.training.averaging import Average
 from rewardmodel.learning.training.boundary import Boundary
 from rewardmodel.learning.training.distributed import Team, joined
@@ -156,6 +157,7 @@ class _Run:
         self.plan = plan(self.training_split.pairs, self.config)
         self.pixels = Pixels(self.backbone.image_input, job.kept / "pixels", self.config.pixel_cache_bytes)
         torch.manual_seed(self.config.seed)
+        add_heads(checkpoint.model, self.config.aspects, self.training_split)
         self.model = checkpoint.model.to(team.device)
         freeze(self.model, self.config.fix_rate)
         self.model.recompute(self.config.recompute)
@@ -231,8 +233,8 @@ class _Run:
         self.optimiser.zero_grad(set_to_none=True)
         total, terms, right, pairs = 0.0, 0, 0, 0
         for part, batch in self.batches(self.rankings_of(step), then=self.plan[step.number + 1 :][:1]):
-            rewards = self.rewards(batch)
-            loss = self.objective(rewards, batch)
+            rewards, said = self.opinions(batch)
+            loss = self.objective(rewards, batch, said)
             if not torch.isfinite(loss):
                 self.diverged(f"the loss is {loss.item()}", step, _at_fault(part, rewards))
             loss.backward()
@@ -269,8 +271,12 @@ class _Run:
 
     def rewards(self, batch: Batch) -> Tensor:
         """Raw rewards of a batch, (B, K); in training and in validation."""
+        return self.opinions(batch)[0]
+
+    def opinions(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
+        """Raw rewards, and log odds of each aspect that is learned, (B, K, questions)."""
         with autocast(self.config, self.team.device):
-            return self.model(batch.tokens, batch.mask, batch.images, batch.real, batch.block)
+            return self.model.forward_all(batch.tokens, batch.mask, batch.images, batch.real, batch.block)
 
     def judged(self, step: Step) -> Iterator[tuple[Batch, Tensor]]:
         """This process's share of the validation split, and its rewards. Raises: TrainingDiverged."""
@@ -316,14 +322,14 @@ class _Run:
             max_tokens=self.config.max_tokens,
             device=self.team.device,
             boundary=self.boundary_at_work,
+            aspects=self.config.aspects,
         )
 
     def keep(self, validation: Validation, step: int) -> None:
         """Write this model as the best so far."""
         self.best, self.best_step = validation, step
-        own = checkpoints.CheckpointConfig(
-            self.backbone, self.config.max_tokens, mean=validation.mean, std=validation.std
-        )
+        mean, std, heads = validation.mean, validation.std, self.config.aspects
+        own = checkpoints.CheckpointConfig(self.backbone, self.config.max_tokens, mean, std, heads)
         with self.team.together():
             if self.team.leads:
                 checkpoints.save(self.folder / BEST, model=self.model, tokenizer=self.tokenizer, config=own)

@@ -37,6 +37,11 @@ class Command(BaseCommand):
             action="store_true",
             help="add to each pair the probability that people prefer its first image, all opinions together",
         )
+        parser.add_argument(
+            "--ratings",
+            action="store_true",
+            help="add how each image was rated for alignment and fidelity, and which problems it has",
+        )
 
     def handle(self, *args: Any, **options: Any) -> None:
         project = find_project(options["project"])
@@ -46,6 +51,7 @@ class Command(BaseCommand):
                 shares=Shares(*options["shares"]),
                 split_by=options["split"],
                 soft_labels=options["soft_labels"],
+                ratings=options["ratings"],
             )
         except (NothingToFreeze, ValueError) as error:
             raise CommandError(str(error)) from error

@@ -10,6 +10,7 @@ from PIL import Image
 from transformers import BertTokenizer
 
 from rewardmodel.learning import checkpoints
+from rewardmodel.learning.aspects import PROBLEMS
 from rewardmodel.learning.backbones.config import BlipConfig, HeadConfig, TextConfig, VisionConfig
 from rewardmodel.learning.checkpoints import CheckpointConfig
 from rewardmodel.learning.model import RewardModel
@@ -72,9 +73,15 @@ def initial(tmp_path, model, tokenizer, backbone) -> Path:
 
 @pytest.fixture
 def a_dataset(tmp_path) -> Callable[..., Path]:
-    """Write a dataset version of `train`, `validation` and `test` rankings; the redder image is better."""
+    """Write a dataset version of `train`, `validation` and `test` rankings; the redder image is better.
 
-    def write(train: int = 12, validation: int = 4, test: int = 4, soft: float | None = None) -> Path:
+    Rated, the redder one has the higher alignment and the lower fidelity, which every second ranking leaves
+    out, and the pale ones are blurry, which one image of each leaves out.
+    """
+
+    def write(
+        train: int = 12, validation: int = 4, test: int = 4, soft: float | None = None, rated: bool = False
+    ) -> Path:
         folder = tmp_path / "dataset"
         (folder / "images").mkdir(parents=True, exist_ok=True)
         rows = []
@@ -91,6 +98,12 @@ def a_dataset(tmp_path) -> Callable[..., Path]:
                 rows.append({**row, "images": names, "ranking": places})
                 if soft is not None:
                     rows[-1]["preferred"] = [soft] * (len(reds) * (len(reds) - 1) // 2)
+                if rated:
+                    marks = [min(1 + red, 7) for red in reds]
+                    fidelity = [None if number % 2 else 8 - mark for mark in marks]
+                    boxes = [[name == "blurry" and red < 4 for name in PROBLEMS] for red in reds]
+                    rows[-1]["ratings"] = {"alignment": marks, "fidelity": fidelity}
+                    rows[-1]["problems"] = [None, *boxes[1:]]
         (folder / "rankings.jsonl").write_text("\n".join(json.dumps(row) for row in rows) + "\n")
         return folder
 

@@ -1,5 +1,6 @@
 """A model in the forms that others publish: found by its published name, and converted there and back."""
 
+import dataclasses
 import resource
 
 import pytest
@@ -88,6 +89,17 @@ def test_on_a_full_disk_nothing_is_left_of_what_was_not_written_whole(ours, tmp_
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     assert "theirs: cannot be saved" in capsys.readouterr().err
     assert sorted(tmp_path.iterdir()) == before
+
+
+def test_heads_for_aspects_stay_behind_and_that_is_said(ours, images, tmp_path, capsys):
+    plain = checkpoints.load(ours)
+    plain.model.judge_aspects(["fidelity"])
+    config = dataclasses.replace(plain.config, aspects=("fidelity",))
+    checkpoints.save(tmp_path / "heads", model=plain.model, tokenizer=plain.tokenizer, config=config)
+    main(["convert", str(tmp_path / "heads"), str(tmp_path / "theirs"), "--form", "transformers"])
+    assert capsys.readouterr().out == f"{tmp_path / 'theirs'}: does not hold the head for fidelity\n"
+    expected = load(ours, "cpu").score("a red circle", images)
+    assert load(tmp_path / "theirs", "cpu").score("a red circle", images) == pytest.approx(expected, abs=1e-5)
 
 
 def test_nothing_is_written_over(ours, tmp_path, capsys):

@@ -109,6 +109,22 @@ def test_two_processes_train_validate_and_normalise_as_one_does_and_the_first_on
     assert ours == pytest.approx(theirs, abs=1e-3)
 
 
+def test_two_processes_learn_aspects_as_one_does(tmp_path, training, still, a_dataset):
+    dataset = a_dataset(rated=True)
+    settings = {"aspects": ["alignment", "problems"], "epochs": 1}
+    one = []
+    train(
+        RewardConfig(**(SETTINGS | settings)),
+        dataset=dataset,
+        images=dataset,
+        initial=still,
+        folder=tmp_path / "one",
+        on_step=lambda progress: one.append(progress.loss),
+    )
+    *two, _ = steps_of(run(training(still, "two", **settings)))
+    assert [step["loss"] for step in two] == pytest.approx(one, rel=2e-4)
+
+
 def test_a_killed_run_of_two_processes_goes_on_with_the_numbers_of_one_never_killed(training, initial):
     """With dropout: each process takes up its own chance."""
     whole = steps_of(run(training(initial, "whole", checkpoint_every=2, epochs=12)))
