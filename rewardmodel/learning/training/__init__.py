@@ -10,7 +10,7 @@ from rewardmodel.learning.training.progress import (
     TrainingResult,
     Validation,
 )
-from rewardmodel.learning.training.run import dismiss, follow, train
+from rewardmodel.learning.training.starting import dismiss, follow, train
 from rewardmodel.learning.training.state import forget
 
 __all__ = [

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import closing, nullcontext, suppress
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
@@ -18,12 +18,10 @@ from rewardmodel.learning.checkpoints import CheckpointError
 from rewardmodel.learning.config import RewardConfig
 from rewardmodel.learning.data import (
     Batch,
-    DatasetError,
     Ranking,
     Rankings,
     collate,
     fingerprint,
-    load_splits,
 )
 from rewardmodel.learning.lora import adapt
 from rewardmodel.learning.losses import better_than, margins
@@ -33,8 +31,7 @@ from rewardmodel.learning.training import state
 from rewardmodel.learning.training.aspects import add_heads
 from rewardmodel.learning.training.averaging import Average
 from rewardmodel.learning.training.boundary import Boundary
-from rewardmodel.learning.training.distributed import Team, joined
-from rewardmodel.learning.training.inspection import Inspection, InspectionStopped, inspect, refuse, usable
+from rewardmodel.learning.training.distributed import Team
 from rewardmodel.learning.training.objective import Objective
 from rewardmodel.learning.training.optimiser import build_optimiser, learning_rate, set_rate
 from rewardmodel.learning.training.plan import Step, micro_batches, plan
@@ -42,75 +39,13 @@ from rewardmodel.learning.training.precision import autocast
 from rewardmodel.learning.training.progress import (
     Interrupted,
     Progress,
-    Start,
     TrainingDiverged,
     TrainingResult,
     Validation,
 )
-from rewardmodel.learning.training.signals import stopping_at_signals
 from rewardmodel.learning.training.validation import validate
 
 BEST = "best"
-
-
-def train(
-    config: RewardConfig,
-    *,
-    dataset: Path,
-    images: Path,
-    initial: Path,
-    folder: Path,
-    on_step: Callable[[Progress], None],
-    should_stop: Callable[[], bool] = lambda: False,
-    on_checked: Callable[[int, int], None] = lambda checked, images: None,
-    on_start: Callable[[Start], None] = lambda start: None,
-    device: str | torch.device | None = None,
-    kept: Path | None = None,
-) -> TrainingResult:
-    """Train to the end, from the folder's last saved state if it holds one.
-
-    Args:
-        dataset: folder of a dataset version, with its train and validation splits.
-        images: what the image paths in it are relative to.
-        initial: checkpoint to start from.
-        folder: the run's own; gets the state while it runs and `best/`, the result.
-        on_step: called after each step; again for those that a resumed run makes again.
-        should_stop: asked after each step.
-        on_checked: called while the images are looked at, with how many of how many are.
-        on_start: called once, before the first step.
-        device: None takes a GPU if there is one.
-        kept: where runs share what they made of images; `folder` when not given.
-
-    Under torchrun the processes share the work: the first one's arguments count, it alone reports and writes,
-    and whichever is asked to stop stops all. The others may call `follow` instead.
-
-    Raises: DatasetError, CheckpointError, UnreadableImage, TrainingDiverged; NotSaved, what was saved
-        before being whole; Interrupted when asked to stop;
-        PeerFailed where another process failed.
-    """
-    job = Job(config, dataset, images, initial, folder, kept or folder)
-    with joined(device) as team:
-        given = team.hand_out(job)
-        assert given is not None
-        return _work(given, team, on_step, should_stop, on_checked, on_start)
-
-
-def follow(device: str | torch.device | None = None) -> None:
-    """Take part in the run that the leading process calls `train` for; return when it ends or stops.
-
-    Raises: as `train`.
-    """
-    with stopping_at_signals() as should_stop, joined(device) as team:
-        job: Job | None = team.hand_out(None)
-        if job is not None:
-            with suppress(Interrupted):
-                _work(job, team, lambda progress: None, should_stop)
-
-
-def dismiss() -> None:
-    """Let those that follow go: there is nothing to train."""
-    with joined(None) as team:
-        team.hand_out(None)
 
 
 @dataclass(frozen=True)
@@ -125,27 +60,7 @@ class Job:
     kept: Path
 
 
-def _work(
-    job: Job,
-    team: Team,
-    on_step: Callable[[Progress], None],
-    should_stop: Callable[[], bool],
-    on_checked: Callable[[int, int], None] = lambda checked, images: None,
-    on_start: Callable[[Start], None] = lambda start: None,
-) -> TrainingResult:
-    with team.together():
-        splits = load_splits(job.dataset, job.images)
-    found = _inspect(job, splits, team, on_checked, should_stop)
-    with torch.random.fork_rng(devices=None if team.device.type == "cuda" else []):
-        with team.together():
-            run = _Run(job, team, _usable(job, splits, found))
-            if team.leads:
-                on_start(Start(run.trainable, found))
-        with closing(run.pixels):
-            return run.to_end(on_step, should_stop)
-
-
-class _Run:
+class Run:
     """A model and its optimiser on their way through the planned steps."""
 
     def __init__(self, job: Job, team: Team, splits: tuple[Rankings, Rankings]) -> None:
@@ -370,43 +285,6 @@ class _Run:
         self.done, self.best_step = saved["done"], saved["best_step"]
         self.best = Validation(**saved["best"]) if saved["best"] else None
         state.set_chance(saved["chance"], self.team)
-
-
-def _inspect(
-    job: Job,
-    splits: Mapping[str, Rankings],
-    team: Team,
-    on_checked: Callable[[int, int], None],
-    should_stop: Callable[[], bool],
-) -> Inspection:
-    """Look at all images, those of the test split too. Raises: UnreadableImage, Interrupted."""
-    try:
-        found = inspect(
-            splits,
-            team=team,
-            folder=job.folder,
-            data=f"{splits['train'].digest} {job.images}",
-            on_checked=on_checked,
-            should_stop=should_stop,
-            again=job.config.unreadable_images == "refuse",
-        )
-    except InspectionStopped as stopped:  # that one was asked to stop is no failure of any
-        raise Interrupted(str(stopped)) from stopped
-    with team.together():
-        if team.leads and job.config.unreadable_images == "refuse":
-            refuse(found)
-    return found
-
-
-def _usable(job: Job, splits: Mapping[str, Rankings], found: Inspection) -> tuple[Rankings, Rankings]:
-    """Training and validation, without the rankings that cannot be read. Raises: DatasetError."""
-    training, validation = usable(splits["train"], found), usable(splits["validation"], found)
-    for split, name in ((training, "train"), (validation, "validation")):
-        if not split:
-            raise DatasetError(f"{job.dataset}: no {name} ranking has two images in different places")
-    if job.config.soft_labels and any(ranking.preferred is None for ranking in training):
-        raise DatasetError(f"{job.dataset}: has no soft labels; freeze it with them")
-    return training, validation
 
 
 def _at_fault(rankings: Sequence[Ranking], rewards: Tensor) -> Sequence[Ranking]:
