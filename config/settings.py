@@ -234,7 +234,7 @@ SCORER_IDLE_SECONDS = env.float("SCORER_IDLE_SECONDS", default=1800)
 SCORES_MAX_IMAGES = env.int("SCORES_MAX_IMAGES", default=64)
 SCORES_MAX_BYTES = env.int("SCORES_MAX_BYTES", default=100_000_000)
 SCORES_SECONDS = env.float("SCORES_SECONDS", default=60)
-SCORES_AT_ONCE = env.int("SCORES_AT_ONCE", default=24)
+SCORES_AT_ONCE = env.int("SCORES_AT_ONCE", default=36)
 
 # A run, or an export, whose heart has not beaten for so long goes back to the queue.
 RUN_SILENCE_SECONDS = env.int("RUN_SILENCE_SECONDS", default=60)

@@ -42,7 +42,7 @@ def web(port: int) -> Service:
         name="web",
         command=(
             *(sys.executable, "-m", "gunicorn", "config.wsgi", "--bind", f"{HOST}:{port}"),
-            *("--workers", "2", "--threads", "28", "--graceful-timeout", "8", "--no-control-socket"),
+            *("--workers", "2", "--threads", "40", "--graceful-timeout", "8", "--no-control-socket"),
             *("--access-logfile", "-", "--access-logformat", "%(m)s %(U)s %(s)s %(B)s bytes %(M)s ms"),
         ),
         ready=answers,
