@@ -47,12 +47,14 @@ class Pixels:
         return pixels
 
     def expect(self, paths: Iterable[Path]) -> None:
-        """Decode these in other threads meanwhile, one a core; what goes wrong is raised where one is got."""
+        """Decode these in other threads meanwhile, in place of what was expected before and never got.
+
+        What goes wrong is raised where one is got.
+        """
         if self._threads is None:
             self._threads = ThreadPoolExecutor(thread_name_prefix="pixels")
-        for path in paths:
-            if path not in self._coming:
-                self._coming[path] = self._threads.submit(self._find, path)
+        before, find = self._coming, self._threads.submit
+        self._coming = {path: before.get(path) or find(self._find, path) for path in paths}
 
     def close(self) -> None:
         """Expect nothing any more."""

@@ -83,20 +83,21 @@ def test_two_processes_have_the_loss_and_gradients_of_one(tmp_path, a_dataset, s
         assert (ours - theirs).norm() < 1e-12 * theirs.norm()
 
 
+@pytest.mark.parametrize("option", [{}, {"lora_rank": 2, "ema": 0.8}], ids=["plain", "lora and ema"])
 def test_two_processes_train_validate_and_normalise_as_one_does_and_the_first_one_reports(
-    tmp_path, training, still, a_dataset
+    tmp_path, training, still, a_dataset, option
 ):
     """Raw rewards may differ by a constant, which no pair sees: rounding alone decides where that drifts."""
     one = []
     train(
-        RewardConfig(**SETTINGS),
+        RewardConfig(**(SETTINGS | option)),
         dataset=a_dataset(),
         images=a_dataset(),
         initial=still,
         folder=tmp_path / "one",
         on_step=lambda progress: one.append(dataclasses.asdict(progress)),
     )
-    *two, _ = steps_of(run(training(still, "two")))
+    *two, _ = steps_of(run(training(still, "two", **option)))
     for name in ("step", "steps", "epoch", "learning_rate"):
         assert [step[name] for step in two] == [step[name] for step in one]
     for name in ("loss", "accuracy", "validation_loss", "validation_accuracy"):

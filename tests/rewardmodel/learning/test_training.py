@@ -8,6 +8,7 @@ import pickle
 import re
 import subprocess
 import sys
+import threading
 import traceback
 from pathlib import Path
 
@@ -302,6 +303,14 @@ def test_the_reported_loss_is_the_mean_over_what_it_sums(run, initial, a_dataset
     tied, _ = run("tied", with_options(batch_pairs=1000, ties="fixed", tie_parameter=0.5))
     assert tied[0].loss == pytest.approx(math.log(2.5) - ties / (wins + ties) * math.log(0.5))
     assert tied[0].accuracy == plain[0].accuracy
+
+
+def test_a_run_that_ends_however_leaves_no_thread(run):
+    before = threading.active_count()
+    run("whole", with_options())
+    with pytest.raises(Interrupted):
+        run("broken", with_options(), should_stop=stop_after(2))
+    assert threading.active_count() == before
 
 
 def test_recomputing_layers_changes_no_number(run):
