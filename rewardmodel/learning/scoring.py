@@ -111,7 +111,9 @@ class Scorer(nn.Module):
 
         Raises: UnreadableImage; without it, what cannot be read ranks last.
         """
-        rewards = self.score_pairs([prompt] * len(generations_list), generations_list, on_error=on_error)
+        if isinstance(generations_list, str | Path | Image.Image):
+            generations_list = [generations_list]  # else a path would be taken for a list of letters
+        rewards = self.score(prompt, generations_list, on_error=on_error)
         order = sorted(range(len(rewards)), key=lambda i: (math.isnan(rewards[i]), -rewards[i]))
         ranks = [0] * len(rewards)
         for rank, i in enumerate(order, start=1):
@@ -183,6 +185,8 @@ class Scorer(nn.Module):
         on_error: OnError = "raise",
     ) -> list[list[float]]:
         """Score each image of group i for prompt i. Small groups share batches. Raises as `score_pairs`."""
+        if len(prompts) != len(groups):
+            raise ValueError(f"{len(prompts)} prompts for {len(groups)} groups of images")
         asked = [prompt for prompt, images in zip(prompts, groups, strict=True) for _ in images]
         images = [image for group in groups for image in group]
         scores = iter(self.score_pairs(asked, images, on_error=on_error))
@@ -192,7 +196,8 @@ class Scorer(nn.Module):
         """Score image i for prompt i, differentiable with respect to the images.
 
         Args: images (B, 3, H, W) in 0..1, any size: fitted as a file would be, antialiased.
-        Returns: (B,), what `score` gives for the same pixels.
+        Returns: (B,), what `score` gives for the same pixels; it fits in bytes, so that where images have
+            another size than the model's the two differ by rounding (0.002 at 512 px).
         Raises: ValueError when there is not one image a prompt.
         """
         if images.ndim != 4 or images.shape[1] != 3 or len(images) != len(prompts):

@@ -4,6 +4,7 @@ import math
 import subprocess
 import sys
 import warnings
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -94,8 +95,14 @@ def test_each_group_of_images_is_scored_for_its_own_prompt(scorer, pictures):
 
 
 def test_groups_of_another_number_than_prompts_are_refused(scorer, pictures):
-    with pytest.raises(ValueError, match="shorter"):
+    with pytest.raises(ValueError, match="2 prompts for 1 groups"):
         scorer.score_groups(["a red circle", "circle"], [pictures])
+
+
+@pytest.mark.parametrize("form", [str, Path])
+def test_one_path_ranks_as_a_list_of_one(scorer, pictures, form):
+    ranks, rewards = scorer.inference_rank("a red circle", form(pictures[0]))
+    assert (ranks, rewards) == scorer.inference_rank("a red circle", pictures[:1])
 
 
 @pytest.fixture
