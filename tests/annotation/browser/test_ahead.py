@@ -15,7 +15,7 @@ AT_FIRST_SIGHT = """() => {
         new MutationObserver(() => requestAnimationFrame(() => tell({
             prompt: document.getElementById("prompt").textContent,
             images: [...document.querySelectorAll("#workspace img")].map(
-                (image) => image.complete && image.naturalWidth > 0),
+                (image) => ({ url: image.src, there: image.complete && image.naturalWidth > 0 })),
         }))).observe(document.getElementById("main"), { childList: true });
     });
 }"""
@@ -35,16 +35,16 @@ def test_the_next_task_is_there_with_its_images_once_the_answer_is_stored(at_wor
     ranked(page)
     page.evaluate(AT_FIRST_SIGHT)
     asked = []
-    page.on("request", lambda request: asked.append(f"{request.method} {request.resource_type}"))
+    page.on("request", lambda request: asked.append(request))
     press(page, "Enter")
     seen = page.evaluate("seen")
     assert seen["prompt"] == following.text
     assert len(seen["images"]) > 2
-    assert all(seen["images"])
+    assert all(image["there"] for image in seen["images"])
     expect(page.locator("#messages")).to_contain_text("Answer stored.")
-    assert asked[0] == "POST xhr"
-    assert "GET xhr" not in asked
-    assert "GET image" not in asked
+    assert (asked[0].method, asked[0].resource_type) == ("POST", "xhr")
+    assert not [request for request in asked if (request.method, request.resource_type) == ("GET", "xhr")]
+    assert not {request.url for request in asked} & {image["url"] for image in seen["images"]}
     page.reload()
     expect(page.locator("#prompt")).to_have_text(following.text)
     ranked(page)
