@@ -158,6 +158,11 @@ def joined(device: str | torch.device | None) -> Iterator[Team]:
     if size == 1:
         yield Team(device)
         return
+    # Adam imports this, and its functions take the group of that moment for their default. Imported before
+    # there is one, they do not keep it beyond its end, with threads that may abort the process
+    # when Python exits.
+    from torch.distributed.nn import functional  # noqa: F401
+
     if device.type == "cuda":
         torch.cuda.set_device(device)
     # Words and sums travel by gloo, so that they never wait for what the GPU has queued; gradients by NCCL.

@@ -181,6 +181,27 @@ def test_asked_to_stop_while_it_looks_at_images_every_process_stops(
     assert re.findall(r"looked at \d+", done.stdout) == ["looked at 2"]  # one process reports
 
 
+THREADS_LEFT = """
+import sys
+from pathlib import Path
+from rewardmodel.learning.training.__main__ import main
+main(sys.argv[1:])
+print([task.read_text().strip() for task in Path("/proc/self/task").glob("*/comm")], flush=True)
+"""
+
+
+def test_a_run_leaves_no_thread_of_its_group_behind(tmp_path, training, initial, monkeypatch):
+    """One that is left may abort the process when Python exits, after all was trained and saved."""
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[3]))
+    (tmp_path / "script.py").write_text(THREADS_LEFT)
+    line = training(initial, "run", epochs=1)
+    at = line.index("-m", line.index("torch.distributed.run"))
+    done = run([*line[:at], tmp_path / "script.py", *line[at + 2 :]])
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("'python'") >= 2, done.stdout
+    assert "gloo" not in done.stdout
+
+
 def test_processes_share_the_look_at_images_and_all_know_what_one_found(
     tmp_path, training, initial, a_dataset
 ):
