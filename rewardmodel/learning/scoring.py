@@ -105,15 +105,18 @@ class Scorer(nn.Module):
         return self.score_pairs([prompt] * len(image), image, on_error=on_error)
 
     def inference_rank(
-        self, prompt: str, generations_list: Sequence[ImageSource], *, on_error: OnError = "raise"
+        self,
+        prompt: str,
+        generations_list: ImageSource | Sequence[ImageSource],
+        *,
+        on_error: OnError = "raise",
     ) -> tuple[list[int], list[float]]:
         """Each image's rank, 1 for the best, and its score; of equal ones the earlier ranks higher.
 
         Raises: UnreadableImage; without it, what cannot be read ranks last.
         """
-        if isinstance(generations_list, str | Path | Image.Image):
-            generations_list = [generations_list]  # else a path would be taken for a list of letters
-        rewards = self.score(prompt, generations_list, on_error=on_error)
+        scored = self.score(prompt, generations_list, on_error=on_error)
+        rewards = scored if isinstance(scored, list) else [scored]
         order = sorted(range(len(rewards)), key=lambda i: (math.isnan(rewards[i]), -rewards[i]))
         ranks = [0] * len(rewards)
         for rank, i in enumerate(order, start=1):

@@ -159,8 +159,7 @@ def joined(device: str | torch.device | None) -> Iterator[Team]:
         yield Team(device)
         return
     # Adam imports this, and its functions take the group of that moment for their default. Imported before
-    # there is one, they do not keep it beyond its end, with threads that may abort the process
-    # when Python exits.
+    # there is one, they do not keep it beyond its end, nor its threads, which may abort Python as it exits.
     from torch.distributed.nn import functional  # noqa: F401
 
     if device.type == "cuda":
