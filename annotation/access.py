@@ -14,7 +14,7 @@ from django.shortcuts import get_object_or_404, redirect
 from django_htmx.middleware import HtmxDetails
 
 from annotation.models import Membership, Project, User
-from annotation.selectors.standings import Standing, standing_in
+from annotation.selectors.assignments.standings import Standing, standing_in
 
 View = Callable[..., HttpResponseBase]
 INSPECTING = (Membership.Role.INSPECTOR, Membership.Role.ADMIN)

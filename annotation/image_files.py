@@ -7,7 +7,7 @@ from uuid import UUID
 from django.http import FileResponse, Http404, HttpRequest, HttpResponseBase, HttpResponseNotModified
 
 from annotation.models import User
-from annotation.selectors.images import visible_image
+from annotation.selectors.projects.images import visible_image
 
 FOREVER = 60 * 60 * 24 * 365  # the bytes behind a token never change
 

@@ -12,12 +12,12 @@ from django.utils.timezone import now
 from kombu.exceptions import OperationalError
 
 from annotation.models import Export, Project
-from annotation.services.checks import BATCH, compare_answers
-from annotation.services.deliveries import send_due
-from annotation.services.events import forget_events
+from annotation.services.assignments.overlap import ask_where_opinions_differ
+from annotation.services.checks.checks import BATCH, compare_answers
+from annotation.services.checks.pauses import pause_by_rules
 from annotation.services.exports import ExportLost, run_export, states
-from annotation.services.overlap import ask_where_opinions_differ
-from annotation.services.pauses import pause_by_rules
+from annotation.services.webhooks.deliveries import send_due
+from annotation.services.webhooks.events import forget_events
 
 logger = logging.getLogger(__name__)
 TEND_SECONDS = 15

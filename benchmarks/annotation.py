@@ -52,8 +52,8 @@ def main() -> None:
     os.environ["DJANGO_SETTINGS_MODULE"] = "config.settings"
     var = Path(tempfile.mkdtemp(prefix="laurel-benchmark-")).resolve()
     os.environ["LAUREL_VAR"] = str(var)
-    from config.services.postgres import Cluster, create_database, postgres
-    from config.services.supervisor import Supervisor
+    from config.local.postgres import Cluster, create_database, postgres
+    from config.local.supervisor import Supervisor
     from config.settings import SOCKETS
 
     bench = Bench(var, Supervisor(var, quiet=True), asked)
@@ -181,7 +181,7 @@ def time_claims(bench: Bench) -> None:
     from open_slots import make_project, open_slots
 
     from annotation.models import Assignment
-    from annotation.services.assignments import claim_next
+    from annotation.services.assignments.assignments import claim_next
 
     # Four images and four opinions a prompt, whatever the number: only that may differ.
     project = make_project("claims", people=bench.people, opinions=OPINIONS)

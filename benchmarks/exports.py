@@ -37,8 +37,8 @@ def main() -> None:
         return
     var = Path(tempfile.mkdtemp(prefix="laurel-benchmark-")).resolve()
     os.environ["LAUREL_VAR"] = str(var)
-    from config.services.postgres import Cluster, create_database, postgres
-    from config.services.supervisor import Supervisor
+    from config.local.postgres import Cluster, create_database, postgres
+    from config.local.supervisor import Supervisor
     from config.settings import SOCKETS
 
     supervisor = Supervisor(var, quiet=True)
@@ -93,7 +93,7 @@ def fill(var: Path, prompts: int) -> tuple[float, float]:
 
     from annotation.models import User
     from annotation.services.imports import import_rankings
-    from annotation.services.projects import create_project
+    from annotation.services.projects.projects import create_project
 
     chance = random.Random(prompts)
     rows = []

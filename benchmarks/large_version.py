@@ -63,10 +63,10 @@ def main() -> None:
         size = (folder / "rankings.jsonl").stat().st_size / 2**20
         print(f"{given.rankings:,} rankings, {size:.0f} MiB")
         began = time.perf_counter()
-        from rewardmodel.learning.backbones.config import ImageInput
         from rewardmodel.learning.config import RewardConfig
-        from rewardmodel.learning.data import fingerprint, load_rankings
-        from rewardmodel.learning.pixels import Pixels
+        from rewardmodel.learning.data.pixels import Pixels
+        from rewardmodel.learning.data.rankings import fingerprint, load_rankings
+        from rewardmodel.learning.model.backbones.config import ImageInput
         from rewardmodel.learning.training.plan import plan
 
         report("torch imported", began)

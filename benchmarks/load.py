@@ -39,7 +39,7 @@ class Bench:
 
 def serve(bench: Bench) -> None:
     """Start the web server, let each of its processes answer, and weigh them at rest."""
-    from config.services.application import web
+    from config.local.application import web
 
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))

@@ -6,7 +6,7 @@ from django.db import connection
 
 from annotation.models import Image, Membership, Project, User
 from annotation.models.projects import Acknowledgement
-from annotation.services.projects import create_project
+from annotation.services.projects.projects import create_project
 
 WORDS = "a fox in a castle by the sea at night, oil painting, highly detailed, dramatic light"
 

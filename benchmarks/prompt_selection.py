@@ -15,8 +15,8 @@ from time import perf_counter, process_time
 
 import numpy as np
 
-from annotation.selection.config import SelectionConfig
-from annotation.selection.graph import choose, covered, covered_by_chance, nearest_neighbours
+from rewardmodel.selection.config import SelectionConfig
+from rewardmodel.selection.graph import choose, covered, covered_by_chance, nearest_neighbours
 
 CENTRES, WIDTH, SPREAD = 300, 384, 1.2
 ROW = "{:>4} {:>8} {:>7} {:>9} {:>9} {:>10} {:>10}"

@@ -16,9 +16,9 @@ from torch import Tensor, nn
 from transformers import BlipTextConfig, BlipVisionConfig, BlipVisionModel
 from transformers.models.blip.modeling_blip_text import BlipTextModel
 
-from rewardmodel.learning.backbones.config import BlipConfig
-from rewardmodel.learning.model import RewardHead
-from rewardmodel.learning.preprocessing import normalise, read_image, to_pixels
+from rewardmodel.learning.data.preprocessing import normalise, read_image, to_pixels
+from rewardmodel.learning.model.backbones.config import BlipConfig
+from rewardmodel.learning.model.reward import RewardHead
 
 TOKENS = 35  # every prompt is padded to so many
 MICRO_BATCH = 4  # pairs, on each of its devices

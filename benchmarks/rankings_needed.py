@@ -29,7 +29,7 @@ from demo.world.captions import Split, draw_captions
 from demo.world.oracle import judge
 
 if TYPE_CHECKING:
-    from rewardmodel.learning.data import Ranking
+    from rewardmodel.learning.data.rankings import Ranking
     from rewardmodel.learning.evaluation import Evaluation
     from rewardmodel.learning.training import Progress
 
@@ -76,7 +76,7 @@ def all_tasks(most: int) -> list[Task]:
 
     Past the last caption they come again, with other seeds.
     """
-    from refl.seeds import seeds_of
+    from refl.drawing import seeds_of
 
     held_out, chance = TEST + VALIDATION, Random(0)
     captions = draw_captions(Split.RANKING, CAPTIONS, chance)
@@ -119,7 +119,7 @@ def draw_pictures(tasks: Sequence[Task], folder: Path, part: int, parts: int) ->
 def compare_counts(tasks: Sequence[Task], folder: Path, counts: Sequence[int]) -> None:
     """Rank what was drawn, train once for each count, and print a row for each model."""
     from rewardmodel.learning import load
-    from rewardmodel.learning.data import load_rankings
+    from rewardmodel.learning.data.rankings import load_rankings
     from rewardmodel.learning.evaluation import evaluate, evaluate_rewards
 
     rows = ranked(tasks, folder)

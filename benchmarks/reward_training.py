@@ -195,10 +195,10 @@ def check(asked: argparse.Namespace) -> dict[str, Any]:
     """Gradients of one ranking of 4 with a tie, dropout off: from its 5 pairs one by one, and from all."""
     from rewardmodel.learning import checkpoints
     from rewardmodel.learning.config import RewardConfig
+    from rewardmodel.learning.data.pixels import Pixels
+    from rewardmodel.learning.data.preprocessing import normalise
     from rewardmodel.learning.losses import ranking_loss
-    from rewardmodel.learning.model import freeze
-    from rewardmodel.learning.pixels import Pixels
-    from rewardmodel.learning.preprocessing import normalise
+    from rewardmodel.learning.model.reward import freeze
     from rewardmodel.learning.training.boundary import Boundary
     from rewardmodel.learning.training.precision import autocast
 

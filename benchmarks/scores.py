@@ -49,8 +49,8 @@ def main() -> None:
     os.environ["SCORES_SECONDS"] = "600"  # a ViT-L without a GPU is slow
     var = Path(tempfile.mkdtemp(prefix="laurel-benchmark-")).resolve()
     os.environ["LAUREL_VAR"] = str(var)
-    from config.services.postgres import Cluster, create_database, postgres
-    from config.services.supervisor import Supervisor
+    from config.local.postgres import Cluster, create_database, postgres
+    from config.local.supervisor import Supervisor
     from config.settings import SOCKETS
 
     bench = Bench(var, Supervisor(var, quiet=True), asked)
@@ -76,7 +76,7 @@ def measure(bench: Bench) -> None:
     from django.test import Client
     from open_slots import make_images, make_people, make_project, open_slots
 
-    from config.services.application import scorer
+    from config.local.application import scorer
 
     make_images(IMAGES)
     bench.people = make_people(max(bench.asked.annotators, 1))
@@ -116,7 +116,7 @@ def promote(bench: Bench, project: Any) -> str:
     from django.utils import timezone
 
     from annotation.models import User
-    from annotation.services.tokens import issue_token
+    from annotation.services.people.tokens import issue_token
     from rewardmodel.services import checkpoints
 
     folder = str(make_vit_l(bench.var / "vit-l")) if bench.asked.vit_l else ENCODER
@@ -128,8 +128,8 @@ def promote(bench: Bench, project: Any) -> str:
 
 def make_vit_l(folder: Path) -> Path:
     from rewardmodel.learning import checkpoints
-    from rewardmodel.learning.backbones.config import blip_vit_large
-    from rewardmodel.learning.model import RewardModel
+    from rewardmodel.learning.model.backbones.config import blip_vit_large
+    from rewardmodel.learning.model.reward import RewardModel
 
     backbone = blip_vit_large()
     config = checkpoints.CheckpointConfig(backbone)
@@ -139,7 +139,7 @@ def make_vit_l(folder: Path) -> Path:
 
 
 def wait_for_scorer() -> None:
-    from rewardmodel.scorers.asking import NoScorer
+    from rewardmodel.serving.client import NoScorer
 
     deadline = time.monotonic() + 60
     while time.monotonic() < deadline:
@@ -154,9 +154,9 @@ def wait_for_scorer() -> None:
 def told() -> dict[str, Any]:
     from django.conf import settings
 
-    from rewardmodel.scorers import asking
+    from rewardmodel.serving.client import status
 
-    return asking.status(settings.SCORERS[0], key=settings.SCORER_KEY)
+    return status(settings.SCORERS[0], key=settings.SCORER_KEY)
 
 
 def weigh_scorer(bench: Bench, what: str) -> None:

@@ -41,9 +41,9 @@ def draw_lists(folder: Path, lists: int) -> None:
     from demo.settings import GUIDANCE_SCALE, STEPS
     from demo.world.annotators import Annotator
     from demo.world.captions import Split, draw_captions
+    from refl.drawing import seeds_of
     from refl.learning.sampling import load_pipeline, sample
-    from refl.seeds import seeds_of
-    from rewardmodel.learning.aspects import RATINGS
+    from rewardmodel.learning.model.aspects import RATINGS
 
     people = [Annotator.drawn(seed) for seed in range(PEOPLE)]
     captions = draw_captions(Split.RANKING, lists, Random(5))
@@ -82,7 +82,7 @@ def main() -> None:
     import torch
 
     from demo.settings import REWARD_CONFIG
-    from rewardmodel.learning.data import load_rankings
+    from rewardmodel.learning.data.rankings import load_rankings
     from rewardmodel.learning.evaluation import compare, evaluate
     from rewardmodel.learning.scoring import load_scorer
     from rewardmodel.learning.training import train

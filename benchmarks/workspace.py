@@ -48,9 +48,9 @@ def main() -> None:
     os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "true"  # Playwright keeps an event loop in this thread
     var = Path(tempfile.mkdtemp(prefix="laurel-benchmark-")).resolve()
     os.environ["LAUREL_VAR"] = str(var)
-    from config.services.application import web
-    from config.services.postgres import Cluster, create_database, postgres
-    from config.services.supervisor import Supervisor
+    from config.local.application import web
+    from config.local.postgres import Cluster, create_database, postgres
+    from config.local.supervisor import Supervisor
     from config.settings import SOCKETS
 
     supervisor = Supervisor(var, quiet=True)
@@ -83,8 +83,8 @@ def prepare(supervisor: Any, tasks: int) -> str:
     from django.test import Client
     from open_slots import make_people, make_project
 
-    from annotation.services.assignments import open_assignments
-    from annotation.services.prompts import NewImage, add_generations, add_prompts
+    from annotation.services.assignments.assignments import open_assignments
+    from annotation.services.projects.prompts import NewImage, add_generations, add_prompts
 
     chance = np.random.default_rng(0)
 

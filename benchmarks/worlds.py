@@ -13,15 +13,15 @@ from PIL import Image
 from transformers import BertTokenizer
 
 from rewardmodel.learning import checkpoints
-from rewardmodel.learning.backbones.config import (
+from rewardmodel.learning.checkpoints.folder import CheckpointConfig
+from rewardmodel.learning.model.backbones.config import (
     BlipConfig,
     HeadConfig,
     TextConfig,
     VisionConfig,
     blip_vit_large,
 )
-from rewardmodel.learning.checkpoints import CheckpointConfig
-from rewardmodel.learning.model import RewardModel
+from rewardmodel.learning.model.reward import RewardModel
 
 SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
 PROMPT = " ".join(

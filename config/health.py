@@ -10,8 +10,8 @@ from django.http import HttpRequest, HttpResponse, JsonResponse
 from kombu import Connection
 from kombu.exceptions import KombuError
 
-from rewardmodel.scorers import asking
-from rewardmodel.scorers.wire import parse_address
+from rewardmodel.serving import client
+from rewardmodel.serving.protocol import parse_address
 
 
 def healthz(request: HttpRequest) -> HttpResponse:
@@ -45,8 +45,8 @@ def _any_scorer_answers() -> bool:
 
 def _scorer_answers(address: str) -> bool:
     try:
-        asking.status(parse_address(address), key=settings.SCORER_KEY)
-    except (asking.NoScorer, ValueError):  # ValueError: an address that is none, as `doctor` says
+        client.status(parse_address(address), key=settings.SCORER_KEY)
+    except (client.NoScorer, ValueError):  # ValueError: an address that is none, as `doctor` says
         return False
     return True
 

@@ -28,12 +28,12 @@ from refl.selectors.generators import newest_kept
 from refl.services.sampling import queue_sampling
 from refl.services.tuning import queue_tuning
 from rewardmodel.models import DatasetVersion, RewardCheckpoint, Run
+from rewardmodel.runs import states as runs
+from rewardmodel.runs.execution import peak_memory
+from rewardmodel.runs.supervision import supervise
 from rewardmodel.selectors import promoted_checkpoint
-from rewardmodel.services import runs
 from rewardmodel.services.datasets import freeze_dataset, record_ceiling
-from rewardmodel.services.execution import peak_memory
 from rewardmodel.services.splits import Shares
-from rewardmodel.services.supervision import supervise
 from rewardmodel.services.training import queue_training
 
 POLL_SECONDS = 1.0

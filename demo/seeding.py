@@ -11,8 +11,8 @@ from django.conf import settings
 from django.utils.timezone import now
 
 from annotation.models import Membership, Project
-from annotation.services.projects import add_member, create_project
-from annotation.services.prompts import add_prompts
+from annotation.services.projects.projects import add_member, create_project
+from annotation.services.projects.prompts import add_prompts
 from demo.people import STAFF, ensure_person, simulated_name
 from demo.settings import GUIDANCE_SCALE, REWARD_CONFIG, STEPS, TUNING_CONFIG
 from demo.world.captions import Split, draw_captions

@@ -60,7 +60,7 @@ def annotators_ceiling(dataset: DatasetVersion, *, people: Sequence[Person], see
 
     A pair that the other one ties counts half.
     """
-    from rewardmodel.learning.data import load_rankings
+    from rewardmodel.learning.data.rankings import load_rankings
 
     right = pairs = 0.0
     generator = Random(seed)

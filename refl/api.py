@@ -18,9 +18,9 @@ from refl.models import Generator, SamplingRun, TuningRun
 from refl.selectors.generators import NoGenerator
 from refl.services.sampling import CannotSample, queue_sampling
 from refl.services.tuning import CannotTune, queue_tuning
-from rewardmodel.api.runs import Asking, list_or_queue, named, read_run
 from rewardmodel.api.serializers import MeasurementSerializer, RunSerializer
 from rewardmodel.models import RewardCheckpoint
+from rewardmodel.runs.api import Asking, list_or_queue, named, read_run
 from rewardmodel.selectors import NothingPromoted, promoted_checkpoint
 
 

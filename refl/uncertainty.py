@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from annotation.selectors.uncertainty import mean_pair_entropy
+from annotation.selectors.projects.uncertainty import mean_pair_entropy
 
 
 def least_sure(rewards: Mapping[int, Sequence[float]], count: int) -> list[int]:

@@ -6,7 +6,7 @@ from django.urls import path
 
 from refl.views import generators
 from refl.views import runs as kinds
-from rewardmodel.views import runs
+from rewardmodel.runs import views as runs
 
 TUNING: dict[str, Any] = {"kind": kinds.TUNING}
 SAMPLING: dict[str, Any] = {"kind": kinds.SAMPLING}

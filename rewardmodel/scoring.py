@@ -12,9 +12,9 @@ from django.conf import settings
 
 from annotation.models import Project
 from rewardmodel.models import RewardCheckpoint
-from rewardmodel.scorers.asking import request_scores
-from rewardmodel.scorers.wire import parse_address
 from rewardmodel.selectors import promoted_checkpoint
+from rewardmodel.serving.client import request_scores
+from rewardmodel.serving.protocol import parse_address
 
 if TYPE_CHECKING:
     from rewardmodel.learning.scoring import Scorer

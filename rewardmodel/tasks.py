@@ -10,10 +10,10 @@ from django.utils.timezone import now
 from kombu.exceptions import OperationalError
 
 from rewardmodel.models import Run, TrainingPolicy
+from rewardmodel.runs import states as runs
+from rewardmodel.runs.supervision import supervise
 from rewardmodel.selectors import NothingRegistered
-from rewardmodel.services import runs
 from rewardmodel.services.datasets import NothingToFreeze
-from rewardmodel.services.supervision import supervise
 from rewardmodel.services.training import NotTrainable, queue_due_training
 
 logger = logging.getLogger(__name__)

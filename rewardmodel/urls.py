@@ -4,7 +4,8 @@ from typing import Any
 
 from django.urls import path
 
-from rewardmodel.views import evaluations, runs, scores, selections, training
+from rewardmodel.runs import views as runs
+from rewardmodel.views import evaluations, scores, selections, training
 
 TRAINING: dict[str, Any] = {"kind": runs.TRAINING}
 EVALUATION: dict[str, Any] = {"kind": evaluations.EVALUATION}

@@ -17,11 +17,11 @@ import PIL.Image
 import pytest
 
 from annotation.models import Assignment, Membership, Project, Prompt, Reference, User
-from annotation.services.assignments import open_assignments
-from annotation.services.judgements import ImageRating, Judgement, Label, submit_judgement
-from annotation.services.projects import add_member, create_project
-from annotation.services.prompts import NewImage, add_generations, add_prompts
-from annotation.services.references import choose_reference, claim_reference
+from annotation.services.assignments.assignments import open_assignments
+from annotation.services.checks.references import choose_reference, claim_reference
+from annotation.services.judgements.judgements import ImageRating, Judgement, Label, submit_judgement
+from annotation.services.projects.projects import add_member, create_project
+from annotation.services.projects.prompts import NewImage, add_generations, add_prompts
 
 __all__ = [
     "a_gold",

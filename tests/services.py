@@ -10,11 +10,11 @@ from pathlib import Path
 
 import django
 
-from config.services.folder import AlreadyRunning, hold
-from config.services.postgres import Cluster, postgres
-from config.services.processes import end_orphans
-from config.services.supervisor import Supervisor
-from config.services.valkey import valkey
+from config.local.folder import AlreadyRunning, hold
+from config.local.postgres import Cluster, postgres
+from config.local.processes import end_orphans
+from config.local.supervisor import Supervisor
+from config.local.valkey import valkey
 
 PREFIX = "laurel-test-"
 

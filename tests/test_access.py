@@ -8,13 +8,13 @@ from django.urls import URLPattern, get_resolver, reverse
 from django.utils import timezone
 
 from annotation.models import Assignment, Membership, Reference, User
-from annotation.services.assignments import claim_next
+from annotation.services.assignments.assignments import claim_next
 from annotation.services.exports import request_export
-from annotation.services.invitations import invite
-from annotation.services.judgements import submit_judgement
-from annotation.services.projects import acknowledge, add_member
-from annotation.services.prompts import NewImage, add_generations
-from annotation.services.webhooks import create_webhook
+from annotation.services.judgements.judgements import submit_judgement
+from annotation.services.people.invitations import invite
+from annotation.services.projects.projects import acknowledge, add_member
+from annotation.services.projects.prompts import NewImage, add_generations
+from annotation.services.webhooks.webhooks import create_webhook
 from tests.cast import *  # noqa: F403
 from tests.cast import NOW, answer_for, luck, picture
 

@@ -12,8 +12,8 @@ from rest_framework.response import Response
 
 from annotation.access import STUDYING
 from annotation.api.requests import project_of
-from annotation.selectors.agreement import Figure, project_agreement, rating_agreement, read_opinions
-from annotation.selectors.leaderboard import NamedBoard, project_leaderboard
+from annotation.selectors.results.agreement import Figure, project_agreement, rating_agreement, read_opinions
+from annotation.selectors.results.leaderboard import NamedBoard, project_leaderboard
 from annotation.statistics.agreement import Measure
 from annotation.statistics.estimates import NotEnough
 

@@ -19,7 +19,7 @@ from rest_framework.response import Response
 from annotation.api.cursors import SubmissionPages
 from annotation.api.requests import Conflict, asked, page_of, paged_by, project_of, user_of, valid
 from annotation.api.serializers import LabelSerializer, RatingSerializer, ReviewSerializer
-from annotation.api.tasks import ShownImageSerializer, held_task, shown_image
+from annotation.api.work import ShownImageSerializer, held_task, shown_image
 from annotation.models import (
     Assignment,
     Membership,
@@ -28,8 +28,8 @@ from annotation.models import (
     Review,
 )
 from annotation.models.judgements import SCALES
-from annotation.services.assignments import LeaseLost
-from annotation.services.judgements import (
+from annotation.services.assignments.assignments import LeaseLost
+from annotation.services.judgements.judgements import (
     Contradiction,
     ImageRating,
     InvalidJudgement,
@@ -37,7 +37,12 @@ from annotation.services.judgements import (
     Label,
     submit_judgement,
 )
-from annotation.services.revisions import AnswerChanged, AnswerClosed, NoOwnAnswer, revise_judgement
+from annotation.services.judgements.revisions import (
+    AnswerChanged,
+    AnswerClosed,
+    NoOwnAnswer,
+    revise_judgement,
+)
 
 Role = Membership.Role
 

@@ -16,8 +16,8 @@ from annotation.access import INSPECTING
 from annotation.api.requests import Conflict, asked, page_of, paged, project_of, user_of, valid
 from annotation.api.serializers import MOST_PROMPTS, ReviewSerializer
 from annotation.models import Assignment, Project, Review
-from annotation.services.assignments import open_assignments
-from annotation.services.reviews import NotUnderReview, OwnAnswer, accept, send_back
+from annotation.services.assignments.assignments import open_assignments
+from annotation.services.judgements.reviews import NotUnderReview, OwnAnswer, accept, send_back
 
 
 class AssignmentSerializer(serializers.Serializer[Any]):

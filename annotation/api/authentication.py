@@ -10,7 +10,7 @@ from rest_framework.permissions import SAFE_METHODS
 from rest_framework.request import Request
 
 from annotation.models import ApiToken, User
-from annotation.services.tokens import use_token
+from annotation.services.people.tokens import use_token
 
 
 class TokenAuthentication(BaseAuthentication):

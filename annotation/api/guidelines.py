@@ -13,8 +13,8 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from annotation.api.requests import user_of, valid
-from annotation.selectors.standings import Standing, standing_in
-from annotation.services.projects import acknowledge
+from annotation.selectors.assignments.standings import Standing, standing_in
+from annotation.services.projects.projects import acknowledge
 
 
 class GuidelineSerializer(serializers.Serializer[Any]):

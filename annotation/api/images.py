@@ -19,8 +19,8 @@ from annotation.api.serializers import GenerationSerializer
 from annotation.image_files import image_response
 from annotation.models import Generation, Prompt
 from annotation.models.prompts import GENERATOR_LENGTH, KEY_LENGTH, SOURCE_LENGTH
-from annotation.services.images import ImageRefused
-from annotation.services.prompts import ImagesRefused, NewImage, add_generations
+from annotation.services.projects.images import ImageRefused
+from annotation.services.projects.prompts import ImagesRefused, NewImage, add_generations
 
 
 class ImageSerializer(GenerationSerializer):

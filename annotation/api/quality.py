@@ -15,9 +15,9 @@ from rest_framework.response import Response
 from annotation.access import INSPECTING
 from annotation.api.requests import Conflict, asked, page_of, paged, project_of, user_of, valid
 from annotation.models import Membership, Pause, Project, Qualification, User
-from annotation.selectors.quality import annotators_quality
-from annotation.services.onboarding import decide_by_hand
-from annotation.services.pauses import AlreadyPaused, NotPaused, lift, pause
+from annotation.selectors.checks.quality import annotators_quality
+from annotation.services.checks.onboarding import decide_by_hand
+from annotation.services.checks.pauses import AlreadyPaused, NotPaused, lift, pause
 
 REASON_LENGTH = 500
 

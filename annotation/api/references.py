@@ -15,8 +15,8 @@ from rest_framework.response import Response
 from annotation.access import RESEARCHING
 from annotation.api.requests import Conflict, page_of, paged, project_of, user_of, valid
 from annotation.models import Assignment, Reference
-from annotation.selectors.references import references_of
-from annotation.services.references import NotTrusted, choose_reference, retire_reference
+from annotation.selectors.checks.references import references_of
+from annotation.services.checks.references import NotTrusted, choose_reference, retire_reference
 
 
 class ReferenceSerializer(serializers.Serializer[Any]):

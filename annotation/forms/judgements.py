@@ -24,13 +24,14 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
+from django import forms
 from django.http import QueryDict
 from django.urls import reverse
 
 from annotation.forms.scales import RATED
-from annotation.models import Category, Issue, Problem, Project, ShownImage
+from annotation.models import Category, Issue, Problem, Project, ShownImage, Skip
 from annotation.models.judgements import SCALE, SCALES
-from annotation.services.judgements import (
+from annotation.services.judgements.judgements import (
     Contradiction,
     ImageRating,
     InvalidJudgement,
@@ -272,3 +273,12 @@ class JudgementForm:
 
     def _number(self, pk: int) -> int:
         return list(self.order).index(pk) + 1
+
+
+class SkipForm(forms.Form):
+    """A reason, and words where it takes some."""
+
+    reason = forms.ChoiceField(
+        choices=Skip.Reason.choices, error_messages={"required": "Say why you skip it."}
+    )
+    note = forms.CharField(required=False, max_length=500)

@@ -7,9 +7,9 @@ from typing import Any
 
 from django import forms
 
-from annotation.forms.uploads import material_field
+from annotation.forms.exports import material_field
 from annotation.models import Membership, Project, User
-from annotation.selectors.projects import free_slug
+from annotation.selectors.projects.projects import free_slug
 
 
 @dataclass(frozen=True)

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+from datetime import date, timedelta
+from functools import cache
+from typing import Any
+from zoneinfo import ZoneInfo, available_timezones
+
 from django import forms
 
 from annotation.models import Qualification
+from annotation.selectors.results.hours import Period
 
 
 class ReasonForm(forms.Form):
@@ -17,3 +23,55 @@ class DecisionForm(ReasonForm):
     """Whether somebody may work, whatever their test says."""
 
     outcome = forms.ChoiceField(choices=Qualification.Outcome.choices)
+
+
+LONGEST_PERIOD = timedelta(days=366)
+MINUTES = 15  # of a task that count at most; ours
+
+
+@cache
+def _zones() -> list[tuple[str, str]]:
+    """Zones by place, and UTC; not the old and the numbered names of the same ones."""
+    named = (
+        zone for zone in available_timezones() if "/" in zone and not zone.startswith(("Etc/", "SystemV/"))
+    )
+    return [(zone, zone.replace("_", " ")) for zone in ("UTC", *sorted(named))]
+
+
+class PeriodForm(forms.Form):
+    """Days, the time zone that says where they begin, and what of a task counts."""
+
+    first = forms.DateField(label="From", widget=forms.DateInput(attrs={"type": "date"}))
+    last = forms.DateField(
+        label="To", widget=forms.DateInput(attrs={"type": "date"}), help_text="This day is included."
+    )
+    zone = forms.ChoiceField(label="Time zone", choices=_zones, help_text="In which a day begins and ends.")
+    minutes = forms.IntegerField(
+        label="Minutes a task counts at most",
+        min_value=1,
+        max_value=240,
+        help_text="What is longer was most likely a break.",
+    )
+
+    @staticmethod
+    def of_month(today: date) -> PeriodForm:
+        """The month so far."""
+        return PeriodForm({"first": today.replace(day=1), "last": today, "zone": "UTC", "minutes": MINUTES})
+
+    def clean(self) -> dict[str, Any]:
+        """Raises ValidationError for a period that ends before it begins or never, or is over a year long."""
+        said: dict[str, Any] = super().clean() or {}
+        first, last = said.get("first"), said.get("last")
+        if first and last and last < first:
+            self.add_error("last", "The period ends before it begins.")
+        elif first and last and last - first > LONGEST_PERIOD:
+            self.add_error("last", "A period is a year at most.")
+        elif last == date.max:
+            self.add_error("last", "No day comes after this one.")
+        return said
+
+    def period(self) -> Period:
+        """Of a valid form."""
+        said = self.cleaned_data
+        longest = timedelta(minutes=said["minutes"])
+        return Period(said["first"], said["last"], ZoneInfo(said["zone"]), longest)

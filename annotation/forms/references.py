@@ -18,3 +18,13 @@ class ReferenceForm(forms.Form):
         widget=forms.Textarea(attrs={"rows": 2}),
         help_text="Shown with the feedback on a training item.",
     )
+
+
+class SendBackForm(forms.Form):
+    """Why an answer does not count; kept with the answer."""
+
+    reason = forms.CharField(
+        max_length=2000,
+        widget=forms.Textarea(attrs={"rows": 3}),
+        error_messages={"required": "Say why: it is kept with the answer."},
+    )

@@ -6,7 +6,7 @@ from django import forms
 from django.conf import settings
 
 from annotation.models import Kind, Webhook
-from annotation.services.posting import BadAddress, Target
+from annotation.services.webhooks.posting import BadAddress, Target
 
 
 class WebhookForm(forms.Form):

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import datetime
 
 from django.conf import settings
 from django.contrib.auth.models import AbstractUser
 from django.db import models
+from django.db.models import Q
 from django.utils.crypto import salted_hmac
 
 IMPORTED = "imported:"  # how names begin to which the answers of imported files are put down
@@ -56,3 +58,51 @@ class Membership(models.Model):
 
     def __str__(self) -> str:
         return f"{self.user} as {self.role} of {self.project}"
+
+
+class SignInAttempt(models.Model):
+    """One password given and not found right; gone when the same place then gives the right one.
+
+    The name is kept as a digest: people type passwords there too.
+    """
+
+    account = models.CharField(max_length=64)
+    address = models.CharField(max_length=45)
+    at = models.DateTimeField(db_index=True)
+
+    class Meta:
+        indexes = [
+            models.Index(fields=["account", "at"], name="attempts_by_account"),
+            models.Index(fields=["address", "at"], name="attempts_by_address"),
+        ]
+
+    def __str__(self) -> str:
+        return f"attempt from {self.address}"
+
+
+class ApiTokenQuerySet(models.QuerySet["ApiToken"]):
+    def valid(self, *, now: datetime) -> ApiTokenQuerySet:
+        """Not expired, and of somebody who may sign in."""
+        lasting = Q(expires_at=None) | Q(expires_at__gt=now)
+        return self.filter(lasting, user__is_active=True)
+
+
+class ApiToken(models.Model):
+    """Lets a program act as its owner. Only a digest is kept: a copy of the database opens nothing."""
+
+    user = models.ForeignKey(User, models.CASCADE, related_name="api_tokens")
+    name = models.CharField(max_length=100)
+    digest = models.CharField(max_length=64, unique=True)  # sha256, hex
+    hint = models.CharField(max_length=12)  # how the secret begins, for its owner to tell tokens apart
+    reads_only = models.BooleanField(default=False)  # what it asks for may change nothing
+    created_at = models.DateTimeField()
+    expires_at = models.DateTimeField(null=True)  # null: never
+    last_used_at = models.DateTimeField(null=True)  # to the hour
+
+    objects = ApiTokenQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["-pk"]
+
+    def __str__(self) -> str:
+        return f"{self.name} of {self.user}"

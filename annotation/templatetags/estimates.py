@@ -8,7 +8,7 @@ from django import template
 
 from annotation.charts import Whisker
 from annotation.models.judgements import SCALE
-from annotation.selectors.analysis import Group
+from annotation.selectors.results.analysis import Group
 from annotation.statistics.estimates import Estimate, NotEnough
 
 register = template.Library()
@@ -76,3 +76,34 @@ def _between(figure: Estimate, left: float, right: float, mark: float) -> Whiske
 def _written(number: float, unit: str) -> str:
     text = {"percent": f"{100 * number:.1f}", "plain": f"{number:.2f}", "signed": f"{number:+.2f}"}[unit]
     return text.replace("-", MINUS)
+
+
+register = template.Library()
+
+
+@register.filter
+def percent(share: float | None) -> str:
+    """From 0 to 1, as a whole percentage; a dash where there is none."""
+    return "–" if share is None else f"{100 * share:.0f} %"  # noqa: RUF001  # an en dash is meant
+
+
+@register.filter
+def share_of(part: float | None, whole: float | None) -> str:
+    """`part` of `whole` as a percentage; a dash of nothing."""
+    return percent((part or 0) / whole if whole else None)
+
+
+register = template.Library()
+
+
+@register.filter
+def duration(seconds: float | str | None) -> str:
+    """Seconds -> 42 s, 3 min 12 s, or 2 h 5 min. What is not there (to a template: "") stays empty."""
+    if not isinstance(seconds, int | float):
+        return ""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60} s"
+    return f"{whole // 3600} h {whole % 3600 // 60} min"

@@ -16,14 +16,14 @@ from django.views.decorators.debug import sensitive_post_parameters, sensitive_v
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from annotation.access import MemberRequest, client_address, member_required
-from annotation.forms import ChangePasswordForm, SignInForm, TokenForm
-from annotation.services.sign_ins import (
+from annotation.forms.accounts import ChangePasswordForm, SignInForm, TokenForm
+from annotation.services.people.sign_ins import (
     TooManyAttempts,
     change_password,
     sign_out_everywhere,
     verify_password,
 )
-from annotation.services.tokens import issue_token, revoke_token
+from annotation.services.people.tokens import issue_token, revoke_token
 
 SIGN_IN = "annotation/accounts/sign_in.html"
 ACCOUNT = "annotation/accounts/account.html"

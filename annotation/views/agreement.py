@@ -10,12 +10,12 @@ from django.views.decorators.http import require_safe
 
 from annotation.access import MemberRequest, studying_required
 from annotation.models import Project
-from annotation.selectors.agreement import project_agreement, rating_agreement, read_opinions
-from annotation.selectors.leaderboard import project_leaderboard
+from annotation.selectors.results.agreement import project_agreement, rating_agreement, read_opinions
+from annotation.selectors.results.leaderboard import project_leaderboard
 from annotation.statistics.agreement import Measure
 
-AGREEMENT = "annotation/agreement/agreement.html"
-LEADERBOARD = "annotation/agreement/leaderboard.html"
+AGREEMENT = "annotation/results/agreement.html"
+LEADERBOARD = "annotation/results/leaderboard.html"
 MEASURES: dict[Measure, str] = {"strict": "Ties left out", "half": "Ties as half", "tau": "Kendall's tau-b"}
 
 

@@ -12,10 +12,10 @@ from annotation.access import MemberRequest, studying_required
 from annotation.downloads import csv_response
 from annotation.models import Problem, Project
 from annotation.models.judgements import SCALES
-from annotation.selectors.analysis import MEASURES, Analysis, project_analysis
+from annotation.selectors.results.analysis import MEASURES, Analysis, project_analysis
 from annotation.statistics.estimates import ENOUGH_PROMPTS, Estimate
 
-ANALYSIS = "annotation/analysis/analysis.html"
+ANALYSIS = "annotation/results/analysis.html"
 COLUMNS = ("figure", "group", "measure", "value", "low", "high", "prompts", "count")
 
 

@@ -16,16 +16,21 @@ from django.views.decorators.http import require_http_methods, require_safe
 from django_htmx.http import HttpResponseClientRedirect
 
 from annotation.access import MemberRequest, WorkerRequest, worker_required
-from annotation.forms import JudgementForm
-from annotation.forms.hours import MINUTES
+from annotation.forms.judgements import JudgementForm
+from annotation.forms.quality import MINUTES
 from annotation.models import Assignment, Project, User
-from annotation.selectors.answers import own_answers, why_closed
-from annotation.selectors.checks import quality_of, start_of_day
-from annotation.selectors.hours import OwnWork, work_of
-from annotation.selectors.progress import annotator_progress
+from annotation.selectors.assignments.answers import own_answers, why_closed
+from annotation.selectors.checks.checks import quality_of, start_of_day
+from annotation.selectors.results.hours import OwnWork, work_of
+from annotation.selectors.results.progress import annotator_progress
 from annotation.selectors.reviews import answer_of
-from annotation.services.judgements import Contradiction, InvalidJudgement
-from annotation.services.revisions import AnswerChanged, AnswerClosed, judgement_of, revise_judgement
+from annotation.services.judgements.judgements import Contradiction, InvalidJudgement
+from annotation.services.judgements.revisions import (
+    AnswerChanged,
+    AnswerClosed,
+    judgement_of,
+    revise_judgement,
+)
 from annotation.views.assignments import show_workspace, task_context
 
 SHOWN = 24

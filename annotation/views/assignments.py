@@ -15,17 +15,17 @@ from django.views.decorators.http import require_POST, require_safe
 from django_htmx.http import HttpResponseClientRedirect
 
 from annotation.access import MemberRequest, WorkerRequest, member_required, worker_required
-from annotation.forms import JudgementForm, SkipForm
+from annotation.forms.judgements import JudgementForm, SkipForm
 from annotation.models import Assignment, Project, Qualification, Skip
 from annotation.models.assignments import WORK as KINDS_OF_WORK
-from annotation.selectors.assignments import own_task
-from annotation.selectors.onboarding import lesson_of
-from annotation.selectors.standings import standing_in
-from annotation.services.assignments import LeaseLost, claim_ahead, claim_next, save_draft
-from annotation.services.judgements import Contradiction, InvalidJudgement, submit_judgement
-from annotation.services.onboarding import NotTested, claim_lesson, decide_qualification
-from annotation.services.projects import acknowledge
-from annotation.services.skips import NotSkippable, SkipsUsedUp, skip_task
+from annotation.selectors.assignments.assignments import own_task
+from annotation.selectors.assignments.standings import standing_in
+from annotation.selectors.checks.onboarding import lesson_of
+from annotation.services.assignments.assignments import LeaseLost, claim_ahead, claim_next, save_draft
+from annotation.services.assignments.skips import NotSkippable, SkipsUsedUp, skip_task
+from annotation.services.checks.onboarding import NotTested, claim_lesson, decide_qualification
+from annotation.services.judgements.judgements import Contradiction, InvalidJudgement, submit_judgement
+from annotation.services.projects.projects import acknowledge
 
 WORK = "annotation/assignments/work.html"
 

@@ -10,7 +10,7 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 
 from annotation.access import MemberRequest, admin_required
 from annotation.downloads import file_response
-from annotation.forms import ExportForm
+from annotation.forms.exports import ExportForm
 from annotation.models import Export, Project
 from annotation.services.exports import (
     ExportLost,

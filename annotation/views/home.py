@@ -11,10 +11,10 @@ from django.views.decorators.http import require_safe
 
 from annotation.access import MemberRequest, member_required
 from annotation.models import Assignment, Membership, Project, User
-from annotation.selectors.checks import Agreed, quality_of, start_of_day
-from annotation.selectors.hours import OwnWork
-from annotation.selectors.progress import AnnotatorProgress, annotator_progress
-from annotation.selectors.standings import Standing, standing_in
+from annotation.selectors.assignments.standings import Standing, standing_in
+from annotation.selectors.checks.checks import Agreed, quality_of, start_of_day
+from annotation.selectors.results.hours import OwnWork
+from annotation.selectors.results.progress import AnnotatorProgress, annotator_progress
 from annotation.views.answers import own_work
 
 Role = Membership.Role

@@ -14,9 +14,9 @@ from django.views.decorators.http import require_safe
 from annotation.access import MemberRequest, admin_required
 from annotation.charts import by_day
 from annotation.downloads import csv_response
-from annotation.forms import PeriodForm
+from annotation.forms.quality import PeriodForm
 from annotation.models import Project
-from annotation.selectors.hours import Period, Work, work_by_day, work_by_person
+from annotation.selectors.results.hours import Period, Work, work_by_day, work_by_person
 
 HOURS = "annotation/people/hours.html"
 COLUMNS = (

@@ -14,9 +14,10 @@ from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_http_methods, require_POST
 
 from annotation.access import MemberRequest, admin_required
-from annotation.forms import InvitationForm, JoiningForm, MemberForm
+from annotation.forms.accounts import InvitationForm, JoiningForm
+from annotation.forms.projects import MemberForm
 from annotation.models import Project
-from annotation.services.invitations import (
+from annotation.services.people.invitations import (
     AlreadyMember,
     InvitationOver,
     invite,

@@ -10,9 +10,9 @@ from django.views.decorators.http import require_safe
 
 from annotation.access import WorkerRequest, worker_required
 from annotation.models import Assignment, Project
-from annotation.selectors.onboarding import feedback_of, lesson_of
+from annotation.selectors.checks.onboarding import feedback_of, lesson_of
 
-FEEDBACK = "annotation/onboarding/feedback.html"
+FEEDBACK = "annotation/checks/feedback.html"
 
 
 @require_safe

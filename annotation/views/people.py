@@ -11,10 +11,11 @@ from django.views.decorators.debug import sensitive_variables
 from django.views.decorators.http import require_POST, require_safe
 
 from annotation.access import MemberRequest, admin_required
-from annotation.forms import InvitationForm, MemberForm
+from annotation.forms.accounts import InvitationForm
+from annotation.forms.projects import MemberForm
 from annotation.models import Invitation, Membership, Project, User
-from annotation.services.people import NameTaken, create_account
-from annotation.services.projects import add_member, remove_member
+from annotation.services.people.people import NameTaken, create_account
+from annotation.services.projects.projects import add_member, remove_member
 
 PEOPLE = "annotation/people/list.html"
 

@@ -13,17 +13,13 @@ from django.views.decorators.http import require_http_methods, require_safe
 
 from annotation.access import MemberRequest, admin_required, member_required
 from annotation.charts import by_day
-from annotation.forms import GuidelineForm, NewProjectForm, ProjectForm
+from annotation.forms.projects import GuidelineForm, NewProjectForm, ProjectForm
 from annotation.models import Membership, Project
 from annotation.models.projects import ProjectQuerySet
-from annotation.selectors.progress import ProjectProgress, project_progress
+from annotation.selectors.results.progress import ProjectProgress, project_progress
 from annotation.services.imports import ImportRefused
-from annotation.services.projects import (
-    SettingsFrozen,
-    change_settings,
-    publish_guideline,
-)
-from annotation.services.starting import start_project
+from annotation.services.imports.uploads import start_project
+from annotation.services.projects.projects import SettingsFrozen, change_settings, publish_guideline
 
 FIRST_GUIDELINE = "annotation/projects/first_guideline.md"
 OVERVIEW = "annotation/projects/overview.html"

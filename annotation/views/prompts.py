@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from uuid import UUID
+
 from django.contrib import messages
 from django.core.paginator import Paginator
 from django.db.models import Count, Prefetch, Q
-from django.http import HttpResponse
+from django.http import Http404, HttpResponse, HttpResponseBase
 from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.http import require_POST, require_safe
 
 from annotation.access import MemberRequest, admin_required
-from annotation.forms import MaterialForm
+from annotation.forms.exports import MaterialForm
+from annotation.image_files import image_response
 from annotation.models import Assignment, Project
-from annotation.selectors.images import judged_images
+from annotation.selectors.projects.images import judged_images
 from annotation.services.imports import ImportRefused, import_upload
 
 LIST = "annotation/prompts/list.html"
@@ -71,3 +74,11 @@ def prompt(request: MemberRequest, project: Project, pk: int) -> HttpResponse:
     opinions = found.assignments.select_related("annotator", "skip")
     context = {"project": project, "tab": "prompts", "prompt": found, "images": images, "opinions": opinions}
     return render(request, "annotation/prompts/prompt.html", context)
+
+
+@require_safe
+def image(request: MemberRequest, token: UUID) -> HttpResponseBase:
+    """The file; 404 for everybody who may not see it, also who is not signed in."""
+    if not request.user.is_authenticated:
+        raise Http404
+    return image_response(request, user=request.user, token=token)

@@ -9,14 +9,14 @@ from django.utils import timezone
 from django.views.decorators.http import require_POST, require_safe
 
 from annotation.access import MemberRequest, inspecting_required
-from annotation.forms import DecisionForm, ReasonForm
+from annotation.forms.quality import DecisionForm, ReasonForm
 from annotation.models import Membership, Pause, Project, User
-from annotation.selectors.checks import ENOUGH
-from annotation.selectors.quality import annotators_quality
-from annotation.services.onboarding import decide_by_hand
-from annotation.services.pauses import AlreadyPaused, NotPaused, lift, pause
+from annotation.selectors.checks.checks import ENOUGH
+from annotation.selectors.checks.quality import annotators_quality
+from annotation.services.checks.onboarding import decide_by_hand
+from annotation.services.checks.pauses import AlreadyPaused, NotPaused, lift, pause
 
-PEOPLE = "annotation/quality/people.html"
+PEOPLE = "annotation/checks/people.html"
 
 
 @require_safe

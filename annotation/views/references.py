@@ -11,17 +11,17 @@ from django.utils import timezone
 from django.views.decorators.http import require_POST, require_safe
 
 from annotation.access import MemberRequest, admin_required, researcher_required, role_in
-from annotation.forms import ReferenceForm
+from annotation.forms.references import ReferenceForm
 from annotation.models import Membership, Project, Reference
-from annotation.selectors.references import references_of, trusted_answers
-from annotation.services.references import (
+from annotation.selectors.checks.references import references_of, trusted_answers
+from annotation.services.checks.references import (
     NothingToAnswer,
     choose_reference,
     claim_reference,
     retire_reference,
 )
 
-REFERENCES = "annotation/references/list.html"
+REFERENCES = "annotation/checks/references.html"
 SHOWN = 50
 
 

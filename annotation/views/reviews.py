@@ -11,11 +11,11 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_POST, require_safe
 
 from annotation.access import INSPECTING, MemberRequest, inspector_required
-from annotation.forms import SendBackForm
+from annotation.forms.references import SendBackForm
 from annotation.models import Assignment, Pause, Project
 from annotation.models.assignments import WORK
 from annotation.selectors.reviews import answer_of
-from annotation.services.reviews import NotUnderReview, OwnAnswer, accept, send_back
+from annotation.services.judgements.reviews import NotUnderReview, OwnAnswer, accept, send_back
 
 QUEUE = "annotation/reviews/queue.html"
 ANSWER = "annotation/reviews/answer.html"

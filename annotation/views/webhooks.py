@@ -12,9 +12,9 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_POST, require_safe
 
 from annotation.access import MemberRequest, admin_required
-from annotation.forms import WebhookForm
+from annotation.forms.webhooks import WebhookForm
 from annotation.models import Delivery, Project, Webhook
-from annotation.services.webhooks import (
+from annotation.services.webhooks.webhooks import (
     create_webhook,
     delete_webhook,
     enable_webhook,

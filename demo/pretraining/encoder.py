@@ -40,10 +40,10 @@ from demo.pretraining.starting_weights import initialise
 from demo.world.captions import Split, every_statement, misstate, split_of
 from demo.world.scenes import Scene, scene_of
 from rewardmodel.learning import checkpoints
-from rewardmodel.learning.backbones.config import BlipConfig, HeadConfig, TextConfig, VisionConfig
-from rewardmodel.learning.backbones.text import TextLayer
-from rewardmodel.learning.model import RewardModel
-from rewardmodel.learning.preprocessing import normalise, tokenise
+from rewardmodel.learning.data.preprocessing import normalise, tokenise
+from rewardmodel.learning.model.backbones.config import BlipConfig, HeadConfig, TextConfig, VisionConfig
+from rewardmodel.learning.model.backbones.text import TextLayer
+from rewardmodel.learning.model.reward import RewardModel
 
 GENERATOR = Path("demo/weights/generator")
 SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from demo.world.captions import COLOURS, SHAPES
 from demo.world.scenes import SIDE, Scene, draw_outline
-from rewardmodel.learning.backbones.attention import Attention, split_heads
+from rewardmodel.learning.model.backbones.attention import Attention, split_heads
 
 PATCH = 8  # px
 FLAW = 0.02  # a deviation that an eye begins to see

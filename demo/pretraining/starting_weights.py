@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from rewardmodel.learning.backbones.vision import VisionBlock, VisualEncoder
-from rewardmodel.learning.model import RewardModel
+from rewardmodel.learning.model.backbones.vision import VisionBlock, VisualEncoder
+from rewardmodel.learning.model.reward import RewardModel
 
 STD = 0.06
 EMBEDDING_STD = 0.5

@@ -5,7 +5,7 @@ from __future__ import annotations
 from django.db.models import Exists, OuterRef, QuerySet
 
 from annotation.models import Assignment, Generation, Project, Prompt
-from annotation.selectors.selections import wanted_prompts
+from annotation.selectors.projects.selections import wanted_prompts
 from rewardmodel.models import RewardCheckpoint
 from rewardmodel.services.splits import checkpoint_splits
 

@@ -9,7 +9,7 @@ from django.conf import settings
 from django.db import transaction
 
 from annotation.models import Kind, Project
-from annotation.services.events import announce
+from annotation.services.webhooks.events import announce
 from refl.evidence import Change
 from refl.models import Generator, TuningRun
 

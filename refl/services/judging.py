@@ -10,8 +10,8 @@ from refl.drawing import draw
 from refl.evidence import Change, paired_change
 from refl.models import Generator
 from rewardmodel.models import RewardCheckpoint
+from rewardmodel.runs.execution import Interrupted, Pulse
 from rewardmodel.scoring import scorer
-from rewardmodel.services.execution import Interrupted, Pulse
 
 # Ours. Few prompts are sampled often, up to 4 times; past 200 prompts the interval gains little.
 PROMPTS, IMAGES, IMAGES_EACH = 200, 200, 4

@@ -8,9 +8,9 @@ from pathlib import Path
 from django.db import transaction
 
 from annotation.models import Generation, Prompt
-from annotation.services.assignments import open_assignments
-from annotation.services.images import check_image
-from annotation.services.prompts import NewImage, attach_images
+from annotation.services.assignments.assignments import open_assignments
+from annotation.services.projects.images import check_image
+from annotation.services.projects.prompts import NewImage, attach_images
 from refl.models import Generator
 
 

@@ -11,17 +11,17 @@ from pathlib import Path
 from django.db import transaction
 
 from annotation.models import Project, Prompt, User
+from refl.drawing import seeds_of
 from refl.models import Generator, SamplingRun, TuningPolicy
-from refl.seeds import seeds_of
 from refl.selectors.generators import unsampled_generator
 from refl.selectors.prompts import prompts_without_images
 from refl.services.samples import import_samples
 from refl.uncertainty import least_sure
 from rewardmodel.models import RewardCheckpoint
+from rewardmodel.runs import states as runs
+from rewardmodel.runs.execution import Interrupted, Pulse
+from rewardmodel.runs.policies import lock_policy
 from rewardmodel.scoring import scorer
-from rewardmodel.services import runs
-from rewardmodel.services.execution import Interrupted, Pulse
-from rewardmodel.services.policies import lock_policy
 from rewardmodel.services.scores import score_generations
 
 

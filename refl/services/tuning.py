@@ -18,11 +18,11 @@ from refl.selectors.prompts import held_out_prompts, tuning_prompts
 from refl.services.generators import keep_if_sound, register_tuned, set_control_aside
 from refl.services.judging import measure_changes
 from rewardmodel.models import RewardCheckpoint
+from rewardmodel.runs import states as runs
+from rewardmodel.runs.execution import Interrupted, Pulse
+from rewardmodel.runs.policies import lock_policy, policy_config
 from rewardmodel.scoring import scorer
 from rewardmodel.selectors import promoted_checkpoint
-from rewardmodel.services import runs
-from rewardmodel.services.execution import Interrupted, Pulse
-from rewardmodel.services.policies import lock_policy, policy_config
 
 if TYPE_CHECKING:
     from refl.learning.training import Progress

@@ -11,8 +11,8 @@ from django.shortcuts import get_object_or_404
 from annotation.access import MemberRequest, admin_required
 from annotation.models import Project
 from refl.models import Generator, SamplingRun, TuningRun
+from rewardmodel.runs.views import Kind
 from rewardmodel.selectors import curves
-from rewardmodel.views.runs import Kind
 
 CHARTS = {
     "reward": "Reward, mean of the update's images",

@@ -20,9 +20,9 @@ from rest_framework.response import Response
 from annotation.access import RESEARCHING
 from annotation.api.requests import Conflict, changes_nothing, project_of, valid
 from annotation.models import Generation, Project
-from rewardmodel.scorers.asking import ClientGone, ImagesUnreadable, ModelBroken, Unavailable
 from rewardmodel.scoring import client_socket, score_files
 from rewardmodel.selectors import NothingPromoted
+from rewardmodel.serving.client import ClientGone, ImagesUnreadable, ModelBroken, Unavailable
 
 RETRY_SECONDS = 2
 CLIENT_GONE = 499  # nobody reads it but the log

@@ -2,16 +2,18 @@
 
 from django.urls import path
 
-from rewardmodel.api import scores, views
+from rewardmodel.api import scores, training
 
 urlpatterns = [
     path("scores", scores.scores, name="api-scores"),
-    path("projects/<slug:slug>/datasets/", views.datasets, name="api-datasets"),
-    path("projects/<slug:slug>/checkpoints/", views.checkpoints, name="api-checkpoints"),
-    path("projects/<slug:slug>/training-runs/", views.training_runs, name="api-training-runs"),
-    path("projects/<slug:slug>/training-runs/<int:pk>/", views.training_run, name="api-training-run"),
-    path("projects/<slug:slug>/evaluations/", views.evaluations, name="api-evaluations"),
-    path("projects/<slug:slug>/selections/", views.selection_runs, name="api-selections"),
-    path("projects/<slug:slug>/selections/<int:pk>/", views.selection_run, name="api-selection"),
-    path("projects/<slug:slug>/selections/<int:pk>/chosen/", views.chosen_prompts, name="api-chosen-prompts"),
+    path("projects/<slug:slug>/datasets/", training.datasets, name="api-datasets"),
+    path("projects/<slug:slug>/checkpoints/", training.checkpoints, name="api-checkpoints"),
+    path("projects/<slug:slug>/training-runs/", training.training_runs, name="api-training-runs"),
+    path("projects/<slug:slug>/training-runs/<int:pk>/", training.training_run, name="api-training-run"),
+    path("projects/<slug:slug>/evaluations/", training.evaluations, name="api-evaluations"),
+    path("projects/<slug:slug>/selections/", training.selection_runs, name="api-selections"),
+    path("projects/<slug:slug>/selections/<int:pk>/", training.selection_run, name="api-selection"),
+    path(
+        "projects/<slug:slug>/selections/<int:pk>/chosen/", training.chosen_prompts, name="api-chosen-prompts"
+    ),
 ]

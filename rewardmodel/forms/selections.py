@@ -7,7 +7,7 @@ from typing import Any
 
 from django import forms
 
-from annotation.selection.config import SelectionConfig
+from rewardmodel.selection.config import SelectionConfig
 
 DEFAULTS = SelectionConfig()
 

@@ -18,7 +18,7 @@ __all__ = ["available_models", "available_scores", "load", "load_score"]
 
 def available_models() -> list[str]:
     """The names of published models that `load` fetches."""
-    from rewardmodel.learning.addresses import MODELS
+    from rewardmodel.learning.checkpoints.addresses import MODELS
 
     return list(MODELS)
 
@@ -42,7 +42,7 @@ def load(
             differ by about a hundredth.
     Raises: CheckpointError naming the file that is missing or broken.
     """
-    from rewardmodel.learning import downloads
+    from rewardmodel.learning.checkpoints import downloads
     from rewardmodel.learning.scoring import load_scorer
 
     scorer = load_scorer(downloads.locate(name, download_root), device, precision)
@@ -53,7 +53,7 @@ def load(
 
 def available_scores() -> list[str]:
     """The names of published scorers, older than reward models, that `load_score` loads."""
-    from rewardmodel.learning.addresses import BASELINES
+    from rewardmodel.learning.checkpoints.addresses import BASELINES
 
     return list(BASELINES)
 

@@ -2,6 +2,6 @@
 
 import sys
 
-from rewardmodel.learning.command_line import main
+from rewardmodel.learning.cli.main import main
 
 sys.exit(main())

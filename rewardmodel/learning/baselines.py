@@ -15,13 +15,15 @@ from typing import Any
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from rewardmodel.learning import checkpoints, downloads
-from rewardmodel.learning.backbones.blip import Blip
-from rewardmodel.learning.backbones.config import HeadConfig
-from rewardmodel.learning.backbones.dual import Dual
-from rewardmodel.learning.checkpoints import Checkpoint, CheckpointConfig
-from rewardmodel.learning.model import RewardHead, RewardModel
-from rewardmodel.learning.weights import CheckpointError, fill, read_weights
+from rewardmodel.learning import checkpoints
+from rewardmodel.learning.checkpoints import downloads
+from rewardmodel.learning.checkpoints.folder import Checkpoint, CheckpointConfig
+from rewardmodel.learning.checkpoints.weights import fill, read_weights
+from rewardmodel.learning.errors import CheckpointError
+from rewardmodel.learning.model.backbones.blip import Blip
+from rewardmodel.learning.model.backbones.config import HeadConfig
+from rewardmodel.learning.model.backbones.dual import Dual
+from rewardmodel.learning.model.reward import RewardHead, RewardModel
 
 ANY_LENGTH = 1 << 30  # tokens of a prompt that nobody looks at: none is too long
 

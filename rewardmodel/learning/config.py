@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from rewardmodel.learning import aspects
+from rewardmodel.learning.model import aspects
 
 # What a field may hold: how it is said, what tells, and of which fields.
 _RANGES: dict[str, tuple[Callable[[float], bool], tuple[str, ...]]] = {

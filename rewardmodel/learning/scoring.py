@@ -15,11 +15,9 @@ from PIL import Image
 from torch import Tensor, nn
 
 from rewardmodel.learning import checkpoints
-from rewardmodel.learning.aspect_head import described
 from rewardmodel.learning.baselines import Baseline
-from rewardmodel.learning.checkpoints import Checkpoint
-from rewardmodel.learning.model import RewardHead, RewardModel
-from rewardmodel.learning.preprocessing import (
+from rewardmodel.learning.checkpoints.folder import Checkpoint
+from rewardmodel.learning.data.preprocessing import (
     UnreadableImage,
     fit,
     normalise,
@@ -27,6 +25,8 @@ from rewardmodel.learning.preprocessing import (
     to_pixels,
     tokenise,
 )
+from rewardmodel.learning.model.aspect_head import described
+from rewardmodel.learning.model.reward import RewardHead, RewardModel
 
 ImageSource = str | Path | Image.Image
 OnError = Literal["raise", "nan"]

@@ -9,7 +9,7 @@ from rewardmodel.models.runs import Run
 
 
 class SelectionRun(Run):
-    """From a project's prompts to a selection of them. `config` is an annotation.selection SelectionConfig.
+    """From a project's prompts to a selection of them. `config` is an rewardmodel.selection SelectionConfig.
 
     A prompt counts two steps: one when its text was read, one when its neighbours were found. Nothing is
     measured on the way, so there are no points.

@@ -11,7 +11,7 @@ from django.db import transaction
 
 from annotation.models import Action, Kind, Project, User
 from annotation.services.actions import record_action
-from annotation.services.events import announce
+from annotation.services.webhooks.events import announce
 from rewardmodel.models import RewardCheckpoint, TrainingRun
 from rewardmodel.selectors import NothingPromoted, promoted_checkpoint
 

@@ -20,15 +20,15 @@ from django.db.models import Max
 
 from annotation.models import Assignment, Project
 from annotation.models.assignments import COMPARED
-from annotation.selectors.consensus import Consensus, project_consensus
 from annotation.selectors.preferences import (
     FinishedRanking,
     RatedImage,
     finished_rankings,
     finished_ratings,
 )
-from annotation.services.revisions import settle_answers
-from rewardmodel.learning.aspects import PROBLEMS, RATINGS
+from annotation.selectors.results.consensus import Consensus, project_consensus
+from annotation.services.judgements.revisions import settle_answers
+from rewardmodel.learning.model.aspects import PROBLEMS, RATINGS
 from rewardmodel.models import DatasetVersion
 from rewardmodel.models.datasets import SplitBy
 from rewardmodel.services.splits import Shares, Splits, project_splits

@@ -8,7 +8,7 @@ from pathlib import Path
 from django.conf import settings
 
 from annotation.models import Generation
-from annotation.services.scores import record_scores
+from annotation.services.assignments.priorities import record_scores
 from rewardmodel.models import RewardCheckpoint
 from rewardmodel.services.splits import Splits, dataset_splits
 

@@ -11,9 +11,9 @@ from django.db.models import Max
 from django.utils.timezone import now
 
 from annotation.models import Encoder, Project, PromptSelection, User
-from annotation.selection.config import SelectionConfig
-from annotation.selectors.selections import candidate_prompts, texts_without_vectors, vectors_of
-from annotation.services.selections import (
+from annotation.selectors.projects.selections import candidate_prompts, texts_without_vectors, vectors_of
+from annotation.services.projects.selections import (
+    Choice,
     discard_selection,
     finish_selection,
     keep_vectors,
@@ -22,12 +22,13 @@ from annotation.services.selections import (
     start_selection,
 )
 from rewardmodel.models import SelectionRun
-from rewardmodel.services import runs
-from rewardmodel.services.execution import Hopeless, Interrupted, Pulse
+from rewardmodel.runs import states as runs
+from rewardmodel.runs.execution import Hopeless, Interrupted, Pulse
+from rewardmodel.selection.config import SelectionConfig
 
 if TYPE_CHECKING:
-    from annotation.selection.duplicates import Distinct
-    from rewardmodel.learning.sentences import EncoderFolder
+    from rewardmodel.selection.duplicates import Distinct
+    from rewardmodel.selection.sentences import EncoderFolder
 
 READ_AT_ONCE = 512  # texts between two looks at whether to stop
 DRAWN = 10_000  # at most so many prompts are on the map
@@ -71,9 +72,9 @@ def select_prompts(run: SelectionRun, pulse: Pulse) -> None:
 
     Raises: CannotSelect, Interrupted.
     """
-    from annotation.selection.duplicates import drop_duplicates
-    from annotation.selection.graph import partition
-    from rewardmodel.learning.sentences import EncoderMissing, EncoderRefused, find_encoder
+    from rewardmodel.selection.duplicates import drop_duplicates
+    from rewardmodel.selection.graph import partition
+    from rewardmodel.selection.sentences import EncoderMissing, EncoderRefused, find_encoder
 
     config = SelectionConfig(**run.config)
     try:
@@ -114,7 +115,7 @@ class _Progress:
 
 def _read(encoder: Encoder, folder: EncoderFolder, texts: Sequence[str], progress: _Progress) -> None:
     """Make and keep the vectors that are not kept yet; the model is loaded only where there are any."""
-    from rewardmodel.learning.sentences import EncoderRefused, load_encoder
+    from rewardmodel.selection.sentences import EncoderRefused, load_encoder
 
     missing = texts_without_vectors(encoder, texts)
     progress.add(len(texts) - len(missing))
@@ -141,7 +142,7 @@ def _vote(
     """Choose from one set, and record it."""
     import numpy as np
 
-    from annotation.selection import graph
+    from rewardmodel.selection import graph
 
     vectors = vectors_of(selection.encoder, [text for _, text in members])
     neighbours = graph.nearest_neighbours(vectors, config.neighbours, on_rows=progress.add)
@@ -150,8 +151,8 @@ def _vote(
     n, k = neighbours.shape
     record_set(
         selection=selection,
-        prompts=[pk for pk, _ in members],
-        choices=choices,
+        prompts=n,
+        choices=[Choice(members[choice.vertex][0], choice.score, choice.voters) for choice in choices],
         covered=graph.covered(neighbours, chosen),
         covered_by_chance=graph.covered_by_chance(n, k, len(choices)),
     )
@@ -161,7 +162,7 @@ def _plane(selection: PromptSelection, kept: Sequence[Candidate], seed: int) -> 
     """The chosen prompts and a sample of the others, on the plane on which they differ most."""
     import numpy as np
 
-    from annotation.selection.projection import principal_plane
+    from rewardmodel.selection.projection import principal_plane
 
     chosen = set(selection.chosen.values_list("prompt", flat=True))
     others = [position for position, (pk, _) in enumerate(kept) if pk not in chosen]
@@ -193,7 +194,12 @@ def _selection_of(
         if begun is not None:
             discard_selection(begun)
         run.selection = start_selection(
-            project=run.project, config=config, encoder=encoder, candidates=candidates, distinct=distinct
+            project=run.project,
+            config=config.to_dict(),
+            encoder=encoder,
+            candidates=candidates,
+            exact_duplicates=distinct.exact,
+            near_duplicates=distinct.near,
         )
         run.save(update_fields=["selection"])
     return run.selection

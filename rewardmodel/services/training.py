@@ -15,13 +15,13 @@ from django.utils.timezone import now
 from annotation.models import Project, User
 from rewardmodel.learning.config import RewardConfig
 from rewardmodel.models import DatasetVersion, RewardCheckpoint, TrainingPolicy, TrainingRun
+from rewardmodel.runs import states as runs
+from rewardmodel.runs.execution import Hopeless, Interrupted, Pulse
+from rewardmodel.runs.policies import lock_policy, policy_config
 from rewardmodel.selectors import initial_checkpoint, is_due
-from rewardmodel.services import runs
 from rewardmodel.services.checkpoints import NotComparable, promote_if_better, record_checkpoint
 from rewardmodel.services.datasets import freeze_dataset
-from rewardmodel.services.evaluation import measure, record_figures, unreadable_images
-from rewardmodel.services.execution import Hopeless, Interrupted, Pulse
-from rewardmodel.services.policies import lock_policy, policy_config
+from rewardmodel.services.evaluations import measure, record_figures, unreadable_images
 from rewardmodel.services.scores import score_generations
 
 if TYPE_CHECKING:
@@ -123,7 +123,7 @@ def train(run: TrainingRun, pulse: Pulse) -> None:
 
 def _learn(run: TrainingRun, pulse: Pulse) -> None:
     from rewardmodel.learning import checkpoints, training
-    from rewardmodel.learning.preprocessing import UnreadableImage
+    from rewardmodel.learning.data.preprocessing import UnreadableImage
 
     def on_step(progress: Progress) -> None:
         values = {

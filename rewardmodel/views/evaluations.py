@@ -18,10 +18,10 @@ from annotation.models import Membership, Project
 from annotation.statistics.estimates import ENOUGH_PROMPTS, Estimate
 from rewardmodel.forms.evaluations import EvaluationForm
 from rewardmodel.models import Evaluation, EvaluationRun
+from rewardmodel.runs.views import Kind
 from rewardmodel.selectors import EvaluationTable, evaluation_table, list_evaluations
-from rewardmodel.services.evaluation import CannotEvaluate, queue_evaluation
+from rewardmodel.services.evaluations import CannotEvaluate, queue_evaluation
 from rewardmodel.tasks import wake
-from rewardmodel.views.runs import Kind
 
 TABLE, ONE = "rewardmodel/evaluations.html", "rewardmodel/evaluation.html"
 RUNS = "rewardmodel/runs.html#runs"

@@ -11,9 +11,9 @@ from django.views.decorators.http import require_http_methods
 from annotation.access import MemberRequest, researcher_required, role_in
 from annotation.models import Membership, Project
 from rewardmodel.forms.scores import ScoringForm
-from rewardmodel.scorers.asking import ClientGone, ImagesUnreadable, ModelBroken, NoScorer, Unavailable
 from rewardmodel.scoring import client_socket, score_files
 from rewardmodel.selectors import NothingPromoted, promoted_checkpoint
+from rewardmodel.serving.client import ClientGone, ImagesUnreadable, ModelBroken, NoScorer, Unavailable
 
 TRY = "rewardmodel/try.html"
 

@@ -14,13 +14,13 @@ from django.views.decorators.http import require_POST, require_safe
 
 from annotation.access import MemberRequest, admin_required
 from annotation.models import Project, PromptSelection
-from annotation.selectors.selections import newest_selection
-from annotation.services.selections import discard_selection
+from annotation.selectors.projects.selections import newest_selection
+from annotation.services.projects.selections import discard_selection
 from rewardmodel.forms.selections import SelectionForm
 from rewardmodel.models import SelectionRun
+from rewardmodel.runs.views import Kind
 from rewardmodel.services.selections import CannotSelect, queue_selection
 from rewardmodel.tasks import wake
-from rewardmodel.views.runs import Kind
 
 PROJECT = "rewardmodel/selections.html"
 RUNS = "rewardmodel/runs.html#runs"

@@ -3,10 +3,10 @@
 from collections import defaultdict
 
 from annotation.models import Assignment
-from annotation.services.assignments import claim_next, open_assignments
-from annotation.services.judgements import submit_judgement
-from annotation.services.projects import add_member
-from annotation.services.prompts import NewImage, add_generations, add_prompts
+from annotation.services.assignments.assignments import claim_next, open_assignments
+from annotation.services.judgements.judgements import submit_judgement
+from annotation.services.projects.projects import add_member
+from annotation.services.projects.prompts import NewImage, add_generations, add_prompts
 from tests.cast import NOW, answer_for, luck, picture
 
 # What tears tables and turns into formulas.

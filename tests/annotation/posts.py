@@ -1,7 +1,7 @@
 """What a browser posts for a task, and people who have begun."""
 
 from annotation.models import Assignment
-from annotation.services.projects import acknowledge
+from annotation.services.projects.projects import acknowledge
 
 
 def filled_in(assignment, *, slots=None, overall=None, **changes):

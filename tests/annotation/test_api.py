@@ -6,10 +6,10 @@ import pytest
 from rest_framework.test import APIClient
 
 from annotation.models import Assignment, Prompt
-from annotation.services.assignments import claim_next
-from annotation.services.judgements import submit_judgement
-from annotation.services.reviews import accept
-from annotation.services.tokens import issue_token
+from annotation.services.assignments.assignments import claim_next
+from annotation.services.judgements.judgements import submit_judgement
+from annotation.services.judgements.reviews import accept
+from annotation.services.people.tokens import issue_token
 from tests.cast import NOW, answer_for, luck
 
 API = "/api/v1/projects/"

@@ -13,9 +13,9 @@ from django.db import connection
 from django.test import Client
 
 from annotation.models import Assignment, Generation, Image
-from annotation.services.assignments import open_assignments
-from annotation.services.projects import add_member
-from annotation.services.prompts import NewImage, add_generations, add_prompts
+from annotation.services.assignments.assignments import open_assignments
+from annotation.services.projects.projects import add_member
+from annotation.services.projects.prompts import NewImage, add_generations, add_prompts
 from demo.browser import _PageReader
 from tests.annotation.posts import address, begin, filled_in, left_as_draft
 from tests.annotation.test_api import signed_in

@@ -6,7 +6,7 @@ import pytest
 
 from annotation.models import User
 from annotation.templatetags.navigation import SECTIONS
-from tests.annotation.test_pages_admin import as_
+from tests.annotation.projects.test_pages import as_
 
 PAGES = [page for pages in SECTIONS.values() for page in pages]
 

@@ -9,12 +9,12 @@ import pytest
 from django.test import Client
 
 from annotation.models import Assignment, Ranking, Rating, User
-from annotation.services.assignments import claim_next
-from annotation.services.judgements import submit_judgement
-from annotation.services.projects import acknowledge, add_member
+from annotation.services.assignments.assignments import claim_next
+from annotation.services.judgements.judgements import submit_judgement
+from annotation.services.projects.projects import acknowledge, add_member
+from tests.annotation.assignments.test_assignments import in_threads
 from tests.annotation.posts import address, begin, filled_in
 from tests.annotation.test_api import signed_in
-from tests.annotation.test_assignments import in_threads
 from tests.cast import NOW, answer_for, luck
 
 State = Assignment.State

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from config.services.supervisor import Supervisor
+from config.local.supervisor import Supervisor
 
 
 @contextmanager

@@ -8,9 +8,9 @@ import time
 import psycopg
 import pytest
 
-from config.services.account import IN_NAMESPACE, NOBODY, OURSELVES, choose_account
-from config.services.postgres import Cluster, WrongMajor, create_database, postgres
-from config.services.processes import find_marked
+from config.local.account import IN_NAMESPACE, NOBODY, OURSELVES, choose_account
+from config.local.postgres import Cluster, WrongMajor, create_database, postgres
+from config.local.processes import find_marked
 from tests.config.test_supervisor import tend, wait_until
 
 

@@ -14,7 +14,7 @@ import psutil
 import psycopg
 import pytest
 
-from config.services.processes import end_orphans, find_marked
+from config.local.processes import end_orphans, find_marked
 from config.settings import SOCKETS, socket_folder
 from tests.config.conftest import a_folder
 from tests.config.test_supervisor import wait_until
@@ -25,7 +25,7 @@ EVERYTHING = {"postgres", "valkey", "web", "default", "gpu", "scorer", "beat"}
 
 
 class Whole:
-    """A running `python -m config.services` on a folder and a port of its own."""
+    """A running `python -m config.local` on a folder and a port of its own."""
 
     def __init__(self, var, **environment):
         with socket.socket() as free:
@@ -40,7 +40,7 @@ class Whole:
 
     def start(self):
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "config.services"],
+            [sys.executable, "-m", "config.local"],
             cwd=ROOT, env=self.environment, stdout=self.output, stderr=subprocess.STDOUT,
         )  # fmt: skip
         return self
@@ -104,7 +104,7 @@ def test_the_first_page_sends_a_stranger_to_sign_in(whole):
 
 
 def test_a_second_start_is_told_where_the_first_serves(whole):
-    command = [sys.executable, "-m", "config.services"]
+    command = [sys.executable, "-m", "config.local"]
     second = subprocess.run(command, cwd=ROOT, env=whole.environment, capture_output=True, text=True)
     assert second.returncode == 1
     assert f"already running: http://127.0.0.1:{whole.port}/" in second.stderr

@@ -9,9 +9,9 @@ import time
 import psutil
 import pytest
 
-from config.services.folder import AlreadyRunning, UnsafeFolder, hold, make_private
-from config.services.processes import end_orphans, find_marked, spawn
-from config.services.supervisor import Service, ServiceFailed
+from config.local.folder import AlreadyRunning, UnsafeFolder, hold, make_private
+from config.local.processes import end_orphans, find_marked, spawn
+from config.local.supervisor import Service, ServiceFailed
 
 SLEEP = "import time; time.sleep(600)"
 # A service that has a process of its own, in a session of its own, as a worker that trains has.

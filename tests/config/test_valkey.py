@@ -4,8 +4,8 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from config.services.processes import find_marked
-from config.services.valkey import valkey
+from config.local.processes import find_marked
+from config.local.valkey import valkey
 from tests.config.test_supervisor import tend, wait_until
 
 

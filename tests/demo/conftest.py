@@ -3,8 +3,8 @@ import random
 
 import pytest
 
-from annotation.services.assignments import open_assignments
-from annotation.services.prompts import NewImage, add_generations, add_prompts
+from annotation.services.assignments.assignments import open_assignments
+from annotation.services.projects.prompts import NewImage, add_generations, add_prompts
 from demo.people import Person
 from demo.world.annotators import Annotator
 from demo.world.captions import Split, draw_captions, parse

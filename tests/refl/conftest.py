@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from django.utils.timezone import now
 
-from annotation.services.prompts import add_prompts
+from annotation.services.projects.prompts import add_prompts
 from refl.models import TuningPolicy
 from refl.services.generators import register_generator
 from rewardmodel.models import DatasetVersion, RewardCheckpoint, TrainingRun
@@ -62,9 +62,9 @@ def save_reward_model(folder: Path, seed: int, *, sign: int = 1) -> None:
     from transformers import BertTokenizer
 
     from rewardmodel.learning import checkpoints
-    from rewardmodel.learning.backbones.config import BlipConfig, HeadConfig, TextConfig, VisionConfig
-    from rewardmodel.learning.checkpoints import CheckpointConfig
-    from rewardmodel.learning.model import RewardModel
+    from rewardmodel.learning.checkpoints.folder import CheckpointConfig
+    from rewardmodel.learning.model.backbones.config import BlipConfig, HeadConfig, TextConfig, VisionConfig
+    from rewardmodel.learning.model.reward import RewardModel
 
     words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "a", "red", "green", "blue", "fox", "cat", "owl"]
     backbone = BlipConfig(

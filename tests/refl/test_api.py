@@ -4,7 +4,7 @@ import pytest
 from rest_framework.test import APIClient
 
 from annotation.models import Membership
-from annotation.services.projects import add_member
+from annotation.services.projects.projects import add_member
 from refl.models import SamplingRun, TuningRun
 
 

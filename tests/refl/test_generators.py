@@ -3,7 +3,7 @@
 import pytest
 
 from annotation.models import Event, Kind
-from annotation.services.webhooks import create_webhook
+from annotation.services.webhooks.webhooks import create_webhook
 from refl.evidence import Change
 from refl.models import Generator
 from refl.selectors.generators import NoGenerator, independent_checkpoint, newest_kept

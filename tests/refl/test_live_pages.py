@@ -9,7 +9,7 @@ from PIL import Image
 
 from refl.services.generators import keep_if_sound, register_tuned
 from refl.services.tuning import queue_tuning
-from rewardmodel.services import runs
+from rewardmodel.runs import states as runs
 from tests.accessibility import complaints
 from tests.refl.test_generators import FALL, RISE
 

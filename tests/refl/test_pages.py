@@ -5,11 +5,11 @@ from django.urls import reverse
 from django.utils.timezone import now
 
 from annotation.models import Membership
-from annotation.services.projects import add_member
+from annotation.services.projects.projects import add_member
 from refl.models import SamplingRun, TuningRun
 from refl.services.generators import keep_if_sound, register_tuned
 from refl.services.tuning import queue_tuning
-from rewardmodel.services import runs
+from rewardmodel.runs import states as runs
 from tests.refl.test_generators import FALL, RISE
 
 HTMX = {"HX-Request": "true"}

@@ -1,9 +1,9 @@
 """Which prompts tune a generator and which judge it."""
 
-from annotation.services.assignments import claim_next, open_assignments
-from annotation.services.judgements import submit_judgement
-from annotation.services.prompts import NewImage, add_generations
-from annotation.services.reviews import accept
+from annotation.services.assignments.assignments import claim_next, open_assignments
+from annotation.services.judgements.judgements import submit_judgement
+from annotation.services.judgements.reviews import accept
+from annotation.services.projects.prompts import NewImage, add_generations
 from refl.selectors.prompts import held_out_prompts, prompts_without_images, tuning_prompts
 from rewardmodel.services.splits import Shares, split_of
 from tests.cast import NOW, answer_for, luck, picture

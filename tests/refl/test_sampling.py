@@ -10,14 +10,14 @@ from django.core.management import CommandError, call_command
 from django.utils.timezone import now
 
 from annotation.models import Assignment, Generation
-from annotation.selectors.uncertainty import mean_pair_entropy
-from annotation.services.prompts import NewImage, add_generations
+from annotation.selectors.projects.uncertainty import mean_pair_entropy
+from annotation.services.projects.prompts import NewImage, add_generations
+from refl.drawing import seeds_of
 from refl.models import SamplingRun
-from refl.seeds import seeds_of
 from refl.services.sampling import CannotSample, make_samples, queue_sampling
+from rewardmodel.runs import states as runs
+from rewardmodel.runs.execution import Interrupted, Pulse, execute
 from rewardmodel.scoring import scorer
-from rewardmodel.services import runs
-from rewardmodel.services.execution import Interrupted, Pulse, execute
 from tests.cast import picture
 
 # The heart of a run beats in a thread of its own, which sees only what was committed.

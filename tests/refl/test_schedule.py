@@ -14,7 +14,7 @@ from refl.services.generators import keep_if_sound, register_tuned
 from refl.services.sampling import CannotSample, queue_due_sampling
 from refl.services.tuning import CannotTune, queue_due_tuning
 from refl.tasks import look_for_generators, look_for_promotions
-from rewardmodel.services import runs
+from rewardmodel.runs import states as runs
 from rewardmodel.services.checkpoints import promote
 from tests.refl.test_generators import FALL, RISE
 

@@ -1,6 +1,6 @@
 """Seeds of a prompt's images."""
 
-from refl.seeds import seeds_of
+from refl.drawing import seeds_of
 
 
 def test_images_of_one_prompt_differ_by_their_seeds():

@@ -14,8 +14,8 @@ from django.utils.timezone import now
 from refl.models import Generator, TuningRun
 from refl.services.tuning import CannotTune, queue_tuning
 from rewardmodel.models import RewardCheckpoint
+from rewardmodel.runs import states as runs
 from rewardmodel.selectors import NothingPromoted
-from rewardmodel.services import runs
 from rewardmodel.services.checkpoints import register_checkpoint
 from tests.refl.conftest import QUICK, save_reward_model
 from tests.workers import database_url

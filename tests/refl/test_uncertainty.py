@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from annotation.selectors.uncertainty import mean_pair_entropy
+from annotation.selectors.projects.uncertainty import mean_pair_entropy
 from refl.uncertainty import least_sure
 
 

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from annotation.models import Project
-from annotation.services.assignments import claim_next, open_assignments
-from annotation.services.judgements import submit_judgement
-from annotation.services.prompts import NewImage, add_generations, add_prompts
+from annotation.services.assignments.assignments import claim_next, open_assignments
+from annotation.services.judgements.judgements import submit_judgement
+from annotation.services.projects.prompts import NewImage, add_generations, add_prompts
 from rewardmodel.models import RewardCheckpoint
 from rewardmodel.services.checkpoints import register_checkpoint
 from tests.cast import *  # noqa: F403
@@ -63,9 +63,9 @@ def encoder_folder(tmp_path_factory) -> Path:
     from transformers import BertTokenizer
 
     from rewardmodel.learning import checkpoints
-    from rewardmodel.learning.backbones.config import BlipConfig, HeadConfig, TextConfig, VisionConfig
-    from rewardmodel.learning.checkpoints import CheckpointConfig
-    from rewardmodel.learning.model import RewardModel
+    from rewardmodel.learning.checkpoints.folder import CheckpointConfig
+    from rewardmodel.learning.model.backbones.config import BlipConfig, HeadConfig, TextConfig, VisionConfig
+    from rewardmodel.learning.model.reward import RewardModel
 
     torch.set_num_threads(1)
     torch.manual_seed(3)

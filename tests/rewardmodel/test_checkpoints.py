@@ -10,7 +10,7 @@ from django.db import IntegrityError, transaction
 from PIL import Image
 
 from annotation.models import Event, Generation, Kind
-from annotation.services.webhooks import create_webhook
+from annotation.services.webhooks.webhooks import create_webhook
 from rewardmodel.models import DatasetVersion, RewardCheckpoint, TrainingRun
 from rewardmodel.scoring import scorer
 from rewardmodel.selectors import NothingPromoted, initial_checkpoint, promoted_checkpoint

@@ -9,9 +9,9 @@ from django.db import connection
 
 from annotation.models import Assignment, Generation, Rating
 from annotation.models.judgements import Problem
-from annotation.services.reviews import send_back
-from rewardmodel.learning.aspects import PROBLEMS
-from rewardmodel.learning.data import load_rankings
+from annotation.services.judgements.reviews import send_back
+from rewardmodel.learning.data.rankings import load_rankings
+from rewardmodel.learning.model.aspects import PROBLEMS
 from rewardmodel.models import DatasetVersion
 from rewardmodel.selectors import answers_since_freeze
 from rewardmodel.services.datasets import NothingToFreeze, freeze_dataset

@@ -9,17 +9,12 @@ from django.utils.timezone import now
 
 from annotation.models import Assignment, Generation, PromptLabel
 from rewardmodel.models import DatasetVersion, Evaluation, EvaluationRun
+from rewardmodel.runs import states as runs
+from rewardmodel.runs.execution import Interrupted
 from rewardmodel.selectors import evaluation_table
-from rewardmodel.services import runs
 from rewardmodel.services.checkpoints import promote, register_checkpoint
 from rewardmodel.services.datasets import freeze_dataset
-from rewardmodel.services.evaluation import (
-    CannotEvaluate,
-    evaluate_models,
-    queue_evaluation,
-    record_figures,
-)
-from rewardmodel.services.execution import Interrupted
+from rewardmodel.services.evaluations import CannotEvaluate, evaluate_models, queue_evaluation, record_figures
 from tests.rewardmodel.tiny_baselines import write_aesthetic, write_clip
 
 pytestmark = pytest.mark.django_db(transaction=True)  # a run's heart beats in a thread of its own

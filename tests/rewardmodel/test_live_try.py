@@ -11,8 +11,8 @@ from playwright.sync_api import expect
 from rewardmodel.services.checkpoints import promote, register_checkpoint
 from tests.accessibility import complaints
 from tests.cast import NOW
-from tests.rewardmodel.test_live_pages import signed_in
-from tests.rewardmodel.test_served_scores import scorer  # noqa: F401  # a fixture
+from tests.rewardmodel.runs.test_live_pages import signed_in
+from tests.rewardmodel.serving.test_served_scores import scorer  # noqa: F401  # a fixture
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

@@ -7,7 +7,7 @@ from django.urls import reverse
 from django.utils.timezone import now
 
 from rewardmodel.models import DatasetVersion, RewardCheckpoint, TrainingPoint, TrainingRun
-from rewardmodel.services import runs
+from rewardmodel.runs import states as runs
 from rewardmodel.services.checkpoints import promote
 from rewardmodel.tasks import supervise_run
 

@@ -6,18 +6,18 @@ from django.core.management import CommandError, call_command
 
 from annotation.models import Generation
 from rewardmodel.learning import load
-from rewardmodel.learning.backbones.config import BlipConfig, HeadConfig, TextConfig, VisionConfig
-from rewardmodel.learning.model import RewardModel
-from rewardmodel.learning.published.blip import write_blip
+from rewardmodel.learning.checkpoints.published.blip import write_blip
+from rewardmodel.learning.model.backbones.config import BlipConfig, HeadConfig, TextConfig, VisionConfig
+from rewardmodel.learning.model.reward import RewardModel
 from rewardmodel.models import RewardCheckpoint, TrainingRun
-from rewardmodel.scorers.warm import WarmModels
+from rewardmodel.runs.supervision import supervise
 from rewardmodel.selectors import initial_checkpoint
 from rewardmodel.services.checkpoints import promote
-from rewardmodel.services.supervision import supervise
 from rewardmodel.services.training import queue_training
+from rewardmodel.serving.warm import WarmModels
 from tests.cast import NOW
 from tests.rewardmodel.conftest import QUICK, WORDS
-from tests.rewardmodel.test_served_scores import ScorerProcess, post
+from tests.rewardmodel.serving.test_served_scores import ScorerProcess, post
 
 VOCABULARY = len(WORDS) + 2  # and [DEC], [ENC]
 

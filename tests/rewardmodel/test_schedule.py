@@ -5,7 +5,7 @@ from django.core.management import call_command
 from django_celery_beat.models import PeriodicTask
 
 from config.celery import app
-from rewardmodel.services.schedule import ENTRIES, schedule_tasks
+from rewardmodel.schedule import ENTRIES, schedule_tasks
 
 pytestmark = pytest.mark.django_db
 

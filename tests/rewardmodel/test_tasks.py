@@ -7,7 +7,7 @@ from celery.signals import before_task_publish
 from django.utils.timezone import now
 
 from rewardmodel.models import DatasetVersion, TrainingRun
-from rewardmodel.services import runs
+from rewardmodel.runs import states as runs
 from rewardmodel.tasks import supervise_run, tend_runs, wake
 
 State = TrainingRun.State

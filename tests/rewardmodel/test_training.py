@@ -19,12 +19,14 @@ from safetensors.torch import load_file
 
 from annotation.models import Generation
 from rewardmodel.models import RewardCheckpoint, TrainingPoint, TrainingPolicy, TrainingRun
+from rewardmodel.runs import states as runs
+from rewardmodel.runs import supervision
+from rewardmodel.runs.supervision import supervise
 from rewardmodel.selectors import NothingRegistered, curves
-from rewardmodel.services import runs, supervision, training
+from rewardmodel.services import training
 from rewardmodel.services.checkpoints import promote
 from rewardmodel.services.datasets import freeze_dataset
-from rewardmodel.services.evaluation import measure
-from rewardmodel.services.supervision import supervise
+from rewardmodel.services.evaluations import measure
 from rewardmodel.services.training import NotTrainable, queue_due_training, queue_training
 from rewardmodel.tasks import look_for_preferences, supervise_run
 from tests.rewardmodel.conftest import QUICK

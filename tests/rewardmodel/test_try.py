@@ -5,7 +5,7 @@ from django.core.files.uploadedfile import SimpleUploadedFile
 
 from rewardmodel.services.checkpoints import promote
 from tests.cast import NOW, picture
-from tests.rewardmodel.test_served_scores import model, scorer, served  # noqa: F401  # fixtures
+from tests.rewardmodel.serving.test_served_scores import model, scorer, served  # noqa: F401  # fixtures
 
 HTMX = {"HX-Request": "true"}
 

@@ -5,9 +5,9 @@ from pathlib import Path
 import torch
 from transformers import BlipForImageTextRetrieval, CLIPConfig, CLIPModel, CLIPTokenizer
 
-from rewardmodel.learning.backbones.config import BlipConfig, HeadConfig, TextConfig, VisionConfig
-from rewardmodel.learning.model import RewardModel
-from rewardmodel.learning.published.blip import write_blip, write_transformers
+from rewardmodel.learning.checkpoints.published.blip import write_blip, write_transformers
+from rewardmodel.learning.model.backbones.config import BlipConfig, HeadConfig, TextConfig, VisionConfig
+from rewardmodel.learning.model.reward import RewardModel
 
 SIDE, WIDTH = 32, 24  # of images; in which CLIP's image and text meet
 LETTERS = ["a</w>", "r", "e", "d</w>", "re", "red</w>", "<|startoftext|>", "<|endoftext|>"]

@@ -6,8 +6,8 @@ from collections import Counter
 from dataclasses import dataclass, field
 
 from annotation.models import Project
-from annotation.selectors.agreement import project_agreement, read_opinions
 from annotation.selectors.exports import ExportedRanking
+from annotation.selectors.results.agreement import project_agreement, read_opinions
 from annotation.services.exports.format import Format, Plan
 from annotation.statistics.estimates import Estimate, NotEnough
 

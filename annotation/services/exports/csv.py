@@ -6,10 +6,10 @@ import csv
 from collections.abc import Iterable
 from pathlib import Path
 
+from annotation.downloads import guarded
 from annotation.models.judgements import SCALES
 from annotation.selectors.exports import ExportedImage, ExportedRanking
 from annotation.services.exports.format import Format, Plan
-from annotation.spreadsheets import guarded
 
 FILE = "rankings.csv"
 COLUMNS = (

@@ -13,7 +13,7 @@ from annotation.services.exports.cards import Counts
 from annotation.services.exports.files import FILES, plan_export, unfinished_plan, write_files
 from annotation.services.exports.format import PARTS, ExportFailed, Format, Plan
 from annotation.services.exports.formats import FORMATS
-from annotation.services.revisions import settle_answers
+from annotation.services.judgements.revisions import settle_answers
 
 
 def export_to_folder(

@@ -11,10 +11,10 @@ from django.db.models import Case, Value, When
 
 from annotation.models import Action, Export, Kind, Project, User
 from annotation.services.actions import record_action
-from annotation.services.events import announce
 from annotation.services.exports.cards import Counts
 from annotation.services.exports.formats import FORMATS
-from annotation.services.revisions import settle_answers
+from annotation.services.judgements.revisions import settle_answers
+from annotation.services.webhooks.events import announce
 
 State = Export.State
 # The only moves an export may make; a state that is no key is final.

@@ -13,7 +13,7 @@ from annotation.models.prompts import SOURCE_LENGTH
 from annotation.services.imports.manifests import SEEDS, Wanted
 from annotation.services.imports.prompts import DIFFUSIONDB, own_id
 from annotation.services.imports.rows import ImportRefused, Row, read_document, read_rows
-from annotation.services.prompts import NewImage
+from annotation.services.projects.prompts import NewImage
 
 GENERATOR = "stable-diffusion"
 UNSAFE = 0.5  # of image_nsfw, 0 to 1, and 2 where the maker's own filter hid it; the threshold is ours

@@ -9,14 +9,14 @@ from pathlib import Path
 from django.db import transaction
 
 from annotation.models import Action, Project, User
-from annotation.selectors.selections import newest_selection
+from annotation.selectors.projects.selections import newest_selection
 from annotation.services.actions import record_action
-from annotation.services.assignments import open_assignments
-from annotation.services.images import CheckedImage, ImageRefused, check_image
+from annotation.services.assignments.assignments import open_assignments
 from annotation.services.imports import diffusiondb
 from annotation.services.imports.manifests import Wanted, read_manifest
 from annotation.services.imports.rows import ImportRefused
-from annotation.services.prompts import (
+from annotation.services.projects.images import CheckedImage, ImageRefused, check_image
+from annotation.services.projects.prompts import (
     ImagesRefused,
     NewImage,
     PromptChanged,

@@ -9,7 +9,7 @@ from pathlib import Path
 from annotation.models import Project
 from annotation.models.prompts import GENERATOR_LENGTH, KEY_LENGTH, SOURCE_LENGTH
 from annotation.services.imports.rows import ImportRefused, Row, read_rows
-from annotation.services.prompts import NewImage
+from annotation.services.projects.prompts import NewImage
 
 SEEDS = -(2**63), 2**63 - 1
 

@@ -13,7 +13,7 @@ from annotation.models import Action, Project, User
 from annotation.models.prompts import KEY_LENGTH
 from annotation.services.actions import record_action
 from annotation.services.imports.rows import ImportRefused, Row, batches, read_lines, read_rows
-from annotation.services.prompts import PromptChanged, add_prompts
+from annotation.services.projects.prompts import PromptChanged, add_prompts
 
 # Columns of DiffusionDB's metadata, one row an image: prompts repeat.
 DIFFUSIONDB = (

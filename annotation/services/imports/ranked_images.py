@@ -11,10 +11,16 @@ from itertools import islice
 from pathlib import Path
 
 from annotation.models import Generation, Project
-from annotation.services.images import CheckedImage, ImageRefused, ImageSource, PackedImage, check_image
 from annotation.services.imports.opinions import Opinion, Reader
 from annotation.services.imports.rows import ImportRefused
-from annotation.services.zips import BROKEN
+from annotation.services.projects.images import (
+    BROKEN,
+    CheckedImage,
+    ImageRefused,
+    ImageSource,
+    PackedImage,
+    check_image,
+)
 
 NAMED = 3  # missing files that a refusal names
 AHEAD = 256  # images decoded at a time, on all processors

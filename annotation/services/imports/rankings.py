@@ -14,7 +14,6 @@ from django.db import transaction
 
 from annotation.models import Action, Generation, Project, Prompt
 from annotation.services.actions import record_action
-from annotation.services.images import CheckedImage, ImageRefused
 from annotation.services.imports.answers import generation_ids, imported_annotator, record_answers
 from annotation.services.imports.opinions import Opinion, read_opinions
 from annotation.services.imports.ranked_images import (
@@ -25,7 +24,8 @@ from annotation.services.imports.ranked_images import (
     refuse_missing,
 )
 from annotation.services.imports.rows import ImportRefused, batches
-from annotation.services.prompts import (
+from annotation.services.projects.images import CheckedImage, ImageRefused
+from annotation.services.projects.prompts import (
     ImagesRefused,
     NewImage,
     PromptChanged,

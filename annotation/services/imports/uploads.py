@@ -6,13 +6,17 @@ import shutil
 import tempfile
 import zipfile
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
+
+from django.core.files.uploadedfile import UploadedFile
+from django.db import transaction
 
 from annotation.models import Project, User
 from annotation.services.imports.generations import ImportedGenerations, import_generations
 from annotation.services.imports.prompts import ImportedPrompts, import_prompts
 from annotation.services.imports.rows import ImportRefused
-from annotation.services.zips import BROKEN
+from annotation.services.projects.images import BROKEN
+from annotation.services.projects.projects import create_project
 
 SUFFIXES = (".zip", ".txt", ".jsonl", ".json", ".csv", ".parquet")
 MANIFEST = "manifest.jsonl"
@@ -66,3 +70,18 @@ def _unpack(content: IO[bytes], name: str, folder: Path) -> Path:
     if not found:
         raise ImportRefused(f"{name}: has no {MANIFEST}")
     return found[0]
+
+
+@transaction.atomic
+def start_project(
+    *, admin: User, material: UploadedFile[bytes] | None = None, **project: Any
+) -> tuple[Project, ImportedGenerations | ImportedPrompts | None]:
+    """Make a project, and import the file into it where one is given; both or neither.
+
+    Args: project: as `create_project` takes it.
+    Raises: as `create_project`; ImportRefused.
+    """
+    made = create_project(admin=admin, **project)
+    if material is None:
+        return made, None
+    return made, import_upload(project=made, name=material.name or "", content=material, by=admin)

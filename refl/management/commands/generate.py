@@ -12,7 +12,7 @@ from annotation.models import Generation
 from refl.management.rows import find_generator
 from refl.models import SamplingRun
 from refl.services.sampling import make_samples, queue_sampling
-from rewardmodel.management.running import add_run_arguments, work_on
+from rewardmodel.runs.command import add_run_arguments, work_on
 from rewardmodel.selectors import promoted_checkpoint
 
 

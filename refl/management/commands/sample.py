@@ -14,7 +14,7 @@ from tqdm import tqdm
 
 from annotation.services.imports import ImportRefused
 from annotation.services.imports.rows import read_lines
-from refl.seeds import seeds_of
+from refl.drawing import seeds_of
 
 BATCH = 16
 

@@ -11,7 +11,7 @@ from refl.management.rows import find_generator
 from refl.models import Generator, TuningRun
 from refl.services.tuning import queue_tuning, tune_generator
 from rewardmodel.management.rows import find_checkpoint
-from rewardmodel.management.running import add_config_argument, add_run_arguments, config_from, work_on
+from rewardmodel.runs.command import add_config_argument, add_run_arguments, config_from, work_on
 
 
 class Command(BaseCommand):

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from rewardmodel.learning.data import Ranking
+from rewardmodel.learning.data.rankings import Ranking
 from rewardmodel.learning.evaluation.pairs import pairs_of
 from rewardmodel.learning.evaluation.resampling import Interval, interval, resampled_shares
 from rewardmodel.learning.scoring import Scorer

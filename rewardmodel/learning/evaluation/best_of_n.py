@@ -12,7 +12,7 @@ from math import comb
 
 import numpy as np
 
-from rewardmodel.learning.data import Ranking
+from rewardmodel.learning.data.rankings import Ranking
 from rewardmodel.learning.evaluation.resampling import Estimate, mean_over_prompts
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from rewardmodel.learning.data import Ranking
+from rewardmodel.learning.data.rankings import Ranking
 from rewardmodel.learning.evaluation.resampling import Numbers, interval, resample
 
 ENOUGH = 3  # generators, for a rank correlation to say anything

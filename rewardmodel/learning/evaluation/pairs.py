@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from rewardmodel.learning.data import Ranking
+from rewardmodel.learning.data.rankings import Ranking
 from rewardmodel.learning.evaluation.resampling import Estimate, Numbers, mean_over_prompts
 
 

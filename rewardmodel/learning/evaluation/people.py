@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from rewardmodel.learning.data import Ranking
+from rewardmodel.learning.data.rankings import Ranking
 from rewardmodel.learning.evaluation.resampling import Estimate, mean_over_prompts
 
 

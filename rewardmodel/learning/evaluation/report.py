@@ -9,7 +9,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from rewardmodel.learning.data import Ranking
+from rewardmodel.learning.data.rankings import Ranking
 from rewardmodel.learning.evaluation.best_of_n import best_of_n
 from rewardmodel.learning.evaluation.calibration import calibration, fit_temperature
 from rewardmodel.learning.evaluation.generators import rank_generators

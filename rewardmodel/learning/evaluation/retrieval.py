@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from rewardmodel.learning.data import Ranking
+from rewardmodel.learning.data.rankings import Ranking
 from rewardmodel.learning.evaluation.resampling import Estimate, mean_over_prompts
 
 CUTS = (1, 2, 4)  # the paper's k

@@ -10,8 +10,8 @@ from rewardmodel.learning.training.progress import (
     TrainingResult,
     Validation,
 )
-from rewardmodel.learning.training.starting import dismiss, follow, train
 from rewardmodel.learning.training.state import forget
+from rewardmodel.learning.training.train import dismiss, follow, train
 
 __all__ = [
     "Interrupted",

@@ -12,10 +12,11 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from rewardmodel.learning.checkpoints import CheckpointError, find
+from rewardmodel.learning.checkpoints.folder import find
 from rewardmodel.learning.config import RewardConfig
-from rewardmodel.learning.data import DatasetError
-from rewardmodel.learning.preprocessing import UnreadableImage
+from rewardmodel.learning.data.preprocessing import UnreadableImage
+from rewardmodel.learning.data.rankings import DatasetError
+from rewardmodel.learning.errors import CheckpointError
 from rewardmodel.learning.training import (
     Interrupted,
     PeerFailed,

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from typing import cast
 
-from rewardmodel.learning.aspect_head import AspectHead
-from rewardmodel.learning.aspects import shares
-from rewardmodel.learning.data import DatasetError, Ranking
-from rewardmodel.learning.model import RewardModel
+from rewardmodel.learning.data.rankings import DatasetError, Ranking
+from rewardmodel.learning.model.aspect_head import AspectHead
+from rewardmodel.learning.model.aspects import shares
+from rewardmodel.learning.model.reward import RewardModel
 
 
 def add_heads(model: RewardModel, aspects: Sequence[str], rankings: Sequence[Ranking]) -> None:

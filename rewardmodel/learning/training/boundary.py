@@ -16,12 +16,12 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from rewardmodel.learning.backbones.config import BlipConfig
 from rewardmodel.learning.config import RewardConfig
-from rewardmodel.learning.model import RewardModel
-from rewardmodel.learning.pixels import Pixels
-from rewardmodel.learning.preprocessing import normalise
-from rewardmodel.learning.stored_tensors import StoredTensors
+from rewardmodel.learning.data.pixels import Pixels
+from rewardmodel.learning.data.preprocessing import normalise
+from rewardmodel.learning.data.stored_tensors import StoredTensors
+from rewardmodel.learning.model.backbones.config import BlipConfig
+from rewardmodel.learning.model.reward import RewardModel
 from rewardmodel.learning.training.precision import autocast, halve_frozen
 
 FORMAT = 2  # raised when the same weights and image would give something else

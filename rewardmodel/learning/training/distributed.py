@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 from torch import distributed as dist
 
-from rewardmodel.learning.data import Ranking
+from rewardmodel.learning.data.rankings import Ranking
 
 T = TypeVar("T")
 # So long one process waits for another before it gives up. Errors and requests to stop are passed on at once:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from rewardmodel.learning.config import RewardConfig
-from rewardmodel.learning.data import Batch
+from rewardmodel.learning.data.rankings import Batch
 from rewardmodel.learning.losses import aspect_loss, better_than, davidson_loss, ranking_loss, tied
 
 TIE_RATE = 0.05  # the tie parameter's learning rate: one number, which may step further than weights may

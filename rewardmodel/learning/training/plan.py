@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import torch
 
 from rewardmodel.learning.config import RewardConfig
-from rewardmodel.learning.data import Ranking
+from rewardmodel.learning.data.rankings import Ranking
 
 
 @dataclass(frozen=True)

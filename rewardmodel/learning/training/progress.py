@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from rewardmodel.learning.model import Trainable
+from rewardmodel.learning.model.reward import Trainable
 from rewardmodel.learning.training.inspection import Inspection
 
 

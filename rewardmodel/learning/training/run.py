@@ -14,19 +14,13 @@ import torch
 from torch import Tensor
 
 from rewardmodel.learning import checkpoints
-from rewardmodel.learning.checkpoints import CheckpointError
 from rewardmodel.learning.config import RewardConfig
-from rewardmodel.learning.data import (
-    Batch,
-    Ranking,
-    Rankings,
-    collate,
-    fingerprint,
-)
-from rewardmodel.learning.lora import adapt
+from rewardmodel.learning.data.pixels import Pixels
+from rewardmodel.learning.data.rankings import Batch, Ranking, Rankings, collate, fingerprint
+from rewardmodel.learning.errors import CheckpointError
 from rewardmodel.learning.losses import better_than, margins
-from rewardmodel.learning.model import count_trainable, freeze
-from rewardmodel.learning.pixels import Pixels
+from rewardmodel.learning.model.lora import adapt
+from rewardmodel.learning.model.reward import count_trainable, freeze
 from rewardmodel.learning.training import state
 from rewardmodel.learning.training.aspects import add_heads
 from rewardmodel.learning.training.averaging import Average

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from rewardmodel.learning.data import Batch
+from rewardmodel.learning.data.rankings import Batch
 from rewardmodel.learning.losses import better_than, margins
 from rewardmodel.learning.training.distributed import Team
 from rewardmodel.learning.training.progress import Validation

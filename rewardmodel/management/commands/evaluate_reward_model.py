@@ -11,11 +11,11 @@ from annotation.management.projects import find_project
 from annotation.models import Project
 from rewardmodel.learning import available_scores
 from rewardmodel.management.rows import find_checkpoint, find_dataset
-from rewardmodel.management.running import add_run_arguments, work_on
 from rewardmodel.models import DatasetVersion, Evaluation, EvaluationRun, RewardCheckpoint
 from rewardmodel.models.datasets import SPLITS
+from rewardmodel.runs.command import add_run_arguments, work_on
 from rewardmodel.selectors import NothingPromoted, list_evaluations, promoted_checkpoint
-from rewardmodel.services.evaluation import evaluate_models, queue_evaluation
+from rewardmodel.services.evaluations import evaluate_models, queue_evaluation
 
 ALL = "all"
 

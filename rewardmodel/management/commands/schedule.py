@@ -18,9 +18,8 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         for app in apps.get_app_configs():
-            services = f"{app.name}.services"
-            if find_spec(services) and find_spec(f"{services}.schedule"):
-                import_module(f"{services}.schedule").schedule_tasks()
+            if find_spec(f"{app.name}.schedule"):
+                import_module(f"{app.name}.schedule").schedule_tasks()
         for entry in PeriodicTask.objects.select_related("interval").order_by("name"):
             state = "on" if entry.enabled else "off"
             self.stdout.write(f"{entry.name}: {entry.task}, {entry.scheduler}, {state}")

@@ -10,9 +10,9 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from tqdm import tqdm
 
 from annotation.management.projects import find_project
-from rewardmodel.learning.command_line import add_row_options
-from rewardmodel.learning.listings import Asked, images_in
-from rewardmodel.learning.results import Tally, score_files, write_rows
+from rewardmodel.learning.cli.listings import Asked, images_in
+from rewardmodel.learning.cli.main import add_row_options
+from rewardmodel.learning.cli.results import Tally, score_files, write_rows
 from rewardmodel.management.rows import find_checkpoint
 from rewardmodel.models import RewardCheckpoint
 from rewardmodel.scoring import scorer

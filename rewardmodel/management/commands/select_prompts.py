@@ -10,9 +10,9 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from annotation.management.projects import find_project
 from annotation.models import PromptSelection
-from annotation.selection.config import SelectionConfig
-from rewardmodel.management.running import add_run_arguments, work_on
 from rewardmodel.models import SelectionRun
+from rewardmodel.runs.command import add_run_arguments, work_on
+from rewardmodel.selection.config import SelectionConfig
 from rewardmodel.services.selections import queue_selection, select_prompts
 
 DEFAULTS = SelectionConfig()

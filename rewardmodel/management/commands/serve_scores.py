@@ -13,9 +13,9 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from rewardmodel.models import RewardCheckpoint
-from rewardmodel.scorers.server import AlreadyServed, Limits, Server
-from rewardmodel.scorers.warm import WarmModels
-from rewardmodel.scorers.wire import parse_address
+from rewardmodel.serving.protocol import parse_address
+from rewardmodel.serving.server import AlreadyServed, Limits, Server
+from rewardmodel.serving.warm import WarmModels
 
 
 class StopAsked(Exception):

@@ -9,8 +9,8 @@ from django.core.management.base import BaseCommand, CommandParser
 from annotation.management.projects import find_project
 from rewardmodel.management.metrics import in_words
 from rewardmodel.management.rows import find_checkpoint, find_dataset
-from rewardmodel.management.running import add_config_argument, add_run_arguments, config_from, work_on
 from rewardmodel.models import TrainingRun
+from rewardmodel.runs.command import add_config_argument, add_run_arguments, config_from, work_on
 from rewardmodel.services.training import queue_training, train
 
 

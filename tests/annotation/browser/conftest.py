@@ -3,7 +3,7 @@
 import pytest
 from django.test import Client
 
-from annotation.services.projects import acknowledge
+from annotation.services.projects.projects import acknowledge
 
 
 @pytest.fixture

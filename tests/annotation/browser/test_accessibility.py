@@ -8,8 +8,8 @@ from django.urls import reverse
 from django.utils import timezone
 
 from annotation.models import Assignment, Pause, PromptLabel, Rating, User
-from annotation.services.invitations import invite
-from annotation.services.projects import acknowledge, add_member
+from annotation.services.people.invitations import invite
+from annotation.services.projects.projects import acknowledge, add_member
 from tests.accessibility import addresses, complaints, is_page
 from tests.annotation.browser.hands import press
 from tests.rankings import add_images, rank_images

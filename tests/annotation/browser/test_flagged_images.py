@@ -5,8 +5,8 @@ from django.utils import timezone
 from playwright.sync_api import expect
 
 from annotation.models import Generation
-from annotation.services.assignments import claim_next
-from annotation.services.judgements import submit_judgement
+from annotation.services.assignments.assignments import claim_next
+from annotation.services.judgements.judgements import submit_judgement
 from tests.annotation.browser.hands import drag_by_mouse, press
 from tests.annotation.browser.test_workspace import PHONE, stored_slots
 from tests.cast import answer_for, luck

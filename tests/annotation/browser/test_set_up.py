@@ -4,7 +4,7 @@ import pytest
 from playwright.sync_api import expect
 
 from annotation.models import Project
-from tests.annotation.test_uploads import foxes
+from tests.annotation.imports.test_uploads import foxes
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

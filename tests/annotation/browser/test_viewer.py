@@ -7,8 +7,8 @@ import PIL.Image
 import pytest
 from playwright.sync_api import expect
 
-from annotation.services.assignments import open_assignments
-from annotation.services.prompts import NewImage, add_generations, add_prompts
+from annotation.services.assignments.assignments import open_assignments
+from annotation.services.projects.prompts import NewImage, add_generations, add_prompts
 from tests.annotation.browser.hands import press
 from tests.annotation.browser.test_workspace import PHONE
 

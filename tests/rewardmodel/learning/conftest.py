@@ -10,10 +10,10 @@ from PIL import Image
 from transformers import BertTokenizer
 
 from rewardmodel.learning import checkpoints
-from rewardmodel.learning.aspects import PROBLEMS
-from rewardmodel.learning.backbones.config import BlipConfig, HeadConfig, TextConfig, VisionConfig
-from rewardmodel.learning.checkpoints import CheckpointConfig
-from rewardmodel.learning.model import RewardModel
+from rewardmodel.learning.checkpoints.folder import CheckpointConfig
+from rewardmodel.learning.model.aspects import PROBLEMS
+from rewardmodel.learning.model.backbones.config import BlipConfig, HeadConfig, TextConfig, VisionConfig
+from rewardmodel.learning.model.reward import RewardModel
 
 WORDS = [
     "[PAD]",

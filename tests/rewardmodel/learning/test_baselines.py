@@ -6,7 +6,7 @@ import torch.nn.functional as F
 from PIL import Image
 
 from rewardmodel.learning import available_scores, load_score
-from rewardmodel.learning.checkpoints import CheckpointError
+from rewardmodel.learning.errors import CheckpointError
 from tests.rewardmodel.tiny_baselines import HEAD, SIDE, write_aesthetic, write_blip_large, write_clip
 
 PROMPT = "a red a"

@@ -12,8 +12,8 @@ import torch
 from PIL import Image
 
 from rewardmodel.learning import load
-from rewardmodel.learning.checkpoints import CheckpointConfig, save
-from rewardmodel.learning.preprocessing import UnreadableImage
+from rewardmodel.learning.checkpoints.folder import CheckpointConfig, save
+from rewardmodel.learning.data.preprocessing import UnreadableImage
 from rewardmodel.learning.scoring import ImageSkipped, PromptTruncated
 
 

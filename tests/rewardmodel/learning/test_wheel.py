@@ -91,7 +91,7 @@ def test_it_holds_the_libraries_and_no_page(wheel):
     with zipfile.ZipFile(wheel) as archive:
         names = archive.namelist()
     assert {name.split("/")[0].split("-")[0] for name in names} == {"laurel", "refl", "rewardmodel"}
-    assert "rewardmodel/learning/command_line.py" in names
+    assert "rewardmodel/learning/cli/main.py" in names
     assert not [name for name in names if "/models/" in name or "/migrations/" in name]
 
 

@@ -1,0 +1,149 @@
+"""Tasks over the API: one at a time, held and answered, or passed on.
+
+Annotators see what their pages show, and no more: a task and its images have no ids, only the claim under
+which they hold it and the numbers under which they see the images. Ids would tell generators apart.
+"""
+
+from __future__ import annotations
+
+import random
+from datetime import datetime
+from typing import Any
+
+from django.http import Http404
+from django.utils import timezone
+from drf_spectacular.utils import OpenApiResponse, extend_schema
+from rest_framework import serializers, status
+from rest_framework.decorators import api_view
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.reverse import reverse
+
+from annotation.api.requests import Conflict, project_of, user_of, valid
+from annotation.models import Assignment, Image, Membership, Project, ShownImage, Skip, User
+from annotation.selectors.assignments.standings import standing_in
+from annotation.services.assignments.assignments import LeaseLost, claim_next
+from annotation.services.assignments.skips import NotSkippable, SkipsUsedUp, skip_task
+
+
+class ShownImageSerializer(serializers.Serializer[Any]):
+    number = serializers.IntegerField(help_text="from 1, in the order shown")
+    url = serializers.URLField(help_text="the file; ask for it with the same token")
+    width = serializers.IntegerField(help_text="pixels")
+    height = serializers.IntegerField(help_text="pixels")
+    is_flagged = serializers.BooleanField(help_text="it may be harmful: the pages blur it")
+
+
+class TaskSerializer(serializers.Serializer[Any]):
+    claim = serializers.CharField(help_text="names this task: its answer carries it")
+    prompt = serializers.CharField()
+    translation = serializers.CharField(help_text="of the prompt, where one was imported")
+    images = ShownImageSerializer(many=True)
+    leased_until = serializers.DateTimeField(help_text="so long it is yours, and until another takes it")
+    asks_label = serializers.BooleanField()
+    asks_ratings = serializers.BooleanField()
+    slots = serializers.IntegerField()
+    per_slot = serializers.IntegerField()
+
+
+class NewSkipSerializer(serializers.Serializer[Any]):
+    claim = serializers.CharField()
+    reason = serializers.ChoiceField(choices=Skip.Reason.choices)
+    note = serializers.CharField(default="", allow_blank=True, max_length=500)
+
+
+@extend_schema(
+    request=None,
+    responses={
+        200: TaskSerializer,
+        204: OpenApiResponse(description="Nothing is left for you."),
+        409: OpenApiResponse(description="A guideline to acknowledge first, a pause, or a test to pass."),
+    },
+)
+@api_view(["POST"])
+def next_task(request: Request, slug: str) -> Response:
+    """The task you hold, or else the next one, now yours; asking again gives the same."""
+    user = user_of(request)
+    standing = standing_in(slug, user)
+    if standing is None or not standing.annotates:
+        raise Http404
+    if standing.is_reading_due:
+        raise Conflict(f"Read and acknowledge version {standing.guideline.version} of the guideline first.")
+    if standing.paused:
+        raise Conflict(f"You are given no work at present: {standing.paused}")
+    if not standing.is_qualified:
+        raise Conflict("You are given work once you have passed the project's test, on its pages.")
+    project = standing.project
+    task = claim_next(annotator=user, project=project, now=timezone.now(), generator=random.Random())
+    if task is None:
+        return Response(status=status.HTTP_204_NO_CONTENT)
+    shown = {
+        "claim": task.claim,
+        "prompt": task.prompt.text,
+        "translation": task.prompt.translation,
+        "images": [
+            shown_image(request, number, image, is_flagged=image.is_flagged)
+            for number, image in enumerate(task.images, start=1)
+        ],
+        "leased_until": task.leased_until,
+        "asks_label": project.asks_label,
+        "asks_ratings": project.asks_ratings,
+        "slots": project.slots,
+        "per_slot": project.per_slot,
+    }
+    return Response(TaskSerializer(shown).data)
+
+
+@extend_schema(
+    request=NewSkipSerializer,
+    responses={
+        204: OpenApiResponse(description="Somebody else is asked."),
+        404: OpenApiResponse(description="You hold, and held, no task of that claim."),
+        409: OpenApiResponse(description="It was answered already, or no more may be skipped for now."),
+    },
+)
+@api_view(["POST"])
+def skip(request: Request, slug: str) -> Response:
+    """Pass on the task you hold, with a reason. Again changes nothing."""
+    project, user = project_of(request, slug, Membership.Role.ANNOTATOR), user_of(request)
+    sent = valid(NewSkipSerializer(data=request.data))
+    task = held_task(user, project, sent["claim"])
+    try:
+        skip_task(
+            assignment=task, annotator=user, reason=sent["reason"], note=sent["note"], now=timezone.now()
+        )
+    except SkipsUsedUp as error:
+        raise Conflict(str(error)) from None
+    except NotSkippable:
+        raise Conflict("Training and test are answered on the project's pages.") from None
+    except LeaseLost:
+        raise Conflict("This task was answered already.") from None
+    return Response(status=status.HTTP_204_NO_CONTENT)
+
+
+def held_task(user: User, project: Project, claim: str) -> Assignment:
+    """The annotator's task of that claim, answered or not. Raises: Http404."""
+    try:
+        claimed_at = datetime.fromisoformat(claim)
+    except ValueError:
+        raise Http404 from None
+    if timezone.is_naive(claimed_at):
+        raise Http404
+    mine = Assignment.objects.filter(project=project, annotator=user, claimed_at=claimed_at)
+    task = mine.select_related("project", "prompt").first()
+    if task is None:
+        raise Http404
+    return task
+
+
+def shown_image(
+    request: Request, number: int, image: Image | ShownImage | None, *, is_flagged: bool
+) -> dict[str, Any]:
+    """An image as annotators know it. Without its file, as rankings may come in, it has no address."""
+    return {
+        "number": number,
+        "url": reverse("api-image", [image.token], request=request) if image else None,
+        "width": image.width if image else None,
+        "height": image.height if image else None,
+        "is_flagged": is_flagged,
+    }

@@ -1,0 +1,75 @@
+"""How well each annotator of a project works."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from django.db.models import Aggregate, FloatField
+
+from annotation.models import Assignment, Membership, Pause, Project, Qualification, User
+from annotation.selectors.checks.checks import Agreed, agreement_by_annotator
+from annotation.selectors.checks.conduct import PLACE_LEVEL, place_tests, seconds_an_image
+from annotation.selectors.checks.skips import skips_by_annotator
+from annotation.selectors.results.progress import AnnotatorProgress, annotators_progress
+from annotation.statistics.places import PlaceTest
+
+Kind = Assignment.Kind
+
+
+class Median(Aggregate):
+    """The value in the middle."""
+
+    template = "percentile_cont(0.5) WITHIN GROUP (ORDER BY %(expressions)s)"
+    output_field = FloatField()
+
+
+@dataclass(frozen=True)
+class AnnotatorQuality:
+    """`seconds` an image is the median, None without answers; `places` is where their best images stood."""
+
+    user: User
+    progress: AnnotatorProgress
+    skipped: int
+    gold: Agreed
+    repeats: Agreed
+    seconds: float | None
+    places: PlaceTest
+    pause: Pause | None
+    qualification: Qualification | None
+
+    @property
+    def prefers_a_place(self) -> bool:
+        return self.places.p is not None and self.places.p < PLACE_LEVEL
+
+
+def annotators_quality(project: Project) -> list[AnnotatorQuality]:
+    """The project's annotators by name, in eight statements."""
+    agreed = agreement_by_annotator(project)
+    done = {person.username: person for person in annotators_progress(project)}
+    pauses = {pause.user_id: pause for pause in Pause.objects.in_force().filter(project=project)}
+    decided = project.qualifications.order_by("user", "-pk").distinct("user")
+    qualifications = {qualification.user_id: qualification for qualification in decided}
+    pace, places, skipped = _pace(project), place_tests(project), skips_by_annotator(project)
+    members = project.memberships.filter(role=Membership.Role.ANNOTATOR).select_related("user")
+    return [
+        AnnotatorQuality(
+            user=member.user,
+            progress=done.get(member.user.username, AnnotatorProgress(member.user.username, 0, 0, 0, 0)),
+            skipped=skipped.get(member.user_id, 0),
+            gold=agreed[member.user_id].get(Kind.GOLD, Agreed()),
+            repeats=agreed[member.user_id].get(Kind.REPEAT, Agreed()),
+            seconds=pace.get(member.user_id),
+            places=places[member.user_id],
+            pause=pauses.get(member.user_id),
+            qualification=qualifications.get(member.user_id),
+        )
+        for member in members.order_by("user__username")
+    ]
+
+
+def _pace(project: Project) -> dict[int, float]:
+    """Annotator id -> median seconds an image."""
+    answers = Assignment.objects.work().filter(
+        project=project, submitted_at__isnull=False, claimed_at__isnull=False
+    )
+    return dict(seconds_an_image(answers).order_by().values_list("annotator").annotate(median=Median("each")))

@@ -1,0 +1,34 @@
+"""Which image files a person may fetch, and which nobody is shown unasked."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from django.db.models import Count, Exists, OuterRef, Q, QuerySet
+
+from annotation.models import Generation, Image, Membership, Project, Rating, User
+from annotation.models.judgements import HARMFUL
+
+
+def visible_image(user: User, token: UUID) -> Image | None:
+    """The image, if a project that the user is a member of shows it."""
+    projects = Project.objects.with_role(user, *Membership.Role.values)
+    return Image.objects.filter(token=token, generations__prompt__project__in=projects).first()
+
+
+def judged_images() -> QuerySet[Generation]:
+    """Images with their files and `is_harmful`: flagged when they came in, or by somebody's rating.
+
+    For admins. Annotators are told of the first alone: the second is another's answer.
+    """
+    harmful = Rating.objects.filter(generation=OuterRef("pk"), problems__overlap=list(HARMFUL))
+    return Generation.objects.select_related("image").annotate(
+        is_harmful=Q(is_flagged=True) | Exists(harmful)
+    )
+
+
+def most_used_model(project: Project) -> str:
+    """The reward model that scored most of the project's images; "" where none is scored."""
+    scored = Generation.objects.filter(prompt__project=project, score__isnull=False).order_by()
+    named = scored.values_list("scored_by").annotate(images=Count("pk")).order_by("-images", "scored_by")
+    return next((name for name, _ in named[:1]), "")

@@ -1,0 +1,135 @@
+"""Which generators people prefer."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from django.db.models import Avg, Q
+
+from annotation.charts import Whisker
+from annotation.models import Assignment, Generation, Placement, Project
+from annotation.selectors.projects.images import most_used_model
+from annotation.statistics.estimates import NotEnough, Resamples
+from annotation.statistics.leaderboard import Board, Standing, leaderboard
+from annotation.statistics.panels import Placements
+
+CHUNK = 5000  # rows fetched at a time
+SEED = 0  # of the resamples: the same answers give the same page
+ENOUGH_GENERATORS = 4  # for a rank correlation to say anything
+ROW = [("prompt", "i8"), ("opinion", "i8"), ("image", "i8"), ("slot", "i8"), ("generator", "i8")]
+
+
+@dataclass(frozen=True)
+class NamedStanding:
+    """A generator on a board. `score` is the mean of the reward model's, None where it scored no image."""
+
+    generator: str
+    standing: Standing
+    whisker: Whisker
+    score: float | None
+
+
+@dataclass(frozen=True)
+class NamedBoard:
+    """`correlation` is Spearman's, of strengths and mean scores; None where too few generators have both."""
+
+    generators: list[str]
+    prompts: int
+    standings: list[NamedStanding] | NotEnough
+    correlation: float | None
+
+
+@dataclass(frozen=True)
+class Leaderboard:
+    """`alone` are generators that were compared with no other; `model` gave the scores."""
+
+    boards: list[NamedBoard]
+    alone: list[str]
+    model: str
+
+
+def project_leaderboard(project: Project) -> Leaderboard:
+    """From the project's accepted rankings, in one streamed query."""
+    numbers: dict[str, int] = {}
+    placements = (
+        Placement.objects.filter(
+            ranking__assignment__project=project,
+            ranking__assignment__kind=Assignment.Kind.ORDINARY,
+            ranking__assignment__state=Assignment.State.ACCEPTED,
+        )
+        .order_by()
+        .values_list(
+            "ranking__assignment__prompt_id",
+            "ranking__assignment_id",
+            "generation_id",
+            "slot",
+            "generation__generator",
+        )
+    )
+    rows = (
+        (*row, numbers.setdefault(generator, len(numbers)))
+        for *row, generator in placements.iterator(chunk_size=CHUNK)
+    )
+    read = np.fromiter(rows, ROW)
+    prompt_ids, prompts = np.unique(read["prompt"], return_inverse=True)
+    nobody, unscored = np.zeros(len(read), np.int64), np.full(len(read), np.nan)
+    placed = Placements(prompts, read["opinion"], nobody, read["image"], read["slot"], unscored)
+    boards = leaderboard(placed, read["generator"], resamples=Resamples(len(prompt_ids), seed=SEED))
+    model, names = most_used_model(project), list(numbers)
+    scores = _mean_scores(project, model)
+    ranked = {item for board in boards for item in board.items}
+    return Leaderboard(
+        boards=[_named(board, names, scores) for board in boards],
+        alone=sorted(name for name, number in numbers.items() if number not in ranked),
+        model=model,
+    )
+
+
+def _named(board: Board, names: list[str], scores: dict[str, float]) -> NamedBoard:
+    generators, correlation = [names[item] for item in board.items], None
+    if isinstance(board.standings, NotEnough):
+        return NamedBoard(generators, board.prompts, board.standings, correlation)
+    ends = [(one.strength.low, one.strength.high) for one in board.standings]
+    left, right = min(low for low, _ in ends), max(high for _, high in ends)
+
+    def along(value: float) -> float:
+        return round(100 * (value - left) / ((right - left) or 1.0), 1)
+
+    standings = [
+        NamedStanding(
+            names[one.item],
+            one,
+            Whisker(*map(along, (one.strength.low, one.strength.value, one.strength.high, 0.0))),
+            scores.get(names[one.item]),
+        )
+        for one in board.standings
+    ]
+    both = [(one.standing.strength.value, one.score) for one in standings if one.score is not None]
+    if len(both) >= ENOUGH_GENERATORS:
+        correlation = spearman(*zip(*both, strict=True))
+    return NamedBoard(generators, board.prompts, standings, correlation)
+
+
+def spearman(one: tuple[float, ...], other: tuple[float, ...]) -> float | None:
+    """Correlation of the ranks, equal values sharing theirs; None where all are equal.
+
+    Source: Spearman, 1904; the last row of the paper's Table 1.
+    """
+    ranks = [_ranks(np.array(values)) for values in (one, other)]
+    if any(np.ptp(values) == 0 for values in ranks):
+        return None
+    table = np.asarray(np.corrcoef(ranks), np.float64)
+    return float(table[0, 1])
+
+
+def _ranks(values: np.ndarray[tuple[int, ...], np.dtype[np.float64]]) -> list[float]:
+    """Mean rank of each value among all."""
+    return [float((values < value).sum() + ((values == value).sum() + 1) / 2) for value in values]
+
+
+def _mean_scores(project: Project, model: str) -> dict[str, float]:
+    """Mean score of each generator's images."""
+    scored = Generation.objects.filter(prompt__project=project).order_by().values_list("generator")
+    means = scored.annotate(mean=Avg("score", filter=Q(scored_by=model)))
+    return {name: mean for name, mean in means if mean is not None}

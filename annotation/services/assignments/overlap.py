@@ -1,0 +1,75 @@
+"""More opinions where those that came in differ."""
+
+from __future__ import annotations
+
+from itertools import combinations
+
+from django.db import transaction
+from django.db.models import Count, Exists, F, OuterRef, Q
+
+from annotation.models import Assignment, Generation, Project, Prompt
+from annotation.selectors.checks.checks import slots_of
+from annotation.services.assignments.priorities import priorities
+from annotation.statistics.answers import compare
+
+State = Assignment.State
+BATCH = 1000  # prompts measured in one transaction
+
+
+@transaction.atomic
+def ask_where_opinions_differ(*, project: Project) -> list[Assignment]:
+    """Measure the agreement on prompts whose opinions are all in, and ask for one more where it is low.
+
+    A prompt is measured again when another opinion came in. It never gets more than the project's extra
+    opinions, and none where the file of an image is missing. Returns: the new, open assignments.
+    """
+    project = Project.objects.select_for_update(no_key=True).get(pk=project.pk)  # two workers would ask twice
+    finished = _all_in(project)
+    opinions: dict[int, list[int]] = {prompt: [] for prompt in finished}
+    answers = Assignment.objects.finished().filter(prompt__in=opinions).order_by("pk")
+    for pk, prompt in answers.values_list("pk", "prompt_id"):
+        opinions[prompt].append(pk)
+    agreements = _agreements(opinions)
+    Prompt.objects.bulk_update(
+        [
+            Prompt(pk=prompt, agreement=agreement, opinions_compared=len(opinions[prompt]))
+            for prompt, agreement in agreements.items()
+        ],
+        ["agreement", "opinions_compared"],
+    )
+    most = project.opinions_per_prompt + project.extra_opinions
+    further = {
+        prompt: [len(opinions[prompt])]
+        for prompt, agreement in agreements.items()
+        if agreement < project.agreement_wanted and len(opinions[prompt]) < most
+    }
+    return Assignment.objects.bulk_create(
+        Assignment(project=project, prompt_id=prompt, priority=priority)
+        for prompt, (priority,) in priorities(project, further).items()
+    )
+
+
+def _agreements(opinions: dict[int, list[int]]) -> dict[int, float]:
+    """The share of pairs of images on which two opinions agree, over all two opinions, by prompt."""
+    slots = slots_of([pk for answers in opinions.values() for pk in answers])
+    found = {}
+    for prompt, answers in opinions.items():
+        compared = [compare(slots[one], slots[other]) for one, other in combinations(answers, 2)]
+        found[prompt] = sum(agreed for agreed, _ in compared) / sum(pairs for _, pairs in compared)
+    return found
+
+
+def _all_in(project: Project) -> list[int]:
+    """Prompts with two opinions at least, none of them under way, that were not measured like this before."""
+    bare = Generation.objects.filter(prompt=OuterRef("prompt"), image=None)
+    return list(
+        Assignment.objects.ordinary()
+        .filter(~Exists(bare), project=project)
+        .exclude(state__in=[State.REJECTED, State.SKIPPED])
+        .order_by()
+        .values("prompt")
+        .annotate(wanted=Count("pk"), finished=Count("pk", filter=Q(state=State.ACCEPTED)))
+        .filter(finished__gte=2, wanted=F("finished"))
+        .exclude(prompt__opinions_compared=F("finished"))
+        .values_list("prompt", flat=True)[:BATCH]
+    )

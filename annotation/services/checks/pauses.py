@@ -1,0 +1,87 @@
+"""Giving somebody no work for a while: by an inspector, or by the project's rules; and lifting it."""
+
+from __future__ import annotations
+
+import logging
+from datetime import datetime, timedelta
+
+from django.db import IntegrityError, transaction
+
+from annotation.models import Action, Assignment, Membership, Pause, Project, User
+from annotation.selectors.checks.conduct import first_breach
+from annotation.services.actions import record_action
+
+logger = logging.getLogger(__name__)
+
+
+class AlreadyPaused(Exception):
+    """They get no work already."""
+
+
+class NotPaused(Exception):
+    """The pause was lifted already."""
+
+
+class ReasonMissing(Exception):
+    """Who is paused is told why."""
+
+
+def pause(*, annotator: User, project: Project, reason: str, by: User, now: datetime) -> Pause:
+    """Give the annotator no more work in the project; a task in their hands can still be submitted.
+
+    Raises: AlreadyPaused; ReasonMissing.
+    """
+    if not reason.strip():
+        raise ReasonMissing
+    return _pause(annotator, project, Pause.Rule.BY_HAND, reason.strip(), by, now)
+
+
+@transaction.atomic
+def lift(*, pause: Pause, by: User, now: datetime) -> Pause:
+    """Give them work again; rules count only answers from now on. Raises NotPaused."""
+    if Pause.objects.in_force().filter(pk=pause.pk).update(lifted_by=by, lifted_at=now) != 1:
+        raise NotPaused
+    pause.refresh_from_db()
+    record_action(Action.Kind.LIFTED, project=pause.project_id, by=by, subject=pause.user)
+    return pause
+
+
+def pause_by_rules(*, now: datetime, active_within: timedelta) -> list[Pause]:
+    """Pause the annotators whose latest answers break a rule of their project.
+
+    Args: active_within: who submitted nothing for so long is passed over.
+    """
+    paused = []
+    active = Assignment.objects.work().filter(submitted_at__gte=now - active_within)
+    for project in Project.objects.filter(pk__in=active.values("project")):
+        resting = Pause.objects.in_force().filter(project=project).values("user")
+        annotators = User.objects.filter(
+            pk__in=active.filter(project=project).values("annotator"),
+            memberships__project=project,
+            memberships__role=Membership.Role.ANNOTATOR,
+        )
+        for annotator in annotators.exclude(pk__in=resting):
+            breach = first_breach(annotator, project)
+            if breach is None:
+                continue
+            try:
+                paused.append(_pause(annotator, project, breach.rule, breach.reason, None, now))
+            except AlreadyPaused:  # by an inspector, a moment ago
+                continue
+            logger.warning("%s paused in %s: %s", annotator, project.slug, breach.reason)
+    return paused
+
+
+def _pause(
+    annotator: User, project: Project, rule: Pause.Rule, reason: str, by: User | None, now: datetime
+) -> Pause:
+    try:
+        with transaction.atomic():
+            record_action(
+                Action.Kind.PAUSED, project=project, by=by, subject=annotator, rule=rule, reason=reason
+            )
+            return Pause.objects.create(
+                project=project, user=annotator, rule=rule, reason=reason, paused_by=by, paused_at=now
+            )
+    except IntegrityError as error:
+        raise AlreadyPaused from error

@@ -1,0 +1,108 @@
+"""An answer's rows: written in one statement, and compared with an answer that is sent again."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from psycopg.types.json import Jsonb
+
+from annotation.models import Assignment, Ranking, User
+from annotation.models.judgements import SCALES
+from annotation.statements import fetch_one
+
+if TYPE_CHECKING:
+    from annotation.services.judgements.judgements import Judgement
+
+# The rows of an answer to the slot that `answered` names, if it does.
+ROWS = """
+    ranking AS (
+        INSERT INTO annotation_ranking (assignment_id) SELECT id FROM answered RETURNING id
+    ), placed AS (
+        INSERT INTO annotation_placement (ranking_id, generation_id, slot)
+        SELECT ranking.id, image.generation, image.slot
+        FROM ranking, unnest(%(generations)s::bigint[], %(slots)s::smallint[]) AS image (generation, slot)
+    ), labelled AS (
+        INSERT INTO annotation_promptlabel (assignment_id, category, intent_unclear, issues)
+        SELECT answered.id, label.category, label.intent_unclear, label.issues
+        FROM answered,
+            jsonb_to_recordset(%(labels)s) AS label (category text, intent_unclear boolean, issues text[])
+    ), rated AS (
+        INSERT INTO annotation_rating (assignment_id, generation_id, overall, alignment, fidelity, problems)
+        SELECT answered.id, generation, overall, alignment, fidelity, problems
+        FROM answered, jsonb_to_recordset(%(ratings)s) AS rating (
+            generation bigint, overall smallint, alignment smallint, fidelity smallint, problems text[]
+        )
+    )
+    SELECT id FROM ranking
+"""
+RECORD = f"WITH answered AS (SELECT %(slot)s::bigint AS id), {ROWS}"
+# Only a slot that is still in the annotator's hands is closed, and gets rows.
+CLOSE = f"""
+    WITH answered AS (
+        UPDATE annotation_assignment AS slot
+        SET state = CASE WHEN %(is_inspected)s THEN 'submitted' ELSE 'accepted' END,
+            submitted_at = %(now)s,
+            accepted_at = CASE WHEN %(is_inspected)s THEN NULL ELSE %(now)s END,
+            draft = NULL, drafted_at = NULL
+        WHERE slot.id = %(slot)s AND slot.annotator_id = %(annotator)s
+            AND slot.state = 'leased' AND slot.claimed_at IS NOT NULL
+        RETURNING slot.id
+    ), {ROWS}
+"""
+
+
+def record(assignment: Assignment, judgement: Judgement) -> Ranking:
+    """Write down a checked answer, within its transaction."""
+    row = fetch_one(RECORD, _rows(assignment, judgement))
+    assert row is not None
+    return Ranking(pk=row[0], assignment=assignment)
+
+
+def close(
+    assignment: Assignment, judgement: Judgement, *, annotator: User, is_inspected: bool, now: datetime
+) -> Ranking | None:
+    """Write down a checked answer and close its slot; None when that is not in the annotator's hands."""
+    state = {"annotator": annotator.pk, "is_inspected": is_inspected, "now": now}
+    row = fetch_one(CLOSE, state | _rows(assignment, judgement))
+    return Ranking(pk=row[0], assignment=assignment) if row else None
+
+
+def _rows(assignment: Assignment, judgement: Judgement) -> dict[str, Any]:
+    rated = [{"generation": pk} | asdict(rating) for pk, rating in judgement.ratings.items()]
+    return {
+        "slot": assignment.pk,
+        "generations": assignment.order,
+        "slots": [judgement.slots[pk] for pk in assignment.order],
+        "labels": Jsonb([asdict(judgement.label)] if judgement.label else []),
+        "ratings": Jsonb(rated),
+    }
+
+
+def recorded_before(assignment: Assignment, annotator: User, judgement: Judgement) -> Ranking | None:
+    """The ranking of an equal answer that this annotator gave to this slot before."""
+    rankings = Ranking.objects.filter(assignment=assignment.pk, assignment__annotator=annotator)
+    ranking = rankings.select_related("assignment__label").first()
+    return ranking if ranking and _says_the_same(ranking, judgement) else None
+
+
+def _says_the_same(ranking: Ranking, judgement: Judgement) -> bool:
+    kept = ranking.assignment
+    label = getattr(kept, "label", None)
+    return (
+        dict(ranking.placements.values_list("generation_id", "slot")) == dict(judgement.slots)
+        and (label and (label.category, label.intent_unclear, set(label.issues or ())))
+        == (
+            judgement.label
+            and (judgement.label.category, judgement.label.intent_unclear, set(judgement.label.issues))
+        )
+        and {
+            pk: (*scales, set(problems or ()))
+            for pk, *scales, problems in kept.ratings.values_list("generation_id", *SCALES, "problems")
+        }
+        == {
+            pk: (rating.overall, rating.alignment, rating.fidelity, set(rating.problems))
+            for pk, rating in judgement.ratings.items()
+        }
+    )

@@ -1,0 +1,218 @@
+"""Recording what an annotator judged: label, ratings and ranking, whole or not at all."""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from itertools import combinations
+
+from django.db import transaction
+
+from annotation.models import (
+    Assignment,
+    Category,
+    Issue,
+    Kind,
+    Problem,
+    Project,
+    Ranking,
+    User,
+)
+from annotation.models.assignments import WORK
+from annotation.models.judgements import SCALE, SCALES
+from annotation.services.assignments.assignments import LeaseLost
+from annotation.services.judgements.answers import close, recorded_before
+from annotation.services.webhooks.events import announce
+
+
+@dataclass(frozen=True)
+class Label:
+    """Stage 1. `issues` are values of `Issue`; none when empty."""
+
+    category: str
+    intent_unclear: bool
+    issues: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class ImageRating:
+    """Stage 2: three scales from 1 to 7. `problems` are values of `Problem`; none when empty."""
+
+    overall: int
+    alignment: int
+    fidelity: int
+    problems: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """One answer. `ratings` and `slots` are keyed by generation id; stages switched off are None and {}."""
+
+    label: Label | None
+    ratings: Mapping[int, ImageRating]
+    slots: Mapping[int, int]
+
+
+class InvalidJudgement(Exception):
+    """The answer may not be recorded as it is; `generations` are the ids of the images concerned."""
+
+    def __init__(self, message: str, generations: Iterable[int] = ()) -> None:
+        super().__init__(message)
+        self.generations = tuple(generations)
+
+
+class InvalidLabel(InvalidJudgement):
+    """The prompt's label is missing, unknown, or was not asked for."""
+
+
+class UnknownImages(InvalidJudgement):
+    """Images that this assignment does not show."""
+
+
+class IncompleteRatings(InvalidJudgement):
+    """Some images are not rated."""
+
+
+class InvalidRating(InvalidJudgement):
+    """A rating is off its scale, names an unknown problem, or was not asked for."""
+
+
+class IncompleteRanking(InvalidJudgement):
+    """Some images are not placed."""
+
+
+class SlotOutOfRange(InvalidJudgement):
+    """An image is in a slot that does not exist."""
+
+
+class SlotOverfull(InvalidJudgement):
+    """A slot holds more images than it may."""
+
+
+class Contradiction(InvalidJudgement):
+    """Better rated images are in worse slots; `pairs` are (rated better, placed better)."""
+
+    def __init__(self, pairs: list[tuple[int, int]]) -> None:
+        super().__init__(
+            "The ranking contradicts the overall ratings.", sorted({pk for pair in pairs for pk in pair})
+        )
+        self.pairs = pairs
+
+
+def contradictions(ratings: Mapping[int, ImageRating], slots: Mapping[int, int]) -> list[tuple[int, int]]:
+    """Pairs (a, b) with overall(a) > overall(b) although slot(a) is worse than slot(b); equal ones agree.
+
+    Source: ImageReward, appendix B.3; the exact inequality is unpublished, this one is ours.
+    """
+    judged = [pk for pk in slots if pk in ratings]
+    return [
+        (a, b) if ratings[a].overall > ratings[b].overall else (b, a)
+        for a, b in combinations(judged, 2)
+        if (ratings[a].overall - ratings[b].overall) * (slots[a] - slots[b]) > 0
+    ]
+
+
+@transaction.atomic
+def submit_judgement(
+    *,
+    assignment: Assignment,
+    annotator: User,
+    judgement: Judgement,
+    now: datetime,
+    generator: random.Random,
+    confirmed: bool = False,
+) -> Ranking:
+    """Record a complete answer and close the slot; an inspector sees the project's share of the work.
+
+    A late answer still counts while nobody else holds the slot. The same answer again is stored once.
+
+    Args: confirmed: the annotator was warned of contradictions and stands by them; only WARN projects listen.
+    Raises: InvalidJudgement, as its subclasses say; LeaseLost when the slot is another's, or was closed with
+        a different answer.
+    """
+    project = assignment.project
+    check(project=project, images=assignment.order, judgement=judgement)
+    refuse_contradictions(project, judgement, confirmed=confirmed)
+    inspected = assignment.kind in WORK and generator.random() < project.review_share
+    ranking = close(assignment, judgement, annotator=annotator, is_inspected=inspected, now=now)
+    if ranking is None:
+        ranking = recorded_before(assignment, annotator, judgement)
+        if ranking is None:
+            raise LeaseLost
+        return ranking
+    announce(
+        Kind.JUDGEMENT_SUBMITTED,
+        project=project,
+        data={
+            "assignment": assignment.pk,
+            "prompt": assignment.prompt.key,
+            "annotator": annotator.username,
+            "is_inspected": inspected,
+        },
+    )
+    return ranking
+
+
+def refuse_contradictions(project: Project, judgement: Judgement, *, confirmed: bool) -> None:
+    """Raises: Contradiction, where the project minds, or warns and the annotator did not confirm."""
+    refuses = project.consistency == Project.Consistency.BLOCK
+    if refuses or (project.consistency == Project.Consistency.WARN and not confirmed):
+        pairs = contradictions(judgement.ratings, judgement.slots)
+        if pairs:
+            raise Contradiction(pairs)
+
+
+def check(*, project: Project, images: Iterable[int], judgement: Judgement) -> None:
+    """Whether the answer is complete and in range. Raises InvalidJudgement, as its subclasses say."""
+    shown = set(images)
+    unknown = (set(judgement.ratings) | set(judgement.slots)) - shown
+    if unknown:
+        raise UnknownImages("An image is not of this prompt.", sorted(unknown))
+    _check_label(project, judgement.label)
+    _check_ratings(project, shown, judgement.ratings)
+    _check_slots(project, shown, judgement.slots)
+
+
+def _check_label(project: Project, label: Label | None) -> None:
+    if not project.asks_label:
+        if label is not None:
+            raise InvalidLabel("This project asks for no label.")
+        return
+    if label is None:
+        raise InvalidLabel("Say what the prompt is about.")
+    if label.category not in Category.values:
+        raise InvalidLabel(f"{label.category!r} is no category.")
+    if not _distinct_values(label.issues, Issue.values):
+        raise InvalidLabel("The prompt's issues are unknown or repeated.")
+
+
+def _check_ratings(project: Project, shown: set[int], ratings: Mapping[int, ImageRating]) -> None:
+    if not project.asks_ratings:
+        if ratings:
+            raise InvalidRating("This project asks for no ratings.", sorted(ratings))
+        return
+    if missing := shown - set(ratings):
+        raise IncompleteRatings("Rate every image.", sorted(missing))
+    low, high = SCALE
+    for pk, rating in ratings.items():
+        if not all(low <= getattr(rating, scale) <= high for scale in SCALES):
+            raise InvalidRating(f"A rating is from {low} to {high}.", [pk])
+        if not _distinct_values(rating.problems, Problem.values):
+            raise InvalidRating("An image's problems are unknown or repeated.", [pk])
+
+
+def _check_slots(project: Project, shown: set[int], slots: Mapping[int, int]) -> None:
+    if missing := shown - set(slots):
+        raise IncompleteRanking("Place every image.", sorted(missing))
+    if outside := [pk for pk, slot in slots.items() if not 1 <= slot <= project.slots]:
+        raise SlotOutOfRange(f"Slots are 1 to {project.slots}.", outside)
+    held = Counter(slots.values())
+    if crowded := [pk for pk, slot in slots.items() if held[slot] > project.per_slot]:
+        raise SlotOverfull(f"A slot holds {project.per_slot} at most.", crowded)
+
+
+def _distinct_values(chosen: tuple[str, ...], known: list[str]) -> bool:
+    return len(set(chosen)) == len(chosen) and set(chosen) <= set(known)

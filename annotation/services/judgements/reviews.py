@@ -1,0 +1,109 @@
+"""What inspectors decide: an answer counts, or somebody else is asked."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from django.db import transaction
+
+from annotation.models import Action, Assignment, Generation, Kind, Prompt, Review, User
+from annotation.services.actions import record_action
+from annotation.services.webhooks.events import announce
+
+
+class NotUnderReview(Exception):
+    """The answer is in no state that this verdict may change, or says something else by now."""
+
+
+class OwnAnswer(Exception):
+    """Nobody reviews their own answer."""
+
+
+class ReasonMissing(Exception):
+    """An answer is sent back with a reason."""
+
+
+@transaction.atomic
+def accept(*, assignment: Assignment, inspector: User, now: datetime) -> Review:
+    """Let a submitted answer count. Raises NotUnderReview, OwnAnswer."""
+    _move(
+        assignment,
+        inspector,
+        sources=[Assignment.State.SUBMITTED],
+        to=Assignment.State.ACCEPTED,
+        accepted_at=now,
+    )
+    _record(Action.Kind.ACCEPTED, assignment, inspector)
+    review = Review.objects.create(
+        assignment=assignment, inspector=inspector, verdict=Review.Verdict.ACCEPTED, created_at=now
+    )
+    _announce(review)
+    return review
+
+
+@transaction.atomic
+def send_back(*, assignment: Assignment, inspector: User, reason: str, now: datetime) -> Assignment | None:
+    """Reject a submitted or accepted answer and ask somebody else; the rejected one stays.
+
+    Returns: the new, open assignment; one opinion per annotator and prompt keeps it from the same person.
+        None for a check, which others are asked anyway, and where an image came in without its file.
+    Raises: NotUnderReview; OwnAnswer; ReasonMissing when the reason is blank.
+    """
+    if not reason.strip():
+        raise ReasonMissing
+    _move(
+        assignment,
+        inspector,
+        sources=[Assignment.State.SUBMITTED, Assignment.State.ACCEPTED],
+        to=Assignment.State.REJECTED,
+        accepted_at=None,
+    )
+    review = Review.objects.create(
+        assignment=assignment,
+        inspector=inspector,
+        verdict=Review.Verdict.REJECTED,
+        reason=reason.strip(),
+        created_at=now,
+    )
+    _record(Action.Kind.SENT_BACK, assignment, inspector, reason=reason.strip())
+    _announce(review)
+    Prompt.objects.filter(pk=assignment.prompt_id).update(agreement=None, opinions_compared=0)
+    is_check = assignment.kind != Assignment.Kind.ORDINARY
+    if is_check or Generation.objects.filter(pk__in=assignment.order, image=None).exists():
+        return None
+    return Assignment.objects.create(
+        project_id=assignment.project_id, prompt_id=assignment.prompt_id, priority=assignment.priority
+    )
+
+
+def _announce(review: Review) -> None:
+    data = {
+        "assignment": review.assignment.pk,
+        "prompt": review.assignment.prompt.key,
+        "inspector": review.inspector.username,
+        "verdict": review.verdict,
+        "reason": review.reason,
+    }
+    announce(Kind.REVIEW_MADE, project=review.assignment.project, data=data)
+
+
+def _record(kind: Action.Kind, assignment: Assignment, inspector: User, **details: str) -> None:
+    answer = f"answer {assignment.pk}"
+    record_action(kind, project=assignment.project_id, by=inspector, subject=answer, **details)
+
+
+def _move(
+    assignment: Assignment,
+    inspector: User,
+    *,
+    sources: list[Assignment.State],
+    to: Assignment.State,
+    accepted_at: datetime | None,
+) -> None:
+    if assignment.annotator_id == inspector.pk:
+        raise OwnAnswer
+    # Its annotator may change it while it is being read: then it is not the answer that was judged.
+    read = {"pk": assignment.pk, "revised_at": assignment.revised_at}
+    answered = Assignment.objects.work().filter(**read, state__in=sources)
+    if answered.exclude(annotator=inspector).update(state=to, accepted_at=accepted_at) != 1:
+        raise NotUnderReview

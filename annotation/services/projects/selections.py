@@ -1,0 +1,107 @@
+"""Keeping what a selection of prompts found. Whoever can read texts computes it: this app loads no model."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from django.db import transaction
+
+from annotation.models import Action, ChosenPrompt, Encoder, Project, PromptSelection, TextVector, User
+from annotation.selectors.projects.selections import text_hash
+from annotation.services.actions import record_action
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+
+class Choice(NamedTuple):
+    """A chosen prompt: its id, its score when it was chosen, and how many prompts voted for it."""
+
+    prompt: int
+    score: float
+    voters: int
+
+
+def register_encoder(*, name: str, digest: str) -> Encoder:
+    """The encoder of that digest, whatever it was called first."""
+    return Encoder.objects.get_or_create(digest=digest, defaults={"name": name})[0]
+
+
+def keep_vectors(*, encoder: Encoder, texts: Sequence[str], vectors: NDArray[np.float32]) -> None:
+    """Keep a vector for each text; one that is kept already stays. vectors: (N, D)."""
+    TextVector.objects.bulk_create(
+        (
+            TextVector(encoder=encoder, text_sha256=text_hash(text), vector=vector.astype("<f4").tobytes())
+            for text, vector in zip(texts, vectors, strict=True)
+        ),
+        ignore_conflicts=True,
+    )
+
+
+def start_selection(
+    *,
+    project: Project,
+    config: Mapping[str, Any],
+    encoder: Encoder,
+    candidates: int,
+    exact_duplicates: int,
+    near_duplicates: int,
+) -> PromptSelection:
+    """Begin a selection that has chosen nothing yet.
+
+    Args: candidates: prompts before the duplicates, exact and near, were dropped.
+    """
+    return PromptSelection.objects.create(
+        project=project,
+        config=dict(config),
+        encoder=encoder,
+        candidates=candidates,
+        exact_duplicates=exact_duplicates,
+        near_duplicates=near_duplicates,
+    )
+
+
+@transaction.atomic
+def record_set(
+    *,
+    selection: PromptSelection,
+    prompts: int,
+    choices: Sequence[Choice],
+    covered: int,
+    covered_by_chance: float,
+) -> None:
+    """Add what was chosen of the next set, best first. Args: prompts: how many the set has."""
+    held = PromptSelection.objects.select_for_update().get(pk=selection.pk)
+    number = len(held.sets) + 1
+    ChosenPrompt.objects.bulk_create(
+        ChosenPrompt(
+            selection=held,
+            prompt_id=choice.prompt,
+            set_number=number,
+            place=place,
+            score=choice.score,
+            voters=choice.voters,
+        )
+        for place, choice in enumerate(choices, start=1)
+    )
+    counts: dict[str, float] = {"prompts": prompts, "chosen": len(choices)}
+    counts |= {"covered": covered, "covered_by_chance": covered_by_chance}
+    selection.sets = [*held.sets, counts]
+    selection.save(update_fields=["sets"])
+
+
+def finish_selection(*, selection: PromptSelection, plane: dict[str, Any], now: datetime) -> None:
+    """All sets are recorded: from now on the chosen prompts are those that get images."""
+    selection.plane, selection.finished_at = plane, now
+    selection.save(update_fields=["plane", "finished_at"])
+
+
+@transaction.atomic
+def discard_selection(selection: PromptSelection, *, by: User | None = None) -> None:
+    """Forget a selection; images made for its prompts stay. Args: by: None: it is begun anew, without log."""
+    if by:
+        record_action(Action.Kind.SELECTION_DISCARDED, project=selection.project_id, by=by, subject=selection)
+    selection.delete()

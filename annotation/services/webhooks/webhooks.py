@@ -1,0 +1,89 @@
+"""Webhooks: made, changed and tried by a project's admins."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterable
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.conf import settings
+from django.db import transaction
+
+from annotation.models import Action, Delivery, Event, Kind, Project, User, Webhook
+from annotation.services.actions import record_action
+from annotation.services.webhooks.events import announce_to
+from annotation.services.webhooks.posting import Target
+
+OVERLAP = timedelta(days=1)  # receivers have so long to take a new secret
+
+
+@transaction.atomic
+def create_webhook(*, project: Project, url: str, kinds: Iterable[str], by: User) -> Webhook:
+    """Tell the address of events of these kinds from now on.
+
+    Raises: BadAddress; ValueError for a kind that does not exist.
+    """
+    Target.parse(url, private=settings.WEBHOOKS_TO_PRIVATE_ADDRESSES)
+    wanted = [Kind(kind) for kind in kinds]
+    made = Webhook.objects.create(project=project, url=url, kinds=wanted, created_by=by)
+    _note_kinds(project)
+    record_action(Action.Kind.WEBHOOK_MADE, project=project, by=by, subject=url, kinds=wanted)
+    return made
+
+
+@transaction.atomic
+def enable_webhook(webhook: Webhook, *, enabled: bool, by: User) -> None:
+    """Switch it on or off. Off, it is told nothing new; what waits then waits until it is on again."""
+    webhook.enabled = enabled
+    webhook.save(update_fields=["enabled"])
+    _note_kinds(webhook.project)
+    _log(Action.Kind.WEBHOOK_SWITCHED, webhook, by, enabled=enabled)
+
+
+@transaction.atomic
+def renew_secret(webhook: Webhook, *, by: User, now: datetime) -> str:
+    """Sign with another key from now on, and for a day with the one before too.
+
+    Done twice, it ends the one before both at once. Returns: the secret for the receiver.
+    """
+    webhook.old_salt, webhook.old_until = webhook.salt, now + OVERLAP
+    webhook.salt = uuid.uuid4()
+    webhook.save(update_fields=["salt", "old_salt", "old_until"])
+    _log(Action.Kind.WEBHOOK_RENEWED, webhook, by)
+    return webhook.secret
+
+
+@transaction.atomic
+def delete_webhook(webhook: Webhook, *, by: User) -> None:
+    """With its deliveries, those that wait too."""
+    _log(Action.Kind.WEBHOOK_DELETED, webhook, by)
+    webhook.delete()
+    _note_kinds(webhook.project)
+
+
+@transaction.atomic
+def ping(webhook: Webhook, *, by: User) -> Event:
+    """Send a test event."""
+    _log(Action.Kind.WEBHOOK_TRIED, webhook, by, event=Kind.PING)
+    return announce_to(webhook, Kind.PING, data={})
+
+
+@transaction.atomic
+def redeliver(delivery: Delivery, *, by: User, now: datetime) -> None:
+    """Send the same event once more, with all its attempts before it."""
+    delivery.state, delivery.not_before, delivery.attempts = Delivery.State.WAITING, now, 0
+    delivery.save(update_fields=["state", "not_before", "attempts"])
+    _log(Action.Kind.WEBHOOK_TRIED, delivery.webhook, by, event=delivery.event.kind)
+
+
+def _log(kind: Action.Kind, webhook: Webhook, by: User, **details: Any) -> None:
+    record_action(kind, project=webhook.project_id, by=by, subject=webhook.url, **details)
+
+
+def _note_kinds(project: Project) -> None:
+    """Say at the project what its webhooks ask for. Two changes of them wait for each other."""
+    Project.objects.select_for_update(no_key=True).get(pk=project.pk)
+    asked = project.webhooks.filter(enabled=True).values_list("kinds", flat=True)
+    project.announced = sorted({kind for kinds in asked for kind in kinds})
+    project.save(update_fields=["announced"])

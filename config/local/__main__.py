@@ -1,0 +1,103 @@
+"""`bin/run`: everything Laurel needs on this machine, until Ctrl-C."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+from types import FrameType
+
+from config.local import application
+from config.local.folder import AlreadyRunning, UnsafeFolder, hold
+from config.local.postgres import Cluster, WrongMajor, create_database, postgres
+from config.local.processes import end_orphans
+from config.local.supervisor import ServiceFailed, Supervisor
+from config.local.valkey import valkey
+from config.settings import DEMO, PORT, ROOT, SOCKETS, STATIC_ROOT, VAR
+
+URL = f"http://{application.HOST}:{PORT}/"
+
+
+class StopAsked(Exception):
+    """Ctrl-C, or somebody ended us."""
+
+
+def main() -> int:
+    os.chdir(ROOT)
+    for asked in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(asked, _stop)
+    try:
+        with hold(VAR, serving=URL):
+            _run()
+    except AlreadyRunning as other:
+        print(f"Laurel is already running: {other}", file=sys.stderr)
+        return 1
+    except (ServiceFailed, UnsafeFolder, WrongMajor) as error:
+        print(f"Laurel did not start: {error}", file=sys.stderr)
+        return 1
+    except StopAsked:
+        print("Laurel has stopped.")
+    return 0
+
+
+def _run() -> None:
+    if orphans := end_orphans(VAR):
+        print(f"Stopped {orphans} processes that an earlier run left behind.")
+    supervisor = Supervisor(VAR)
+    try:
+        _start(supervisor)
+        _greet()
+        supervisor.watch()
+    finally:
+        for asked in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            signal.signal(asked, signal.SIG_IGN)  # stopping takes seconds and is bounded: let it end
+        supervisor.stop()
+
+
+def _start(supervisor: Supervisor) -> None:
+    """Servers, then what they must hold, then those who use them."""
+    application.check_port(PORT)
+    if not os.environ.get("DATABASE_URL"):
+        cluster = Cluster(folder=VAR / "postgres", sockets=SOCKETS)
+        supervisor.start(postgres(cluster))
+        create_database(cluster, "laurel")
+    if not os.environ.get("CELERY_BROKER_URL"):
+        supervisor.start(valkey(VAR / "valkey", SOCKETS))
+    manage = (sys.executable, "manage.py")
+    supervisor.run("migrate", [*manage, "migrate", "--no-input"])
+    if not _static_is_current():
+        supervisor.run("static", [*manage, "collectstatic", "--no-input", "--verbosity", "0"])
+    supervisor.run("schedule", [*manage, "schedule"])
+    if DEMO:
+        supervisor.run("demo", [*manage, "seed_demo"])
+    supervisor.start(application.web(PORT))
+    supervisor.start(application.default_worker(), application.gpu_worker())
+    supervisor.start(application.scorer(), application.beat())
+
+
+def _static_is_current() -> bool:
+    """Whether nothing that collectstatic collects has changed since it last did: it takes seconds."""
+    manifest = STATIC_ROOT / "staticfiles.json"
+    sources = [ROOT / "constraints.txt", *(ROOT / "static").rglob("*")]  # ours, and those of packages
+    return manifest.exists() and max(path.stat().st_mtime for path in sources) < manifest.stat().st_mtime
+
+
+def _greet() -> None:
+    """Print where it is and who may come in; seed_demo keeps the names and passwords it made in VAR."""
+    lines = [f"Laurel is ready: {URL}    Ctrl-C stops it, its logs are in {VAR / 'log'}"]
+    kept = VAR / "credentials.json"
+    if kept.exists():
+        credentials: dict[str, str] = json.loads(kept.read_text())
+        width = max(map(len, ["name", *credentials]))
+        lines += ["", f"  {'name':<{width}}  password"]
+        lines += [f"  {name:<{width}}  {password}" for name, password in credentials.items()]
+    print("\n" + "\n".join(lines) + "\n", flush=True)
+
+
+def _stop(signum: int, frame: FrameType | None) -> None:
+    raise StopAsked
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,84 @@
+"""Laurel's own processes: the web server, the two workers, the scorer and beat."""
+
+from __future__ import annotations
+
+import http.client
+import socket
+import sys
+
+from config.local.supervisor import Service, ServiceFailed
+
+HOST = "127.0.0.1"  # bin/run makes passwords of its own: it never listens to the network
+_CELERY = (sys.executable, "-m", "celery", "--quiet", "-A", "config.celery")
+
+
+def check_port(port: int) -> None:
+    """Raises: ServiceFailed when another program listens there."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((HOST, port))
+        except OSError as error:
+            raise ServiceFailed(f"port {port} is taken ({error.strerror}): set LAUREL_PORT") from None
+
+
+def web(port: int) -> Service:
+    """Gunicorn, two processes. Nothing is preloaded, so a code error is one worker's.
+
+    Of its threads SCORES_AT_ONCE may wait for scores: four are left for pages, and cost nothing while idle.
+    """
+
+    def answers() -> bool:
+        connection = http.client.HTTPConnection(HOST, port, timeout=5)
+        try:
+            connection.request("GET", "/healthz")
+            return connection.getresponse().status == 200
+        except (OSError, http.client.HTTPException):
+            return False
+        finally:
+            connection.close()
+
+    return Service(
+        name="web",
+        command=(
+            *(sys.executable, "-m", "gunicorn", "config.wsgi", "--bind", f"{HOST}:{port}"),
+            *("--workers", "2", "--threads", "40", "--graceful-timeout", "8", "--no-control-socket"),
+            *("--access-logfile", "-", "--access-logformat", "%(m)s %(U)s %(s)s %(B)s bytes %(M)s ms"),
+        ),
+        ready=answers,
+    )
+
+
+def default_worker() -> Service:
+    """Short tasks. Most only look whether there is something to do: said each time, it drowns the rest."""
+    return _worker("default", "--concurrency", "2", "--loglevel", "WARNING")
+
+
+def gpu_worker() -> Service:
+    """One run at a time: a task here waits for the subprocess that runs it."""
+    return _worker("gpu", "--pool", "solo", "--loglevel", "INFO")
+
+
+def scorer() -> Service:
+    """Scores for the API; it imports torch when it is first asked. Waiting threads leave the cores alone.
+
+    Pages go first: who annotates waits for each of them, and scores take the time that pages leave.
+    """
+    return Service(
+        name="scorer",
+        command=(sys.executable, "manage.py", "serve_scores", "--nice", "10"),
+        environment={"OMP_WAIT_POLICY": "PASSIVE"},
+    )
+
+
+def beat() -> Service:
+    return Service(name="beat", command=(*_CELERY, "beat", "--loglevel", "WARNING"))
+
+
+def _worker(queue: str, *options: str) -> Service:
+    # Without gossip and mingle: workers have nothing to tell each other, and start a second sooner.
+    alone = ("--without-gossip", "--without-mingle")
+    command = (*_CELERY, "worker", "--queues", queue, "--hostname", f"{queue}@%h", *options, *alone)
+    # Root on a bare machine is warned at each start otherwise; messages are JSON, which is what it is about.
+    environment = {"PYTHONWARNINGS": "ignore:You're running the worker"}
+    return Service(name=queue, command=command, environment=environment)

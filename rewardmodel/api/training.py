@@ -1,0 +1,123 @@
+"""Endpoints over the same services as the pages, for admins of the project; another's project is 404."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.shortcuts import get_object_or_404
+from drf_spectacular.utils import extend_schema
+from rest_framework.decorators import api_view
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from annotation.access import RESEARCHING
+from annotation.api.requests import page_of, paged, project_of
+from annotation.models import ChosenPrompt, Project, User
+from rewardmodel.api.serializers import (
+    CheckpointSerializer,
+    ChosenPromptSerializer,
+    DatasetSerializer,
+    EvaluationSerializer,
+    MeasuredRunSerializer,
+    NewSelectionRunSerializer,
+    NewTrainingRunSerializer,
+    SelectionRunSerializer,
+    TrainingRunSerializer,
+)
+from rewardmodel.models import DatasetVersion, Evaluation, RewardCheckpoint, SelectionRun, TrainingRun
+from rewardmodel.runs.api import Asking, list_or_queue, named, read_run
+from rewardmodel.selectors import NothingRegistered
+from rewardmodel.services.datasets import NothingToFreeze
+from rewardmodel.services.selections import CannotSelect, queue_selection
+from rewardmodel.services.training import NotTrainable, queue_training
+
+
+@extend_schema(responses=DatasetSerializer(many=True))
+@paged
+@api_view(["GET"])
+def datasets(request: Request, slug: str) -> Response:
+    """The project's frozen datasets, the newest first."""
+    found = DatasetVersion.objects.filter(project=project_of(request, slug))
+    return page_of(request, found, DatasetSerializer)
+
+
+@extend_schema(responses=CheckpointSerializer(many=True))
+@paged
+@api_view(["GET"])
+def checkpoints(request: Request, slug: str) -> Response:
+    """The project's reward models, the newest first."""
+    found = RewardCheckpoint.objects.filter(project=project_of(request, slug)).select_related("run")
+    return page_of(request, found, CheckpointSerializer)
+
+
+@extend_schema(responses=EvaluationSerializer(many=True))
+@paged
+@api_view(["GET"])
+def evaluations(request: Request, slug: str) -> Response:
+    """What the project's reward models are worth on its datasets, measured last first."""
+    found = Evaluation.objects.filter(project=project_of(request, slug, *RESEARCHING))
+    return page_of(request, found.select_related("checkpoint", "dataset"), EvaluationSerializer)
+
+
+def _queue(project: Project, by: User, sent: dict[str, Any]) -> TrainingRun:
+    return queue_training(
+        project=project,
+        dataset=named(DatasetVersion.objects.all(), project, "hash", sent.get("dataset")),
+        initial=named(RewardCheckpoint.objects.all(), project, "name", sent.get("initial")),
+        config=sent.get("config"),
+        by=by,
+    )
+
+
+TRAINING = Asking(NewTrainingRunSerializer, _queue, (NotTrainable, NothingToFreeze, NothingRegistered))
+
+
+@extend_schema(methods=["GET"], responses=TrainingRunSerializer(many=True))
+@extend_schema(methods=["POST"], request=NewTrainingRunSerializer, responses={201: TrainingRunSerializer})
+@paged
+@api_view(["GET", "POST"])
+def training_runs(request: Request, slug: str) -> Response:
+    """The training runs, the newest first; or a new one."""
+    return list_or_queue(request, slug, model=TrainingRun, serializer=TrainingRunSerializer, asking=TRAINING)
+
+
+@extend_schema(responses=MeasuredRunSerializer)
+@api_view(["GET"])
+def training_run(request: Request, slug: str, pk: int) -> Response:
+    """One training run, with what it measured at each step."""
+    return read_run(request, slug, pk, model=TrainingRun, serializer=MeasuredRunSerializer)
+
+
+SELECTION = Asking(
+    NewSelectionRunSerializer,
+    lambda project, by, sent: queue_selection(project=project, config=sent.get("config"), by=by),
+    (CannotSelect,),
+)
+
+
+@extend_schema(methods=["GET"], responses=SelectionRunSerializer(many=True))
+@extend_schema(methods=["POST"], request=NewSelectionRunSerializer, responses={201: SelectionRunSerializer})
+@paged
+@api_view(["GET", "POST"])
+def selection_runs(request: Request, slug: str) -> Response:
+    """The selections of prompts, the newest first; or a new one."""
+    return list_or_queue(
+        request, slug, model=SelectionRun, serializer=SelectionRunSerializer, asking=SELECTION
+    )
+
+
+@extend_schema(responses=SelectionRunSerializer)
+@api_view(["GET"])
+def selection_run(request: Request, slug: str, pk: int) -> Response:
+    """One selection."""
+    return read_run(request, slug, pk, model=SelectionRun, serializer=SelectionRunSerializer)
+
+
+@extend_schema(responses=ChosenPromptSerializer(many=True))
+@paged
+@api_view(["GET"])
+def chosen_prompts(request: Request, slug: str, pk: int) -> Response:
+    """What one selection chose, in the order of choice."""
+    run = get_object_or_404(SelectionRun, pk=pk, project=project_of(request, slug))
+    found = ChosenPrompt.objects.filter(selection__run=run)
+    return page_of(request, found.select_related("prompt"), ChosenPromptSerializer)

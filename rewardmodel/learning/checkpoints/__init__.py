@@ -1,0 +1,12 @@
+"""Reward models on disk and on the hub: ours, and those that others published."""
+
+from rewardmodel.learning.checkpoints.folder import (
+    Checkpoint,
+    CheckpointConfig,
+    find,
+    load,
+    load_tokenizer,
+    save,
+)
+
+__all__ = ["Checkpoint", "CheckpointConfig", "find", "load", "load_tokenizer", "save"]

@@ -1,0 +1,195 @@
+"""Reward models on disk: a folder of config.json, model.safetensors and the tokenizer's files."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import save_file
+
+from rewardmodel.learning.checkpoints import hub, published
+from rewardmodel.learning.checkpoints.saving import NotSaved, saving, sync, sync_name
+from rewardmodel.learning.checkpoints.weights import fill, read_weights
+from rewardmodel.learning.errors import CheckpointError
+from rewardmodel.learning.model import aspects
+from rewardmodel.learning.model.backbones.config import BlipConfig, DualConfig, backbone_from_dict
+from rewardmodel.learning.model.lora import plain_weights
+from rewardmodel.learning.model.reward import RewardModel
+
+__all__ = ["Checkpoint", "CheckpointConfig", "find", "load", "load_tokenizer", "save"]
+
+CONFIG = "config.json"
+WEIGHTS = "model.safetensors"
+
+
+@dataclass(frozen=True)
+class CheckpointConfig:
+    """What a checkpoint says beside its weights. A reward is (raw - mean) / std."""
+
+    backbone: BlipConfig | DualConfig = field(default_factory=BlipConfig)
+    max_tokens: int = 35
+    mean: float = 0.0
+    std: float = 1.0
+    aspects: tuple[str, ...] = ()  # that heads beside the reward's judge
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> CheckpointConfig:
+        """Read what `dataclasses.asdict` wrote.
+
+        Raises: TypeError or KeyError on a wrong field; ValueError on an unknown kind or aspect.
+        """
+        heads = aspects.checked(values.get("aspects", ()))  # the first checkpoints did not say it
+        return cls(**{**values, "backbone": backbone_from_dict(values["backbone"]), "aspects": heads})
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A model ready to use, float32, in evaluation mode; and the tokenizer it was trained with."""
+
+    model: RewardModel
+    tokenizer: Any
+    config: CheckpointConfig
+
+
+def save(
+    folder: Path,
+    *,
+    model: RewardModel,
+    tokenizer: Any,
+    config: CheckpointConfig,
+    dtype: torch.dtype = torch.float32,
+) -> None:
+    """Write the checkpoint whole beside its place, then move it there; an older one gives way.
+
+    Adapters are merged: what is saved is the plain model. Killed at any moment, it leaves the older one or
+    the new one where `find` sees it.
+
+    Raises: NotSaved, the older one being as it was.
+    """
+    written = folder.with_name(f".{folder.name}.new")
+    try:
+        with saving(folder):
+            _write(written, model=model, tokenizer=tokenizer, config=config, dtype=dtype)
+    except NotSaved:
+        shutil.rmtree(written, ignore_errors=True)
+        raise
+    old = _aside(folder)
+    if folder.exists():
+        shutil.rmtree(old, ignore_errors=True)
+        os.replace(folder, old)
+    os.replace(written, folder)
+    sync_name(folder)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def _write(
+    folder: Path, *, model: RewardModel, tokenizer: Any, config: CheckpointConfig, dtype: torch.dtype
+) -> None:
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    tokenizer.save_pretrained(folder)
+    weights = {name: tensor.to("cpu", dtype).contiguous() for name, tensor in plain_weights(model).items()}
+    save_file(weights, folder / WEIGHTS, metadata={"format": "pt"})
+    (folder / CONFIG).write_text(json.dumps(dataclasses.asdict(config), indent=2) + "\n", encoding="utf-8")
+    sync(folder)
+
+
+def load(path_or_hub_id: str | Path, *, image_size: int | None = None) -> Checkpoint:
+    """Read a checkpoint strictly: a folder of ours, or what somebody published.
+
+    Args: image_size: make a published BLIP read images of so many pixels instead of its own.
+    Raises: CheckpointError.
+    """
+    place = find(path_or_hub_id)
+    if place.is_file():
+        release = published.read(place)
+        return _from_release(release if image_size is None else published.at_size(release, image_size))
+    if image_size is not None:
+        raise CheckpointError(f"{place}: its image size is settled; only what others published can change it")
+    config = _read_config(place / CONFIG)
+    stored = read_weights(place / WEIGHTS)
+    tokenizer = load_tokenizer(place, config.backbone.kind)
+    model = _build(config.backbone, config.aspects)
+    fill(model, stored.tensors, source=place / WEIGHTS)
+    return Checkpoint(model.eval(), tokenizer, config)
+
+
+def _from_release(release: published.Release) -> Checkpoint:
+    tokenizer = release.tokenizer()
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)  # a head that starts fresh starts the same each time
+        model = RewardModel(release.backbone) if release.fresh else _build(release.backbone)
+    fill(model, release.weights, source=release.source, fresh=release.fresh)
+    config = CheckpointConfig(release.backbone, release.max_tokens, release.mean, release.std)
+    return Checkpoint(model.eval(), tokenizer, config)
+
+
+def _build(backbone: BlipConfig | DualConfig, heads: tuple[str, ...] = ()) -> RewardModel:
+    """A model whose weights are yet to come; drawing those of a large one takes seconds."""
+    if isinstance(backbone, DualConfig):  # transformers' modules hold more than their weights
+        return RewardModel(backbone, heads)
+    with torch.device("meta"):
+        return RewardModel(backbone, heads)
+
+
+def find(path_or_hub_id: str | Path) -> Path:
+    """The checkpoint's folder, or the file somebody published; fetched from the hub when it is no path.
+
+    Raises: CheckpointError.
+    """
+    place = Path(path_or_hub_id)
+    if place.is_file():
+        return place
+    if not place.exists() and _aside(place).is_dir():
+        return _aside(place)  # a save was killed between its two moves
+    if not place.exists():
+        if not isinstance(path_or_hub_id, str) or not hub.is_id(path_or_hub_id):
+            raise CheckpointError(f"{place}: no such checkpoint")
+        place = hub.fetch(path_or_hub_id)
+        if place.is_file():
+            return place
+    return place if _is_ours(place / CONFIG) else published.find_file(place) or place
+
+
+def _is_ours(file: Path) -> bool:
+    """Whether the config is one of ours, or broken: then reading it says how."""
+    try:
+        values = json.loads(file.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return False
+    except (OSError, ValueError):
+        return True
+    return not isinstance(values, dict) or "model_type" not in values
+
+
+def _aside(folder: Path) -> Path:
+    """Where a checkpoint lies while another takes its place: no folder that is not empty can be replaced."""
+    return folder.with_name(f".{folder.name}.old")
+
+
+def load_tokenizer(folder: Path, kind: str = "blip") -> Any:
+    """The tokenizer stored in the folder: BERT's for BLIP. Raises: CheckpointError."""
+    from transformers import AutoTokenizer, BertTokenizer
+
+    if not (folder / "tokenizer.json").is_file():
+        raise CheckpointError(f"{folder / 'tokenizer.json'}: no such file")
+    try:
+        return (BertTokenizer if kind == "blip" else AutoTokenizer).from_pretrained(folder)
+    except (OSError, ValueError, KeyError) as error:
+        raise CheckpointError(f"{folder}: its tokenizer cannot be read ({error})") from error
+
+
+def _read_config(file: Path) -> CheckpointConfig:
+    try:
+        return CheckpointConfig.from_dict(json.loads(file.read_text(encoding="utf-8")))
+    except FileNotFoundError:
+        raise CheckpointError(f"{file}: no such file") from None
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        raise CheckpointError(f"{file}: not a reward model's config ({error})") from error

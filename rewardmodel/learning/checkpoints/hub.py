@@ -1,0 +1,66 @@
+"""Checkpoints from the Hugging Face hub, or from its cache where there is no network."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+from rewardmodel.learning.errors import CheckpointError
+
+TEXTS = ("*.json", "vocab.txt", "merges.txt", "*.model")  # configs and tokenizers
+PUBLISHED = (".pt", ".pth", ".bin")
+
+
+def is_id(text: str) -> bool:
+    """Whether it is `owner/name`, or `owner/name/file` where the repository holds several models."""
+    return re.fullmatch(r"\w[\w.-]*/[\w.-]+(/[\w.-]+)?", text) is not None
+
+
+def fetch(hub_id: str) -> Path:
+    """The folder or, when the id names one, the file; progress is shown.
+
+    Raises: CheckpointError saying what to fetch by hand and where to put it.
+    """
+    from httpx2 import HTTPError
+    from huggingface_hub import HfApi, snapshot_download
+
+    owner, name, *file = hub_id.split("/")
+    repository = f"{owner}/{name}"
+    try:
+        wanted = choose(HfApi().list_repo_files(repository), file[0] if file else None)
+        folder = Path(snapshot_download(repository, allow_patterns=[*wanted, *TEXTS]))
+    except CheckpointError as error:
+        raise CheckpointError(f"{repository}: {error}") from error
+    except (OSError, ValueError, HTTPError) as unreachable:  # a connection refused is no OSError there
+        try:
+            folder = Path(snapshot_download(repository, local_files_only=True))
+        except (OSError, ValueError):
+            raise CheckpointError(_by_hand(repository, file, unreachable)) from unreachable
+    if file and not (folder / file[0]).is_file():
+        raise CheckpointError(f"{repository}: has no {file[0]}")
+    return folder / file[0] if file else folder
+
+
+def choose(files: Sequence[str], named: str | None) -> list[str]:
+    """Which of a repository's files hold the weights wanted: safetensors before pickles.
+
+    Raises: CheckpointError when there are none, or several and none is named.
+    """
+    if named is not None:
+        return [named]
+    if "model.safetensors" in files:
+        return ["model.safetensors"]
+    found = [file for file in files if file.endswith(PUBLISHED) and "/" not in file]
+    if len(found) != 1:
+        held = ", ".join(found) or "no weights"
+        raise CheckpointError(f"the repository holds {held}; name one, as owner/name/file")
+    return found
+
+
+def _by_hand(repository: str, file: Sequence[str], reason: Exception) -> str:
+    weights = file[0] if file else "config.json, model.safetensors (or the .pt it publishes)"
+    return (
+        f"{repository}: no such folder, and the hub did not give it ({reason}); put {weights} and the "
+        f"tokenizer's files from https://huggingface.co/{repository} into a folder and name that"
+    )

@@ -1,0 +1,316 @@
+"""BLIP and ImageReward: the files of their authors, and transformers' form of them, both ways.
+
+Sources: salesforce/BLIP, zai-org/ImageReward, transformers' BLIP.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import logging
+import re
+from collections.abc import Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from safetensors.torch import save_file
+from torch import Tensor
+
+from rewardmodel.learning.checkpoints.published.release import Form, Release, without_leftovers
+from rewardmodel.learning.checkpoints.published.tokenizers import bert_tokenizer
+from rewardmodel.learning.checkpoints.saving import whole
+from rewardmodel.learning.checkpoints.weights import StoredWeights
+from rewardmodel.learning.errors import CheckpointError
+from rewardmodel.learning.model.backbones.config import BlipConfig, HeadConfig, TextConfig, VisionConfig
+from rewardmodel.learning.model.reward import RewardModel
+
+logger = logging.getLogger(__name__)
+MAX_TOKENS = 35
+HEAD_WIDTH = 64  # of each attention head in every published BLIP; their files do not say it
+DROP_PATH = {24: 0.1}  # of ViT-L; ViT-B has none
+# Mean and deviation of its raw rewards on the paper's test split; of this one file, and of no retrained one.
+IMAGE_REWARD_FILE = "ImageReward.pt"
+IMAGE_REWARD_MEAN, IMAGE_REWARD_STD = 0.16717362830052426, 1.0333394966054072
+
+POSITIONS = "text_encoder.embeddings.position_ids"
+HEAD = "mlp."
+WORDS = "embeddings.word_embeddings.weight"
+THEIR_CLASS_TOKEN = "embeddings.class_embedding"
+# Within the vision encoder: ours, transformers'.
+VISION_NAMES = (
+    ("cls_token", "embeddings.class_embedding"),
+    ("pos_embed", "embeddings.position_embedding"),
+    ("patch_embed.proj", "embeddings.patch_embedding"),
+    ("blocks", "encoder.layers"),
+    ("norm1", "layer_norm1"),
+    ("norm2", "layer_norm2"),
+    ("attn.qkv", "self_attn.qkv"),
+    ("attn.proj", "self_attn.projection"),
+    ("norm", "post_layernorm"),
+)
+
+
+def read_image_reward(stored: StoredWeights, config: Mapping[str, Any] | None) -> Release:
+    """ImageReward.pt, or what the published training script saved."""
+    weights = {name: each for name, each in stored.tensors.items() if name != f"blip.{POSITIONS}"}
+    release = _release(stored.file, weights)
+    if stored.distributed:  # the published training script saved it: no file of the paper's authors
+        return release
+    if stored.file.name != IMAGE_REWARD_FILE:
+        logger.warning(
+            "%s: rewards are taken as they come, with mean 0 and deviation 1. If it is the published %s, "
+            "give it that name: only under it are the published %s and %s taken out",
+            *(stored.file, IMAGE_REWARD_FILE, IMAGE_REWARD_MEAN, IMAGE_REWARD_STD),
+        )
+        return release
+    return dataclasses.replace(release, mean=IMAGE_REWARD_MEAN, std=IMAGE_REWARD_STD)
+
+
+def read_blip(stored: StoredWeights, config: Mapping[str, Any] | None) -> Release:
+    """model_large.pth, model_base.pth and those tuned from them; the head starts fresh."""
+    weights = without_leftovers(stored.tensors)
+    return _release(stored.file, {f"blip.{name}": each for name, each in weights.items()})
+
+
+def read_transformers(stored: StoredWeights, config: Mapping[str, Any] | None) -> Release:
+    """BlipForImageTextRetrieval or BlipModel; the head starts fresh, unless we wrote the file."""
+    weights = {}
+    for name, tensor in without_leftovers(stored.tensors).items():
+        name = re.sub(r"^text_model\.", "text_encoder.", name)
+        if name.startswith("vision_model."):
+            name = f"visual_encoder.{_renamed(name.removeprefix('vision_model.'), to_ours=True)}"
+        weights[name if name.startswith(HEAD) else f"blip.{name}"] = tensor
+    release = _release(stored.file, weights)
+    if config is None:
+        return release
+    return dataclasses.replace(release, backbone=_as_configured(release.backbone, config, stored.file))
+
+
+FORMS = (
+    Form("ImageReward", frozenset({"blip.visual_encoder.cls_token"}), read_image_reward),
+    Form("BLIP", frozenset({"visual_encoder.cls_token"}), read_blip),
+    Form(
+        "transformers' BlipForImageTextRetrieval",
+        frozenset({f"vision_model.{THEIR_CLASS_TOKEN}", f"text_encoder.{WORDS}"}),
+        read_transformers,
+    ),
+    Form(
+        "transformers' BlipModel",
+        frozenset({f"vision_model.{THEIR_CLASS_TOKEN}", f"text_model.{WORDS}"}),
+        read_transformers,
+    ),
+)
+
+
+def write_image_reward(model: RewardModel, file: Path) -> None:
+    """The state dict that the published package loads. Raises: CheckpointError if it could not; NotSaved."""
+    _says_its_shape(model, file)
+    with whole(file) as written:
+        torch.save(_own_weights(model) | {f"blip.{POSITIONS}": _positions(model)}, written)
+
+
+def write_blip(model: RewardModel, file: Path) -> None:
+    """The encoders as BLIP's own code reads them; the head stays out. Raises: CheckpointError, NotSaved."""
+    _says_its_shape(model, file)
+    encoders = {
+        name.removeprefix("blip."): each for name, each in _own_weights(model).items() if name[:5] == "blip."
+    }
+    with whole(file) as written:
+        torch.save({"model": encoders | {POSITIONS: _positions(model)}}, written)
+
+
+def write_transformers(model: RewardModel, folder: Path) -> None:
+    """A folder of BlipForImageTextRetrieval, and in the same file the head, which transformers passes over.
+
+    Every value is written out: transformers' defaults are not BLIP's.
+    """
+    shape = _shape(model)
+    weights = {}
+    for name, tensor in _own_weights(model).items():
+        name = name.removeprefix("blip.")
+        if name.startswith("visual_encoder."):
+            name = f"vision_model.{_renamed(name.removeprefix('visual_encoder.'), to_ours=False)}"
+        weights[name] = tensor
+    folder.mkdir(parents=True, exist_ok=True)
+    save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+    text = json.dumps(_transformers_config(shape), indent=2) + "\n"
+    (folder / "config.json").write_text(text, encoding="utf-8")
+
+
+def _release(file: Path, weights: dict[str, Tensor]) -> Release:
+    try:
+        shape = shape_of(weights)
+    except KeyError as error:
+        raise CheckpointError(f"{file}: another architecture: missing {error.args[0]}") from error
+    except ValueError as error:
+        raise CheckpointError(f"{file}: another architecture: {error}") from error
+    return Release(
+        file,
+        shape,
+        weights,
+        tokenizer=partial(bert_tokenizer, file.parent, shape.text.vocabulary),
+        max_tokens=MAX_TOKENS,
+        fresh=() if any(name.startswith(HEAD) for name in weights) else (HEAD,),
+    )
+
+
+def at_size(release: Release, image_size: int) -> Release:
+    """The same BLIP for images of another size: its table of positions interpolated, as BLIP's code does it.
+
+    Raises: CheckpointError when it is no BLIP, or the size is no multiple of a patch.
+    """
+    shape = release.backbone
+    if not isinstance(shape, BlipConfig):
+        raise CheckpointError(f"{release.source}: a {shape.kind} model keeps its image size")
+    vision = dataclasses.replace(shape.vision, image_size=image_size)
+    if image_size % vision.patch:
+        raise CheckpointError(f"{release.source}: {image_size} pixels are no multiple of {vision.patch}")
+    name = "blip.visual_encoder.pos_embed"
+    whole, patches = release.weights[name][:, :1], release.weights[name][:, 1:]  # (1, 1, V), (1, P - 1, V)
+    sides = [shape.vision.image_size // vision.patch, image_size // vision.patch]
+    grid = patches.float().transpose(1, 2).reshape(1, -1, sides[0], sides[0])  # (1, V, side, side)
+    grid = F.interpolate(grid, (sides[1], sides[1]), mode="bicubic")
+    patches = grid.flatten(2).transpose(1, 2)  # (1, P - 1, V)
+    return dataclasses.replace(
+        release,
+        backbone=dataclasses.replace(shape, vision=vision),
+        weights={**release.weights, name: torch.cat([whole, patches.to(whole.dtype)], dim=1)},
+    )
+
+
+def shape_of(weights: Mapping[str, Tensor]) -> BlipConfig:
+    """The shape that weights under our names have, and what their files leave out as BLIP has it.
+
+    Raises: KeyError naming a weight that is missing; ValueError when no BLIP has this shape.
+    """
+    seen, read = "blip.visual_encoder.", "blip.text_encoder."
+    vocabulary, width = weights[f"{read}embeddings.word_embeddings.weight"].shape
+    patches, vision_width = weights[f"{seen}pos_embed"].shape[1:]
+    patch = weights[f"{seen}patch_embed.proj.weight"].shape[-1]
+    side = round((patches - 1) ** 0.5)
+    if side**2 != patches - 1:
+        raise ValueError(f"{patches - 1} patches make no square")
+    if width % HEAD_WIDTH or vision_width % HEAD_WIDTH:
+        raise ValueError(f"widths {vision_width} and {width} are no multiples of {HEAD_WIDTH}")
+    depth = _count(weights, rf"{re.escape(seen)}blocks\.(\d+)\.")
+    vision = VisionConfig(
+        image_size=side * patch,
+        patch=patch,
+        width=vision_width,
+        layers=depth,
+        heads=vision_width // HEAD_WIDTH,
+        feed_forward=weights[f"{seen}blocks.0.mlp.fc1.weight"].shape[0],
+        drop_path=DROP_PATH.get(depth, 0.0),
+    )
+    text = TextConfig(
+        vocabulary=vocabulary,
+        positions=weights[f"{read}embeddings.position_embeddings.weight"].shape[0],
+        width=width,
+        layers=_count(weights, rf"{re.escape(read)}encoder\.layer\.(\d+)\."),
+        heads=width // HEAD_WIDTH,
+        feed_forward=weights[f"{read}encoder.layer.0.intermediate.dense.weight"].shape[0],
+    )
+    head = HeadConfig()
+    if any(name.startswith(HEAD) for name in weights):
+        head = HeadConfig(tuple(weights[f"{HEAD}layers.{n}.weight"].shape[0] for n in (0, 2, 4, 6)))
+    projection = weights.get("blip.vision_proj.weight")
+    return BlipConfig(vision, text, head, None if projection is None else projection.shape[0])
+
+
+def _count(weights: Mapping[str, Tensor], pattern: str) -> int:
+    numbers = [int(found[1]) for name in weights if (found := re.match(pattern, name))]
+    return max(numbers, default=-1) + 1
+
+
+def _renamed(name: str, *, to_ours: bool) -> str:
+    """A name within the vision encoder, in the other's words."""
+    for ours, theirs in VISION_NAMES:
+        old, new = (theirs, ours) if to_ours else (ours, theirs)
+        name = re.sub(rf"(^|\.){re.escape(old)}(?=\.|$)", rf"\g<1>{new}", name)
+    return name
+
+
+def _as_configured(shape: BlipConfig | Any, config: Mapping[str, Any], file: Path) -> BlipConfig:
+    """The shape with what the config beside the file says that no weight shows, read as transformers does."""
+    from transformers import BlipTextConfig, BlipVisionConfig
+
+    vision = BlipVisionConfig(**config.get("vision_config", {}))
+    text = BlipTextConfig(**config.get("text_config", {}))
+    for part in (vision, text):
+        if part.hidden_act != "gelu":
+            raise CheckpointError(f"{file}: its activation is {part.hidden_act}; BLIP's is gelu")
+    return dataclasses.replace(
+        shape,
+        vision=dataclasses.replace(
+            shape.vision, heads=vision.num_attention_heads, norm_eps=vision.layer_norm_eps
+        ),
+        text=dataclasses.replace(shape.text, heads=text.num_attention_heads, norm_eps=text.layer_norm_eps),
+    )
+
+
+def _transformers_config(shape: BlipConfig) -> dict[str, Any]:
+    vision, text = shape.vision, shape.text
+    return {
+        "model_type": "blip",
+        "architectures": ["BlipForImageTextRetrieval"],
+        "image_text_hidden_size": shape.projection or 256,
+        "vision_config": {
+            "model_type": "blip_vision_model",
+            "hidden_size": vision.width,
+            "intermediate_size": vision.feed_forward,
+            "num_hidden_layers": vision.layers,
+            "num_attention_heads": vision.heads,
+            "image_size": vision.image_size,
+            "patch_size": vision.patch,
+            "layer_norm_eps": vision.norm_eps,
+            "hidden_act": "gelu",
+        },
+        "text_config": {
+            "model_type": "blip_text_model",
+            "vocab_size": text.vocabulary,
+            "hidden_size": text.width,
+            "encoder_hidden_size": vision.width,
+            "intermediate_size": text.feed_forward,
+            "num_hidden_layers": text.layers,
+            "num_attention_heads": text.heads,
+            "max_position_embeddings": text.positions,
+            "layer_norm_eps": text.norm_eps,
+            "hidden_act": "gelu",
+            "hidden_dropout_prob": text.dropout,
+            "attention_probs_dropout_prob": text.attention_dropout,
+            "is_decoder": True,  # builds the cross-attention; the call says is_decoder=False
+        },
+    }
+
+
+def _shape(model: RewardModel) -> BlipConfig:
+    if not isinstance(model.config, BlipConfig):
+        raise CheckpointError(f"a {model.config.kind} model is no BLIP")
+    return model.config
+
+
+def _says_its_shape(model: RewardModel, file: Path) -> None:
+    """Refuse what would be read back as another model: the form leaves heads and the like unsaid."""
+    shape = _shape(model)
+    try:
+        read = shape_of(model.state_dict())
+    except (KeyError, ValueError) as error:
+        raise CheckpointError(f"{file}: this form cannot hold the model ({error})") from error
+    for ours, theirs in ((shape.vision, read.vision), (shape.text, read.text), (shape.head, read.head)):
+        for each in dataclasses.fields(ours):
+            if "drop" not in each.name and getattr(ours, each.name) != getattr(theirs, each.name):
+                value, meant = getattr(ours, each.name), getattr(theirs, each.name)
+                raise CheckpointError(f"{file}: this form means {each.name} {meant}; the model has {value}")
+
+
+def _own_weights(model: RewardModel) -> dict[str, Tensor]:
+    """Without heads for aspects, which no published form has."""
+    weights = {n: each for n, each in model.state_dict().items() if not n.startswith("aspect_heads.")}
+    return {name: tensor.detach().cpu().contiguous() for name, tensor in weights.items()}
+
+
+def _positions(model: RewardModel) -> Tensor:
+    return torch.arange(_shape(model).text.positions)[None]

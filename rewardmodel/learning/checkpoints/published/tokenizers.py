@@ -1,0 +1,92 @@
+"""Tokenizers that published weights were trained with and that do not come in the same file."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+from rewardmodel.learning.errors import CheckpointError
+
+BERT = "google-bert/bert-base-uncased"
+CLIP = "openai/clip-vit-large-patch14"
+ADDED = 2  # [DEC] and [ENC], behind BERT's own words
+ANY = ("tokenizer.json",)
+
+
+def bert_tokenizer(folder: Path, vocabulary: int) -> Any:
+    """BERT's, with BLIP's [DEC] and [ENC]: from the folder, else from the hub or its cache.
+
+    Args: vocabulary: how many tokens the model knows.
+    Raises: CheckpointError saying what to fetch and where to put it.
+    """
+    from transformers import BertTokenizer
+
+    source = _source(folder, BERT, (ANY, ("vocab.txt",)))
+    if (source / "tokenizer.json").is_file():
+        tokenizer = BertTokenizer.from_pretrained(source)
+    else:
+        words = (source / "vocab.txt").read_text(encoding="utf-8").splitlines()
+        tokenizer = BertTokenizer(vocab={word: number for number, word in enumerate(words)})
+    if len(tokenizer) == vocabulary - ADDED:
+        tokenizer.add_special_tokens({"bos_token": "[DEC]"})
+        tokenizer.add_special_tokens({"additional_special_tokens": ["[ENC]"]})
+    _check(tokenizer, vocabulary, source)
+    return tokenizer
+
+
+def clip_tokenizer(folder: Path, vocabulary: int) -> Any:
+    """CLIP's: from the folder, else from the hub or its cache. Raises: CheckpointError."""
+    from transformers import AutoTokenizer, CLIPTokenizer
+
+    source = _source(folder, CLIP, (ANY, ("vocab.json", "merges.txt")))
+    whole = (source / "tokenizer.json").is_file() and (source / "tokenizer_config.json").is_file()
+    tokenizer = (AutoTokenizer if whole else CLIPTokenizer).from_pretrained(source)
+    _check(tokenizer, vocabulary, source)
+    return tokenizer
+
+
+def own_tokenizer(folder: Path, vocabulary: int) -> Any:
+    """The one that lies beside the weights, there being no other for them. Raises: CheckpointError."""
+    from transformers import AutoTokenizer
+
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+    except (OSError, ValueError, ImportError, KeyError) as error:
+        raise CheckpointError(
+            f"{folder}: its tokenizer cannot be read ({error}); fetch tokenizer.json and "
+            "tokenizer_config.json of the model and put them there"
+        ) from error
+    if len(tokenizer) > vocabulary:
+        raise CheckpointError(f"{folder}: its tokenizer has {len(tokenizer)} tokens, not {vocabulary}")
+    return tokenizer
+
+
+def _source(folder: Path, hub_id: str, sets: tuple[tuple[str, ...], ...]) -> Path:
+    """Where one of the sets of files lies."""
+    if any(all((folder / name).is_file() for name in names) for names in sets):
+        return folder
+    from httpx2 import HTTPError
+    from huggingface_hub import snapshot_download
+
+    wanted = sorted({name for names in sets for name in names} | {"tokenizer_config.json"})
+    try:
+        source = Path(snapshot_download(hub_id, allow_patterns=wanted))
+    except (OSError, ValueError, HTTPError) as error:
+        reason = str(error).partition(os.linesep)[0]
+    else:
+        if any(all((source / name).is_file() for name in names) for names in sets):
+            return source
+        reason = "the hub's cache has not all of them"
+    either = " or ".join(" and ".join(names) for names in sets)
+    raise CheckpointError(
+        f"{folder}: no tokenizer beside the weights, and the hub did not give one ({reason}); fetch {either} "
+        f"of https://huggingface.co/{hub_id} and put it into {folder}"
+    )
+
+
+def _check(tokenizer: Any, vocabulary: int, source: Path) -> None:
+    if len(tokenizer) != vocabulary:
+        raise CheckpointError(
+            f"{source}: its tokenizer has {len(tokenizer)} tokens; the weights are for {vocabulary}"
+        )

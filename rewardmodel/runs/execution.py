@@ -1,0 +1,236 @@
+"""The process that does a run's work: its heart, its signals, its end. Every kind of run shares it."""
+
+from __future__ import annotations
+
+import json
+import logging
+import math
+import os
+import resource
+import signal
+import sys
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from time import monotonic, sleep
+from types import FrameType
+
+from django.db import InterfaceError, OperationalError, connection
+from django.utils.timezone import now
+
+from rewardmodel.models import Run
+from rewardmodel.runs import states as runs
+
+logger = logging.getLogger(__name__)
+BEAT_SECONDS = 1.0
+DATABASE_PATIENCE_SECONDS = 60.0  # Postgres may restart under a run
+
+OnReport = Callable[[int, int, Mapping[str, float]], None]
+
+
+class Interrupted(Exception):
+    """The work stopped early because it was told to, with a checkpoint to resume from."""
+
+
+class Hopeless(Exception):
+    """The work cannot be done, however often it is tried; the message says what is missing."""
+
+
+class Pulse:
+    """The heart of one run: beats once a second from its own thread and carries what the work reports.
+
+    The thread also learns when to stop: the run was cancelled or lost, or its supervisor died. It beats
+    between steps too, because loading and validating a large model take longer than a silence may last.
+    """
+
+    def __init__(
+        self,
+        run: Run,
+        *,
+        supervisor: int | None = None,
+        on_report: OnReport = lambda step, steps, values: None,
+    ) -> None:
+        self.run, self.supervisor, self.on_report = run, supervisor, on_report
+        self.lost: runs.RunLost | None = None
+        self._stop, self._over = threading.Event(), threading.Event()
+        self._step, self._steps = run.step, run.steps
+        self._points = _journalled(self.journal)
+        self._lock = threading.Lock()
+        self._thread = threading.Thread(target=self._beat_on, name=f"pulse of {run}", daemon=True)
+
+    @property
+    def journal(self) -> Path:
+        """What was measured, a line a step: what a killed process had not yet told the database."""
+        return self.run.folder / "points.jsonl"
+
+    def report(self, *, step: int, steps: int, values: Mapping[str, float | None]) -> None:
+        """Say how far the work is and what it measured there; None and what is not finite is left out."""
+        measured = {
+            name: value for name, value in values.items() if value is not None and math.isfinite(value)
+        }
+        if measured:
+            with self.journal.open("a", encoding="utf-8") as file:
+                file.write(json.dumps([step, measured]) + "\n")
+        with self._lock:
+            self._step, self._steps = step, steps
+            if measured:
+                self._points.setdefault(step, {}).update(measured)
+        self.on_report(step, steps, measured)
+
+    def should_stop(self) -> bool:
+        """True from when the work is to write a checkpoint and raise Interrupted.
+
+        Raises: RunLost where another may be at work in the run's folder: nothing is written there any more.
+        """
+        if self.lost:
+            raise self.lost
+        return self._stop.is_set()
+
+    def stop(self) -> None:
+        self._stop.set()
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def end(self) -> None:
+        """Stop beating and record what is left. Raises: RunLost."""
+        self._over.set()
+        self._thread.join()
+        if self.lost:
+            raise self.lost
+        patiently(self._beat)
+
+    def _beat_on(self) -> None:
+        try:
+            while not self._over.wait(BEAT_SECONDS):
+                try:
+                    self._beat()
+                except (OperationalError, InterfaceError) as error:
+                    logger.warning("The database does not answer: %s", error)
+                    connection.close()
+                if self.run.cancel_requested or self._orphaned():
+                    self.stop()
+        except runs.RunLost as lost:
+            self.lost = lost
+        finally:
+            self.stop()  # work without a heart would be in vain
+            connection.close()
+
+    def _beat(self) -> None:
+        with self._lock:
+            points, self._points = self._points, {}
+            step, steps = self._step, self._steps
+        try:
+            runs.record_progress(
+                self.run, now=now(), step=step, steps=steps, points=points, peak_memory=peak_memory()
+            )
+        except (OperationalError, InterfaceError):
+            with self._lock:
+                self._points = {**points, **self._points}
+            raise
+
+    def _orphaned(self) -> bool:
+        if self.supervisor is None:
+            return False
+        if "TORCHELASTIC_RUN_ID" in os.environ:  # torchrun is between the two
+            return not _lives(self.supervisor)
+        return os.getppid() != self.supervisor
+
+
+def execute(
+    run: Run,
+    work: Callable[[Pulse], None],
+    *,
+    attempt: int | None = None,
+    supervisor: int | None = None,
+    on_report: OnReport = lambda step, steps, values: None,
+) -> None:
+    """Do a run's work in this process, then move the run to where it belongs.
+
+    SIGTERM and SIGINT ask the work to stop at its next step: it writes a checkpoint and raises Interrupted,
+    and the run goes back to the queue, or is cancelled where that was asked. An error fails a run at once,
+    unless a supervisor watches: that one records the crash and tries again, if there is hope.
+
+    Args:
+        attempt: the claim under which a supervisor started this process; None claims here.
+        supervisor: process id of who started this one; when it dies, the work stops.
+        on_report: called in this thread after each report of the work, with step, steps and values.
+    Raises: RunLost when the run is over or another's, before or during the work.
+    """
+    if attempt is None:
+        runs.claim(run, now=now())
+    elif (run.attempt, run.state) != (attempt, Run.State.RUNNING):
+        raise runs.RunLost(f"{run}: attempt {attempt} is not at work any more")
+    run.folder.mkdir(parents=True, exist_ok=True)
+    pulse = Pulse(run, supervisor=supervisor, on_report=on_report)
+    with _stopping_at_signals(pulse):
+        pulse.start()
+        try:
+            work(pulse)
+        except Interrupted:
+            pulse.end()
+            patiently(lambda: runs.release(run, now=now()))
+        except Exception as error:
+            pulse.end()
+            if supervisor is None or isinstance(error, Hopeless):
+                message = f"{type(error).__name__}: {error}"
+                patiently(lambda: runs.fail(run, error=message, now=now()))
+            raise
+        else:
+            pulse.end()
+            patiently(lambda: runs.finish(run, now=now()))
+
+
+def patiently(write: Callable[[], None]) -> None:
+    """Write to the database, waiting while it restarts. Raises: OperationalError after a minute."""
+    deadline = monotonic() + DATABASE_PATIENCE_SECONDS
+    while True:
+        try:
+            return write()
+        except (OperationalError, InterfaceError):
+            if monotonic() > deadline:
+                raise
+            logger.warning("The database does not answer; trying again")
+            connection.close()
+            sleep(BEAT_SECONDS)
+
+
+def peak_memory() -> int:
+    """The most memory this process has held, in bytes."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024  # Linux counts in KiB
+
+
+def _lives(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+def _journalled(journal: Path) -> dict[int, dict[str, float]]:
+    """What earlier attempts measured, by step; of a step made twice, the later."""
+    points: dict[int, dict[str, float]] = {}
+    if journal.exists():
+        for line in journal.read_text(encoding="utf-8").splitlines():
+            with suppress(ValueError):  # a line that its process died over
+                step, measured = json.loads(line)
+                points[step] = measured
+    return points
+
+
+@contextmanager
+def _stopping_at_signals(pulse: Pulse) -> Iterator[None]:
+    def stop(number: int, frame: FrameType | None) -> None:
+        pulse.stop()
+
+    before = {number: signal.signal(number, stop) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

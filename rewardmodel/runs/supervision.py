@@ -1,0 +1,95 @@
+"""The worker's side of a run: starts a fresh process for it, watches that, and takes note when it dies."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import subprocess
+from collections.abc import Callable
+from time import monotonic, sleep
+
+from django.db import InterfaceError, OperationalError, connection
+from django.utils.timezone import now
+
+from rewardmodel.models import Run
+from rewardmodel.runs import states as runs
+from rewardmodel.runs.execution import patiently
+from rewardmodel.runs.launching import command_line, threads
+
+logger = logging.getLogger(__name__)
+WATCH_SECONDS = 0.5
+# So long a process may take from being told to stop until its checkpoint is written; then it is killed.
+GRACE_SECONDS = 60.0
+TAIL_BYTES = 4000
+
+
+def supervise(run: Run, *, should_stop: Callable[[], bool]) -> None:
+    """Claim the run, do its work in a fresh process, and return when that is gone.
+
+    A fresh process gives its memory back, takes no worker down with it, and stops by a signal.
+
+    Args: should_stop: true when this worker is shutting down; the run then goes back to the queue.
+    Raises: RunLost when the run is over or another's.
+    """
+    runs.claim(run, now=now())
+    run.folder.mkdir(parents=True, exist_ok=True)
+    with run.log.open("ab", buffering=0) as log:
+        log.write(f"-- {now():%Y-%m-%d %H:%M:%S} attempt {run.attempt}\n".encode())
+        # A session of its own: Ctrl-C in a terminal reaches the worker alone, which then stops this in order.
+        process = subprocess.Popen(
+            command_line(run, grace_seconds=GRACE_SECONDS - 5),
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            env=threads(run) | os.environ,
+            start_new_session=True,
+        )
+    logger.info("%s, attempt %d: process %d", run, run.attempt, process.pid)
+    try:
+        _watch(process, run, should_stop)
+    finally:
+        if process.poll() is None:
+            process.kill()
+        process.wait()
+    if process.returncode != 0:
+        patiently(lambda: _note_crash(run, process.returncode))
+
+
+def log_tail(run: Run) -> str:
+    """The end of the run's log."""
+    try:
+        with run.log.open("rb") as log:
+            log.seek(max(0, run.log.stat().st_size - TAIL_BYTES))
+            return log.read().decode(errors="replace")
+    except FileNotFoundError:
+        return ""
+
+
+def _watch(process: subprocess.Popen[bytes], run: Run, should_stop: Callable[[], bool]) -> None:
+    """Wait for the process to end; tell it to stop when the run is cancelled or the worker is closing."""
+    deadline: float | None = None
+    while process.poll() is None:
+        if deadline is None and (should_stop() or _cancel_requested(run)):
+            process.send_signal(signal.SIGTERM)
+            deadline = monotonic() + GRACE_SECONDS
+        elif deadline is not None and monotonic() > deadline:
+            process.kill()
+        sleep(WATCH_SECONDS)
+
+
+def _cancel_requested(run: Run) -> bool:
+    try:
+        return type(run)._default_manager.filter(pk=run.pk, cancel_requested=True).exists()
+    except (OperationalError, InterfaceError):
+        connection.close()  # Postgres restarts; the process beats on by itself
+        return False
+
+
+def _note_crash(run: Run, status: int) -> None:
+    how = signal.Signals(-status).name if status < 0 else f"exit status {status}"
+    try:
+        runs.record_crash(run, error=f"The process ended with {how}.\n{log_tail(run)}", now=now())
+    except runs.RunLost:
+        return  # it was moved on before it died
+    logger.error("%s: the process ended with %s", run, how)

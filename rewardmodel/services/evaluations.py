@@ -1,0 +1,248 @@
+"""What a reward model is worth: how far it agrees with people on a frozen dataset, beside its rivals."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from django.conf import settings
+from django.db import transaction
+
+from annotation.models import Project, User
+from annotation.selectors.preferences import facts_of_rankings
+from rewardmodel.learning import available_scores
+from rewardmodel.models import DatasetVersion, Evaluation, EvaluationRun, RewardCheckpoint, TrainingRun
+from rewardmodel.runs import states as runs
+from rewardmodel.runs.execution import Hopeless, Interrupted, Pulse
+from rewardmodel.selectors import NothingPromoted, promoted_checkpoint
+
+if TYPE_CHECKING:
+    from rewardmodel.learning.data.rankings import Ranking
+    from rewardmodel.learning.evaluation import About, Judge, Judged
+    from rewardmodel.learning.evaluation import Evaluation as Agreement
+
+
+class CannotEvaluate(Hopeless):
+    """These models cannot be evaluated on these datasets; the message says why."""
+
+
+@dataclass(frozen=True)
+class EvaluationConfig:
+    """Which models an evaluation run measures on what: names and hashes within its project.
+
+    Baselines are called by their published names.
+    """
+
+    checkpoints: Sequence[str] = ()
+    baselines: Sequence[str] = ()
+    datasets: Sequence[str] = ()
+    split: str = "test"
+
+
+def queue_evaluation(
+    *,
+    project: Project,
+    datasets: Sequence[DatasetVersion],
+    checkpoints: Sequence[RewardCheckpoint] = (),
+    baselines: Sequence[str] = (),
+    split: str = "test",
+    by: User | None = None,
+) -> EvaluationRun:
+    """Ask for every checkpoint and baseline to be measured on every dataset.
+
+    Args: by: as `queue_training` has it.
+    Raises: CannotEvaluate.
+    """
+    models = len(checkpoints) + len(baselines)
+    if not models or not datasets:
+        raise CannotEvaluate(f"{project.slug}: name at least one model and one dataset to evaluate on")
+    for name in baselines:
+        if name not in available_scores():
+            raise CannotEvaluate(f"no baseline {name!r}; there are {', '.join(available_scores())}")
+    for dataset in datasets:
+        if not dataset.counts.get(split, {}).get("pairs"):
+            raise CannotEvaluate(f"dataset {dataset}: no two images in different slots in its {split} split")
+    names = [one.name for one in checkpoints]
+    config = EvaluationConfig(names, list(baselines), [one.hash for one in datasets], split)
+    with transaction.atomic():
+        steps = models * len(datasets)
+        run = EvaluationRun.objects.create(project=project, config=dataclasses.asdict(config), steps=steps)
+        return runs.record_request(run, by=by)
+
+
+def evaluate_models(run: EvaluationRun, pulse: Pulse) -> None:
+    """Do the run's work. Done again after an interruption, it measures what it has not measured yet.
+
+    Raises: CannotEvaluate, Interrupted, UnreadableImage, DatasetError.
+    """
+    config = EvaluationConfig(**run.config)
+    checkpoints = _named(RewardCheckpoint.objects.filter(project=run.project), "name", config.checkpoints)
+    datasets = _named(DatasetVersion.objects.filter(project=run.project), "hash", config.datasets)
+    step = 0
+    for model in (*checkpoints, *config.baselines):
+        done = set(run.evaluations.filter(**_is(model)).values_list("dataset_id", flat=True))
+        scorer = None if done.issuperset(dataset.pk for dataset in datasets) else _load(model)
+        for dataset in datasets:
+            if scorer is not None and dataset.pk not in done:
+                if pulse.should_stop():
+                    raise Interrupted
+                figures = figures_of(scorer, dataset=dataset, split=config.split)
+                record_figures(model, dataset=dataset, split=config.split, figures=figures, run=run)
+            step += 1
+            pulse.report(step=step, steps=run.steps, values={})
+
+
+def _load(model: RewardCheckpoint | str) -> Judge:
+    from rewardmodel.learning import load, load_score
+    from rewardmodel.learning.errors import CheckpointError
+
+    try:
+        if isinstance(model, str):
+            return load_score(model, download_root=settings.BASELINES_DIR)
+        return load(model.location)
+    except CheckpointError as error:
+        raise CannotEvaluate(f"{model}: {error}") from error
+
+
+def _is(model: RewardCheckpoint | str) -> dict[str, Any]:
+    """The fields of an Evaluation that say which model it is of."""
+    if isinstance(model, str):
+        return {"checkpoint": None, "baseline": model}
+    return {"checkpoint": model, "baseline": ""}
+
+
+def _named(rows: Any, field: str, names: Sequence[str]) -> list[Any]:
+    """The rows in the order of their names. Raises: CannotEvaluate for one that is gone."""
+    found = {getattr(row, field): row for row in rows.filter(**{f"{field}__in": names})}
+    gone = [name for name in names if name not in found]
+    if gone:
+        raise CannotEvaluate(f"there is no longer {', '.join(gone)}")
+    return [found[name] for name in names]
+
+
+def record_figures(
+    model: RewardCheckpoint | str,
+    *,
+    dataset: DatasetVersion,
+    split: str,
+    figures: dict[str, Any],
+    run: EvaluationRun | None = None,
+) -> Evaluation:
+    """Keep what was measured, in place of what was measured of the same before.
+
+    Args: model: a checkpoint, or a baseline by its name.
+    """
+    evaluation, _ = Evaluation.objects.update_or_create(
+        **_is(model),
+        dataset=dataset,
+        split=split,
+        defaults={"project": dataset.project, "figures": figures, "run": run},
+    )
+    return evaluation
+
+
+def measure(run: TrainingRun) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Metrics of the checkpoint the run made, beside the promoted one and the one it started from.
+
+    All are evaluated on the test split of the run's dataset.
+
+    Returns: what a RewardCheckpoint keeps, and all figures of the checkpoint by itself.
+    Raises: CheckpointError, UnreadableImage; ValueError when the split has no pair.
+    """
+    from rewardmodel.learning import load
+    from rewardmodel.learning.evaluation import compare, evaluate, evaluate_rewards
+
+    rivals = {run.initial_id: run.initial}
+    try:
+        promoted = promoted_checkpoint(run.project)
+        rivals[promoted.pk] = promoted
+    except NothingPromoted:
+        pass
+    left_out = unreadable_images(run)
+    rankings = rankings_of(run.dataset, "test", left_out)
+    model = load(str(run.folder / "best"))
+    judged, whole = _judge_and_report(model, run.dataset, "test", rankings, left_out)
+    own = evaluate_rewards(judged.rewards, rankings)
+    beside = []
+    for rival in rivals.values():
+        theirs = evaluate(load(rival.location), rankings)
+        gain = compare(own, theirs)
+        beside.append(
+            {
+                **in_short(theirs),
+                "id": rival.pk,
+                "name": rival.name,
+                "difference": gain.difference,
+                "difference_interval": [gain.interval.low, gain.interval.high],
+            }
+        )
+    people = {"dataset": run.dataset.hash, "ceiling": run.dataset.ceiling}
+    return {**in_short(own), **people, "beside": beside}, whole
+
+
+def figures_of(model: Judge, *, dataset: DatasetVersion, split: str) -> dict[str, Any]:
+    """Every figure of a model on one split. Raises: as `measure`."""
+    return _judge_and_report(model, dataset, split, rankings_of(dataset, split))[1]
+
+
+def rankings_of(dataset: DatasetVersion, split: str, left_out: Collection[str] = ()) -> list[Ranking]:
+    """Rankings of a split but for those with an image file that is left out. Raises: DatasetError."""
+    from rewardmodel.learning.data.rankings import load_rankings
+
+    broken = set(left_out)
+    rankings = load_rankings(dataset.path, split, Path(settings.MEDIA_ROOT))
+    return [ranking for ranking in rankings if broken.isdisjoint(map(str, ranking.images))]
+
+
+def unreadable_images(run: TrainingRun) -> Collection[str]:
+    """The image files whose rankings the run was told to drop."""
+    from rewardmodel.learning import training
+
+    return training.unreadable_images(run.folder) if run.config.get("unreadable_images") == "drop" else ()
+
+
+def _judge_and_report(
+    model: Judge,
+    dataset: DatasetVersion,
+    split: str,
+    rankings: Sequence[Ranking],
+    left_out: Collection[str] = (),
+) -> tuple[Judged, dict[str, Any]]:
+    """The temperature is fitted to the validation split, and so is not where that is the one evaluated."""
+    from rewardmodel.learning.evaluation import judge, report
+
+    judged = judge(model, rankings)
+    others = rankings_of(dataset, "validation", left_out) if split != "validation" else []
+    validation = judge(model, others) if others else None
+    about = _about(dataset.project, rankings)
+    return judged, report(judged, about=about, validation=validation)
+
+
+def _about(project: Project, rankings: Sequence[Ranking]) -> list[About]:
+    """What the project knows of each ranking now: a dataset's row is called by its assignment's id."""
+    from rewardmodel.learning.evaluation import About
+
+    facts = facts_of_rankings(project, {int(one.id) for one in rankings if one.id.isdecimal()})
+    root, found = Path(settings.MEDIA_ROOT), []
+    for ranking in rankings:
+        known = facts.get(int(ranking.id)) if ranking.id.isdecimal() else None
+        if known is None:
+            found.append(About())
+            continue
+        makers = [known.generators.get(str(image.relative_to(root)), "") for image in ranking.images]
+        found.append(About(known.category, tuple(makers) if all(makers) else ()))
+    return found
+
+
+def in_short(evaluation: Agreement) -> dict[str, Any]:
+    """What is kept of a comparison: shares are 0 to 1."""
+    return {
+        "accuracy": evaluation.accuracy,
+        "accuracy_by_prompt": evaluation.accuracy_by_prompt,
+        "interval": [evaluation.interval.low, evaluation.interval.high],
+        "pairs": evaluation.pairs,
+        "prompts": evaluation.prompts,
+    }

@@ -1,0 +1,123 @@
+"""Invitations by link: whom they let in, how often, until when."""
+
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+
+import pytest
+from django.db import IntegrityError, connection, transaction
+from django.test import Client
+
+from annotation.models import Invitation, Membership, User
+from annotation.services.people.invitations import AlreadyMember, InvitationOver, invite, join, revoke
+from tests.annotation.projects.test_pages import as_
+from tests.cast import NOW
+
+DAY = timedelta(days=1)
+ACCOUNT = {"username": "zoe", "password1": "a long secret", "password2": "a long secret"}
+
+
+def link(project, ada, role="annotator", uses=1):
+    return invite(project=project, role=role, uses=uses, expires_at=NOW + DAY, by=ada, now=NOW)
+
+
+def test_a_link_gives_its_role_as_often_as_it_says(project, ada, eve):
+    invitation, token = link(project, ada, role="researcher")
+    assert token not in str(vars(invitation))
+    assert join(token=token, user=eve, now=NOW).role == "researcher"
+    with pytest.raises(InvitationOver):
+        join(token=token, user=User.objects.create_user("zoe"), now=NOW)
+
+
+def test_it_ends_at_its_time_and_when_it_is_revoked(project, ada, eve):
+    _, token = link(project, ada)
+    with pytest.raises(InvitationOver):
+        join(token=token, user=eve, now=NOW + DAY)
+    revoked, token = link(project, ada)
+    revoke(invitation=revoked, by=ada, now=NOW)
+    with pytest.raises(InvitationOver):
+        join(token=token, user=eve, now=NOW)
+    with pytest.raises(InvitationOver):
+        revoke(invitation=revoked, by=ada, now=NOW)
+    assert not Membership.objects.filter(user=eve).exists()
+
+
+def test_a_link_changes_nobodys_role_and_is_not_used_by_them(project, ada, alice):
+    invitation, token = link(project, ada, role="inspector")
+    with pytest.raises(AlreadyMember):
+        join(token=token, user=alice, now=NOW)
+    invitation.refresh_from_db()
+    assert invitation.used == 0
+
+
+def test_nobody_is_invited_as_admin(project, ada):
+    with pytest.raises(IntegrityError), transaction.atomic():
+        link(project, ada, role="admin")
+    posted = {"role": "admin", "uses": "1", "days": "1"}
+    assert as_(ada).post(f"/projects/{project.slug}/people/invite/", posted).status_code == 422
+
+
+@pytest.mark.django_db(transaction=True)
+def test_of_many_who_follow_a_link_at_once_no_more_get_in_than_it_says(project, ada):
+    _, token = link(project, ada, uses=2)
+    people = [User.objects.create_user(f"racer-{i}") for i in range(8)]
+
+    def follow(person):
+        try:
+            return join(token=token, user=person, now=NOW)
+        except InvitationOver:
+            return None
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(8) as threads:
+        joined = [membership for membership in threads.map(follow, people) if membership]
+    assert len(joined) == 2
+    assert Invitation.objects.get().used == 2
+
+
+def made(project, ada, **posted):
+    page = as_(ada).post(
+        f"/projects/{project.slug}/people/invite/", {"role": "annotator", "uses": "2", "days": "7"} | posted
+    )
+    return page.context["link"].removeprefix("http://testserver")
+
+
+def test_the_link_is_shown_once_and_can_be_revoked(project, ada):
+    address = made(project, ada)
+    people = as_(ada).get(f"/projects/{project.slug}/people/")
+    assert address not in people.text
+    assert "0 of 2" in people.text
+    invitation = Invitation.objects.get()
+    as_(ada).post(f"/projects/{project.slug}/people/invitations/{invitation.pk}/revoke/")
+    over = Client().get(address)
+    assert over.status_code == 404
+    assert "This invitation is over" in over.text
+
+
+def test_a_new_person_makes_an_account_and_is_in(project, ada):
+    address, client = made(project, ada), Client()
+    assert f"Join {project.name}" in client.get(address).text
+    weak = client.post(address, ACCOUNT | {"password1": "123", "password2": "123"})
+    assert weak.status_code == 422
+    assert not User.objects.filter(username="zoe").exists()
+    assert client.post(address, ACCOUNT).url == "/"
+    assert project.name in client.get("/").text
+    assert Membership.objects.get(user__username="zoe").role == "annotator"
+
+
+def test_somebody_with_an_account_joins_with_one_click(project, ada, eve, alice):
+    address = made(project, ada)
+    assert "Join as eve" in as_(eve).get(address).text
+    assert as_(eve).post(address).url == "/"
+    again = as_(alice).post(address)
+    assert again.status_code == 409
+    assert "already" in again.text
+
+
+def test_only_admins_invite(project, alice, rita, ada):
+    made(project, ada)
+    revoke_it = f"/projects/{project.slug}/people/invitations/{Invitation.objects.get().pk}/revoke/"
+    for person in (alice, rita):
+        posted = {"role": "annotator", "uses": "1", "days": "1"}
+        assert as_(person).post(f"/projects/{project.slug}/people/invite/", posted).status_code == 404
+        assert as_(person).post(revoke_it).status_code == 404

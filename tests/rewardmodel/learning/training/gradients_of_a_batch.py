@@ -1,0 +1,50 @@
+"""Run by torchrun: one batch's gradients in float64, added up over the processes and written to a file."""
+
+import sys
+from pathlib import Path
+
+import torch
+
+from rewardmodel.learning import checkpoints
+from rewardmodel.learning.config import RewardConfig
+from rewardmodel.learning.data.pixels import Pixels
+from rewardmodel.learning.data.rankings import collate, load_rankings
+from rewardmodel.learning.model.reward import freeze
+from rewardmodel.learning.training.distributed import joined
+from rewardmodel.learning.training.objective import Objective
+from rewardmodel.learning.training.plan import micro_batches
+
+
+def gradients(dataset: Path, initial: Path, to: Path) -> None:
+    """Of a batch of twelve rankings, and of one ranking."""
+    torch.set_num_threads(1)
+    with joined("cpu") as team:
+        checkpoint = checkpoints.load(initial)
+        seen = [_of_batch(checkpoint, load_rankings(dataset, "train")[:count], team) for count in (12, 1)]
+        if team.leads:
+            torch.save(seen, to)
+
+
+def _of_batch(checkpoint, rankings, team):
+    model = checkpoint.model.double()
+    model.zero_grad()
+    freeze(model, 0.4)
+    objective, total = Objective(RewardConfig()), 0.0
+    for part in micro_batches(team.share(rankings), 4):
+        batch = collate(
+            part,
+            pixels=Pixels(checkpoint.config.backbone.image_input),
+            tokenizer=checkpoint.tokenizer,
+            max_tokens=35,
+            device=team.device,
+        )
+        loss = objective(model(batch.tokens, batch.mask, batch.images.double(), batch.real), batch)
+        loss.backward()
+        total += loss.item()
+    team.add_gradients(model.parameters())
+    [total] = team.sum(total)
+    return {"loss": total, "gradients": {name: p.grad for name, p in model.named_parameters()}}
+
+
+if __name__ == "__main__":
+    gradients(*map(Path, sys.argv[1:]))

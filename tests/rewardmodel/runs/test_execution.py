@@ -1,0 +1,121 @@
+"""The process that does a run's work: when it stops, and how the run ends."""
+
+import os
+import signal
+import time
+
+import pytest
+
+from rewardmodel.models import DatasetVersion, TrainingPoint, TrainingRun
+from rewardmodel.runs import states as runs
+from rewardmodel.runs.execution import Hopeless, Interrupted, execute
+from rewardmodel.runs.states import RunLost
+from tests.cast import NOW
+
+pytestmark = pytest.mark.django_db(transaction=True)  # a run's heart beats in a thread of its own
+State = TrainingRun.State
+
+
+@pytest.fixture
+def run(project, encoder) -> TrainingRun:
+    dataset = DatasetVersion.objects.create(
+        project=project, hash="0" * 64, folder="frozen", counts={}, shares={}, answers=0, left_out=0
+    )
+    return TrainingRun.objects.create(project=project, dataset=dataset, initial=encoder)
+
+
+def until_told_to_stop(pulse):
+    deadline = time.monotonic() + 30
+    while not pulse.should_stop():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    raise Interrupted
+
+
+def test_work_that_is_done_finishes_the_run_with_all_it_measured(run):
+    def work(pulse):
+        for step in (1, 2):
+            pulse.report(
+                step=step, steps=2, values={"loss": 1 / step, "accuracy": None, "norm": float("inf")}
+            )
+
+    execute(run, work)
+    assert (run.state, run.step, run.steps) == (State.FINISHED, 2, 2)
+    assert [point.values for point in TrainingPoint.objects.all()] == [{"loss": 1.0}, {"loss": 0.5}]
+
+
+def test_a_step_that_measured_nothing_leaves_no_point_however_often_it_is_resumed(run):
+    def work(pulse):
+        pulse.report(step=run.attempt, steps=2, values={})
+        if run.attempt == 1:
+            raise Interrupted
+
+    execute(run, work)
+    execute(run, work)
+    assert (run.state, run.attempt, run.step) == (State.FINISHED, 2, 2)
+    assert not TrainingPoint.objects.exists()
+
+
+def test_a_signal_stops_the_work_and_gives_the_run_back(run):
+    def work(pulse):
+        os.kill(os.getpid(), signal.SIGTERM)
+        until_told_to_stop(pulse)
+
+    execute(run, work)
+    assert (run.state, run.crashes) == (State.QUEUED, 0)
+
+
+def test_a_cancel_stops_the_work(run):
+    def work(pulse):
+        runs.cancel(TrainingRun.objects.get(), now=NOW)
+        until_told_to_stop(pulse)
+
+    execute(run, work)
+    assert run.state == State.CANCELLED
+
+
+def test_work_whose_run_was_given_to_another_is_not_asked_to_save(run):
+    """Its checkpoint would lie where the other writes one."""
+
+    def work(pulse):
+        TrainingRun.objects.update(attempt=2)
+        until_told_to_stop(pulse)
+
+    with pytest.raises(RunLost):
+        execute(run, work)
+    row = TrainingRun.objects.get()
+    assert (row.state, row.attempt) == (State.RUNNING, 2)
+
+
+@pytest.mark.parametrize(("supervisor", "state"), [(None, State.FAILED), (os.getppid(), State.RUNNING)])
+def test_an_error_fails_the_run_unless_a_supervisor_will_note_it(run, supervisor, state):
+    def work(pulse):
+        raise MemoryError("too small")
+
+    with pytest.raises(MemoryError):
+        execute(run, work, supervisor=supervisor)
+    row = TrainingRun.objects.get()
+    assert (row.state, row.error) == (state, "" if supervisor else "MemoryError: too small")
+
+
+@pytest.mark.parametrize("supervisor", [None, os.getppid()])
+def test_work_that_cannot_be_done_fails_the_run_at_once(run, supervisor):
+    def work(pulse):
+        raise Hopeless("no encoder here")
+
+    with pytest.raises(Hopeless):
+        execute(run, work, supervisor=supervisor)
+    row = TrainingRun.objects.get()
+    assert (row.state, row.error, row.crashes) == (State.FAILED, "Hopeless: no encoder here", 0)
+
+
+def test_work_stops_when_its_supervisor_died(run):
+    execute(run, until_told_to_stop, supervisor=os.getpid())  # which is not this process's parent
+    assert run.state == State.QUEUED
+
+
+def test_a_process_started_for_an_earlier_attempt_does_nothing(run):
+    runs.claim(run, now=NOW)
+    with pytest.raises(RunLost):
+        execute(run, until_told_to_stop, attempt=2)
+    assert not run.folder.exists()
