@@ -17,10 +17,7 @@ from refl.learning.config import TuningConfig
 from refl.learning.pairs import Pair, read_pairs
 from refl.learning.sampling import grid, load_pipeline, sample
 from refl.learning.updates import Reward, Tuner
-
-
-class Interrupted(Exception):
-    """The run was asked to stop; its checkpoint is written, and the same call goes on from there."""
+from rewardmodel.learning.errors import Interrupted
 
 
 class NoPrompts(ValueError):

@@ -9,8 +9,9 @@ from PIL import Image
 from refl.drawing import draw
 from refl.evidence import Change, paired_change
 from refl.models import Generator
+from rewardmodel.learning.errors import Interrupted
 from rewardmodel.models import RewardCheckpoint
-from rewardmodel.runs.execution import Interrupted, Pulse
+from rewardmodel.runs.execution import Pulse
 from rewardmodel.scoring import scorer
 
 # Ours. Few prompts are sampled often, up to 4 times; past 200 prompts the interval gains little.

@@ -17,9 +17,10 @@ from refl.selectors.generators import unsampled_generator
 from refl.selectors.prompts import prompts_without_images
 from refl.services.samples import import_samples
 from refl.uncertainty import least_sure
+from rewardmodel.learning.errors import Interrupted
 from rewardmodel.models import RewardCheckpoint
 from rewardmodel.runs import states as runs
-from rewardmodel.runs.execution import Interrupted, Pulse
+from rewardmodel.runs.execution import Pulse
 from rewardmodel.runs.policies import lock_policy
 from rewardmodel.scoring import scorer
 from rewardmodel.services.scores import score_generations

@@ -19,7 +19,7 @@ from refl.services.generators import keep_if_sound, register_tuned, set_control_
 from refl.services.judging import measure_changes
 from rewardmodel.models import RewardCheckpoint
 from rewardmodel.runs import states as runs
-from rewardmodel.runs.execution import Interrupted, Pulse
+from rewardmodel.runs.execution import Pulse
 from rewardmodel.runs.policies import lock_policy, policy_config
 from rewardmodel.scoring import scorer
 from rewardmodel.selectors import promoted_checkpoint
@@ -113,19 +113,16 @@ def tune_generator(run: TuningRun, pulse: Pulse) -> None:
 
     assert run.generator.pairs is not None
     config, prompts = TuningConfig(**run.config), _frozen_prompts(run)
-    try:
-        training.tune(
-            config,
-            pipeline=Path(run.generator.location),
-            reward=scorer(run.checkpoint).score_tensor,
-            prompts=prompts["tuning"],
-            pretraining=run.generator.pairs,
-            folder=run.folder,
-            on_step=on_step,
-            should_stop=pulse.should_stop,
-        )
-    except training.Interrupted as interrupted:
-        raise Interrupted from interrupted
+    training.tune(
+        config,
+        pipeline=Path(run.generator.location),
+        reward=scorer(run.checkpoint).score_tensor,
+        prompts=prompts["tuning"],
+        pretraining=run.generator.pairs,
+        folder=run.folder,
+        on_step=on_step,
+        should_stop=pulse.should_stop,
+    )
     tuned = register_tuned(run=run)
     if tuned.kept is None and config.reward_weight == 0:
         set_control_aside(tuned)

@@ -19,6 +19,7 @@ from types import FrameType
 from django.db import InterfaceError, OperationalError, connection
 from django.utils.timezone import now
 
+from rewardmodel.learning.errors import Interrupted
 from rewardmodel.models import Run
 from rewardmodel.runs import states as runs
 
@@ -27,10 +28,6 @@ BEAT_SECONDS = 1.0
 DATABASE_PATIENCE_SECONDS = 60.0  # Postgres may restart under a run
 
 OnReport = Callable[[int, int, Mapping[str, float]], None]
-
-
-class Interrupted(Exception):
-    """The work stopped early because it was told to, with a checkpoint to resume from."""
 
 
 class Hopeless(Exception):

@@ -14,9 +14,10 @@ from django.db import transaction
 from annotation.models import Project, User
 from annotation.selectors.preferences import facts_of_rankings
 from rewardmodel.learning import available_scores
+from rewardmodel.learning.errors import Interrupted
 from rewardmodel.models import DatasetVersion, Evaluation, EvaluationRun, RewardCheckpoint, TrainingRun
 from rewardmodel.runs import states as runs
-from rewardmodel.runs.execution import Hopeless, Interrupted, Pulse
+from rewardmodel.runs.execution import Hopeless, Pulse
 from rewardmodel.selectors import NothingPromoted, promoted_checkpoint
 
 if TYPE_CHECKING:

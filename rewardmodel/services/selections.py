@@ -21,9 +21,10 @@ from annotation.services.projects.selections import (
     register_encoder,
     start_selection,
 )
+from rewardmodel.learning.errors import Interrupted
 from rewardmodel.models import SelectionRun
 from rewardmodel.runs import states as runs
-from rewardmodel.runs.execution import Hopeless, Interrupted, Pulse
+from rewardmodel.runs.execution import Hopeless, Pulse
 from rewardmodel.selection.config import SelectionConfig
 
 if TYPE_CHECKING:

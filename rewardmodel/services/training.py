@@ -14,9 +14,10 @@ from django.utils.timezone import now
 
 from annotation.models import Project, User
 from rewardmodel.learning.config import RewardConfig
+from rewardmodel.learning.errors import Interrupted
 from rewardmodel.models import DatasetVersion, RewardCheckpoint, TrainingPolicy, TrainingRun
 from rewardmodel.runs import states as runs
-from rewardmodel.runs.execution import Hopeless, Interrupted, Pulse
+from rewardmodel.runs.execution import Hopeless, Pulse
 from rewardmodel.runs.policies import lock_policy, policy_config
 from rewardmodel.selectors import initial_checkpoint, is_due
 from rewardmodel.services.checkpoints import NotComparable, promote_if_better, record_checkpoint
@@ -155,8 +156,6 @@ def _learn(run: TrainingRun, pulse: Pulse) -> None:
             should_stop=pulse.should_stop,
             kept=Path(settings.RUNS_DIR),
         )
-    except training.Interrupted as interrupted:
-        raise Interrupted from interrupted
     except (UnreadableImage, training.TrainingDiverged) as error:
         raise CannotTrain(str(error)) from error
 

@@ -15,8 +15,9 @@ from annotation.services.projects.prompts import NewImage, add_generations
 from refl.drawing import seeds_of
 from refl.models import SamplingRun
 from refl.services.sampling import CannotSample, make_samples, queue_sampling
+from rewardmodel.learning.errors import Interrupted
 from rewardmodel.runs import states as runs
-from rewardmodel.runs.execution import Interrupted, Pulse, execute
+from rewardmodel.runs.execution import Pulse, execute
 from rewardmodel.scoring import scorer
 from tests.cast import picture
 

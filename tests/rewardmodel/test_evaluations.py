@@ -8,9 +8,9 @@ from django.urls import reverse
 from django.utils.timezone import now
 
 from annotation.models import Assignment, Generation, PromptLabel
+from rewardmodel.learning.errors import Interrupted
 from rewardmodel.models import DatasetVersion, Evaluation, EvaluationRun
 from rewardmodel.runs import states as runs
-from rewardmodel.runs.execution import Interrupted
 from rewardmodel.selectors import evaluation_table
 from rewardmodel.services.checkpoints import promote, register_checkpoint
 from rewardmodel.services.datasets import freeze_dataset

@@ -3,7 +3,6 @@
 from rewardmodel.learning.training.distributed import PeerFailed
 from rewardmodel.learning.training.inspection import unreadable_images
 from rewardmodel.learning.training.progress import (
-    Interrupted,
     Progress,
     Start,
     TrainingDiverged,
@@ -14,7 +13,6 @@ from rewardmodel.learning.training.state import forget
 from rewardmodel.learning.training.train import dismiss, follow, train
 
 __all__ = [
-    "Interrupted",
     "PeerFailed",
     "Progress",
     "Start",

@@ -16,15 +16,8 @@ from rewardmodel.learning.checkpoints.folder import find
 from rewardmodel.learning.config import RewardConfig
 from rewardmodel.learning.data.preprocessing import UnreadableImage
 from rewardmodel.learning.data.rankings import DatasetError
-from rewardmodel.learning.errors import CheckpointError
-from rewardmodel.learning.training import (
-    Interrupted,
-    PeerFailed,
-    Progress,
-    TrainingDiverged,
-    follow,
-    train,
-)
+from rewardmodel.learning.errors import CheckpointError, Interrupted
+from rewardmodel.learning.training import PeerFailed, Progress, TrainingDiverged, follow, train
 from rewardmodel.learning.training.distributed import is_launched, rank
 from rewardmodel.learning.training.signals import end_with_parent, stopping_at_signals
 

@@ -9,10 +9,6 @@ from rewardmodel.learning.model.reward import Trainable
 from rewardmodel.learning.training.inspection import Inspection
 
 
-class Interrupted(Exception):
-    """The run was asked to stop; it saved where it stands and resumes from there."""
-
-
 class TrainingDiverged(ArithmeticError):
     """A loss or a weight is no finite number any more; the message names step and rankings."""
 

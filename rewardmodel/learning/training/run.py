@@ -17,7 +17,7 @@ from rewardmodel.learning import checkpoints
 from rewardmodel.learning.config import RewardConfig
 from rewardmodel.learning.data.pixels import Pixels
 from rewardmodel.learning.data.rankings import Batch, Ranking, Rankings, collate, fingerprint
-from rewardmodel.learning.errors import CheckpointError
+from rewardmodel.learning.errors import CheckpointError, Interrupted
 from rewardmodel.learning.losses import better_than, margins
 from rewardmodel.learning.model.lora import adapt
 from rewardmodel.learning.model.reward import count_trainable, freeze
@@ -30,13 +30,7 @@ from rewardmodel.learning.training.objective import Objective
 from rewardmodel.learning.training.optimiser import build_optimiser, learning_rate, set_rate
 from rewardmodel.learning.training.plan import Step, micro_batches, plan
 from rewardmodel.learning.training.precision import autocast
-from rewardmodel.learning.training.progress import (
-    Interrupted,
-    Progress,
-    TrainingDiverged,
-    TrainingResult,
-    Validation,
-)
+from rewardmodel.learning.training.progress import Progress, TrainingDiverged, TrainingResult, Validation
 from rewardmodel.learning.training.validation import validate
 
 BEST = "best"

@@ -10,9 +10,10 @@ import torch
 
 from rewardmodel.learning.config import RewardConfig
 from rewardmodel.learning.data.rankings import DatasetError, Rankings, load_splits
+from rewardmodel.learning.errors import Interrupted
 from rewardmodel.learning.training.distributed import Team, joined
 from rewardmodel.learning.training.inspection import Inspection, InspectionStopped, inspect, refuse, usable
-from rewardmodel.learning.training.progress import Interrupted, Progress, Start, TrainingResult
+from rewardmodel.learning.training.progress import Progress, Start, TrainingResult
 from rewardmodel.learning.training.run import Job, Run
 from rewardmodel.learning.training.signals import stopping_at_signals
 

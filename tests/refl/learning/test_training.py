@@ -13,8 +13,9 @@ from safetensors.torch import load_file
 from refl.learning.config import TuningConfig
 from refl.learning.pairs import BadPairs
 from refl.learning.sampling import load_pipeline, sample
-from refl.learning.training import AnotherRun, Interrupted, NoPrompts, batch_at, tune
+from refl.learning.training import AnotherRun, NoPrompts, batch_at, tune
 from refl.learning.updates import BadReward
+from rewardmodel.learning.errors import Interrupted
 
 PROMPTS = ["a red page", "a green page", "a blue page", "a white page", "a page"]
 CONFIG = TuningConfig(

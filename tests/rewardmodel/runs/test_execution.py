@@ -6,9 +6,10 @@ import time
 
 import pytest
 
+from rewardmodel.learning.errors import Interrupted
 from rewardmodel.models import DatasetVersion, TrainingPoint, TrainingRun
 from rewardmodel.runs import states as runs
-from rewardmodel.runs.execution import Hopeless, Interrupted, execute
+from rewardmodel.runs.execution import Hopeless, execute
 from rewardmodel.runs.states import RunLost
 from tests.cast import NOW
 

@@ -15,9 +15,10 @@ from annotation.selectors.projects.selections import vectors_of, wanted_prompts
 from annotation.services.projects.projects import add_member
 from annotation.services.projects.prompts import add_prompts
 from refl.selectors.prompts import prompts_without_images
+from rewardmodel.learning.errors import Interrupted
 from rewardmodel.models import SelectionRun
 from rewardmodel.runs import states as runs
-from rewardmodel.runs.execution import Interrupted, Pulse, execute
+from rewardmodel.runs.execution import Pulse, execute
 from rewardmodel.selection.graph import choose, nearest_neighbours
 from rewardmodel.services.selections import CannotSelect, queue_selection, select_prompts
 

@@ -15,14 +15,14 @@ from rewardmodel.learning.checkpoints.folder import CheckpointConfig
 from rewardmodel.learning.config import RewardConfig
 from rewardmodel.learning.data.preprocessing import ImageInput
 from rewardmodel.learning.data.rankings import DatasetError, fingerprint, load_rankings
-from rewardmodel.learning.errors import CheckpointError
+from rewardmodel.learning.errors import CheckpointError, Interrupted
 from rewardmodel.learning.losses import aspect_loss
 from rewardmodel.learning.model.aspect_head import AspectHead, described, expected_rating
 from rewardmodel.learning.model.aspects import ASPECTS, PROBLEMS, shares
 from rewardmodel.learning.model.backbones.config import DualConfig
 from rewardmodel.learning.model.reward import RewardModel
 from rewardmodel.learning.scoring import NoAspects, load_scorer
-from rewardmodel.learning.training import Interrupted, train
+from rewardmodel.learning.training import train
 
 CONFIG = RewardConfig(
     learning_rate=3e-3, batch_pairs=16, epochs=3, fix_rate=0.4, micro_batch_images=8, aspects=ASPECTS

@@ -13,9 +13,10 @@ from rewardmodel.learning.config import RewardConfig
 from rewardmodel.learning.data.pixels import Pixels
 from rewardmodel.learning.data.preprocessing import UnreadableImage, normalise
 from rewardmodel.learning.data.stored_tensors import RECORDS
+from rewardmodel.learning.errors import Interrupted
 from rewardmodel.learning.losses import ranking_loss
 from rewardmodel.learning.model.reward import freeze
-from rewardmodel.learning.training import Interrupted, train
+from rewardmodel.learning.training import train
 from rewardmodel.learning.training.boundary import Boundary
 from rewardmodel.learning.training.precision import autocast, halve_frozen
 

@@ -171,7 +171,8 @@ STOPPED_EARLY = """
 import sys
 from pathlib import Path
 from rewardmodel.learning.config import RewardConfig
-from rewardmodel.learning.training import Interrupted, inspection, train
+from rewardmodel.learning.errors import Interrupted
+from rewardmodel.learning.training import inspection, train
 inspection.TOGETHER = 1
 dataset, initial, folder = map(Path, sys.argv[1:])
 places = dict(dataset=dataset, images=dataset, initial=initial, folder=folder, device="cpu")

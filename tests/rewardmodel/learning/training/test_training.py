@@ -19,9 +19,9 @@ from safetensors.torch import load_file, save_file
 from rewardmodel.learning.config import RewardConfig
 from rewardmodel.learning.data.preprocessing import UnreadableImage
 from rewardmodel.learning.data.rankings import DatasetError
-from rewardmodel.learning.errors import CheckpointError
+from rewardmodel.learning.errors import CheckpointError, Interrupted
 from rewardmodel.learning.scoring import load_scorer
-from rewardmodel.learning.training import Interrupted, TrainingDiverged, train
+from rewardmodel.learning.training import TrainingDiverged, train
 from tests.rewardmodel.learning.conftest import WORDS
 
 CONFIG = RewardConfig(learning_rate=3e-3, batch_pairs=16, epochs=4, fix_rate=0.4, micro_batch_images=8)
