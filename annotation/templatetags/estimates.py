@@ -78,9 +78,6 @@ def _written(number: float, unit: str) -> str:
     return text.replace("-", MINUS)
 
 
-register = template.Library()
-
-
 @register.filter
 def percent(share: float | None) -> str:
     """From 0 to 1, as a whole percentage; a dash where there is none."""
@@ -91,9 +88,6 @@ def percent(share: float | None) -> str:
 def share_of(part: float | None, whole: float | None) -> str:
     """`part` of `whole` as a percentage; a dash of nothing."""
     return percent((part or 0) / whole if whole else None)
-
-
-register = template.Library()
 
 
 @register.filter

@@ -18,7 +18,7 @@ __all__ = ["available_models", "available_scores", "load", "load_score"]
 
 def available_models() -> list[str]:
     """The names of published models that `load` fetches."""
-    from rewardmodel.learning.checkpoints.addresses import MODELS
+    from rewardmodel.learning.addresses import MODELS
 
     return list(MODELS)
 
@@ -53,7 +53,7 @@ def load(
 
 def available_scores() -> list[str]:
     """The names of published scorers, older than reward models, that `load_score` loads."""
-    from rewardmodel.learning.checkpoints.addresses import BASELINES
+    from rewardmodel.learning.addresses import BASELINES
 
     return list(BASELINES)
 

@@ -35,7 +35,7 @@ time.sleep(600)
 """
 HOLDS = """
 import pathlib, time
-from config.services.folder import hold
+from config.local.folder import hold
 with hold(pathlib.Path({var!r}), serving="x"):
     print("held", flush=True)
     time.sleep(600)

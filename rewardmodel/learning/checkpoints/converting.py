@@ -19,8 +19,8 @@ def convert(source: str, target: Path, form: str) -> str:
     from rewardmodel.learning import checkpoints
     from rewardmodel.learning.checkpoints import downloads
     from rewardmodel.learning.checkpoints.published import blip
-    from rewardmodel.learning.checkpoints.saving import whole
     from rewardmodel.learning.errors import CheckpointError
+    from rewardmodel.learning.saving import whole
 
     if target.exists():
         raise CheckpointError(f"{target}: is there already")

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
+from rewardmodel.learning.addresses import BASELINES, CLIP, MODELS
 from rewardmodel.learning.checkpoints import hub
-from rewardmodel.learning.checkpoints.addresses import BASELINES, CLIP, MODELS
 from rewardmodel.learning.errors import CheckpointError
 
 ROOT = Path("~/.cache/ImageReward")  # the published package's: what it fetched is found

@@ -15,13 +15,13 @@ import torch
 from safetensors.torch import save_file
 
 from rewardmodel.learning.checkpoints import hub, published
-from rewardmodel.learning.checkpoints.saving import NotSaved, saving, sync, sync_name
 from rewardmodel.learning.checkpoints.weights import fill, read_weights
 from rewardmodel.learning.errors import CheckpointError
 from rewardmodel.learning.model import aspects
 from rewardmodel.learning.model.backbones.config import BlipConfig, DualConfig, backbone_from_dict
 from rewardmodel.learning.model.lora import plain_weights
 from rewardmodel.learning.model.reward import RewardModel
+from rewardmodel.learning.saving import NotSaved, saving, sync, sync_name
 
 __all__ = ["Checkpoint", "CheckpointConfig", "find", "load", "load_tokenizer", "save"]
 

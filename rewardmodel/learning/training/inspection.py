@@ -13,9 +13,9 @@ from pathlib import Path
 
 from PIL import Image
 
-from rewardmodel.learning.checkpoints.saving import saving
 from rewardmodel.learning.data.preprocessing import UnreadableImage, check_header
 from rewardmodel.learning.data.rankings import Ranking, Rankings
+from rewardmodel.learning.saving import saving
 from rewardmodel.learning.training.distributed import Team
 
 REPORT = "images.json"

@@ -11,9 +11,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from rewardmodel.learning.checkpoints.saving import NotSaved, saving, sync_name
 from rewardmodel.learning.config import RewardConfig
 from rewardmodel.learning.errors import CheckpointError
+from rewardmodel.learning.saving import NotSaved, saving, sync_name
 from rewardmodel.learning.training.distributed import Team
 
 STATE = "state.pt"

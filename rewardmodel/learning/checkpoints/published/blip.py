@@ -21,11 +21,11 @@ from torch import Tensor
 
 from rewardmodel.learning.checkpoints.published.release import Form, Release, without_leftovers
 from rewardmodel.learning.checkpoints.published.tokenizers import bert_tokenizer
-from rewardmodel.learning.checkpoints.saving import whole
 from rewardmodel.learning.checkpoints.weights import StoredWeights
 from rewardmodel.learning.errors import CheckpointError
 from rewardmodel.learning.model.backbones.config import BlipConfig, HeadConfig, TextConfig, VisionConfig
 from rewardmodel.learning.model.reward import RewardModel
+from rewardmodel.learning.saving import whole
 
 logger = logging.getLogger(__name__)
 MAX_TOKENS = 35

@@ -60,7 +60,7 @@ def training(tmp_path, a_dataset):
 @pytest.fixture
 def a_script(tmp_path, monkeypatch):
     """Write a program that torchrun can start: it finds the packages as the tests do."""
-    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[3]))
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[4]))
 
     def write(text):
         path = tmp_path / "script.py"
