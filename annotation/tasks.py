@@ -11,11 +11,12 @@ from django.conf import settings
 from django.utils.timezone import now
 from kombu.exceptions import OperationalError
 
+from annotation import jobs
 from annotation.models import Export, Project
 from annotation.services.assignments.overlap import ask_where_opinions_differ
 from annotation.services.checks.checks import BATCH, compare_answers
 from annotation.services.checks.pauses import pause_by_rules
-from annotation.services.exports import ExportLost, run_export, states
+from annotation.services.exports import run_export
 from annotation.services.webhooks.deliveries import send_due
 from annotation.services.webhooks.events import forget_events
 
@@ -35,20 +36,20 @@ def wake(export: Export) -> None:
 @shared_task(acks_late=False)  # an export may outlive a broker's patience; its row brings it back
 def write_export(export_id: int) -> None:
     """Write one export. Ends at once when it is over or taken."""
-    export = Export.objects.filter(pk=export_id, state=Export.State.QUEUED).select_related("project").first()
+    export = Export.objects.queued().filter(pk=export_id).select_related("project").first()
     if export is None:
         return
     try:
         run_export(export, clock=now)
-    except ExportLost as error:
+    except jobs.JobLost as error:
         logger.info("%s", error)
 
 
 @shared_task
 def tend_exports() -> None:
     """Take exports from workers that fell silent, and wake a worker for the one queued longest."""
-    states.requeue_silent(now=now())
-    export = Export.objects.filter(state=Export.State.QUEUED).order_by("pk").first()
+    jobs.requeue_silent(Export, now=now())
+    export = Export.objects.queued().first()
     if export is not None:
         write_export.apply_async((export.pk,), expires=TEND_SECONDS)
 

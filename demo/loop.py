@@ -16,6 +16,7 @@ from time import monotonic, sleep
 from django.conf import settings
 from django.utils.timezone import now
 
+from annotation import jobs
 from annotation.models import Project
 from demo.people import Person
 from demo.seeding import IMAGES_PER_PROMPT, queue_first_images
@@ -28,7 +29,7 @@ from refl.selectors.generators import newest_kept
 from refl.services.sampling import queue_sampling
 from refl.services.tuning import queue_tuning
 from rewardmodel.models import DatasetVersion, RewardCheckpoint, Run
-from rewardmodel.runs import states as runs
+from rewardmodel.runs import states
 from rewardmodel.runs.execution import peak_memory
 from rewardmodel.runs.supervision import supervise
 from rewardmodel.selectors import promoted_checkpoint
@@ -121,7 +122,7 @@ class Loop:
 
         What the schedule had started is finished first: nothing but the rounds may change the models then.
         """
-        for model in runs.run_models():
+        for model in states.run_models():
             for run in model._default_manager.active().filter(project=self.project).order_by("pk"):
                 self.say(f"{run} was under way")
                 _finish(run)
@@ -203,7 +204,7 @@ def _finish(run: Run) -> None:
     while not run.is_over:
         try:
             supervise(run, should_stop=lambda: False)
-        except runs.RunLost:
+        except jobs.JobLost:
             sleep(POLL_SECONDS)
-            runs.requeue_silent(type(run), now=now())  # a worker may have died, and no schedule be there
+            jobs.requeue_silent(type(run), now=now())  # a worker may have died, and no schedule be there
         run.refresh_from_db()

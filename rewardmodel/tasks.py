@@ -9,8 +9,9 @@ from django.apps import apps
 from django.utils.timezone import now
 from kombu.exceptions import OperationalError
 
+from annotation import jobs
 from rewardmodel.models import Run, TrainingPolicy
-from rewardmodel.runs import states as runs
+from rewardmodel.runs import states
 from rewardmodel.runs.supervision import supervise
 from rewardmodel.selectors import NothingRegistered
 from rewardmodel.services.datasets import NothingToFreeze
@@ -37,7 +38,7 @@ def supervise_run(label: str, run_id: int) -> None:
         return
     try:
         supervise(run, should_stop=_worker_is_closing)
-    except runs.RunLost:
+    except jobs.JobLost:
         return  # another worker was faster
     tend_runs.delay()
 
@@ -48,8 +49,8 @@ def tend_runs() -> None:
 
     Worker messages expire: while every worker is busy they are sent again and again.
     """
-    for model in runs.run_models():
-        runs.requeue_silent(model, now=now())
+    for model in states.run_models():
+        jobs.requeue_silent(model, now=now())
         run = model.objects.startable(now=now()).first()
         if run is not None:
             supervise_run.apply_async((model._meta.label, run.pk), expires=TEND_SECONDS)

@@ -18,11 +18,11 @@ from rest_framework.response import Response
 from annotation.api.requests import Conflict, page_of, paged, project_of, user_of, valid
 from annotation.api.serializers import RankingSerializer
 from annotation.downloads import file_response
+from annotation.jobs import JobLost
 from annotation.models import Export
 from annotation.selectors.exports import Selection
 from annotation.services.exports import (
     FORMATS,
-    ExportLost,
     cancel_export,
     delete_export,
     imagereward,
@@ -91,7 +91,7 @@ def export(request: Request, slug: str, pk: int) -> Response:
         if not found.is_over:
             cancel_export(found, by=user_of(request), now=now())
         delete_export(found, by=user_of(request))
-    except ExportLost:
+    except JobLost:
         raise Conflict("The export is at work and was asked to stop: delete it when it has.") from None
     return Response(status=status.HTTP_204_NO_CONTENT)
 

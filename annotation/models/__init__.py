@@ -3,6 +3,7 @@ from annotation.models.assignments import Assignment, ShownImage, Skip
 from annotation.models.exports import Export
 from annotation.models.images import Image
 from annotation.models.invitations import Invitation
+from annotation.models.jobs import Job, JobManager, JobQuerySet
 from annotation.models.judgements import (
     Category,
     Issue,
@@ -40,6 +41,9 @@ __all__ = [
     "Image",
     "Invitation",
     "Issue",
+    "Job",
+    "JobManager",
+    "JobQuerySet",
     "Kind",
     "Membership",
     "Pause",

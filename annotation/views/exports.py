@@ -11,9 +11,9 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 from annotation.access import MemberRequest, admin_required
 from annotation.downloads import file_response
 from annotation.forms.exports import ExportForm
+from annotation.jobs import JobLost
 from annotation.models import Export, Project
 from annotation.services.exports import (
-    ExportLost,
     cancel_export,
     delete_export,
     request_export,
@@ -29,7 +29,8 @@ EXPORTS = "annotation/exports/list.html"
 def exports(request: MemberRequest, project: Project) -> HttpResponse:
     """Ask for an export, and see those there are; the page asks again while one is under way."""
     rows = project.exports.select_related("requested_by")
-    context = {"project": project, "tab": "exports", "exports": rows, "is_active": rows.active().exists()}
+    is_active = Export.objects.active().filter(project=project).exists()
+    context = {"project": project, "tab": "exports", "exports": rows, "is_active": is_active}
     if request.method != "POST":
         template = f"{EXPORTS}#exports" if request.htmx else EXPORTS
         return render(request, template, {**context, "form": ExportForm()})
@@ -55,7 +56,7 @@ def download(request: MemberRequest, project: Project, pk: int) -> HttpResponseB
 def cancel(request: MemberRequest, project: Project, pk: int) -> HttpResponse:
     try:
         cancel_export(get_object_or_404(project.exports, pk=pk), by=request.user, now=now())
-    except ExportLost:
+    except JobLost:
         messages.warning(request, "The export was over already.")
     return redirect("project-exports", project.slug)
 
@@ -67,7 +68,7 @@ def retry(request: MemberRequest, project: Project, pk: int) -> HttpResponse:
     try:
         retry_export(export, by=request.user)
         wake(export)
-    except ExportLost:
+    except JobLost:
         messages.warning(request, "Only an export that failed can be tried again.")
     return redirect("project-exports", project.slug)
 
@@ -77,6 +78,6 @@ def retry(request: MemberRequest, project: Project, pk: int) -> HttpResponse:
 def delete(request: MemberRequest, project: Project, pk: int) -> HttpResponse:
     try:
         delete_export(get_object_or_404(project.exports, pk=pk), by=request.user)
-    except ExportLost:
+    except JobLost:
         messages.warning(request, "The export is under way: cancel it first.")
     return redirect("project-exports", project.slug)

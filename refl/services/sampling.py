@@ -19,7 +19,7 @@ from refl.services.samples import import_samples
 from refl.uncertainty import least_sure
 from rewardmodel.learning.errors import Interrupted
 from rewardmodel.models import RewardCheckpoint
-from rewardmodel.runs import states as runs
+from rewardmodel.runs import states
 from rewardmodel.runs.execution import Pulse
 from rewardmodel.runs.policies import lock_policy
 from rewardmodel.scoring import scorer
@@ -93,7 +93,7 @@ def queue_sampling(
         config=asdict(config),
         steps=len(pool) * per_prompt,
     )
-    return runs.record_request(run, by=by)
+    return states.record_request(run, by=by)
 
 
 @transaction.atomic

@@ -18,7 +18,7 @@ from refl.selectors.prompts import held_out_prompts, tuning_prompts
 from refl.services.generators import keep_if_sound, register_tuned, set_control_aside
 from refl.services.judging import measure_changes
 from rewardmodel.models import RewardCheckpoint
-from rewardmodel.runs import states as runs
+from rewardmodel.runs import states
 from rewardmodel.runs.execution import Pulse
 from rewardmodel.runs.policies import lock_policy, policy_config
 from rewardmodel.scoring import scorer
@@ -70,7 +70,7 @@ def queue_tuning(
         config=complete.to_dict(),
         steps=complete.updates,
     )
-    return runs.record_request(run, by=by)
+    return states.record_request(run, by=by)
 
 
 @transaction.atomic

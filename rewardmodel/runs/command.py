@@ -13,7 +13,7 @@ from django.utils.timezone import now
 from tqdm import tqdm
 
 from rewardmodel.models import Run
-from rewardmodel.runs import states as runs
+from rewardmodel.runs import states
 from rewardmodel.runs.execution import Pulse, execute
 
 R = TypeVar("R", bound=Run)
@@ -94,7 +94,7 @@ def _take(model: type[R], pk: int | None, queue: Callable[[], R]) -> R:
         run = queue() if pk is None else model.objects.filter(pk=pk).first()
         if run is None:
             raise CommandError(f"no run {pk}")
-        runs.claim(run, now=now())
+        states.claim(run, now=now())
     return run
 
 

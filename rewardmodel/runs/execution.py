@@ -19,9 +19,10 @@ from types import FrameType
 from django.db import InterfaceError, OperationalError, connection
 from django.utils.timezone import now
 
+from annotation import jobs
 from rewardmodel.learning.errors import Interrupted
 from rewardmodel.models import Run
-from rewardmodel.runs import states as runs
+from rewardmodel.runs import states
 
 logger = logging.getLogger(__name__)
 BEAT_SECONDS = 1.0
@@ -49,7 +50,7 @@ class Pulse:
         on_report: OnReport = lambda step, steps, values: None,
     ) -> None:
         self.run, self.supervisor, self.on_report = run, supervisor, on_report
-        self.lost: runs.RunLost | None = None
+        self.lost: jobs.JobLost | None = None
         self._stop, self._over = threading.Event(), threading.Event()
         self._step, self._steps = run.step, run.steps
         self._points = _journalled(self.journal)
@@ -78,7 +79,7 @@ class Pulse:
     def should_stop(self) -> bool:
         """True from when the work is to write a checkpoint and raise Interrupted.
 
-        Raises: RunLost where another may be at work in the run's folder: nothing is written there any more.
+        Raises: JobLost where another may be at work in the run's folder: nothing is written there any more.
         """
         if self.lost:
             raise self.lost
@@ -91,7 +92,7 @@ class Pulse:
         self._thread.start()
 
     def end(self) -> None:
-        """Stop beating and record what is left. Raises: RunLost."""
+        """Stop beating and record what is left. Raises: JobLost."""
         self._over.set()
         self._thread.join()
         if self.lost:
@@ -108,7 +109,7 @@ class Pulse:
                     connection.close()
                 if self.run.cancel_requested or self._orphaned():
                     self.stop()
-        except runs.RunLost as lost:
+        except jobs.JobLost as lost:
             self.lost = lost
         finally:
             self.stop()  # work without a heart would be in vain
@@ -119,7 +120,7 @@ class Pulse:
             points, self._points = self._points, {}
             step, steps = self._step, self._steps
         try:
-            runs.record_progress(
+            states.record_progress(
                 self.run, now=now(), step=step, steps=steps, points=points, peak_memory=peak_memory()
             )
         except (OperationalError, InterfaceError):
@@ -153,12 +154,12 @@ def execute(
         attempt: the claim under which a supervisor started this process; None claims here.
         supervisor: process id of who started this one; when it dies, the work stops.
         on_report: called in this thread after each report of the work, with step, steps and values.
-    Raises: RunLost when the run is over or another's, before or during the work.
+    Raises: JobLost when the run is over or another's, before or during the work.
     """
     if attempt is None:
-        runs.claim(run, now=now())
+        states.claim(run, now=now())
     elif (run.attempt, run.state) != (attempt, Run.State.RUNNING):
-        raise runs.RunLost(f"{run}: attempt {attempt} is not at work any more")
+        raise jobs.JobLost(f"{run}: attempt {attempt} is not at work any more")
     run.folder.mkdir(parents=True, exist_ok=True)
     pulse = Pulse(run, supervisor=supervisor, on_report=on_report)
     with _stopping_at_signals(pulse):
@@ -167,16 +168,16 @@ def execute(
             work(pulse)
         except Interrupted:
             pulse.end()
-            patiently(lambda: runs.release(run, now=now()))
+            patiently(lambda: jobs.release(run, now=now()))
         except Exception as error:
             pulse.end()
             if supervisor is None or isinstance(error, Hopeless):
                 message = f"{type(error).__name__}: {error}"
-                patiently(lambda: runs.fail(run, error=message, now=now()))
+                patiently(lambda: states.fail(run, error=message, now=now()))
             raise
         else:
             pulse.end()
-            patiently(lambda: runs.finish(run, now=now()))
+            patiently(lambda: states.finish(run, now=now()))
 
 
 def patiently(write: Callable[[], None]) -> None:

@@ -12,8 +12,9 @@ from time import monotonic, sleep
 from django.db import InterfaceError, OperationalError, connection
 from django.utils.timezone import now
 
+from annotation import jobs
 from rewardmodel.models import Run
-from rewardmodel.runs import states as runs
+from rewardmodel.runs import states
 from rewardmodel.runs.execution import patiently
 from rewardmodel.runs.launching import command_line, threads
 
@@ -30,9 +31,9 @@ def supervise(run: Run, *, should_stop: Callable[[], bool]) -> None:
     A fresh process gives its memory back, takes no worker down with it, and stops by a signal.
 
     Args: should_stop: true when this worker is shutting down; the run then goes back to the queue.
-    Raises: RunLost when the run is over or another's.
+    Raises: JobLost when the run is over or another's.
     """
-    runs.claim(run, now=now())
+    states.claim(run, now=now())
     run.folder.mkdir(parents=True, exist_ok=True)
     with run.log.open("ab", buffering=0) as log:
         log.write(f"-- {now():%Y-%m-%d %H:%M:%S} attempt {run.attempt}\n".encode())
@@ -89,7 +90,7 @@ def _cancel_requested(run: Run) -> bool:
 def _note_crash(run: Run, status: int) -> None:
     how = signal.Signals(-status).name if status < 0 else f"exit status {status}"
     try:
-        runs.record_crash(run, error=f"The process ended with {how}.\n{log_tail(run)}", now=now())
-    except runs.RunLost:
+        states.record_crash(run, error=f"The process ended with {how}.\n{log_tail(run)}", now=now())
+    except jobs.JobLost:
         return  # it was moved on before it died
     logger.error("%s: the process ended with %s", run, how)

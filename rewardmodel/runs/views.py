@@ -11,10 +11,11 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.utils.timezone import now
 from django.views.decorators.http import require_POST
 
+from annotation import jobs
 from annotation.access import MemberRequest, admin_required
 from annotation.models import Project
 from rewardmodel.models import Evaluation, RewardCheckpoint, Run, TrainingRun
-from rewardmodel.runs import states as runs
+from rewardmodel.runs import states
 from rewardmodel.runs.supervision import log_tail
 from rewardmodel.selectors import curves
 from rewardmodel.tasks import wake
@@ -57,14 +58,14 @@ def show(request: MemberRequest, project: Project, pk: int, kind: Kind) -> HttpR
 @require_POST
 @admin_required
 def cancel(request: MemberRequest, project: Project, pk: int, kind: Kind) -> HttpResponse:
-    return _move(request, project, pk, kind, lambda run: runs.cancel(run, now=now(), by=request.user))
+    return _move(request, project, pk, kind, lambda run: states.cancel(run, now=now(), by=request.user))
 
 
 @require_POST
 @admin_required
 def retry(request: MemberRequest, project: Project, pk: int, kind: Kind) -> HttpResponse:
     def queue_again(run: Run) -> None:
-        runs.retry(run, by=request.user)
+        states.retry(run, by=request.user)
         wake(run)
 
     return _move(request, project, pk, kind, queue_again)
@@ -76,7 +77,7 @@ def _move(
     run = _run_of(project, pk, kind)
     try:
         move(run)
-    except runs.RunLost:
+    except jobs.JobLost:
         run.refresh_from_db()
         return render(request, RUN, {**_context(project, kind, run), "lost": True}, status=409)
     return redirect(run.page, project.slug, run.pk)

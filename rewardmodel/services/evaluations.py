@@ -16,7 +16,7 @@ from annotation.selectors.preferences import facts_of_rankings
 from rewardmodel.learning import available_scores
 from rewardmodel.learning.errors import Interrupted
 from rewardmodel.models import DatasetVersion, Evaluation, EvaluationRun, RewardCheckpoint, TrainingRun
-from rewardmodel.runs import states as runs
+from rewardmodel.runs import states
 from rewardmodel.runs.execution import Hopeless, Pulse
 from rewardmodel.selectors import NothingPromoted, promoted_checkpoint
 
@@ -71,7 +71,7 @@ def queue_evaluation(
     with transaction.atomic():
         steps = models * len(datasets)
         run = EvaluationRun.objects.create(project=project, config=dataclasses.asdict(config), steps=steps)
-        return runs.record_request(run, by=by)
+        return states.record_request(run, by=by)
 
 
 def evaluate_models(run: EvaluationRun, pulse: Pulse) -> None:

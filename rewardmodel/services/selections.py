@@ -23,7 +23,7 @@ from annotation.services.projects.selections import (
 )
 from rewardmodel.learning.errors import Interrupted
 from rewardmodel.models import SelectionRun
-from rewardmodel.runs import states as runs
+from rewardmodel.runs import states
 from rewardmodel.runs.execution import Hopeless, Pulse
 from rewardmodel.selection.config import SelectionConfig
 
@@ -63,7 +63,7 @@ def queue_selection(
     _check_enough(project.prompts.count(), complete, project)
     newest = project.prompts.aggregate(newest=Max("pk"))["newest"]
     run = SelectionRun.objects.create(project=project, config=complete.to_dict(), newest_prompt=newest)
-    return runs.record_request(run, by=by)
+    return states.record_request(run, by=by)
 
 
 def select_prompts(run: SelectionRun, pulse: Pulse) -> None:
@@ -107,7 +107,7 @@ class _Progress:
         self.pulse, self.step, self.steps = pulse, 0, steps
 
     def add(self, count: int) -> None:
-        """Raises: Interrupted, RunLost."""
+        """Raises: Interrupted, JobLost."""
         self.step += count
         self.pulse.report(step=self.step, steps=self.steps, values={})
         if self.pulse.should_stop():

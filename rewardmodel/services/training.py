@@ -16,7 +16,7 @@ from annotation.models import Project, User
 from rewardmodel.learning.config import RewardConfig
 from rewardmodel.learning.errors import Interrupted
 from rewardmodel.models import DatasetVersion, RewardCheckpoint, TrainingPolicy, TrainingRun
-from rewardmodel.runs import states as runs
+from rewardmodel.runs import states
 from rewardmodel.runs.execution import Hopeless, Pulse
 from rewardmodel.runs.policies import lock_policy, policy_config
 from rewardmodel.selectors import initial_checkpoint, is_due
@@ -76,7 +76,7 @@ def queue_training(
         )
     with transaction.atomic():
         run = TrainingRun.objects.create(project=project, dataset=dataset, initial=initial, config=complete)
-        return runs.record_request(run, by=by)
+        return states.record_request(run, by=by)
 
 
 @transaction.atomic

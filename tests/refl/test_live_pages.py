@@ -9,7 +9,7 @@ from PIL import Image
 
 from refl.services.generators import keep_if_sound, register_tuned
 from refl.services.tuning import queue_tuning
-from rewardmodel.runs import states as runs
+from rewardmodel.runs import states
 from tests.accessibility import complaints
 from tests.refl.test_generators import FALL, RISE
 
@@ -24,7 +24,7 @@ def a_grid(colour):
 def at_work(transactional_db, project, generator, prompts, promoted, policy, settings, tmp_path):
     settings.RUNS_DIR = tmp_path
     run = queue_tuning(project=project)
-    runs.claim(run, now=now())
+    states.claim(run, now=now())
     measure(run, 1)
     (run.folder / "samples").mkdir(parents=True)
     (run.folder / "samples" / "step-000000.png").write_bytes(a_grid("tan"))
@@ -33,7 +33,7 @@ def at_work(transactional_db, project, generator, prompts, promoted, policy, set
 
 def measure(run, step):
     values = {"reward": 0.1 * step, "reward_loss": 2 - 0.1 * step, "pretraining_loss": 1.0}
-    runs.record_progress(run, now=now(), step=step, steps=3, points={step: values})
+    states.record_progress(run, now=now(), step=step, steps=3, points={step: values})
 
 
 @pytest.fixture
@@ -61,7 +61,7 @@ def test_an_admin_watches_a_tuning_to_its_end_without_reloading(adas_page, live_
 
     (at_work.folder / "samples" / "step-000003.png").write_bytes(a_grid("teal"))
     keep_if_sound(register_tuned(run=at_work), tuned_on=RISE, independent=FALL)
-    runs.finish(at_work, now=now())
+    states.finish(at_work, now=now())
     page.get_by_text("finished").wait_for()
     page.get_by_text("is not kept").wait_for()
     assert page.locator("figure img").evaluate_all("all => all.every(one => one.naturalWidth > 0)")

@@ -9,7 +9,7 @@ from annotation.services.projects.projects import add_member
 from refl.models import SamplingRun, TuningRun
 from refl.services.generators import keep_if_sound, register_tuned
 from refl.services.tuning import queue_tuning
-from rewardmodel.runs import states as runs
+from rewardmodel.runs import states
 from tests.refl.test_generators import FALL, RISE
 
 HTMX = {"HX-Request": "true"}
@@ -23,9 +23,9 @@ def run(project, generator, prompts, promoted, policy):
 @pytest.fixture
 def at_work(run):
     """A tuning in the middle, with its first samples."""
-    runs.claim(run, now=now())
+    states.claim(run, now=now())
     points = {step: {"reward": 0.1 * step, "reward_loss": 2.0, "pretraining_loss": 1.0} for step in (1, 2)}
-    runs.record_progress(run, now=now(), step=2, steps=3, points=points)
+    states.record_progress(run, now=now(), step=2, steps=3, points=points)
     (run.folder / "samples").mkdir(parents=True)
     (run.folder / "samples" / "step-000000.png").write_bytes(b"the grid before")
     run.log.write_text("Loading pipeline")
@@ -79,7 +79,7 @@ def test_a_run_at_work_is_asked_for_again_and_one_that_is_over_is_not(client, ad
     assert "<html" not in live
     assert '"points": [[1, 0.1], [2, 0.2]]' in live
     assert "Loading pipeline" in live
-    runs.finish(at_work, now=now())
+    states.finish(at_work, now=now())
     assert "hx-trigger" not in client.get(page, headers=HTMX).content.decode()
 
 
@@ -166,7 +166,7 @@ def test_a_queued_tuning_is_cancelled_and_cannot_be_twice(client, ada, project, 
 
 
 def test_a_failed_tuning_is_tried_again(client, ada, project, at_work):
-    runs.fail(at_work, error="out of memory", now=now())
+    states.fail(at_work, error="out of memory", now=now())
     client.force_login(ada)
     page = reverse("tuning-run", args=[project.slug, at_work.pk])
     assert "out of memory" in client.get(page).content.decode()

@@ -16,7 +16,7 @@ from refl.drawing import seeds_of
 from refl.models import SamplingRun
 from refl.services.sampling import CannotSample, make_samples, queue_sampling
 from rewardmodel.learning.errors import Interrupted
-from rewardmodel.runs import states as runs
+from rewardmodel.runs import states
 from rewardmodel.runs.execution import Pulse, execute
 from rewardmodel.scoring import scorer
 from tests.cast import picture
@@ -76,7 +76,7 @@ def test_a_second_start_makes_only_what_is_missing_and_at_last_nothing(project, 
 def test_an_interrupted_run_makes_the_rest_and_no_batch_twice(project, generator, prompts):
     run = queue(generator, prompts=6)
     run.config["batch_size"] = 4
-    runs.claim(run, now=now())
+    states.claim(run, now=now())
     with pytest.raises(Interrupted):
         make_samples(run, Impatient(run, 7))
     assert len(list((run.folder / "images").glob("*.png"))) == 7
@@ -110,7 +110,7 @@ def test_annotators_get_the_prompts_on_which_the_reward_model_is_least_sure(
     run = queue(generator, prompts=2, checkpoint=promoted, pool_factor=3)
     assert len(run.config["pool"]) == 6
     kept = run.folder / "images"
-    runs.claim(run, now=now())
+    states.claim(run, now=now())
     with pytest.raises(Interrupted):
         make_samples(run, Impatient(run, 12))  # all are made, none is handed out
     model = scorer(promoted)
@@ -133,7 +133,7 @@ def test_the_pool_is_drawn_by_chance_the_same_for_the_same_chance(project, gener
     for seed in (1, 1, 2):
         run = queue(generator, **asked, chance=random.Random(seed))
         pools.append(run.config["pool"])
-        runs.cancel(run, now=now())
+        states.cancel(run, now=now())
     assert pools[0] == pools[1] != pools[2]
 
 
@@ -141,7 +141,7 @@ def test_a_prompt_that_got_images_meanwhile_keeps_those_alone(project, generator
     run = queue(generator, prompts=2)
     theirs = [NewImage(picture(n), f"{n}.png") for n in (1, 2)]
     add_generations(prompt=prompts[0], images=theirs)
-    runs.claim(run, now=now())
+    states.claim(run, now=now())
     make_samples(run, Impatient(run, 99))
     assert list(prompts[0].generations.values_list("generator", flat=True)) == ["", ""]
     assert prompts[1].generations.count() == 2

@@ -14,14 +14,14 @@ from refl.services.generators import keep_if_sound, register_tuned
 from refl.services.sampling import CannotSample, queue_due_sampling
 from refl.services.tuning import CannotTune, queue_due_tuning
 from refl.tasks import look_for_generators, look_for_promotions
-from rewardmodel.runs import states as runs
+from rewardmodel.runs import states
 from rewardmodel.services.checkpoints import promote
 from tests.refl.test_generators import FALL, RISE
 
 
 def end(run):
-    runs.claim(run, now=now())
-    runs.finish(run, now=now())
+    states.claim(run, now=now())
+    states.finish(run, now=now())
 
 
 @pytest.fixture

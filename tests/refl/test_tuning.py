@@ -11,10 +11,11 @@ from django.conf import settings
 from django.core.management import CommandError, call_command
 from django.utils.timezone import now
 
+from annotation import jobs
 from refl.models import Generator, TuningRun
 from refl.services.tuning import CannotTune, queue_tuning
 from rewardmodel.models import RewardCheckpoint
-from rewardmodel.runs import states as runs
+from rewardmodel.runs import states
 from rewardmodel.selectors import NothingPromoted
 from rewardmodel.services.checkpoints import register_checkpoint
 from tests.refl.conftest import QUICK, save_reward_model
@@ -119,7 +120,7 @@ def test_a_killed_tuning_resumes_and_ends_with_the_weights_of_one_never_killed(r
     assert run.state == TuningRun.State.RUNNING
     assert 0 < run.step < SLOW["updates"]
 
-    assert runs.requeue_silent(TuningRun, now=now() + timedelta(seconds=61)) == 1
+    assert jobs.requeue_silent(TuningRun, now=now() + timedelta(seconds=61)) == 1
     assert start(run).wait() == 0
     run.refresh_from_db()
     assert (run.state, run.attempt) == (TuningRun.State.FINISHED, 2)
@@ -134,7 +135,7 @@ def test_a_cancelled_tuning_stops_and_leaves_no_generator(ready):
     run = queue_tuning(project=ready, config={**SLOW, "updates": 5000})
     process = start(run)
     wait_for_step(run, 2, process)
-    runs.cancel(run, now=now())
+    states.cancel(run, now=now())
     assert process.wait(timeout=PATIENCE) == 1
     run.refresh_from_db()
     assert run.state == TuningRun.State.CANCELLED

@@ -10,7 +10,7 @@ from django.utils.timezone import now
 from annotation.models import Assignment, Generation, PromptLabel
 from rewardmodel.learning.errors import Interrupted
 from rewardmodel.models import DatasetVersion, Evaluation, EvaluationRun
-from rewardmodel.runs import states as runs
+from rewardmodel.runs import states
 from rewardmodel.selectors import evaluation_table
 from rewardmodel.services.checkpoints import promote, register_checkpoint
 from rewardmodel.services.datasets import freeze_dataset
@@ -370,7 +370,7 @@ def test_the_button_queues_a_run_and_its_page_says_what_came_out(client, ada, pr
     answer = client.post(path, sent)
     run = EvaluationRun.objects.get()
     assert answer.url == reverse("evaluation-run", args=[project.slug, run.pk])
-    runs.claim(run, now=now())
+    states.claim(run, now=now())
     evaluate_models(run, Heart())
     page = client.get(answer.url).content.decode()
     assert reverse("evaluation", args=[project.slug, run.evaluations.get().pk]) in page

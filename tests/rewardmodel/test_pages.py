@@ -7,7 +7,7 @@ from django.urls import reverse
 from django.utils.timezone import now
 
 from rewardmodel.models import DatasetVersion, RewardCheckpoint, TrainingPoint, TrainingRun
-from rewardmodel.runs import states as runs
+from rewardmodel.runs import states
 from rewardmodel.services.checkpoints import promote
 from rewardmodel.tasks import supervise_run
 
@@ -136,13 +136,13 @@ def test_a_run_at_work_asks_for_news_and_one_that_is_over_does_not(admin, projec
     assert "<html" not in live
     assert 'hx-trigger="every 2s"' in live
     assert '"points": [[1, 0.7]' in live
-    runs.cancel(run, now=now())
+    states.cancel(run, now=now())
     assert "hx-trigger" not in admin.get(path, **HTMX).content.decode()
 
 
 def test_the_error_and_the_log_of_a_failed_run_are_shown(admin, project, run):
-    runs.claim(run, now=now())
-    runs.fail(run, error="no space left on device", now=now())
+    states.claim(run, now=now())
+    states.fail(run, error="no space left on device", now=now())
     run.folder.mkdir(parents=True)
     run.log.write_text("step 3 of 9 <b>")
     page = admin.get(reverse("training-run", args=[project.slug, run.pk])).content.decode()
@@ -158,8 +158,8 @@ def test_cancelling_from_the_page_ends_a_queued_run(admin, project, run):
 
 
 def test_cancelling_a_run_that_ended_meanwhile_shows_how_it_stands(admin, project, run):
-    runs.claim(run, now=now())
-    runs.finish(run, now=now())
+    states.claim(run, now=now())
+    states.finish(run, now=now())
     response = admin.post(reverse("cancel-training-run", args=[project.slug, run.pk]))
     assert response.status_code == 409
     assert "had moved on" in response.content.decode()
@@ -218,13 +218,13 @@ def test_the_api_queues_a_run_and_refuses_what_cannot_work(admin, project, encod
 
 
 def test_a_message_for_a_run_that_is_over_does_nothing(run):
-    runs.cancel(run, now=now())
+    states.cancel(run, now=now())
     supervise_run(run._meta.label, run.pk)
     assert TrainingRun.objects.get().attempt == 0
 
 
 def test_a_run_that_fell_silent_is_said_to_be(admin, run, settings):
-    runs.claim(run, now=now())
+    states.claim(run, now=now())
     path = reverse("training-run", args=[run.project.slug, run.pk])
     assert "no sign of life" not in admin.get(path).text
     gone = now() - timedelta(seconds=settings.RUN_SILENCE_SECONDS + 1)

@@ -7,7 +7,7 @@ from celery.signals import before_task_publish
 from django.utils.timezone import now
 
 from rewardmodel.models import DatasetVersion, TrainingRun
-from rewardmodel.runs import states as runs
+from rewardmodel.runs import states
 from rewardmodel.tasks import supervise_run, tend_runs, wake
 
 State = TrainingRun.State
@@ -46,7 +46,7 @@ def test_word_of_a_run_goes_to_the_workers_with_a_device(a_run, sent):
 
 def test_tending_takes_a_run_from_a_silent_worker_and_wakes_another(a_run, sent, settings):
     run = a_run()
-    runs.claim(run, now=now() - timedelta(seconds=settings.RUN_SILENCE_SECONDS + 1))
+    states.claim(run, now=now() - timedelta(seconds=settings.RUN_SILENCE_SECONDS + 1))
     tend_runs()
     assert TrainingRun.objects.get().state == State.QUEUED
     assert sent == [word_of(run)]
@@ -54,7 +54,7 @@ def test_tending_takes_a_run_from_a_silent_worker_and_wakes_another(a_run, sent,
 
 def test_tending_leaves_a_run_alone_whose_heart_beats(a_run, sent):
     run = a_run()
-    runs.claim(run, now=now())
+    states.claim(run, now=now())
     tend_runs()
     assert TrainingRun.objects.get().state == State.RUNNING
     assert sent == []
@@ -62,8 +62,8 @@ def test_tending_leaves_a_run_alone_whose_heart_beats(a_run, sent):
 
 def test_of_the_runs_that_wait_the_oldest_is_woken_and_one_held_back_is_not(a_run, sent):
     held_back, oldest, _ = a_run(), a_run(), a_run()
-    runs.claim(held_back, now=now())
-    runs.record_crash(held_back, error="killed", now=now())
+    states.claim(held_back, now=now())
+    states.record_crash(held_back, error="killed", now=now())
     tend_runs()
     assert sent == [word_of(oldest)]
 

@@ -19,8 +19,7 @@ from safetensors.torch import load_file
 
 from annotation.models import Generation
 from rewardmodel.models import RewardCheckpoint, TrainingPoint, TrainingPolicy, TrainingRun
-from rewardmodel.runs import states as runs
-from rewardmodel.runs import supervision
+from rewardmodel.runs import states, supervision
 from rewardmodel.runs.supervision import supervise
 from rewardmodel.selectors import NothingRegistered, curves
 from rewardmodel.services import training
@@ -260,7 +259,7 @@ def test_a_cancelled_run_stops_soon_and_stays_stopped(processes, project, encode
     run = queue_training(project=project, config=ENDLESS)
     with supervised(run):
         wait_until(lambda: step_of(run) >= 5)
-        runs.cancel(TrainingRun.objects.get(pk=run.pk), now=now())
+        states.cancel(TrainingRun.objects.get(pk=run.pk), now=now())
     assert run.state == State.CANCELLED
     assert run.step < run.steps
     assert not RewardCheckpoint.objects.filter(run=run).exists()
@@ -270,7 +269,7 @@ def test_a_cancelled_run_stops_soon_and_stays_stopped(processes, project, encode
 
 def test_a_run_that_cannot_work_fails_with_the_end_of_its_log(processes, project, encoder, rank, monkeypatch):
     rank(16)
-    monkeypatch.setattr(runs, "BACK_OFF", ())
+    monkeypatch.setattr(TrainingRun, "back_off", ())
     encoder.folder = "/nowhere"
     encoder.save()
     run = queue_training(project=project, config=QUICK)
@@ -331,7 +330,7 @@ def test_the_death_of_the_worker_loses_nothing(processes, project, encoder, rank
 def test_a_message_that_comes_twice_starts_one_process(processes, project, encoder, rank):
     rank(16)
     run = queue_training(project=project, config=QUICK)
-    runs.claim(run, now=now())
+    states.claim(run, now=now())
     supervise_run(run._meta.label, run.pk)
     assert TrainingRun.objects.get(pk=run.pk).attempt == 1
     assert not run.log.exists()
@@ -390,7 +389,7 @@ def test_no_second_run_starts_while_one_waits_nor_before_enough_answers_came(pro
     run = queue_due_training(policy)
     rank(4)
     assert queue_due_training(policy) is None
-    runs.cancel(run, now=now())
+    states.cancel(run, now=now())
     assert queue_due_training(policy).dataset.answers == 17
     TrainingRun.objects.all().update(state=State.CANCELLED, finished_at=now())
     rank(3)
@@ -429,7 +428,7 @@ def test_the_supervisor_kills_a_process_that_does_not_stop(processes, project, e
     with supervised(run):
         wait_until(lambda: step_of(run) >= 5)
         the_process_at_work().suspend()
-        runs.cancel(TrainingRun.objects.get(pk=run.pk), now=now())
+        states.cancel(TrainingRun.objects.get(pk=run.pk), now=now())
     assert run.state == State.CANCELLED
 
 

@@ -2,21 +2,19 @@ from annotation.services.exports.cards import Counts
 from annotation.services.exports.folders import export_to_folder
 from annotation.services.exports.format import ExportFailed
 from annotation.services.exports.formats import FORMATS
-from annotation.services.exports.running import run_export
-from annotation.services.exports.states import (
-    ExportLost,
+from annotation.services.exports.requests import (
     UnknownFormat,
     cancel_export,
     delete_export,
     request_export,
     retry_export,
 )
+from annotation.services.exports.running import run_export
 
 __all__ = [
     "FORMATS",
     "Counts",
     "ExportFailed",
-    "ExportLost",
     "UnknownFormat",
     "cancel_export",
     "delete_export",

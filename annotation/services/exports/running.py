@@ -6,16 +6,20 @@ import shutil
 from collections.abc import Callable
 from datetime import datetime, timedelta
 
-from annotation.models import Export
+from django.db import transaction
+
+from annotation import jobs
+from annotation.jobs import JobLost
+from annotation.models import Export, Kind
 from annotation.selectors.exports import Selection
-from annotation.services.exports import states
 from annotation.services.exports.archives import write_archive
 from annotation.services.exports.cards import Counts
 from annotation.services.exports.files import FILES, ExportBusy, plan_export, unfinished_plan, write_files
 from annotation.services.exports.format import ExportFailed, Plan
 from annotation.services.exports.formats import FORMATS
+from annotation.services.webhooks.events import announce
 
-BEAT = timedelta(seconds=1)
+HEARTBEAT = timedelta(seconds=1)  # between two
 Clock = Callable[[], datetime]
 
 
@@ -27,29 +31,37 @@ def run_export(export: Export, *, clock: Clock) -> None:
     """Claim the export and write its file; what an earlier attempt wrote is kept.
 
     Args: clock: tells the time.
-    Raises: ExportLost when it is over, another's, or was taken from us.
+    Raises: JobLost when it is over, another's, or was given to another meanwhile.
     """
-    states.claim(export, now=clock())
+    jobs.claim(export, now=clock())
     work = export.folder / "work"
     try:
         size, sha256 = _write(export, clock)
     except ExportBusy:
-        states.release(export, now=clock())  # a worker given up for dead still writes: later
+        jobs.release(export, now=clock())  # a worker given up for dead still writes: later
         return
     except _Cancelled:
-        states.release(export, now=clock())
+        jobs.release(export, now=clock())
         shutil.rmtree(export.folder, ignore_errors=True)
         return
     except ExportFailed as error:
-        states.fail(export, now=clock(), error=str(error))
+        jobs.fail(export, now=clock(), error=str(error))
         return
-    except states.ExportLost:
+    except JobLost:
         raise
     except Exception as error:
-        states.fail(export, now=clock(), error=repr(error))
+        jobs.fail(export, now=clock(), error=repr(error))
         raise
-    states.finish(export, now=clock(), bytes=size, sha256=sha256)
+    _finish(export, now=clock(), bytes=size, sha256=sha256)
     shutil.rmtree(work, ignore_errors=True)
+
+
+@transaction.atomic
+def _finish(export: Export, *, now: datetime, bytes: int, sha256: str) -> None:
+    """Record the file, and announce it. Raises: JobLost."""
+    jobs.finish(export, now=now, bytes=bytes, sha256=sha256)
+    data = {"export": export.pk, "format": export.format, "bytes": bytes, "sha256": sha256}
+    announce(Kind.EXPORT_READY, project=export.project, data=data)
 
 
 def _write(export: Export, clock: Clock) -> tuple[int, str]:
@@ -70,8 +82,15 @@ def _teller(export: Export, plan: Plan, clock: Clock) -> Callable[..., None]:
     def tell(counts: Counts, at_once: bool = False) -> None:
         now = clock()
         assert export.heartbeat
-        if at_once or now - export.heartbeat >= BEAT:
-            states.record_progress(export, now=now, wanted=plan.rankings, counts=counts)
+        if at_once or now - export.heartbeat >= HEARTBEAT:
+            jobs.heartbeat(
+                export,
+                now=now,
+                rankings_wanted=plan.rankings,
+                rankings=counts.rankings,
+                pairs=counts.pairs,
+                ties=counts.ties,
+            )
             if export.cancel_requested:
                 raise _Cancelled
 

@@ -12,10 +12,11 @@ from django.test import Client
 from django.utils.timezone import now
 from rest_framework.test import APIClient
 
+from annotation import jobs
+from annotation.jobs import JobLost
 from annotation.models import Event, Export, Image, Kind
 from annotation.schedule import ENTRIES
 from annotation.services.exports import (
-    ExportLost,
     UnknownFormat,
     cancel_export,
     delete_export,
@@ -23,7 +24,6 @@ from annotation.services.exports import (
     request_export,
     retry_export,
     run_export,
-    states,
 )
 from annotation.services.exports.files import _alone
 from annotation.services.imports import import_rankings
@@ -111,24 +111,24 @@ def test_a_format_that_there_is_not_is_refused(asked):
 def test_what_a_dead_worker_wrote_is_gone_on_with_and_that_worker_can_write_no_more(asked, settings):
     export = asked()
     slow = Export.objects.get(pk=export.pk)
-    states.claim(slow, now=NOW)
+    jobs.claim(slow, now=NOW)
     late = NOW + timedelta(seconds=settings.RUN_SILENCE_SECONDS + 1)
-    states.requeue_silent(now=late)
+    jobs.requeue_silent(Export, now=late)
     export.refresh_from_db()
     assert export.state == State.QUEUED
     run_export(export, clock=clock())
     assert Export.objects.get().state == State.FINISHED
-    with pytest.raises(ExportLost):
-        states.finish(slow, now=late, bytes=1, sha256="0")
+    with pytest.raises(JobLost):
+        jobs.finish(slow, now=late, bytes=1, sha256="0")
 
 
 def test_an_export_whose_worker_falls_silent_again_and_again_has_failed(asked, settings, ada):
     export = asked()
     late = NOW + timedelta(seconds=settings.RUN_SILENCE_SECONDS + 1)
-    for _ in range(states.MOST_ATTEMPTS):
+    for _ in range(Export.most_attempts):
         export.refresh_from_db()
-        states.claim(export, now=NOW)
-        states.requeue_silent(now=late)
+        jobs.claim(export, now=NOW)
+        jobs.requeue_silent(Export, now=late)
     export.refresh_from_db()
     assert (export.state, export.error) == (State.FAILED, "its worker fell silent")
     retry_export(export, by=ada)
@@ -149,8 +149,8 @@ def test_an_export_that_somebody_still_writes_waits(asked):
 
 def test_an_export_taken_already_is_not_taken_again(asked):
     export, other = asked(), Export.objects.get()
-    states.claim(export, now=NOW)
-    with pytest.raises(ExportLost):
+    jobs.claim(export, now=NOW)
+    with pytest.raises(JobLost):
         run_export(other, clock=clock())
 
 
@@ -167,7 +167,7 @@ def test_a_cancelled_export_stops_and_leaves_no_file(asked, ada):
     run_export(export, clock=cancelling)
     export.refresh_from_db()
     assert (export.state, export.folder.exists()) == (State.CANCELLED, False)
-    with pytest.raises(ExportLost):
+    with pytest.raises(JobLost):
         cancel_export(export, by=ada, now=NOW)
     waiting = asked()
     cancel_export(waiting, by=ada, now=NOW)
@@ -186,7 +186,7 @@ def test_an_export_that_cannot_be_written_says_why(asked):
 
 def test_an_export_is_deleted_with_its_file_once_it_is_over(asked, django_capture_on_commit_callbacks, ada):
     export = asked()
-    with pytest.raises(ExportLost):
+    with pytest.raises(JobLost):
         delete_export(export, by=ada)
     run_export(export, clock=clock())
     with django_capture_on_commit_callbacks(execute=True):
@@ -398,7 +398,7 @@ def test_what_a_program_asks_wrongly_is_refused(api, judged, asked):
     assert api.post(address, {"format": "csv", "accepted_after": "soon"}, format="json").status_code == 400
     assert not Export.objects.exists()
     export = asked()
-    states.claim(export, now=NOW)
+    jobs.claim(export, now=NOW)
     assert api.delete(f"{address}{export.pk}/").status_code == 409
     assert Export.objects.get().cancel_requested
 

@@ -6,11 +6,11 @@ import time
 
 import pytest
 
+from annotation.jobs import JobLost
 from rewardmodel.learning.errors import Interrupted
 from rewardmodel.models import DatasetVersion, TrainingPoint, TrainingRun
-from rewardmodel.runs import states as runs
+from rewardmodel.runs import states
 from rewardmodel.runs.execution import Hopeless, execute
-from rewardmodel.runs.states import RunLost
 from tests.cast import NOW
 
 pytestmark = pytest.mark.django_db(transaction=True)  # a run's heart beats in a thread of its own
@@ -68,7 +68,7 @@ def test_a_signal_stops_the_work_and_gives_the_run_back(run):
 
 def test_a_cancel_stops_the_work(run):
     def work(pulse):
-        runs.cancel(TrainingRun.objects.get(), now=NOW)
+        states.cancel(TrainingRun.objects.get(), now=NOW)
         until_told_to_stop(pulse)
 
     execute(run, work)
@@ -82,7 +82,7 @@ def test_work_whose_run_was_given_to_another_is_not_asked_to_save(run):
         TrainingRun.objects.update(attempt=2)
         until_told_to_stop(pulse)
 
-    with pytest.raises(RunLost):
+    with pytest.raises(JobLost):
         execute(run, work)
     row = TrainingRun.objects.get()
     assert (row.state, row.attempt) == (State.RUNNING, 2)
@@ -116,7 +116,7 @@ def test_work_stops_when_its_supervisor_died(run):
 
 
 def test_a_process_started_for_an_earlier_attempt_does_nothing(run):
-    runs.claim(run, now=NOW)
-    with pytest.raises(RunLost):
+    states.claim(run, now=NOW)
+    with pytest.raises(JobLost):
         execute(run, until_told_to_stop, attempt=2)
     assert not run.folder.exists()

@@ -7,8 +7,9 @@ from django.urls import reverse
 from django.utils.timezone import now
 from playwright.sync_api import expect
 
+from annotation import jobs
 from rewardmodel.models import DatasetVersion, RewardCheckpoint, TrainingRun
-from rewardmodel.runs import states as runs
+from rewardmodel.runs import states
 from rewardmodel.services.evaluations import record_figures
 from tests.accessibility import complaints
 from tests.rewardmodel.test_evaluations import figures
@@ -22,7 +23,7 @@ def run(project, encoder):
         project=project, hash="ab" * 32, folder="frozen", counts={}, shares={}, answers=0, left_out=0
     )
     run = TrainingRun.objects.create(project=project, dataset=dataset, initial=encoder, config={"epochs": 3})
-    runs.claim(run, now=now())
+    states.claim(run, now=now())
     return run
 
 
@@ -31,7 +32,7 @@ def measure(run, steps):
         step: {"loss": 0.7 / step, "accuracy": 0.5 + step / 200, "validation_loss": 0.8 / step}
         for step in range(1, steps + 1)
     }
-    runs.record_progress(run, now=now(), step=steps, steps=60, points=points, peak_memory=2**29)
+    states.record_progress(run, now=now(), step=steps, steps=60, points=points, peak_memory=2**29)
 
 
 def signed_in(page, live_server, user):
@@ -53,7 +54,7 @@ def test_curves_grow_while_a_run_works_and_cancelling_says_that_it_stops(live_se
     expect(page.get_by_role("img", name="Loss, nats a pair: training 0.028 at step 25")).to_be_visible()
     page.get_by_role("button", name="Cancel run").click()
     expect(page.get_by_text("stops after this step")).to_be_visible()
-    runs.release(run, now=now())
+    jobs.release(run, now=now())
     expect(page.get_by_text("Cancelled")).to_be_visible()
     expect(page.get_by_role("button", name="Cancel run")).to_have_count(0)
 
@@ -97,7 +98,7 @@ def test_no_page_has_anything_serious_or_is_wider_than_the_window(live_server, p
     ):
         page.goto(live_server.url + address)
         found += complaints(page, address)
-    runs.move(run, run.State.FAILED, finished_at=now(), error="the loss is nan at step 31, list 7719")
+    jobs.move(run, run.State.FAILED, finished_at=now(), error="the loss is nan at step 31, list 7719")
     run_page = reverse("training-run", args=[slug, run.pk])
     page.goto(live_server.url + run_page)
     found += complaints(page, "failed")

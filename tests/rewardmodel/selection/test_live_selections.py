@@ -6,7 +6,7 @@ from django.utils.timezone import now
 from playwright.sync_api import expect
 
 from annotation.services.projects.prompts import add_prompts
-from rewardmodel.runs import states as runs
+from rewardmodel.runs import states
 from rewardmodel.runs.execution import Pulse
 from rewardmodel.services.selections import queue_selection, select_prompts
 from tests.accessibility import complaints
@@ -24,9 +24,9 @@ def run(project, sentence_encoder, settings):
     texts = {f"{a} {p}": f"a {a} {p}" for a in ANIMALS for p in PLACES}
     add_prompts(project=project, texts=texts)
     run = queue_selection(project=project, config={"count": 4, "neighbours": 3})
-    runs.claim(run, now=now())
+    states.claim(run, now=now())
     select_prompts(run, Pulse(run))
-    runs.finish(run, now=now())
+    states.finish(run, now=now())
     return run
 
 

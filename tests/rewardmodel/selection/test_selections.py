@@ -10,6 +10,7 @@ from django.core.management import CommandError, call_command
 from django.urls import reverse
 from django.utils.timezone import now
 
+from annotation import jobs
 from annotation.models import Action, Membership, PromptSelection, TextVector
 from annotation.selectors.projects.selections import vectors_of, wanted_prompts
 from annotation.services.projects.projects import add_member
@@ -17,7 +18,7 @@ from annotation.services.projects.prompts import add_prompts
 from refl.selectors.prompts import prompts_without_images
 from rewardmodel.learning.errors import Interrupted
 from rewardmodel.models import SelectionRun
-from rewardmodel.runs import states as runs
+from rewardmodel.runs import states
 from rewardmodel.runs.execution import Pulse, execute
 from rewardmodel.selection.graph import choose, nearest_neighbours
 from rewardmodel.services.selections import CannotSelect, queue_selection, select_prompts
@@ -66,9 +67,9 @@ def prompts(project, texts):
 
 def select(project, **fields):
     run = queue_selection(project=project, config={**SMALL, **fields})
-    runs.claim(run, now=now())
+    states.claim(run, now=now())
     select_prompts(run, Pulse(run))
-    runs.finish(run, now=now())
+    states.finish(run, now=now())
     return run
 
 
@@ -131,14 +132,14 @@ def test_interrupted_and_resumed_it_chooses_as_if_never_interrupted(project, pro
     whole = select(project, set_size=6)
     TextVector.objects.all().delete()
     run = queue_selection(project=project, config={**SMALL, "set_size": 6})
-    runs.claim(run, now=now())
+    states.claim(run, now=now())
     with pytest.raises(Interrupted):
         select_prompts(run, Impatient(run, patience))
-    runs.release(run, now=now())
+    jobs.release(run, now=now())
     assert not PromptSelection.objects.finished().filter(run=run).exists()
     add_prompts(project=project, texts={"late": "a prompt that came too late"})
     run = SelectionRun.objects.get(pk=run.pk)
-    runs.claim(run, now=now())
+    states.claim(run, now=now())
     select_prompts(run, Pulse(run))
     assert chosen(run) == chosen(whole)
     assert run.selection.plane == whole.selection.plane

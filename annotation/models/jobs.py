@@ -1,0 +1,97 @@
+"""Durable work, as rows: who has it, when its worker was last heard of, how it ended."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import ClassVar, Self, TypeVar
+
+from django.conf import settings
+from django.db import models
+from django.db.models import Q
+
+J = TypeVar("J", bound="Job")
+ACTIVE = ["queued", "running"]
+OVER = ["finished", "failed", "cancelled"]
+
+
+class JobQuerySet(models.QuerySet[J]):
+    def active(self) -> JobQuerySet[J]:
+        """Waiting or at work."""
+        return self.filter(state__in=ACTIVE)
+
+    def over(self) -> JobQuerySet[J]:
+        """Finished, failed or cancelled."""
+        return self.filter(state__in=OVER)
+
+    def queued(self) -> JobQuerySet[J]:
+        """Waiting for a worker, the oldest first."""
+        return self.filter(state=Job.State.QUEUED).order_by("pk")
+
+    def silent(self, *, now: datetime) -> JobQuerySet[J]:
+        """At work by their row, but without a heartbeat for longer than a worker may be silent."""
+        silence = timedelta(seconds=settings.RUN_SILENCE_SECONDS)
+        return self.filter(state=Job.State.RUNNING, heartbeat__lt=now - silence)
+
+
+class JobManager(models.Manager[J]):
+    def get_queryset(self) -> JobQuerySet[J]:
+        return JobQuerySet(self.model, using=self._db)
+
+    def active(self) -> JobQuerySet[J]:
+        return self.get_queryset().active()
+
+    def over(self) -> JobQuerySet[J]:
+        return self.get_queryset().over()
+
+    def queued(self) -> JobQuerySet[J]:
+        return self.get_queryset().queued()
+
+    def silent(self, *, now: datetime) -> JobQuerySet[J]:
+        return self.get_queryset().silent(now=now)
+
+
+class Job(models.Model):
+    """Work that outlives the process that does it; `annotation.jobs` moves it from state to state.
+
+    Its row is the truth. `attempt` counts claims: it is the fence that keeps a worker given up for dead from
+    writing. A subclass that is not to be claimed for ever says in `most_attempts` how often it may be.
+    """
+
+    class State(models.TextChoices):
+        QUEUED = "queued"
+        RUNNING = "running"
+        FINISHED = "finished"
+        FAILED = "failed"
+        CANCELLED = "cancelled"
+
+    most_attempts: ClassVar[int | None] = None  # a job that falls silent in the last of them has failed
+
+    state = models.CharField(max_length=9, choices=State, default=State.QUEUED)
+    attempt = models.PositiveIntegerField(default=0)
+    heartbeat = models.DateTimeField(null=True)
+    cancel_requested = models.BooleanField(default=False)
+    error = models.TextField(blank=True)
+    finished_at = models.DateTimeField(null=True)
+
+    objects: ClassVar[JobManager[Self]] = JobManager()
+
+    class Meta:
+        abstract = True
+        ordering = ["-pk"]
+        indexes = [models.Index(fields=["id"], condition=Q(state__in=ACTIVE), name="%(class)s_active")]
+        constraints = [
+            models.CheckConstraint(name="%(class)s_state_is_known", condition=Q(state__in=[*ACTIVE, *OVER])),
+            models.CheckConstraint(
+                name="%(class)s_at_work_has_a_heart",
+                condition=~Q(state="running") | Q(heartbeat__isnull=False),
+            ),
+            models.CheckConstraint(
+                name="%(class)s_over_has_its_time",
+                condition=Q(state__in=ACTIVE, finished_at=None)
+                | Q(state__in=OVER, finished_at__isnull=False),
+            ),
+        ]
+
+    @property
+    def is_over(self) -> bool:
+        return self.state in OVER

@@ -1,0 +1,75 @@
+"""What people may do with an export: ask for it, try it again, cancel it, delete it."""
+
+from __future__ import annotations
+
+import shutil
+from datetime import datetime
+
+from django.db import transaction
+
+from annotation import jobs
+from annotation.jobs import JobLost
+from annotation.models import Action, Export, Project, User
+from annotation.services.actions import record_action
+from annotation.services.exports.formats import FORMATS
+from annotation.services.judgements.revisions import settle_answers
+
+
+class UnknownFormat(Exception):
+    """There is no such format."""
+
+
+@transaction.atomic
+def request_export(
+    *,
+    project: Project,
+    format: str,
+    by: User,
+    now: datetime,
+    with_images: bool = True,
+    after: datetime | None = None,
+    until: datetime | None = None,
+) -> Export:
+    """Ask for the rankings accepted until now, or until an earlier moment.
+
+    Args: after: only those accepted later than this.
+    Raises: UnknownFormat.
+    """
+    if format not in FORMATS:
+        raise UnknownFormat(f"{format!r} is none of {', '.join(FORMATS)}")
+    until = min(until or now, now)
+    record_action(Action.Kind.EXPORTED, project=project, by=by, subject=format)
+    settle_answers(project=project, until=until)
+    return Export.objects.create(
+        project=project,
+        requested_by=by,
+        format=format,
+        with_images=with_images and FORMATS[format].has_images,
+        accepted_after=after,
+        accepted_until=until,
+        created_at=now,
+    )
+
+
+@transaction.atomic
+def retry_export(export: Export, *, by: User) -> None:
+    """Queue a failed export again; it goes on where it stopped. Raises: JobLost."""
+    jobs.requeue(export)
+    record_action(Action.Kind.EXPORT_RETRIED, project=export.project_id, by=by, subject=export)
+
+
+@transaction.atomic
+def cancel_export(export: Export, *, by: User, now: datetime) -> None:
+    """Take the export out of the queue, or ask its worker to stop. Raises: JobLost when it is over."""
+    jobs.cancel(export, now=now)
+    record_action(Action.Kind.EXPORT_CANCELLED, project=export.project_id, by=by, subject=export)
+
+
+@transaction.atomic
+def delete_export(export: Export, *, by: User) -> None:
+    """Remove an export that is over, with its file. Raises: JobLost while it waits or is at work."""
+    folder, name = export.folder, str(export)
+    if not Export.objects.over().filter(pk=export.pk).delete()[0]:
+        raise JobLost(f"{export} is not over")
+    record_action(Action.Kind.EXPORT_DELETED, project=export.project_id, by=by, subject=name)
+    transaction.on_commit(lambda: shutil.rmtree(folder, ignore_errors=True))
