@@ -11,7 +11,7 @@ from refl.evidence import Change, paired_change
 from refl.models import Generator
 from rewardmodel.learning.errors import Interrupted
 from rewardmodel.models import RewardCheckpoint
-from rewardmodel.runs.execution import Pulse
+from rewardmodel.runs.execution import Heartbeat
 from rewardmodel.scoring import scorer
 
 # Ours. Few prompts are sampled often, up to 4 times; past 200 prompts the interval gains little.
@@ -19,7 +19,7 @@ PROMPTS, IMAGES, IMAGES_EACH = 200, 200, 4
 
 
 def measure_changes(
-    tuned: Generator, *, checkpoints: Sequence[RewardCheckpoint], prompts: Sequence[str], pulse: Pulse
+    tuned: Generator, *, checkpoints: Sequence[RewardCheckpoint], prompts: Sequence[str], heartbeat: Heartbeat
 ) -> list[Change]:
     """How each reward changes from the generator's parent to it, on the same prompts with the same seeds.
 
@@ -30,7 +30,7 @@ def measure_changes(
     assert tuned.parent is not None
     asked = list(prompts[:PROMPTS])
     each = min(IMAGES_EACH, -(-IMAGES // max(len(asked), 1)))
-    before, after = (_draw(generator, asked, each, pulse) for generator in (tuned.parent, tuned))
+    before, after = (_draw(generator, asked, each, heartbeat) for generator in (tuned.parent, tuned))
     changes = []
     for checkpoint in checkpoints:
         model = scorer(checkpoint)
@@ -39,11 +39,13 @@ def measure_changes(
     return changes
 
 
-def _draw(generator: Generator, prompts: list[str], each: int, pulse: Pulse) -> list[list[Image.Image]]:
+def _draw(
+    generator: Generator, prompts: list[str], each: int, heartbeat: Heartbeat
+) -> list[list[Image.Image]]:
     """The images of each prompt."""
     drawn = []
     for images in draw(generator, prompts, each=each):
         drawn.append(images)
-        if pulse.should_stop():
+        if heartbeat.should_stop():
             raise Interrupted
     return drawn

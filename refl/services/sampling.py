@@ -20,7 +20,7 @@ from refl.uncertainty import least_sure
 from rewardmodel.learning.errors import Interrupted
 from rewardmodel.models import RewardCheckpoint
 from rewardmodel.runs import states
-from rewardmodel.runs.execution import Pulse
+from rewardmodel.runs.execution import Heartbeat
 from rewardmodel.runs.policies import lock_policy
 from rewardmodel.scoring import scorer
 from rewardmodel.services.scores import score_generations
@@ -120,7 +120,7 @@ def queue_due_sampling(policy: TuningPolicy, *, chance: random.Random) -> Sampli
     )
 
 
-def make_samples(run: SamplingRun, pulse: Pulse) -> None:
+def make_samples(run: SamplingRun, heartbeat: Heartbeat) -> None:
     """Make the images of a run, choose among the prompts, import, and score with the promoted reward model.
 
     Done again after an interruption, it goes on where it stopped, and no prompt gets its images twice.
@@ -136,7 +136,7 @@ def make_samples(run: SamplingRun, pulse: Pulse) -> None:
         }
         for prompt in pool
     }
-    drawn = _drawn(run, pool, files, config, pulse)
+    drawn = _drawn(run, pool, files, config, heartbeat)
     # Where there is nothing to choose, annotators begin on the first images while the others are made.
     chosen = drawn if run.checkpoint is None else _least_sure(run.checkpoint, list(drawn), files, config)
     for prompt in chosen:
@@ -145,8 +145,8 @@ def make_samples(run: SamplingRun, pulse: Pulse) -> None:
             import_samples(prompt=prompt, generator=run.generator, images=files[prompt.pk])
     promoted = RewardCheckpoint.objects.filter(project=run.project, promoted=True).first()
     if promoted is not None:
-        score_generations(checkpoint=promoted, should_stop=pulse.should_stop)
-    if pulse.should_stop():
+        score_generations(checkpoint=promoted, should_stop=heartbeat.should_stop)
+    if heartbeat.should_stop():
         raise Interrupted
     shutil.rmtree(run.folder / "images")
 
@@ -156,7 +156,7 @@ def _drawn(
     pool: Sequence[Prompt],
     files: Mapping[int, Mapping[int, Path]],
     config: SamplingConfig,
-    pulse: Pulse,
+    heartbeat: Heartbeat,
 ) -> Iterator[Prompt]:
     """Make the files that are not there yet; gives each prompt as soon as all of its files are there.
 
@@ -186,8 +186,8 @@ def _drawn(
         partial = file.with_suffix(".partial")
         image.save(partial, "PNG")
         partial.rename(file)  # a file that is there is whole
-        pulse.report(step=done + number, steps=len(wanted), values={})
-        if pulse.should_stop():
+        heartbeat.report(step=done + number, steps=len(wanted), values={})
+        if heartbeat.should_stop():
             raise Interrupted
         if number == len(missing) or missing[number][0] is not prompt:
             yield prompt

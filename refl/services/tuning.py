@@ -19,7 +19,7 @@ from refl.services.generators import keep_if_sound, register_tuned, set_control_
 from refl.services.judging import measure_changes
 from rewardmodel.models import RewardCheckpoint
 from rewardmodel.runs import states
-from rewardmodel.runs.execution import Pulse
+from rewardmodel.runs.execution import Heartbeat
 from rewardmodel.runs.policies import lock_policy, policy_config
 from rewardmodel.scoring import scorer
 from rewardmodel.selectors import promoted_checkpoint
@@ -97,7 +97,7 @@ def complete_config(config: Mapping[str, Any], generator: Generator) -> TuningCo
         raise CannotTune(f"configuration: {error}") from error
 
 
-def tune_generator(run: TuningRun, pulse: Pulse) -> None:
+def tune_generator(run: TuningRun, heartbeat: Heartbeat) -> None:
     """Do the run's work: tune, register what came out, judge it. Done again, it goes on where it stopped.
 
     A tuning with reward weight 0 is a control, and what comes out is never kept.
@@ -109,7 +109,7 @@ def tune_generator(run: TuningRun, pulse: Pulse) -> None:
     def on_step(progress: Progress) -> None:
         values = asdict(progress)
         step, steps = values.pop("step"), values.pop("steps")
-        pulse.report(step=step, steps=steps, values=values)
+        heartbeat.report(step=step, steps=steps, values=values)
 
     assert run.generator.pairs is not None
     config, prompts = TuningConfig(**run.config), _frozen_prompts(run)
@@ -121,7 +121,7 @@ def tune_generator(run: TuningRun, pulse: Pulse) -> None:
         pretraining=run.generator.pairs,
         folder=run.folder,
         on_step=on_step,
-        should_stop=pulse.should_stop,
+        should_stop=heartbeat.should_stop,
     )
     tuned = register_tuned(run=run)
     if tuned.kept is None and config.reward_weight == 0:
@@ -129,7 +129,9 @@ def tune_generator(run: TuningRun, pulse: Pulse) -> None:
     elif tuned.kept is None:
         independent = independent_checkpoint(run)
         checkpoints = [run.checkpoint, *([independent] if independent else [])]
-        changes = measure_changes(tuned, checkpoints=checkpoints, prompts=prompts["held_out"], pulse=pulse)
+        changes = measure_changes(
+            tuned, checkpoints=checkpoints, prompts=prompts["held_out"], heartbeat=heartbeat
+        )
         keep_if_sound(tuned, tuned_on=changes[0], independent=changes[1] if independent else None)
 
 

@@ -14,7 +14,7 @@ from tqdm import tqdm
 
 from rewardmodel.models import Run
 from rewardmodel.runs import states
-from rewardmodel.runs.execution import Pulse, execute
+from rewardmodel.runs.execution import Heartbeat, execute
 
 R = TypeVar("R", bound=Run)
 
@@ -45,7 +45,7 @@ def config_from(options: Mapping[str, Any]) -> dict[str, Any] | None:
 
 def work_on(
     model: type[R],
-    work: Callable[[R, Pulse], None],
+    work: Callable[[R, Heartbeat], None],
     *,
     options: Mapping[str, Any],
     queue: Callable[[], R],
@@ -61,7 +61,7 @@ def work_on(
         run = model.objects.get(pk=options["run"])
         execute(
             run,
-            lambda pulse: work(run, pulse),
+            lambda heartbeat: work(run, heartbeat),
             attempt=options["attempt"],
             supervisor=options["supervisor"],
         )
@@ -69,7 +69,7 @@ def work_on(
     try:
         run = _take(model, options["run"], queue)
         with tqdm(unit="step", desc=str(run), dynamic_ncols=True) as bar:
-            execute(run, lambda pulse: work(run, pulse), attempt=run.attempt, on_report=_drawing(bar))
+            execute(run, lambda heartbeat: work(run, heartbeat), attempt=run.attempt, on_report=_drawing(bar))
     except CommandError:
         raise
     except Exception as error:

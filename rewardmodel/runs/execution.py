@@ -1,4 +1,4 @@
-"""The process that does a run's work: its heart, its signals, its end. Every kind of run shares it."""
+"""The process that does a run's work, of any kind: its heartbeat, its signals, how it ends."""
 
 from __future__ import annotations
 
@@ -25,21 +25,21 @@ from rewardmodel.models import Run
 from rewardmodel.runs import states
 
 logger = logging.getLogger(__name__)
-BEAT_SECONDS = 1.0
+HEARTBEAT_SECONDS = 1.0
 DATABASE_PATIENCE_SECONDS = 60.0  # Postgres may restart under a run
 
 OnReport = Callable[[int, int, Mapping[str, float]], None]
 
 
-class Hopeless(Exception):
-    """The work cannot be done, however often it is tried; the message says what is missing."""
+class PermanentFailure(Exception):
+    """The work cannot be done, however often it is tried; the message says why."""
 
 
-class Pulse:
-    """The heart of one run: beats once a second from its own thread and carries what the work reports.
+class Heartbeat:
+    """Sends a run's heartbeat once a second from its own thread, with what the work has reported.
 
-    The thread also learns when to stop: the run was cancelled or lost, or its supervisor died. It beats
-    between steps too, because loading and validating a large model take longer than a silence may last.
+    The thread also learns when to stop: the run was cancelled or lost, or its supervisor died. It goes on
+    between steps, because loading and validating a large model take longer than a worker may be silent.
     """
 
     def __init__(
@@ -53,9 +53,11 @@ class Pulse:
         self.lost: jobs.JobLost | None = None
         self._stop, self._over = threading.Event(), threading.Event()
         self._step, self._steps = run.step, run.steps
-        self._points = _journalled(self.journal)
+        self._points = _read_journal(self.journal)
         self._lock = threading.Lock()
-        self._thread = threading.Thread(target=self._beat_on, name=f"pulse of {run}", daemon=True)
+        self._thread = threading.Thread(
+            target=self._send_each_second, name=f"heartbeat of {run}", daemon=True
+        )
 
     @property
     def journal(self) -> Path:
@@ -92,18 +94,18 @@ class Pulse:
         self._thread.start()
 
     def end(self) -> None:
-        """Stop beating and record what is left. Raises: JobLost."""
+        """Stop the thread and record what is left. Raises: JobLost."""
         self._over.set()
         self._thread.join()
         if self.lost:
             raise self.lost
-        patiently(self._beat)
+        retry_on_database_error(self._send)
 
-    def _beat_on(self) -> None:
+    def _send_each_second(self) -> None:
         try:
-            while not self._over.wait(BEAT_SECONDS):
+            while not self._over.wait(HEARTBEAT_SECONDS):
                 try:
-                    self._beat()
+                    self._send()
                 except (OperationalError, InterfaceError) as error:
                     logger.warning("The database does not answer: %s", error)
                     connection.close()
@@ -112,10 +114,10 @@ class Pulse:
         except jobs.JobLost as lost:
             self.lost = lost
         finally:
-            self.stop()  # work without a heart would be in vain
+            self.stop()  # work without a heartbeat would be in vain
             connection.close()
 
-    def _beat(self) -> None:
+    def _send(self) -> None:
         with self._lock:
             points, self._points = self._points, {}
             step, steps = self._step, self._steps
@@ -132,13 +134,13 @@ class Pulse:
         if self.supervisor is None:
             return False
         if "TORCHELASTIC_RUN_ID" in os.environ:  # torchrun is between the two
-            return not _lives(self.supervisor)
+            return not _is_alive(self.supervisor)
         return os.getppid() != self.supervisor
 
 
 def execute(
     run: Run,
-    work: Callable[[Pulse], None],
+    work: Callable[[Heartbeat], None],
     *,
     attempt: int | None = None,
     supervisor: int | None = None,
@@ -161,26 +163,26 @@ def execute(
     elif (run.attempt, run.state) != (attempt, Run.State.RUNNING):
         raise jobs.JobLost(f"{run}: attempt {attempt} is not at work any more")
     run.folder.mkdir(parents=True, exist_ok=True)
-    pulse = Pulse(run, supervisor=supervisor, on_report=on_report)
-    with _stopping_at_signals(pulse):
-        pulse.start()
+    heartbeat = Heartbeat(run, supervisor=supervisor, on_report=on_report)
+    with _stopping_at_signals(heartbeat):
+        heartbeat.start()
         try:
-            work(pulse)
+            work(heartbeat)
         except Interrupted:
-            pulse.end()
-            patiently(lambda: jobs.release(run, now=now()))
+            heartbeat.end()
+            retry_on_database_error(lambda: jobs.release(run, now=now()))
         except Exception as error:
-            pulse.end()
-            if supervisor is None or isinstance(error, Hopeless):
+            heartbeat.end()
+            if supervisor is None or isinstance(error, PermanentFailure):
                 message = f"{type(error).__name__}: {error}"
-                patiently(lambda: states.fail(run, error=message, now=now()))
+                retry_on_database_error(lambda: states.fail(run, error=message, now=now()))
             raise
         else:
-            pulse.end()
-            patiently(lambda: states.finish(run, now=now()))
+            heartbeat.end()
+            retry_on_database_error(lambda: states.finish(run, now=now()))
 
 
-def patiently(write: Callable[[], None]) -> None:
+def retry_on_database_error(write: Callable[[], None]) -> None:
     """Write to the database, waiting while it restarts. Raises: OperationalError after a minute."""
     deadline = monotonic() + DATABASE_PATIENCE_SECONDS
     while True:
@@ -191,7 +193,7 @@ def patiently(write: Callable[[], None]) -> None:
                 raise
             logger.warning("The database does not answer; trying again")
             connection.close()
-            sleep(BEAT_SECONDS)
+            sleep(HEARTBEAT_SECONDS)
 
 
 def peak_memory() -> int:
@@ -200,7 +202,7 @@ def peak_memory() -> int:
     return peak if sys.platform == "darwin" else peak * 1024  # Linux counts in KiB
 
 
-def _lives(process: int) -> bool:
+def _is_alive(process: int) -> bool:
     try:
         os.kill(process, 0)
     except ProcessLookupError:
@@ -210,21 +212,21 @@ def _lives(process: int) -> bool:
     return True
 
 
-def _journalled(journal: Path) -> dict[int, dict[str, float]]:
-    """What earlier attempts measured, by step; of a step made twice, the later."""
+def _read_journal(journal: Path) -> dict[int, dict[str, float]]:
+    """What earlier attempts measured, by step; of a step that was repeated, the later values."""
     points: dict[int, dict[str, float]] = {}
     if journal.exists():
         for line in journal.read_text(encoding="utf-8").splitlines():
-            with suppress(ValueError):  # a line that its process died over
+            with suppress(ValueError):  # its process died while writing this line
                 step, measured = json.loads(line)
                 points[step] = measured
     return points
 
 
 @contextmanager
-def _stopping_at_signals(pulse: Pulse) -> Iterator[None]:
+def _stopping_at_signals(heartbeat: Heartbeat) -> Iterator[None]:
     def stop(number: int, frame: FrameType | None) -> None:
-        pulse.stop()
+        heartbeat.stop()
 
     before = {number: signal.signal(number, stop) for number in (signal.SIGTERM, signal.SIGINT)}
     try:

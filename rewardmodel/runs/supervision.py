@@ -15,7 +15,7 @@ from django.utils.timezone import now
 from annotation import jobs
 from rewardmodel.models import Run
 from rewardmodel.runs import states
-from rewardmodel.runs.execution import patiently
+from rewardmodel.runs.execution import retry_on_database_error
 from rewardmodel.runs.launching import command_line, threads
 
 logger = logging.getLogger(__name__)
@@ -54,7 +54,7 @@ def supervise(run: Run, *, should_stop: Callable[[], bool]) -> None:
             process.kill()
         process.wait()
     if process.returncode != 0:
-        patiently(lambda: _note_crash(run, process.returncode))
+        retry_on_database_error(lambda: _note_crash(run, process.returncode))
 
 
 def log_tail(run: Run) -> str:
@@ -83,7 +83,7 @@ def _cancel_requested(run: Run) -> bool:
     try:
         return type(run)._default_manager.filter(pk=run.pk, cancel_requested=True).exists()
     except (OperationalError, InterfaceError):
-        connection.close()  # Postgres restarts; the process beats on by itself
+        connection.close()  # Postgres restarts; the process sends its heartbeat by itself
         return False
 
 

@@ -17,7 +17,7 @@ from rewardmodel.learning import available_scores
 from rewardmodel.learning.errors import Interrupted
 from rewardmodel.models import DatasetVersion, Evaluation, EvaluationRun, RewardCheckpoint, TrainingRun
 from rewardmodel.runs import states
-from rewardmodel.runs.execution import Hopeless, Pulse
+from rewardmodel.runs.execution import Heartbeat, PermanentFailure
 from rewardmodel.selectors import NothingPromoted, promoted_checkpoint
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from rewardmodel.learning.evaluation import Evaluation as Agreement
 
 
-class CannotEvaluate(Hopeless):
+class CannotEvaluate(PermanentFailure):
     """These models cannot be evaluated on these datasets; the message says why."""
 
 
@@ -74,7 +74,7 @@ def queue_evaluation(
         return states.record_request(run, by=by)
 
 
-def evaluate_models(run: EvaluationRun, pulse: Pulse) -> None:
+def evaluate_models(run: EvaluationRun, heartbeat: Heartbeat) -> None:
     """Do the run's work. Done again after an interruption, it measures what it has not measured yet.
 
     Raises: CannotEvaluate, Interrupted, UnreadableImage, DatasetError.
@@ -88,12 +88,12 @@ def evaluate_models(run: EvaluationRun, pulse: Pulse) -> None:
         scorer = None if done.issuperset(dataset.pk for dataset in datasets) else _load(model)
         for dataset in datasets:
             if scorer is not None and dataset.pk not in done:
-                if pulse.should_stop():
+                if heartbeat.should_stop():
                     raise Interrupted
                 figures = figures_of(scorer, dataset=dataset, split=config.split)
                 record_figures(model, dataset=dataset, split=config.split, figures=figures, run=run)
             step += 1
-            pulse.report(step=step, steps=run.steps, values={})
+            heartbeat.report(step=step, steps=run.steps, values={})
 
 
 def _load(model: RewardCheckpoint | str) -> Judge:

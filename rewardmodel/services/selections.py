@@ -24,7 +24,7 @@ from annotation.services.projects.selections import (
 from rewardmodel.learning.errors import Interrupted
 from rewardmodel.models import SelectionRun
 from rewardmodel.runs import states
-from rewardmodel.runs.execution import Hopeless, Pulse
+from rewardmodel.runs.execution import Heartbeat, PermanentFailure
 from rewardmodel.selection.config import SelectionConfig
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ WIDTH = 1000.0  # of the map, in its own unit
 Candidate = tuple[int, str]  # id and text of a prompt
 
 
-class CannotSelect(Hopeless):
+class CannotSelect(PermanentFailure):
     """Nothing can be chosen so; the message says why."""
 
 
@@ -66,7 +66,7 @@ def queue_selection(
     return states.record_request(run, by=by)
 
 
-def select_prompts(run: SelectionRun, pulse: Pulse) -> None:
+def select_prompts(run: SelectionRun, heartbeat: Heartbeat) -> None:
     """Do the run's work: drop duplicates, read the texts, let each set's prompts vote, draw the map.
 
     Done again after an interruption, it goes on where it stopped: vectors and finished sets are kept.
@@ -87,7 +87,7 @@ def select_prompts(run: SelectionRun, pulse: Pulse) -> None:
     distinct = drop_duplicates([text for _, text in prompts], threshold=config.near_duplicates)
     kept = [prompts[position] for position in distinct.kept]
     _check_enough(len(kept), config, run.project)
-    progress = _Progress(pulse, steps=2 * len(kept))
+    progress = _Progress(heartbeat, steps=2 * len(kept))
     _read(encoder, folder, [text for _, text in kept], progress)
 
     selection = _selection_of(run, config, encoder, len(prompts), distinct)
@@ -103,14 +103,14 @@ def select_prompts(run: SelectionRun, pulse: Pulse) -> None:
 class _Progress:
     """Counts steps, reports them, and stops the work when it is to stop."""
 
-    def __init__(self, pulse: Pulse, steps: int) -> None:
-        self.pulse, self.step, self.steps = pulse, 0, steps
+    def __init__(self, heartbeat: Heartbeat, steps: int) -> None:
+        self.heartbeat, self.step, self.steps = heartbeat, 0, steps
 
     def add(self, count: int) -> None:
         """Raises: Interrupted, JobLost."""
         self.step += count
-        self.pulse.report(step=self.step, steps=self.steps, values={})
-        if self.pulse.should_stop():
+        self.heartbeat.report(step=self.step, steps=self.steps, values={})
+        if self.heartbeat.should_stop():
             raise Interrupted
 
 

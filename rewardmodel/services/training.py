@@ -17,7 +17,7 @@ from rewardmodel.learning.config import RewardConfig
 from rewardmodel.learning.errors import Interrupted
 from rewardmodel.models import DatasetVersion, RewardCheckpoint, TrainingPolicy, TrainingRun
 from rewardmodel.runs import states
-from rewardmodel.runs.execution import Hopeless, Pulse
+from rewardmodel.runs.execution import Heartbeat, PermanentFailure
 from rewardmodel.runs.policies import lock_policy, policy_config
 from rewardmodel.selectors import initial_checkpoint, is_due
 from rewardmodel.services.checkpoints import NotComparable, promote_if_better, record_checkpoint
@@ -37,7 +37,7 @@ class NotTrainable(Exception):
     """A run with this dataset or configuration could not work; the message says why."""
 
 
-class CannotTrain(Hopeless):
+class CannotTrain(PermanentFailure):
     """What was found on the way stands against the run, however often it is tried; the message says what."""
 
 
@@ -98,7 +98,7 @@ def queue_due_training(policy: TrainingPolicy) -> TrainingRun | None:
     return queue_training(project=ours.project, dataset=dataset)
 
 
-def train(run: TrainingRun, pulse: Pulse) -> None:
+def train(run: TrainingRun, heartbeat: Heartbeat) -> None:
     """Do the run's work: train, compare on the test split, promote if better, and score the images.
 
     Done again after an interruption, it goes on where it stopped.
@@ -109,20 +109,20 @@ def train(run: TrainingRun, pulse: Pulse) -> None:
 
     checkpoint = RewardCheckpoint.objects.filter(run=run).first()
     if checkpoint is None:
-        _learn(run, pulse)
-        checkpoint = _record(run, pulse)
+        _learn(run, heartbeat)
+        checkpoint = _record(run, heartbeat)
     else:
         training.dismiss()
     training.forget(run.folder)
     if checkpoint.promoted:
         score_generations(
-            checkpoint=checkpoint, should_stop=pulse.should_stop, left_out=unreadable_images(run)
+            checkpoint=checkpoint, should_stop=heartbeat.should_stop, left_out=unreadable_images(run)
         )
-        if pulse.should_stop():
+        if heartbeat.should_stop():
             raise Interrupted
 
 
-def _learn(run: TrainingRun, pulse: Pulse) -> None:
+def _learn(run: TrainingRun, heartbeat: Heartbeat) -> None:
     from rewardmodel.learning import checkpoints, training
     from rewardmodel.learning.data.preprocessing import UnreadableImage
 
@@ -135,7 +135,7 @@ def _learn(run: TrainingRun, pulse: Pulse) -> None:
             "learning_rate": progress.learning_rate,
             "images_per_second": progress.images_per_second,
         }
-        pulse.report(step=progress.step, steps=progress.steps, values=values)
+        heartbeat.report(step=progress.step, steps=progress.steps, values=values)
 
     def on_start(start: Start) -> None:
         record_start(run, start)
@@ -153,7 +153,7 @@ def _learn(run: TrainingRun, pulse: Pulse) -> None:
             on_step=on_step,
             on_start=on_start,
             on_checked=on_checked,
-            should_stop=pulse.should_stop,
+            should_stop=heartbeat.should_stop,
             kept=Path(settings.RUNS_DIR),
         )
     except (UnreadableImage, training.TrainingDiverged) as error:
@@ -174,9 +174,9 @@ def record_start(run: TrainingRun, start: Start) -> None:
     run.report = report
 
 
-def _record(run: TrainingRun, pulse: Pulse) -> RewardCheckpoint:
+def _record(run: TrainingRun, heartbeat: Heartbeat) -> RewardCheckpoint:
     """Keep what the run made and promote it if it is better; both or neither, so that a resumed run does."""
-    while not pulse.should_stop():
+    while not heartbeat.should_stop():
         metrics, figures = measure(run)
         try:
             with transaction.atomic():

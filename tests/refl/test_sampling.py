@@ -17,7 +17,7 @@ from refl.models import SamplingRun
 from refl.services.sampling import CannotSample, make_samples, queue_sampling
 from rewardmodel.learning.errors import Interrupted
 from rewardmodel.runs import states
-from rewardmodel.runs.execution import Pulse, execute
+from rewardmodel.runs.execution import Heartbeat, execute
 from rewardmodel.scoring import scorer
 from tests.cast import picture
 
@@ -25,7 +25,7 @@ from tests.cast import picture
 for_real = pytest.mark.django_db(transaction=True)
 
 
-class Impatient(Pulse):
+class Impatient(Heartbeat):
     """Stops the work after so many reports."""
 
     def __init__(self, run, reports):
@@ -82,9 +82,9 @@ def test_an_interrupted_run_makes_the_rest_and_no_batch_twice(project, generator
     assert len(list((run.folder / "images").glob("*.png"))) == 7
     assert Generation.objects.count() == 6  # of the prompts that have all theirs: annotators may begin
 
-    pulse = Impatient(run, 99)
-    make_samples(run, pulse)
-    assert 99 - pulse.left == 8  # the second batch, which was cut short, and the third
+    heartbeat = Impatient(run, 99)
+    make_samples(run, heartbeat)
+    assert 99 - heartbeat.left == 8  # the second batch, which was cut short, and the third
     assert Generation.objects.count() == 12
     assert not (run.folder / "images").exists()
 
@@ -96,7 +96,7 @@ def test_the_command_resumes_a_run_that_was_interrupted(project, generator, prom
     def interrupt(step, steps, values):
         os.kill(os.getpid(), signal.SIGTERM)
 
-    execute(run, lambda pulse: make_samples(run, pulse), on_report=interrupt)
+    execute(run, lambda heartbeat: make_samples(run, heartbeat), on_report=interrupt)
     assert (run.state, run.step) == (SamplingRun.State.QUEUED, 1)
     call_command("generate", run=run.pk)
     run.refresh_from_db()

