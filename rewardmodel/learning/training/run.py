@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from rewardmodel.learning import checkpoints
+from rewardmodel.learning.averaging import ExponentialMovingAverage
 from rewardmodel.learning.config import RewardConfig
 from rewardmodel.learning.data.pixels import Pixels
 from rewardmodel.learning.data.rankings import Batch, Ranking, Rankings, collate, fingerprint
@@ -23,7 +24,6 @@ from rewardmodel.learning.model.lora import adapt
 from rewardmodel.learning.model.reward import count_trainable, freeze
 from rewardmodel.learning.training import state
 from rewardmodel.learning.training.aspects import add_heads
-from rewardmodel.learning.training.averaging import Average
 from rewardmodel.learning.training.boundary import Boundary
 from rewardmodel.learning.training.distributed import Team
 from rewardmodel.learning.training.objective import Objective
@@ -70,7 +70,7 @@ class Run:
         self.objective = Objective(self.config).to(team.device)
         self.optimiser = build_optimiser(self.model, self.objective, self.config)
         trained = [p for p in self.model.parameters() if p.requires_grad]
-        self.average = Average(trained, self.config.ema) if self.config.ema else None
+        self.ema = ExponentialMovingAverage(trained, self.config.ema) if self.config.ema else None
         self.done = 0
         self.best: Validation | None = None
         self.best_step = 0
@@ -111,8 +111,8 @@ class Run:
         self.team.add_gradients(p for group in self.optimiser.param_groups for p in group["params"])
         self.check_gradients(step)
         self.optimiser.step()
-        if self.average:
-            self.average.update()
+        if self.ema:
+            self.ema.update()
         seconds = time.perf_counter() - began
         validation = self.judge(step) if step.validates else None
         return Progress(
@@ -163,7 +163,7 @@ class Run:
 
     def judge(self, step: Step) -> Validation:
         """Validate the model, or the average of it, and keep it if it is the best so far."""
-        with self.average.in_place() if self.average else nullcontext():
+        with self.ema.average_parameters() if self.ema else nullcontext():
             validation = validate(self.judged(step), self.team)
             if self.best is None or validation.loss < self.best.loss:
                 self.keep(validation, step.number + 1)
@@ -256,7 +256,7 @@ class Run:
             "model": self.model.state_dict(),
             "objective": self.objective.state_dict(),
             "optimiser": self.optimiser.state_dict(),
-            "average": self.average and self.average.state_dict(),
+            "average": self.ema and self.ema.state_dict(),
             "chance": chance,
         }
 
@@ -268,8 +268,8 @@ class Run:
         self.model.load_state_dict(saved["model"])
         self.objective.load_state_dict(saved["objective"])
         self.optimiser.load_state_dict(saved["optimiser"])
-        if self.average:
-            self.average.load_state_dict(saved["average"])
+        if self.ema:
+            self.ema.load_state_dict(saved["average"])
         self.done, self.best_step = saved["done"], saved["best_step"]
         self.best = Validation(**saved["best"]) if saved["best"] else None
         state.set_chance(saved["chance"], self.team)
