@@ -1,4 +1,7 @@
-"""Files that are written whole or not at all, also where the disk is full or the power fails."""
+"""Files and folders that are written whole or not at all, also where the disk is full or the power fails.
+
+`write_whole` is the way to write one; `saving` words the failure for whoever must move files by hand.
+"""
 
 from __future__ import annotations
 
@@ -16,43 +19,52 @@ class NotSaved(OSError):
 
 
 @contextmanager
-def saving(place: Path) -> Iterator[None]:
-    """Say what could not be saved, and that the older one stays. Raises: NotSaved."""
+def saving(path: Path) -> Iterator[None]:
+    """Turn whatever a full disk raises within into NotSaved, which says that the older file stays."""
     try:
         yield
     except (OSError, SafetensorError, RuntimeError) as error:  # torch's writer raises the last
         cause: BaseException = error
         while not isinstance(cause, OSError) and (cause.__cause__ or cause.__context__):
             cause = cause.__cause__ or cause.__context__ or cause
-        kept = "what was saved there before stays" if place.exists() else "nothing was saved there before"
-        raise NotSaved(f"{place}: cannot be saved ({cause}); {kept}") from error
+        kept = "what was saved there before stays" if path.exists() else "nothing was saved there before"
+        raise NotSaved(f"{path}: cannot be saved ({cause}); {kept}") from error
 
 
 @contextmanager
-def whole(place: Path) -> Iterator[Path]:
-    """Give a path beside the place, where a file or a folder is to be written; then it takes the place.
+def write_whole(path: Path) -> Iterator[Path]:
+    """Yield a path beside `path` to write a file or a folder at; on leaving, it replaces what is at `path`.
 
-    A file that is there gives way, a folder that is there must be empty. Killed at any moment, this leaves in
-    the place what was there or what was written, never a part.
+    Killed at any moment, this leaves what was at `path` or what was written, never a part. A folder that is
+    replaced lies for an instant at `replaced_folder(path)`: no folder that is not empty can be renamed over.
 
-    Raises: NotSaved; what was in the place is as it was, and nothing lies beside it.
+    Raises: NotSaved; what was at `path` is as it was, and nothing new lies beside it.
     """
-    written = place.with_name(f".{place.name}.new")
+    written, replaced = path.with_name(f".{path.name}.new"), replaced_folder(path)
     _remove(written)
     try:
-        with saving(place):
+        with saving(path):
             yield written
             sync(written)
-            os.replace(written, place)
-            sync_name(place)
+            if path.is_dir():
+                _remove(replaced)
+                os.replace(path, replaced)
+            os.replace(written, path)
+            sync_name(path)
     except BaseException:
         _remove(written)
         raise
+    _remove(replaced)
+
+
+def replaced_folder(folder: Path) -> Path:
+    """Where a folder lies while `write_whole` puts another in its place."""
+    return folder.with_name(f".{folder.name}.old")
 
 
 def _remove(path: Path) -> None:
     if path.is_dir():
-        shutil.rmtree(path)
+        shutil.rmtree(path, ignore_errors=True)
     else:
         path.unlink(missing_ok=True)
 

@@ -20,7 +20,7 @@ def convert(source: str, target: Path, form: str) -> str:
     from rewardmodel.learning.checkpoints import downloads
     from rewardmodel.learning.checkpoints.published import blip
     from rewardmodel.learning.errors import CheckpointError
-    from rewardmodel.learning.saving import whole
+    from rewardmodel.learning.saving import write_whole
 
     if target.exists():
         raise CheckpointError(f"{target}: is there already")
@@ -31,7 +31,7 @@ def convert(source: str, target: Path, form: str) -> str:
         checkpoints.save(target, model=model, tokenizer=tokenizer, config=config)
         return ""
     if form == "transformers":
-        with whole(target) as written:
+        with write_whole(target) as written:
             blip.write_transformers(model, written)
             tokenizer.save_pretrained(written)
     elif form == "image-reward":

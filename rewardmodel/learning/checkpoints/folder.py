@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import os
-import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,7 +19,7 @@ from rewardmodel.learning.model import aspects
 from rewardmodel.learning.model.backbones.config import BlipConfig, DualConfig, backbone_from_dict
 from rewardmodel.learning.model.lora import plain_weights
 from rewardmodel.learning.model.reward import RewardModel
-from rewardmodel.learning.saving import NotSaved, saving, sync, sync_name
+from rewardmodel.learning.saving import replaced_folder, write_whole
 
 __all__ = ["Checkpoint", "CheckpointConfig", "find", "load", "load_tokenizer", "save"]
 
@@ -66,39 +64,24 @@ def save(
     config: CheckpointConfig,
     dtype: torch.dtype = torch.float32,
 ) -> None:
-    """Write the checkpoint whole beside its place, then move it there; an older one gives way.
+    """Write the checkpoint whole, in place of an older one; adapters are merged into a plain model.
 
-    Adapters are merged: what is saved is the plain model. Killed at any moment, it leaves the older one or
-    the new one where `find` sees it.
+    Killed at any moment, it leaves the older checkpoint or the new one where `find` sees it.
 
     Raises: NotSaved, the older one being as it was.
     """
-    written = folder.with_name(f".{folder.name}.new")
-    try:
-        with saving(folder):
-            _write(written, model=model, tokenizer=tokenizer, config=config, dtype=dtype)
-    except NotSaved:
-        shutil.rmtree(written, ignore_errors=True)
-        raise
-    old = _aside(folder)
-    if folder.exists():
-        shutil.rmtree(old, ignore_errors=True)
-        os.replace(folder, old)
-    os.replace(written, folder)
-    sync_name(folder)
-    shutil.rmtree(old, ignore_errors=True)
+    with write_whole(folder) as written:
+        _write(written, model=model, tokenizer=tokenizer, config=config, dtype=dtype)
 
 
 def _write(
     folder: Path, *, model: RewardModel, tokenizer: Any, config: CheckpointConfig, dtype: torch.dtype
 ) -> None:
-    shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     tokenizer.save_pretrained(folder)
     weights = {name: tensor.to("cpu", dtype).contiguous() for name, tensor in plain_weights(model).items()}
     save_file(weights, folder / WEIGHTS, metadata={"format": "pt"})
     (folder / CONFIG).write_text(json.dumps(dataclasses.asdict(config), indent=2) + "\n", encoding="utf-8")
-    sync(folder)
 
 
 def load(path_or_hub_id: str | Path, *, image_size: int | None = None) -> Checkpoint:
@@ -147,8 +130,8 @@ def find(path_or_hub_id: str | Path) -> Path:
     place = Path(path_or_hub_id)
     if place.is_file():
         return place
-    if not place.exists() and _aside(place).is_dir():
-        return _aside(place)  # a save was killed between its two moves
+    if not place.exists() and replaced_folder(place).is_dir():
+        return replaced_folder(place)  # a save was killed between its two moves
     if not place.exists():
         if not isinstance(path_or_hub_id, str) or not hub.is_id(path_or_hub_id):
             raise CheckpointError(f"{place}: no such checkpoint")
@@ -167,11 +150,6 @@ def _is_ours(file: Path) -> bool:
     except (OSError, ValueError):
         return True
     return not isinstance(values, dict) or "model_type" not in values
-
-
-def _aside(folder: Path) -> Path:
-    """Where a checkpoint lies while another takes its place: no folder that is not empty can be replaced."""
-    return folder.with_name(f".{folder.name}.old")
 
 
 def load_tokenizer(folder: Path, kind: str = "blip") -> Any:

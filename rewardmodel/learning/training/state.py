@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from pickle import UnpicklingError
@@ -13,7 +12,7 @@ from torch import Tensor
 
 from rewardmodel.learning.config import RewardConfig
 from rewardmodel.learning.errors import CheckpointError
-from rewardmodel.learning.saving import NotSaved, saving, sync_name
+from rewardmodel.learning.saving import write_whole
 from rewardmodel.learning.training.distributed import Team
 
 STATE = "state.pt"
@@ -26,17 +25,8 @@ AFRESH = "without the file, the run begins anew"
 
 def write(folder: Path, state: Mapping[str, Any]) -> None:
     """Put the state in place of the last one. Raises: NotSaved, the last one being as it was."""
-    written = folder / f"{STATE}.new"
-    try:
-        with saving(folder / STATE), written.open("wb") as file:
-            torch.save(dict(state), file)
-            file.flush()
-            os.fsync(file.fileno())
-    except NotSaved:
-        written.unlink(missing_ok=True)
-        raise
-    os.replace(written, folder / STATE)
-    sync_name(folder / STATE)
+    with write_whole(folder / STATE) as written:
+        torch.save(dict(state), written)
 
 
 def read(folder: Path, *, config: RewardConfig, data: str) -> dict[str, Any] | None:

@@ -25,7 +25,7 @@ from rewardmodel.learning.checkpoints.weights import StoredWeights
 from rewardmodel.learning.errors import CheckpointError
 from rewardmodel.learning.model.backbones.config import BlipConfig, HeadConfig, TextConfig, VisionConfig
 from rewardmodel.learning.model.reward import RewardModel
-from rewardmodel.learning.saving import whole
+from rewardmodel.learning.saving import write_whole
 
 logger = logging.getLogger(__name__)
 MAX_TOKENS = 35
@@ -108,7 +108,7 @@ FORMS = (
 def write_image_reward(model: RewardModel, file: Path) -> None:
     """The state dict that the published package loads. Raises: CheckpointError if it could not; NotSaved."""
     _says_its_shape(model, file)
-    with whole(file) as written:
+    with write_whole(file) as written:
         torch.save(_own_weights(model) | {f"blip.{POSITIONS}": _positions(model)}, written)
 
 
@@ -118,7 +118,7 @@ def write_blip(model: RewardModel, file: Path) -> None:
     encoders = {
         name.removeprefix("blip."): each for name, each in _own_weights(model).items() if name[:5] == "blip."
     }
-    with whole(file) as written:
+    with write_whole(file) as written:
         torch.save({"model": encoders | {POSITIONS: _positions(model)}}, written)
 
 
