@@ -11,7 +11,7 @@ from refl.models import TuningPolicy
 from refl.selectors.generators import NoGenerator
 from refl.services.sampling import CannotSample, queue_due_sampling
 from refl.services.tuning import CannotTune, queue_due_tuning
-from rewardmodel.tasks import wake
+from rewardmodel.runs.waking import wake
 
 logger = logging.getLogger(__name__)
 

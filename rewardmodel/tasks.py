@@ -7,26 +7,16 @@ import logging
 from celery import shared_task
 from django.apps import apps
 from django.utils.timezone import now
-from kombu.exceptions import OperationalError
 
-from annotation import jobs
+from annotation.jobs import JobLost
 from rewardmodel.models import Run, TrainingPolicy
-from rewardmodel.runs import states
-from rewardmodel.runs.supervision import supervise
+from rewardmodel.runs import waking
+from rewardmodel.runs.supervision import supervise, worker_is_closing
 from rewardmodel.selectors import NothingRegistered
 from rewardmodel.services.datasets import NothingToFreeze
 from rewardmodel.services.training import NotTrainable, queue_due_training
 
 logger = logging.getLogger(__name__)
-TEND_SECONDS = 15
-
-
-def wake(run: Run) -> None:
-    """Send word of a queued run. Without a broker the schedule does it when there is one again."""
-    try:
-        supervise_run.delay(run._meta.label, run.pk)
-    except OperationalError as error:
-        logger.warning("%s waits: the broker does not answer: %s", run, error)
 
 
 @shared_task(acks_late=False)  # a run outlives any broker's patience; its row brings it back, not the message
@@ -37,23 +27,16 @@ def supervise_run(label: str, run_id: int) -> None:
     if run is None:
         return
     try:
-        supervise(run, should_stop=_worker_is_closing)
-    except jobs.JobLost:
+        supervise(run, should_stop=worker_is_closing)
+    except JobLost:
         return  # another worker was faster
     tend_runs.delay()
 
 
 @shared_task
 def tend_runs() -> None:
-    """Take runs from workers that fell silent, and wake a worker for the run of each kind queued longest.
-
-    Worker messages expire: while every worker is busy they are sent again and again.
-    """
-    for model in states.run_models():
-        jobs.requeue_silent(model, now=now())
-        run = model.objects.startable(now=now()).first()
-        if run is not None:
-            supervise_run.apply_async((model._meta.label, run.pk), expires=TEND_SECONDS)
+    """Take runs from workers that fell silent, and wake workers for those that wait."""
+    waking.tend_runs(now=now())
 
 
 @shared_task
@@ -66,13 +49,4 @@ def look_for_preferences() -> None:
             logger.warning("%s: no training yet: %s", policy.project.slug, error)
             continue
         if run is not None:
-            wake(run)
-
-
-def _worker_is_closing() -> bool:
-    """A worker that runs tasks in its main process sees its own signals here; the exit status may be 0."""
-    from celery.worker import state as worker  # only a worker needs all of celery.worker
-
-    return any(
-        flag is not None and flag is not False for flag in (worker.should_stop, worker.should_terminate)
-    )
+            waking.wake(run)

@@ -20,8 +20,8 @@ from refl.services.sampling import CannotSample, queue_sampling
 from refl.services.tuning import CannotTune, queue_tuning
 from refl.views.runs import TUNING
 from rewardmodel.models import RewardCheckpoint, Run
+from rewardmodel.runs.waking import wake
 from rewardmodel.selectors import NothingPromoted, promoted_checkpoint
-from rewardmodel.tasks import wake
 
 INDEX, PROJECT = (f"refl/{page}.html" for page in ("index", "project"))
 RUNS = "rewardmodel/runs.html#runs"

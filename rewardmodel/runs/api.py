@@ -15,7 +15,7 @@ from rest_framework.response import Response
 from annotation.api.requests import Conflict, page_of, project_of, user_of, valid
 from annotation.models import Project, User
 from rewardmodel.models import Run
-from rewardmodel.tasks import wake
+from rewardmodel.runs.waking import wake
 
 Serializer = type[serializers.Serializer[Any]]
 

@@ -57,6 +57,18 @@ def supervise(run: Run, *, should_stop: Callable[[], bool]) -> None:
         retry_on_database_error(lambda: _note_crash(run, process.returncode))
 
 
+def worker_is_closing() -> bool:
+    """Whether the worker that this is called in was told to shut down.
+
+    One that runs tasks in its main process sees its own signals here; the exit status may be 0.
+    """
+    from celery.worker import state as worker  # only a worker needs all of celery.worker
+
+    return any(
+        flag is not None and flag is not False for flag in (worker.should_stop, worker.should_terminate)
+    )
+
+
 def log_tail(run: Run) -> str:
     """The end of the run's log."""
     try:

@@ -17,8 +17,8 @@ from annotation.models import Project
 from rewardmodel.models import Evaluation, RewardCheckpoint, Run, TrainingRun
 from rewardmodel.runs import states
 from rewardmodel.runs.supervision import log_tail
+from rewardmodel.runs.waking import wake
 from rewardmodel.selectors import curves
-from rewardmodel.tasks import wake
 
 RUN = "rewardmodel/run.html"
 LONGEST = 40  # letters of a value in a list; a dataset's hash is longer

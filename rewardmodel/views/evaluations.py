@@ -19,9 +19,9 @@ from annotation.statistics.estimates import ENOUGH_PROMPTS, Estimate
 from rewardmodel.forms.evaluations import EvaluationForm
 from rewardmodel.models import Evaluation, EvaluationRun
 from rewardmodel.runs.views import Kind
+from rewardmodel.runs.waking import wake
 from rewardmodel.selectors import EvaluationTable, evaluation_table, list_evaluations
 from rewardmodel.services.evaluations import CannotEvaluate, queue_evaluation
-from rewardmodel.tasks import wake
 
 TABLE, ONE = "rewardmodel/evaluations.html", "rewardmodel/evaluation.html"
 RUNS = "rewardmodel/runs.html#runs"

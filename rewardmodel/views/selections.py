@@ -19,8 +19,8 @@ from annotation.services.projects.selections import discard_selection
 from rewardmodel.forms.selections import SelectionForm
 from rewardmodel.models import SelectionRun
 from rewardmodel.runs.views import Kind
+from rewardmodel.runs.waking import wake
 from rewardmodel.services.selections import CannotSelect, queue_selection
-from rewardmodel.tasks import wake
 
 PROJECT = "rewardmodel/selections.html"
 RUNS = "rewardmodel/runs.html#runs"

@@ -15,11 +15,11 @@ from annotation.access import MemberRequest, admin_required, admins_projects
 from annotation.models import Project
 from rewardmodel.models import DatasetVersion, RewardCheckpoint, TrainingPolicy, TrainingRun
 from rewardmodel.runs.views import TRAINING
+from rewardmodel.runs.waking import wake
 from rewardmodel.selectors import NothingRegistered, answers_since_freeze
 from rewardmodel.services.checkpoints import promote
 from rewardmodel.services.datasets import NothingToFreeze
 from rewardmodel.services.training import NotTrainable, queue_training
-from rewardmodel.tasks import wake
 
 INDEX, PROJECT = (f"rewardmodel/{page}.html" for page in ("index", "project"))
 RUNS = "rewardmodel/runs.html#runs"

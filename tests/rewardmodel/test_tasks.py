@@ -8,7 +8,8 @@ from django.utils.timezone import now
 
 from rewardmodel.models import DatasetVersion, TrainingRun
 from rewardmodel.runs import states
-from rewardmodel.tasks import supervise_run, tend_runs, wake
+from rewardmodel.runs.waking import wake
+from rewardmodel.tasks import supervise_run, tend_runs
 
 State = TrainingRun.State
 
