@@ -21,13 +21,8 @@ from annotation.downloads import file_response
 from annotation.jobs import JobLost
 from annotation.models import Export
 from annotation.selectors.exports import Selection
-from annotation.services.exports import (
-    FORMATS,
-    cancel_export,
-    delete_export,
-    imagereward,
-    request_export,
-)
+from annotation.services.exports import FORMATS, cancel_export, delete_export, request_export
+from annotation.services.exports.formats import imagereward
 from annotation.tasks import wake
 
 
@@ -64,18 +59,18 @@ def exports(request: Request, slug: str) -> Response:
     """The project's exports, newest first; or a new one, which a worker writes."""
     project = project_of(request, slug)
     if request.method == "POST":
-        wanted = valid(NewExportSerializer(data=request.data))
-        made = request_export(
+        fields = valid(NewExportSerializer(data=request.data))
+        new = request_export(
             project=project,
             by=user_of(request),
             now=now(),
-            format=wanted["format"],
-            with_images=wanted["with_images"],
-            after=wanted["accepted_after"],
-            until=wanted["accepted_until"],
+            format=fields["format"],
+            with_images=fields["with_images"],
+            after=fields["accepted_after"],
+            until=fields["accepted_until"],
         )
-        wake(made)
-        return Response(ExportSerializer(made).data, status=status.HTTP_202_ACCEPTED)
+        wake(new)
+        return Response(ExportSerializer(new).data, status=status.HTTP_202_ACCEPTED)
     return page_of(request, project.exports.all(), ExportSerializer)
 
 
@@ -84,13 +79,13 @@ def exports(request: Request, slug: str) -> Response:
 @api_view(["GET", "DELETE"])
 def export(request: Request, slug: str, pk: int) -> Response:
     """How far the export is; or remove it, with its file. One at work is told to stop first: 409."""
-    found = get_object_or_404(project_of(request, slug).exports, pk=pk)
+    row = get_object_or_404(project_of(request, slug).exports, pk=pk)
     if request.method == "GET":
-        return Response(ExportSerializer(found).data)
+        return Response(ExportSerializer(row).data)
     try:
-        if not found.is_over:
-            cancel_export(found, by=user_of(request), now=now())
-        delete_export(found, by=user_of(request))
+        if not row.is_over:
+            cancel_export(row, by=user_of(request), now=now())
+        delete_export(row, by=user_of(request))
     except JobLost:
         raise Conflict("The export is at work and was asked to stop: delete it when it has.") from None
     return Response(status=status.HTTP_204_NO_CONTENT)
@@ -107,10 +102,10 @@ def export(request: Request, slug: str, pk: int) -> Response:
 @api_view(["GET"])
 def file(request: Request, slug: str, pk: int) -> HttpResponseBase:
     """The finished export's archive, or the bytes of it that `Range` asks for."""
-    found = get_object_or_404(project_of(request, slug).exports, pk=pk, state=Export.State.FINISHED)
-    if not found.file.exists():
+    row = get_object_or_404(project_of(request, slug).exports, pk=pk, state=Export.State.FINISHED)
+    if not row.file.exists():
         raise Http404
-    return file_response(request, file=found.file, sha256=found.sha256)
+    return file_response(request, file=row.file, sha256=row.sha256)
 
 
 @extend_schema(responses=RankingSerializer(many=True))

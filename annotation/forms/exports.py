@@ -1,4 +1,4 @@
-"""What an export form may ask for."""
+"""The form of an export, and the file field by which prompts and images come in."""
 
 from __future__ import annotations
 
@@ -7,13 +7,16 @@ from typing import Any
 
 from django import forms
 from django.core.files.uploadedfile import UploadedFile
+from django.utils.text import get_text_list
 
 from annotation.services.exports import FORMATS
 from annotation.services.imports.uploads import MANIFEST, MOST_BYTES, SUFFIXES
 
+WITH_IMAGES = [format.title for format in FORMATS.values() if format.has_images]
+
 
 class ExportForm(forms.Form):
-    """Days are whole days in UTC."""
+    """What to export, and from which days: whole days in UTC."""
 
     format = forms.ChoiceField(choices=[(name, format.label) for name, format in FORMATS.items()])
     first_day = forms.DateField(
@@ -32,7 +35,7 @@ class ExportForm(forms.Form):
         required=False,
         initial=True,
         label="With image files",
-        help_text="Only ImageRewardDB and Pick-a-Pic can hold them.",
+        help_text=f"Only {get_text_list(WITH_IMAGES, 'and')} can hold them.",
     )
 
     def clean(self) -> dict[str, Any]:
@@ -43,7 +46,7 @@ class ExportForm(forms.Form):
         return cleaned
 
     def request(self) -> dict[str, Any]:
-        """Arguments of `request_export`."""
+        """Return the arguments of `request_export`."""
         first, last = self.cleaned_data["first_day"], self.cleaned_data["last_day"]
         return {
             "format": self.cleaned_data["format"],
@@ -66,7 +69,7 @@ def material_field(*, required: bool) -> forms.FileField:
 
 
 class MaterialField(forms.FileField):
-    """A file that is not too large to be read while somebody waits."""
+    """A file small enough to be imported within the request."""
 
     def clean(self, data: UploadedFile[bytes] | None, initial: object = None) -> UploadedFile[bytes] | None:
         file: UploadedFile[bytes] | None = super().clean(data, initial)

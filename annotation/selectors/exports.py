@@ -1,4 +1,4 @@
-"""Finished rankings with everything that was said in them, in batches, for exports."""
+"""Finished rankings with labels and ratings, read in batches for exports."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import combinations
+from operator import itemgetter
 from typing import NamedTuple
 
 from django.db.models import Count
@@ -19,26 +20,26 @@ from annotation.models.judgements import SCALES
 from annotation.models.people import IMPORTED
 
 PROMPTS = 250  # in a batch: about what a zip of ImageRewardDB holds
-OPINIONS = 1000  # in a batch, roughly: projects that ask for many have smaller batches
+RANKINGS = 1000  # in a batch, roughly: projects that ask for many per prompt have smaller batches
 
 
 @dataclass(frozen=True)
 class Selection:
-    """Which finished rankings: accepted later than `after` and not later than `until`."""
+    """The finished rankings of a project that were accepted after `after`, up to and including `until`."""
 
     project: Project
     until: datetime
     after: datetime | None = None
 
     def assignments(self) -> AssignmentQuerySet:
-        chosen = Assignment.objects.finished().filter(project=self.project, accepted_at__lte=self.until)
-        return chosen.filter(accepted_at__gt=self.after) if self.after else chosen
+        selected = Assignment.objects.finished().filter(project=self.project, accepted_at__lte=self.until)
+        return selected.filter(accepted_at__gt=self.after) if self.after else selected
 
 
 class ExportedImage(NamedTuple):
     """An image as one annotator judged it. Ratings are None where the project asked for none.
 
-    `sha256`, `file` (its name in default_storage) and `format` are None where the file was never had.
+    `sha256`, `file` (its name in default_storage) and `format` are None where the project has no file of it.
     `problems` is None where it is not known whether there are any.
     """
 
@@ -55,17 +56,17 @@ class ExportedImage(NamedTuple):
 
     @property
     def stored_name(self) -> str | None:
-        """A name that says what the bytes are, and is the same wherever they are exported."""
+        """HASH.FORMAT: the same bytes have the same name in every export. None without a file."""
         return self.sha256 and f"{self.sha256}.{self.format}"
 
 
 class ExportedRanking(NamedTuple):
-    """One accepted opinion, its images in the order in which its annotator, or the imported file, had them.
+    """One accepted ranking, its images in the order in which its annotator, or the imported file, had them.
 
-    `published_split` is the prompt's; empty where no dataset published it in one.
+    `published_split` is the prompt's; empty where no dataset published it in a split.
     `annotator` is a pseudonym: the same in every export of the project, another in every other project.
-    `guideline` is the version that held when it was given: 0 before the first, None where it was imported.
-    `category` is empty, `intent_unclear` and `issues` are None, where they are not known.
+    `guideline` is the version in force when it was given: 0 before the first, None where it was imported.
+    Where they are not known, `category` is empty, and `intent_unclear` and `issues` are None.
     """
 
     assignment: int
@@ -85,46 +86,46 @@ class ExportedRanking(NamedTuple):
         return [image.slot for image in self.images]
 
     def pairs(self) -> Iterator[tuple[ExportedImage, ExportedImage]]:
-        """Every two images, ties included, in the order of the images."""
+        """Yield every two images, ties included, in the order of the images."""
         return combinations(self.images, 2)
 
 
 class Extent(NamedTuple):
-    """How much a selection holds. `most_opinions` is of the prompt that has most."""
+    """The size of a selection. `most_per_prompt` is the number of rankings of the prompt with the most."""
 
     rankings: int
     prompts: int
     annotators: int
-    most_opinions: int
+    most_per_prompt: int
 
 
 class Batch(NamedTuple):
-    """Some prompts' rankings, those of a prompt together; `last` is the highest prompt id."""
+    """All rankings of some prompts, by prompt; `last` is the highest prompt id."""
 
     last: int
     rankings: list[ExportedRanking]
 
 
 def extent(selection: Selection) -> Extent:
-    """Counted in two statements."""
-    chosen = selection.assignments().order_by()
-    counts = chosen.aggregate(
+    """Return the size of the selection; two queries."""
+    assignments = selection.assignments().order_by()
+    counts = assignments.aggregate(
         rankings=Count("pk"),
         prompts=Count("prompt", distinct=True),
         annotators=Count("annotator", distinct=True),
     )
-    most = chosen.values("prompt").annotate(held=Count("pk")).order_by("-held").values_list("held", flat=True)
-    return Extent(**counts, most_opinions=most.first() or 0)
+    per_prompt = assignments.values("prompt").annotate(rankings=Count("pk")).order_by("-rankings")
+    return Extent(**counts, most_per_prompt=per_prompt.values_list("rankings", flat=True).first() or 0)
 
 
 def batches(selection: Selection, *, after: int = 0) -> Iterator[Batch]:
-    """Every ranking of the selection, by prompt id; memory is that of one batch.
+    """Yield every ranking of the selection, by prompt id, with one batch in memory at a time.
 
-    Args: after: prompts up to this id are passed over, so that an interrupted export can go on.
+    Args: after: skip prompts up to this id, to resume an interrupted export.
     """
     project = selection.project
     versions = list(project.guidelines.order_by("created_at").values_list("created_at", "version"))
-    size = max(1, min(PROMPTS, OPINIONS // project.opinions_per_prompt))
+    size = max(1, min(PROMPTS, RANKINGS // project.opinions_per_prompt))
     prompts = Prompt.objects.filter(project=project).order_by("pk")
     fields = ("pk", "key", "text", "published_split")
     while rows := list(prompts.filter(pk__gt=after).values_list(*fields)[:size]):
@@ -133,16 +134,16 @@ def batches(selection: Selection, *, after: int = 0) -> Iterator[Batch]:
 
 
 def pseudonym(project: Project, annotator: int) -> str:
-    """Twelve hexadecimal digits that tell a project's annotators apart and lead back to nobody."""
+    """Return twelve hexadecimal digits that identify the annotator within the project, and nowhere else."""
     return salted_hmac("annotation.exports", f"{project.pk}:{annotator}", algorithm="sha256").hexdigest()[:12]
 
 
 def _rankings(
     selection: Selection, prompts: list[tuple[int, str, str, str]], versions: list[tuple[datetime, int]]
 ) -> list[ExportedRanking]:
-    """The opinions on these prompts, by prompt and assignment id; four statements."""
+    """Return the rankings of these prompts, by prompt and assignment id; four queries."""
     texts = {row[0]: row[1:] for row in prompts}
-    opinions = list(
+    answers = list(
         selection.assignments()
         .filter(prompt__in=texts)
         .order_by("prompt", "pk")
@@ -151,32 +152,32 @@ def _rankings(
             *("label__category", "label__intent_unclear", "label__issues"),
         )
     )
-    images = _images([row[0] for row in opinions], list(texts))
-    begins = [moment for moment, _ in versions]
+    images = _images([row[0] for row in answers], list(texts))
     return [
         ExportedRanking(
             assignment,
             *texts[prompt],
             pseudonym(selection.project, annotator),
             submitted,
-            None if username.startswith(IMPORTED) else _version(versions, bisect_right(begins, submitted)),
+            None if username.startswith(IMPORTED) else _version_at(submitted, versions),
             category or "",
             unclear,
             issues,
             tuple(images[assignment]),
         )
-        for assignment, prompt, annotator, username, submitted, category, unclear, issues in opinions
+        for assignment, prompt, annotator, username, submitted, category, unclear, issues in answers
         if assignment in images
     ]
 
 
-def _version(versions: list[tuple[datetime, int]], begun: int) -> int:
-    """The version that held when `begun` of them had been published."""
-    return versions[begun - 1][1] if begun else 0
+def _version_at(moment: datetime, versions: list[tuple[datetime, int]]) -> int:
+    """Return the guideline in force at the moment; 0 before the first. Args: versions: by publication."""
+    published = bisect_right(versions, moment, key=itemgetter(0))
+    return versions[published - 1][1] if published else 0
 
 
 def _images(assignments: list[int], prompts: list[int]) -> dict[int, list[ExportedImage]]:
-    """Assignment id -> its images as they were placed."""
+    """Return the images of each assignment, by its id, in the order in which they were placed."""
     files = {
         row[0]: row[1:]
         for row in Generation.objects.filter(prompt__in=prompts).values_list(
@@ -197,6 +198,6 @@ def _images(assignments: list[int], prompts: list[int]) -> dict[int, list[Export
     images: dict[int, list[ExportedImage]] = defaultdict(list)
     unrated = (None, None, None, None)
     for assignment, generation, slot in placements:
-        said = ratings.get((assignment, generation), unrated)
-        images[assignment].append(ExportedImage(*files[generation], slot, *said))
+        rating = ratings.get((assignment, generation), unrated)
+        images[assignment].append(ExportedImage(*files[generation], slot, *rating))
     return dict(images)

@@ -1,7 +1,6 @@
 from annotation.services.exports.cards import Counts
-from annotation.services.exports.folders import export_to_folder
-from annotation.services.exports.format import ExportFailed
 from annotation.services.exports.formats import FORMATS
+from annotation.services.exports.formats.format import ExportFailed
 from annotation.services.exports.requests import (
     UnknownFormat,
     cancel_export,
@@ -10,6 +9,7 @@ from annotation.services.exports.requests import (
     retry_export,
 )
 from annotation.services.exports.running import run_export
+from annotation.services.exports.to_folder import export_to_folder
 
 __all__ = [
     "FORMATS",

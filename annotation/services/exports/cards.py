@@ -1,4 +1,4 @@
-"""The dataset card: what an export holds, for who reads it next."""
+"""The dataset card: README.md of an export."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ from dataclasses import dataclass, field
 from annotation.models import Project
 from annotation.selectors.exports import ExportedRanking
 from annotation.selectors.results.agreement import project_agreement, read_opinions
-from annotation.services.exports.format import Format, Plan
+from annotation.services.exports.formats.format import Format, Plan
 from annotation.statistics.estimates import Estimate, NotEnough
 
 COMPARABLE = 10_000  # prompts: resampling more takes more memory than an export may
-IMPORTED = "imported"  # where others stand under a version of the guideline
+IMPORTED = "imported"  # in place of a guideline's version
 
 
 @dataclass
 class Counts:
-    """What was written. `pairs` are pairs of images in different slots, `ties` in the same one.
+    """What was written. `pairs` counts pairs of images in different slots, `ties` those in the same slot.
 
-    `guidelines` has how many rankings were given under each version, by its number.
+    `guidelines` is the number of rankings given under each version, by its number.
     """
 
     rankings: int = 0
@@ -30,7 +30,7 @@ class Counts:
 
     def add(self, ranking: ExportedRanking) -> None:
         images = len(ranking.images)
-        ties = sum(held * (held - 1) // 2 for held in Counter(ranking.slots).values())
+        ties = sum(tied * (tied - 1) // 2 for tied in Counter(ranking.slots).values())
         self.rankings += 1
         self.images += images
         self.pairs += images * (images - 1) // 2 - ties
@@ -40,16 +40,7 @@ class Counts:
 
 
 def card(project: Project, format: Format, plan: Plan, counts: Counts) -> str:
-    """README.md, with the lines on top by which `datasets.load_dataset` finds the rows."""
-    rows = {
-        "rankings": counts.rankings,
-        "prompts": plan.prompts,
-        "annotators": plan.annotators,
-        "ranked images": counts.images,
-        "pairs in different slots": counts.pairs,
-        "pairs tied": counts.ties,
-        "pairs, ties included": counts.pairs + counts.ties,
-    }
+    """Return README.md, headed by the YAML by which `datasets.load_dataset` finds the rows."""
     return f"""---
 configs:
 - config_name: default
@@ -62,7 +53,7 @@ configs:
 Human preferences on generated images, in the format `{format.name}`. Only accepted answers are in it.
 Slots are 1 to {project.slots}, 1 is best; equal slots tie; slots may stay empty.
 
-{_table(("", ""), rows)}
+{_table(("", ""), _sizes(plan, counts))}
 
 ## What was chosen
 
@@ -85,15 +76,28 @@ Annotators have pseudonyms, the same in every export of this project.
 """
 
 
+def _sizes(plan: Plan, counts: Counts) -> dict[str, int]:
+    return {
+        "rankings": counts.rankings,
+        "prompts": plan.prompts,
+        "annotators": plan.annotators,
+        "ranked images": counts.images,
+        "pairs in different slots": counts.pairs,
+        "pairs tied": counts.ties,
+        "pairs, ties included": counts.pairs + counts.ties,
+    }
+
+
 def _agreement(project: Project, plan: Plan) -> str:
-    """How often two judges prefer the same image, in the layout of ImageReward's Table 2a."""
+    """Return how often two judges prefer the same image, as a table laid out like ImageReward's Table 2a."""
     if plan.prompts > COMPARABLE:
         return f"Not measured here: more than {COMPARABLE:,} prompts. The project's page has it."
-    found = project_agreement(read_opinions(project), "strict")
-    head = f"|  | {' | '.join(found.columns)} |\n|---|{'---|' * len(found.columns)}"
-    rows = [f"| {name} | {' | '.join(map(_figure, figures))} |" for name, figures in found.table]
+    agreement = project_agreement(read_opinions(project), "strict")
+    head = f"|  | {' | '.join(agreement.columns)} |\n|---|{'---|' * len(agreement.columns)}"
+    rows = [f"| {name} | {' | '.join(map(_figure, figures))} |" for name, figures in agreement.table]
+    shared = f"{agreement.shared:,}"
     return f"""Of the pairs that both judges put into different slots, per cent that they order alike, with
-95 % intervals over prompts; of the whole project, which has {found.shared:,} prompts with several opinions.
+95 % intervals over prompts; of the whole project, which has {shared} prompts with several opinions.
 
 {chr(10).join([head, *rows])}"""
 

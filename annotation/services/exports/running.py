@@ -12,11 +12,17 @@ from annotation import jobs
 from annotation.jobs import JobLost
 from annotation.models import Export, Kind
 from annotation.selectors.exports import Selection
-from annotation.services.exports.archives import write_archive
 from annotation.services.exports.cards import Counts
-from annotation.services.exports.files import FILES, ExportBusy, plan_export, unfinished_plan, write_files
-from annotation.services.exports.format import ExportFailed, Plan
 from annotation.services.exports.formats import FORMATS
+from annotation.services.exports.formats.format import ExportFailed, Plan
+from annotation.services.exports.writer import (
+    FILES,
+    ExportBusy,
+    plan_export,
+    unfinished_plan,
+    write_archive,
+    write_files,
+)
 from annotation.services.webhooks.events import announce
 
 HEARTBEAT = timedelta(seconds=1)  # between two

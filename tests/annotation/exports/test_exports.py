@@ -10,11 +10,13 @@ from django.core.files.storage import default_storage
 from django.core.management import CommandError, call_command
 from pyarrow import parquet
 
+from annotation.forms.exports import ExportForm
 from annotation.models import Assignment, Image
 from annotation.selectors.exports import Selection, batches
-from annotation.services.exports import FORMATS, ExportFailed, export_to_folder, imagereward
-from annotation.services.exports.files import ExportBusy, write_files
-from annotation.services.exports.files import plan_export as plan
+from annotation.services.exports import FORMATS, ExportFailed, export_to_folder
+from annotation.services.exports.formats import imagereward
+from annotation.services.exports.writer import ExportBusy, write_files
+from annotation.services.exports.writer import plan_export as plan
 from annotation.services.imports import ImportRefused, import_rankings
 from annotation.services.projects.projects import publish_guideline
 from tests.annotation.judged import TEXTS, generators, judge, pictures, rated, said
@@ -355,3 +357,9 @@ def test_the_command_writes_and_counts_and_refuses_with_one_line(imported, tmp_p
         call_command("export_preferences", "nope", "--to", tmp_path / "other")
     with pytest.raises(CommandError, match="no time as"):
         call_command("export_preferences", imported.slug, "--to", "other", "--after", "yesterday")
+
+
+def test_the_form_offers_every_format_and_names_those_that_can_hold_images():
+    fields = ExportForm().fields
+    assert fields["format"].choices == [(name, format.label) for name, format in FORMATS.items()]
+    assert fields["with_images"].help_text == "Only ImageRewardDB and Pick-a-Pic can hold them."

@@ -25,7 +25,7 @@ from annotation.services.exports import (
     retry_export,
     run_export,
 )
-from annotation.services.exports.files import _alone
+from annotation.services.exports.writer import hold_folder
 from annotation.services.imports import import_rankings
 from annotation.services.people.tokens import issue_token
 from annotation.services.webhooks.webhooks import create_webhook
@@ -139,7 +139,7 @@ def test_an_export_whose_worker_falls_silent_again_and_again_has_failed(asked, s
 def test_an_export_that_somebody_still_writes_waits(asked):
     export = asked()
     (export.folder / "work").mkdir(parents=True)
-    with _alone(export.folder / "work"):
+    with hold_folder(export.folder / "work"):
         run_export(export, clock=clock())
         export.refresh_from_db()
         assert export.state == State.QUEUED

@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from annotation.selectors.exports import ExportedRanking
-from annotation.services.exports.format import Format, Plan, as_json, by_prompt, count_pairs
+from annotation.services.exports.formats.format import Format, Part, as_json, by_prompt, count_pairs
 
 FILE = "pairs.jsonl"
 
 
-def _lines(opinions: list[ExportedRanking]) -> Iterator[dict[str, Any]]:
-    pairs = count_pairs(opinions)
-    for opinion in opinions:
-        for a, b in opinion.pairs():
+def _lines(rankings: list[ExportedRanking]) -> Iterator[dict[str, Any]]:
+    """Args: rankings: all of one prompt."""
+    pairs = count_pairs(rankings)
+    for ranking in rankings:
+        for a, b in ranking.pairs():
             yield {
-                "prompt_id": opinion.key,
-                "prompt": opinion.text,
+                "prompt_id": ranking.key,
+                "prompt": ranking.text,
                 "image_a": a.source,
                 "image_b": b.source,
                 "sha256_a": a.sha256,
@@ -29,18 +30,14 @@ def _lines(opinions: list[ExportedRanking]) -> Iterator[dict[str, Any]]:
                 "slot_b": b.slot,
                 "better": "tie" if a.slot == b.slot else "a" if a.slot < b.slot else "b",
                 "weight": 1 / pairs,
-                "annotator": opinion.annotator,
+                "annotator": ranking.annotator,
             }
 
 
-def _write(folder: Path, number: int, rankings: Iterable[ExportedRanking], plan: Plan) -> None:
+def _write(folder: Path, part: Part) -> None:
     with (folder / FILE).open("a", encoding="utf-8") as out:
-        for opinions in by_prompt(rankings):
-            out.writelines(f"{as_json(line)}\n" for line in _lines(opinions))
-
-
-def _finish(folder: Path, plan: Plan) -> None:
-    (folder / FILE).touch()
+        for rankings in by_prompt(part.rankings):
+            out.writelines(f"{as_json(line)}\n" for line in _lines(rankings))
 
 
 FORMAT = Format(
@@ -51,5 +48,5 @@ FORMAT = Format(
 `tie`. The `weight`s of a prompt's lines sum to 1, so that every prompt counts once however many images
 and opinions it has. Images are named, not included.""",
     write=_write,
-    finish=_finish,
+    finish=lambda folder: (folder / FILE).touch(),
 )

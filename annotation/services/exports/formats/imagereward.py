@@ -1,19 +1,19 @@
-"""ImageReward's JSON: one list, an item an opinion."""
+"""ImageReward's JSON: one list, an item a ranking."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from annotation.selectors.exports import ExportedRanking, Selection, batches, extent
-from annotation.services.exports.format import Format, Plan, append_to_list, as_json, close_list
+from annotation.services.exports.formats.format import Format, Part, append_to_list, as_json, close_list
 
 FILE = "imagereward.json"
 
 
 def item(ranking: ExportedRanking, *, several: bool) -> dict[str, Any]:
-    """id, prompt, generations, ranking; and the annotator where a prompt has several opinions.
+    """id, prompt, generations, ranking; and the annotator where some prompt has several rankings.
 
     Source: github.com/THUDM/ImageReward, data/test.json.
     """
@@ -27,8 +27,8 @@ def item(ranking: ExportedRanking, *, several: bool) -> dict[str, Any]:
 
 
 def stream(selection: Selection) -> Iterator[str]:
-    """The whole list in pieces, as they come."""
-    several = extent(selection).most_opinions > 1
+    """Yield the whole list as pieces of JSON, a ranking at a time."""
+    several = extent(selection).most_per_prompt > 1
     lead = "["
     for batch in batches(selection):
         for ranking in batch.rankings:
@@ -37,12 +37,8 @@ def stream(selection: Selection) -> Iterator[str]:
     yield "[]\n" if lead == "[" else "\n]\n"
 
 
-def _write(folder: Path, number: int, rankings: Iterable[ExportedRanking], plan: Plan) -> None:
-    append_to_list(folder / FILE, (item(ranking, several=plan.several) for ranking in rankings))
-
-
-def _finish(folder: Path, plan: Plan) -> None:
-    close_list(folder / FILE)
+def _write(folder: Path, part: Part) -> None:
+    append_to_list(folder / FILE, (item(ranking, several=part.plan.several) for ranking in part.rankings))
 
 
 FORMAT = Format(
@@ -52,5 +48,5 @@ FORMAT = Format(
     about="""One item an opinion: `ranking[i]` is the slot of `generations[i]`. An `annotator` is
 given where some prompt has several opinions. Images are named, not included.""",
     write=_write,
-    finish=_finish,
+    finish=lambda folder: close_list(folder / FILE),
 )

@@ -1,8 +1,7 @@
-"""Pick-a-Pic's columns: a row for every two images of an opinion, with their bytes."""
+"""Pick-a-Pic's columns: a row for every two images of a ranking, with their bytes."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -10,8 +9,7 @@ import pyarrow
 from pyarrow import parquet
 
 from annotation.selectors.exports import ExportedImage, ExportedRanking
-from annotation.services.exports.format import Format, Plan, by_prompt, count_pairs
-from annotation.services.exports.images import open_image
+from annotation.services.exports.formats.format import Format, Part, by_prompt, count_pairs, open_image
 
 ROW_GROUP = 32 << 20  # bytes of images in memory at a time
 # A picture stands in several pairs and is written once a row group: in the dictionary of its column.
@@ -44,26 +42,26 @@ SCHEMA = pyarrow.schema(
 )
 
 
-class _Waiting(NamedTuple):
-    """An opinion that is to be written; `examples` are the pairs of its prompt, `pictures` go by source."""
+class _Pending(NamedTuple):
+    """A ranking to write. `examples` is the number of pairs of its prompt; `pictures` are by source."""
 
-    opinion: ExportedRanking
+    ranking: ExportedRanking
     examples: int
     pictures: dict[str, bytes]
 
 
-def _rows(opinion: ExportedRanking, examples: int) -> list[dict[str, Any]]:
-    """The bytes are left out: see `_table`."""
+def _rows(ranking: ExportedRanking, examples: int) -> list[dict[str, Any]]:
+    """Return the rows without the images' bytes, which `_table` adds."""
     rows = []
-    for a, b in opinion.pairs():
+    for a, b in ranking.pairs():
         label = 0.5 if a.slot == b.slot else float(a.slot < b.slot)
         best = {1.0: a, 0.0: b}.get(label)
         rows.append(
             {
                 "are_different": True,
                 "best_image_uid": _uid(best) if best else "tie",
-                "caption": opinion.text,
-                "created_at": opinion.submitted_at,
+                "caption": ranking.text,
+                "created_at": ranking.submitted_at,
                 "has_label": True,
                 "image_0_uid": _uid(a),
                 "image_0_url": a.source,
@@ -73,10 +71,10 @@ def _rows(opinion: ExportedRanking, examples: int) -> list[dict[str, Any]]:
                 "label_1": 1 - label,
                 "model_0": a.generator,
                 "model_1": b.generator,
-                "ranking_id": opinion.assignment,
-                "user_id": int(opinion.annotator, 16),
+                "ranking_id": ranking.assignment,
+                "user_id": int(ranking.annotator, 16),
                 "num_example_per_prompt": examples,
-                "prompt_id": opinion.key,
+                "prompt_id": ranking.key,
                 "slot_0": a.slot,
                 "slot_1": b.slot,
             }
@@ -88,53 +86,61 @@ def _uid(image: ExportedImage) -> str:
     return image.sha256 or image.source
 
 
-def _write(folder: Path, number: int, rankings: Iterable[ExportedRanking], plan: Plan) -> None:
+def _write(folder: Path, part: Part) -> None:
     data = folder / "data"
     data.mkdir(exist_ok=True)
-    waiting: list[_Waiting] = []
-    held = 0
-    with parquet.ParquetWriter(
-        data / f"train-{number:06d}.parquet",
+    pending: list[_Pending] = []
+    size = 0  # bytes of the pending pictures
+    with _writer(data / f"train-{part.number:06d}.parquet") as table:
+        for rankings in by_prompt(part.rankings):
+            examples = count_pairs(rankings)
+            for ranking in rankings:
+                pictures = _pictures(ranking) if part.plan.images else {}
+                pending.append(_Pending(ranking, examples, pictures))
+                size += sum(map(len, pictures.values()))
+                if size > ROW_GROUP:
+                    table.write_table(_table(pending))
+                    pending, size = [], 0
+        table.write_table(_table(pending))
+
+
+def _writer(file: Path) -> parquet.ParquetWriter:
+    return parquet.ParquetWriter(
+        file,
         SCHEMA,
         compression="zstd",
         dictionary_pagesize_limit=4 * ROW_GROUP,
         store_schema=False,  # so that readers see plain bytes
-    ) as table:
-        for opinions in by_prompt(rankings):
-            examples = count_pairs(opinions)
-            for opinion in opinions:
-                pictures = _pictures(opinion) if plan.images else {}
-                waiting.append(_Waiting(opinion, examples, pictures))
-                held += sum(map(len, pictures.values()))
-                if held > ROW_GROUP:
-                    table.write_table(_table(waiting))
-                    waiting, held = [], 0
-        table.write_table(_table(waiting))
+    )
 
 
-def _pictures(opinion: ExportedRanking) -> dict[str, bytes]:
+def _pictures(ranking: ExportedRanking) -> dict[str, bytes]:
     pictures = {}
-    for image in opinion.images:
+    for image in ranking.images:
         if image.file:
             with open_image(image) as content:
                 pictures[image.source] = content.read()
     return pictures
 
 
-def _table(waiting: list[_Waiting]) -> pyarrow.Table:
-    rows = [_rows(one.opinion, one.examples) for one in waiting]
-    columns = pyarrow.Table.from_pylist([row for pairs in rows for row in pairs], SCHEMA)
+def _table(pending: list[_Pending]) -> pyarrow.Table:
+    pictures: list[dict[str, bytes]] = []  # of each row
+    rows: list[dict[str, Any]] = []
+    for each in pending:
+        pairs = _rows(each.ranking, each.examples)
+        rows += pairs
+        pictures += [each.pictures] * len(pairs)
+    table = pyarrow.Table.from_pylist(rows, SCHEMA)
     for column, address in (("jpg_0", "image_0_url"), ("jpg_1", "image_1_url")):
-        pictures = [
-            one.pictures.get(row[address]) for one, pairs in zip(waiting, rows, strict=True) for row in pairs
-        ]
-        coded = _coded(pictures)
-        columns = columns.set_column(SCHEMA.get_field_index(column), SCHEMA.field(column), coded)
-    return columns
+        encoded = _encode(
+            [by_source.get(row[address]) for by_source, row in zip(pictures, rows, strict=True)]
+        )
+        table = table.set_column(SCHEMA.get_field_index(column), SCHEMA.field(column), encoded)
+    return table
 
 
-def _coded(pictures: list[bytes | None]) -> pyarrow.Array:
-    """The column, each picture in memory once."""
+def _encode(pictures: list[bytes | None]) -> pyarrow.Array:
+    """Return the column as a dictionary array: each picture is in memory once."""
     codes: dict[bytes, int] = {}
     indices = [None if picture is None else codes.setdefault(picture, len(codes)) for picture in pictures]
     return pyarrow.DictionaryArray.from_arrays(
@@ -142,10 +148,12 @@ def _coded(pictures: list[bytes | None]) -> pyarrow.Array:
     )
 
 
-def _finish(folder: Path, plan: Plan) -> None:
-    """A table without rows where there was no batch: readers need the columns."""
+def _ensure_table(folder: Path) -> None:
+    """Write a table without rows where there was no part: readers need the columns."""
     if not (folder / "data").exists():
-        _write(folder, 0, [], plan)
+        (folder / "data").mkdir()
+        with _writer(folder / "data" / "train-000000.parquet") as table:
+            table.write_table(_table([]))
 
 
 FORMAT = Format(
@@ -157,6 +165,6 @@ FORMAT = Format(
 Pick-a-Pic's columns there are `prompt_id` and the two slots. An image's uid is the hash of its bytes,
 its url the name under which it was imported.""",
     write=_write,
-    finish=_finish,
+    finish=_ensure_table,
     has_images=True,
 )

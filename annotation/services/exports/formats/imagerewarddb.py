@@ -13,8 +13,7 @@ from pyarrow import parquet
 
 from annotation.models import Category
 from annotation.selectors.exports import ExportedImage, ExportedRanking
-from annotation.services.exports.format import PARTS, Format, Plan, as_json
-from annotation.services.exports.images import open_image
+from annotation.services.exports.formats.format import PARTS, Format, Part, as_json, open_image
 
 FILE = "metadata-train.parquet"
 EPOCH = (1980, 1, 1, 0, 0, 0)  # the first moment a zip knows: equal rankings give equal bytes
@@ -48,62 +47,61 @@ SCHEMA = pyarrow.schema(
 )
 
 
-def _row(opinion: ExportedRanking, image: ExportedImage, part: str | None) -> dict[str, Any]:
-    """`part` names the zip that has the image; None when images are left out."""
-    category = Category(opinion.category) if opinion.category else None
+def _row(ranking: ExportedRanking, image: ExportedImage, pack: str | None) -> dict[str, Any]:
+    """Args: pack: the name of the zip with the image, without suffix; None when images are left out."""
+    category = Category(ranking.category) if ranking.category else None
     return {
-        "image_path": f"images/train/{part}/{image.stored_name}" if part and image.file else None,
-        "prompt_id": opinion.key,
-        "prompt": opinion.text,
+        "image_path": f"images/train/{pack}/{image.stored_name}" if pack and image.file else None,
+        "prompt_id": ranking.key,
+        "prompt": ranking.text,
         "classification": category and CLASSIFICATIONS.get(category, str(category.label)),
-        "image_amount_in_total": len(opinion.images),
+        "image_amount_in_total": len(ranking.images),
         "rank": image.slot,
         "overall_rating": image.overall,
         "image_text_alignment_rating": image.alignment,
         "fidelity_rating": image.fidelity,
         "problems": image.problems,
-        "intent_unclear": opinion.intent_unclear,
-        "issues": opinion.issues,
-        "annotator": opinion.annotator,
+        "intent_unclear": ranking.intent_unclear,
+        "issues": ranking.issues,
+        "annotator": ranking.annotator,
         "source": image.source,
         "generator": image.generator,
-        "split": opinion.published_split or None,
+        "split": ranking.published_split or None,
     }
 
 
-def _write(folder: Path, number: int, rankings: Iterable[ExportedRanking], plan: Plan) -> None:
-    part = f"train_{number}" if plan.images else None
+def _write(folder: Path, part: Part) -> None:
     tables = folder / PARTS
     tables.mkdir(exist_ok=True)
-    if part is None:
-        rows = [_row(opinion, image, part) for opinion in rankings for image in opinion.images]
+    if part.plan.images:
+        rows = _write_zip(folder / "images/train" / f"train_{part.number}.zip", part.rankings)
     else:
-        rows = _write_zip(folder / "images/train" / f"{part}.zip", part, rankings)
-    parquet.write_table(pyarrow.Table.from_pylist(rows, SCHEMA), tables / f"{number:06d}.parquet")
+        rows = [_row(ranking, image, None) for ranking in part.rankings for image in ranking.images]
+    parquet.write_table(pyarrow.Table.from_pylist(rows, SCHEMA), tables / f"{part.number:06d}.parquet")
 
 
-def _write_zip(file: Path, part: str, rankings: Iterable[ExportedRanking]) -> list[dict[str, Any]]:
-    """The images, each once, and PART.json with their rows; returns the rows."""
+def _write_zip(file: Path, rankings: Iterable[ExportedRanking]) -> list[dict[str, Any]]:
+    """Write each image once, and NAME.json with the rows of NAME.zip; returns the rows."""
     file.parent.mkdir(parents=True, exist_ok=True)
     rows = []
-    had: set[str] = set()
+    written: set[str] = set()
     with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as pack:
-        for opinion in rankings:
-            for image in opinion.images:
-                rows.append(_row(opinion, image, part))
+        for ranking in rankings:
+            for image in ranking.images:
+                rows.append(_row(ranking, image, file.stem))
                 name = image.stored_name
-                if name and name not in had:
-                    had.add(name)
+                if name and name not in written:
+                    written.add(name)
                     with open_image(image) as content, pack.open(zipfile.ZipInfo(name, EPOCH), "w") as out:
                         shutil.copyfileobj(content, out)
         listing = "[{}\n]\n".format(",".join(f"\n{as_json(row)}" for row in rows))
-        entry = zipfile.ZipInfo(f"{part}.json", EPOCH)
+        entry = zipfile.ZipInfo(f"{file.stem}.json", EPOCH)
         pack.writestr(entry, listing, compress_type=zipfile.ZIP_DEFLATED)
     return rows
 
 
-def _finish(folder: Path, plan: Plan) -> None:
-    """Join the tables of the batches, one after another."""
+def _join_tables(folder: Path) -> None:
+    """Append the tables of the parts to one another."""
     with parquet.ParquetWriter(folder / FILE, SCHEMA, compression="zstd") as table:
         for part in sorted((folder / PARTS).glob("*.parquet")):
             table.write_table(parquet.read_table(part, schema=SCHEMA))
@@ -120,6 +118,6 @@ slot; ratings are from 1 to 7. `images/train/train_N.zip` has the image of `imag
 `annotator`, the image's `source` and `generator`, and the `split` in which a dataset published the prompt,
 null where none did. All rows are in one file: take those of a `split`, and split the others by prompt.""",
     write=_write,
-    finish=_finish,
+    finish=_join_tables,
     has_images=True,
 )

@@ -9,7 +9,7 @@ from pathlib import Path
 from annotation.downloads import guarded
 from annotation.models.judgements import SCALES
 from annotation.selectors.exports import ExportedImage, ExportedRanking
-from annotation.services.exports.format import Format, Plan
+from annotation.services.exports.formats.format import Format
 
 FILE = "rankings.csv"
 COLUMNS = (
@@ -18,43 +18,39 @@ COLUMNS = (
 )
 
 
-def _row(opinion: ExportedRanking, image: ExportedImage) -> list[object]:
+def _row(ranking: ExportedRanking, image: ExportedImage) -> list[object]:
     return [
-        guarded(opinion.key),
-        guarded(opinion.text),
-        opinion.category,
-        _known(opinion.intent_unclear),
-        _known(opinion.issues),
-        opinion.annotator,
-        opinion.submitted_at.isoformat(),
+        guarded(ranking.key),
+        guarded(ranking.text),
+        ranking.category,
+        _cell(ranking.intent_unclear),
+        _cell(ranking.issues),
+        ranking.annotator,
+        ranking.submitted_at.isoformat(),
         guarded(image.source),
         image.sha256 or "",
         guarded(image.generator),
         image.slot,
-        *("" if said is None else said for said in (image.overall, image.alignment, image.fidelity)),
-        _known(image.problems),
+        *("" if stars is None else stars for stars in (image.overall, image.alignment, image.fidelity)),
+        _cell(image.problems),
     ]
 
 
-def _known(said: bool | list[str] | None) -> str:
-    """Nothing where it is not known; "none" where there is none."""
-    if said is None:
+def _cell(value: bool | list[str] | None) -> str:
+    """Empty where it is not known; "none" where the list is empty."""
+    if value is None:
         return ""
-    if isinstance(said, bool):
-        return "yes" if said else "no"
-    return ";".join(said) or "none"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return ";".join(value) or "none"
 
 
-def _write(folder: Path, number: int, rankings: Iterable[ExportedRanking], plan: Plan) -> None:
+def _append(folder: Path, rankings: Iterable[ExportedRanking]) -> None:
     with (folder / FILE).open("a", encoding="utf-8", newline="") as out:
         table = csv.writer(out)
         if not out.tell():
             table.writerow(COLUMNS)
-        table.writerows(_row(opinion, image) for opinion in rankings for image in opinion.images)
-
-
-def _finish(folder: Path, plan: Plan) -> None:
-    _write(folder, 0, [], plan)
+        table.writerows(_row(ranking, image) for ranking in rankings for image in ranking.images)
 
 
 FORMAT = Format(
@@ -64,6 +60,6 @@ FORMAT = Format(
     about="""One row for every image of an opinion. What is empty is not known; `none` says that there
 is none. A text that a spreadsheet would take for a formula has an apostrophe before it. Images are
 named, not included.""",
-    write=_write,
-    finish=_finish,
+    write=lambda folder, part: _append(folder, part.rankings),
+    finish=lambda folder: _append(folder, []),
 )

@@ -1,0 +1,119 @@
+"""What an export format is, a batch of rankings at a time, and what the formats share."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from itertools import groupby
+from pathlib import Path
+from typing import IO, NamedTuple
+
+from django.core.files.storage import default_storage
+
+from annotation.selectors.exports import ExportedImage, ExportedRanking
+
+PARTS = ".parts"  # a folder beside the files for intermediate ones, never delivered
+
+
+class ExportFailed(Exception):
+    """Why an export cannot be written."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What an export will contain. It is saved with the files, so that a resumed export writes the same.
+
+    `after` and `until` are ISO 8601; `several` is whether any prompt has more than one ranking.
+    """
+
+    project: str
+    format: str
+    after: str | None
+    until: str
+    images: bool
+    several: bool
+    rankings: int
+    prompts: int
+    annotators: int
+
+
+class Part(NamedTuple):
+    """One batch to write: part `number` of the export, from 1. All rankings of a prompt are in one part."""
+
+    number: int
+    rankings: Iterable[ExportedRanking]
+    plan: Plan
+
+
+@dataclass(frozen=True)
+class Format:
+    """One way of writing rankings.
+
+    Args:
+        name: what the API and the command call it.
+        label: what people choose, "NAME: what it is"; the name alone where it needs no more.
+        data: glob of the files that hold the rows, as `datasets.load_dataset` reads them.
+        about: Markdown for the dataset card: what the rows are.
+        write: (folder, part): append the part to the files in the folder, or add files. After an
+            interruption the files are truncated to what they were before the part.
+        finish: (folder): called after the last part, also when there was none. After an interruption, what
+            it added is removed.
+        has_images: whether the format can contain image files.
+    """
+
+    name: str
+    label: str
+    data: str
+    about: str
+    write: Callable[[Path, Part], None]
+    finish: Callable[[Path], None]
+    has_images: bool = False
+
+    @property
+    def title(self) -> str:
+        """The label's first words: "Pick-a-Pic" of "Pick-a-Pic: parquet with images"."""
+        return self.label.partition(":")[0]
+
+
+def open_image(image: ExportedImage) -> IO[bytes]:
+    """Open the image's file in the storage. Raises: ExportFailed when it cannot be read."""
+    assert image.file
+    try:
+        file: IO[bytes] = default_storage.open(image.file)
+        return file
+    except OSError as error:
+        raise ExportFailed(
+            f"{image.source}: {image.file} cannot be read from the storage ({error})"
+        ) from None
+
+
+def as_json(item: object) -> str:
+    """Serialize to one line of JSON."""
+    return json.dumps(item, ensure_ascii=False)
+
+
+def append_to_list(file: Path, items: Iterable[object]) -> None:
+    """Append items to a JSON list that is not closed yet, one per line."""
+    with file.open("a", encoding="utf-8") as out:
+        lead = "," if out.tell() else "["
+        for item in items:
+            out.write(f"{lead}\n{as_json(item)}")
+            lead = ","
+
+
+def close_list(file: Path) -> None:
+    """End the list that `append_to_list` began; without one, write an empty list."""
+    with file.open("a", encoding="utf-8") as out:
+        out.write("\n]\n" if out.tell() else "[]\n")
+
+
+def by_prompt(rankings: Iterable[ExportedRanking]) -> Iterator[list[ExportedRanking]]:
+    """Yield the rankings of one prompt after another."""
+    for _, group in groupby(rankings, key=lambda ranking: ranking.key):
+        yield list(group)
+
+
+def count_pairs(rankings: Iterable[ExportedRanking]) -> int:
+    """Count the pairs of images within each ranking, ties included."""
+    return sum(len(ranking.images) * (len(ranking.images) - 1) // 2 for ranking in rankings)

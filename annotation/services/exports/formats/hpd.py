@@ -1,0 +1,53 @@
+"""HPD v2's JSON: one list, an item a prompt, with what each annotator said."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from statistics import fmean
+from typing import Any
+
+from annotation.selectors.exports import ExportedRanking
+from annotation.services.exports.formats.format import Format, append_to_list, by_prompt, close_list
+
+FILE = "hpd.json"
+
+
+def _items(rankings: Iterable[ExportedRanking]) -> Iterator[dict[str, Any]]:
+    """One item for a prompt's rankings of the same images: images may be added between two rankings."""
+    for of_prompt in by_prompt(rankings):
+        by_images: dict[frozenset[str], list[ExportedRanking]] = {}
+        for ranking in of_prompt:
+            by_images.setdefault(frozenset(image.source for image in ranking.images), []).append(ranking)
+        yield from (_item(group) for group in by_images.values())
+
+
+def _item(rankings: list[ExportedRanking]) -> dict[str, Any]:
+    """`rank` is the rank of the mean slot, from 1; equal means share a rank.
+
+    Source: huggingface.co/datasets/ymhao/HPDv2, test.json. `id` is ours: two prompts may have the same text.
+    """
+    names = [image.source for image in rankings[0].images]
+    slot_of = [{image.source: image.slot for image in ranking.images} for ranking in rankings]
+    slots = [[by_name[name] for name in names] for by_name in slot_of]
+    means = [fmean(of_image) for of_image in zip(*slots, strict=True)]
+    return {
+        "id": rankings[0].key,
+        "prompt": rankings[0].text,
+        "image_path": names,
+        "rank": [1 + sum(other < mean for other in means) for mean in means],
+        "raw_annotations": [
+            {"rank": row, "user_hash": ranking.annotator}
+            for row, ranking in zip(slots, rankings, strict=True)
+        ],
+    }
+
+
+FORMAT = Format(
+    name="hpd",
+    label="HPD v2 JSON",
+    data=FILE,
+    about="""One item a prompt: each of `raw_annotations` has one annotator's slots of the images of
+`image_path`; `rank` is the rank of their mean. Images are named, not included.""",
+    write=lambda folder, part: append_to_list(folder / FILE, _items(part.rankings)),
+    finish=lambda folder: close_list(folder / FILE),
+)

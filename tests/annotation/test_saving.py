@@ -1,0 +1,30 @@
+"""Files that are written whole or not at all."""
+
+import pytest
+
+from annotation.saving import whole
+
+
+def test_a_file_is_replaced_only_once_it_is_written(tmp_path):
+    file = tmp_path / "a.json"
+    file.write_text("before")
+    with whole(file) as unfinished:
+        unfinished.write_text("after")
+        assert file.read_text() == "before"
+    assert file.read_text() == "after"
+    assert list(tmp_path.iterdir()) == [file]
+
+
+def write_until_the_disk_is_full(file):
+    with whole(file) as unfinished:
+        unfinished.write_text("a part")
+        raise OSError("the disk is full")
+
+
+def test_a_file_whose_writing_fails_stays_as_it_was_with_nothing_beside_it(tmp_path):
+    file = tmp_path / "a.json"
+    file.write_text("before")
+    with pytest.raises(OSError, match="full"):
+        write_until_the_disk_is_full(file)
+    assert file.read_text() == "before"
+    assert list(tmp_path.iterdir()) == [file]
