@@ -50,7 +50,7 @@ class Command(BaseCommand):
                     chosen_only=options["chosen"],
                     fewest=options["at_least"],
                     most=options["at_most"],
-                    open_slots=not no_assignments,
+                    with_assignments=not no_assignments,
                     progress=bar.update,
                 )
         except ImportRefused as error:

@@ -12,7 +12,7 @@ from tqdm import tqdm
 from annotation.management.projects import find_project
 from annotation.models.prompts import Split
 from annotation.services.imports import ImportRefused, import_rankings
-from annotation.services.imports.opinions import READERS
+from annotation.services.imports.formats import READERS
 
 NAMED = 200  # images left out that are named
 

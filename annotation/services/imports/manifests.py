@@ -1,8 +1,8 @@
-"""Reading a manifest: a line a prompt, with its images."""
+"""Reading a manifest: a line a prompt, with its images. And what every reader of images gives."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Container, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -15,19 +15,49 @@ SEEDS = -(2**63), 2**63 - 1
 
 
 @dataclass(frozen=True)
-class Wanted:
-    """A prompt of a file with its images; `row` is where it stands."""
+class PromptRecord:
+    """A prompt of a file with its images; `row` is the first that has it."""
 
     row: Row
     key: str
     text: str
     images: list[NewImage]
     translation: str = ""
-    is_sample: bool = False  # of what people made anywhere, not a list that somebody drew up
+    is_sample: bool = False  # drawn from what people generated anywhere, not compiled for this purpose
 
 
-def read_manifest(project: Project, manifest: Path, folder: Path) -> Iterator[Wanted]:
-    """Args: folder: image paths are relative to it. Raises: ImportRefused."""
+@dataclass(frozen=True)
+class ImportFile:
+    """What to read, and for which prompts.
+
+    Args:
+        path: of a file or a folder.
+        images: the folder that a file's image paths are relative to.
+        texts: the prompts wanted; None: all. A reader may skip others.
+    """
+
+    project: Project
+    path: Path
+    images: Path
+    texts: Container[str] | None
+
+
+@dataclass(frozen=True)
+class GenerationReader:
+    """How a format of prompts with images is read.
+
+    Args:
+        accepts: whether a file, or a folder, looks like this format.
+        read: yields the prompts. Raises ImportRefused.
+    """
+
+    accepts: Callable[[Path], bool]
+    read: Callable[[ImportFile], Iterator[PromptRecord]]
+
+
+def read_manifest(file: ImportFile) -> Iterator[PromptRecord]:
+    """Raises: ImportRefused."""
+    manifest = file.path
     if manifest.suffix != ".jsonl":
         raise ImportRefused(f"{manifest}: is {'no .jsonl file' if manifest.exists() else 'missing'}")
     seen: dict[str, int] = {}
@@ -36,16 +66,16 @@ def read_manifest(project: Project, manifest: Path, folder: Path) -> Iterator[Wa
         key, text = row.text("prompt_id", longest=KEY_LENGTH), row.text("prompt")
         if seen.setdefault(key, row.number) != row.number:
             raise row.refused(f"id {key!r} was in row {seen[key]} already")
-        listed = row.fields["images"]
-        if not isinstance(listed, list):
+        entries = row.fields["images"]
+        if not isinstance(entries, list):
             raise row.refused("'images' is no list")
-        if len(listed) > (places := project.max_images):
-            raise row.refused(f"{len(listed)} images are more than the {places} that can be placed")
-        images = [_read_image(row, fields, folder) for fields in listed]
+        if len(entries) > (places := file.project.max_images):
+            raise row.refused(f"{len(entries)} images are more than the {places} that can be placed")
+        images = [_read_image(row, fields, file.images) for fields in entries]
         names = [image.source for image in images]
         if repeated := [name for i, name in enumerate(names) if name in names[:i]]:
             raise row.refused(f"'images' has {repeated[0]!r} twice")
-        yield Wanted(row, key, text, images, row.optional_text("translation"))
+        yield PromptRecord(row, key, text, images, row.optional_text("translation"))
 
 
 def _read_image(row: Row, fields: object, folder: Path) -> NewImage:
@@ -62,3 +92,6 @@ def _read_image(row: Row, fields: object, folder: Path) -> NewImage:
         parameters=image.record("parameters"),
         is_flagged=image.flag("flagged"),
     )
+
+
+MANIFEST = GenerationReader(accepts=lambda file: True, read=read_manifest)  # or refuses it by its suffix

@@ -1,4 +1,4 @@
-"""Importing prompts: one a line, or records with ids."""
+"""Importing prompts: one per line, or records with ids."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from django.db import transaction
 
@@ -24,7 +25,7 @@ DIFFUSIONDB = (
 
 @dataclass(frozen=True)
 class ImportedPrompts:
-    """`known` were in the project before; `repeated` said the same as another line of the file."""
+    """`known` were in the project before; `repeated` have the same text as an earlier line of the file."""
 
     new: int
     known: int
@@ -33,6 +34,13 @@ class ImportedPrompts:
     @property
     def summary(self) -> str:
         return f"{self.new:,} prompts new, {self.known:,} known already, {self.repeated:,} repeated"
+
+
+class _PromptRow(NamedTuple):
+    row: Row
+    key: str
+    text: str
+    may_repeat: bool  # the key follows from the text
 
 
 @transaction.atomic
@@ -55,19 +63,7 @@ def import_prompts(
     seen: dict[str, int] = {}  # key -> row
     new = rows = 0
     for batch in batches(_read_prompts(file)):
-        texts, translations = {}, {}
-        for row, key, text, is_own_id in batch:
-            if key not in seen:
-                seen[key] = row.number
-                texts[key] = text
-                if translation := row.optional_text("translation"):
-                    translations[key] = translation
-            elif not is_own_id:
-                raise row.refused(f"id {key!r} was in row {seen[key]} already")
-        try:
-            new += add_prompts(project=project, texts=texts, translations=translations)[1]
-        except PromptChanged as error:
-            raise ImportRefused(f"{file}, row {seen[error.key]}: {error}") from None
+        new += _add_batch(project, file, batch, seen)
         rows += len(batch)
         if progress:
             progress(len(batch))
@@ -81,33 +77,54 @@ def import_prompts(
 
 
 def own_id(text: str) -> str:
-    """The id of a prompt that came without one: the same text, the same id."""
+    """Return the id of a prompt that came without one: the same text has the same id."""
     return f"text-{hashlib.sha256(text.encode()).hexdigest()[:32]}"
 
 
-def _read_prompts(file: Path) -> Iterator[tuple[Row, str, str, bool]]:
-    """Rows with their id, their text, and whether the id is the text's own."""
+def _add_batch(project: Project, file: Path, batch: list[_PromptRow], seen: dict[str, int]) -> int:
+    """Add the prompts not seen before, and note them in `seen`; return how many are new to the project.
+
+    Raises: ImportRefused for an id that is repeated, or known with another text.
+    """
+    texts, translations = {}, {}
+    for row, key, text, may_repeat in batch:
+        if key not in seen:
+            seen[key] = row.number
+            texts[key] = text
+            if translation := row.optional_text("translation"):
+                translations[key] = translation
+        elif not may_repeat:
+            raise row.refused(f"id {key!r} was in row {seen[key]} already")
+    try:
+        return add_prompts(project=project, texts=texts, translations=translations)[1]
+    except PromptChanged as error:
+        raise ImportRefused(f"{file}, row {seen[error.key]}: {error}") from None
+
+
+def _read_prompts(file: Path) -> Iterator[_PromptRow]:
+    """Raises: ImportRefused."""
     if file.suffix == ".txt":
         for number, line in read_lines(file):
-            row = Row(file, number, {"prompt": line})
-            text = row.text("prompt")
-            yield row, own_id(text), text, True
+            yield _without_id(Row(file, number, {"prompt": line}))
         return
     for row in read_rows(file):
         if file.suffix == ".parquet":
             row.check_names(required=["prompt"], optional=DIFFUSIONDB)
-            text = row.text("prompt")
-            yield row, own_id(text), text, True
+            yield _without_id(row)
         else:
-            key, text = _identified(row)
-            yield row, key, text, False
+            yield _with_id(row)
 
 
-def _identified(row: Row) -> tuple[str, str]:
-    """Id and text of a record: ours, a manifest's, or of the paper's rankings, benchmark or ReFL data."""
+def _without_id(row: Row) -> _PromptRow:
+    text = row.text("prompt")
+    return _PromptRow(row, own_id(text), text, may_repeat=True)
+
+
+def _with_id(row: Row) -> _PromptRow:
+    """A record of ours, of a manifest, or of the paper's rankings, benchmark or ReFL data."""
     if "text" in row.fields:
         row.check_names(required=["text", "image"])  # what refl_data.json calls image is the prompt's id
-        return row.text("image", longest=KEY_LENGTH), row.text("text")
+        return _PromptRow(row, row.text("image", longest=KEY_LENGTH), row.text("text"), may_repeat=False)
     name = "prompt_id" if "prompt_id" in row.fields else "id"
     row.check_names(required=[name, "prompt"], optional=["generations", "ranking", "images", "translation"])
-    return row.text(name, longest=KEY_LENGTH), row.text("prompt")
+    return _PromptRow(row, row.text(name, longest=KEY_LENGTH), row.text("prompt"), may_repeat=False)

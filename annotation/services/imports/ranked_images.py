@@ -1,4 +1,4 @@
-"""The images that imported rankings show: where their files are, and whether they are pictures."""
+"""The images of imported rankings: where their files are, and whether they decode."""
 
 from __future__ import annotations
 
@@ -7,12 +7,11 @@ import zipfile
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 
 from annotation.models import Generation, Project
-from annotation.services.imports.opinions import Opinion, Reader
-from annotation.services.imports.rows import ImportRefused
+from annotation.services.imports.formats.record import RankingRecord, Reader
+from annotation.services.imports.rows import ImportRefused, batches
 from annotation.services.projects.images import (
     BROKEN,
     CheckedImage,
@@ -23,14 +22,14 @@ from annotation.services.projects.images import (
 )
 
 NAMED = 3  # missing files that a refusal names
-AHEAD = 256  # images decoded at a time, on all processors
+CHUNK = 256  # images decoded at a time, on all processors
 
 
 @dataclass(frozen=True)
-class ShownImage:
-    """An image that the project does not have yet, and the first ranking that shows it."""
+class NewImageFile:
+    """The file of an image that the project does not have yet, and the first ranking of the image."""
 
-    opinion: Opinion
+    record: RankingRecord
     source: str
     file: ImageSource
 
@@ -48,7 +47,7 @@ class Packs:
         self._images: dict[Path, dict[str, PackedImage]] = {}  # .zip -> file name -> image
 
     def find(self, name: str) -> PackedImage | None:
-        """Raises: ImportRefused for a .zip that is cut off or damaged."""
+        """Return the image, or None. Raises: ImportRefused for a .zip that is cut off or damaged."""
         file = self.folder / f"{Path(name).parent}.zip"
         if file not in self._images:
             self._images[file] = self._open(file) if file.is_file() else {}
@@ -64,74 +63,82 @@ class Packs:
         except BROKEN as error:
             raise ImportRefused(f"{file}: cannot be unpacked ({error})") from None
         self._packs.append(pack)
-        return {Path(one.filename).name: PackedImage(pack, one) for one in pack.infolist()}
+        return {Path(member.filename).name: PackedImage(pack, member) for member in pack.infolist()}
 
 
 def find_images(
-    *, project: Project, file: Path, reader: Reader, opinions: list[Opinion], packs: Packs, unpacked: Path
-) -> list[ShownImage]:
-    """Every image that the project does not have, each once. Nothing is read of it yet.
+    *,
+    project: Project,
+    file: Path,
+    reader: Reader,
+    records: list[RankingRecord],
+    packs: Packs,
+    unpacked: Path,
+) -> list[NewImageFile]:
+    """Return every image that the project does not have, once each. The files are not read yet.
 
     Args:
         packs: of the folder to which the images' paths are relative.
-        unpacked: an empty folder, for images that lie in tables.
+        unpacked: an empty folder, for images that are inside tables.
     Raises: ImportRefused.
     """
-    named = _named(project, opinions, packs.folder)
-    names = sorted({name for _, name in named.values()})
-    nowhere = reader.unpack(file, packs.folder, names, unpacked) if reader.unpack else set()
-    shown = []
-    for (_, source), (opinion, name) in named.items():
-        if name in nowhere:
+    new = _new_images(project, records, packs.folder)
+    names = sorted({name for _, name in new.values()})
+    absent = reader.unpack(file, packs.folder, names, unpacked) if reader.unpack else set()
+    images = []
+    for (_, source), (record, name) in new.items():
+        if name in absent:
             continue
         packed = packs.find(name) if reader.in_zips else None
-        inside = unpacked / name
-        on_disk = inside if inside.exists() else opinion.row.inside(name, packs.folder)
-        shown.append(ShownImage(opinion, source, packed or on_disk))
-    return shown
+        extracted = unpacked / name
+        on_disk = extracted if extracted.exists() else record.row.inside(name, packs.folder)
+        images.append(NewImageFile(record, source, packed or on_disk))
+    return images
 
 
-def _named(
-    project: Project, opinions: Iterable[Opinion], folder: Path
-) -> dict[tuple[str, str], tuple[Opinion, str]]:
-    """Prompt key and source -> the first opinion that shows it, and its file's name. Raises ImportRefused."""
-    had = set(
+def _new_images(
+    project: Project, records: Iterable[RankingRecord], folder: Path
+) -> dict[tuple[str, str], tuple[RankingRecord, str]]:
+    """Return (prompt key, source) -> the first record of the image, and its file's name.
+
+    Raises: ImportRefused for a name outside the folder.
+    """
+    known = set(
         Generation.objects.filter(prompt__project=project, image__isnull=False).values_list(
             "prompt__key", "source"
         )
     )
-    named: dict[tuple[str, str], tuple[Opinion, str]] = {}  # several opinions show the same image
-    for opinion in opinions:
-        for source in opinion.sources:
-            name = opinion.file_of(source)
-            if name is not None and (opinion.key, source) not in had:
-                opinion.row.inside(name, folder)
-                named.setdefault((opinion.key, source), (opinion, name))
-    return named
+    new: dict[tuple[str, str], tuple[RankingRecord, str]] = {}
+    for record in records:
+        for source in record.sources:
+            name = record.file_of(source)
+            if name is not None and (record.key, source) not in known:
+                record.row.inside(name, folder)
+                new.setdefault((record.key, source), (record, name))
+    return new
 
 
-def refuse_missing(file: Path, folder: Path, shown: list[ShownImage]) -> None:
-    """Raises ImportRefused saying how many files are missing."""
-    missing = [image.source for image in shown if image.is_missing]
+def refuse_missing(file: Path, folder: Path, images: list[NewImageFile]) -> None:
+    """Raises: ImportRefused saying how many files are missing, if any."""
+    missing = [image.source for image in images if image.is_missing]
     if missing:
         raise ImportRefused(
-            f"{file}: {len(missing):,} of {len(shown):,} image files are missing in {folder}: "
+            f"{file}: {len(missing):,} of {len(images):,} image files are missing in {folder}: "
             f"{', '.join(missing[:NAMED])}{' ...' if len(missing) > NAMED else ''} "
             "(--skip-broken leaves them out, --without-images takes the rankings alone)"
         )
 
 
 def checked_images(
-    shown: Iterable[ShownImage],
-) -> Iterator[tuple[ShownImage, CheckedImage | ImageRefused]]:
-    """Decode them, in their order; what is missing or broken comes with the reason."""
-    rest = iter(shown)
+    images: Iterable[NewImageFile],
+) -> Iterator[tuple[NewImageFile, CheckedImage | ImageRefused]]:
+    """Decode the images, in their order; a missing or broken one comes with the refusal."""
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        while ahead := list(islice(rest, AHEAD)):
-            yield from zip(ahead, pool.map(_check, ahead), strict=True)
+        for chunk in batches(images, CHUNK):
+            yield from zip(chunk, pool.map(_check_or_refusal, chunk), strict=True)
 
 
-def _check(image: ShownImage) -> CheckedImage | ImageRefused:
+def _check_or_refusal(image: NewImageFile) -> CheckedImage | ImageRefused:
     try:
         return check_image(image.file)
     except ImageRefused as error:

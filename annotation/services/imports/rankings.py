@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import tempfile
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
-from contextlib import closing
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
@@ -14,11 +14,12 @@ from django.db import transaction
 
 from annotation.models import Action, Generation, Project, Prompt
 from annotation.services.actions import record_action
-from annotation.services.imports.answers import generation_ids, imported_annotator, record_answers
-from annotation.services.imports.opinions import Opinion, read_opinions
+from annotation.services.imports.formats import read_rankings
+from annotation.services.imports.formats.record import RankingRecord, Reader
+from annotation.services.imports.judgements import generation_ids, imported_annotator, record_judgements
 from annotation.services.imports.ranked_images import (
+    NewImageFile,
     Packs,
-    ShownImage,
     checked_images,
     find_images,
     refuse_missing,
@@ -34,15 +35,15 @@ from annotation.services.projects.prompts import (
 )
 
 STEP = 200  # rankings added at a time, where broken images are skipped
-Progress = Callable[[int], object]
-Files = dict[str, dict[str, CheckedImage]]  # prompt key -> source -> file
+ImageFiles = dict[tuple[str, str], NewImageFile]  # by prompt key and source
+CheckedFiles = dict[str, dict[str, CheckedImage]]  # by prompt key, by source
 
 
 @dataclass(frozen=True)
 class ImportedRankings:
     """What is new; `known` rankings were in the project before.
 
-    `left_out` says of each image that is missing or broken why; its ranking came in without it.
+    `left_out` has the reason for each image that is missing or broken; its ranking was imported without it.
     """
 
     rankings: int
@@ -54,11 +55,30 @@ class ImportedRankings:
 
 
 @dataclass
-class _Tally:
+class _Import:
+    """An import under way, and what it has added so far."""
+
+    project: Project
+    file: Path
+    now: datetime
+    skip_broken: bool
+    progress: Callable[[int], object] | None
     rankings: int = 0
     prompts: int = 0
     images: int = 0
     left_out: list[str] = field(default_factory=list)
+
+    def leave_out(self, record: RankingRecord, source: str, refusal: Exception) -> None:
+        """Note an image that cannot be imported. Raises: ImportRefused unless such images are skipped."""
+        if not self.skip_broken:
+            raise record.row.refused(refusal) from None
+        self.left_out.append(f"prompt {record.key}, {source}: {refusal}")
+
+    def result(self, records: list[RankingRecord]) -> ImportedRankings:
+        """Args: records: all of the file."""
+        splits = Counter(record.split for record in records if record.split)
+        known = len(records) - self.rankings
+        return ImportedRankings(self.rankings, self.prompts, self.images, known, tuple(self.left_out), splits)
 
 
 def import_rankings(
@@ -71,189 +91,200 @@ def import_rankings(
     without_images: bool = False,
     skip_broken: bool = False,
     split: str = "",
-    progress: Progress | None = None,
+    progress: Callable[[int], object] | None = None,
 ) -> ImportedRankings:
     """Add rankings with their prompts and images, as accepted answers; all or none.
 
-    They are put down to "imported:FILE", or where the file tells people apart to "imported:FILE:ANNOTATOR".
-    Slots are kept as given, images in the file's order.
+    1. Read and check the file's rankings (`read_rankings`).
+    2. Find the files of the images that the project does not have (`_find_images`).
+    3. Decode the images, then add everything in one transaction (`_import_part`).
+
+    They are attributed to "imported:FILE", or to "imported:FILE:ANNOTATOR" where the file says who it was.
 
     Args:
         file: what an export wrote, or others publish; tables of Pick-a-Pic and ImageRewardDB may be a folder.
-        format: one of `opinions.READERS`; told by the fields of the first row when not given.
-        images: the folder that image paths are relative to; the file's own when not given. Images that the
-            project has already are not asked for.
+        format: a name of `formats.READERS`; None: recognized by the fields of the first row.
+        images: the folder that image paths are relative to; None: the file's.
         without_images: take the rankings alone; `import_generations` may bring the images later.
-        skip_broken: where an image is missing, broken, or the same as another of its ranking, the ranking
-            comes in without it: no dataset is made of such. Then what was added is kept every `STEP`
-            rankings, and the same import, interrupted, goes on from there.
-        split: train, validation or test, where the dataset is published in splits and the file does not
-            say which it is. Datasets keep its prompts there.
+        skip_broken: import a ranking without those of its images that are missing, broken or repeated; no
+            dataset is made of it. Step 3 is then done, and can be resumed, for `STEP` rankings at a time.
+        split: train, validation or test, the published split where the file does not say it.
         progress: called with the number of rankings added since the last call.
     Raises: ImportRefused.
     """
-    reader, opinions = read_opinions(project, file, format)
-    opinions = [_in_split(opinion, split) for opinion in opinions]
+    reader, records = read_rankings(project, file, format)
+    records = [_in_split(record, split) for record in records]
     folder = images or (file if file.is_dir() else file.parent)
-    done = _Tally()
-    with (
-        tempfile.TemporaryDirectory(prefix="laurel-import-") as unpacked,
-        closing(Packs(folder)) as packs,
-    ):
-        shown: list[ShownImage] = []
-        if not without_images:
-            shown = find_images(
-                project=project,
-                file=file,
-                reader=reader,
-                opinions=opinions,
-                packs=packs,
-                unpacked=Path(unpacked),
-            )
-        if not skip_broken:
-            refuse_missing(file, folder, shown)
-        waiting = {(image.opinion.key, image.source): image for image in shown}
-        for part in batches(opinions, STEP if skip_broken else len(opinions)):
-            shows = dict.fromkeys((opinion.key, source) for opinion in part for source in opinion.sources)
-            wanted = [waiting.pop(image) for image in shows if image in waiting]
-            _import_part(project, file, part, wanted, now, done, skip_broken, progress)
-    splits = Counter(opinion.split for opinion in opinions if opinion.split)
-    known = len(opinions) - done.rankings
-    return ImportedRankings(done.rankings, done.prompts, done.images, known, tuple(done.left_out), splits)
+    state = _Import(project, file, now, skip_broken, progress)
+    with _find_images(state, reader, records, None if without_images else folder) as image_files:
+        for part in batches(records, STEP if skip_broken else len(records)):
+            _import_part(state, part, image_files)
+    return state.result(records)
 
 
-def _in_split(opinion: Opinion, split: str) -> Opinion:
-    """Raises: ImportRefused where the file names another."""
-    if split and opinion.split not in ("", split):
-        raise opinion.row.refused(f"is of the {opinion.split} split, as the file says, not of {split}")
-    return replace(opinion, split=split) if split else opinion
+def _in_split(record: RankingRecord, split: str) -> RankingRecord:
+    """Return the record in the split. Raises: ImportRefused where the file names another."""
+    if split and record.split not in ("", split):
+        raise record.row.refused(f"is of the {record.split} split, as the file says, not of {split}")
+    return replace(record, split=split) if split else record
 
 
-def _import_part(
-    project: Project,
-    file: Path,
-    opinions: list[Opinion],
-    shown: list[ShownImage],
-    now: datetime,
-    done: _Tally,
-    skip_broken: bool,
-    progress: Progress | None,
-) -> None:
-    """Decode the images of these rankings, then add all of it in one transaction. Raises ImportRefused."""
-    files = _decode(shown, done.left_out if skip_broken else None)
-    by_annotator: dict[str, list[Opinion]] = {}
-    for opinion in opinions:
-        by_annotator.setdefault(opinion.annotator, []).append(opinion)
+@contextmanager
+def _find_images(
+    state: _Import, reader: Reader, records: list[RankingRecord], folder: Path | None
+) -> Iterator[ImageFiles]:
+    """Give the images that the project does not have; archives are open while the block runs.
+
+    Args: folder: to which their paths are relative; None: without images.
+    Raises: ImportRefused, also for missing files unless they are skipped.
+    """
+    if folder is None:
+        yield {}
+        return
+    with tempfile.TemporaryDirectory(prefix="laurel-import-") as unpacked, closing(Packs(folder)) as packs:
+        images = find_images(
+            project=state.project,
+            file=state.file,
+            reader=reader,
+            records=records,
+            packs=packs,
+            unpacked=Path(unpacked),
+        )
+        if not state.skip_broken:
+            refuse_missing(state.file, folder, images)
+        yield {(image.record.key, image.source): image for image in images}
+
+
+def _import_part(state: _Import, records: list[RankingRecord], image_files: ImageFiles) -> None:
+    """Decode the images of these rankings, then add everything in one transaction.
+
+    Args: image_files: of all rankings; those of these records are taken out.
+    Raises: ImportRefused.
+    """
+    files = _decode(state, _take_images(records, image_files))
+    by_annotator: dict[str, list[RankingRecord]] = {}
+    for record in records:
+        by_annotator.setdefault(record.annotator, []).append(record)
     with transaction.atomic():
-        _hold_settings(project, file)
-        prompts, new_prompts = _add_prompts(project, opinions)
-        added = _add_generations(opinions, prompts, files, done.left_out if skip_broken else None)
+        _lock_settings(state)
+        prompts, new_prompts = _add_prompts(state.project, records)
+        new_images = _add_images(state, records, prompts, files)
         new = 0
-        for name, theirs in by_annotator.items():
-            annotator = imported_annotator(file, name)
-            for batch in batches(theirs):
-                new += record_answers(project, batch, prompts, annotator, now)
-                if progress:
-                    progress(len(batch))
+        for name, of_annotator in by_annotator.items():
+            annotator = imported_annotator(state.file, name)
+            for batch in batches(of_annotator):
+                new += record_judgements(state.project, batch, prompts, annotator, state.now)
+                if state.progress:
+                    state.progress(len(batch))
         if new:
-            said = {"prompts": new_prompts, "images": added, "file": file.name}
+            details = {"prompts": new_prompts, "images": new_images, "file": state.file.name}
             record_action(
-                Action.Kind.RANKINGS_ADDED, project=project, by=None, subject=f"{new} rankings", **said
+                Action.Kind.RANKINGS_ADDED,
+                project=state.project,
+                by=None,
+                subject=f"{new} rankings",
+                **details,
             )
-    done.rankings, done.prompts, done.images = (
-        done.rankings + new,
-        done.prompts + new_prompts,
-        done.images + added,
-    )
+    state.rankings += new
+    state.prompts += new_prompts
+    state.images += new_images
 
 
-def _decode(shown: list[ShownImage], left_out: list[str] | None) -> Files:
-    """What is broken is noted in `left_out`; without such a list it is refused: raises ImportRefused."""
-    files: Files = {}
-    for image, found in checked_images(shown):
-        if isinstance(found, CheckedImage):
-            files.setdefault(image.opinion.key, {})[image.source] = found
-        elif left_out is None:
-            raise image.opinion.row.refused(found)
+def _take_images(records: list[RankingRecord], image_files: ImageFiles) -> list[NewImageFile]:
+    """Remove the images of these records from `image_files` and return them."""
+    keys = dict.fromkeys((record.key, source) for record in records for source in record.sources)
+    return [image_files.pop(key) for key in keys if key in image_files]
+
+
+def _decode(state: _Import, images: list[NewImageFile]) -> CheckedFiles:
+    """Raises: ImportRefused for an image that is missing or broken, unless such images are skipped."""
+    files: CheckedFiles = {}
+    for image, checked in checked_images(images):
+        if isinstance(checked, CheckedImage):
+            files.setdefault(image.record.key, {})[image.source] = checked
         else:
-            left_out.append(f"prompt {image.opinion.key}, {image.source}: {found}")
+            state.leave_out(image.record, image.source, checked)
     return files
 
 
-def _hold_settings(project: Project, file: Path) -> None:
-    """Keep the slots as they were when the file was checked, to the end of this transaction.
+def _lock_settings(state: _Import) -> None:
+    """Keep the slots as they were when the file was checked, until the transaction ends.
 
-    Raises: ImportRefused where an admin changed them meanwhile.
+    Raises: ImportRefused where an admin has changed them since.
     """
-    held = Project.objects.select_for_update(no_key=True).get(pk=project.pk)
-    if (held.slots, held.per_slot) != (project.slots, project.per_slot):
-        raise ImportRefused(f"{file}: the project's slots were changed meanwhile; import it again")
+    project = Project.objects.select_for_update(no_key=True).get(pk=state.project.pk)
+    if (project.slots, project.per_slot) != (state.project.slots, state.project.per_slot):
+        raise ImportRefused(f"{state.file}: the project's slots were changed meanwhile; import it again")
 
 
-def _add_prompts(project: Project, opinions: Iterable[Opinion]) -> tuple[dict[str, Prompt], int]:
-    """Every prompt by its key, and how many are new."""
-    known: dict[str, Prompt] = {}
+def _add_prompts(project: Project, records: Iterable[RankingRecord]) -> tuple[dict[str, Prompt], int]:
+    """Return every prompt by its key, and how many are new. Raises: ImportRefused."""
+    prompts: dict[str, Prompt] = {}
     new = 0
-    for batch in batches(opinions):
+    for batch in batches(records):
         try:
-            prompts, added = add_prompts(
+            of_batch, added = add_prompts(
                 project=project,
-                texts={one.key: one.text for one in batch},
-                splits={one.key: one.split for one in batch if one.split},
+                texts={record.key: record.text for record in batch},
+                splits={record.key: record.split for record in batch if record.split},
             )
         except PromptChanged as error:
-            raise next(one.row for one in batch if one.key == error.key).refused(error) from None
-        known |= prompts
+            raise next(record.row for record in batch if record.key == error.key).refused(error) from None
+        prompts |= of_batch
         new += added
-    return known, new
+    return prompts, new
 
 
-def _add_generations(
-    opinions: Iterable[Opinion], prompts: dict[str, Prompt], files: Files, left_out: list[str] | None
+def _add_images(
+    state: _Import, records: Iterable[RankingRecord], prompts: dict[str, Prompt], files: CheckedFiles
 ) -> int:
-    """Add the images, with their files where there are some; returns how many are new.
+    """Add the images, with their files where there are any; return how many are new.
 
-    A picture that is there twice is noted in `left_out`; without such a list it is refused: ImportRefused.
+    Raises: ImportRefused for a picture that is repeated, unless such images are skipped.
     """
     added = 0
-    for batch in batches(opinions):
-        for opinion in batch:
-            brought = files.get(opinion.key, {})
-            new = [
-                (NewImage(checked.source, source, opinion.generator_of(source)), checked)
-                for source, checked in brought.items()
-                if source in opinion.sources
-            ]
-            try:
-                added += len(attach_images(prompt=prompts[opinion.key], images=new)) if new else 0
-            except (ImageRefused, ImagesRefused) as error:
-                if left_out is None:
-                    raise opinion.row.refused(error) from None
-                added += _attach_singly(prompts[opinion.key], new, left_out)
-        had = generation_ids(batch, prompts)
-        wanted = {
-            (prompts[opinion.key], source): opinion.generator_of(source)
-            for opinion in batch
-            for source in opinion.sources
-        }
-        added += len(
-            Generation.objects.bulk_create(
-                Generation(prompt=prompt, source=source, generator=generator)
-                for (prompt, source), generator in wanted.items()
-                if (prompt.pk, source) not in had
-            )
-        )
+    for batch in batches(records):
+        for record in batch:
+            added += _attach_files(state, record, prompts[record.key], files.get(record.key, {}))
+        added += _add_without_files(batch, prompts)
     return added
 
 
-def _attach_singly(
-    prompt: Prompt, images: Iterable[tuple[NewImage, CheckedImage]], left_out: list[str]
+def _attach_files(
+    state: _Import, record: RankingRecord, prompt: Prompt, files: Mapping[str, CheckedImage]
 ) -> int:
-    """Add those that can be, note the others; returns how many were added."""
+    """Add the images of a record that have files, one by one where together they are refused."""
+    new = [
+        (NewImage(checked.source, source, record.generator_of(source)), checked)
+        for source, checked in files.items()
+        if source in record.sources
+    ]
+    try:
+        return len(attach_images(prompt=prompt, images=new)) if new else 0
+    except (ImageRefused, ImagesRefused) as error:
+        if not state.skip_broken:
+            raise record.row.refused(error) from None
     added = 0
-    for image in images:
+    for image in new:
         try:
             added += len(attach_images(prompt=prompt, images=[image]))
         except (ImageRefused, ImagesRefused) as error:
-            left_out.append(f"prompt {prompt.key}, {image[0].source}: {error}")
+            state.leave_out(record, image[0].source, error)
     return added
+
+
+def _add_without_files(batch: list[RankingRecord], prompts: dict[str, Prompt]) -> int:
+    """Add the other images of the records, which have no file."""
+    known = generation_ids(batch, prompts)
+    generators = {
+        (prompts[record.key], source): record.generator_of(source)
+        for record in batch
+        for source in record.sources
+    }
+    return len(
+        Generation.objects.bulk_create(
+            Generation(prompt=prompt, source=source, generator=generator)
+            for (prompt, source), generator in generators.items()
+            if (prompt.pk, source) not in known
+        )
+    )

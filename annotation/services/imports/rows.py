@@ -1,4 +1,4 @@
-"""Reading what is imported, row by row, so that every refusal names file and row."""
+"""Reading files to import, row by row, so that every refusal names file and row."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ T = TypeVar("T")
 
 
 class ImportRefused(Exception):
-    """FILE, row N: what. Nothing was written."""
+    """The file cannot be imported: "FILE, row N: why". Nothing was written."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class Row:
             raise self.refused(f"unknown field {unknown[0]!r}")
 
     def text(self, name: str, *, longest: int | None = None) -> str:
-        """A text that says something and that Postgres can hold. Raises ImportRefused."""
+        """Return a text that is not blank and that Postgres can store. Raises ImportRefused."""
         value = self.fields.get(name)
         if not isinstance(value, str) or not value.strip():
             raise self.refused(f"{name!r} is no text")
@@ -54,18 +54,18 @@ class Row:
         return value
 
     def optional_text(self, name: str) -> str:
-        """As `text`; "" when the field is absent, null or empty. Raises ImportRefused."""
+        """Return the text, or "" when the field is absent, null or empty. Raises ImportRefused."""
         return "" if self.fields.get(name) in (None, "") else self.text(name)
 
     def flag(self, name: str) -> bool:
-        """True or false; false when the field is absent. Raises ImportRefused."""
+        """Return true or false; false when the field is absent. Raises ImportRefused."""
         value = self.fields.get(name, False)
         if not isinstance(value, bool):
             raise self.refused(f"{name!r} is neither true nor false")
         return value
 
     def texts(self, name: str, *, longest: int | None = None) -> list[str]:
-        """A list of texts, none twice. Raises ImportRefused."""
+        """Return a list of texts, all different. Raises ImportRefused."""
         values = self.fields.get(name)
         if not isinstance(values, list):
             raise self.refused(f"{name!r} is no list")
@@ -75,36 +75,36 @@ class Row:
         return items
 
     def integer(self, name: str, *, low: int, high: int) -> int:
-        """A whole number in the range. Raises ImportRefused."""
+        """Return a whole number from low to high. Raises ImportRefused."""
         value = self.fields.get(name)
         if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
             raise self.refused(f"{name!r} is {value!r}, not a whole number from {low} to {high}")
         return value
 
     def integers(self, name: str, *, low: int, high: int) -> list[int]:
-        """A list of whole numbers in the range. Raises ImportRefused."""
+        """Return a list of whole numbers from low to high. Raises ImportRefused."""
         values = self.fields.get(name)
         if not isinstance(values, list):
             raise self.refused(f"{name!r} is no list")
         return [Row(self.file, self.number, {name: v}).integer(name, low=low, high=high) for v in values]
 
     def record(self, name: str) -> dict[str, Any]:
-        """A JSON object that Postgres can hold; {} when the field is absent. Raises ImportRefused."""
+        """Return a JSON object that Postgres can store; {} when the field is absent. Raises ImportRefused."""
         value = self.fields.get(name, {})
         if not isinstance(value, dict):
             raise self.refused(f"{name!r} is no object")
         try:
-            written = json.dumps(value, allow_nan=False, ensure_ascii=False).encode()
+            encoded = json.dumps(value, allow_nan=False, ensure_ascii=False).encode()
         except (ValueError, RecursionError):  # NaN, half of a surrogate pair, a thousand levels
             raise self.refused(f"{name!r} holds what JSON cannot") from None
-        if b"\\u0000" in written:
+        if b"\\u0000" in encoded:
             raise self.refused(f"{name!r} holds a letter that is none")
         return value
 
     def inside(self, name: str, folder: Path) -> Path:
-        """The path of a file named relative to the folder. Raises ImportRefused when it climbs out.
+        """Return the path of a file named relative to the folder. Raises ImportRefused when it is outside.
 
-        Also when it climbs back in: the same name is looked for in other folders too.
+        A name with ".." is refused even if it ends inside: the same name is looked for in other folders too.
         """
         try:
             path = (folder / name).resolve()
@@ -117,14 +117,14 @@ class Row:
 
 
 def batches(items: Iterable[T], size: int = BATCH) -> Iterator[list[T]]:
-    """The items in lists of at most `size`."""
+    """Yield the items in lists of at most `size`."""
     rest = iter(items)
     while batch := list(islice(rest, size)):
         yield batch
 
 
 def read_lines(file: Path) -> Iterator[tuple[int, str]]:
-    """The lines of a text file that are not blank, with their numbers. Raises ImportRefused."""
+    """Yield the lines of a text file that are not blank, with their numbers. Raises ImportRefused."""
     try:
         with file.open("rb") as lines:
             for number, line in enumerate(lines, 1):
@@ -141,9 +141,9 @@ def read_lines(file: Path) -> Iterator[tuple[int, str]]:
 
 
 def read_rows(file: Path) -> Iterator[Row]:
-    """The records of a .jsonl, .json, .csv or .parquet file, or of a folder's .parquet files, by their names.
+    """Yield the records of a .jsonl, .json, .csv or .parquet file, or of a folder's .parquet files in order.
 
-    Columns of bytes are passed over: pictures do not belong into memory. Raises ImportRefused.
+    Columns of bytes are skipped: pictures would fill the memory. Raises ImportRefused.
     """
     readers = {".jsonl": _read_jsonl, ".json": _read_json, ".csv": _read_csv, ".parquet": _read_parquet}
     for part in parquet_files(file) if file.is_dir() else [file]:
@@ -156,7 +156,7 @@ def read_rows(file: Path) -> Iterator[Row]:
 
 
 def parquet_files(file: Path) -> list[Path]:
-    """The file, or the folder's own .parquet files by their names. Raises ImportRefused when it has none."""
+    """Return the file, or the folder's own .parquet files by name. Raises ImportRefused when it has none."""
     if not file.is_dir():
         return [file]
     parts = sorted(file.glob("*.parquet"))
@@ -166,7 +166,7 @@ def parquet_files(file: Path) -> list[Path]:
 
 
 def read_document(file: Path) -> object:
-    """The one JSON value that a file holds. Raises ImportRefused."""
+    """Return the JSON value that the file contains. Raises ImportRefused."""
     try:
         document: object = json.loads(file.read_bytes().decode("utf-8-sig"))
         return document
@@ -222,7 +222,7 @@ def _is_bytes(kind: pyarrow.DataType) -> bool:
 
 
 def _read_csv(file: Path) -> Iterator[tuple[int, Any]]:
-    """Numbered as a spreadsheet shows them: the names are row 1."""
+    """Yield rows numbered as in a spreadsheet: the column names are row 1."""
     number = 1
     try:
         with file.open(encoding="utf-8-sig", newline="") as lines:

@@ -1,4 +1,4 @@
-"""Importing a file that somebody sent from a browser: prompts, or images with their prompts in a .zip."""
+"""Importing an uploaded file: prompts, or images with their prompts in a .zip."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from annotation.services.projects.projects import create_project
 
 SUFFIXES = (".zip", ".txt", ".jsonl", ".json", ".csv", ".parquet")
 MANIFEST = "manifest.jsonl"
-MOST_BYTES = 512 * 2**20  # of the file, and of what a .zip unpacks to; ours. Larger ones are for the commands
+MOST_BYTES = 512 * 2**20  # of the file, and of what a .zip unpacks to; larger ones are for the commands
 MOST_FILES = 20_000
 
 
@@ -30,15 +30,15 @@ def import_upload(
     """Add what the file holds; all of it or nothing.
 
     Args:
-        name: as it was sent; its suffix says what the file is.
-        by: who sent it, for the log.
+        name: as it was uploaded; its suffix says what the file is.
+        by: who uploaded it, for the log.
     Raises: ImportRefused; no message names a folder of this machine.
     """
     suffix = Path(name).suffix.lower()
     if suffix not in SUFFIXES:
         raise ImportRefused(f"{name}: is none of {', '.join(SUFFIXES)}")
-    with tempfile.TemporaryDirectory() as made:
-        folder = Path(made).resolve()
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary).resolve()
         try:
             if suffix == ".zip":
                 return import_generations(project=project, manifest=_unpack(content, name, folder), by=by)
@@ -47,14 +47,17 @@ def import_upload(
                 shutil.copyfileobj(content, out)
             return import_prompts(project=project, file=file, by=by)
         except ImportRefused as error:
-            said = str(error)
+            message = str(error)
             for path, shown in ((f"{folder}/file{suffix}", name), (f"{folder}/", ""), (str(folder), name)):
-                said = said.replace(path, shown)
-            raise ImportRefused(said) from None
+                message = message.replace(path, shown)
+            raise ImportRefused(message) from None
 
 
 def _unpack(content: IO[bytes], name: str, folder: Path) -> Path:
-    """Where the manifest is now. Raises: ImportRefused for what is no .zip, too large, or has no manifest."""
+    """Unpack into the folder and return the manifest's path.
+
+    Raises: ImportRefused for a file that is no .zip, is too large, or has no manifest.
+    """
     try:
         with zipfile.ZipFile(content) as archive:
             entries = archive.infolist()
@@ -66,22 +69,22 @@ def _unpack(content: IO[bytes], name: str, folder: Path) -> Path:
             archive.extractall(folder)
     except BROKEN as error:
         raise ImportRefused(f"{name}: cannot be unpacked: {error}") from None
-    found = sorted(folder.rglob(MANIFEST), key=lambda path: len(path.parts))
-    if not found:
+    manifests = sorted(folder.rglob(MANIFEST), key=lambda path: len(path.parts))
+    if not manifests:
         raise ImportRefused(f"{name}: has no {MANIFEST}")
-    return found[0]
+    return manifests[0]
 
 
 @transaction.atomic
 def start_project(
     *, admin: User, material: UploadedFile[bytes] | None = None, **project: Any
 ) -> tuple[Project, ImportedGenerations | ImportedPrompts | None]:
-    """Make a project, and import the file into it where one is given; both or neither.
+    """Create a project, and import the file into it if one is given; both or neither.
 
     Args: project: as `create_project` takes it.
     Raises: as `create_project`; ImportRefused.
     """
-    made = create_project(admin=admin, **project)
+    new = create_project(admin=admin, **project)
     if material is None:
-        return made, None
-    return made, import_upload(project=made, name=material.name or "", content=material, by=admin)
+        return new, None
+    return new, import_upload(project=new, name=material.name or "", content=material, by=admin)

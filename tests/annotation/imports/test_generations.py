@@ -46,7 +46,7 @@ def test_the_same_manifest_twice_brings_nothing_new(project, written, foxes):
 
 
 def test_images_may_come_without_opening_assignments(project, written, foxes):
-    import_generations(project=project, manifest=written("m.jsonl", [manifest_row()]), open_slots=False)
+    import_generations(project=project, manifest=written("m.jsonl", [manifest_row()]), with_assignments=False)
     assert not Assignment.objects.exists()
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from annotation.services.exports.formats import csv, hpd, imagereward, imagerewarddb, pairs, pickapic
+from annotation.services.exports.formats.format import Format
 
-FORMATS = {
+FORMATS: dict[str, Format] = {
     module.FORMAT.name: module.FORMAT for module in (imagereward, imagerewarddb, pairs, pickapic, hpd, csv)
 }

@@ -12,8 +12,8 @@ from pyarrow import parquet
 
 from annotation.models import Project
 from annotation.models.prompts import GENERATOR_LENGTH, KEY_LENGTH
-from annotation.services.imports.opinions.opinion import Opinion, Reader, check_same, gathered
-from annotation.services.imports.opinions.paired import Pair, Side, ranked, said_of
+from annotation.services.imports.formats.pairs import Pair, Side, generators_of_pairs, slots_of_pairs
+from annotation.services.imports.formats.record import RankingRecord, Reader, check_same, group_rows
 from annotation.services.imports.rows import ImportRefused, Row, parquet_files
 
 SIDES = (Side("image_0_url", "slot_0", "model_0"), Side("image_1_url", "slot_1", "model_1"))
@@ -29,21 +29,21 @@ HIGHEST = 2**63 - 1
 BATCH = 64  # rows with pictures in memory
 
 
-def _read(project: Project, rows: Iterable[Row]) -> Iterator[Opinion]:
-    """Rows of a ranking, without those that nobody labelled; without slots a ranking is of two images."""
-    labelled = (_named(row) for row in rows if row.fields.get("has_label") is not False)
-    for opinion in gathered(labelled, lambda row: row.integer("ranking_id", low=0, high=HIGHEST)):
-        first = opinion[0]
-        check_same(opinion, ["caption", "user_id", "prompt_id"])
-        pairs = [Pair(_placed(row), _better(row)) for row in opinion]
-        slots = ranked(project, pairs, SIDES)
-        generators = said_of(pairs, SIDES, "generator")
+def _read_pairs(project: Project, rows: Iterable[Row]) -> Iterator[RankingRecord]:
+    """Rows without a label are skipped. Where rows have no slots, a ranking is of two images."""
+    labelled = (_fill_names(row) for row in rows if row.fields.get("has_label") is not False)
+    for ranking in group_rows(labelled, lambda row: row.integer("ranking_id", low=0, high=HIGHEST)):
+        first = ranking[0]
+        check_same(ranking, ["caption", "user_id", "prompt_id"])
+        pairs = [Pair(_fill_slots(row), _better(row)) for row in ranking]
+        slots = slots_of_pairs(project, pairs, SIDES)
+        generators = generators_of_pairs(pairs, SIDES)
         uids = {
             row.text(side.image): row.text(f"image_{number}_uid")
-            for row in opinion
+            for row in ranking
             for number, side in enumerate(SIDES)
         }
-        yield Opinion(
+        yield RankingRecord(
             row=first,
             key=first.text("prompt_id", longest=KEY_LENGTH),
             text=first.text("caption"),
@@ -55,8 +55,8 @@ def _read(project: Project, rows: Iterable[Row]) -> Iterator[Opinion]:
         )
 
 
-def _named(row: Row) -> Row:
-    """The row, its images named by their uids where they have no address, its prompt by the ranking."""
+def _fill_names(row: Row) -> Row:
+    """Return the row with uids for missing image URLs, and the ranking's id for a missing prompt id."""
     row.check_names(required=REQUIRED, optional=OPTIONAL)
     for side in SIDES:
         if row.fields.get(side.generator):
@@ -75,7 +75,8 @@ def _better(row: Row) -> int | None:
     return None if labels[0] == labels[1] else int(labels[1] > labels[0])
 
 
-def _placed(row: Row) -> Row:
+def _fill_slots(row: Row) -> Row:
+    """Return the row with slots 1 and 2, or 1 twice for a tie, where it has none."""
     if "slot_0" in row.fields:
         return row
     better = _better(row)
@@ -84,12 +85,12 @@ def _placed(row: Row) -> Row:
 
 
 def _file_name(uid: str) -> str:
-    """A uid may be no file name."""
+    """Return a file name for the uid, which may not be one itself."""
     return hashlib.sha256(uid.encode()).hexdigest()
 
 
 def _unpack(file: Path, folder: Path, names: list[str], into: Path) -> set[str]:
-    """The second reading: pictures one after another, none kept in memory."""
+    """Extract the pictures in a second pass over the tables, a few in memory at a time."""
     missing = set(names)
     for part in parquet_files(file):
         try:
@@ -110,4 +111,4 @@ def _unpack(file: Path, folder: Path, names: list[str], into: Path) -> set[str]:
     return missing
 
 
-READER = Reader(tell=("label_0",), read=_read, unpack=_unpack)
+READER = Reader(name="pickapic", fields=("label_0",), read=_read_pairs, unpack=_unpack)

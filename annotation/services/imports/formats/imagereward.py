@@ -1,4 +1,4 @@
-"""Reading ImageReward's JSON: one item an opinion."""
+"""Reading ImageReward's JSON: one item a ranking."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from collections.abc import Iterable, Iterator
 
 from annotation.models import Project
 from annotation.models.prompts import KEY_LENGTH, SOURCE_LENGTH
-from annotation.services.imports.opinions.opinion import Opinion, Reader, annotator
+from annotation.services.imports.formats.record import RankingRecord, Reader, annotator
 from annotation.services.imports.rows import Row
 
 
-def _read(project: Project, rows: Iterable[Row]) -> Iterator[Opinion]:
+def _read_items(project: Project, rows: Iterable[Row]) -> Iterator[RankingRecord]:
     for row in rows:
         row.check_names(required=["id", "prompt", "generations", "ranking"], optional=["annotator"])
         sources = row.texts("generations", longest=SOURCE_LENGTH)
@@ -18,7 +18,7 @@ def _read(project: Project, rows: Iterable[Row]) -> Iterator[Opinion]:
         if len(slots) != len(sources):
             raise row.refused(f"'ranking' has {len(slots)} slots for {len(sources)} images")
         key = row.text("id", longest=KEY_LENGTH)
-        yield Opinion(row, key, row.text("prompt"), sources, slots, annotator(row, "annotator"))
+        yield RankingRecord(row, key, row.text("prompt"), sources, slots, annotator(row, "annotator"))
 
 
-READER = Reader(tell=("ranking",), read=_read)
+READER = Reader(name="imagereward", fields=("ranking",), read=_read_items)

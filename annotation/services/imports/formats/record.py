@@ -1,4 +1,4 @@
-"""One ranking of a file, whatever the format, and what the formats' readers share."""
+"""One ranking of a file, whatever the format, and what the readers of the formats share."""
 
 from __future__ import annotations
 
@@ -16,11 +16,12 @@ ANNOTATOR_LENGTH = 64
 
 
 @dataclass(frozen=True)
-class Opinion:
-    """One ranking: `slots[i]`, `ratings[i]` (overall, alignment, fidelity) ... are of image `sources[i]`.
+class RankingRecord:
+    """One person's ranking of a prompt's images, with what else the file has of it.
 
-    `annotator` is empty where the file does not tell people apart. `files` are where the images lie, relative
-    to the images' folder; None where the file says that there is none; empty: under their sources.
+    `slots[i]`, `ratings[i]` (overall, alignment, fidelity), `problems[i]`, `generators[i]` and `files[i]` are
+    of the image `sources[i]`. `files` are paths relative to the folder of images, None where the file says
+    that there is no image; when empty, the sources are the paths.
     """
 
     row: Row
@@ -28,7 +29,7 @@ class Opinion:
     text: str
     sources: list[str]
     slots: list[int]
-    annotator: str = ""
+    annotator: str = ""  # empty where the file does not distinguish annotators
     category: str = ""
     intent_unclear: bool | None = None
     issues: list[str] | None = None
@@ -36,7 +37,7 @@ class Opinion:
     problems: tuple[list[str] | None, ...] = ()
     generators: tuple[str, ...] = ()
     files: tuple[str | None, ...] = ()
-    split: str = ""  # in which the dataset publishes it; empty where it does not say
+    split: str = ""  # of the published dataset; empty where it is not known
 
     def file_of(self, source: str) -> str | None:
         return self.files[self.sources.index(source)] if self.files else source
@@ -50,21 +51,25 @@ class Reader:
     """How a format is read.
 
     Args:
-        tell: fields of which its rows have one, and rows of no other format do.
-        read: (project, rows) -> opinions. Raises ImportRefused.
+        name: as in `import_rankings --format`.
+        fields: its rows have at least one of these, and rows of no other format do.
+        read: (project, rows) -> records. Raises ImportRefused.
+        suffix: files with it are of this format unless their fields say otherwise; "" where there is none.
         in_zips: an image DIR/NAME may be NAME in DIR.zip.
-        unpack: (file, folder of the images, names, into): puts images that are inside other files into a
-            folder, under their names; returns the names of those which the file says it does not have.
+        unpack: (file, folder of the images, names, into): extract the named images from tables into a folder;
+            return the names of those that the file says it does not have.
     """
 
-    tell: tuple[str, ...]
-    read: Callable[[Project, Iterable[Row]], Iterator[Opinion]]
+    name: str
+    fields: tuple[str, ...]
+    read: Callable[[Project, Iterable[Row]], Iterator[RankingRecord]]
+    suffix: str = ""
     in_zips: bool = False
     unpack: Callable[[Path, Path, list[str], Path], set[str]] | None = None
 
 
-def gathered(rows: Iterable[Row], key: Callable[[Row], Hashable]) -> Iterator[list[Row]]:
-    """The rows with equal keys, wherever they stand, by their first."""
+def group_rows(rows: Iterable[Row], key: Callable[[Row], Hashable]) -> Iterator[list[Row]]:
+    """Yield the rows with equal keys, adjacent or not, in the order of each group's first row."""
     groups: dict[Hashable, list[Row]] = {}
     for row in rows:
         groups.setdefault(key(row), []).append(row)
@@ -72,7 +77,7 @@ def gathered(rows: Iterable[Row], key: Callable[[Row], Hashable]) -> Iterator[li
 
 
 def check_same(rows: list[Row], names: Iterable[str]) -> None:
-    """Fields that are of the opinion, not of one image. Raises ImportRefused naming the row that differs."""
+    """Raises ImportRefused naming a row whose value differs from the first row's in one of these fields."""
     first = rows[0]
     for name in names:
         for row in rows:
@@ -81,17 +86,20 @@ def check_same(rows: list[Row], names: Iterable[str]) -> None:
 
 
 def annotator(row: Row, name: str) -> str:
-    """Who it was; empty where the file does not say. Raises ImportRefused."""
+    """Return the annotator's name; empty where the file does not say. Raises ImportRefused."""
     return row.text(name, longest=ANNOTATOR_LENGTH) if row.fields.get(name) else ""
 
 
 def generator(row: Row, name: str) -> str:
-    """Empty where the file does not say. Raises ImportRefused."""
+    """Return the generator's name; empty where the file does not say. Raises ImportRefused."""
     return row.text(name, longest=GENERATOR_LENGTH) if row.fields.get(name) else ""
 
 
 def category(row: Row, name: str) -> str:
-    """Empty where there is none. The card writes "Outdoor Scenes": the first word tells them apart."""
+    """Return the category, empty where there is none, by its first word: the card writes "Outdoor Scenes".
+
+    Raises ImportRefused.
+    """
     if not row.fields.get(name):
         return ""
     word = row.text(name).split()[0].casefold()
@@ -100,18 +108,18 @@ def category(row: Row, name: str) -> str:
     return word
 
 
-def choices(row: Row, name: str, known: list[str]) -> list[str] | None:
-    """Some of the known values; None where it is not known. Raises ImportRefused."""
+def choices(row: Row, name: str, allowed: list[str]) -> list[str] | None:
+    """Return a list of some of the allowed values; None where it is not known. Raises ImportRefused."""
     if row.fields.get(name) is None:
         return None
-    chosen = row.texts(name)
-    if unknown := [choice for choice in chosen if choice not in known]:
-        raise row.refused(f"{name!r} has {unknown[0]!r}, which is none of {', '.join(known)}")
-    return chosen
+    values = row.texts(name)
+    if unknown := [value for value in values if value not in allowed]:
+        raise row.refused(f"{name!r} has {unknown[0]!r}, which is none of {', '.join(allowed)}")
+    return values
 
 
 def flag(row: Row, name: str) -> bool | None:
-    """None where it is not known. Raises ImportRefused."""
+    """Return true or false; None where it is not known. Raises ImportRefused."""
     value: Any = row.fields.get(name)
     if value is not None and not isinstance(value, bool):
         raise row.refused(f"{name!r} is {value!r}, not true or false")
@@ -119,7 +127,7 @@ def flag(row: Row, name: str) -> bool | None:
 
 
 def ratings(rows: list[Row], names: tuple[str, str, str]) -> tuple[tuple[int, int, int], ...]:
-    """Each image's three ratings; () where none was rated. Raises ImportRefused."""
+    """Return each image's three ratings; () where there are none. Raises ImportRefused."""
     if all(row.fields.get(name) is None for row in rows for name in names):
         return ()
     low, high = SCALE
@@ -128,7 +136,7 @@ def ratings(rows: list[Row], names: tuple[str, str, str]) -> tuple[tuple[int, in
 
 
 def distinct(rows: list[Row], name: str, *, longest: int) -> list[str]:
-    """One text a row, none twice. Raises ImportRefused."""
+    """Return one text per row, all different. Raises ImportRefused."""
     texts: dict[str, Row] = {}
     for row in rows:
         if texts.setdefault(row.text(name, longest=longest), row) is not row:

@@ -1,4 +1,4 @@
-"""Reading HPD v2: test.json, of prompts with what each annotator said, and train.json, of pairs."""
+"""Reading HPD v2: test.json, of prompts with each annotator's ranking, and train.json, of pairs."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from annotation.models import Project
 from annotation.models.prompts import KEY_LENGTH, SOURCE_LENGTH
-from annotation.services.imports.opinions.opinion import ANNOTATOR_LENGTH, Opinion, Reader
+from annotation.services.imports.formats.record import ANNOTATOR_LENGTH, RankingRecord, Reader
 from annotation.services.imports.rows import Row
 
 # As the dataset's card has it (huggingface.co/datasets/ymhao/HPDv2), and as the README of its repository has
@@ -17,21 +17,20 @@ PREFERENCE = "human_preference"
 IMAGES = ("image_path", "file_path")
 
 
-def _read(project: Project, rows: Iterable[Row]) -> Iterator[Opinion]:
-    """Without an id the item's number names the prompt."""
+def _read_items(project: Project, rows: Iterable[Row]) -> Iterator[RankingRecord]:
     for row in rows:
-        yield from [_pair(row)] if PREFERENCE in row.fields else _ranked(project, row)
+        yield from [_read_pair(row)] if PREFERENCE in row.fields else _read_annotations(project, row)
 
 
-def _ranked(project: Project, row: Row) -> Iterator[Opinion]:
-    """`rank` is a mean, said by nobody, and passed over."""
-    name = _spelled(row, ANNOTATIONS)
+def _read_annotations(project: Project, row: Row) -> Iterator[RankingRecord]:
+    """One record per annotator. The item's own `rank` is the rank of a mean, and ignored."""
+    name = _spelling(row, ANNOTATIONS)
     row.check_names(required=["prompt", "image_path", name], optional=["id", "rank"])
     sources = row.texts("image_path", longest=SOURCE_LENGTH)
-    said = row.fields[name]
-    if not isinstance(said, list) or not said:
+    annotations = row.fields[name]
+    if not isinstance(annotations, list) or not annotations:
         raise row.refused(f"{name!r} is no list of annotations")
-    for fields in said:
+    for fields in annotations:
         if not isinstance(fields, dict):
             raise row.refused("an annotation is no object")
         annotation = replace(row, fields=fields)
@@ -39,29 +38,31 @@ def _ranked(project: Project, row: Row) -> Iterator[Opinion]:
         slots = annotation.integers("rank", low=1, high=project.slots)
         if len(slots) != len(sources):
             raise row.refused(f"'rank' has {len(slots)} slots for {len(sources)} images")
-        who = annotation.text("user_hash", longest=ANNOTATOR_LENGTH)
-        yield Opinion(row, _key(row), row.text("prompt"), sources, slots, who)
+        annotator = annotation.text("user_hash", longest=ANNOTATOR_LENGTH)
+        yield RankingRecord(row, _key(row), row.text("prompt"), sources, slots, annotator)
 
 
-def _pair(row: Row) -> Opinion:
-    """Two images, of which 1 marks the one that somebody preferred."""
-    name = _spelled(row, IMAGES)
+def _read_pair(row: Row) -> RankingRecord:
+    """Two images, of which the preferred one is marked with 1."""
+    name = _spelling(row, IMAGES)
     row.check_names(required=["prompt", name, PREFERENCE], optional=["id", "user_hash"])
     sources = row.texts(name, longest=SOURCE_LENGTH)
     preferred = row.integers(PREFERENCE, low=0, high=1)
     if sorted(preferred) != [0, 1] or len(sources) != 2:
         raise row.refused(f"{PREFERENCE!r} prefers not one of two images")
-    who = row.text("user_hash", longest=ANNOTATOR_LENGTH) if "user_hash" in row.fields else ""
-    return Opinion(row, _key(row), row.text("prompt"), sources, [2 - one for one in preferred], who)
+    annotator = row.text("user_hash", longest=ANNOTATOR_LENGTH) if "user_hash" in row.fields else ""
+    slots = [2 - mark for mark in preferred]
+    return RankingRecord(row, _key(row), row.text("prompt"), sources, slots, annotator)
 
 
 def _key(row: Row) -> str:
+    """Return the id, or the item's number where there is none."""
     return row.text("id", longest=KEY_LENGTH) if "id" in row.fields else str(row.number)
 
 
-def _spelled(row: Row, names: tuple[str, ...]) -> str:
-    """The name that the row uses; the first where it uses none."""
+def _spelling(row: Row, names: tuple[str, ...]) -> str:
+    """Return the name that the row uses; the first where it uses none."""
     return next((name for name in names if name in row.fields), names[0])
 
 
-READER = Reader(tell=(*ANNOTATIONS, PREFERENCE), read=_read)
+READER = Reader(name="hpd", fields=(*ANNOTATIONS, PREFERENCE), read=_read_items)

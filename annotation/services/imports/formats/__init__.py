@@ -1,0 +1,65 @@
+"""Reading rankings from every format that exports write, and that others publish.
+
+To add a format: a module here with a READER, and its name in the list.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+
+from annotation.models import Project
+from annotation.services.imports.formats import csv, hpd, imagereward, imagerewarddb, pairs, pickapic
+from annotation.services.imports.formats.record import RankingRecord, Reader
+from annotation.services.imports.rows import ImportRefused, Row, read_rows
+
+READERS: dict[str, Reader] = {
+    module.READER.name: module.READER for module in (imagereward, imagerewarddb, pairs, pickapic, hpd, csv)
+}
+
+
+def read_rankings(
+    project: Project, file: Path, format: str | None = None
+) -> tuple[Reader, list[RankingRecord]]:
+    """Read all rankings of the file, and check that the project's slots can hold each.
+
+    Args: format: a name of READERS; None: recognized by the fields of the first row.
+    Raises: ImportRefused.
+    """
+    rows = list(read_rows(file))
+    if not rows:
+        raise ImportRefused(f"{file}: has no rows")
+    reader = READERS[format] if format else _recognize(file, rows[0])
+    records = list(reader.read(project, rows))
+    if not records:
+        raise ImportRefused(f"{file}: has no ranking")
+    first_rows: dict[tuple[str, str], int] = {}  # by prompt and annotator
+    first_records: dict[str, RankingRecord] = {}  # by prompt
+    for record in records:
+        identity = record.key, record.annotator
+        if identity in first_rows:
+            raise record.row.refused(f"id {record.key!r} was in row {first_rows[identity]} already")
+        first_rows[identity] = record.row.number
+        first = first_records.setdefault(record.key, record)
+        if first.text != record.text:
+            raise record.row.refused(f"id {record.key!r} has another text in row {first.row.number}")
+        _check_slots(project, record)
+    return reader, records
+
+
+def _recognize(file: Path, row: Row) -> Reader:
+    """Return the reader of the format that has the row's fields; else by suffix; else ImageReward's."""
+    by_fields = [reader for reader in READERS.values() if not row.fields.keys().isdisjoint(reader.fields)]
+    by_suffix = [reader for reader in READERS.values() if reader.suffix == file.suffix]
+    return [*by_fields, *by_suffix, imagereward.READER][0]
+
+
+def _check_slots(project: Project, record: RankingRecord) -> None:
+    row, images = record.row, len(record.sources)
+    if images < 2:
+        raise row.refused("fewer than two images are no ranking")
+    if images > project.max_images:
+        raise row.refused(f"{images} images are more than the {project.max_images} that can be placed")
+    slot, count = Counter(record.slots).most_common(1)[0]
+    if count > project.per_slot:
+        raise row.refused(f"slot {slot} has {count} images, and may have {project.per_slot}")

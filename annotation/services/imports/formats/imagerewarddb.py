@@ -1,0 +1,88 @@
+"""Reading ImageRewardDB: one row an image; images lie in folders, or in the zips of the dataset."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from annotation.models import Issue, Problem, Project
+from annotation.models.prompts import KEY_LENGTH, SOURCE_LENGTH, Split
+from annotation.services.imports.formats.record import (
+    RankingRecord,
+    Reader,
+    annotator,
+    category,
+    check_same,
+    choices,
+    distinct,
+    flag,
+    generator,
+    group_rows,
+    ratings,
+)
+from annotation.services.imports.rows import Row
+
+RATINGS = ("overall_rating", "image_text_alignment_rating", "fidelity_rating")
+COLUMNS = (
+    *("image_path", "prompt_id", "prompt", "classification", "image_amount_in_total", "rank"),
+    *RATINGS,
+)
+OURS = ("problems", "intent_unclear", "issues", "annotator", "source", "generator", "split")
+
+
+def _read_images(project: Project, rows: Iterable[Row]) -> Iterator[RankingRecord]:
+    def identity(row: Row) -> tuple[str, str]:
+        row.check_names(required=COLUMNS, optional=OURS)
+        return row.text("prompt_id", longest=KEY_LENGTH), annotator(row, "annotator")
+
+    for ranking in group_rows(rows, identity):
+        first = ranking[0]
+        key, name = identity(first)
+        check_same(ranking, ("prompt", "classification", "intent_unclear", "issues", "split"))
+        for row in ranking:
+            if row.integer("image_amount_in_total", low=1, high=project.max_images) != len(ranking):
+                raise row.refused(f"prompt {key!r} has {len(ranking)} rows, not as many as it says")
+        source = "source" if "source" in first.fields else "image_path"
+        stars = ratings(ranking, RATINGS)
+        yield RankingRecord(
+            row=first,
+            key=key,
+            text=first.text("prompt"),
+            sources=distinct(ranking, source, longest=SOURCE_LENGTH),
+            slots=[row.integer("rank", low=1, high=project.slots) for row in ranking],
+            annotator=name,
+            category=category(first, "classification"),
+            intent_unclear=flag(first, "intent_unclear"),
+            issues=choices(first, "issues", Issue.values),
+            ratings=stars,
+            problems=tuple(choices(row, "problems", Problem.values) for row in ranking) if stars else (),
+            generators=tuple(generator(row, "generator") for row in ranking),
+            files=tuple(_file(row) for row in ranking),
+            split=_split(first),
+        )
+
+
+def _file(row: Row) -> str | None:
+    return None if row.fields["image_path"] is None else row.text("image_path", longest=SOURCE_LENGTH)
+
+
+def _split(row: Row) -> str:
+    """Return the split of the row, as our exports have it; else of the published file's name; else "".
+
+    metadata-test.parquet of the published dataset is the test split. Raises ImportRefused.
+    """
+    if row.fields.get("split") is not None:
+        split = row.text("split")
+        if split not in Split.values:
+            raise row.refused(f"'split' is {split!r}, which is none of {', '.join(Split.values)}")
+        return split
+    _, _, split = row.file.stem.partition("metadata-")
+    return split if split in Split.values and row.fields.keys().isdisjoint(OURS) else ""
+
+
+READER = Reader(
+    name="imagerewarddb",
+    fields=("image_amount_in_total",),
+    read=_read_images,
+    suffix=".parquet",
+    in_zips=True,
+)

@@ -1,0 +1,150 @@
+"""Storing rankings from elsewhere as accepted judgements of a project."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime
+from pathlib import Path
+
+from annotation.models import (
+    Assignment,
+    Generation,
+    Placement,
+    Project,
+    Prompt,
+    PromptLabel,
+    Ranking,
+    Rating,
+    User,
+)
+from annotation.models.judgements import SCALES
+from annotation.models.people import IMPORTED
+from annotation.services.imports.formats.record import ANNOTATOR_LENGTH, RankingRecord
+
+
+def generation_ids(batch: Iterable[RankingRecord], prompts: dict[str, Prompt]) -> dict[tuple[int, str], int]:
+    """Return (prompt id, source) -> generation id."""
+    rows = Generation.objects.filter(prompt__in=[prompts[record.key].pk for record in batch])
+    return {(prompt, source): pk for prompt, source, pk in rows.values_list("prompt_id", "source", "pk")}
+
+
+def imported_annotator(file: Path, name: str) -> User:
+    """Return the user to whom the file's judgements are attributed; nobody can sign in as them."""
+    longest = User._meta.get_field("username").max_length or 0
+    whole = f"{IMPORTED}{file.stem}"
+    username = f"{whole[: longest - ANNOTATOR_LENGTH - 1]}:{name}" if name else whole[:longest]
+    user, is_new = User.objects.get_or_create(username=username, defaults={"is_active": False})
+    if is_new:
+        user.set_unusable_password()
+        user.save(update_fields=["password"])
+    return user
+
+
+def record_judgements(
+    project: Project, batch: list[RankingRecord], prompts: dict[str, Prompt], annotator: User, now: datetime
+) -> int:
+    """Add the judgements that the project does not have yet; return how many.
+
+    1. Pass over those that are known (`_new_records`).
+    2. Add an accepted assignment for each of the others (`_add_assignments`).
+    3. Add their rankings (`_add_rankings`), prompt labels (`_add_labels`) and ratings (`_add_ratings`).
+
+    Raises: ImportRefused for one that differs from what is known of this annotator.
+    """
+    ids = generation_ids(batch, prompts)
+    orders = {
+        record.key: [ids[prompts[record.key].pk, source] for source in record.sources] for record in batch
+    }
+    new = _new_records(batch, prompts, orders, annotator)
+    assignments = _add_assignments(project, new, prompts, orders, annotator, now)
+    _add_rankings(assignments, new)
+    _add_labels(assignments, new)
+    _add_ratings(assignments, new)
+    return len(new)
+
+
+def _new_records(
+    batch: list[RankingRecord], prompts: dict[str, Prompt], orders: dict[str, list[int]], annotator: User
+) -> list[RankingRecord]:
+    """Raises: ImportRefused for one that differs from what is known."""
+    known = _slots_by_prompt(annotator, [prompts[record.key] for record in batch])
+    for record in batch:
+        slots = dict(zip(orders[record.key], record.slots, strict=True))
+        if known.get(prompts[record.key].pk, slots) != slots:
+            raise record.row.refused(f"another ranking of {record.key!r} is known from {annotator}")
+    return [record for record in batch if prompts[record.key].pk not in known]
+
+
+def _slots_by_prompt(annotator: User, prompts: list[Prompt]) -> dict[int, dict[int, int]]:
+    """Return prompt id -> generation id -> slot, of the annotator's rankings."""
+    slots: dict[int, dict[int, int]] = {}
+    rows = Placement.objects.filter(
+        ranking__assignment__annotator=annotator, ranking__assignment__prompt__in=prompts
+    )
+    for prompt, generation, slot in rows.values_list("ranking__assignment__prompt", "generation", "slot"):
+        slots.setdefault(prompt, {})[generation] = slot
+    return slots
+
+
+def _add_assignments(
+    project: Project,
+    records: list[RankingRecord],
+    prompts: dict[str, Prompt],
+    orders: dict[str, list[int]],
+    annotator: User,
+    now: datetime,
+) -> list[Assignment]:
+    return Assignment.objects.bulk_create(
+        Assignment(
+            project=project,
+            prompt=prompts[record.key],
+            annotator=annotator,
+            state=Assignment.State.ACCEPTED,
+            leased_until=now,
+            order=orders[record.key],
+            submitted_at=now,
+            accepted_at=now,
+        )
+        for record in records
+    )
+
+
+def _add_rankings(assignments: list[Assignment], records: list[RankingRecord]) -> None:
+    rankings = Ranking.objects.bulk_create(Ranking(assignment=assignment) for assignment in assignments)
+    Placement.objects.bulk_create(
+        Placement(ranking=ranking, generation_id=pk, slot=slot)
+        for ranking, assignment, record in zip(rankings, assignments, records, strict=True)
+        for pk, slot in zip(assignment.order, record.slots, strict=True)
+    )
+
+
+def _add_labels(assignments: list[Assignment], records: list[RankingRecord]) -> None:
+    PromptLabel.objects.bulk_create(
+        PromptLabel(
+            assignment=assignment,
+            category=record.category,
+            intent_unclear=record.intent_unclear,
+            issues=record.issues,
+        )
+        for assignment, record in zip(assignments, records, strict=True)
+        if record.category
+    )
+
+
+def _add_ratings(assignments: list[Assignment], records: list[RankingRecord]) -> None:
+    Rating.objects.bulk_create(
+        Rating(
+            assignment=assignment,
+            generation_id=pk,
+            problems=problems,
+            **dict(zip(SCALES, stars, strict=True)),
+        )
+        for assignment, record in zip(assignments, records, strict=True)
+        if record.ratings
+        for pk, stars, problems in zip(
+            assignment.order,
+            record.ratings,
+            record.problems or [None] * len(record.ratings),
+            strict=True,
+        )
+    )
