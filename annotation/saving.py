@@ -8,7 +8,7 @@ from pathlib import Path
 
 
 @contextmanager
-def whole(file: Path) -> Iterator[Path]:
+def write_whole(file: Path) -> Iterator[Path]:
     """Give a path beside the file to write to; when the block ends, it replaces the file.
 
     If the process is killed at any moment, the file is what it was or what was written, never a part. An

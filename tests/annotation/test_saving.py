@@ -2,13 +2,13 @@
 
 import pytest
 
-from annotation.saving import whole
+from annotation.saving import write_whole
 
 
 def test_a_file_is_replaced_only_once_it_is_written(tmp_path):
     file = tmp_path / "a.json"
     file.write_text("before")
-    with whole(file) as unfinished:
+    with write_whole(file) as unfinished:
         unfinished.write_text("after")
         assert file.read_text() == "before"
     assert file.read_text() == "after"
@@ -16,7 +16,7 @@ def test_a_file_is_replaced_only_once_it_is_written(tmp_path):
 
 
 def write_until_the_disk_is_full(file):
-    with whole(file) as unfinished:
+    with write_whole(file) as unfinished:
         unfinished.write_text("a part")
         raise OSError("the disk is full")
 

@@ -63,7 +63,7 @@ class Command(BaseCommand):
                     after=after,
                     until=until,
                     with_images=not without_images,
-                    tell=show,
+                    progress=show,
                 )
             except ExportFailed as error:
                 raise CommandError(str(error)) from None

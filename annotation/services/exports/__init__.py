@@ -8,8 +8,8 @@ from annotation.services.exports.requests import (
     request_export,
     retry_export,
 )
-from annotation.services.exports.running import run_export
 from annotation.services.exports.to_folder import export_to_folder
+from annotation.services.exports.worker import run_export
 
 __all__ = [
     "FORMATS",

@@ -25,13 +25,13 @@ def export_to_folder(
     after: datetime | None = None,
     until: datetime | None = None,
     with_images: bool = True,
-    tell: Callable[[Counts, int], object] | None = None,
+    progress: Callable[[Counts, int], object] | None = None,
 ) -> Counts:
     """Write the export into a new folder, which appears when it is complete.
 
     An interrupted call is resumed from a hidden folder beside it, without answers accepted since it began.
 
-    Args: tell: called for every ranking with what was written so far and the number of rankings in all.
+    Args: progress: called for every ranking with what was written so far and the number of rankings in all.
     Raises: ExportFailed when the folder is not empty, or cannot be made; ExportBusy.
     """
     unfinished = folder.parent / f".{folder.name}.unfinished"
@@ -48,7 +48,7 @@ def export_to_folder(
             format=FORMATS[format],
             plan=plan,
             folder=unfinished,
-            tell=lambda counts: tell and tell(counts, plan.rankings),
+            progress=lambda counts: progress and progress(counts, plan.rankings),
         )
         shutil.rmtree(unfinished / FILES / PARTS, ignore_errors=True)
         (unfinished / FILES).replace(folder)

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-from annotation.saving import whole
+from annotation.saving import write_whole
 from annotation.selectors.exports import ExportedRanking, Selection, batches, extent
 from annotation.services.exports.cards import Counts, card
 from annotation.services.exports.formats.format import PARTS, ExportFailed, Format, Part, Plan
@@ -67,7 +67,7 @@ def write_files(
     format: Format,
     plan: Plan,
     folder: Path,
-    tell: Callable[[Counts], object],
+    progress: Callable[[Counts], object],
 ) -> Counts:
     """Write FOLDER/files, the card included, with one batch in memory at a time.
 
@@ -78,7 +78,7 @@ def write_files(
 
     Interrupted at any moment and called again, it ends with the same files.
 
-    Args: tell: called for every ranking with what was written so far; an exception in it stops the writing.
+    Args: progress: called for every ranking with what was written so far; an exception in it ends the call.
     Raises: ExportFailed; ExportBusy when another process is writing in the folder.
     """
     folder.mkdir(parents=True, exist_ok=True)
@@ -87,7 +87,7 @@ def write_files(
         files = folder / FILES
         for batch in batches(selection, after=checkpoint.after):
             checkpoint.number += 1
-            rankings = _count(batch.rankings, checkpoint.counts, tell)
+            rankings = _count(batch.rankings, checkpoint.counts, progress)
             format.write(files, Part(checkpoint.number, rankings, plan))
             checkpoint.after = batch.last
             _save_checkpoint(folder, checkpoint)
@@ -97,13 +97,13 @@ def write_files(
     return checkpoint.counts
 
 
-def write_archive(*, files: Path, archive: Path, tell: Callable[[], object]) -> tuple[int, str]:
+def write_archive(*, files: Path, archive: Path, progress: Callable[[], object]) -> tuple[int, str]:
     """Zip the files under the archive's name; the archive appears when it is complete.
 
-    Args: tell: called for every piece of at most 1 MiB; an exception in it stops the work.
+    Args: progress: called for every piece of at most 1 MiB; an exception in it stops the work.
     Returns: size in bytes, sha256.
     """
-    with whole(archive) as unfinished:
+    with write_whole(archive) as unfinished:
         with zipfile.ZipFile(unfinished, "w") as pack:
             for file in sorted(_files_in(files)):
                 name = file.relative_to(files)
@@ -113,29 +113,29 @@ def write_archive(*, files: Path, archive: Path, tell: Callable[[], object]) -> 
                 entry.compress_type = zipfile.ZIP_STORED if file.suffix in PACKED else zipfile.ZIP_DEFLATED
                 entry.external_attr = 0o644 << 16
                 with pack.open(entry, "w", force_zip64=True) as out:
-                    for piece in _pieces(file, tell):
+                    for piece in _pieces(file, progress):
                         out.write(piece)
         digest, size = hashlib.sha256(), 0
-        for piece in _pieces(unfinished, tell):
+        for piece in _pieces(unfinished, progress):
             digest.update(piece)
             size += len(piece)
     return size, digest.hexdigest()
 
 
-def _pieces(file: Path, tell: Callable[[], object]) -> Iterator[bytes]:
+def _pieces(file: Path, progress: Callable[[], object]) -> Iterator[bytes]:
     with file.open("rb") as content:
         while piece := content.read(CHUNK):
             yield piece
-            tell()
+            progress()
 
 
 def _count(
-    rankings: Iterable[ExportedRanking], counts: Counts, tell: Callable[[Counts], object]
+    rankings: Iterable[ExportedRanking], counts: Counts, progress: Callable[[Counts], object]
 ) -> Iterator[ExportedRanking]:
     for ranking in rankings:
         counts.add(ranking)
         yield ranking
-        tell(counts)
+        progress(counts)
 
 
 @contextmanager
@@ -189,5 +189,5 @@ def _load_checkpoint(folder: Path) -> _Checkpoint | None:
 def _save_checkpoint(folder: Path, checkpoint: _Checkpoint) -> None:
     files = folder / FILES
     checkpoint.sizes = {str(file.relative_to(files)): file.stat().st_size for file in _files_in(files)}
-    with whole(folder / CHECKPOINT) as unfinished:
+    with write_whole(folder / CHECKPOINT) as unfinished:
         unfinished.write_text(json.dumps(asdict(checkpoint)), encoding="utf-8")

@@ -147,10 +147,10 @@ def test_an_interrupted_export_gone_on_with_is_the_same_as_one_never_interrupted
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        exported(large, format, tmp_path / "out", tell=interrupt)
+        exported(large, format, tmp_path / "out", progress=interrupt)
     assert not (tmp_path / "out").exists()
     told = []
-    done = exported(large, format, tmp_path / "out", tell=lambda counts, _: told.append(counts.rankings))
+    done = exported(large, format, tmp_path / "out", progress=lambda counts, _: told.append(counts.rankings))
     assert told[0] == (11 if moment > 10 else 1)  # the first ten were kept
     assert done == exported(large, format, tmp_path / "whole")
     assert contents(tmp_path / "out") == contents(tmp_path / "whole")
@@ -162,7 +162,7 @@ def test_what_another_export_left_unfinished_is_not_gone_on_with(imported, tmp_p
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        exported(imported, "csv", tmp_path / "out", tell=interrupt)
+        exported(imported, "csv", tmp_path / "out", progress=interrupt)
     exported(imported, "pairs", tmp_path / "out")
     assert set(contents(tmp_path / "out")) == {"README.md", "pairs.jsonl"}
 
@@ -174,9 +174,9 @@ def test_two_do_not_write_the_same_files(imported, tmp_path):
 
     def meddle(_):
         with pytest.raises(ExportBusy):
-            write_files(**wanted, tell=lambda _: None)
+            write_files(**wanted, progress=lambda _: None)
 
-    assert write_files(**wanted, tell=meddle).rankings == 3
+    assert write_files(**wanted, progress=meddle).rankings == 3
 
 
 def test_a_window_in_time_holds_what_was_accepted_in_it(imported, tmp_path):

@@ -1,4 +1,4 @@
-"""Doing an export that was asked for: its files, their archive, its row."""
+"""Doing an export that was asked for: files, archive, and the job's row."""
 
 from __future__ import annotations
 
@@ -34,9 +34,9 @@ class _Cancelled(Exception):
 
 
 def run_export(export: Export, *, clock: Clock) -> None:
-    """Claim the export and write its file; what an earlier attempt wrote is kept.
+    """Claim the export and write its file; what an earlier attempt wrote is resumed.
 
-    Args: clock: tells the time.
+    Args: clock: returns the time.
     Raises: JobLost when it is over, another's, or was given to another meanwhile.
     """
     jobs.claim(export, now=clock())
@@ -44,7 +44,7 @@ def run_export(export: Export, *, clock: Clock) -> None:
     try:
         size, sha256 = _write(export, clock)
     except ExportBusy:
-        jobs.release(export, now=clock())  # a worker given up for dead still writes: later
+        jobs.release(export, now=clock())  # a worker given up for dead is still writing: try later
         return
     except _Cancelled:
         jobs.release(export, now=clock())
@@ -71,21 +71,21 @@ def _finish(export: Export, *, now: datetime, bytes: int, sha256: str) -> None:
 
 
 def _write(export: Export, clock: Clock) -> tuple[int, str]:
-    """The archive's size and hash."""
+    """Write the files and their archive; return the archive's size in bytes and sha256."""
     work = export.folder / "work"
     format = FORMATS[export.format]
     selection = Selection(export.project, export.accepted_until, export.accepted_after)
     plan = unfinished_plan(work) or plan_export(selection=selection, format=format, images=export.with_images)
-    tell = _teller(export, plan, clock)
-    counts = write_files(selection=selection, format=format, plan=plan, folder=work, tell=tell)
-    tell(counts, at_once=True)
-    return write_archive(files=work / FILES, archive=export.file, tell=lambda: tell(counts))
+    progress = _progress(export, plan, clock)
+    counts = write_files(selection=selection, format=format, plan=plan, folder=work, progress=progress)
+    progress(counts, at_once=True)
+    return write_archive(files=work / FILES, archive=export.file, progress=lambda: progress(counts))
 
 
-def _teller(export: Export, plan: Plan, clock: Clock) -> Callable[..., None]:
-    """Tells the row how far the export is, about once a second, and stops the work when it is to stop."""
+def _progress(export: Export, plan: Plan, clock: Clock) -> Callable[..., None]:
+    """Return a function that records progress about once a second, and raises _Cancelled when asked to."""
 
-    def tell(counts: Counts, at_once: bool = False) -> None:
+    def record(counts: Counts, at_once: bool = False) -> None:
         now = clock()
         assert export.heartbeat
         if at_once or now - export.heartbeat >= HEARTBEAT:
@@ -100,4 +100,4 @@ def _teller(export: Export, plan: Plan, clock: Clock) -> Callable[..., None]:
             if export.cancel_requested:
                 raise _Cancelled
 
-    return tell
+    return record
