@@ -162,6 +162,10 @@ STORAGES = {
     },
 }
 
+# Images fetched for runs from a storage that is not on this machine's disk; bytes that outlast the runs.
+IMAGE_CACHE_DIR = VAR / "image_cache"
+IMAGE_CACHE_BYTES = env.int("IMAGE_CACHE_BYTES", default=20_000_000_000)
+
 # Frozen datasets, run folders and checkpoints: plain folders, because torch reads them as files.
 DATASETS_DIR = VAR / "datasets"
 RUNS_DIR = VAR / "runs"

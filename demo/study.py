@@ -5,10 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import combinations
-from pathlib import Path
 from random import Random
 
-from django.conf import settings
 from PIL import Image
 
 from demo.people import Person
@@ -17,6 +15,7 @@ from refl.drawing import draw
 from refl.models import Generator
 from rewardmodel.models import DatasetVersion, RewardCheckpoint
 from rewardmodel.scoring import scorer
+from rewardmodel.services.datasets import dataset_images
 
 PARTS = ("score", "alignment", "taste", "cleanliness")
 IMAGES_EACH = 2  # of one caption
@@ -64,12 +63,13 @@ def annotators_ceiling(dataset: DatasetVersion, *, people: Sequence[Person], see
 
     right = pairs = 0.0
     generator = Random(seed)
-    for ranking in load_rankings(dataset.path, "test", Path(settings.MEDIA_ROOT)):
-        images = [Image.open(file).convert("RGB") for file in ranking.images]
-        other = generator.choice(people).annotator.judge(images, ranking.prompt, generator).slots
-        for i, j in combinations(range(len(images)), 2):
-            recorded, again = ranking.places[i] - ranking.places[j], other[i] - other[j]
-            if recorded:
-                pairs += 1
-                right += 0.5 if again == 0 else recorded * again > 0
+    with dataset_images(dataset, splits=["test"]) as folder:
+        for ranking in load_rankings(dataset.path, "test", folder):
+            images = [Image.open(file).convert("RGB") for file in ranking.images]
+            other = generator.choice(people).annotator.judge(images, ranking.prompt, generator).slots
+            for i, j in combinations(range(len(images)), 2):
+                recorded, again = ranking.places[i] - ranking.places[j], other[i] - other[j]
+                if recorded:
+                    pairs += 1
+                    right += 0.5 if again == 0 else recorded * again > 0
     return right / pairs

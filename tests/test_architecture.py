@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from django.apps import apps
@@ -27,6 +28,16 @@ def test_the_web_process_never_imports_torch():
     command = [sys.executable, "-c", WEB_PROCESS]
     loaded = subprocess.run(command, capture_output=True, text=True, check=False)
     assert (loaded.stdout.split(), loaded.returncode) == ([], 0), loaded.stderr
+
+
+def test_only_the_settings_name_the_kind_of_storage_and_the_folder_of_images():
+    named = [
+        str(file)
+        for app in OURS
+        for file in (Path(__file__).parent.parent / app).rglob("*.py")
+        if "MEDIA_ROOT" in (text := file.read_text()) or "S3Storage" in text or "settings.S3_" in text
+    ]
+    assert named == []
 
 
 @pytest.mark.django_db

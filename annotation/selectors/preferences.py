@@ -116,8 +116,8 @@ def count_finished(project: Project) -> int:
 
 @dataclass(frozen=True)
 class PromptFacts:
-    """What is known of a ranked prompt: its category as people read it, "" where nobody said; and by each
-    image's file, who made it."""
+    """What is known of a ranked prompt: its category as people read it, "" where nobody said; and the
+    generator of each of its images, by the image's hash."""
 
     category: str
     generators: Mapping[str, str]
@@ -138,11 +138,11 @@ def facts_of_rankings(project: Project, assignments: Collection[int]) -> dict[in
     )
     for prompt, category in said.values_list("assignment__prompt_id", "category"):
         labels[prompt][category] += 1
-    makers: dict[int, dict[str, str]] = defaultdict(dict)
-    made = Generation.objects.filter(prompt__in=prompts, image__isnull=False)
-    for prompt, file, generator in made.values_list("prompt_id", "image__file", "generator"):
-        makers[prompt][file] = generator
-    facts = {prompt: PromptFacts(_most_named(labels[prompt]), makers[prompt]) for prompt in prompts}
+    generators: dict[int, dict[str, str]] = defaultdict(dict)
+    generations = Generation.objects.filter(prompt__in=prompts, image__isnull=False)
+    for prompt, sha256, generator in generations.values_list("prompt_id", "image_id", "generator"):
+        generators[prompt][sha256] = generator
+    facts = {prompt: PromptFacts(_most_named(labels[prompt]), generators[prompt]) for prompt in prompts}
     return {assignment: facts[prompt] for assignment, prompt in prompt_of.items()}
 
 

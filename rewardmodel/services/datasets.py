@@ -8,16 +8,18 @@ import os
 import shutil
 import tempfile
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import asdict
 from datetime import datetime
-from itertools import combinations
+from itertools import chain, combinations
 from pathlib import Path
 from typing import Any
 
 from django.conf import settings
 from django.db.models import Max
 
+from annotation.local_images import local_images
 from annotation.models import Assignment, Project
 from annotation.models.assignments import COMPARED
 from annotation.selectors.preferences import (
@@ -28,9 +30,10 @@ from annotation.selectors.preferences import (
 )
 from annotation.selectors.results.consensus import Consensus, project_consensus
 from annotation.services.judgements.revisions import settle_answers
+from rewardmodel.learning.errors import Interrupted
 from rewardmodel.learning.model.aspects import PROBLEMS, RATINGS
 from rewardmodel.models import DatasetVersion
-from rewardmodel.models.datasets import SplitBy
+from rewardmodel.models.datasets import SPLITS, SplitBy
 from rewardmodel.services.splits import Shares, Splits, project_splits
 
 FORMAT = 1  # of the folder; written into dataset.json
@@ -109,6 +112,31 @@ def freeze_dataset(
         },
     )
     return version
+
+
+def dataset_images(
+    dataset: DatasetVersion,
+    *,
+    splits: Iterable[str] = SPLITS,
+    should_stop: Callable[[], bool] = lambda: False,
+) -> AbstractContextManager[Path]:
+    """Give the folder of the images of some splits, as `local_images` does: what their paths are relative to.
+
+    Raises: DatasetError, Interrupted when asked to stop, WrongContent.
+    """
+    return local_images(_image_names(dataset, splits, should_stop))
+
+
+def _image_names(
+    dataset: DatasetVersion, splits: Iterable[str], should_stop: Callable[[], bool]
+) -> Iterator[str]:
+    from rewardmodel.learning.data.rankings import load_splits
+
+    rankings = load_splits(dataset.path, Path())
+    for ranking in chain.from_iterable(rankings[split] for split in splits):
+        if should_stop():
+            raise Interrupted
+        yield from map(str, ranking.images)
 
 
 def record_ceiling(dataset: DatasetVersion, *, ceiling: float) -> None:

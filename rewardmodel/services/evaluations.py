@@ -19,6 +19,7 @@ from rewardmodel.models import DatasetVersion, Evaluation, EvaluationRun, Reward
 from rewardmodel.runs import states
 from rewardmodel.runs.execution import Heartbeat, PermanentFailure
 from rewardmodel.selectors import NothingPromoted, promoted_checkpoint
+from rewardmodel.services.datasets import dataset_images
 
 if TYPE_CHECKING:
     from rewardmodel.learning.data.rankings import Ranking
@@ -77,7 +78,7 @@ def queue_evaluation(
 def evaluate_models(run: EvaluationRun, heartbeat: Heartbeat) -> None:
     """Do the run's work. Done again after an interruption, it measures what it has not measured yet.
 
-    Raises: CannotEvaluate, Interrupted, UnreadableImage, DatasetError.
+    Raises: CannotEvaluate, Interrupted, UnreadableImage, WrongContent, DatasetError.
     """
     config = EvaluationConfig(**run.config)
     checkpoints = _named(RewardCheckpoint.objects.filter(project=run.project), "name", config.checkpoints)
@@ -90,7 +91,9 @@ def evaluate_models(run: EvaluationRun, heartbeat: Heartbeat) -> None:
             if scorer is not None and dataset.pk not in done:
                 if heartbeat.should_stop():
                     raise Interrupted
-                figures = figures_of(scorer, dataset=dataset, split=config.split)
+                splits = {config.split, "validation"}
+                with dataset_images(dataset, splits=splits, should_stop=heartbeat.should_stop) as images:
+                    figures = _judge_and_report(scorer, dataset, config.split, images)[1]
                 record_figures(model, dataset=dataset, split=config.split, figures=figures, run=run)
             step += 1
             heartbeat.report(step=step, steps=run.steps, values={})
@@ -151,7 +154,7 @@ def measure(run: TrainingRun) -> tuple[dict[str, Any], dict[str, Any]]:
     All are evaluated on the test split of the run's dataset.
 
     Returns: what a RewardCheckpoint keeps, and all figures of the checkpoint by itself.
-    Raises: CheckpointError, UnreadableImage; ValueError when the split has no pair.
+    Raises: CheckpointError, UnreadableImage, WrongContent; ValueError when the split has no pair.
     """
     from rewardmodel.learning import load
     from rewardmodel.learning.evaluation import compare, evaluate, evaluate_rewards
@@ -162,61 +165,64 @@ def measure(run: TrainingRun) -> tuple[dict[str, Any], dict[str, Any]]:
         rivals[promoted.pk] = promoted
     except NothingPromoted:
         pass
-    left_out = unreadable_images(run)
-    rankings = rankings_of(run.dataset, "test", left_out)
-    model = load(str(run.folder / "best"))
-    judged, whole = _judge_and_report(model, run.dataset, "test", rankings, left_out)
-    own = evaluate_rewards(judged.rewards, rankings)
     beside = []
-    for rival in rivals.values():
-        theirs = evaluate(load(rival.location), rankings)
-        gain = compare(own, theirs)
-        beside.append(
-            {
-                **in_short(theirs),
-                "id": rival.pk,
-                "name": rival.name,
-                "difference": gain.difference,
-                "difference_interval": [gain.interval.low, gain.interval.high],
-            }
-        )
+    with dataset_images(run.dataset, splits=("test", "validation")) as images:
+        model = load(str(run.folder / "best"))
+        judged, whole = _judge_and_report(model, run.dataset, "test", images, unreadable_images(run))
+        own = evaluate_rewards(judged.rewards, judged.rankings)
+        for rival in rivals.values():
+            other = evaluate(load(rival.location), judged.rankings)
+            gain = compare(own, other)
+            beside.append(
+                {
+                    **in_short(other),
+                    "id": rival.pk,
+                    "name": rival.name,
+                    "difference": gain.difference,
+                    "difference_interval": [gain.interval.low, gain.interval.high],
+                }
+            )
     people = {"dataset": run.dataset.hash, "ceiling": run.dataset.ceiling}
     return {**in_short(own), **people, "beside": beside}, whole
 
 
-def figures_of(model: Judge, *, dataset: DatasetVersion, split: str) -> dict[str, Any]:
-    """Every figure of a model on one split. Raises: as `measure`."""
-    return _judge_and_report(model, dataset, split, rankings_of(dataset, split))[1]
+def rankings_of(
+    dataset: DatasetVersion, split: str, images: Path, left_out: Collection[str] = ()
+) -> list[Ranking]:
+    """The rankings of a split, less those with an image that is left out.
 
-
-def rankings_of(dataset: DatasetVersion, split: str, left_out: Collection[str] = ()) -> list[Ranking]:
-    """Rankings of a split but for those with an image file that is left out. Raises: DatasetError."""
+    Args:
+        images: the folder that `dataset_images` gives.
+        left_out: hashes of images.
+    Raises: DatasetError.
+    """
     from rewardmodel.learning.data.rankings import load_rankings
 
-    broken = set(left_out)
-    rankings = load_rankings(dataset.path, split, Path(settings.MEDIA_ROOT))
-    return [ranking for ranking in rankings if broken.isdisjoint(map(str, ranking.images))]
+    rankings = load_rankings(dataset.path, split, images)
+    return [ranking for ranking in rankings if not any(image.stem in left_out for image in ranking.images)]
 
 
 def unreadable_images(run: TrainingRun) -> Collection[str]:
-    """The image files whose rankings the run was told to drop."""
+    """The hashes of the images whose rankings the run was told to drop."""
     from rewardmodel.learning import training
 
-    return training.unreadable_images(run.folder) if run.config.get("unreadable_images") == "drop" else ()
+    if run.config.get("unreadable_images") != "drop":
+        return set()
+    return {Path(file).stem for file in training.unreadable_images(run.folder)}
 
 
 def _judge_and_report(
-    model: Judge,
-    dataset: DatasetVersion,
-    split: str,
-    rankings: Sequence[Ranking],
-    left_out: Collection[str] = (),
+    model: Judge, dataset: DatasetVersion, split: str, images: Path, left_out: Collection[str] = ()
 ) -> tuple[Judged, dict[str, Any]]:
-    """The temperature is fitted to the validation split, and so is not where that is the one evaluated."""
+    """What a model says of a split, and every figure that follows.
+
+    The temperature is fitted to the validation split, and so is not where that is the one evaluated.
+    """
     from rewardmodel.learning.evaluation import judge, report
 
+    rankings = rankings_of(dataset, split, images, left_out)
     judged = judge(model, rankings)
-    others = rankings_of(dataset, "validation", left_out) if split != "validation" else []
+    others = rankings_of(dataset, "validation", images, left_out) if split != "validation" else []
     validation = judge(model, others) if others else None
     about = _about(dataset.project, rankings)
     return judged, report(judged, about=about, validation=validation)
@@ -227,15 +233,15 @@ def _about(project: Project, rankings: Sequence[Ranking]) -> list[About]:
     from rewardmodel.learning.evaluation import About
 
     facts = facts_of_rankings(project, {int(one.id) for one in rankings if one.id.isdecimal()})
-    root, found = Path(settings.MEDIA_ROOT), []
+    about = []
     for ranking in rankings:
-        known = facts.get(int(ranking.id)) if ranking.id.isdecimal() else None
-        if known is None:
-            found.append(About())
+        prompt = facts.get(int(ranking.id)) if ranking.id.isdecimal() else None
+        if prompt is None:
+            about.append(About())
             continue
-        makers = [known.generators.get(str(image.relative_to(root)), "") for image in ranking.images]
-        found.append(About(known.category, tuple(makers) if all(makers) else ()))
-    return found
+        generators = [prompt.generators.get(image.stem, "") for image in ranking.images]
+        about.append(About(prompt.category, tuple(generators) if all(generators) else ()))
+    return about
 
 
 def in_short(evaluation: Agreement) -> dict[str, Any]:

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
-from pathlib import Path
 
-from django.conf import settings
-
+from annotation.local_images import local_images
 from annotation.models import Generation
 from annotation.services.assignments.priorities import record_scores
 from rewardmodel.models import RewardCheckpoint
@@ -27,19 +25,18 @@ def score_generations(
     Args:
         should_stop: asked after each chunk; what was scored until then is kept.
         on_chunk: called after each chunk with the images done and wanted.
-        left_out: image files that are passed over, known to be unreadable.
-    Raises: CheckpointError, UnreadableImage.
+        left_out: hashes of images that are passed over, known to be unreadable.
+    Raises: CheckpointError, UnreadableImage, WrongContent.
     """
     from rewardmodel.learning import load
 
-    root, broken = Path(settings.MEDIA_ROOT), set(left_out)
     unscored = (
         Generation.objects.filter(prompt__project=checkpoint.project, image__isnull=False)
         .exclude(scored_by=checkpoint.name)
         .order_by("pk")
         .values_list("pk", "prompt__text", "image__file")
     )
-    wanted = [row for row in unscored if str(root / row[2]) not in broken]
+    wanted = list(unscored.exclude(image__in=left_out))
     if not wanted:
         return 0
     splits = dataset_splits(checkpoint.run.dataset) if checkpoint.run else None
@@ -48,7 +45,10 @@ def score_generations(
         if should_stop():
             break
         chunk = wanted[start : start + CHUNK]
-        scores = model.score_pairs([text for _, text, _ in chunk], [root / file for _, _, file in chunk])
+        with local_images(file for _, _, file in chunk) as folder:
+            scores = model.score_pairs(
+                [text for _, text, _ in chunk], [folder / file for _, _, file in chunk]
+            )
         record_scores(
             scores={pk: score for (pk, _, _), score in zip(chunk, scores, strict=True)},
             scored_by=checkpoint.name,

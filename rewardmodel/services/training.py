@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,6 +13,7 @@ from django.conf import settings
 from django.db import transaction
 from django.utils.timezone import now
 
+from annotation.local_images import WrongContent
 from annotation.models import Project, User
 from rewardmodel.learning.config import RewardConfig
 from rewardmodel.learning.errors import Interrupted
@@ -21,7 +23,7 @@ from rewardmodel.runs.execution import Heartbeat, PermanentFailure
 from rewardmodel.runs.policies import lock_policy, policy_config
 from rewardmodel.selectors import initial_checkpoint, is_due
 from rewardmodel.services.checkpoints import NotComparable, promote_if_better, record_checkpoint
-from rewardmodel.services.datasets import freeze_dataset
+from rewardmodel.services.datasets import dataset_images, freeze_dataset
 from rewardmodel.services.evaluations import measure, record_figures, unreadable_images
 from rewardmodel.services.scores import score_generations
 
@@ -109,8 +111,9 @@ def train(run: TrainingRun, heartbeat: Heartbeat) -> None:
 
     checkpoint = RewardCheckpoint.objects.filter(run=run).first()
     if checkpoint is None:
-        _learn(run, heartbeat)
-        checkpoint = _record(run, heartbeat)
+        with _images(run, heartbeat) as images:
+            _learn(run, heartbeat, images)
+            checkpoint = _record(run, heartbeat)
     else:
         training.dismiss()
     training.forget(run.folder)
@@ -122,7 +125,17 @@ def train(run: TrainingRun, heartbeat: Heartbeat) -> None:
             raise Interrupted
 
 
-def _learn(run: TrainingRun, heartbeat: Heartbeat) -> None:
+@contextmanager
+def _images(run: TrainingRun, heartbeat: Heartbeat) -> Iterator[Path]:
+    """The folder of the run's images, of which those of all splits are inspected. Raises: CannotTrain."""
+    try:
+        with dataset_images(run.dataset, should_stop=heartbeat.should_stop) as images:
+            yield images
+    except WrongContent as error:
+        raise CannotTrain(str(error)) from error
+
+
+def _learn(run: TrainingRun, heartbeat: Heartbeat, images: Path) -> None:
     from rewardmodel.learning import checkpoints, training
     from rewardmodel.learning.data.preprocessing import UnreadableImage
 
@@ -147,7 +160,7 @@ def _learn(run: TrainingRun, heartbeat: Heartbeat) -> None:
         training.train(
             RewardConfig(**run.config),
             dataset=run.dataset.path,
-            images=Path(settings.MEDIA_ROOT),
+            images=images,
             initial=checkpoints.find(run.initial.location),
             folder=run.folder,
             on_step=on_step,

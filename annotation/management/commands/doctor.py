@@ -22,6 +22,8 @@ from django.db import DatabaseError, connection
 from django.db.migrations.executor import MigrationExecutor
 from kombu.exceptions import KombuError
 
+from annotation.local_images import local_root
+
 LEAST_FREE_BYTES = 5 * 10**9  # a dataset, a run's checkpoints and its sample grids
 PACKAGES = ("django", "celery", "torch", "transformers", "diffusers")
 # Torch lives in a process of its own: commands of this app never import it.
@@ -127,7 +129,8 @@ def check_storage() -> Iterator[Finding]:
         )
         return
     advice = "" if intact else "What was written was not what was read."
-    yield Finding("storage", settings.S3_BUCKET or str(settings.MEDIA_ROOT), advice)
+    bucket = getattr(default_storage, "bucket_name", "a storage elsewhere")
+    yield Finding("storage", str(local_root() or bucket), advice)
 
 
 def check_disk() -> Iterator[Finding]:
