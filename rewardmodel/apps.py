@@ -1,5 +1,21 @@
+from importlib import import_module
+
 from django.apps import AppConfig
 
 
 class RewardModelConfig(AppConfig):
     name = "rewardmodel"
+
+    def ready(self) -> None:
+        """Register events and log actions, in the order in which pages list them; and pages."""
+        from annotation.access import RESEARCHING
+        from annotation.navigation import MenuItem, Page, register_menu_item, register_page
+
+        import_module("rewardmodel.runs.states")
+        import_module("rewardmodel.services.selections")
+        import_module("rewardmodel.services.checkpoints")
+
+        register_menu_item(MenuItem("Models", "models"))
+        register_page(Page("selections", "Selection", "selections"), section="Data", after="prompts")
+        register_page(Page("try", "Try the model", "try-model", RESEARCHING), section="Results")
+        register_page(Page("evaluations", "Reward models", "evaluations", RESEARCHING), section="Results")

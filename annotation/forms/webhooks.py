@@ -5,7 +5,8 @@ from __future__ import annotations
 from django import forms
 from django.conf import settings
 
-from annotation.models import Kind, Webhook
+from annotation.models import Webhook
+from annotation.registry import event_choices
 from annotation.services.webhooks.posting import BadAddress, Target
 
 
@@ -19,7 +20,7 @@ class WebhookForm(forms.Form):
     )
     kinds = forms.MultipleChoiceField(
         label="Events",
-        choices=[choice for choice in Kind.choices if choice[0] != Kind.PING],
+        choices=event_choices,
         widget=forms.CheckboxSelectMultiple,
         error_messages={"required": "Choose what it is told of."},
     )

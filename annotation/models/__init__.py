@@ -22,7 +22,7 @@ from annotation.models.qualifications import Qualification
 from annotation.models.references import Check, Reference
 from annotation.models.reviews import Review
 from annotation.models.selections import ChosenPrompt, Encoder, PromptSelection, TextVector
-from annotation.models.webhooks import Delivery, Event, Kind, Webhook
+from annotation.models.webhooks import Delivery, Event, Webhook
 
 __all__ = [
     "Acknowledgement",
@@ -44,7 +44,6 @@ __all__ = [
     "Job",
     "JobManager",
     "JobQuerySet",
-    "Kind",
     "Membership",
     "Pause",
     "Placement",

@@ -2,18 +2,35 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from django.db import models
 
 from annotation.models.people import User
 from annotation.models.projects import Project
+from annotation.registry import action_choices, register_action
 
 SUBJECT_LENGTH = 200
+
+
+class ActionKindField(models.CharField):  # type: ignore[type-arg]  # no generic class at run time
+    """A kind that some app registered. Migrations do not list them: an app that adds one changes no table."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options | {"choices": action_choices})
+
+    def deconstruct(self) -> tuple[str, str, list[Any], dict[str, Any]]:
+        name, _, arguments, options = super().deconstruct()
+        del options["choices"]
+        return name, "django.db.models.CharField", list(arguments), options
 
 
 class Action(models.Model):
     """Something that an admin, an inspector or a rule did. The database refuses to change or delete it."""
 
     class Kind(models.TextChoices):
+        """What this app logs. Apps above register theirs beside what they do."""
+
         ACCOUNT_MADE = "account.made", "Account made"
         PASSWORD_CHANGED = "password.changed", "Password changed"
         TOKEN_MADE = "token.made", "Token made"
@@ -47,17 +64,12 @@ class Action(models.Model):
         WEBHOOK_RENEWED = "webhook.renewed", "Webhook's secret renewed"
         WEBHOOK_TRIED = "webhook.tried", "Event sent by hand"
         WEBHOOK_DELETED = "webhook.deleted", "Webhook deleted"
-        RUN_REQUESTED = "run.requested", "Run asked for"
-        RUN_CANCELLED = "run.cancelled", "Run cancelled"
-        RUN_RETRIED = "run.retried", "Run tried again"
-        SELECTION_DISCARDED = "selection.discarded", "Selection discarded"
-        CHECKPOINT_PROMOTED = "checkpoint.promoted", "Reward model promoted"
 
     # Null: it concerns no project alone.
     project = models.ForeignKey(Project, models.PROTECT, null=True, related_name="actions")
     # Null: a rule or a command.
     actor = models.ForeignKey(User, models.PROTECT, null=True, related_name="actions")
-    kind = models.CharField(max_length=24, choices=Kind)
+    kind = ActionKindField(max_length=24)
     subject = models.CharField(max_length=SUBJECT_LENGTH, blank=True)  # whom or what, as it was called then
     details = models.JSONField(default=dict)  # what changed, by name
     at = models.DateTimeField(auto_now_add=True)
@@ -68,3 +80,7 @@ class Action(models.Model):
 
     def __str__(self) -> str:
         return f"{self.actor or 'by itself'}: {self.kind} {self.subject}"
+
+
+for kind in Action.Kind:
+    register_action(kind.value, kind.label)

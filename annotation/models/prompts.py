@@ -56,7 +56,7 @@ class Generation(models.Model):
     seed = models.BigIntegerField(null=True)
     parameters = models.JSONField(default=dict)
     is_flagged = models.BooleanField(default=False)  # whoever brought it says that it may be harmful: blurred
-    # The promoted reward model's score, for admins' eyes; written by the rewardmodel app through a service.
+    # The promoted reward model's score, for admins' eyes; written by the app above through a service.
     score = models.FloatField(null=True)
     scored_by = models.CharField(max_length=200, blank=True)
     scored_unseen = models.BooleanField(default=False)  # that model has not learned from this prompt

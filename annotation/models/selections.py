@@ -48,7 +48,7 @@ class PromptSelection(models.Model):
     """
 
     project = models.ForeignKey(Project, models.CASCADE, related_name="selections")
-    config = models.JSONField()  # of an rewardmodel.selection.config.SelectionConfig
+    config = models.JSONField()  # how the prompts were selected
     encoder = models.ForeignKey(Encoder, models.PROTECT, related_name="selections")
     candidates = models.PositiveIntegerField()  # prompts there were
     exact_duplicates = models.PositiveIntegerField()

@@ -14,24 +14,11 @@ from django.utils.crypto import salted_hmac
 
 from annotation.models.people import User
 from annotation.models.projects import Project
-
-
-class Kind(models.TextChoices):
-    """What may be announced. The names of the last four are of the apps above, which announce them."""
-
-    PING = "ping", "Test"
-    JUDGEMENT_SUBMITTED = "judgement.submitted", "An answer was submitted"
-    JUDGEMENT_REVISED = "judgement.revised", "An answer was changed by who gave it"
-    REVIEW_MADE = "review.made", "An answer was inspected"
-    EXPORT_READY = "export.ready", "An export is ready"
-    RUN_FINISHED = "run.finished", "A run finished"
-    RUN_FAILED = "run.failed", "A run failed"
-    CHECKPOINT_PROMOTED = "checkpoint.promoted", "A reward model was promoted"
-    GENERATOR_KEPT = "generator.kept", "A tuned generator was kept"
+from annotation.registry import EventKind
 
 
 class WebhookQuerySet(models.QuerySet["Webhook"]):
-    def wanting(self, kind: Kind, project: Project) -> WebhookQuerySet:
+    def wanting(self, kind: EventKind, project: Project) -> WebhookQuerySet:
         return self.filter(project=project, enabled=True, kinds__contains=[kind])
 
 

@@ -1,4 +1,4 @@
-"""Finished rankings: the one door by which the rewardmodel app reads them."""
+"""Finished rankings: the one door by which the apps above read them."""
 
 from __future__ import annotations
 

@@ -6,10 +6,16 @@ from typing import Any
 
 from annotation.models import Action, Project, User
 from annotation.models.actions import SUBJECT_LENGTH
+from annotation.registry import ActionKind
 
 
 def record_action(
-    kind: Action.Kind, *, project: Project | int | None, by: User | None, subject: object = "", **details: Any
+    kind: Action.Kind | ActionKind,
+    *,
+    project: Project | int | None,
+    by: User | None,
+    subject: object = "",
+    **details: Any,
 ) -> Action:
     """Add a row to the log, within the transaction of what was done.
 

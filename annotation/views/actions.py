@@ -8,7 +8,8 @@ from django.shortcuts import render
 from django.views.decorators.http import require_safe
 
 from annotation.access import MemberRequest, admin_required
-from annotation.models import Action, Project
+from annotation.models import Project
+from annotation.registry import ACTIONS, action_choices
 
 PER_PAGE = 50
 
@@ -19,11 +20,11 @@ def log(request: MemberRequest, project: Project) -> HttpResponse:
     """The project's actions, newest first, of one kind or one person where asked."""
     found = project.actions.select_related("actor")
     kind = request.GET.get("kind", "")
-    if kind in Action.Kind.values:
+    if kind in ACTIONS:
         found = found.filter(kind=kind)
     who = request.GET.get("who", "").replace("\0", "").strip()[:150]
     if who:
         found = found.filter(actor__username=who)
     page = Paginator(found, PER_PAGE).get_page(request.GET.get("page"))
-    context = {"project": project, "tab": "log", "page": page, "kinds": Action.Kind.choices}
+    context = {"project": project, "tab": "log", "page": page, "kinds": action_choices()}
     return render(request, "annotation/projects/log.html", {**context, "kind": kind, "who": who})

@@ -8,10 +8,13 @@ from typing import Any
 from django.conf import settings
 from django.db import transaction
 
-from annotation.models import Kind, Project
+from annotation.models import Project
+from annotation.registry import register_event
 from annotation.services.webhooks.events import announce
 from refl.evidence import Change
 from refl.models import Generator, TuningRun
+
+GENERATOR_KEPT = register_event("generator.kept", "A tuned generator was kept")
 
 
 class BadGenerator(ValueError):
@@ -98,7 +101,7 @@ def keep_if_sound(generator: Generator, *, tuned_on: Change, independent: Change
     _judge(generator, kept=kept, reason=_reason(independent), metrics=metrics)
     if kept:
         data = {"generator": generator.name, "pipeline": generator.location, "reason": generator.reason}
-        announce(Kind.GENERATOR_KEPT, project=generator.project, data=data)
+        announce(GENERATOR_KEPT, project=generator.project, data=data)
     return kept
 
 

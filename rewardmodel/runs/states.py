@@ -10,10 +10,17 @@ from django.apps import apps
 from django.db import transaction
 
 from annotation import jobs
-from annotation.models import Action, Kind, User
+from annotation.models import User
+from annotation.registry import register_action, register_event
 from annotation.services.actions import record_action
 from annotation.services.webhooks.events import announce
 from rewardmodel.models import Run
+
+RUN_FINISHED = register_event("run.finished", "A run finished")
+RUN_FAILED = register_event("run.failed", "A run failed")
+REQUESTED = register_action("run.requested", "Run asked for")
+CANCELLED = register_action("run.cancelled", "Run cancelled")
+RETRIED = register_action("run.retried", "Run tried again")
 
 R = TypeVar("R", bound=Run)
 
@@ -25,7 +32,7 @@ def run_models() -> list[type[Run]]:
 
 def record_request(run: R, *, by: User | None) -> R:
     """Log that somebody asked for the run, or None where it came due by itself; returns it."""
-    record_action(Action.Kind.RUN_REQUESTED, project=run.project_id, by=by, subject=run)
+    record_action(REQUESTED, project=run.project_id, by=by, subject=run)
     return run
 
 
@@ -74,14 +81,14 @@ def record_progress(
 def finish(run: Run, *, now: datetime) -> None:
     """Record that the work is done, and announce it. Raises: JobLost."""
     jobs.finish(run, now=now)
-    announce(Kind.RUN_FINISHED, project=run.project, data={"run": run.pk, "kind": run.kind})
+    announce(RUN_FINISHED, project=run.project, data={"run": run.pk, "kind": run.kind})
 
 
 @transaction.atomic
 def fail(run: Run, *, error: str, now: datetime) -> None:
     """Record that the work cannot be done, and announce it. Raises: JobLost."""
     jobs.fail(run, error=error, now=now)
-    announce(Kind.RUN_FAILED, project=run.project, data={"run": run.pk, "kind": run.kind, "error": error})
+    announce(RUN_FAILED, project=run.project, data={"run": run.pk, "kind": run.kind, "error": error})
 
 
 def record_crash(run: Run, *, error: str, now: datetime) -> None:
@@ -100,11 +107,11 @@ def record_crash(run: Run, *, error: str, now: datetime) -> None:
 def cancel(run: Run, *, now: datetime, by: User | None = None) -> None:
     """Take the run out of the queue, or ask its worker to stop. Raises: JobLost when it is over."""
     jobs.cancel(run, now=now)
-    record_action(Action.Kind.RUN_CANCELLED, project=run.project_id, by=by, subject=run)
+    record_action(CANCELLED, project=run.project_id, by=by, subject=run)
 
 
 @transaction.atomic
 def retry(run: Run, *, by: User | None = None) -> None:
     """Queue a failed run again, by hand; it resumes from its last checkpoint. Raises: JobLost."""
     jobs.requeue(run, crashes=0, not_before=None)
-    record_action(Action.Kind.RUN_RETRIED, project=run.project_id, by=by, subject=run)
+    record_action(RETRIED, project=run.project_id, by=by, subject=run)

@@ -9,11 +9,15 @@ from typing import Any
 
 from django.db import transaction
 
-from annotation.models import Action, Kind, Project, User
+from annotation.models import Project, User
+from annotation.registry import register_action, register_event
 from annotation.services.actions import record_action
 from annotation.services.webhooks.events import announce
 from rewardmodel.models import RewardCheckpoint, TrainingRun
 from rewardmodel.selectors import NothingPromoted, promoted_checkpoint
+
+CHECKPOINT_PROMOTED = register_event("checkpoint.promoted", "A reward model was promoted")
+PROMOTED = register_action("checkpoint.promoted", "Reward model promoted")
 
 RUNS_NAME = re.compile(r"reward-[0-9]+")  # what `record_checkpoint` calls them
 
@@ -63,10 +67,8 @@ def promote(checkpoint: RewardCheckpoint, *, now: datetime, by: User | None = No
     checkpoint.promoted, checkpoint.promoted_at = True, now
     checkpoint.save(update_fields=["promoted", "promoted_at"])
     data = {"checkpoint": checkpoint.name, "location": checkpoint.location}
-    record_action(
-        Action.Kind.CHECKPOINT_PROMOTED, project=checkpoint.project_id, by=by, subject=checkpoint.name
-    )
-    announce(Kind.CHECKPOINT_PROMOTED, project=checkpoint.project, data=data)
+    record_action(PROMOTED, project=checkpoint.project_id, by=by, subject=checkpoint.name)
+    announce(CHECKPOINT_PROMOTED, project=checkpoint.project, data=data)
 
 
 @transaction.atomic

@@ -11,10 +11,12 @@ from django.db.models import Max
 from django.utils.timezone import now
 
 from annotation.models import Encoder, Project, PromptSelection, User
+from annotation.registry import register_action
 from annotation.selectors.projects.selections import candidate_prompts, texts_without_vectors, vectors_of
+from annotation.services.actions import record_action
 from annotation.services.projects.selections import (
     Choice,
-    discard_selection,
+    delete_selection,
     finish_selection,
     keep_vectors,
     record_set,
@@ -31,6 +33,7 @@ if TYPE_CHECKING:
     from rewardmodel.selection.duplicates import Distinct
     from rewardmodel.selection.sentences import EncoderFolder
 
+SELECTION_DISCARDED = register_action("selection.discarded", "Selection discarded")
 READ_AT_ONCE = 512  # texts between two looks at whether to stop
 DRAWN = 10_000  # at most so many prompts are on the map
 WIDTH = 1000.0  # of the map, in its own unit
@@ -64,6 +67,13 @@ def queue_selection(
     newest = project.prompts.aggregate(newest=Max("pk"))["newest"]
     run = SelectionRun.objects.create(project=project, config=complete.to_dict(), newest_prompt=newest)
     return states.record_request(run, by=by)
+
+
+@transaction.atomic
+def discard_selection(selection: PromptSelection, *, by: User) -> None:
+    """Delete what a run chose, by hand; images made for its prompts stay."""
+    record_action(SELECTION_DISCARDED, project=selection.project_id, by=by, subject=selection)
+    delete_selection(selection)
 
 
 def select_prompts(run: SelectionRun, heartbeat: Heartbeat) -> None:
@@ -193,7 +203,7 @@ def _selection_of(
         return begun
     with transaction.atomic():
         if begun is not None:
-            discard_selection(begun)
+            delete_selection(begun)
         run.selection = start_selection(
             project=run.project,
             config=config.to_dict(),

@@ -15,12 +15,11 @@ from django.views.decorators.http import require_POST, require_safe
 from annotation.access import MemberRequest, admin_required
 from annotation.models import Project, PromptSelection
 from annotation.selectors.projects.selections import newest_selection
-from annotation.services.projects.selections import discard_selection
 from rewardmodel.forms.selections import SelectionForm
 from rewardmodel.models import SelectionRun
 from rewardmodel.runs.views import Kind
 from rewardmodel.runs.waking import wake
-from rewardmodel.services.selections import CannotSelect, queue_selection
+from rewardmodel.services.selections import CannotSelect, discard_selection, queue_selection
 
 PROJECT = "rewardmodel/selections.html"
 RUNS = "rewardmodel/runs.html#runs"

@@ -5,7 +5,7 @@ import re
 import pytest
 
 from annotation.models import User
-from annotation.templatetags.navigation import SECTIONS
+from annotation.navigation import SECTIONS
 from tests.annotation.projects.test_pages import as_
 
 PAGES = [page for pages in SECTIONS.values() for page in pages]

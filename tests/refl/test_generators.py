@@ -2,12 +2,13 @@
 
 import pytest
 
-from annotation.models import Event, Kind
+from annotation.models import Event
 from annotation.services.webhooks.webhooks import create_webhook
 from refl.evidence import Change
 from refl.models import Generator
 from refl.selectors.generators import NoGenerator, independent_checkpoint, newest_kept
 from refl.services.generators import (
+    GENERATOR_KEPT,
     AlreadyJudged,
     BadGenerator,
     keep_if_sound,
@@ -76,7 +77,7 @@ def test_it_is_kept_when_the_independent_reward_did_not_fall(project, tuned, ind
 
 
 def test_that_it_was_kept_is_told_to_who_asked(project, tuned, ada):
-    create_webhook(project=project, url="https://hooks.example.org/", kinds=[Kind.GENERATOR_KEPT], by=ada)
+    create_webhook(project=project, url="https://hooks.example.org/", kinds=[GENERATOR_KEPT], by=ada)
     keep_if_sound(tuned, tuned_on=RISE, independent=RISE)
     assert Event.objects.get().data["generator"] == tuned.name
 

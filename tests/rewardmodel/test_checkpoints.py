@@ -9,12 +9,13 @@ from django.core.management import CommandError, call_command
 from django.db import IntegrityError, transaction
 from PIL import Image
 
-from annotation.models import Event, Generation, Kind
+from annotation.models import Event, Generation
 from annotation.services.webhooks.webhooks import create_webhook
 from rewardmodel.models import DatasetVersion, RewardCheckpoint, TrainingRun
 from rewardmodel.scoring import scorer
 from rewardmodel.selectors import NothingPromoted, initial_checkpoint, promoted_checkpoint
 from rewardmodel.services.checkpoints import (
+    CHECKPOINT_PROMOTED,
     NameTaken,
     NotComparable,
     promote,
@@ -64,7 +65,7 @@ def test_a_model_takes_the_place_of_the_promoted_one_only_when_better(project, e
 
 def test_a_promotion_is_told_to_who_asked(project, encoder, ada):
     url = "https://hooks.example.org/"
-    create_webhook(project=project, url=url, kinds=[Kind.CHECKPOINT_PROMOTED], by=ada)
+    create_webhook(project=project, url=url, kinds=[CHECKPOINT_PROMOTED], by=ada)
     promote(encoder, now=NOW)
     assert Event.objects.get().data["checkpoint"] == encoder.name
 

@@ -10,7 +10,8 @@ from django.db import transaction
 
 from annotation import jobs
 from annotation.jobs import JobLost
-from annotation.models import Export, Kind
+from annotation.models import Export
+from annotation.registry import register_event
 from annotation.selectors.exports import Selection
 from annotation.services.exports.cards import Counts
 from annotation.services.exports.formats import FORMATS
@@ -25,6 +26,7 @@ from annotation.services.exports.writer import (
 )
 from annotation.services.webhooks.events import announce
 
+EXPORT_READY = register_event("export.ready", "An export is ready")
 HEARTBEAT = timedelta(seconds=1)  # between two
 Clock = Callable[[], datetime]
 
@@ -67,7 +69,7 @@ def _finish(export: Export, *, now: datetime, bytes: int, sha256: str) -> None:
     """Record the file, and announce it. Raises: JobLost."""
     jobs.finish(export, now=now, bytes=bytes, sha256=sha256)
     data = {"export": export.pk, "format": export.format, "bytes": bytes, "sha256": sha256}
-    announce(Kind.EXPORT_READY, project=export.project, data=data)
+    announce(EXPORT_READY, project=export.project, data=data)
 
 
 def _write(export: Export, clock: Clock) -> tuple[int, str]:

@@ -15,7 +15,6 @@ from annotation.models import (
     Assignment,
     Category,
     Issue,
-    Kind,
     Problem,
     Project,
     Ranking,
@@ -23,9 +22,12 @@ from annotation.models import (
 )
 from annotation.models.assignments import WORK
 from annotation.models.judgements import SCALE, SCALES
+from annotation.registry import register_event
 from annotation.services.assignments.assignments import LeaseLost
 from annotation.services.judgements.answers import close, recorded_before
 from annotation.services.webhooks.events import announce
+
+JUDGEMENT_SUBMITTED = register_event("judgement.submitted", "An answer was submitted")
 
 
 @dataclass(frozen=True)
@@ -144,7 +146,7 @@ def submit_judgement(
             raise LeaseLost
         return ranking
     announce(
-        Kind.JUDGEMENT_SUBMITTED,
+        JUDGEMENT_SUBMITTED,
         project=project,
         data={
             "assignment": assignment.pk,

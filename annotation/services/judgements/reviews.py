@@ -6,9 +6,12 @@ from datetime import datetime
 
 from django.db import transaction
 
-from annotation.models import Action, Assignment, Generation, Kind, Prompt, Review, User
+from annotation.models import Action, Assignment, Generation, Prompt, Review, User
+from annotation.registry import register_event
 from annotation.services.actions import record_action
 from annotation.services.webhooks.events import announce
+
+REVIEW_MADE = register_event("review.made", "An answer was inspected")
 
 
 class NotUnderReview(Exception):
@@ -84,7 +87,7 @@ def _announce(review: Review) -> None:
         "verdict": review.verdict,
         "reason": review.reason,
     }
-    announce(Kind.REVIEW_MADE, project=review.assignment.project, data=data)
+    announce(REVIEW_MADE, project=review.assignment.project, data=data)
 
 
 def _record(kind: Action.Kind, assignment: Assignment, inspector: User, **details: str) -> None:

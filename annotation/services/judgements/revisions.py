@@ -8,8 +8,9 @@ from typing import Any
 from django.db import transaction
 from django.db.models import Q
 
-from annotation.models import Action, Assignment, Kind, Placement, Project, Prompt, Ranking, Revision, User
+from annotation.models import Action, Assignment, Placement, Project, Prompt, Ranking, Revision, User
 from annotation.models.judgements import SCALES
+from annotation.registry import register_event
 from annotation.selectors.assignments.answers import own_answers, why_closed
 from annotation.services.actions import record_action
 from annotation.services.judgements.answers import record
@@ -21,6 +22,8 @@ from annotation.services.judgements.judgements import (
     refuse_contradictions,
 )
 from annotation.services.webhooks.events import announce
+
+JUDGEMENT_REVISED = register_event("judgement.revised", "An answer was changed by who gave it")
 
 
 class NoOwnAnswer(Exception):
@@ -82,7 +85,7 @@ def revise_judgement(
         Action.Kind.REVISED, project=project, by=annotator, subject=f"answer {answer.pk}", revision=number
     )
     data = {"assignment": answer.pk, "prompt": answer.prompt.key, "annotator": annotator.username}
-    announce(Kind.JUDGEMENT_REVISED, project=project, data=data)
+    announce(JUDGEMENT_REVISED, project=project, data=data)
     return ranking
 
 

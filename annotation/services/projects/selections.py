@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from django.db import transaction
 
-from annotation.models import Action, ChosenPrompt, Encoder, Project, PromptSelection, TextVector, User
+from annotation.models import ChosenPrompt, Encoder, Project, PromptSelection, TextVector
 from annotation.selectors.projects.selections import text_hash
-from annotation.services.actions import record_action
 
 if TYPE_CHECKING:
     import numpy as np
@@ -99,9 +98,6 @@ def finish_selection(*, selection: PromptSelection, plane: dict[str, Any], now: 
     selection.save(update_fields=["plane", "finished_at"])
 
 
-@transaction.atomic
-def discard_selection(selection: PromptSelection, *, by: User | None = None) -> None:
-    """Forget a selection; images made for its prompts stay. Args: by: None: it is begun anew, without log."""
-    if by:
-        record_action(Action.Kind.SELECTION_DISCARDED, project=selection.project_id, by=by, subject=selection)
+def delete_selection(selection: PromptSelection) -> None:
+    """Delete a selection; images made for its prompts stay."""
     selection.delete()

@@ -8,13 +8,14 @@ from typing import Any
 
 from django.db import transaction
 
-from annotation.models import Delivery, Event, Kind, Project, Webhook
+from annotation.models import Delivery, Event, Project, Webhook
+from annotation.registry import EventKind
 
 KEPT = timedelta(days=30)
 
 
 @transaction.atomic(savepoint=False)
-def announce(kind: Kind, *, project: Project, data: Mapping[str, Any]) -> Event | None:
+def announce(kind: EventKind, *, project: Project, data: Mapping[str, Any]) -> Event | None:
     """Put an event into the outbox, within the transaction of what it announces: both happen, or neither.
 
     No statement where nobody asked to be told, as in most projects: submitting an answer is kept quick.
@@ -29,7 +30,7 @@ def announce(kind: Kind, *, project: Project, data: Mapping[str, Any]) -> Event 
 
 
 @transaction.atomic
-def announce_to(webhook: Webhook, kind: Kind, *, data: Mapping[str, Any]) -> Event:
+def announce_to(webhook: Webhook, kind: EventKind, *, data: Mapping[str, Any]) -> Event:
     """Tell one webhook alone, whatever it asked for."""
     return _post(kind, webhook.project, data, [webhook])
 
@@ -39,7 +40,7 @@ def forget_events(*, now: datetime) -> None:
     Event.objects.filter(created_at__lt=now - KEPT).delete()
 
 
-def _post(kind: Kind, project: Project, data: Mapping[str, Any], webhooks: list[Webhook]) -> Event:
+def _post(kind: EventKind, project: Project, data: Mapping[str, Any], webhooks: list[Webhook]) -> Event:
     event = Event.objects.create(project=project, kind=kind, data=dict(data))
     Delivery.objects.bulk_create(Delivery(webhook=webhook, event=event) for webhook in webhooks)
     return event

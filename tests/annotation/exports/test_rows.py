@@ -14,7 +14,7 @@ from rest_framework.test import APIClient
 
 from annotation import jobs
 from annotation.jobs import JobLost
-from annotation.models import Event, Export, Image, Kind
+from annotation.models import Event, Export, Image
 from annotation.schedule import ENTRIES
 from annotation.services.exports import (
     UnknownFormat,
@@ -25,6 +25,7 @@ from annotation.services.exports import (
     retry_export,
     run_export,
 )
+from annotation.services.exports.worker import EXPORT_READY
 from annotation.services.exports.writer import hold_folder
 from annotation.services.imports import import_rankings
 from annotation.services.people.tokens import issue_token
@@ -85,7 +86,7 @@ def test_a_worker_writes_the_archive_and_the_row_says_what_is_in_it(asked, judge
 
 def test_a_webhook_is_told_that_an_export_is_ready(asked, judged, ada, settings):
     settings.WEBHOOKS_TO_PRIVATE_ADDRESSES = True
-    create_webhook(project=judged, url="http://127.0.0.1:9/", kinds=[Kind.EXPORT_READY], by=ada)
+    create_webhook(project=judged, url="http://127.0.0.1:9/", kinds=[EXPORT_READY], by=ada)
     asked()
     run_export(Export.objects.get(), clock=clock())
     event, export = Event.objects.get(), Export.objects.get()

@@ -17,10 +17,11 @@ from django.db import transaction
 from django.test import Client
 from django.utils import timezone
 
-from annotation.models import Delivery, Event, Kind, Webhook
+from annotation.models import Delivery, Event, Webhook
 from annotation.services.assignments.assignments import claim_next
-from annotation.services.judgements.judgements import submit_judgement
-from annotation.services.judgements.reviews import accept
+from annotation.services.exports.worker import EXPORT_READY
+from annotation.services.judgements.judgements import JUDGEMENT_SUBMITTED, submit_judgement
+from annotation.services.judgements.reviews import REVIEW_MADE, accept
 from annotation.services.webhooks.deliveries import BACK_OFF, LEASE, claim_due, send_due
 from annotation.services.webhooks.events import KEPT, announce, forget_events
 from annotation.services.webhooks.posting import BadAddress, Target, Undeliverable, is_public, post
@@ -82,11 +83,11 @@ def receiver(settings):
 
 @pytest.fixture
 def hook(receiver, project, ada) -> Webhook:
-    kinds = [Kind.JUDGEMENT_SUBMITTED, Kind.REVIEW_MADE]
+    kinds = [JUDGEMENT_SUBMITTED, REVIEW_MADE]
     return create_webhook(project=project, url=receiver.url, kinds=kinds, by=ada)
 
 
-def happens(project, kind=Kind.JUDGEMENT_SUBMITTED):
+def happens(project, kind=JUDGEMENT_SUBMITTED):
     return announce(kind, project=project, data={"assignment": 7})
 
 
@@ -118,7 +119,7 @@ def test_answers_and_reviews_are_told_to_who_asked(hook, receiver, alice, rita, 
 
 
 def test_nobody_is_told_what_they_did_not_ask_for_or_of_another_project(hook, project, a_project, ada):
-    assert happens(project, Kind.EXPORT_READY) is None
+    assert happens(project, EXPORT_READY) is None
     assert happens(a_project()) is None
     enable_webhook(hook, enabled=False, by=ada)
     assert happens(project) is None
@@ -219,7 +220,7 @@ def test_a_webhook_that_fails_does_not_hold_up_the_others(hook, receiver, projec
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         dead = f"http://127.0.0.1:{free.getsockname()[1]}/"
-    create_webhook(project=project, url=dead, kinds=[Kind.JUDGEMENT_SUBMITTED], by=ada)
+    create_webhook(project=project, url=dead, kinds=[JUDGEMENT_SUBMITTED], by=ada)
     for _ in range(3):
         happens(project)
     assert sweep() == 4

@@ -7,7 +7,7 @@ from django.db import IntegrityError, transaction
 
 from annotation import jobs
 from annotation.jobs import JobLost
-from annotation.models import Event, Kind
+from annotation.models import Event
 from annotation.services.webhooks.webhooks import create_webhook
 from rewardmodel.models import DatasetVersion, TrainingRun
 from rewardmodel.runs import states
@@ -104,7 +104,7 @@ def test_a_failed_run_is_queued_again_by_hand_and_may_crash_anew(run):
 
 
 def test_that_a_run_finished_or_failed_is_told_to_who_asked(run, ada):
-    kinds = [Kind.RUN_FINISHED, Kind.RUN_FAILED]
+    kinds = [states.RUN_FINISHED, states.RUN_FAILED]
     create_webhook(project=run.project, url="https://hooks.example.org/", kinds=kinds, by=ada)
     states.claim(run, now=NOW)
     states.fail(run, error="no disk", now=NOW)

@@ -11,7 +11,7 @@ from django.urls import reverse
 from django.utils.timezone import now
 
 from annotation import jobs
-from annotation.models import Action, Membership, PromptSelection, TextVector
+from annotation.models import Membership, PromptSelection, TextVector
 from annotation.selectors.projects.selections import vectors_of, wanted_prompts
 from annotation.services.projects.projects import add_member
 from annotation.services.projects.prompts import add_prompts
@@ -290,10 +290,10 @@ def test_an_admin_starts_cancels_and_discards_a_selection(client, ada, project, 
     assert "discarded" in client.get(reverse("selection-run", args=[project.slug, done.pk])).content.decode()
     logged = project.actions.order_by("pk").values_list("kind", "actor__username", "subject")
     assert list(logged)[-4:] == [
-        (Action.Kind.RUN_REQUESTED, "ada", f"selection run {run.pk}"),
-        (Action.Kind.RUN_CANCELLED, "ada", f"selection run {run.pk}"),
-        (Action.Kind.RUN_REQUESTED, None, f"selection run {done.pk}"),
-        (Action.Kind.SELECTION_DISCARDED, "ada", f"selection {done.selection_id}"),
+        ("run.requested", "ada", f"selection run {run.pk}"),
+        ("run.cancelled", "ada", f"selection run {run.pk}"),
+        ("run.requested", None, f"selection run {done.pk}"),
+        ("selection.discarded", "ada", f"selection {done.selection_id}"),
     ]
 
 

@@ -1,0 +1,83 @@
+"""What the navigation leads to: the items of the main menu, and the pages of a project by section.
+
+An app above adds its own when it is ready, so that this one names none of its pages.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from django.urls import reverse
+
+from annotation.access import INSPECTING, RESEARCHING, STUDYING
+from annotation.models import Membership, Project
+
+ADMIN = (Membership.Role.ADMIN,)
+
+
+@dataclass(frozen=True)
+class MenuItem:
+    """An item of the main menu, the name of its address, and the roles in any project that show it."""
+
+    title: str
+    url: str
+    roles: Sequence[str] = ADMIN
+
+
+@dataclass(frozen=True)
+class Page:
+    """A page of a project: what its view calls it, the name of its address, and who may open it."""
+
+    tab: str
+    title: str
+    url: str
+    roles: Sequence[str] = ADMIN
+
+    def address(self, project: Project) -> str:
+        return reverse(self.url, args=[project.slug])
+
+
+MENU = [MenuItem("Inspect", "inspection-queue", INSPECTING), MenuItem("Projects", "projects")]  # behind Home
+
+# Every page of a project that the navigation leads to. A page belongs here and nowhere else.
+SECTIONS: dict[str, list[Page]] = {
+    "Progress": [Page("overview", "Progress", "project")],
+    "Data": [
+        Page("prompts", "Prompts", "project-prompts"),
+        Page("references", "References", "references", RESEARCHING),
+        Page("exports", "Exports", "project-exports"),
+    ],
+    "People": [
+        Page("people", "Members", "project-people"),
+        Page("hours", "Hours", "hours"),
+        Page("quality", "Quality", "quality", INSPECTING),
+    ],
+    "Results": [
+        Page("agreement", "Agreement", "project-agreement", STUDYING),
+        Page("analysis", "Analysis", "project-analysis", STUDYING),
+        Page("leaderboard", "Leaderboard", "project-leaderboard", STUDYING),
+    ],
+    "Settings": [
+        Page("settings", "Settings", "project-settings"),
+        Page("guideline", "Guideline", "project-guideline"),
+        Page("webhooks", "Webhooks", "project-webhooks"),
+        Page("log", "Log", "project-log"),
+    ],
+}
+
+
+def register_menu_item(item: MenuItem) -> None:
+    """Add an item at the end of the main menu."""
+    MENU.append(item)
+
+
+def register_page(page: Page, *, section: str, after: str | None = None) -> None:
+    """Add a page to a section, behind the page whose tab is `after`, or else at its end.
+
+    Raises: ValueError when there is no such section or tab.
+    """
+    tabs = [other.tab for other in SECTIONS.get(section, [])]
+    if not tabs or (after is not None and after not in tabs):
+        raise ValueError(f"there is no {after or 'page'} in a section {section}")
+    SECTIONS[section].insert(len(tabs) if after is None else tabs.index(after) + 1, page)

@@ -1,0 +1,43 @@
+"""What apps add to lists that this one shows: events that webhooks are told of, and actions that are logged.
+
+The service that announces an event or records an action registers it; each app's `ready` imports those
+services, in the order in which pages list what they register. The names are stored and sent: they stay.
+"""
+
+from __future__ import annotations
+
+from typing import NewType
+
+EventKind = NewType("EventKind", str)
+ActionKind = NewType("ActionKind", str)
+
+EVENTS: dict[str, str] = {}  # name -> title, in the order of pages
+ACTIONS: dict[str, str] = {}
+
+
+def register_event(name: str, title: str) -> EventKind:
+    """Let webhooks ask for events of this kind. Raises: ValueError when the name is in use."""
+    _add(EVENTS, name, title)
+    return EventKind(name)
+
+
+def register_action(name: str, title: str) -> ActionKind:
+    """Let the log show actions of this kind. Raises: ValueError when the name is in use."""
+    _add(ACTIONS, name, title)
+    return ActionKind(name)
+
+
+def event_choices() -> list[tuple[str, str]]:
+    """Name and title of each kind of event that a webhook may ask for."""
+    return list(EVENTS.items())
+
+
+def action_choices() -> list[tuple[str, str]]:
+    """Name and title of each kind of action that is logged."""
+    return list(ACTIONS.items())
+
+
+def _add(kinds: dict[str, str], name: str, title: str) -> None:
+    if name in kinds:
+        raise ValueError(f"{name} is registered already, as {kinds[name]!r}")
+    kinds[name] = title
