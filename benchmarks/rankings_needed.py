@@ -192,8 +192,8 @@ def train_on(folder: Path, count: int) -> float:
 
 def another_annotator(test: Sequence[Ranking]) -> str:
     """How often somebody else orders the pairs as was recorded, who ties some; a tie as half."""
+    from annotation.statistics.estimates import mean_over_prompts
     from rewardmodel.learning.evaluation.people import agreement
-    from rewardmodel.learning.evaluation.resampling import mean_over_prompts
 
     prompts, shares = [], []
     for ranking in test:

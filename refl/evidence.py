@@ -7,6 +7,8 @@ from dataclasses import asdict, dataclass
 
 import numpy as np
 
+from annotation.statistics.estimates import interval, resample
+
 
 @dataclass(frozen=True)
 class Change:
@@ -49,7 +51,7 @@ def paired_change(
         raise ValueError("both generators need scores of the same prompts and seeds, at least one")
     first = np.array([np.mean(scores) for scores in before])  # (B,)
     second = np.array([np.mean(scores) for scores in after])  # (B,)
-    differences, chance = second - first, np.random.default_rng(seed)
-    means = [chance.choice(differences, len(differences)).mean() for _ in range(draws)]
-    low, high = np.percentile(means, [2.5, 97.5])
-    return Change(float(first.mean()), float(second.mean()), float(low), float(high), len(differences))
+    differences = second - first
+    drawn = resample(len(differences), seed=seed, resamples=draws)
+    ends = interval(np.concatenate([differences[rows].mean(axis=1) for rows in drawn]))
+    return Change(float(first.mean()), float(second.mean()), ends.low, ends.high, len(differences))

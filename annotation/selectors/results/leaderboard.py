@@ -10,6 +10,7 @@ from django.db.models import Avg, Q
 from annotation.charts import Whisker
 from annotation.models import Assignment, Generation, Placement, Project
 from annotation.selectors.projects.images import most_used_model
+from annotation.statistics.correlation import spearman
 from annotation.statistics.estimates import NotEnough, Resamples
 from annotation.statistics.leaderboard import Board, Standing, leaderboard
 from annotation.statistics.panels import Placements
@@ -109,23 +110,6 @@ def _named(board: Board, names: list[str], scores: dict[str, float]) -> NamedBoa
     if len(both) >= ENOUGH_GENERATORS:
         correlation = spearman(*zip(*both, strict=True))
     return NamedBoard(generators, board.prompts, standings, correlation)
-
-
-def spearman(one: tuple[float, ...], other: tuple[float, ...]) -> float | None:
-    """Correlation of the ranks, equal values sharing theirs; None where all are equal.
-
-    Source: Spearman, 1904; the last row of the paper's Table 1.
-    """
-    ranks = [_ranks(np.array(values)) for values in (one, other)]
-    if any(np.ptp(values) == 0 for values in ranks):
-        return None
-    table = np.asarray(np.corrcoef(ranks), np.float64)
-    return float(table[0, 1])
-
-
-def _ranks(values: np.ndarray[tuple[int, ...], np.dtype[np.float64]]) -> list[float]:
-    """Mean rank of each value among all."""
-    return [float((values < value).sum() + ((values == value).sum() + 1) / 2) for value in values]
 
 
 def _mean_scores(project: Project, model: str) -> dict[str, float]:

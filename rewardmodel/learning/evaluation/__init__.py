@@ -4,6 +4,7 @@ Each figure is a pure function of rewards and rankings, in a module named for it
 `report`. Intervals are 95 % bootstrap intervals over prompts.
 """
 
+from annotation.statistics.estimates import Estimate, Interval
 from rewardmodel.learning.evaluation.accuracy import (
     Comparison,
     Evaluation,
@@ -13,7 +14,6 @@ from rewardmodel.learning.evaluation.accuracy import (
     evaluate_rewards,
 )
 from rewardmodel.learning.evaluation.report import About, Judge, Judged, judge, report
-from rewardmodel.learning.evaluation.resampling import Estimate, Interval
 
 __all__ = [
     "About",

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from annotation.statistics.estimates import Interval, interval, resampled_shares
 from rewardmodel.learning.data.rankings import Ranking
 from rewardmodel.learning.evaluation.pairs import pairs_of
-from rewardmodel.learning.evaluation.resampling import Interval, interval, resampled_shares
 from rewardmodel.learning.scoring import Scorer
 
 
@@ -68,7 +68,7 @@ def evaluate_rewards(
     return Evaluation(
         accuracy=float(counts[:, 0].sum() / counts[:, 1].sum()),
         accuracy_by_prompt=float((counts[:, 0] / counts[:, 1]).mean()),
-        interval=interval(resampled_shares(counts[:, 0], counts[:, 1], seed)),
+        interval=interval(resampled_shares(counts[:, 0], counts[:, 1], seed=seed)),
         prompts=len(results),
         pairs=int(counts[:, 1].sum()),
         results=results,
@@ -81,5 +81,5 @@ def compare(a: Evaluation, b: Evaluation, *, seed: int = 0) -> Comparison:
         raise ValueError("the two were evaluated on different pairs")
     gains = np.array([x.right - y.right for x, y in zip(a.results, b.results, strict=True)], dtype=np.float64)
     pairs = np.array([r.pairs for r in a.results], dtype=np.float64)
-    differences = resampled_shares(gains, pairs, seed)
+    differences = resampled_shares(gains, pairs, seed=seed)
     return Comparison(float(gains.sum() / pairs.sum()), interval(differences))

@@ -12,8 +12,8 @@ from math import comb
 
 import numpy as np
 
+from annotation.statistics.estimates import Estimate, mean_over_prompts
 from rewardmodel.learning.data.rankings import Ranking
-from rewardmodel.learning.evaluation.resampling import Estimate, mean_over_prompts
 
 
 @dataclass(frozen=True)

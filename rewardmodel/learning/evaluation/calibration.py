@@ -10,8 +10,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from annotation.statistics.estimates import Floats, Integers, interval, resample
 from rewardmodel.learning.evaluation.pairs import Pairs
-from rewardmodel.learning.evaluation.resampling import Numbers, interval, resample
 
 BINS = 10  # from 0.5 to 1
 COLDEST, HOTTEST = 1e-3, 1e3  # temperatures that are looked at
@@ -54,7 +54,7 @@ def calibration(pairs: Pairs, *, temperature: float, seed: int) -> Calibration:
     distances = np.zeros((count, BINS))  # of each prompt and bin: the sum of confidence less outcome
     np.add.at(distances, (prompt, at), confidence - right)
     sizes = np.bincount(prompt, minlength=count).astype(np.float64)
-    draws = (rows for some in resample(count, seed) for rows in some)  # (P,) each
+    draws = (rows for some in resample(count, seed=seed) for rows in some)  # (P,) each
     errors = np.array([np.abs(distances[rows].sum(axis=0)).sum() / sizes[rows].sum() for rows in draws])
     around = interval(errors)
     loss = float(np.logaddexp(0, -pairs.margin / temperature).mean())
@@ -62,17 +62,17 @@ def calibration(pairs: Pairs, *, temperature: float, seed: int) -> Calibration:
     return Calibration(temperature, error, around.low, around.high, loss, bins)
 
 
-def confidences(pairs: Pairs, temperature: float) -> Numbers:
+def confidences(pairs: Pairs, temperature: float) -> Floats:
     """(N,) 0.5 to 1: how sure the model is of its own order of each pair."""
     return np.asarray(1 / (1 + np.exp(-np.abs(pairs.margin) / temperature)), np.float64)
 
 
-def outcomes(pairs: Pairs) -> Numbers:
+def outcomes(pairs: Pairs) -> Floats:
     """(N,) 1 where the model's order is people's, 0 where not; 0.5 where it has none, being 0.5 confident."""
     return np.where(pairs.margin > 0, 1.0, np.where(pairs.margin == 0, 0.5, 0.0))
 
 
-def bin_numbers(confidence: Numbers) -> np.ndarray[tuple[int, ...], np.dtype[np.int64]]:
+def bin_numbers(confidence: Floats) -> Integers:
     """(N,) 0 to BINS - 1: equally wide bins from 0.5 to 1."""
     return np.minimum((confidence - 0.5) * 2 * BINS, BINS - 1).astype(np.int64)
 

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from annotation.statistics.correlation import spearman
+from annotation.statistics.estimates import Floats, Integers, interval, resample
 from rewardmodel.learning.data.rankings import Ranking
-from rewardmodel.learning.evaluation.resampling import Numbers, interval, resample
 
 ENOUGH = 3  # generators, for a rank correlation to say anything
 MARKS = (5, 25, 50, 75, 95)  # percentiles of a box
@@ -41,28 +42,10 @@ class GeneratorRanking:
 class _Sums:
     """Per prompt and generator, (P, G): what figures of any draw of prompts are made of."""
 
-    reward: Numbers
-    images: Numbers
-    points: Numbers  # wins, and ties as half
-    compared: Numbers
-
-
-def spearman(one: Sequence[float], other: Sequence[float]) -> float | None:
-    """Correlation of the ranks, equal values sharing theirs; None where all are equal.
-
-    Source: Spearman, 1904; the last row of the paper's Table 1.
-    """
-    ranks = [mean_ranks(values) for values in (one, other)]
-    if any(np.ptp(values) == 0 for values in ranks):
-        return None
-    table = np.asarray(np.corrcoef(ranks), np.float64)
-    return float(table[0, 1])
-
-
-def mean_ranks(values: Sequence[float]) -> list[float]:
-    """1 for the smallest; equal values have the mean of their ranks."""
-    table = np.asarray(values, np.float64)
-    return [float((table < value).sum() + ((table == value).sum() + 1) / 2) for value in table]
+    reward: Floats
+    images: Floats
+    points: Floats  # wins, and ties as half
+    compared: Floats
 
 
 def standings(places: Sequence[int], generators: Sequence[str]) -> dict[str, tuple[int, int, int]]:
@@ -121,9 +104,7 @@ def rank_generators(
 Known = tuple[Sequence[float], Ranking, Sequence[str]]
 
 
-def _add_up(
-    known: Sequence[Known], names: Sequence[str], wins: np.ndarray[tuple[int, ...], np.dtype[np.int64]]
-) -> _Sums:
+def _add_up(known: Sequence[Known], names: Sequence[str], wins: Integers) -> _Sums:
     column = {name: at for at, name in enumerate(names)}
     row: dict[str, int] = {}
     for _, ranking, _ in known:
@@ -143,7 +124,7 @@ def _add_up(
 
 def _correlation_interval(sums: _Sums, seed: int) -> tuple[float | None, float | None]:
     found = []
-    for rows in (rows for some in resample(len(sums.reward), seed) for rows in some):
+    for rows in (rows for some in resample(len(sums.reward), seed=seed) for rows in some):
         points, compared, reward, images = (
             table[rows].sum(axis=0) for table in (sums.points, sums.compared, sums.reward, sums.images)
         )
@@ -156,14 +137,14 @@ def _correlation_interval(sums: _Sums, seed: int) -> tuple[float | None, float |
     return around.low, around.high
 
 
-def _correlation(shares: Numbers, means: Numbers) -> float | None:
+def _correlation(shares: Floats, means: Floats) -> float | None:
     both = ~np.isnan(shares) & ~np.isnan(means)
     if both.sum() < ENOUGH:
         return None
     return spearman(shares[both].tolist(), means[both].tolist())
 
 
-def _ratio(parts: Numbers, wholes: Numbers) -> Numbers:
+def _ratio(parts: Floats, wholes: Floats) -> Floats:
     """NaN where there is nothing."""
     return np.divide(parts, wholes, out=np.full(len(parts), np.nan), where=wholes > 0)
 

@@ -6,25 +6,24 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
+from annotation.statistics.estimates import Booleans, Estimate, Floats, Integers, mean_over_prompts
 from rewardmodel.learning.data.rankings import Ranking
-from rewardmodel.learning.evaluation.resampling import Estimate, Numbers, mean_over_prompts
 
 
 @dataclass(frozen=True)
 class Pairs:
     """Non-tied pairs as columns, (N,) each; a pair is right where its margin is above 0."""
 
-    prompt: NDArray[np.int64]  # its number, in the order of the rankings
-    ranking: NDArray[np.int64]  # index of its ranking
-    margin: Numbers  # reward of the image that people prefer, less the other's
-    gap: NDArray[np.int64]  # places between the two, 1 and more
+    prompt: Integers  # its number, in the order of the rankings
+    ranking: Integers  # index of its ranking
+    margin: Floats  # reward of the image that people prefer, less the other's
+    gap: Integers  # places between the two, 1 and more
 
     def __len__(self) -> int:
         return len(self.margin)
 
-    def only(self, kept: NDArray[np.bool_]) -> Pairs:
+    def only(self, kept: Booleans) -> Pairs:
         return Pairs(self.prompt[kept], self.ranking[kept], self.margin[kept], self.gap[kept])
 
 
@@ -71,7 +70,7 @@ def prompt_accuracy(pairs: Pairs, *, seed: int) -> Estimate | None:
     return mean_over_prompts(prompts, shares, seed=seed)
 
 
-def accuracy_by_group(pairs: Pairs, groups: NDArray[np.int64], *, seed: int) -> list[tuple[int, Estimate]]:
+def accuracy_by_group(pairs: Pairs, groups: Integers, *, seed: int) -> list[tuple[int, Estimate]]:
     """Accuracy within each group of pairs, by rising group number; numbers below 0 are no group.
 
     Args: groups: (N,) the group of each pair.
@@ -84,7 +83,7 @@ def accuracy_by_group(pairs: Pairs, groups: NDArray[np.int64], *, seed: int) -> 
     return found
 
 
-def margin_groups(pairs: Pairs, count: int) -> tuple[NDArray[np.int64], list[float]]:
+def margin_groups(pairs: Pairs, count: int) -> tuple[Integers, list[float]]:
     """Groups of about equally many pairs by how far apart the model puts the two images.
 
     Returns: the group of each pair; the mean distance of each group.

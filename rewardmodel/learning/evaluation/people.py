@@ -9,8 +9,8 @@ from pathlib import Path
 
 import numpy as np
 
+from annotation.statistics.estimates import Estimate, mean_over_prompts
 from rewardmodel.learning.data.rankings import Ranking
-from rewardmodel.learning.evaluation.resampling import Estimate, mean_over_prompts
 
 
 def agreement(one: Mapping[Path, int], other: Mapping[Path, int]) -> tuple[float, int]:

@@ -7,8 +7,8 @@ from dataclasses import asdict, dataclass
 from typing import Any, Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 
+from annotation.statistics.estimates import Estimate, Integers
 from rewardmodel.learning.data.rankings import Ranking
 from rewardmodel.learning.evaluation.best_of_n import best_of_n
 from rewardmodel.learning.evaluation.calibration import calibration, fit_temperature
@@ -22,7 +22,6 @@ from rewardmodel.learning.evaluation.pairs import (
     prompt_accuracy,
 )
 from rewardmodel.learning.evaluation.people import agreement_of_prompts, ceiling
-from rewardmodel.learning.evaluation.resampling import Estimate
 from rewardmodel.learning.evaluation.retrieval import CUTS, mean_recall
 
 MARGIN_GROUPS = 8
@@ -131,7 +130,7 @@ def _by_name(pairs: Pairs, names: Sequence[str], seed: int) -> list[dict[str, An
     return [{"name": order[number], **asdict(estimate)} for number, estimate in found]
 
 
-def _by_number(pairs: Pairs, numbers: NDArray[np.int64], seed: int) -> list[dict[str, Any]]:
+def _by_number(pairs: Pairs, numbers: Integers, seed: int) -> list[dict[str, Any]]:
     """Args: numbers: of each pair's group."""
     found = accuracy_by_group(pairs, numbers, seed=seed)
     return [{"number": number, **asdict(estimate)} for number, estimate in found]

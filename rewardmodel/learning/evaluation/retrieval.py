@@ -9,8 +9,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from annotation.statistics.estimates import Estimate, mean_over_prompts
 from rewardmodel.learning.data.rankings import Ranking
-from rewardmodel.learning.evaluation.resampling import Estimate, mean_over_prompts
 
 CUTS = (1, 2, 4)  # the paper's k
 

@@ -3,7 +3,7 @@
 import pytest
 from django.test import Client
 
-from annotation.selectors.results.leaderboard import project_leaderboard, spearman
+from annotation.selectors.results.leaderboard import project_leaderboard
 from annotation.services.assignments.priorities import record_scores
 from annotation.statistics.estimates import NotEnough
 from tests.rankings import add_images, rank_images
@@ -57,15 +57,6 @@ def test_without_scores_there_is_no_correlation(compared, project):
     [board] = project_leaderboard(project).boards
     assert [row.score for row in board.standings] == [None] * 4
     assert board.correlation is None
-
-
-def test_spearman_is_that_of_the_papers_table_1():
-    """People's ranks beside those of ImageReward, CLIP, and FID on COCO: 1.00, 0.60, 0.09."""
-    people = (6.0, 5.0, 4.0, 3.0, 2.0, 1.0)
-    assert spearman(people, (6.0, 5.0, 4.0, 3.0, 2.0, 1.0)) == pytest.approx(1)
-    assert spearman(people, (5.0, 3.0, 4.0, 6.0, 2.0, 1.0)) == pytest.approx(0.6)
-    assert spearman(people, (2.0, 3.0, 6.0, 5.0, 4.0, 1.0)) == pytest.approx(0.09, abs=0.005)
-    assert spearman((1.0, 2.0), (3.0, 3.0)) is None
 
 
 def test_generators_on_too_few_prompts_are_not_ranked(project, alice, ada):

@@ -90,7 +90,12 @@ def link(name, packages):
 def test_it_holds_the_libraries_and_no_page(wheel):
     with zipfile.ZipFile(wheel) as archive:
         names = archive.namelist()
-    assert {name.split("/")[0].split("-")[0] for name in names} == {"laurel", "refl", "rewardmodel"}
+    assert {name.split("/")[0].split("-")[0] for name in names} == {
+        *("annotation", "laurel", "refl", "rewardmodel")
+    }
+    assert {name.rpartition("/")[0] for name in names if name.startswith("annotation/")} == {
+        "annotation/statistics"
+    }
     assert "rewardmodel/learning/cli/main.py" in names
     assert not [name for name in names if "/models/" in name or "/migrations/" in name]
 

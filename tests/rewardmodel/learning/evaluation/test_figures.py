@@ -3,17 +3,16 @@
 import itertools
 import math
 import random
-import tracemalloc
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from rewardmodel.learning.data.rankings import Ranking
-from rewardmodel.learning.evaluation import About, Judged, report, resampling
+from rewardmodel.learning.evaluation import About, Judged, report
 from rewardmodel.learning.evaluation.best_of_n import best_of_n, expected_place
 from rewardmodel.learning.evaluation.calibration import calibration, fit_temperature
-from rewardmodel.learning.evaluation.generators import rank_generators, spearman, standings
+from rewardmodel.learning.evaluation.generators import rank_generators, standings
 from rewardmodel.learning.evaluation.pairs import (
     accuracy_by_group,
     margin_groups,
@@ -22,12 +21,6 @@ from rewardmodel.learning.evaluation.pairs import (
     prompt_accuracy,
 )
 from rewardmodel.learning.evaluation.people import ceiling
-from rewardmodel.learning.evaluation.resampling import (
-    RESAMPLES,
-    mean_over_prompts,
-    resample,
-    resampled_shares,
-)
 from rewardmodel.learning.evaluation.retrieval import filter_at, mean_recall, recall_at
 
 
@@ -88,36 +81,6 @@ def test_margins_are_put_into_groups_of_about_equal_size():
     groups, distances = margin_groups(pairs, 2)
     assert sorted(np.bincount(groups)) == [5, 5]
     assert distances == sorted(distances)
-
-
-def test_resamples_drawn_in_parts_are_those_drawn_at_once(monkeypatch):
-    at_once = np.random.default_rng(3).integers(0, 7, size=(RESAMPLES, 7))
-    for together in (1, 7 * 13, 7 * RESAMPLES, 10**6):
-        monkeypatch.setattr(resampling, "TOGETHER", together)
-        assert np.array_equal(np.concatenate(list(resample(7, 3))), at_once)
-    parts, wholes = np.random.default_rng(4).random((2, 7))
-    expected = parts[at_once].sum(axis=1) / wholes[at_once].sum(axis=1)
-    assert np.array_equal(resampled_shares(parts, wholes, 3), expected)
-
-
-def test_the_interval_of_many_prompts_takes_little_memory():
-    """All draws at once would be 320 MB of indices and as much again of what they take."""
-    values = np.random.default_rng(0).random(20_000)
-    tracemalloc.start()
-    found = mean_over_prompts(np.arange(20_000), values, seed=0)
-    _, peak = tracemalloc.get_traced_memory()
-    tracemalloc.stop()
-    assert found.low < values.mean() < found.high
-    assert peak < 60 << 20
-
-
-def test_the_interval_draws_prompts_whole():
-    prompts = np.repeat(np.arange(20), 50)
-    values = np.repeat(np.arange(20) % 2, 50).astype(float)
-    found = mean_over_prompts(prompts, values, seed=1)
-    assert (found.value, found.count, found.prompts) == (0.5, 1000, 20)
-    assert found.low < 0.35  # a thousand values, but only twenty of them are independent
-    assert mean_over_prompts(prompts[:0], values[:0], seed=1) is None
 
 
 def test_recall_finds_the_human_best_among_the_models_first_k():
@@ -208,15 +171,6 @@ def test_a_model_that_is_always_right_may_be_as_sure_as_can_be():
     always = pairs_of([[1, 0]], [ranking("a", 1, 2)])
     assert fit_temperature(always) == pytest.approx(1e-3)
     assert fit_temperature(pairs_of([[0, 1]], [ranking("a", 1, 2)])) == pytest.approx(1e3)
-
-
-def test_spearman_is_the_correlation_of_ranks():
-    # The paper's Table 1: people's order of six models, against ImageReward's and CLIP's.
-    people = [507, 463, 390, 362, 340, 74]
-    assert spearman(people, [0.2614, 0.2458, 0.2114, 0.1344, -0.2470, -1.2376]) == pytest.approx(1)
-    clip = [0.2726, 0.2683, 0.2684, 0.2763, 0.2606, 0.2044]
-    assert spearman(people, clip) == pytest.approx(0.6, abs=0.005)
-    assert spearman([1, 1, 1], [1, 2, 3]) is None
 
 
 def test_each_generator_stands_by_its_best_image():
