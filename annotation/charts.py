@@ -14,7 +14,17 @@ class Whisker:
     low: float
     value: float
     high: float
-    zero: float
+    mark: float
+
+
+def whisker(low: float, value: float, high: float, *, mark: float, axis: tuple[float, float]) -> Whisker:
+    """Place a figure with its interval and a mark on an axis, all in the figure's unit.
+
+    Args: axis: its ends, the lower first; where they are the same, everything lies at 0.
+    """
+    left, right = axis
+    width = (right - left) or 1.0
+    return Whisker(*(round(100 * (end - left) / width, 1) for end in (low, value, high, mark)))
 
 
 def by_day(

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 
 from django import template
 
-from annotation.charts import Whisker
+from annotation.charts import Whisker, whisker
 from annotation.models.judgements import SCALE
 from annotation.selectors.results.analysis import Group
 from annotation.statistics.estimates import Estimate, NotEnough
@@ -42,13 +42,13 @@ def decimals(number: float) -> str:
 @register.simple_tag
 def whisker_on(axis: tuple[float, float], figure: Estimate, mean: Estimate) -> Whisker:
     """Where a mean rating lies on the axis, with that of all images as the mark."""
-    return _between(figure, *axis, mean.value)
+    return whisker(figure.low, figure.value, figure.high, mark=mean.value, axis=axis)
 
 
 @register.filter
 def along_shares(figure: Estimate, most: float) -> Whisker:
     """Where a share lies from 0 to the highest one."""
-    return _between(figure, 0.0, most or 1.0, 0.0)
+    return whisker(figure.low, figure.value, figure.high, mark=0.0, axis=(0.0, most))
 
 
 @register.filter
@@ -66,11 +66,6 @@ def axis_of(groups: Sequence[Group], every: Group) -> tuple[float, float]:
         max((score.high for score in scores), default=SCALE[1]),
     )
     return (low, high) if low < high else SCALE
-
-
-def _between(figure: Estimate, left: float, right: float, mark: float) -> Whisker:
-    ends = (figure.low, figure.value, figure.high, mark)
-    return Whisker(*(round(100 * (end - left) / (right - left), 1) for end in ends))
 
 
 def _written(number: float, unit: str) -> str:

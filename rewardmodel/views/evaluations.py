@@ -12,7 +12,7 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.http import require_POST, require_safe
 
 from annotation.access import MemberRequest, admin_required, researcher_required, role_in
-from annotation.charts import Whisker
+from annotation.charts import Whisker, whisker
 from annotation.downloads import csv_response
 from annotation.models import Membership, Project
 from annotation.statistics.estimates import ENOUGH_PROMPTS, Estimate
@@ -182,18 +182,15 @@ def _against_chance(rows: Sequence[Row]) -> list[Row]:
 
 def _on_one_axis(rows: list[Row]) -> list[Row]:
     """Rows of enough prompts get a whisker; all from the lowest to the highest end of any."""
-    told = [row for row in rows if row["prompts"] >= ENOUGH_PROMPTS]
-    if not told:
+    sure = [row for row in rows if row["prompts"] >= ENOUGH_PROMPTS]
+    if not sure:
         return rows
-    left = float(min(min(row["low"], row["mark"]) for row in told))
-    right = float(max(max(row["high"], row["mark"]) for row in told))
-
-    def along(value: float) -> float:
-        return round(100 * (value - left) / ((right - left) or 1.0), 1)
-
-    ends = ("low", "value", "high", "mark")
-    for row in told:
-        row["whisker"] = Whisker(*(along(row[end]) for end in ends))
+    axis = (
+        float(min(min(row["low"], row["mark"]) for row in sure)),
+        float(max(max(row["high"], row["mark"]) for row in sure)),
+    )
+    for row in sure:
+        row["whisker"] = whisker(row["low"], row["value"], row["high"], mark=row["mark"], axis=axis)
     return rows
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from django.db.models import Avg, Q
 
-from annotation.charts import Whisker
+from annotation.charts import Whisker, whisker
 from annotation.models import Assignment, Generation, Placement, Project
 from annotation.selectors.projects.images import most_used_model
 from annotation.statistics.correlation import spearman
@@ -91,22 +91,18 @@ def _named(board: Board, names: list[str], scores: dict[str, float]) -> NamedBoa
     generators, correlation = [names[item] for item in board.items], None
     if isinstance(board.standings, NotEnough):
         return NamedBoard(generators, board.prompts, board.standings, correlation)
-    ends = [(one.strength.low, one.strength.high) for one in board.standings]
-    left, right = min(low for low, _ in ends), max(high for _, high in ends)
-
-    def along(value: float) -> float:
-        return round(100 * (value - left) / ((right - left) or 1.0), 1)
-
+    strengths = [standing.strength for standing in board.standings]
+    axis = min(strength.low for strength in strengths), max(strength.high for strength in strengths)
     standings = [
         NamedStanding(
-            names[one.item],
-            one,
-            Whisker(*map(along, (one.strength.low, one.strength.value, one.strength.high, 0.0))),
-            scores.get(names[one.item]),
+            names[standing.item],
+            standing,
+            whisker(strength.low, strength.value, strength.high, mark=0.0, axis=axis),
+            scores.get(names[standing.item]),
         )
-        for one in board.standings
+        for standing, strength in zip(board.standings, strengths, strict=True)
     ]
-    both = [(one.standing.strength.value, one.score) for one in standings if one.score is not None]
+    both = [(row.standing.strength.value, row.score) for row in standings if row.score is not None]
     if len(both) >= ENOUGH_GENERATORS:
         correlation = spearman(*zip(*both, strict=True))
     return NamedBoard(generators, board.prompts, standings, correlation)
