@@ -17,7 +17,7 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 
 from annotation.access import MemberRequest, client_address, member_required
 from annotation.forms.accounts import ChangePasswordForm, SignInForm, TokenForm
-from annotation.services.people.sign_ins import (
+from annotation.services.people.accounts import (
     TooManyAttempts,
     change_password,
     sign_out_everywhere,

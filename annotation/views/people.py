@@ -1,29 +1,41 @@
-"""Who takes part in a project."""
+"""Who takes part in a project: members, whom admins add or invite by a link, and people who join by it."""
 
 from __future__ import annotations
 
 from django.contrib import messages
-from django.http import HttpResponse
+from django.contrib.auth import login
+from django.db import transaction
+from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
+from django.urls import reverse
 from django.utils import timezone
 from django.views.decorators.cache import never_cache
-from django.views.decorators.debug import sensitive_variables
-from django.views.decorators.http import require_POST, require_safe
+from django.views.decorators.debug import sensitive_post_parameters, sensitive_variables
+from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from annotation.access import MemberRequest, admin_required
-from annotation.forms.accounts import InvitationForm
+from annotation.forms.accounts import InvitationForm, JoiningForm
 from annotation.forms.projects import MemberForm
 from annotation.models import Invitation, Membership, Project, User
-from annotation.services.people.people import NameTaken, create_account
+from annotation.services.people.accounts import NameTaken, create_account
+from annotation.services.people.invitations import (
+    AlreadyMember,
+    InvitationOver,
+    invite,
+    join,
+    open_invitation,
+    revoke,
+)
 from annotation.services.projects.projects import add_member, remove_member
 
 PEOPLE = "annotation/people/list.html"
+JOIN = "annotation/people/join.html"
 
 
 @require_safe
 @admin_required
 def people(request: MemberRequest, project: Project) -> HttpResponse:
-    return render(request, PEOPLE, people_context(project, MemberForm()))
+    return render(request, PEOPLE, _context(project, MemberForm()))
 
 
 @require_POST
@@ -34,27 +46,27 @@ def add_person(request: MemberRequest, project: Project) -> HttpResponse:
     """Give somebody a role. A new account's password is on this answer only, and never stored in clear."""
     form = MemberForm(request.POST)
     if not form.is_valid():
-        return render(request, PEOPLE, people_context(project, form), status=422)
+        return render(request, PEOPLE, _context(project, form), status=422)
     username, password = form.cleaned_data["username"], None
     if form.cleaned_data["new_account"]:
         try:
             user, password = create_account(username=username, project=project, by=request.user)
         except NameTaken:
             form.add_error("username", "There is an account of this name already.")
-            return render(request, PEOPLE, people_context(project, form), status=422)
+            return render(request, PEOPLE, _context(project, form), status=422)
     else:
-        found = User.objects.filter(username=username).first()
-        if found is None:
+        account = User.objects.filter(username=username).first()
+        if account is None:
             form.add_error("username", "There is no account of this name.")
-            return render(request, PEOPLE, people_context(project, form), status=422)
-        user = found
+            return render(request, PEOPLE, _context(project, form), status=422)
+        user = account
     keeps = user.is_superuser or form.cleaned_data["role"] == Membership.Role.ADMIN
     if user == request.user and not keeps:
         form.add_error("role", "You cannot take this project from yourself. Another admin can.")
-        return render(request, PEOPLE, people_context(project, form), status=422)
+        return render(request, PEOPLE, _context(project, form), status=422)
     add_member(project=project, user=user, role=form.cleaned_data["role"], by=request.user)
     if password is not None:
-        context = {**people_context(project, MemberForm()), "made": user, "password": password}
+        context = {**_context(project, MemberForm()), "made": user, "password": password}
         return render(request, PEOPLE, context)
     messages.success(request, f"{username} is {form.cleaned_data['role']} now.")
     return redirect("project-people", project.slug)
@@ -67,13 +79,73 @@ def remove_person(request: MemberRequest, project: Project, pk: int) -> HttpResp
     user = get_object_or_404(User.objects.filter(memberships__project=project), pk=pk)
     if user == request.user:
         form = MemberForm()
-        return render(request, PEOPLE, {**people_context(project, form), "is_self": True}, status=409)
+        return render(request, PEOPLE, {**_context(project, form), "is_self": True}, status=409)
     remove_member(project=project, user=user, by=request.user)
     messages.success(request, f"{user.username} was removed.")
     return redirect("project-people", project.slug)
 
 
-def people_context(project: Project, form: MemberForm) -> dict[str, object]:
+@require_POST
+@never_cache
+@admin_required
+def add_invitation(request: MemberRequest, project: Project) -> HttpResponse:
+    """Make a link. It is on this answer only, and never stored in clear."""
+    form, now = InvitationForm(request.POST, auto_id="invitation_%s"), timezone.now()
+    if not form.is_valid():
+        context = _context(project, MemberForm()) | {"invitation_form": form}
+        return render(request, PEOPLE, context, status=422)
+    role, uses = form.cleaned_data["role"], form.cleaned_data["uses"]
+    invitation, token = invite(
+        project=project, role=role, uses=uses, expires_at=form.expires_at(now), by=request.user, now=now
+    )
+    link = request.build_absolute_uri(reverse("join", args=[token]))
+    context = _context(project, MemberForm()) | {"invited": invitation, "link": link}
+    return render(request, PEOPLE, context)
+
+
+@require_POST
+@admin_required
+def revoke_invitation(request: MemberRequest, project: Project, pk: int) -> HttpResponse:
+    """Let nobody in by this link any more."""
+    invitation = get_object_or_404(project.invitations, pk=pk)
+    try:
+        revoke(invitation=invitation, by=request.user, now=timezone.now())
+    except InvitationOver:
+        messages.info(request, "The invitation was over already.")
+    else:
+        messages.success(request, "Nobody can join by this link any more.")
+    return redirect("project-people", project.slug)
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+@never_cache
+@sensitive_post_parameters("password1", "password2")
+def join_project(request: HttpRequest, token: str) -> HttpResponse:
+    """Follow a link: with one's account, or with one made here."""
+    try:
+        invitation = open_invitation(token=token, now=timezone.now())
+        if request.user.is_authenticated:
+            form = None
+            if request.method == "POST":
+                join(token=token, user=request.user, now=timezone.now())
+                return redirect("home")
+        else:
+            form = JoiningForm(request.POST if request.method == "POST" else None)
+            if form.is_valid():
+                with transaction.atomic():  # no account is left behind where the last place is gone
+                    user = form.save()
+                    join(token=token, user=user, now=timezone.now())
+                login(request, user)
+                return redirect("home")
+    except InvitationOver:
+        return render(request, JOIN, {"is_over": True}, status=404)
+    except AlreadyMember:
+        return render(request, JOIN, {"is_member": True, "invitation": invitation}, status=409)
+    context = {"invitation": invitation, "form": form}
+    return render(request, JOIN, context, status=422 if form and form.errors else 200)
+
+
+def _context(project: Project, form: MemberForm) -> dict[str, object]:
     """What the page shows: members, and invitations that still let somebody in."""
     members = project.memberships.select_related("user").order_by("role", "user__username")
     return {

@@ -1,10 +1,11 @@
-"""What admins do with a project: set it up, watch it, write its guideline."""
+"""What admins do with a project: set it up, watch it, write its guideline, read its log."""
 
 from __future__ import annotations
 
 from datetime import timedelta
 
 from django.contrib import messages
+from django.core.paginator import Paginator
 from django.http import Http404, HttpResponse
 from django.shortcuts import redirect, render
 from django.template.loader import render_to_string
@@ -16,6 +17,7 @@ from annotation.charts import by_day
 from annotation.forms.projects import GuidelineForm, NewProjectForm, ProjectForm
 from annotation.models import Membership, Project
 from annotation.models.projects import ProjectQuerySet
+from annotation.registry import ACTIONS, action_choices
 from annotation.selectors.results.progress import ProjectProgress, project_progress
 from annotation.services.imports import ImportRefused
 from annotation.services.imports.uploads import start_project
@@ -26,6 +28,8 @@ OVERVIEW = "annotation/projects/overview.html"
 NEW = "annotation/projects/new.html"
 SETTINGS = "annotation/projects/settings.html"
 GUIDELINE = "annotation/projects/guideline.html"
+LOG = "annotation/projects/log.html"
+LOGGED = 50  # actions on a page
 SHOWN_DAYS = 14
 FORESEEABLE_DAYS = 3650
 
@@ -113,12 +117,28 @@ def guideline(request: MemberRequest, project: Project) -> HttpResponse:
     return redirect("project-guideline", project.slug)
 
 
+@require_safe
+@admin_required
+def log(request: MemberRequest, project: Project) -> HttpResponse:
+    """The project's actions, newest first, of one kind or one person where asked."""
+    actions = project.actions.select_related("actor")
+    kind = request.GET.get("kind", "")
+    if kind in ACTIONS:
+        actions = actions.filter(kind=kind)
+    who = request.GET.get("who", "").replace("\0", "").strip()[:150]
+    if who:
+        actions = actions.filter(actor__username=who)
+    page = Paginator(actions, LOGGED).get_page(request.GET.get("page"))
+    context = {"project": project, "tab": "log", "page": page, "kinds": action_choices()}
+    return render(request, LOG, {**context, "kind": kind, "who": who})
+
+
 def _administrated(request: MemberRequest) -> ProjectQuerySet:
     """Raises Http404 for people who are admins nowhere."""
-    mine = Project.objects.with_role(request.user, Membership.Role.ADMIN)
-    if not request.user.is_superuser and not mine.exists():
+    projects = Project.objects.with_role(request.user, Membership.Role.ADMIN)
+    if not request.user.is_superuser and not projects.exists():
         raise Http404
-    return mine
+    return projects
 
 
 def _answers_by_day(progress: ProjectProgress) -> dict[str, object]:

@@ -11,7 +11,7 @@ from django.utils import timezone
 from rest_framework.test import APIClient
 
 from annotation.models import ApiToken, SignInAttempt
-from annotation.services.people.sign_ins import (
+from annotation.services.people.accounts import (
     MOST_FOR_ACCOUNT,
     MOST_FOR_ACCOUNT_FROM_ADDRESS,
     MOST_FOR_ADDRESS,

@@ -1,20 +1,22 @@
-"""Checking passwords, so seldom that nobody finds one by trying.
+"""Accounts: made, and entered by passwords that are checked so seldom that nobody finds one by trying.
 
-Ours, in the database, and not django-axes: that one counts after the password was checked, so a burst of
-requests gets past its limit, and it hooks in by signals. This counts before, in one transaction.
+Attempts are counted here, in the database, and not by django-axes: that one counts after the password was
+checked, so a burst of requests gets past its limit, and it hooks in by signals. This counts before, in one
+transaction.
 """
 
 from __future__ import annotations
 
+import secrets
 import unicodedata
 from datetime import datetime, timedelta
 
 from django.contrib.auth import authenticate
-from django.db import connection, transaction
+from django.db import IntegrityError, connection, transaction
 from django.db.models import F
 from django.utils.crypto import salted_hmac
 
-from annotation.models import Action, SignInAttempt, User
+from annotation.models import Action, Project, SignInAttempt, User
 from annotation.services.actions import record_action
 
 WINDOW = timedelta(minutes=15)
@@ -24,12 +26,31 @@ MOST_FOR_ACCOUNT = 50
 MOST_FOR_ADDRESS = 50
 
 
+class NameTaken(Exception):
+    """There is an account of this name."""
+
+
 class TooManyAttempts(Exception):
     """No password is checked before `until`, not even the right one; the same for names that do not exist."""
 
     def __init__(self, until: datetime) -> None:
         super().__init__(f"no attempt before {until}")
         self.until = until
+
+
+def create_account(*, username: str, project: Project, by: User) -> tuple[User, str]:
+    """Make an account with a random password. Args: project: where it was asked for.
+
+    Returns: the account and its password, which is stored only as a hash. Raises: NameTaken.
+    """
+    password = secrets.token_urlsafe(12)
+    try:
+        with transaction.atomic():
+            user = User.objects.create_user(username, password=password)
+            record_action(Action.Kind.ACCOUNT_MADE, project=project, by=by, subject=user)
+            return user, password
+    except IntegrityError as error:
+        raise NameTaken(username) from error
 
 
 def verify_password(*, name: str, password: str, address: str, now: datetime) -> User | None:

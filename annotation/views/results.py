@@ -1,0 +1,102 @@
+"""What a project's answers say, in figures: for inspectors, researchers and admins."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import get_args
+
+from django.http import HttpResponse, HttpResponseBase
+from django.shortcuts import render
+from django.views.decorators.http import require_safe
+
+from annotation.access import MemberRequest, studying_required
+from annotation.downloads import csv_response
+from annotation.models import Problem, Project
+from annotation.models.judgements import SCALES
+from annotation.selectors.results.agreement import project_agreement, rating_agreement, read_opinions
+from annotation.selectors.results.analysis import MEASURES, Analysis, project_analysis
+from annotation.selectors.results.leaderboard import project_leaderboard
+from annotation.statistics.agreement import Measure
+from annotation.statistics.estimates import ENOUGH_PROMPTS, Estimate
+
+AGREEMENT = "annotation/results/agreement.html"
+LEADERBOARD = "annotation/results/leaderboard.html"
+ANALYSIS = "annotation/results/analysis.html"
+TITLES: dict[Measure, str] = {"strict": "Ties left out", "half": "Ties as half", "tau": "Kendall's tau-b"}
+COLUMNS = ("figure", "group", "measure", "value", "low", "high", "prompts", "count")
+
+
+@require_safe
+@studying_required
+def agreement(request: MemberRequest, project: Project) -> HttpResponse:
+    """The paper's Table 2a, each person by themselves, and the rating scales."""
+    by = request.GET.get("by", "strict")
+    measure: Measure = next((name for name in get_args(Measure) if name == by), "strict")
+    opinions = read_opinions(project)
+    context = {
+        "project": project,
+        "tab": "agreement",
+        "measure": measure,
+        "measures": TITLES,
+        "unit": "plain" if measure == "tau" else "percent",
+        "agreement": project_agreement(opinions, measure),
+        "axes": rating_agreement(project) if project.asks_ratings else None,
+    }
+    return render(request, AGREEMENT, context)
+
+
+@require_safe
+@studying_required
+def leaderboard(request: MemberRequest, project: Project) -> HttpResponse:
+    """Generators by how often people prefer their images."""
+    context = {"project": project, "tab": "leaderboard", "leaderboard": project_leaderboard(project)}
+    return render(request, LEADERBOARD, context)
+
+
+@require_safe
+@studying_required
+def analysis(request: MemberRequest, project: Project) -> HttpResponse:
+    """The paper's analyses of its data (ImageReward, appendix A.4), of this project's."""
+    results = project_analysis(project)
+    context = {
+        "project": project,
+        "tab": "analysis",
+        "analysis": results,
+        "scales": SCALES,
+        "problems": Problem.labels,
+        "problem_rows": list(zip(Problem.labels, results.images.problems, strict=True)),
+        "most_common": max((max(counts) for _, counts in results.distribution), default=0) or 1,
+        "enough": ENOUGH_PROMPTS,
+    }
+    return render(request, ANALYSIS, context)
+
+
+@require_safe
+@studying_required
+def analysis_table(request: MemberRequest, project: Project) -> HttpResponseBase:
+    """Every figure of the page as CSV; what there is too little for has no value."""
+    return csv_response(_table(project_analysis(project)), name=f"analysis-{project.slug}.csv")
+
+
+def _table(results: Analysis) -> Iterator[tuple[object, ...]]:
+    yield COLUMNS
+    for name, prompts, *numbers in results.labels:
+        for measure, count in zip(("labels", "unclear", "issues"), numbers, strict=True):
+            yield "labels by category", name, measure, "", "", "", prompts, count
+    groups = {
+        "all images": [results.images],
+        "by category": results.by_category,
+        "by share of function words": results.by_function_words,
+        "by generator": results.by_generator,
+    }
+    for title, members in groups.items():
+        for group in members:
+            for measure, figure in zip(MEASURES, group.figures, strict=True):
+                if isinstance(figure, Estimate):
+                    ends = (round(number, 4) for number in (figure.value, figure.low, figure.high))
+                    yield title, group.name, measure, *ends, figure.prompts, figure.count
+                else:
+                    yield title, group.name, measure, "", "", "", group.prompts, group.ratings
+    for star, counts in results.distribution:
+        for scale, count in zip(SCALES, counts, strict=True):
+            yield "distribution", star, scale, "", "", "", "", count
