@@ -6,6 +6,7 @@ may depend on more than the arguments.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import lru_cache
 
 from django import template
@@ -38,6 +39,12 @@ def rating_questions(image: ImageFields) -> SafeString:
 def slot_question(image: ImageFields, slots: list[str]) -> SafeString:
     """Stage 3, of one image."""
     return _slot(image.number, image.placed, tuple(slots))
+
+
+@register.filter
+def in_slot(images: Sequence[ImageFields], slot: str | None) -> list[ImageFields]:
+    """The images placed in the slot so far; None: those in no slot."""
+    return [image for image in images if image.placed == slot]
 
 
 @lru_cache(KEPT)

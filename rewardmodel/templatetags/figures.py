@@ -73,9 +73,3 @@ def mebibytes(count: int | str | None) -> str:
     if not isinstance(count, int):
         return ""
     return f"{count / 2**30:.1f} GiB" if count >= 2**30 else f"{count / 2**20:.0f} MiB"
-
-
-@register.filter
-def tone(state: str) -> str:
-    """The badge's colour for a run's state."""
-    return {"finished": "good", "failed": "bad", "running": "busy"}.get(state, "quiet")
