@@ -1,10 +1,14 @@
-"""Endpoints over the same services and selectors as the pages; another's project is 404."""
+"""Projects over the API: progress, prompts and guideline; another's project is 404."""
 
 from __future__ import annotations
 
+from typing import Any
+
+from django.http import Http404
+from django.shortcuts import get_object_or_404
 from django.utils.timezone import now
 from drf_spectacular.utils import extend_schema
-from rest_framework import status
+from rest_framework import serializers, status
 from rest_framework.decorators import api_view
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -18,10 +22,23 @@ from annotation.api.serializers import (
     PromptSerializer,
 )
 from annotation.models import Membership, Project
+from annotation.selectors.assignments.standings import Standing, standing_in
 from annotation.selectors.results.progress import project_progress
+from annotation.services.projects.projects import acknowledge
 from annotation.services.projects.prompts import PromptChanged, add_prompts
 
 Role = Membership.Role
+
+
+class GuidelineSerializer(serializers.Serializer[Any]):
+    version = serializers.IntegerField()
+    text = serializers.CharField(help_text="Markdown")
+    created_at = serializers.DateTimeField()
+    is_acknowledged = serializers.BooleanField(help_text="by you")
+
+
+class AcknowledgementSerializer(serializers.Serializer[Any]):
+    version = serializers.IntegerField(min_value=1, max_value=2**31 - 1)
 
 
 @extend_schema(responses=ProjectSerializer(many=True))
@@ -64,3 +81,31 @@ def _add_prompts(request: Request, project: Project) -> Response:
         raise Conflict(str(error)) from None
     added = AddedPromptsSerializer({"new": new, "known": len(texts) - new})
     return Response(added.data, status=status.HTTP_201_CREATED)
+
+
+@extend_schema(methods=["GET"], responses=GuidelineSerializer)
+@extend_schema(methods=["POST"], request=AcknowledgementSerializer, responses=GuidelineSerializer)
+@api_view(["GET", "POST"])
+def guideline(request: Request, slug: str) -> Response:
+    """The newest version; or record that you have read the version named."""
+    standing = _standing(request, slug)
+    if request.method == "POST":
+        version = valid(AcknowledgementSerializer(data=request.data))["version"]
+        guideline = get_object_or_404(standing.project.guidelines, version=version)
+        acknowledge(guideline=guideline, user=user_of(request))
+        standing = _standing(request, slug)
+    shown = {
+        "version": standing.guideline.version,
+        "text": standing.guideline.text,
+        "created_at": standing.guideline.created_at,
+        "is_acknowledged": not standing.is_reading_due,
+    }
+    return Response(GuidelineSerializer(shown).data)
+
+
+def _standing(request: Request, slug: str) -> Standing:
+    """Raises: Http404 for people without a part in the project's work."""
+    standing = standing_in(slug, user_of(request))
+    if standing is None:
+        raise Http404
+    return standing

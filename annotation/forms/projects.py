@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import count
 from typing import Any
 
 from django import forms
+from django.utils.text import slugify
 
 from annotation.forms.exports import material_field
 from annotation.models import Membership, Project, User
-from annotation.selectors.projects.projects import free_slug
 
 
 @dataclass(frozen=True)
@@ -39,6 +40,8 @@ SECTIONS = [
         "known answers missed, too quick, always the same place",
     ),
 ]
+SLUG_LENGTH = Project._meta.get_field("slug").max_length or 50
+PAGES = {"new"}  # addresses beside the projects'
 SETTINGS = [name for section in SECTIONS for name in section.names]
 
 
@@ -136,11 +139,19 @@ class NewProjectForm(ProjectForm):
         ]
 
     def clean_slug(self) -> str:
-        """Refuses the one name that is a page already."""
+        """Refuses a name that is a page already."""
         slug: str = self.cleaned_data["slug"]
-        if slug == "new":
+        if slug in PAGES:
             raise forms.ValidationError("This name is taken.")
         return slug or free_slug(self.cleaned_data.get("name", ""))
+
+
+def free_slug(name: str) -> str:
+    """Make a short name that no project has, with a number where one has it."""
+    stem = slugify(name)[: SLUG_LENGTH - 5].strip("-_") or "project"
+    taken = PAGES | set(Project.objects.filter(slug__startswith=stem).values_list("slug", flat=True))
+    numbered = (f"{stem}-{number}" for number in count(2))
+    return stem if stem not in taken else next(slug for slug in numbered if slug not in taken)
 
 
 class GuidelineForm(forms.Form):

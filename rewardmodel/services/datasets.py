@@ -28,7 +28,7 @@ from annotation.selectors.preferences import (
     finished_rankings,
     finished_ratings,
 )
-from annotation.selectors.results.consensus import Consensus, project_consensus
+from annotation.selectors.results.agreement import Consensus, project_consensus
 from annotation.services.judgements.revisions import settle_answers
 from rewardmodel.learning.errors import Interrupted
 from rewardmodel.learning.model.aspects import PROBLEMS, RATINGS

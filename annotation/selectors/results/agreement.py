@@ -1,4 +1,4 @@
-"""How far people, the ensemble and the reward model agree on a project's images."""
+"""How far people, the ensemble and the reward model agree, and what people think together."""
 
 from __future__ import annotations
 
@@ -15,6 +15,8 @@ from annotation.models.judgements import SCALE, SCALES
 from annotation.selectors.projects.images import most_used_model
 from annotation.statistics.agreement import ENSEMBLE, MODEL, Comparisons, Measure, compare
 from annotation.statistics.alpha import ordinal_alpha
+from annotation.statistics.consensus import consensus
+from annotation.statistics.davidson import outcomes
 from annotation.statistics.estimates import ENOUGH_PROMPTS, Booleans, Estimate, Integers, NotEnough, Resamples
 from annotation.statistics.panels import Panel, Placements, panels
 from annotation.statistics.reliability import reliability
@@ -81,6 +83,23 @@ class Agreement:
     columns: tuple[str, ...]
     table: list[tuple[str, list[Figure | None]]]
     people: list[PersonAgreement]
+
+
+@dataclass(frozen=True)
+class Consensus:
+    """Strengths of images, by generation id; those of one prompt can be compared."""
+
+    strengths: dict[int, float]
+    tie: float
+
+    def preferred(self, one: int, other: int) -> float:
+        """The probability that people prefer the one image to the other of its prompt, a tie as half.
+
+        Raises: KeyError for an image that no accepted ranking places.
+        """
+        margin = np.array(self.strengths[one] - self.strengths[other])
+        win, draw = outcomes(margin, np.array(self.tie))
+        return float(win + draw / 2)
 
 
 def read_opinions(project: Project, *, until: datetime | None = None) -> Opinions:
@@ -172,6 +191,16 @@ def rating_agreement(project: Project) -> list[AxisAgreement]:
         )
         for axis in SCALES
     ]
+
+
+def project_consensus(project: Project, *, until: datetime | None = None) -> Consensus:
+    """Bradley and Terry's model with ties, of accepted opinions, each weighed by its author's reliability.
+
+    Args: until: opinions accepted later are left out.
+    """
+    opinions = read_opinions(project, until=until)
+    weights = reliability(opinions.panels, len(opinions.people)).weights
+    return Consensus(*consensus(opinions.panels, weights))
 
 
 def _groups(opinions: Opinions) -> dict[str, Booleans]:

@@ -7,8 +7,8 @@ import zipfile
 import pytest
 from django.core.files.uploadedfile import SimpleUploadedFile
 
+from annotation.forms.projects import free_slug
 from annotation.models import Assignment, Generation, Project, Prompt
-from annotation.selectors.projects.projects import free_slug
 from annotation.services.imports import ImportRefused, import_upload, uploads
 from tests.annotation.projects.test_pages import as_
 from tests.cast import picture

@@ -2,7 +2,7 @@
 
 import pytest
 
-from annotation.selectors.results.consensus import project_consensus
+from annotation.selectors.results.agreement import project_consensus
 from tests.rankings import add_images, rank_images
 
 
