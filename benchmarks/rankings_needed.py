@@ -93,16 +93,19 @@ def all_tasks(most: int) -> list[Task]:
 
 
 def draw_pictures(tasks: Sequence[Task], folder: Path, part: int, parts: int) -> None:
-    from refl.learning.sampling import load_pipeline, sample
+    from refl.learning.families.loading import load_family
+    from refl.learning.sampling import sample
 
     (folder / "images").mkdir(parents=True, exist_ok=True)
     missing = [one for one in tasks if not (folder / one.files[-1]).is_file()]
     missing = [one for one in missing if one.number % parts == part]
-    pipeline = load_pipeline(GENERATOR) if missing else None
+    if not missing:
+        return
+    generator = load_family(GENERATOR)
     for start in tqdm(range(0, len(missing), CHUNK), desc="pictures", unit="chunk"):
         chunk = missing[start : start + CHUNK]
         drawn = sample(
-            pipeline,
+            generator,
             [one.prompt for one in chunk for _ in one.seeds],
             [seed for one in chunk for seed in one.seeds],
             steps=STEPS,

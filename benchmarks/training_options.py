@@ -42,15 +42,16 @@ def draw_lists(folder: Path, lists: int) -> None:
     from demo.world.annotators import Annotator
     from demo.world.captions import Split, draw_captions
     from refl.drawing import seeds_of
-    from refl.learning.sampling import load_pipeline, sample
+    from refl.learning.families.loading import load_family
+    from refl.learning.sampling import sample
     from rewardmodel.learning.model.aspects import RATINGS
 
     people = [Annotator.drawn(seed) for seed in range(PEOPLE)]
     captions = draw_captions(Split.RANKING, lists, Random(5))
     asked = [caption for caption in captions for _ in range(IMAGES)]
     seeds = [seed for caption in captions for seed in seeds_of(caption, IMAGES)]
-    pipeline = load_pipeline(ROOT / "demo/weights/generator")
-    drawn = iter(sample(pipeline, asked, seeds, steps=STEPS, guidance_scale=GUIDANCE_SCALE, batch_size=16))
+    generator = load_family(ROOT / "demo/weights/generator")
+    drawn = iter(sample(generator, asked, seeds, steps=STEPS, guidance_scale=GUIDANCE_SCALE, batch_size=16))
     (folder / "images").mkdir(parents=True)
     chance, rows = Random(1), []
     for number, caption in enumerate(captions):

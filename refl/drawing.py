@@ -20,10 +20,11 @@ def draw(generator: Generator, prompts: Sequence[str], *, each: int) -> Iterator
 
     Raises: NotAPipeline.
     """
-    from refl.learning.sampling import load_pipeline, sample
+    from refl.learning.families.loading import load_family
+    from refl.learning.sampling import sample
 
     images = sample(
-        load_pipeline(generator.location),
+        load_family(generator.location),
         [prompt for prompt in prompts for _ in range(each)],
         [seed for prompt in prompts for seed in seeds_of(prompt, each)],
         steps=generator.steps,

@@ -1,20 +1,29 @@
-"""What one ReFL run is: every number that decides its result."""
+"""What a tuning is: every choice and number that decides its result."""
 
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
+from refl.learning.methods import METHODS
+from refl.learning.weights import WEIGHTS
+
+# Not stored while they are as they are here, so that configurations stored before them stay equal.
+DEFAULTS = {"method": "refl", "weights": "all"}
+
 
 @dataclass(frozen=True)
 class TuningConfig:
-    """A ReFL run. Defaults are the paper's or its released code's; others say `ours`.
+    """A tuning run. Defaults are the paper's or its released code's; others say `ours`.
 
     `TuningConfig(**stored)` reads back what `to_dict` gave, and refuses a field it does not know.
 
     Raises: ValueError for a value that no run can have.
     Source: ImageReward, arXiv 2304.05977, Algorithm 1 and experiment settings; THUDM/ImageReward, ReFL.py.
     """
+
+    method: str = DEFAULTS["method"]  # how an update is made: a name in METHODS
+    weights: str = DEFAULTS["weights"]  # what trains: a name in WEIGHTS
 
     # The rollout.
     steps: int = 40  # denoising steps, the paper's T
@@ -57,6 +66,8 @@ class TuningConfig:
                 raise ValueError(f"{each.name} must be a whole number, is {value!r}")
         first, last = self.late_steps
         demands = {
+            f"method must be one of {', '.join(METHODS)}": self.method in METHODS,
+            f"weights must be one of {', '.join(WEIGHTS)}": self.weights in WEIGHTS,
             f"late_steps must lie within 1..{self.steps}, the first not after the last": (
                 1 <= first <= last <= self.steps
             ),
@@ -87,5 +98,5 @@ class TuningConfig:
                 raise ValueError(demand)
 
     def to_dict(self) -> dict[str, Any]:
-        """Fields and values, fit for JSON."""
-        return asdict(self)
+        """Return fields and values, fit for JSON."""
+        return {name: value for name, value in asdict(self).items() if DEFAULTS.get(name) != value}

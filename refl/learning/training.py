@@ -1,23 +1,26 @@
-"""ReFL from the first update to the saved pipeline, over interruptions."""
+"""A tuning from the first update to the saved pipeline, over interruptions."""
 
 from __future__ import annotations
 
 import json
-import os
-import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from pkgutil import resolve_name
 from time import perf_counter
 
 import numpy as np
 import torch
 
 from refl.learning.config import TuningConfig
+from refl.learning.families.loading import load_family
+from refl.learning.methods import METHODS, Batch, Method
 from refl.learning.pairs import Pair, read_pairs
-from refl.learning.sampling import grid, load_pipeline, sample
-from refl.learning.updates import Reward, Tuner
+from refl.learning.rewards import Reward
+from refl.learning.sampling import grid, sample
+from refl.learning.tuner import Tuner
 from rewardmodel.learning.errors import Interrupted
+from rewardmodel.learning.saving import write_whole
 
 
 class NoPrompts(ValueError):
@@ -30,23 +33,17 @@ class AnotherRun(ValueError):
 
 @dataclass(frozen=True)
 class Progress:
-    """What one update, the pre-training step and the reward step, came to; None for a step left out.
+    """What one update came to.
 
     Attributes:
         step, steps: updates done, and wanted.
-        reward: mean over the batch, before the step; higher is better.
-        reward_loss, pretraining_loss: not yet weighted.
-        reward_gradient, pretraining_gradient: norms of the gradients of the weighted losses before clipping.
+        measures: what the method measured, by name; None for what it left out.
         seconds: of this update.
     """
 
     step: int
     steps: int
-    reward: float | None
-    reward_loss: float | None
-    pretraining_loss: float | None
-    reward_gradient: float | None
-    pretraining_gradient: float | None
+    measures: Mapping[str, float | None]
     seconds: float
 
 
@@ -62,14 +59,20 @@ def tune(
     should_stop: Callable[[], bool],
     device: str | None = None,
 ) -> Path:
-    """Tune the UNet of a Stable Diffusion pipeline so that its images are preferred.
+    """Tune a pipeline's denoiser so that its images are preferred.
+
+    1. Refuse what cannot run, and claim the folder for this configuration.
+    2. Load the pipeline; go on from the last checkpoint, or show what the pipeline makes untuned.
+    3. Update: the method steps on a batch, the average follows.
+    4. On the way: sample grids, checkpoints, and whether to stop.
+    5. Save the tuned pipeline.
 
     Called again on the same folder it goes on from the last checkpoint, and ends with the same weights as a
     run never interrupted (on the same hardware).
 
     Args:
         pipeline: the folder (or hub id) of the pipeline to start from; it is not changed.
-        reward: (prompts, images (B, 3, H, W) in 0..1) -> (B,), differentiable, normalised, higher is better.
+        reward: see `Reward`.
         prompts: to tune on; the first few are those of the sample grids.
         pretraining: a folder of captioned images, as `read_pairs` wants it.
         folder: of this run alone: its checkpoint, samples/step-*.png, and at the end pipeline/.
@@ -77,105 +80,102 @@ def tune(
         should_stop: asked after every update.
         device: the best there is when None.
     Returns: the folder of the tuned pipeline, complete as diffusers saves one.
-    Raises: NoPrompts; AnotherRun; BadPairs; NotAPipeline; BadReward; Diverged; Interrupted.
-    Source: ImageReward, arXiv 2304.05977, Algorithm 1.
+    Raises: NoPrompts; AnotherRun; BadPairs; NotAPipeline; BadReward; Diverged; NotSaved; Interrupted.
     """
+    # 1. What cannot run writes nothing; what has run is not run again
     if not prompts:
         raise NoPrompts("no prompts to tune on")
     pairs = read_pairs(pretraining)
-    _claim(folder, config)
+    _claim_folder(folder, config)
     result, checkpoint = folder / "pipeline", folder / "checkpoint.pt"
     if result.is_dir():
         return result
-    tuner = Tuner(config, load_pipeline(pipeline, device))
-    step = _resume(tuner, checkpoint)
+
+    # 2. The pipeline, its optimiser and the method
+    tuner = Tuner(config, load_family(pipeline, device))
+    method: Method = resolve_name(METHODS[config.method])(tuner, reward)
+    step = _load_checkpoint(tuner, checkpoint)
     if step == 0:
         _save_samples(tuner, prompts, folder, step)
+
     while step < config.updates:
-        on_step(_update(tuner, step, prompts=prompts, pairs=pairs, reward=reward))
+        # 3. One update; all that is random in it follows from seed and step
+        started = perf_counter()
+        batch = _batch_at(step, prompts=prompts, pairs=pairs, config=config)
+        measures = method.update(batch, _rng_at(step, config.seed))
+        tuner.update_average()
         step += 1
-        last = step == config.updates
-        if last or (config.sample_every and step % config.sample_every == 0):
+        on_step(Progress(step, config.updates, measures, perf_counter() - started))
+
+        # 4. Samples to look at, a checkpoint to go on from
+        is_last = step == config.updates
+        if is_last or (config.sample_every and step % config.sample_every == 0):
             _save_samples(tuner, prompts, folder, step)
-        stopping = not last and should_stop()
-        if stopping or last or step % config.checkpoint_every == 0:
+        is_stopped = not is_last and should_stop()
+        if is_stopped or is_last or step % config.checkpoint_every == 0:
             _save_checkpoint(tuner, checkpoint, step)
-        if stopping:
+        if is_stopped:
             raise Interrupted(f"after {step} of {config.updates} updates")
-    _save_result(tuner, result)
+
+    # 5. The result; its checkpoint has done its work
+    with write_whole(result) as partial:
+        tuner.save(partial)
     checkpoint.unlink()
     return result
 
 
-def _update(
-    tuner: Tuner, done: int, *, prompts: Sequence[str], pairs: Sequence[Pair], reward: Reward
-) -> Progress:
-    """Both updates of Algorithm 1, one after the other, on their own batches.
-
-    One of weight 0 is left out: without a gradient Adam would still move by its momentum.
-    """
-    config, started, chance = tuner.config, perf_counter(), _chance(tuner.config.seed, done)
-    pretraining_loss = pretraining_gradient = mean = reward_loss = reward_gradient = None
-    if config.pretraining_weight:
-        some_pairs = [pairs[i] for i in batch_at(done, len(pairs), config.batch_size, config.seed)]
-        pretraining_loss, pretraining_gradient = tuner.update_with_pairs(some_pairs, chance)
-    if config.reward_weight:
-        some_prompts = [prompts[i] for i in batch_at(done, len(prompts), config.batch_size, config.seed)]
-        mean, reward_loss, reward_gradient = tuner.update_with_reward(some_prompts, reward, chance)
-    tuner.follow()
-    return Progress(
-        step=done + 1,
-        steps=config.updates,
-        reward=mean,
-        reward_loss=reward_loss,
-        pretraining_loss=pretraining_loss,
-        reward_gradient=reward_gradient,
-        pretraining_gradient=pretraining_gradient,
-        seconds=perf_counter() - started,
+def _batch_at(step: int, *, prompts: Sequence[str], pairs: Sequence[Pair], config: TuningConfig) -> Batch:
+    size, seed = config.batch_size, config.seed
+    return Batch(
+        prompts=[prompts[i] for i in indices_at(step, len(prompts), size, seed)],
+        pairs=[pairs[i] for i in indices_at(step, len(pairs), size, seed)],
     )
 
 
-def batch_at(step: int, count: int, size: int, seed: int) -> list[int]:
+def indices_at(step: int, count: int, size: int, seed: int) -> list[int]:
     """Which of `count` examples the step-th batch holds: passes without repeats, each in a new order."""
     places = [divmod(place, count) for place in range(step * size, (step + 1) * size)]
     orders = {epoch: np.random.default_rng((seed, epoch)).permutation(count) for epoch, _ in places}
     return [int(orders[epoch][place]) for epoch, place in places]
 
 
-def _chance(seed: int, step: int) -> torch.Generator:
-    """All chance of one update: it follows from seed and step, so a checkpoint need not hold it."""
-    drawn = np.random.SeedSequence((seed, step)).generate_state(1, np.uint64)[0]
-    return torch.Generator().manual_seed(int(drawn))
+def _rng_at(step: int, seed: int) -> torch.Generator:
+    """Return the generator of one update; it follows from the step, so a checkpoint need not hold it."""
+    state = np.random.SeedSequence((seed, step)).generate_state(1, np.uint64)[0]
+    return torch.Generator().manual_seed(int(state))
 
 
-def _claim(folder: Path, config: TuningConfig) -> None:
+def _claim_folder(folder: Path, config: TuningConfig) -> None:
+    """Store the configuration, or check that the one stored is equal. Raises: AnotherRun; NotSaved."""
     folder.mkdir(parents=True, exist_ok=True)
-    stored, text = folder / "config.json", json.dumps(config.to_dict(), indent=2)
+    stored = folder / "config.json"
     if not stored.exists():
-        _write_whole(stored, lambda partial: partial.write_text(text))
+        with write_whole(stored) as partial:
+            partial.write_text(json.dumps(config.to_dict(), indent=2))
     elif TuningConfig(**json.loads(stored.read_text())) != config:
         raise AnotherRun(f"{stored} is of a run with other settings: give this one another folder")
 
 
-def _resume(tuner: Tuner, checkpoint: Path) -> int:
-    """The updates done already."""
+def _load_checkpoint(tuner: Tuner, checkpoint: Path) -> int:
+    """Return how many updates are done already; 0 without a checkpoint."""
     if not checkpoint.exists():
         return 0
     state = torch.load(checkpoint, map_location="cpu", weights_only=True)
-    tuner.load_state(state["tuner"])
+    tuner.load_state_dict(state["tuner"])
     return int(state["step"])
 
 
 def _save_checkpoint(tuner: Tuner, checkpoint: Path, step: int) -> None:
-    state = {"step": step, "tuner": tuner.state()}
-    _write_whole(checkpoint, lambda partial: torch.save(state, partial))
+    with write_whole(checkpoint) as partial:
+        torch.save({"step": step, "tuner": tuner.state_dict()}, partial)
 
 
 def _save_samples(tuner: Tuner, prompts: Sequence[str], folder: Path, step: int) -> None:
+    """Save a grid of the first prompts' images, from the averaged weights if there are any."""
     config, shown = tuner.config, list(prompts[: tuner.config.sample_prompts])
-    with tuner.averaged() as pipeline:
+    with tuner.averaged():
         images = sample(
-            pipeline,
+            tuner.family,
             shown,
             range(len(shown)),
             steps=config.sample_steps,
@@ -184,22 +184,5 @@ def _save_samples(tuner: Tuner, prompts: Sequence[str], folder: Path, step: int)
         )
         sheet = grid(list(images), columns=4)
     (folder / "samples").mkdir(exist_ok=True)
-    target = folder / "samples" / f"step-{step:06}.png"
-    _write_whole(target, lambda partial: sheet.save(partial, "PNG"))
-
-
-def _save_result(tuner: Tuner, result: Path) -> None:
-    partial = result.with_name("pipeline.partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    with tuner.averaged() as pipeline:
-        pipeline.save_pretrained(partial)
-    os.rename(partial, result)
-
-
-def _write_whole(target: Path, write: Callable[[Path], object]) -> None:
-    """Written beside its place, then renamed: whoever looks finds all of it or what was before."""
-    partial = target.with_name(target.name + ".partial")
-    write(partial)
-    with partial.open("rb") as written:
-        os.fsync(written.fileno())
-    os.replace(partial, target)
+    with write_whole(folder / "samples" / f"step-{step:06}.png") as partial:
+        sheet.save(partial, "PNG")

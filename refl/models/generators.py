@@ -56,7 +56,7 @@ class Generator(models.Model):
 
     @property
     def location(self) -> str:
-        """What `refl.learning.sampling.load_pipeline` takes: a folder, or a hub id."""
+        """What `load_family` takes: a folder, or a hub id."""
         if self.run is not None:
             return str(self.run.folder / "pipeline")
         shipped: Path = settings.ROOT / self.pipeline

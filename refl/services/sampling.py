@@ -163,7 +163,8 @@ def _drawn(
     Batches are those of a run that was never interrupted. What shares a batch with an image rounds it, so a
     batch that was cut short is made again, whole.
     """
-    from refl.learning.sampling import load_pipeline, sample
+    from refl.learning.families.loading import load_family
+    from refl.learning.sampling import sample
 
     (run.folder / "images").mkdir(parents=True, exist_ok=True)
     wanted = [(prompt, seed, file) for prompt in pool for seed, file in files[prompt.pk].items()]
@@ -174,7 +175,7 @@ def _drawn(
     if not missing:
         return
     images = sample(
-        load_pipeline(run.generator.location),
+        load_family(run.generator.location),
         [prompt.text for prompt, _, _ in missing],
         [seed for _, seed, _ in missing],
         steps=run.generator.steps,

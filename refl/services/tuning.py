@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -107,9 +106,8 @@ def tune_generator(run: TuningRun, heartbeat: Heartbeat) -> None:
     from refl.learning import training
 
     def on_step(progress: Progress) -> None:
-        values = asdict(progress)
-        step, steps = values.pop("step"), values.pop("steps")
-        heartbeat.report(step=step, steps=steps, values=values)
+        values = {**progress.measures, "seconds": progress.seconds}
+        heartbeat.report(step=progress.step, steps=progress.steps, values=values)
 
     assert run.generator.pairs is not None
     config, prompts = TuningConfig(**run.config), _frozen_prompts(run)

@@ -68,10 +68,11 @@ class Command(BaseCommand):
         )
 
     def make(self, missing: list[Wanted], options: dict[str, Any]) -> None:
-        from refl.learning.sampling import load_pipeline, sample
+        from refl.learning.families.loading import load_family
+        from refl.learning.sampling import sample
 
         images = sample(
-            load_pipeline(options["generator"]),
+            load_family(options["generator"]),
             [row.prompt for row in missing],
             [row.seed for row in missing],
             steps=options["steps"],

@@ -9,9 +9,18 @@ from diffusers import AutoencoderKL, DDIMScheduler, StableDiffusionPipeline, UNe
 from PIL import Image
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
-from refl.learning.sampling import load_pipeline
+from refl.learning.families.loading import load_family
 
 COLOURS = ("red", "green", "blue", "white")
+
+
+def some_noise(count, seed=0):
+    """Latents of the tiny pipeline."""
+    return torch.randn(count, 4, 8, 8, generator=rng(seed))
+
+
+def rng(seed=0):
+    return torch.Generator().manual_seed(seed)
 
 
 @pytest.fixture(autouse=True)
@@ -98,8 +107,18 @@ def pipeline_folder(pipeline_folders):
 
 
 @pytest.fixture
-def a_pipeline(pipeline_folder):
-    return load_pipeline(pipeline_folder, device="cpu")
+def a_family(pipeline_folder):
+    return load_family(pipeline_folder, device="cpu")
+
+
+@pytest.fixture
+def calls(a_family):
+    """The batch sizes of the UNet's calls, in order, and whether each had a gradient."""
+    seen = []
+    a_family.denoiser.register_forward_pre_hook(
+        lambda module, args: seen.append((len(args[0]), torch.is_grad_enabled()))
+    )
+    return seen
 
 
 @pytest.fixture(scope="session")

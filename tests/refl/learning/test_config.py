@@ -1,10 +1,14 @@
-"""What configures a ReFL run: the paper's defaults, and what no run can have."""
+"""What configures a tuning: the paper's defaults, and what no run can have."""
 
 import json
+from pkgutil import resolve_name
 
 import pytest
 
 from refl.learning.config import TuningConfig
+from refl.learning.families import FAMILIES, Family
+from refl.learning.methods import METHODS, Method
+from refl.learning.weights import WEIGHTS, Trainable
 
 
 def test_the_defaults_are_the_papers():
@@ -20,6 +24,22 @@ def test_a_stored_configuration_comes_back_equal():
     assert TuningConfig(**json.loads(json.dumps(config.to_dict()))) == config
 
 
+def test_a_configuration_stored_before_there_was_a_choice_of_methods_stays_equal():
+    stored = TuningConfig().to_dict()
+    assert not {"method", "weights"} & set(stored)
+    assert TuningConfig(**stored) == TuningConfig(method="refl", weights="all")
+
+
+@pytest.mark.parametrize(
+    ("registry", "protocol"), [(METHODS, Method), (WEIGHTS, Trainable), (FAMILIES, Family)]
+)
+def test_every_registered_name_leads_to_a_class_that_keeps_the_protocol(registry, protocol):
+    promised = {name for name, value in vars(protocol).items() if callable(value) and name[0] != "_"}
+    assert promised
+    for place in registry.values():
+        assert promised <= set(dir(resolve_name(place)))
+
+
 def test_a_field_it_does_not_know_is_refused():
     with pytest.raises(TypeError, match="stepps"):
         TuningConfig(stepps=3)
@@ -32,6 +52,8 @@ def test_a_field_it_does_not_know_is_refused():
         ({"late_steps": (0, 3)}, "late_steps"),
         ({"late_steps": (5, 3)}, "late_steps"),
         ({"sampler": "euler"}, "sampler"),
+        ({"method": "guesswork"}, "method must be one of refl"),
+        ({"weights": "none"}, "weights must be one of all"),
         ({"guidance_scale": 0.0}, "guidance_scale"),
         ({"reward_weight": -1.0}, "reward_weight"),
         ({"reward_weight": 0.0, "pretraining_weight": 0.0}, "nor both 0"),

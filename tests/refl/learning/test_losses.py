@@ -4,9 +4,9 @@ import math
 
 import pytest
 import torch
-from diffusers import DDPMScheduler
 
-from refl.learning.losses import prediction_target, pretraining_loss, reward_loss
+from refl.learning.families.stable_diffusion import prediction_target
+from refl.learning.losses import pretraining_loss, reward_loss
 
 
 def test_the_reward_loss_is_the_mean_shortfall_from_the_ceiling():
@@ -26,7 +26,7 @@ def test_the_pretraining_loss_is_the_mean_squared_error_of_what_the_unet_should_
     generator = torch.Generator().manual_seed(0)
     output, latents, noise = torch.randn(3, 2, 1, 2, 2, generator=generator)
     alpha_bar = torch.tensor([0.9, 0.2])
-    loss = pretraining_loss(output, latents=latents, noise=noise, alpha_bar=alpha_bar, prediction_type=kind)
+    loss = pretraining_loss(output, prediction_target(latents, noise, alpha_bar, kind))
 
     squares = []
     for sample in range(2):
@@ -37,17 +37,3 @@ def test_the_pretraining_loss_is_the_mean_squared_error_of_what_the_unet_should_
             wanted = added.item() if kind == "epsilon" else velocity
             squares.append((said.item() - wanted) ** 2)
     assert loss.item() == pytest.approx(sum(squares) / len(squares), rel=1e-5)
-
-
-def test_the_velocity_is_that_of_diffusers():
-    scheduler = DDPMScheduler(prediction_type="v_prediction")
-    latents, noise = torch.randn(2, 3, 4, 2, 2, generator=torch.Generator().manual_seed(1))
-    timesteps = torch.tensor([0, 400, 999])
-    ours = prediction_target(latents, noise, scheduler.alphas_cumprod[timesteps], "v_prediction")
-    torch.testing.assert_close(ours, scheduler.get_velocity(latents, noise, timesteps))
-
-
-def test_a_prediction_type_it_does_not_know_is_refused():
-    latents = torch.zeros(1, 1, 1, 1)
-    with pytest.raises(ValueError, match="sample"):
-        prediction_target(latents, latents, torch.ones(1), "sample")

@@ -1,4 +1,4 @@
-"""A ReFL run: what it leaves behind, how it goes on after an interruption, and what it refuses."""
+"""A tuning: what it leaves behind, how it goes on after an interruption, and what it refuses."""
 
 import dataclasses
 import json
@@ -11,10 +11,13 @@ from PIL import Image
 from safetensors.torch import load_file
 
 from refl.learning.config import TuningConfig
+from refl.learning.families.loading import load_family
+from refl.learning.methods import METHODS
 from refl.learning.pairs import BadPairs
-from refl.learning.sampling import load_pipeline, sample
-from refl.learning.training import AnotherRun, NoPrompts, batch_at, tune
-from refl.learning.updates import BadReward
+from refl.learning.rewards import BadReward
+from refl.learning.sampling import sample
+from refl.learning.training import AnotherRun, NoPrompts, indices_at, tune
+from refl.learning.weights import WEIGHTS, AllWeights
 from rewardmodel.learning.errors import Interrupted
 
 PROMPTS = ["a red page", "a green page", "a blue page", "a white page", "a page"]
@@ -84,10 +87,11 @@ def test_a_run_reports_every_update_and_leaves_a_pipeline_that_diffusers_loads(a
     assert result == run.folder / "pipeline"
     assert [(report.step, report.steps) for report in run.reports] == [(step, 6) for step in range(1, 7)]
     for report in run.reports:
-        assert min(report.reward_gradient, report.pretraining_gradient, report.seconds) > 0
-        assert min(report.reward_loss, report.pretraining_loss) > 0
+        measured = report.measures
+        assert min(measured["reward_gradient"], measured["pretraining_gradient"], report.seconds) > 0
+        assert min(measured["reward_loss"], measured["pretraining_loss"]) > 0
     loaded = StableDiffusionPipeline.from_pretrained(result, safety_checker=None, local_files_only=True)
-    assert loaded.scheduler.config == load_pipeline(pipeline_folder, "cpu").scheduler.config
+    assert loaded.scheduler.config == load_family(pipeline_folder, "cpu").pipeline.scheduler.config
     assert not equal(weights(result), start)
     assert equal(weights(pipeline_folder), start)
     assert not (run.folder / "checkpoint.pt").exists()
@@ -101,7 +105,7 @@ def test_samples_before_and_after_come_from_the_same_prompts_and_seeds(a_run, pi
     for name, folder in ((sheets[0], pipeline_folder), (sheets[2], result)):
         shown = np.asarray(Image.open(run.folder / "samples" / name)).astype(int)
         images = sample(
-            load_pipeline(folder, "cpu"), PROMPTS[:3], [0, 1, 2], steps=2, guidance_scale=2.0, batch_size=3
+            load_family(folder, "cpu"), PROMPTS[:3], [0, 1, 2], steps=2, guidance_scale=2.0, batch_size=3
         )
         for column, image in enumerate(images):
             assert abs(shown[:16, 18 * column : 18 * column + 16] - np.asarray(image)).max() <= 1
@@ -125,9 +129,10 @@ def test_a_run_that_died_goes_on_from_its_last_checkpoint(a_run):
     whole()
     with pytest.raises(MemoryError):
         broken(crash_after=6)
-    (broken.folder / "checkpoint.pt.partial").write_bytes(b"half of a later one")
-    (broken.folder / "pipeline.partial").mkdir()
+    (broken.folder / ".checkpoint.pt.new").write_bytes(b"half of a later one")
+    (broken.folder / ".pipeline.new").mkdir()
     broken()
+    assert not list(broken.folder.glob(".*"))
     assert [report.step for report in broken.reports] == [1, 2, 3, 4, 5, 5, 6]
     assert broken.numbers()[-2:] == whole.numbers()[-2:]
     assert equal(weights(broken.folder / "pipeline"), weights(whole.folder / "pipeline"))
@@ -164,7 +169,7 @@ def test_an_update_of_weight_0_is_left_out(a_run, pipeline_folder, weight, left_
     run = a_run()
     result = run(dataclasses.replace(CONFIG, updates=2, **{weight: 0.0}))
     for report in run.reports:
-        assert {name for name, value in dataclasses.asdict(report).items() if value is None} == left_out
+        assert {name for name, value in report.measures.items() if value is None} == left_out
     assert not equal(weights(result), weights(pipeline_folder))
 
 
@@ -190,12 +195,68 @@ def test_a_reward_that_is_not_a_number_stops_the_run_at_once(a_run):
 
 
 def test_every_example_comes_once_in_a_pass_and_passes_differ():
-    stream = [index for step in range(10) for index in batch_at(step, count=5, size=3, seed=0)]
+    stream = [index for step in range(10) for index in indices_at(step, count=5, size=3, seed=0)]
     passes = [stream[start : start + 5] for start in range(0, 30, 5)]
     assert all(sorted(one) == [0, 1, 2, 3, 4] for one in passes)
     assert len({tuple(one) for one in passes}) > 1
-    assert batch_at(3, count=5, size=3, seed=0) != batch_at(3, count=5, size=3, seed=1)
+    assert indices_at(3, count=5, size=3, seed=0) != indices_at(3, count=5, size=3, seed=1)
 
 
 def test_a_batch_larger_than_what_there_is_goes_on_into_the_next_pass():
-    assert sorted(batch_at(0, count=2, size=4, seed=0)) == [0, 0, 1, 1]
+    assert sorted(indices_at(0, count=2, size=4, seed=0)) == [0, 0, 1, 1]
+
+
+class Shrink:
+    """A method of one line: it pulls all weights towards 0, whatever the reward."""
+
+    def __init__(self, tuner, reward):
+        self.tuner = tuner
+
+    def update(self, batch, rng):
+        size = sum(weight.square().sum() for weight in self.tuner.weights.parameters)
+        size.backward()
+        return {"size": size.item(), "prompts": len(batch.prompts), "gradient": self.tuner.step()}
+
+
+def test_a_method_that_is_registered_is_tuned_with_and_reports_its_own_measures(a_run, monkeypatch):
+    monkeypatch.setitem(METHODS, "shrink", f"{__name__}:Shrink")
+    run = a_run()
+    run(dataclasses.replace(CONFIG, method="shrink"))
+    assert json.loads((run.folder / "config.json").read_text())["method"] == "shrink"
+    assert {tuple(report.measures) for report in run.reports} == {("size", "prompts", "gradient")}
+    sizes = [report.measures["size"] for report in run.reports]
+    assert sizes == sorted(sizes, reverse=True)
+
+
+class Biases(AllWeights):
+    """A choice of weights: the biases alone."""
+
+    def __init__(self, family):
+        super().__init__(family)
+        named = family.denoiser.requires_grad_(False).named_parameters()
+        self.parameters = [weight.requires_grad_() for name, weight in named if name.endswith("bias")]
+
+
+def test_a_choice_of_weights_that_is_registered_alone_trains_also_over_an_interruption(
+    a_run, pipeline_folder, monkeypatch
+):
+    monkeypatch.setitem(WEIGHTS, "biases", f"{__name__}:Biases")
+    config = dataclasses.replace(CONFIG, weights="biases")
+    whole, broken = a_run("whole"), a_run("broken")
+    before, after = weights(pipeline_folder), weights(whole(config))
+    moved = {name for name in before if not torch.equal(before[name], after[name])}
+    assert moved
+    assert all(name.endswith("bias") for name in moved)
+    with pytest.raises(Interrupted):
+        broken(config, stop_after=3)
+    assert equal(weights(broken(config)), after)
+
+
+def test_a_checkpoint_has_the_keys_of_those_that_interrupted_runs_stored_before(a_run):
+    run = a_run()
+    with pytest.raises(Interrupted):
+        run(stop_after=2)
+    state = torch.load(run.folder / "checkpoint.pt", weights_only=True)
+    assert (set(state), set(state["tuner"])) == ({"step", "tuner"}, {"unet", "optimizer", "average"})
+    assert isinstance(state["tuner"]["average"], list)
+    assert not {"method", "weights"} & set(json.loads((run.folder / "config.json").read_text()))

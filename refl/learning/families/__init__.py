@@ -1,0 +1,85 @@
+"""What a kind of diffusion pipeline is to a tuner. Another kind is a file here and a line in FAMILIES.
+
+Letters: B samples, C latent channels, h w latent pixels, H W image pixels.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol, Self
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor, nn
+
+# Class of the diffusers pipeline -> its family. Names, so that nothing heavy is imported before it is used.
+FAMILIES = {"StableDiffusionPipeline": "refl.learning.families.stable_diffusion:StableDiffusion"}
+
+Conditioning = Any  # what prompts are encoded to; indexed by sample, as a tensor (B, ...) is
+
+
+class NotAPipeline(ValueError):
+    """No pipeline of a known family can be read there."""
+
+
+class Family(Protocol):
+    """A loaded pipeline: its networks, its noise, and the forms in which it takes prompts and images."""
+
+    pipeline: Any  # diffusers' own, which samples when it is called
+
+    @classmethod
+    def load(cls, path_or_hub_id: str, **options: Any) -> Self:
+        """Load the pipeline; `options` are those of diffusers' `from_pretrained`."""
+
+    @property
+    def device(self) -> torch.device: ...
+
+    @property
+    def denoiser(self) -> nn.Module:
+        """The network that predicts; no other is ever trained."""
+
+    @property
+    def latent_shape(self) -> tuple[int, int, int]:
+        """(C, h, w) of one sample."""
+
+    @property
+    def image_size(self) -> tuple[int, int]:
+        """(W, H) in pixels."""
+
+    def freeze(self) -> None:
+        """Ask no gradient of any weight."""
+
+    def enable_gradient_checkpointing(self) -> None:
+        """Recompute activations in the backward pass, in every network that the gradient runs through."""
+
+    def encode_prompts(self, prompts: list[str]) -> Conditioning:
+        """Encode prompts as the denoiser reads them, without gradient."""
+
+    def encode(self, images: Tensor, rng: torch.Generator) -> Tensor:
+        """Encode images (B, 3, H, W) in -1..1 to latents (B, C, h, w), without gradient."""
+
+    def decode(self, latents: Tensor) -> Tensor:
+        """Decode latents (B, C, h, w) to images (B, 3, H, W) in 0..1, with gradient."""
+
+    def scheduler(self, sampler: str, steps: int) -> Any:
+        """Return a diffusers scheduler of this pipeline's noise, set to so many inference steps."""
+
+    def random_timesteps(self, count: int, rng: torch.Generator) -> Tensor:
+        """Draw timesteps as pre-training does. (B,)"""
+
+    def add_noise(self, latents: Tensor, noise: Tensor, timesteps: Tensor) -> Tensor:
+        """Noise clean latents (B, C, h, w) to their timesteps (B,)."""
+
+    def predict(
+        self, latents: Tensor, timesteps: Tensor, text: Conditioning, guidance_scale: float = 1.0
+    ) -> Tensor:
+        """Call the denoiser once on latents (B, C, h, w) at timesteps () or (B,); scale 1 is no guidance."""
+
+    def predict_x0(self, noisy: Tensor, output: Tensor, timesteps: Tensor) -> Tensor:
+        """Return the clean latents (B, C, h, w) that the denoiser's output implies, with gradient."""
+
+    def training_target(self, latents: Tensor, noise: Tensor, timesteps: Tensor) -> Tensor:
+        """Return what the denoiser should predict for latents that were noised so. (B, C, h, w)"""
+
+    def save(self, folder: Path) -> None:
+        """Save the whole pipeline as diffusers does."""

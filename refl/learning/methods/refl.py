@@ -1,0 +1,96 @@
+"""ReFL: ImageReward, arXiv 2304.05977, Algorithm 1. A step on pre-training pairs, then one on the reward.
+
+Letters: B samples of an update, C latent channels, h w latent pixels, H W image pixels, T tokens, D width.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+
+from refl.learning.denoising import Rollout, draw_exit_steps
+from refl.learning.losses import pretraining_loss, reward_loss
+from refl.learning.methods import Batch
+from refl.learning.pairs import Pair, load_images
+from refl.learning.rewards import Reward, score
+from refl.learning.tuner import Tuner
+
+
+class ReFL:
+    """Both updates of Algorithm 1, one after the other, each on its own batch and with its own step."""
+
+    def __init__(self, tuner: Tuner, reward: Reward) -> None:
+        config, family = tuner.config, tuner.family
+        self.tuner, self.reward = tuner, reward
+        scheduler = family.scheduler(config.sampler, config.steps)
+        self.rollout = Rollout(family, scheduler, config.guidance_scale)
+
+    def update(self, batch: Batch, rng: torch.Generator) -> dict[str, float | None]:
+        """Step on the pre-training loss, then on the reward loss.
+
+        One of weight 0 is left out: without a gradient Adam would still move by its momentum.
+
+        Returns: the mean reward before its step, the losses not yet weighted, and the norms of the gradients
+            of the weighted losses before clipping.
+        Raises: BadPairs; BadReward; Diverged.
+        """
+        loss = gradient = mean = loss_of_reward = gradient_of_reward = None
+        if self.tuner.config.pretraining_weight:
+            loss, gradient = self.pretraining_step(batch.pairs, rng)
+        if self.tuner.config.reward_weight:
+            mean, loss_of_reward, gradient_of_reward = self.reward_step(batch.prompts, rng)
+        return {
+            "reward": mean,
+            "reward_loss": loss_of_reward,
+            "pretraining_loss": loss,
+            "reward_gradient": gradient_of_reward,
+            "pretraining_gradient": gradient,
+        }
+
+    def pretraining_step(self, pairs: Sequence[Pair], rng: torch.Generator) -> tuple[float, float]:
+        """Denoise captioned images, as in pre-training.
+
+        Returns: the loss, and the norm of the gradient of the weighted loss before clipping.
+        Raises: BadPairs; Diverged.
+        """
+        b, config, family = len(pairs), self.tuner.config, self.tuner.family
+        images = load_images(pairs, family.image_size).to(family.device)  # (B, 3, H, W)
+        latents = family.encode(images, rng)  # (B, C, h, w)
+        is_left_out = torch.rand(b, generator=rng) < config.empty_prompts  # (B,)
+        captions = ["" if out else pair.prompt for out, pair in zip(is_left_out, pairs, strict=True)]
+        text = family.encode_prompts(captions)  # (B, T, D)
+        noise = torch.randn(latents.shape, generator=rng).to(latents)
+        timesteps = family.random_timesteps(b, rng)  # (B,)
+        noisy = family.add_noise(latents, noise, timesteps)  # (B, C, h, w)
+
+        total = 0.0
+        for part in self.tuner.microbatches(b):
+            output = family.predict(noisy[part], timesteps[part], text[part])  # (B, C, h, w)
+            target = family.training_target(latents[part], noise[part], timesteps[part])
+            loss = pretraining_loss(output, target)
+            total += self.tuner.backward(loss * (len(output) / b), config.pretraining_weight)
+        return total, self.tuner.step()
+
+    def reward_step(self, prompts: Sequence[str], rng: torch.Generator) -> tuple[float, float, float]:
+        """Denoise to a random late step, predict x_0 from there, and raise its reward.
+
+        Returns: the mean reward, the loss, and the norm of the gradient of the weighted loss before clipping.
+        Raises: BadReward; Diverged.
+        """
+        b, config, family = len(prompts), self.tuner.config, self.tuner.family
+        text = family.encode_prompts(list(prompts))  # (B, T, D)
+        exit_steps = draw_exit_steps(b, steps=config.steps, late_steps=config.late_steps, rng=rng)
+        exit_steps = exit_steps.to(family.device)  # (B,)
+        noise = torch.randn((b, *family.latent_shape), generator=rng).to(family.device)  # (B, C, h, w)
+        late = self.rollout.denoise_to(exit_steps, noise, text, rng)
+
+        mean = total = 0.0
+        for part in self.tuner.microbatches(b):
+            x0 = self.rollout.predict_x0(exit_steps[part], late[part], text[part])  # (B, C, h, w)
+            images = family.decode(x0)  # (B, 3, H, W)
+            rewards = score(self.reward, list(prompts[part]), images)  # (B,)
+            loss = reward_loss(rewards, config.reward_ceiling)
+            total += self.tuner.backward(loss * (len(images) / b), config.reward_weight)
+            mean += rewards.detach().sum().item() / b
+        return mean, total, self.tuner.step()
