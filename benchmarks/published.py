@@ -17,8 +17,8 @@ from transformers import BlipTextConfig, BlipVisionConfig, BlipVisionModel
 from transformers.models.blip.modeling_blip_text import BlipTextModel
 
 from rewardmodel.learning.data.preprocessing import normalise, read_image, to_pixels
-from rewardmodel.learning.model.backbones.config import BlipConfig
-from rewardmodel.learning.model.reward import RewardHead
+from rewardmodel.learning.model.backbones.blip import BlipConfig
+from rewardmodel.learning.model.heads import RewardHead
 
 TOKENS = 35  # every prompt is padded to so many
 MICRO_BATCH = 4  # pairs, on each of its devices

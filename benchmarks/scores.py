@@ -128,7 +128,7 @@ def promote(bench: Bench, project: Any) -> str:
 
 def make_vit_l(folder: Path) -> Path:
     from rewardmodel.learning import checkpoints
-    from rewardmodel.learning.model.backbones.config import blip_vit_large
+    from rewardmodel.learning.model.backbones.blip import blip_vit_large
     from rewardmodel.learning.model.reward import RewardModel
 
     backbone = blip_vit_large()

@@ -18,7 +18,7 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from random import Random
-from typing import Any
+from typing import Any, cast
 
 import torch
 import torch.nn.functional as F
@@ -41,8 +41,10 @@ from demo.world.captions import Split, every_statement, misstate, split_of
 from demo.world.scenes import Scene, scene_of
 from rewardmodel.learning import checkpoints
 from rewardmodel.learning.data.preprocessing import normalise, tokenise
-from rewardmodel.learning.model.backbones.config import BlipConfig, HeadConfig, TextConfig, VisionConfig
+from rewardmodel.learning.model.backbones.blip import Blip, BlipConfig
+from rewardmodel.learning.model.backbones.config import TextConfig, VisionConfig
 from rewardmodel.learning.model.backbones.text import TextLayer
+from rewardmodel.learning.model.heads import HeadConfig, RewardHead
 from rewardmodel.learning.model.reward import RewardModel
 
 GENERATOR = Path("demo/weights/generator")
@@ -93,6 +95,11 @@ class Pretraining(nn.Module):
         self.aspects = nn.Linear(shape.text.width, ASPECTS)
         self.words = nn.Linear(shape.text.width, shape.text.vocabulary)
 
+    @property
+    def blip(self) -> Blip:
+        """The model's backbone."""
+        return cast(Blip, self.model.backbone)
+
     def losses(
         self,
         images: Tensor,
@@ -106,7 +113,7 @@ class Pretraining(nn.Module):
 
         Groups of GROUP lie in a row.
         """
-        seen = self.model.blip.visual_encoder(normalise(images, self.model.config.image_input))  # (B, P, V)
+        seen = self.blip.visual_encoder(normalise(images, self.model.config.image_input))  # (B, P, V)
         patches = self.patches.loss(seen.float(), scenes, flaws)
         if not captions:
             return {"patches": patches}
@@ -133,9 +140,9 @@ class Pretraining(nn.Module):
         place = torch.arange(len(seen)).view(-1, GROUP)
         caption = place[:, :, None].expand(-1, -1, GROUP).flatten()
         image = place[:, None, :].expand(-1, GROUP, -1).flatten()
-        text = self.model.blip.text_encoder(tokens[caption], mask[caption], seen[image])
+        text = self.blip.text_encoder(tokens[caption], mask[caption], seen[image])
         aspects = self.aspects(text[:, 0]).float()
-        return self.model.mlp(text[:, 0]).view(-1, GROUP, GROUP), aspects.view(-1, GROUP, GROUP, ASPECTS)
+        return self.model.head(text[:, 0]).view(-1, GROUP, GROUP), aspects.view(-1, GROUP, GROUP, ASPECTS)
 
     def filling(
         self,
@@ -147,7 +154,7 @@ class Pretraining(nn.Module):
     ) -> tuple[Tensor, Tensor]:
         """Cross-entropy of words that were masked, and of where words look for the things they name."""
         hidden = (torch.rand(tokens.shape, generator=generator) < MASKED) & (tokens >= len(SPECIAL))
-        encoder = self.model.blip.text_encoder
+        encoder = self.blip.text_encoder
         text = encoder.embeddings(tokens.masked_fill(hidden, SPECIAL.index("[MASK]")))
         named, pointing = named_things(scenes), torch.zeros(())
         *early, last = (layer for layer in encoder.encoder.layer if isinstance(layer, TextLayer))
@@ -178,7 +185,7 @@ def choosing_and_matching(scores: Tensor, known: Tensor) -> tuple[Tensor, Tensor
 
 def look(learner: Pretraining, autoencoder: Any, *, steps: int, seed: int) -> None:
     """Teach the image encoder alone what its patches show."""
-    parameters = [*learner.model.blip.visual_encoder.parameters(), *learner.patches.parameters()]
+    parameters = [*learner.blip.visual_encoder.parameters(), *learner.patches.parameters()]
     _train(learner, autoencoder, parameters, "looking", steps=steps, seed=seed)
 
 
@@ -271,7 +278,7 @@ def calm(model: RewardModel, tokenizer: Any, *, seed: int) -> None:
     said = [draw_statement(Split.GENERATOR, chance) for _ in range(1000)]
     images = spoil(pictures([scene_of(misstate(each, chance), chance) for each in said]), torch_chance)
     scores = rewards_of(model, tokenizer, [str(each) for each in said], images)
-    last = model.mlp.layers[-1]
+    last = cast(RewardHead, model.head).layers[-1]
     assert isinstance(last, nn.Linear)
     last.bias.sub_(scores.mean())
     for parameter in last.parameters():

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 import torch
 from torch import Tensor, nn
 
+from rewardmodel.learning.model.backbones.blip import Blip
 from rewardmodel.learning.model.backbones.vision import VisionBlock, VisualEncoder
 from rewardmodel.learning.model.reward import RewardModel
 
@@ -26,7 +29,7 @@ def initialise(model: RewardModel, images: Tensor) -> None:
             nn.init.normal_(parameter, std=parameter.shape[1] ** -0.5)
         else:
             nn.init.normal_(parameter, std=STD)
-    _start_vision(model.blip.visual_encoder, images)
+    _start_vision(cast(Blip, model.backbone).visual_encoder, images)
 
 
 def _start_vision(encoder: VisualEncoder, images: Tensor) -> None:

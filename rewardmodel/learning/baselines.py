@@ -10,7 +10,7 @@ from __future__ import annotations
 import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -18,12 +18,12 @@ from torch import Tensor, nn
 from rewardmodel.learning import checkpoints
 from rewardmodel.learning.checkpoints import downloads
 from rewardmodel.learning.checkpoints.folder import Checkpoint, CheckpointConfig
-from rewardmodel.learning.checkpoints.weights import fill, read_weights
+from rewardmodel.learning.checkpoints.weights import load_state_dict, read_weights
 from rewardmodel.learning.errors import CheckpointError
 from rewardmodel.learning.model.backbones.blip import Blip
-from rewardmodel.learning.model.backbones.config import HeadConfig
-from rewardmodel.learning.model.backbones.dual import Dual
-from rewardmodel.learning.model.reward import RewardHead, RewardModel
+from rewardmodel.learning.model.backbones.dual import Clip
+from rewardmodel.learning.model.heads import HeadConfig, RewardHead, SimilarityHead
+from rewardmodel.learning.model.reward import RewardModel
 
 ANY_LENGTH = 1 << 30  # tokens of a prompt that nobody looks at: none is too long
 
@@ -40,7 +40,9 @@ class BlipCosine(nn.Module):
         whole = self.blip.visual_encoder(images)[:, :1]  # (N, P, V) -> (N, 1, V): the class token
         return F.normalize(self.blip.vision_proj(whole), dim=-1)
 
-    def judge(self, tokens: Tensor, mask: Tensor, features: Tensor, rows: Tensor | None = None) -> Tensor:
+    def score_features(
+        self, tokens: Tensor, mask: Tensor, features: Tensor, rows: Tensor | None = None
+    ) -> Tensor:
         """tokens, mask (N, T), features (N, 1, D) of `encode` -> (N,); `rows` as RewardModel has it."""
         if rows is not None:
             features = features[rows]
@@ -49,7 +51,7 @@ class BlipCosine(nn.Module):
 
     def score(self, tokens: Tensor, mask: Tensor, images: Tensor) -> Tensor:
         """tokens, mask (N, T), images (N, 3, H, W) normalised -> (N,)."""
-        return self.judge(tokens, mask, self.encode(images))
+        return self.score_features(tokens, mask, self.encode(images))
 
 
 class Aesthetic(nn.Module):
@@ -58,27 +60,29 @@ class Aesthetic(nn.Module):
     Its head has the form that ImageReward's took over.
     """
 
-    def __init__(self, dual: Dual) -> None:
+    def __init__(self, dual: Clip) -> None:
         super().__init__()
         self.dual = dual
         self.head = RewardHead(HeadConfig(), dual.visual_projection.out_features)
 
     def encode(self, images: Tensor) -> Tensor:
         """(N, 3, H, W) normalised -> (N, 1, D), of length 1."""
-        return F.normalize(self.dual.encode_from(self.dual.encode_until(images, 0), 0), dim=-1)
+        return F.normalize(self.dual.encode(images), dim=-1)
 
-    def judge(self, tokens: Tensor, mask: Tensor, features: Tensor, rows: Tensor | None = None) -> Tensor:
+    def score_features(
+        self, tokens: Tensor, mask: Tensor, features: Tensor, rows: Tensor | None = None
+    ) -> Tensor:
         """features (N, 1, D) of `encode` -> (N,), `rows` as RewardModel has it; the text changes nothing."""
         return self.head((features if rows is None else features[rows])[:, 0])
 
     def score(self, tokens: Tensor, mask: Tensor, images: Tensor) -> Tensor:
         """images (N, 3, H, W) normalised -> (N,)."""
-        return self.judge(tokens, mask, self.encode(images))
+        return self.score_features(tokens, mask, self.encode(images))
 
 
 @dataclass(frozen=True)
 class Baseline:
-    """A model that is none of ours, with what a Scorer needs beside it, as a Checkpoint has it."""
+    """A model that others trained, with what a Scorer needs beside it, as a Checkpoint has it."""
 
     model: RewardModel | BlipCosine | Aesthetic
     tokenizer: Any
@@ -96,7 +100,7 @@ def load_baseline(name: str, root: str | Path | None = None) -> Baseline:
 def _clip(root: str | Path | None) -> Baseline:
     """The bare cosine: what CLIP was trained by, its scale taken out."""
     read = _read_clip(root)
-    scale = read.model.similarity.logit_scale.exp().item()
+    scale = cast(SimilarityHead, read.model.head).logit_scale.exp().item()
     return Baseline(read.model, read.tokenizer, dataclasses.replace(read.config, std=scale))
 
 
@@ -105,20 +109,20 @@ def _blip(root: str | Path | None) -> Baseline:
     read = checkpoints.load(file)
     if getattr(read.config.backbone, "projection", None) is None:
         raise CheckpointError(f"{file}: another model: missing vision_proj and text_proj")
-    return Baseline(BlipCosine(read.model.blip), read.tokenizer, read.config)
+    return Baseline(BlipCosine(cast(Blip, read.model.backbone)), read.tokenizer, read.config)
 
 
 def _aesthetic(root: str | Path | None) -> Baseline:
     file = downloads.fetch_baseline("Aesthetic", root)
     read = _read_clip(root)
-    model = Aesthetic(read.model.dual)
-    fill(model.head, read_weights(file).tensors, source=file)
+    model = Aesthetic(cast(Clip, read.model.backbone))
+    load_state_dict(model.head, read_weights(file).tensors, source=file)
     return Baseline(model.eval(), read.tokenizer, dataclasses.replace(read.config, max_tokens=ANY_LENGTH))
 
 
 def _read_clip(root: str | Path | None) -> Checkpoint:
     folder = downloads.fetch_clip(root)
     read = checkpoints.load(folder)
-    if read.config.backbone.kind != "clip":
+    if not hasattr(read.model.backbone, "visual_projection"):
         raise CheckpointError(f"{folder}: a {read.config.backbone.kind} model, not CLIP")
     return read

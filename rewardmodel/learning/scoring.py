@@ -25,8 +25,8 @@ from rewardmodel.learning.data.preprocessing import (
     to_pixels,
     tokenise,
 )
-from rewardmodel.learning.model.aspect_head import described
-from rewardmodel.learning.model.reward import RewardHead, RewardModel
+from rewardmodel.learning.model.heads import RewardHead, describe_aspects
+from rewardmodel.learning.model.reward import RewardModel
 
 ImageSource = str | Path | Image.Image
 OnError = Literal["raise", "nan"]
@@ -153,8 +153,8 @@ class Scorer(nn.Module):
         said: list[dict[str, float | dict[str, float]]] = [{} for _ in images]
         for rows, asked, features, places in self._pairs(prompts, images, "raise"):
             with self._autocast():
-                logits = self.model.judge_all(*self._meet(asked, features, places))[1]
-            for row, own in zip(rows, described(logits), strict=True):
+                logits = self.model.forward_features(*self._meet(asked, features, places))[1]
+            for row, own in zip(rows, describe_aspects(logits), strict=True):
                 said[row] = own
         return said
 
@@ -246,7 +246,7 @@ class Scorer(nn.Module):
         Args: places: for prompt i, which of the features it is about, where prompts share images.
         """
         with self._autocast():
-            return self._reward(self.model.judge(*self._meet(prompts, features, places)))
+            return self._reward(self.model.score_features(*self._meet(prompts, features, places)))
 
     def _meet(
         self, prompts: Sequence[str], features: Tensor, places: Sequence[int] | None

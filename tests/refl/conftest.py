@@ -63,7 +63,9 @@ def save_reward_model(folder: Path, seed: int, *, sign: int = 1) -> None:
 
     from rewardmodel.learning import checkpoints
     from rewardmodel.learning.checkpoints.folder import CheckpointConfig
-    from rewardmodel.learning.model.backbones.config import BlipConfig, HeadConfig, TextConfig, VisionConfig
+    from rewardmodel.learning.model.backbones.blip import BlipConfig
+    from rewardmodel.learning.model.backbones.config import TextConfig, VisionConfig
+    from rewardmodel.learning.model.heads import HeadConfig
     from rewardmodel.learning.model.reward import RewardModel
 
     words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "a", "red", "green", "blue", "fox", "cat", "owl"]

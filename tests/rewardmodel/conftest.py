@@ -64,7 +64,9 @@ def encoder_folder(tmp_path_factory) -> Path:
 
     from rewardmodel.learning import checkpoints
     from rewardmodel.learning.checkpoints.folder import CheckpointConfig
-    from rewardmodel.learning.model.backbones.config import BlipConfig, HeadConfig, TextConfig, VisionConfig
+    from rewardmodel.learning.model.backbones.blip import BlipConfig
+    from rewardmodel.learning.model.backbones.config import TextConfig, VisionConfig
+    from rewardmodel.learning.model.heads import HeadConfig
     from rewardmodel.learning.model.reward import RewardModel
 
     torch.set_num_threads(1)

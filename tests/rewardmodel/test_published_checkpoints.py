@@ -6,8 +6,10 @@ from django.core.management import CommandError, call_command
 
 from annotation.models import Generation
 from rewardmodel.learning import load
-from rewardmodel.learning.checkpoints.published.blip import write_blip
-from rewardmodel.learning.model.backbones.config import BlipConfig, HeadConfig, TextConfig, VisionConfig
+from rewardmodel.learning.model.backbones.blip import BlipConfig
+from rewardmodel.learning.model.backbones.blip_forms import write_blip
+from rewardmodel.learning.model.backbones.config import TextConfig, VisionConfig
+from rewardmodel.learning.model.heads import HeadConfig
 from rewardmodel.learning.model.reward import RewardModel
 from rewardmodel.models import RewardCheckpoint, TrainingRun
 from rewardmodel.runs.supervision import supervise
@@ -33,7 +35,7 @@ def blip(tmp_path):
         projection=6,
     )
     (tmp_path / "vocab.txt").write_text("\n".join(WORDS))
-    write_blip(RewardModel(shape), tmp_path / "model_large.pth")
+    write_blip(shape, RewardModel(shape).state_dict(), tmp_path / "model_large.pth")
     return tmp_path / "model_large.pth"
 
 
@@ -63,7 +65,7 @@ def test_a_scorer_takes_the_file_that_lies_there_now(blip):
     for location in (str(blip), str(blip.parent)):
         before = models.get(location)
         assert models.get(location) is before
-        write_blip(before.model, blip.with_suffix(".new"))
+        write_blip(before.model.config, before.model.state_dict(), blip.with_suffix(".new"))
         blip.with_suffix(".new").replace(blip)
         assert models.get(location) is not before
 

@@ -5,8 +5,10 @@ from pathlib import Path
 import torch
 from transformers import BlipForImageTextRetrieval, CLIPConfig, CLIPModel, CLIPTokenizer
 
-from rewardmodel.learning.checkpoints.published.blip import write_blip, write_transformers
-from rewardmodel.learning.model.backbones.config import BlipConfig, HeadConfig, TextConfig, VisionConfig
+from rewardmodel.learning.model.backbones.blip import BlipConfig
+from rewardmodel.learning.model.backbones.blip_forms import write_blip, write_transformers
+from rewardmodel.learning.model.backbones.config import TextConfig, VisionConfig
+from rewardmodel.learning.model.heads import HeadConfig
 from rewardmodel.learning.model.reward import RewardModel
 
 SIDE, WIDTH = 32, 24  # of images; in which CLIP's image and text meet
@@ -37,7 +39,7 @@ def write_blip_large(root: Path, projection: int | None = 6) -> BlipForImageText
         projection=projection,
     )
     model = _spread(RewardModel(shape))
-    write_blip(model, root / "model_large.pth")
+    write_blip(model.config, model.state_dict(), root / "model_large.pth")
     held = torch.load(root / "model_large.pth")["model"]
     held |= {
         "temp": torch.ones(()),
@@ -46,7 +48,7 @@ def write_blip_large(root: Path, projection: int | None = 6) -> BlipForImageText
     }
     torch.save({"model": held}, root / "model_large.pth")
     (root / "vocab.txt").write_text("\n".join(WORDS))
-    write_transformers(model, root / "theirs")
+    write_transformers(model.config, model.state_dict(), root / "theirs")
     return BlipForImageTextRetrieval.from_pretrained(root / "theirs").eval()
 
 

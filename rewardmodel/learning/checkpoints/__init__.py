@@ -5,8 +5,7 @@ from rewardmodel.learning.checkpoints.folder import (
     CheckpointConfig,
     find,
     load,
-    load_tokenizer,
     save,
 )
 
-__all__ = ["Checkpoint", "CheckpointConfig", "find", "load", "load_tokenizer", "save"]
+__all__ = ["Checkpoint", "CheckpointConfig", "find", "load", "save"]

@@ -17,10 +17,13 @@ def convert(source: str, target: Path, form: str) -> str:
         NotSaved.
     """
     from rewardmodel.learning import checkpoints
-    from rewardmodel.learning.checkpoints import downloads
-    from rewardmodel.learning.checkpoints.published import blip
+    from rewardmodel.learning.checkpoints import downloads, published
     from rewardmodel.learning.errors import CheckpointError
-    from rewardmodel.learning.saving import write_whole
+    from rewardmodel.learning.model.backbones.blip_forms import (
+        IMAGE_REWARD_FILE,
+        IMAGE_REWARD_MEAN,
+        IMAGE_REWARD_STD,
+    )
 
     if target.exists():
         raise CheckpointError(f"{target}: is there already")
@@ -30,17 +33,10 @@ def convert(source: str, target: Path, form: str) -> str:
     if form == "laurel":
         checkpoints.save(target, model=model, tokenizer=tokenizer, config=config)
         return ""
-    if form == "transformers":
-        with write_whole(target) as written:
-            blip.write_transformers(model, written)
-            tokenizer.save_pretrained(written)
-    elif form == "image-reward":
-        blip.write_image_reward(model, target)
-    else:
-        blip.write_blip(model, target)
+    published.write(model, tokenizer, target, form)
     left_out = [f"the head for {aspect}" for aspect in config.aspects]
-    named = form == "image-reward" and target.name == blip.IMAGE_REWARD_FILE
-    mean, std = (blip.IMAGE_REWARD_MEAN, blip.IMAGE_REWARD_STD) if named else (0.0, 1.0)
+    named = form == "image-reward" and target.name == IMAGE_REWARD_FILE
+    mean, std = (IMAGE_REWARD_MEAN, IMAGE_REWARD_STD) if named else (0.0, 1.0)
     if form == "blip":
         left_out.append("the head")
     elif (config.mean, config.std) != (mean, std):

@@ -12,16 +12,18 @@ from typing import Any
 import torch
 from safetensors.torch import save_file
 
-from rewardmodel.learning.checkpoints import hub, published
-from rewardmodel.learning.checkpoints.weights import fill, read_weights
+from rewardmodel.learning.checkpoints import hub, published, tokenizers
+from rewardmodel.learning.checkpoints.weights import load_state_dict, read_weights
 from rewardmodel.learning.errors import CheckpointError
 from rewardmodel.learning.model import aspects
-from rewardmodel.learning.model.backbones.config import BlipConfig, DualConfig, backbone_from_dict
+from rewardmodel.learning.model.backbones import BackboneConfig, backbone_from_dict
+from rewardmodel.learning.model.backbones.blip import BlipConfig
+from rewardmodel.learning.model.backbones.forms import Release
 from rewardmodel.learning.model.lora import plain_weights
 from rewardmodel.learning.model.reward import RewardModel
 from rewardmodel.learning.saving import replaced_folder, write_whole
 
-__all__ = ["Checkpoint", "CheckpointConfig", "find", "load", "load_tokenizer", "save"]
+__all__ = ["Checkpoint", "CheckpointConfig", "find", "load", "save"]
 
 CONFIG = "config.json"
 WEIGHTS = "model.safetensors"
@@ -31,7 +33,7 @@ WEIGHTS = "model.safetensors"
 class CheckpointConfig:
     """What a checkpoint says beside its weights. A reward is (raw - mean) / std."""
 
-    backbone: BlipConfig | DualConfig = field(default_factory=BlipConfig)
+    backbone: BackboneConfig = field(default_factory=BlipConfig)
     max_tokens: int = 35
     mean: float = 0.0
     std: float = 1.0
@@ -90,36 +92,35 @@ def load(path_or_hub_id: str | Path, *, image_size: int | None = None) -> Checkp
     Args: image_size: make a published BLIP read images of so many pixels instead of its own.
     Raises: CheckpointError.
     """
-    place = find(path_or_hub_id)
-    if place.is_file():
-        release = published.read(place)
-        return _from_release(release if image_size is None else published.at_size(release, image_size))
+    path = find(path_or_hub_id)
+    if path.is_file():
+        return _from_release(published.read(path, image_size))
     if image_size is not None:
-        raise CheckpointError(f"{place}: its image size is settled; only what others published can change it")
-    config = _read_config(place / CONFIG)
-    stored = read_weights(place / WEIGHTS)
-    tokenizer = load_tokenizer(place, config.backbone.kind)
+        raise CheckpointError(f"{path}: its image size is settled; only what others published can change it")
+    config = _read_config(path / CONFIG)
+    stored = read_weights(path / WEIGHTS)
+    tokenizer = _load_tokenizer(path, config.backbone.tokenizer_class)
     model = _build(config.backbone, config.aspects)
-    fill(model, stored.tensors, source=place / WEIGHTS)
+    load_state_dict(model, stored.tensors, source=path / WEIGHTS)
     return Checkpoint(model.eval(), tokenizer, config)
 
 
-def _from_release(release: published.Release) -> Checkpoint:
-    tokenizer = release.tokenizer()
+def _from_release(release: Release) -> Checkpoint:
+    tokenizer = tokenizers.load_tokenizer(release.tokenizer, release.source.parent, release.vocabulary)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)  # a head that starts fresh starts the same each time
         model = RewardModel(release.backbone) if release.fresh else _build(release.backbone)
-    fill(model, release.weights, source=release.source, fresh=release.fresh)
+    load_state_dict(model, release.weights, source=release.source, fresh=release.fresh)
     config = CheckpointConfig(release.backbone, release.max_tokens, release.mean, release.std)
     return Checkpoint(model.eval(), tokenizer, config)
 
 
-def _build(backbone: BlipConfig | DualConfig, heads: tuple[str, ...] = ()) -> RewardModel:
+def _build(backbone: BackboneConfig, aspects: tuple[str, ...] = ()) -> RewardModel:
     """A model whose weights are yet to come; drawing those of a large one takes seconds."""
-    if isinstance(backbone, DualConfig):  # transformers' modules hold more than their weights
-        return RewardModel(backbone, heads)
+    if not backbone.meta_init:
+        return RewardModel(backbone, aspects)
     with torch.device("meta"):
-        return RewardModel(backbone, heads)
+        return RewardModel(backbone, aspects)
 
 
 def find(path_or_hub_id: str | Path) -> Path:
@@ -152,14 +153,13 @@ def _is_ours(file: Path) -> bool:
     return not isinstance(values, dict) or "model_type" not in values
 
 
-def load_tokenizer(folder: Path, kind: str = "blip") -> Any:
-    """The tokenizer stored in the folder: BERT's for BLIP. Raises: CheckpointError."""
-    from transformers import AutoTokenizer, BertTokenizer
+def _load_tokenizer(folder: Path, tokenizer_class: str) -> Any:
+    import transformers
 
     if not (folder / "tokenizer.json").is_file():
         raise CheckpointError(f"{folder / 'tokenizer.json'}: no such file")
     try:
-        return (BertTokenizer if kind == "blip" else AutoTokenizer).from_pretrained(folder)
+        return getattr(transformers, tokenizer_class).from_pretrained(folder)
     except (OSError, ValueError, KeyError) as error:
         raise CheckpointError(f"{folder}: its tokenizer cannot be read ({error})") from error
 

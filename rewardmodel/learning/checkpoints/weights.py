@@ -1,4 +1,4 @@
-"""Weights in files: read whole and with nothing else in them, and given to a model strictly."""
+"""Weights in files: read whole and with nothing else in them, and loaded into a model strictly."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import logging
 import pickle
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +15,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from rewardmodel.learning.errors import CheckpointError
+from rewardmodel.learning.model.backbones.forms import StoredWeights
 
 WRAPPINGS = ("state_dict", "model")  # what training scripts put a state dict under
 DISTRIBUTED = "module."  # what DistributedDataParallel puts before each name
@@ -23,17 +23,8 @@ DISTRIBUTED = "module."  # what DistributedDataParallel puts before each name
 logger = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True)
-class StoredWeights:
-    """Tensors of a file by name; `distributed` where each name had DistributedDataParallel's prefix."""
-
-    file: Path
-    tensors: dict[str, Tensor]
-    distributed: bool = False
-
-
 def read_weights(file: Path) -> StoredWeights:
-    """Every tensor of a safetensors file, or of what torch.save wrote, code never being run.
+    """Read every tensor of a safetensors file, or of what torch.save wrote, code never being run.
 
     Raises: CheckpointError when the file is missing, truncated, holds code, or a weight that is no number.
     """
@@ -83,12 +74,12 @@ def _read_pickle(file: Path) -> dict[str, Tensor]:
     return dict(held)
 
 
-def fill(
+def load_state_dict(
     model: nn.Module, weights: Mapping[str, Tensor], *, source: Path, fresh: tuple[str, ...] = ()
 ) -> None:
-    """Give the model exactly these weights, as float32.
+    """Load these weights into the model, strictly, as float32.
 
-    Args: fresh: beginnings of the names that keep what the model has.
+    Args: fresh: prefixes of the names that keep what the model has.
     Raises: CheckpointError listing what is missing, unexpected or of another shape.
     """
     wanted = {name: each for name, each in model.state_dict().items() if not name.startswith(fresh or "\0")}

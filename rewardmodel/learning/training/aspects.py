@@ -6,8 +6,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import cast
 
 from rewardmodel.learning.data.rankings import DatasetError, Ranking
-from rewardmodel.learning.model.aspect_head import AspectHead
 from rewardmodel.learning.model.aspects import shares
+from rewardmodel.learning.model.heads import AspectHead
 from rewardmodel.learning.model.reward import RewardModel
 
 
@@ -18,7 +18,7 @@ def add_heads(model: RewardModel, aspects: Sequence[str], rankings: Sequence[Ran
         no such heads.
     """
     new = [name for name in aspects if name not in model.aspect_heads]
-    model.judge_aspects(aspects)
+    model.set_aspects(aspects)
     for name in aspects:
         said = shares(_answers(rankings, name))
         if not said:

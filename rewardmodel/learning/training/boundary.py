@@ -20,7 +20,6 @@ from rewardmodel.learning.config import RewardConfig
 from rewardmodel.learning.data.pixels import Pixels
 from rewardmodel.learning.data.preprocessing import normalise
 from rewardmodel.learning.data.stored_tensors import StoredTensors
-from rewardmodel.learning.model.backbones.config import BlipConfig
 from rewardmodel.learning.model.reward import RewardModel
 from rewardmodel.learning.training.precision import autocast, halve_frozen
 
@@ -46,9 +45,10 @@ class Boundary:
         folder: Path,
         device: torch.device,
     ) -> None:
-        self.block, self.device, self.config, self.pixels = model.frozen_blocks, device, config, pixels
+        self.block = model.backbone.frozen_blocks
+        self.device, self.config, self.pixels = device, config, pixels
         self.until = _Until(model, self.block)
-        self.shape = model.hidden_shape
+        self.shape = model.backbone.hidden_shape
         self.dtype = torch.bfloat16 if config.precision == "bfloat16" else torch.float32
         self._halved: dict[str, Tensor] | None = None
         self.store = StoredTensors(
@@ -107,7 +107,7 @@ class _Until(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """(N, 3, H, W) normalised -> (N, P, V)."""
-        return self.model.encode_until(images, self.block)
+        return self.model.backbone.encode_prefix(images, self.block)
 
 
 @contextmanager
@@ -122,7 +122,7 @@ def _evaluating(module: nn.Module) -> Iterator[None]:
 
 def _vision(model: RewardModel) -> nn.Module:
     """The encoder of images, in which all of the frozen blocks lie."""
-    return model.backbone.towers[0][0]
+    return model.backbone.encoders[0][0]
 
 
 def _fingerprint(model: RewardModel, block: int, dtype: torch.dtype, device: torch.device) -> str:
@@ -131,9 +131,8 @@ def _fingerprint(model: RewardModel, block: int, dtype: torch.dtype, device: tor
     What reads prompts, and the head, have no say in them: models that differ there alone share what is kept.
     """
     config = model.config
-    shape = config.vision if isinstance(config, BlipConfig) else config.settings.get("vision_config")
     kind = [str(dtype), device.type, torch.__version__]
-    said = [FORMAT, block, *kind, config.kind, repr(shape), repr(config.image_input)]
+    said = [FORMAT, block, *kind, config.kind, repr(config.image_encoder), repr(config.image_input)]
     seen = hashlib.sha256(json.dumps(said).encode())
     for name, weight in _vision(model).named_parameters():
         if not weight.requires_grad:

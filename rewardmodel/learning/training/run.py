@@ -63,7 +63,7 @@ class Run:
         add_heads(checkpoint.model, self.config.aspects, self.training_split)
         self.model = checkpoint.model.to(team.device)
         freeze(self.model, self.config.fix_rate)
-        self.model.recompute(self.config.recompute)
+        self.model.backbone.set_gradient_checkpointing(self.config.recompute)
         if self.config.lora_rank:
             adapt(self.model, rank=self.config.lora_rank, alpha=self.config.lora_alpha)
         self.trainable = count_trainable(self.model)
@@ -74,9 +74,10 @@ class Run:
         self.done = 0
         self.best: Validation | None = None
         self.best_step = 0
-        self.boundary = self.open_boundary(job.kept / "activations") if self.model.frozen_blocks else None
+        frozen = self.model.backbone.frozen_blocks
+        self.boundary = self.open_boundary(job.kept / "activations") if frozen else None
         # Only where nothing in the frozen blocks differs from step to step may they run once an image.
-        self.quiet = not (self.config.frozen_drop_path and self.model.frozen_noise)
+        self.quiet = not (self.config.frozen_drop_path and self.model.backbone.stochastic_prefix)
         state.part_ways(self.config.seed, team)
         self.resume()
 
@@ -179,7 +180,9 @@ class Run:
     def opinions(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
         """Raw rewards, and log odds of each aspect that is learned, (B, K, questions)."""
         with autocast(self.config, self.team.device):
-            return self.model.forward_all(batch.tokens, batch.mask, batch.images, batch.real, batch.block)
+            return self.model.forward_with_aspects(
+                batch.tokens, batch.mask, batch.images, batch.real, batch.block
+            )
 
     def judged(self, step: Step) -> Iterator[tuple[Batch, Tensor]]:
         """This process's share of the validation split, and its rewards. Raises: TrainingDiverged."""

@@ -12,7 +12,9 @@ from transformers import BertTokenizer
 from rewardmodel.learning import checkpoints
 from rewardmodel.learning.checkpoints.folder import CheckpointConfig
 from rewardmodel.learning.model.aspects import PROBLEMS
-from rewardmodel.learning.model.backbones.config import BlipConfig, HeadConfig, TextConfig, VisionConfig
+from rewardmodel.learning.model.backbones.blip import BlipConfig
+from rewardmodel.learning.model.backbones.config import TextConfig, VisionConfig
+from rewardmodel.learning.model.heads import HeadConfig
 from rewardmodel.learning.model.reward import RewardModel
 
 WORDS = [

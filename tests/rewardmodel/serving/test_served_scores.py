@@ -376,7 +376,9 @@ def slow_folder(encoder_folder, tmp_path):
     """A model that takes about a second for 32 images."""
     from rewardmodel.learning import checkpoints
     from rewardmodel.learning.checkpoints.folder import CheckpointConfig
-    from rewardmodel.learning.model.backbones.config import BlipConfig, HeadConfig, TextConfig, VisionConfig
+    from rewardmodel.learning.model.backbones.blip import BlipConfig
+    from rewardmodel.learning.model.backbones.config import TextConfig, VisionConfig
+    from rewardmodel.learning.model.heads import HeadConfig
     from rewardmodel.learning.model.reward import RewardModel
 
     torch.manual_seed(4)

@@ -1,15 +1,14 @@
-"""Shapes of the encoders; plain values, no torch."""
+"""Shapes of encoders, and of the images they take; plain values, no torch."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any, Literal
+from dataclasses import dataclass
+from typing import Literal
 
 
 @dataclass(frozen=True)
 class ImageInput:
-    """What a model wants to see of an image: so many pixels square, so fitted, so normalised.
+    """How a model takes images: their size in pixels, square, how they are fitted and normalised.
 
     Defaults: CLIP's, which BLIP took over.
     """
@@ -54,76 +53,3 @@ class TextConfig:
     attention_dropout: float = 0.1
     norm_eps: float = 1e-12
     padding_token: int = 0
-
-
-@dataclass(frozen=True)
-class HeadConfig:
-    """Linear layers without activations between them; dropout after all hidden ones but the last."""
-
-    hidden: tuple[int, ...] = (1024, 128, 64, 16)
-    dropout: tuple[float, ...] = (0.2, 0.2, 0.1)
-
-    def __post_init__(self) -> None:
-        if len(self.dropout) != len(self.hidden) - 1:
-            raise ValueError(f"{len(self.hidden)} hidden layers want {len(self.hidden) - 1} dropout rates")
-
-
-@dataclass(frozen=True)
-class BlipConfig:
-    """BLIP and the head on it. Default: ViT-B/16, as `model_base.pth` has it.
-
-    Sources: BLIP's configs; ImageReward's published head.
-    """
-
-    vision: VisionConfig = field(default_factory=VisionConfig)
-    text: TextConfig = field(default_factory=TextConfig)
-    head: HeadConfig = field(default_factory=HeadConfig)
-    projection: int | None = None  # width of the two projections that no reward uses; kept if a file has them
-    kind: Literal["blip"] = "blip"
-
-    @property
-    def image_input(self) -> ImageInput:
-        return ImageInput(self.vision.image_size)
-
-    @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> BlipConfig:
-        """Read what `dataclasses.asdict` wrote. Raises: TypeError or KeyError on a wrong field."""
-        made = {
-            "vision": VisionConfig(**values["vision"]),
-            "text": TextConfig(**values["text"]),
-            "head": HeadConfig(**{name: tuple(rates) for name, rates in values["head"].items()}),
-        }
-        return cls(**{**values, **made})
-
-
-def blip_vit_large() -> BlipConfig:
-    """BLIP with ViT-L/16, as `model_large.pth` and `ImageReward.pt` have it."""
-    vision = VisionConfig(width=1024, layers=24, heads=16, feed_forward=4096, drop_path=0.1)
-    return BlipConfig(vision=vision, projection=256)
-
-
-@dataclass(frozen=True)
-class DualConfig:
-    """An image and a text encoder that meet in a cosine: CLIP or SigLIP, as transformers builds them."""
-
-    settings: Mapping[str, Any]  # transformers' config of the model
-    image_input: ImageInput
-    kind: Literal["clip", "siglip"]
-
-    @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> DualConfig:
-        """Read what `dataclasses.asdict` wrote. Raises: TypeError or KeyError on a wrong field."""
-        seen = values["image_input"]
-        pair = {"mean": tuple(seen["mean"]), "std": tuple(seen["std"])}
-        return cls(**{**values, "image_input": ImageInput(**{**seen, **pair})})
-
-
-def backbone_from_dict(values: Mapping[str, Any]) -> BlipConfig | DualConfig:
-    """The config of whichever kind it names; BLIP's where none is named.
-
-    Raises: TypeError or KeyError on a wrong field; ValueError on an unknown kind.
-    """
-    kind = values.get("kind", "blip")  # the first checkpoints did not say it
-    if kind not in ("blip", "clip", "siglip"):
-        raise ValueError(f"no backbone {kind!r}; there are blip, clip and siglip")
-    return BlipConfig.from_dict(values) if kind == "blip" else DualConfig.from_dict(values)

@@ -92,12 +92,12 @@ class TextLayers(nn.Module):
 class TextEncoder(nn.Module):
     """BERT without token types or pooler, each of whose layers also attends to the image.
 
-    `recomputes`: keep only each layer's input for the backward pass, and run the layer again there.
+    With `gradient_checkpointing` only each layer's input is kept; the layer runs again in the backward pass.
     """
 
     def __init__(self, config: TextConfig, image_width: int) -> None:
         super().__init__()
-        self.recomputes = False
+        self.gradient_checkpointing = False
         self.embeddings = TextEmbeddings(config)
         self.encoder = TextLayers(config, image_width)
 
@@ -128,7 +128,7 @@ class TextEncoder(nn.Module):
             run = partial(layer, first_only=first_only and depth == last)
             x = (
                 checkpoint(run, x, seen, images, rows, use_reentrant=False)
-                if self.recomputes
+                if self.gradient_checkpointing
                 else run(x, seen, images, rows)
             )
         return x

@@ -16,14 +16,6 @@ from rewardmodel.learning.model.backbones.attention import join_heads, split_hea
 from rewardmodel.learning.model.backbones.config import VisionConfig
 
 
-def count_frozen(before: Iterable[nn.Parameter], blocks: Iterable[nn.Module]) -> int:
-    """How many blocks from the first on do not train at all; 0 when what lies before them does."""
-    if any(parameter.requires_grad for parameter in before):
-        return 0
-    trains = [any(p.requires_grad for p in block.parameters()) for block in blocks]
-    return (*trains, True).index(True)
-
-
 class DropPath(nn.Module):
     """Leave out a residual branch for a random share of the rows; training only (stochastic depth)."""
 
@@ -86,12 +78,12 @@ class PatchEmbedding(nn.Module):
 class VisualEncoder(nn.Module):
     """ViT: normalised images to one vector for the whole image and one for each patch.
 
-    `recomputes`: keep only each block's input for the backward pass, and run the block again there.
+    With `gradient_checkpointing` only each block's input is kept; the block runs again in the backward pass.
     """
 
     def __init__(self, config: VisionConfig) -> None:
         super().__init__()
-        self.recomputes = False
+        self.gradient_checkpointing = False
         self.cls_token = nn.Parameter(torch.zeros(1, 1, config.width))
         self.pos_embed = nn.Parameter(torch.zeros(1, config.tokens, config.width))
         self.patch_embed = PatchEmbedding(config)
@@ -105,30 +97,19 @@ class VisualEncoder(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """(B, 3, H, W) normalised -> (B, P, V)."""
-        return self.onward(self.until(images, 0), 0)
+        return self.forward_suffix(self.forward_prefix(images, 0), 0)
 
-    def until(self, images: Tensor, block: int) -> Tensor:
-        """What block number `block` is given: (B, 3, H, W) normalised -> (B, P, V)."""
+    def forward_prefix(self, images: Tensor, block: int) -> Tensor:
+        """Return the input of block number `block`: (B, 3, H, W) normalised -> (B, P, V)."""
         patches = self.patch_embed(images)
         x = torch.cat([self.cls_token.expand(len(patches), -1, -1), patches], dim=1) + self.pos_embed
         return self._through(self.blocks[:block], x)
 
-    def onward(self, hidden: Tensor, block: int) -> Tensor:
-        """The rest of the way, from what `until` gave for the same block: (B, P, V) -> (B, P, V)."""
+    def forward_suffix(self, hidden: Tensor, block: int) -> Tensor:
+        """Return the features, from what `forward_prefix` gave for the same block: (B, P, V) -> (B, P, V)."""
         return self.norm(self._through(self.blocks[block:], hidden))
 
     def _through(self, blocks: Iterable[nn.Module], x: Tensor) -> Tensor:
         for block in blocks:
-            x = checkpoint(block, x, use_reentrant=False) if self.recomputes else block(x)
+            x = checkpoint(block, x, use_reentrant=False) if self.gradient_checkpointing else block(x)
         return x
-
-    @property
-    def frozen_blocks(self) -> int:
-        before = [self.cls_token, self.pos_embed, *self.patch_embed.parameters()]
-        return count_frozen(before, self.blocks)
-
-    @property
-    def frozen_noise(self) -> bool:
-        """Whether a frozen block has drop path."""
-        frozen = self.blocks[: self.frozen_blocks]
-        return any(isinstance(part, DropPath) and part.rate > 0 for part in frozen.modules())

@@ -10,7 +10,9 @@ from PIL import Image
 from rewardmodel.learning import checkpoints, load
 from rewardmodel.learning.checkpoints.folder import CheckpointConfig
 from rewardmodel.learning.cli.main import main
-from rewardmodel.learning.model.backbones.config import BlipConfig, HeadConfig, TextConfig, VisionConfig
+from rewardmodel.learning.model.backbones.blip import BlipConfig
+from rewardmodel.learning.model.backbones.config import TextConfig, VisionConfig
+from rewardmodel.learning.model.heads import HeadConfig
 from rewardmodel.learning.model.reward import RewardModel
 from tests.rewardmodel.learning.conftest import WORDS, spread
 
@@ -93,7 +95,7 @@ def test_on_a_full_disk_nothing_is_left_of_what_was_not_written_whole(ours, tmp_
 
 def test_heads_for_aspects_stay_behind_and_that_is_said(ours, images, tmp_path, capsys):
     plain = checkpoints.load(ours)
-    plain.model.judge_aspects(["fidelity"])
+    plain.model.set_aspects(["fidelity"])
     config = dataclasses.replace(plain.config, aspects=("fidelity",))
     checkpoints.save(tmp_path / "heads", model=plain.model, tokenizer=plain.tokenizer, config=config)
     main(["convert", str(tmp_path / "heads"), str(tmp_path / "theirs"), "--form", "transformers"])

@@ -17,9 +17,9 @@ from rewardmodel.learning.data.preprocessing import ImageInput
 from rewardmodel.learning.data.rankings import DatasetError, fingerprint, load_rankings
 from rewardmodel.learning.errors import CheckpointError, Interrupted
 from rewardmodel.learning.losses import aspect_loss
-from rewardmodel.learning.model.aspect_head import AspectHead, described, expected_rating
 from rewardmodel.learning.model.aspects import ASPECTS, PROBLEMS, shares
-from rewardmodel.learning.model.backbones.config import DualConfig
+from rewardmodel.learning.model.backbones.dual import DualConfig
+from rewardmodel.learning.model.heads import AspectHead, describe_aspects, expected_rating
 from rewardmodel.learning.model.reward import RewardModel
 from rewardmodel.learning.scoring import NoAspects, load_scorer
 from rewardmodel.learning.training import train
@@ -101,7 +101,7 @@ def test_a_new_head_says_of_every_image_how_often_people_said_yes():
     assert shares([]) == ()
     head = AspectHead("problems", 5)
     head.start_at([0.1 * n for n in range(1, 8)])
-    [row, _] = described({"problems": head(torch.randn(2, 5))})
+    [row, _] = describe_aspects({"problems": head(torch.randn(2, 5))})
     assert row["problems"] == pytest.approx(dict(zip(PROBLEMS, [0.1 * n for n in range(1, 8)], strict=True)))
 
 
@@ -111,7 +111,7 @@ def test_a_model_without_aspects_has_the_weights_it_always_had(backbone, model):
     with_heads = RewardModel(backbone, ASPECTS).eval()
     with_heads.load_state_dict(model.state_dict(), strict=False)
     images = torch.randn(2, 2, 3, 16, 16)
-    rewards, said = with_heads.forward_all(TOKENS, MASK, images)
+    rewards, said = with_heads.forward_with_aspects(TOKENS, MASK, images)
     assert torch.equal(rewards, model(TOKENS, MASK, images))
     assert {name: tuple(each.shape) for name, each in said.items()} == {
         "alignment": (2, 2, 6),
@@ -218,7 +218,7 @@ def test_a_dual_encoder_has_nothing_to_put_such_a_head_on(monkeypatch):
     torch.nn.Module.__init__(model)
     model.config = DualConfig({}, ImageInput(), "clip")
     with pytest.raises(CheckpointError, match="a clip model meets its prompt in a cosine alone"):
-        model.judge_aspects(["fidelity"])
+        model.set_aspects(["fidelity"])
 
 
 @pytest.mark.parametrize(

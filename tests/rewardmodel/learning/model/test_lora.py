@@ -45,9 +45,9 @@ def test_a_model_with_new_adapters_scores_as_before_and_a_merged_one_as_the_adap
 
 def test_layers_that_are_frozen_get_no_adapter_and_the_boundary_stays(model):
     freeze(model, 0.7)
-    boundary = model.frozen_blocks
+    boundary = model.backbone.frozen_blocks
     adapt(model, rank=2, alpha=4.0)
-    assert model.frozen_blocks == boundary == 2
+    assert model.backbone.frozen_blocks == boundary == 2
     adapted = {name for name, layer in model.named_modules() if isinstance(layer, AdaptedLinear)}
     assert "blip.visual_encoder.blocks.2.mlp.fc1" in adapted
     assert not any(".blocks.1." in name or "layer.0." in name or name.startswith("mlp") for name in adapted)

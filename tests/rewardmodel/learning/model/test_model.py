@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from rewardmodel.learning.model.backbones.config import blip_vit_large
+from rewardmodel.learning.model.backbones.blip import blip_vit_large
 from rewardmodel.learning.model.reward import RewardModel, freeze
 
 
@@ -40,11 +40,11 @@ def test_each_image_is_encoded_once_and_padding_never(model):
 def test_encoding_can_stop_before_any_block_and_go_on_from_there(model, block):
     tokens, mask, images = batch(1, 3)
     images, tokens, mask = images[0], tokens.expand(3, -1), mask.expand(3, -1)
-    hidden = model.encode_until(images, block)
-    features = model.encode_from(hidden, block)
+    hidden = model.backbone.encode_prefix(images, block)
+    features = model.backbone.encode_suffix(hidden, block)
     assert hidden.shape == features.shape == (3, 5, 16)
     assert torch.equal(features, model.encode(images))
-    assert torch.equal(model.judge(tokens, mask, features), model.score(tokens, mask, images))
+    assert torch.equal(model.score_features(tokens, mask, features), model.score(tokens, mask, images))
 
 
 @pytest.mark.parametrize(("fix_rate", "frozen"), [(0.0, 0), (0.01, 0), (0.3, 7), (0.7, 16), (1.0, 24)])
@@ -52,7 +52,7 @@ def test_vision_blocks_count_as_frozen_when_nothing_up_to_their_end_trains(fix_r
     with torch.device("meta"):
         model = RewardModel(blip_vit_large())
     freeze(model, fix_rate)
-    assert model.frozen_blocks == frozen
+    assert model.backbone.frozen_blocks == frozen
 
 
 @pytest.mark.parametrize("fix_rate", [0.0, 0.7])
@@ -63,7 +63,7 @@ def test_recomputing_blocks_changes_no_gradient(model, fix_rate, training):
     model.blip.visual_encoder.blocks[-1].drop_path.rate = 0.5
     gradients, ran = [], []
     for recompute in (False, True):
-        model.recompute(recompute)
+        model.backbone.set_gradient_checkpointing(recompute)
         model.zero_grad()
         torch.manual_seed(5)
         handles = [

@@ -44,7 +44,7 @@ def files(tmp_path):
 @pytest.fixture
 def frozen(model):
     freeze(model, 0.7)
-    assert model.frozen_blocks == 2
+    assert model.backbone.frozen_blocks == 2
     return model
 
 
@@ -70,7 +70,7 @@ def encoded(frozen):
 def plain(model, files):
     """What the boundary block is given, computed in one batch."""
     with torch.no_grad():
-        return model.eval().encode_until(pixels_of(model, files), model.frozen_blocks)
+        return model.eval().backbone.encode_prefix(pixels_of(model, files), model.backbone.frozen_blocks)
 
 
 def test_an_image_goes_through_the_frozen_blocks_once_in_this_run_and_in_later_ones(boundary, encoded, files):
@@ -176,7 +176,8 @@ def gradients(model, loss):
 def listed(model, config, activations):
     """The loss of one ranking from one row of rewards, each image encoded once."""
     with autocast(config, CPU):
-        rewards = model(TOKENS, torch.ones_like(TOKENS), activations[None], None, model.frozen_blocks)
+        block = model.backbone.frozen_blocks
+        rewards = model(TOKENS, torch.ones_like(TOKENS), activations[None], None, block)
     assert rewards.dtype == torch.float32
     return ranking_loss(rewards, PLACES)
 

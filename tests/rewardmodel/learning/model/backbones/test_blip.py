@@ -9,8 +9,8 @@ from transformers import BlipTextConfig, BlipVisionConfig, BlipVisionModel
 from transformers.models.blip.modeling_blip_text import BlipTextModel
 
 from rewardmodel.learning.model.backbones.attention import ImageAttention
-from rewardmodel.learning.model.backbones.blip import Blip
-from rewardmodel.learning.model.backbones.config import TextConfig, VisionConfig, blip_vit_large
+from rewardmodel.learning.model.backbones.blip import Blip, blip_vit_large
+from rewardmodel.learning.model.backbones.config import TextConfig, VisionConfig
 from rewardmodel.learning.model.backbones.vision import DropPath
 from rewardmodel.learning.model.reward import RewardModel
 
@@ -77,7 +77,7 @@ def inputs(dtype: torch.dtype) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor
 
 
 def read(blip: Blip, tokens: torch.Tensor, mask: torch.Tensor, images: torch.Tensor) -> torch.Tensor:
-    return blip.read(tokens, mask, blip.visual_encoder(images))
+    return blip.fuse(tokens, mask, blip.visual_encoder(images))
 
 
 @pytest.fixture

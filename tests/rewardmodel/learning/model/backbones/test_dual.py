@@ -104,12 +104,12 @@ def test_encoding_stops_and_goes_on_and_freezing_follows_the_papers_rule(either)
     checkpoint = checkpoints.load(either[0])
     model, images = checkpoint.model, batch(checkpoint)[2]
     for block in (0, 2, 3):
-        features = model.encode_from(model.encode_until(images, block), block)
+        features = model.backbone.encode_suffix(model.backbone.encode_prefix(images, block), block)
         torch.testing.assert_close(features, model.encode(images), rtol=0, atol=0)
     counts = []
     for rate in (0.0, 0.7, 1.0):
         freeze(model, rate)
-        counts.append(model.frozen_blocks)
+        counts.append(model.backbone.frozen_blocks)
     assert counts == [0, 2, 3]
     trained = freeze(model, 0.7).names
     frozen = {name for name, _ in model.named_parameters()} - set(trained)
@@ -122,7 +122,7 @@ def test_recomputing_blocks_changes_no_gradient(either):
     freeze(model, 0.3)
     gradients = []
     for on in (False, True):
-        model.recompute(on)
+        model.backbone.set_gradient_checkpointing(on)
         model.zero_grad()
         model.score(*inputs).sum().backward()
         gradients.append([p.grad for p in model.parameters() if p.grad is not None])

@@ -10,15 +10,12 @@ import torch
 from transformers import BlipForImageTextRetrieval
 
 from rewardmodel.learning import checkpoints
-from rewardmodel.learning.checkpoints.published.blip import write_blip, write_image_reward, write_transformers
+from rewardmodel.learning.checkpoints.published import write as write_published
 from rewardmodel.learning.errors import CheckpointError
-from rewardmodel.learning.model.backbones.config import (
-    BlipConfig,
-    HeadConfig,
-    TextConfig,
-    VisionConfig,
-    blip_vit_large,
-)
+from rewardmodel.learning.model.backbones.blip import BlipConfig, blip_vit_large
+from rewardmodel.learning.model.backbones.blip_forms import write_blip, write_image_reward, write_transformers
+from rewardmodel.learning.model.backbones.config import TextConfig, VisionConfig
+from rewardmodel.learning.model.heads import HeadConfig
 from rewardmodel.learning.model.reward import RewardModel
 from tests.rewardmodel.learning.conftest import WORDS, spread
 
@@ -46,7 +43,7 @@ def folder(tmp_path):
 
 @pytest.fixture
 def published(folder, model):
-    write_image_reward(model, folder / "ImageReward.pt")
+    write_image_reward(model.config, model.state_dict(), folder / "ImageReward.pt")
     return folder / "ImageReward.pt"
 
 
@@ -86,7 +83,8 @@ def test_under_another_name_it_is_warned_that_rewards_are_not_normalised(publish
 
 
 def test_image_reward_is_written_again_as_it_was(published, tmp_path):
-    write_image_reward(checkpoints.load(published).model, tmp_path / "again.pt")
+    again = checkpoints.load(published).model
+    write_image_reward(again.config, again.state_dict(), tmp_path / "again.pt")
     old, new = (torch.load(file) for file in (published, tmp_path / "again.pt"))
     assert list(old) == list(new)
     assert all(torch.equal(old[name], new[name]) for name in old)
@@ -122,7 +120,7 @@ def test_a_retrained_file_of_several_devices_is_recognised_and_not_normalised(pu
 def pretrained(folder, model):
     """BLIP's own file with everything that lies in it besides."""
     file = folder / "model_large.pth"
-    write_blip(model, file)
+    write_blip(model.config, model.state_dict(), file)
     weights = torch.load(file)["model"]
     besides = {f"visual_encoder_m.{n[15:]}": w for n, w in weights.items() if n[:15] == "visual_encoder."}
     for name in ("image_queue", "text_queue", "queue_ptr", "temp", "itm_head.weight", "text_proj_m.bias"):
@@ -166,7 +164,7 @@ def test_another_image_size_interpolates_the_table_of_positions(pretrained):
 
 @pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float32, 1e-5), (torch.float64, 1e-10)])
 def test_the_reward_is_that_of_transformers_with_the_same_weights(folder, model, dtype, tolerance):
-    write_transformers(model, folder / "theirs")
+    write_transformers(model.config, model.state_dict(), folder / "theirs")
     theirs = BlipForImageTextRetrieval.from_pretrained(folder / "theirs").eval().to(dtype)
     model.to(dtype)
     tokens, mask, images = inputs(dtype)
@@ -180,7 +178,7 @@ def test_the_reward_is_that_of_transformers_with_the_same_weights(folder, model,
 
 
 def test_transformers_form_comes_back_with_its_head(folder, model):
-    write_transformers(model, folder)
+    write_transformers(model.config, model.state_dict(), folder)
     read = checkpoints.load(folder)
     assert same(read.model, model)
     assert read.config.backbone == SHAPE
@@ -190,8 +188,8 @@ def test_a_form_that_would_be_read_back_as_another_model_is_not_written(tmp_path
     many_heads = RewardModel(
         BlipConfig(VisionConfig(32, 8, width=128, layers=2, heads=4, feed_forward=64), SHAPE.text, SHAPE.head)
     )
-    with pytest.raises(CheckpointError, match="means heads 2; the model has 4"):
-        write_image_reward(many_heads, tmp_path / "model.pt")
+    with pytest.raises(CheckpointError, match=r"model\.pt: this form means heads 2; the model has 4"):
+        write_published(many_heads, None, tmp_path / "model.pt", "image-reward")
     assert not list(tmp_path.iterdir())
 
 

@@ -14,12 +14,17 @@ ADDED = 2  # [DEC] and [ENC], behind BERT's own words
 ANY = ("tokenizer.json",)
 
 
-def bert_tokenizer(folder: Path, vocabulary: int) -> Any:
-    """BERT's, with BLIP's [DEC] and [ENC]: from the folder, else from the hub or its cache.
+def load_tokenizer(name: str, folder: Path, vocabulary: int) -> Any:
+    """Return the tokenizer of this name (bert, clip, own): from the folder, else from the hub or its cache.
 
     Args: vocabulary: how many tokens the model knows.
     Raises: CheckpointError saying what to fetch and where to put it.
     """
+    return {"bert": _bert, "clip": _clip, "own": _own}[name](folder, vocabulary)
+
+
+def _bert(folder: Path, vocabulary: int) -> Any:
+    """BERT's, with BLIP's [DEC] and [ENC]."""
     from transformers import BertTokenizer
 
     source = _source(folder, BERT, (ANY, ("vocab.txt",)))
@@ -35,8 +40,7 @@ def bert_tokenizer(folder: Path, vocabulary: int) -> Any:
     return tokenizer
 
 
-def clip_tokenizer(folder: Path, vocabulary: int) -> Any:
-    """CLIP's: from the folder, else from the hub or its cache. Raises: CheckpointError."""
+def _clip(folder: Path, vocabulary: int) -> Any:
     from transformers import AutoTokenizer, CLIPTokenizer
 
     source = _source(folder, CLIP, (ANY, ("vocab.json", "merges.txt")))
@@ -46,8 +50,8 @@ def clip_tokenizer(folder: Path, vocabulary: int) -> Any:
     return tokenizer
 
 
-def own_tokenizer(folder: Path, vocabulary: int) -> Any:
-    """The one that lies beside the weights, there being no other for them. Raises: CheckpointError."""
+def _own(folder: Path, vocabulary: int) -> Any:
+    """The one that lies beside the weights, there being no other for them."""
     from transformers import AutoTokenizer
 
     try:

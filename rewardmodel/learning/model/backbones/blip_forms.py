@@ -10,22 +10,18 @@ import json
 import logging
 import re
 from collections.abc import Mapping
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from safetensors.torch import save_file
 from torch import Tensor
 
-from rewardmodel.learning.checkpoints.published.release import Form, Release, without_leftovers
-from rewardmodel.learning.checkpoints.published.tokenizers import bert_tokenizer
-from rewardmodel.learning.checkpoints.weights import StoredWeights
 from rewardmodel.learning.errors import CheckpointError
-from rewardmodel.learning.model.backbones.config import BlipConfig, HeadConfig, TextConfig, VisionConfig
-from rewardmodel.learning.model.reward import RewardModel
-from rewardmodel.learning.saving import write_whole
+from rewardmodel.learning.model.backbones.blip import BlipConfig
+from rewardmodel.learning.model.backbones.config import TextConfig, VisionConfig
+from rewardmodel.learning.model.backbones.forms import Form, Release, StoredWeights, without_leftovers
+from rewardmodel.learning.model.heads import HeadConfig
 
 logger = logging.getLogger(__name__)
 MAX_TOKENS = 35
@@ -86,16 +82,54 @@ def read_transformers(stored: StoredWeights, config: Mapping[str, Any] | None) -
     release = _release(stored.file, weights)
     if config is None:
         return release
-    return dataclasses.replace(release, backbone=_as_configured(release.backbone, config, stored.file))
+    return dataclasses.replace(release, backbone=_as_configured(shape_of(weights), config, stored.file))
+
+
+def write_image_reward(config: BlipConfig, weights: Mapping[str, Tensor], file: Path) -> None:
+    """Write the state dict that the published package loads. Raises: ValueError if it could not."""
+    _check_shape_is_told(config, weights)
+    torch.save({**weights, f"blip.{POSITIONS}": _positions(config)}, file)
+
+
+def write_blip(config: BlipConfig, weights: Mapping[str, Tensor], file: Path) -> None:
+    """Write the encoders as BLIP's own code reads them; the head stays out. Raises: ValueError."""
+    _check_shape_is_told(config, weights)
+    encoders = {name.removeprefix("blip."): each for name, each in weights.items() if name[:5] == "blip."}
+    torch.save({"model": encoders | {POSITIONS: _positions(config)}}, file)
+
+
+def write_transformers(config: BlipConfig, weights: Mapping[str, Tensor], folder: Path) -> None:
+    """Write a folder of BlipForImageTextRetrieval; the head is in the same file, and transformers ignores it.
+
+    Every value is written out: transformers' defaults are not BLIP's.
+    """
+    renamed = {}
+    for name, tensor in weights.items():
+        name = name.removeprefix("blip.")
+        if name.startswith("visual_encoder."):
+            name = f"vision_model.{_renamed(name.removeprefix('visual_encoder.'), to_ours=False)}"
+        renamed[name] = tensor
+    folder.mkdir(parents=True, exist_ok=True)
+    save_file(renamed, folder / "model.safetensors", metadata={"format": "pt"})
+    text = json.dumps(_transformers_config(config), indent=2) + "\n"
+    (folder / "config.json").write_text(text, encoding="utf-8")
 
 
 FORMS = (
-    Form("ImageReward", frozenset({"blip.visual_encoder.cls_token"}), read_image_reward),
-    Form("BLIP", frozenset({"visual_encoder.cls_token"}), read_blip),
+    Form(
+        "ImageReward",
+        frozenset({"blip.visual_encoder.cls_token"}),
+        read_image_reward,
+        export="image-reward",
+        write=write_image_reward,
+    ),
+    Form("BLIP", frozenset({"visual_encoder.cls_token"}), read_blip, export="blip", write=write_blip),
     Form(
         "transformers' BlipForImageTextRetrieval",
         frozenset({f"vision_model.{THEIR_CLASS_TOKEN}", f"text_encoder.{WORDS}"}),
         read_transformers,
+        export="transformers",
+        write=write_transformers,
     ),
     Form(
         "transformers' BlipModel",
@@ -103,41 +137,6 @@ FORMS = (
         read_transformers,
     ),
 )
-
-
-def write_image_reward(model: RewardModel, file: Path) -> None:
-    """The state dict that the published package loads. Raises: CheckpointError if it could not; NotSaved."""
-    _says_its_shape(model, file)
-    with write_whole(file) as written:
-        torch.save(_own_weights(model) | {f"blip.{POSITIONS}": _positions(model)}, written)
-
-
-def write_blip(model: RewardModel, file: Path) -> None:
-    """The encoders as BLIP's own code reads them; the head stays out. Raises: CheckpointError, NotSaved."""
-    _says_its_shape(model, file)
-    encoders = {
-        name.removeprefix("blip."): each for name, each in _own_weights(model).items() if name[:5] == "blip."
-    }
-    with write_whole(file) as written:
-        torch.save({"model": encoders | {POSITIONS: _positions(model)}}, written)
-
-
-def write_transformers(model: RewardModel, folder: Path) -> None:
-    """A folder of BlipForImageTextRetrieval, and in the same file the head, which transformers passes over.
-
-    Every value is written out: transformers' defaults are not BLIP's.
-    """
-    shape = _shape(model)
-    weights = {}
-    for name, tensor in _own_weights(model).items():
-        name = name.removeprefix("blip.")
-        if name.startswith("visual_encoder."):
-            name = f"vision_model.{_renamed(name.removeprefix('visual_encoder.'), to_ours=False)}"
-        weights[name] = tensor
-    folder.mkdir(parents=True, exist_ok=True)
-    save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
-    text = json.dumps(_transformers_config(shape), indent=2) + "\n"
-    (folder / "config.json").write_text(text, encoding="utf-8")
 
 
 def _release(file: Path, weights: dict[str, Tensor]) -> Release:
@@ -151,33 +150,10 @@ def _release(file: Path, weights: dict[str, Tensor]) -> Release:
         file,
         shape,
         weights,
-        tokenizer=partial(bert_tokenizer, file.parent, shape.text.vocabulary),
+        tokenizer="bert",
+        vocabulary=shape.text.vocabulary,
         max_tokens=MAX_TOKENS,
         fresh=() if any(name.startswith(HEAD) for name in weights) else (HEAD,),
-    )
-
-
-def at_size(release: Release, image_size: int) -> Release:
-    """The same BLIP for images of another size: its table of positions interpolated, as BLIP's code does it.
-
-    Raises: CheckpointError when it is no BLIP, or the size is no multiple of a patch.
-    """
-    shape = release.backbone
-    if not isinstance(shape, BlipConfig):
-        raise CheckpointError(f"{release.source}: a {shape.kind} model keeps its image size")
-    vision = dataclasses.replace(shape.vision, image_size=image_size)
-    if image_size % vision.patch:
-        raise CheckpointError(f"{release.source}: {image_size} pixels are no multiple of {vision.patch}")
-    name = "blip.visual_encoder.pos_embed"
-    whole, patches = release.weights[name][:, :1], release.weights[name][:, 1:]  # (1, 1, V), (1, P - 1, V)
-    sides = [shape.vision.image_size // vision.patch, image_size // vision.patch]
-    grid = patches.float().transpose(1, 2).reshape(1, -1, sides[0], sides[0])  # (1, V, side, side)
-    grid = F.interpolate(grid, (sides[1], sides[1]), mode="bicubic")
-    patches = grid.flatten(2).transpose(1, 2)  # (1, P - 1, V)
-    return dataclasses.replace(
-        release,
-        backbone=dataclasses.replace(shape, vision=vision),
-        weights={**release.weights, name: torch.cat([whole, patches.to(whole.dtype)], dim=1)},
     )
 
 
@@ -233,7 +209,7 @@ def _renamed(name: str, *, to_ours: bool) -> str:
     return name
 
 
-def _as_configured(shape: BlipConfig | Any, config: Mapping[str, Any], file: Path) -> BlipConfig:
+def _as_configured(shape: BlipConfig, config: Mapping[str, Any], file: Path) -> BlipConfig:
     """The shape with what the config beside the file says that no weight shows, read as transformers does."""
     from transformers import BlipTextConfig, BlipVisionConfig
 
@@ -286,31 +262,18 @@ def _transformers_config(shape: BlipConfig) -> dict[str, Any]:
     }
 
 
-def _shape(model: RewardModel) -> BlipConfig:
-    if not isinstance(model.config, BlipConfig):
-        raise CheckpointError(f"a {model.config.kind} model is no BLIP")
-    return model.config
-
-
-def _says_its_shape(model: RewardModel, file: Path) -> None:
+def _check_shape_is_told(config: BlipConfig, weights: Mapping[str, Tensor]) -> None:
     """Refuse what would be read back as another model: the form leaves heads and the like unsaid."""
-    shape = _shape(model)
     try:
-        read = shape_of(model.state_dict())
+        read = shape_of(weights)
     except (KeyError, ValueError) as error:
-        raise CheckpointError(f"{file}: this form cannot hold the model ({error})") from error
-    for ours, theirs in ((shape.vision, read.vision), (shape.text, read.text), (shape.head, read.head)):
+        raise ValueError(f"this form cannot hold the model ({error})") from error
+    for ours, theirs in ((config.vision, read.vision), (config.text, read.text), (config.head, read.head)):
         for each in dataclasses.fields(ours):
             if "drop" not in each.name and getattr(ours, each.name) != getattr(theirs, each.name):
                 value, meant = getattr(ours, each.name), getattr(theirs, each.name)
-                raise CheckpointError(f"{file}: this form means {each.name} {meant}; the model has {value}")
+                raise ValueError(f"this form means {each.name} {meant}; the model has {value}")
 
 
-def _own_weights(model: RewardModel) -> dict[str, Tensor]:
-    """Without heads for aspects, which no published form has."""
-    weights = {n: each for n, each in model.state_dict().items() if not n.startswith("aspect_heads.")}
-    return {name: tensor.detach().cpu().contiguous() for name, tensor in weights.items()}
-
-
-def _positions(model: RewardModel) -> Tensor:
-    return torch.arange(_shape(model).text.positions)[None]
+def _positions(config: BlipConfig) -> Tensor:
+    return torch.arange(config.text.positions)[None]

@@ -5,20 +5,17 @@ Sources: transformers; open_clip's CLIP and HPSv2's scoring code; PickScore's mo
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping
-from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
 from torch import Tensor
 
-from rewardmodel.learning.checkpoints.published.release import Form, Release
-from rewardmodel.learning.checkpoints.published.tokenizers import clip_tokenizer, own_tokenizer
-from rewardmodel.learning.checkpoints.weights import StoredWeights
 from rewardmodel.learning.errors import CheckpointError
-from rewardmodel.learning.model.backbones.config import DualConfig, ImageInput
+from rewardmodel.learning.model.backbones.config import ImageInput
+from rewardmodel.learning.model.backbones.dual import DualConfig
+from rewardmodel.learning.model.backbones.forms import Form, Release, StoredWeights
 
 PREPROCESSOR = "preprocessor_config.json"
 PATCHES = "embeddings.patch_embedding.weight"
@@ -63,7 +60,7 @@ def read_transformers(stored: StoredWeights, config: Mapping[str, Any] | None) -
         if not re.fullmatch(r".*\.position_ids", name):
             weights[f"similarity.{name}" if name.startswith("logit_") else f"dual.{name}"] = tensor
     side = config.get("vision_config", {}).get("image_size", 224)  # transformers leaves its default out
-    return _release(file, _image_input(file.parent / PREPROCESSOR, kind, side), kind, config, weights)
+    return _release(file, _image_input(stored, kind, side), kind, config, weights)
 
 
 def read_open_clip(stored: StoredWeights, config: Mapping[str, Any] | None) -> Release:
@@ -107,12 +104,12 @@ def _release(
     places = weights.get("dual.text_model.embeddings.position_embedding.weight")
     if words is None or places is None:
         raise CheckpointError(f"{file}: another architecture: missing the text encoder's embeddings")
-    tokenizer = clip_tokenizer if kind == "clip" else own_tokenizer
     return Release(
         file,
         DualConfig(dict(settings), seen, kind),
         weights,
-        tokenizer=partial(tokenizer, file.parent, words.shape[0]),
+        tokenizer="clip" if kind == "clip" else "own",
+        vocabulary=words.shape[0],
         max_tokens=places.shape[0],
     )
 
@@ -176,27 +173,20 @@ def _tower(weights: Mapping[str, Tensor], prefix: str, width: int) -> dict[str, 
     }
 
 
-def _image_input(file: Path, kind: str, side: int) -> ImageInput:
-    """How transformers' processor makes images fit. Raises: CheckpointError when we could not do the same."""
-    try:
-        told = json.loads(file.read_text(encoding="utf-8"))
-    except FileNotFoundError:
+def _image_input(stored: StoredWeights, kind: str, side: int) -> ImageInput:
+    """Return how transformers' processor fits images. Raises: CheckpointError when ours cannot do so."""
+    file, settings = stored.file.parent / PREPROCESSOR, stored.read_beside(PREPROCESSOR)
+    if settings is None:
         if kind == "clip":
             return ImageInput(side)  # every CLIP was trained so; PickScore comes without the file
-        raise CheckpointError(f"{file}: no such file; it says how images are made fit") from None
-    except (OSError, ValueError) as error:
-        raise CheckpointError(f"{file}: cannot be read ({error})") from error
-    return _told(told, kind, file)
-
-
-def _told(told: Mapping[str, Any], kind: str, file: Path) -> ImageInput:
-    size, crop = told.get("size", {}), told.get("crop_size", {})
+        raise CheckpointError(f"{file}: no such file; it says how images are made fit")
+    size, crop = settings.get("size", {}), settings.get("crop_size", {})
     side = size if isinstance(size, int) else size.get("shortest_edge", size.get("height"))
     cut = crop if isinstance(crop, int) else crop.get("height")
-    crops = told.get("do_center_crop", kind == "clip")
+    crops = settings.get("do_center_crop", kind == "clip")
     squashes = isinstance(size, dict) and "height" in size
-    unlike = told.get("resample", BICUBIC) != BICUBIC or (crops and cut != side) or crops == squashes
+    unlike = settings.get("resample", BICUBIC) != BICUBIC or (crops and cut != side) or crops == squashes
     if unlike or side is None:
         raise CheckpointError(f"{file}: asks for neither crop nor squash, or not bicubic")
     fitted: Literal["crop", "squash"] = "squash" if squashes else "crop"
-    return ImageInput(side, tuple(told["image_mean"]), tuple(told["image_std"]), fitted)
+    return ImageInput(side, tuple(settings["image_mean"]), tuple(settings["image_std"]), fitted)
