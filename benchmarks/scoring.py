@@ -49,7 +49,7 @@ def measure(asked: argparse.Namespace, var: Path) -> dict[str, list[list[float]]
     files = make_images(var / "images", asked.images)
     initial = make_checkpoint(var / "initial", config)
     scorer = load(initial, asked.device)
-    halved = load(initial, asked.device, precision="bfloat16")
+    in_bfloat16 = load(initial, asked.device, precision="bfloat16")
     rival = Published(config).to(asked.device).eval()
     tokens = torch.randint(5, 45, (1, TOKENS), device=asked.device)
     prompts = [PROMPT] * len(files)
@@ -61,12 +61,12 @@ def measure(asked: argparse.Namespace, var: Path) -> dict[str, list[list[float]]
 
     def at_hand() -> int:
         with torch.inference_mode():
-            halved.score_features(prompts, features).tolist()
+            in_bfloat16.score_features(prompts, features).tolist()
         return len(files)
 
     def many() -> int:
         with torch.inference_mode():
-            halved.score_features([PROMPT] * MANY, features[:1], [0] * MANY).tolist()
+            in_bfloat16.score_features([PROMPT] * MANY, features[:1], [0] * MANY).tolist()
         return MANY
 
     def published() -> int:
@@ -75,11 +75,11 @@ def measure(asked: argparse.Namespace, var: Path) -> dict[str, list[list[float]]
         return len(few)
 
     with torch.inference_mode():
-        features = halved.encode(torch.stack([halved.pixels(file) for file in files]))
+        features = in_bfloat16.encode(torch.stack([in_bfloat16.pixels(file) for file in files]))
     paths = {
         "published score()": published,
         "fp32 from files": lambda: from_files(scorer),
-        "bf16 from files": lambda: from_files(halved),
+        "bf16 from files": lambda: from_files(in_bfloat16),
         "bf16, features at hand": at_hand,
         "bf16, features at hand, 32 prompts each": many,
     }
