@@ -20,7 +20,7 @@ from refl.services.sampling import CannotSample, queue_sampling
 from refl.services.tuning import CannotTune, queue_tuning
 from rewardmodel.api.serializers import MeasurementSerializer, RunSerializer
 from rewardmodel.models import RewardCheckpoint
-from rewardmodel.runs.api import Asking, list_or_queue, named, read_run
+from rewardmodel.runs.api import RunRequest, find_row, list_or_queue, read_run
 from rewardmodel.selectors import NothingPromoted, promoted_checkpoint
 
 
@@ -72,15 +72,15 @@ def generators(request: Request, slug: str) -> Response:
 def _queue_tuning(project: Project, by: User, sent: dict[str, Any]) -> TuningRun:
     return queue_tuning(
         project=project,
-        generator=named(Generator.objects.all(), project, "name", sent.get("generator")),
-        checkpoint=named(RewardCheckpoint.objects.all(), project, "name", sent.get("checkpoint")),
+        generator=find_row(Generator.objects.all(), project, "name", sent.get("generator")),
+        checkpoint=find_row(RewardCheckpoint.objects.all(), project, "name", sent.get("checkpoint")),
         config=sent.get("config"),
         by=by,
     )
 
 
 def _queue_sampling(project: Project, by: User, sent: dict[str, Any]) -> SamplingRun:
-    generator = named(Generator.objects.all(), project, "name", sent["generator"])
+    generator = find_row(Generator.objects.all(), project, "name", sent["generator"])
     return queue_sampling(
         generator=generator,
         per_prompt=sent["per_prompt"],
@@ -92,8 +92,8 @@ def _queue_sampling(project: Project, by: User, sent: dict[str, Any]) -> Samplin
     )
 
 
-TUNING = Asking(NewTuningSerializer, _queue_tuning, (CannotTune, NoGenerator, NothingPromoted))
-SAMPLING = Asking(NewSamplingSerializer, _queue_sampling, (CannotSample, NothingPromoted))
+TUNING = RunRequest(NewTuningSerializer, _queue_tuning, (CannotTune, NoGenerator, NothingPromoted))
+SAMPLING = RunRequest(NewSamplingSerializer, _queue_sampling, (CannotSample, NothingPromoted))
 
 
 @extend_schema(methods=["GET"], responses=GeneratorRunSerializer(many=True), operation_id="tunings_list")

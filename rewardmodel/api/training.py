@@ -25,7 +25,7 @@ from rewardmodel.api.serializers import (
     TrainingRunSerializer,
 )
 from rewardmodel.models import DatasetVersion, Evaluation, RewardCheckpoint, SelectionRun, TrainingRun
-from rewardmodel.runs.api import Asking, list_or_queue, named, read_run
+from rewardmodel.runs.api import RunRequest, find_row, list_or_queue, read_run
 from rewardmodel.selectors import NothingRegistered
 from rewardmodel.services.datasets import NothingToFreeze
 from rewardmodel.services.selections import CannotSelect, queue_selection
@@ -62,14 +62,14 @@ def evaluations(request: Request, slug: str) -> Response:
 def _queue(project: Project, by: User, sent: dict[str, Any]) -> TrainingRun:
     return queue_training(
         project=project,
-        dataset=named(DatasetVersion.objects.all(), project, "hash", sent.get("dataset")),
-        initial=named(RewardCheckpoint.objects.all(), project, "name", sent.get("initial")),
+        dataset=find_row(DatasetVersion.objects.all(), project, "hash", sent.get("dataset")),
+        initial=find_row(RewardCheckpoint.objects.all(), project, "name", sent.get("initial")),
         config=sent.get("config"),
         by=by,
     )
 
 
-TRAINING = Asking(NewTrainingRunSerializer, _queue, (NotTrainable, NothingToFreeze, NothingRegistered))
+TRAINING = RunRequest(NewTrainingRunSerializer, _queue, (NotTrainable, NothingToFreeze, NothingRegistered))
 
 
 @extend_schema(methods=["GET"], responses=TrainingRunSerializer(many=True))
@@ -88,7 +88,7 @@ def training_run(request: Request, slug: str, pk: int) -> Response:
     return read_run(request, slug, pk, model=TrainingRun, serializer=MeasuredRunSerializer)
 
 
-SELECTION = Asking(
+SELECTION = RunRequest(
     NewSelectionRunSerializer,
     lambda project, by, sent: queue_selection(project=project, config=sent.get("config"), by=by),
     (CannotSelect,),

@@ -21,7 +21,7 @@ Serializer = type[serializers.Serializer[Any]]
 
 
 @dataclass(frozen=True)
-class Asking:
+class RunRequest:
     """How a run of one kind is asked for.
 
     Attributes:
@@ -36,13 +36,13 @@ class Asking:
 
 
 def list_or_queue(
-    request: Request, slug: str, *, model: type[Run], serializer: Serializer, asking: Asking
+    request: Request, slug: str, *, model: type[Run], serializer: Serializer, asking: RunRequest
 ) -> Response:
     """A GET lists the project's runs, the newest first; a POST asks for another, and wakes a worker."""
     project = project_of(request, slug)
     if request.method == "GET":
-        found = model._default_manager.filter(project=project).select_related(*model.inputs)
-        return page_of(request, found, serializer)
+        runs = model._default_manager.filter(project=project).select_related(*model.inputs)
+        return page_of(request, runs, serializer)
     sent = valid(asking.form(data=request.data))
     try:
         run = asking.queue(project, user_of(request), sent)
@@ -54,15 +54,15 @@ def list_or_queue(
 
 def read_run(request: Request, slug: str, pk: int, *, model: type[Run], serializer: Serializer) -> Response:
     """One run of the project."""
-    ours = model._default_manager.filter(project=project_of(request, slug))
-    return Response(serializer(get_object_or_404(ours, pk=pk)).data)
+    runs = model._default_manager.filter(project=project_of(request, slug))
+    return Response(serializer(get_object_or_404(runs, pk=pk)).data)
 
 
-def named(rows: QuerySet[Any], project: Project, field: str, value: str | None) -> Any:
-    """The project's row with that value; None when none is asked for. Raises: ValidationError."""
+def find_row(rows: QuerySet[Any], project: Project, field: str, value: str | None) -> Any:
+    """Return the project's row with that value; None when no value was sent. Raises: ValidationError."""
     if value is None:
         return None
-    found = rows.filter(project=project, **{field: value}).first()
-    if found is None:
+    row = rows.filter(project=project, **{field: value}).first()
+    if row is None:
         raise serializers.ValidationError(f"{project.slug} has no {rows.model._meta.verbose_name} {value!r}")
-    return found
+    return row

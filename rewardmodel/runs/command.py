@@ -40,7 +40,7 @@ def add_config_argument(parser: CommandParser, *, of: str, example: str) -> None
 
 def config_from(options: Mapping[str, Any]) -> dict[str, Any] | None:
     """The fields that were set, None without any. Raises: CommandError."""
-    return dict(map(_field, options["set"])) or None
+    return dict(map(_parse_field, options["set"])) or None
 
 
 def work_on(
@@ -67,9 +67,9 @@ def work_on(
         )
         return run
     try:
-        run = _take(model, options["run"], queue)
+        run = _claim(model, options["run"], queue)
         with tqdm(unit="step", desc=str(run), dynamic_ncols=True) as bar:
-            execute(run, lambda heartbeat: work(run, heartbeat), attempt=run.attempt, on_report=_drawing(bar))
+            execute(run, lambda heartbeat: work(run, heartbeat), attempt=run.attempt, on_report=_draw_on(bar))
     except CommandError:
         raise
     except Exception as error:
@@ -80,7 +80,7 @@ def work_on(
     return run
 
 
-def _field(text: str) -> tuple[str, Any]:
+def _parse_field(text: str) -> tuple[str, Any]:
     name, _, value = text.partition("=")
     try:
         return name, json.loads(value)
@@ -88,8 +88,8 @@ def _field(text: str) -> tuple[str, Any]:
         raise CommandError(f"--set {text}: not FIELD=VALUE with a JSON value") from error
 
 
-def _take(model: type[R], pk: int | None, queue: Callable[[], R]) -> R:
-    """Claimed in the transaction that queues it: no worker comes in between."""
+def _claim(model: type[R], pk: int | None, queue: Callable[[], R]) -> R:
+    """Claim a run in the transaction that queues it: no worker comes in between. Raises: CommandError."""
     with transaction.atomic():
         run = queue() if pk is None else model.objects.filter(pk=pk).first()
         if run is None:
@@ -98,7 +98,7 @@ def _take(model: type[R], pk: int | None, queue: Callable[[], R]) -> R:
     return run
 
 
-def _drawing(bar: tqdm[Any]) -> Callable[[int, int, Mapping[str, float]], None]:
+def _draw_on(bar: tqdm[Any]) -> Callable[[int, int, Mapping[str, float]], None]:
     def draw(step: int, steps: int, values: Mapping[str, float]) -> None:
         bar.total = steps
         bar.set_postfix({name: f"{value:.4g}" for name, value in values.items()}, refresh=False)

@@ -16,7 +16,7 @@ def process_count(run: Run) -> int:
     """How many processes on this host share the run: as configured, else one for each GPU it may use."""
     if not run.can_be_shared:
         return 1
-    return settings.TRAINING_PROCESSES or max(1, _gpus())
+    return settings.TRAINING_PROCESSES or max(1, _count_gpus())
 
 
 def command_line(run: Run, *, grace_seconds: float) -> list[str]:
@@ -26,11 +26,11 @@ def command_line(run: Run, *, grace_seconds: float) -> list[str]:
     """
     command = [str(settings.ROOT / "manage.py"), run.command, "--run", str(run.pk)]
     command += ["--attempt", str(run.attempt), "--supervisor", str(os.getpid())]
-    processes, elsewhere = process_count(run), shlex.split(settings.TRAINING_TORCHRUN)
-    if not run.can_be_shared or (processes == 1 and not elsewhere):
+    processes, torchrun_options = process_count(run), shlex.split(settings.TRAINING_TORCHRUN)
+    if not run.can_be_shared or (processes == 1 and not torchrun_options):
         return [sys.executable, *command]
     torchrun = [sys.executable, "-m", "torch.distributed.run", f"--nproc-per-node={processes}"]
-    torchrun += [f"--shutdown-timeout={int(grace_seconds)}", *(elsewhere or ["--standalone"])]
+    torchrun += [f"--shutdown-timeout={int(grace_seconds)}", *(torchrun_options or ["--standalone"])]
     return [*torchrun, "--", *command]  # else it would take --run for one of its own options
 
 
@@ -45,11 +45,11 @@ def threads(run: Run) -> dict[str, str]:
     return {"OMP_NUM_THREADS": str(each), "OMP_WAIT_POLICY": "PASSIVE"}
 
 
-def _gpus() -> int:
-    """Asked without torch, which a worker never loads."""
+def _count_gpus() -> int:
+    """How many GPUs this process may use; asked without torch, which a worker never loads."""
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
     if visible is not None:
-        return len([one for one in visible.split(",") if one.strip()])
+        return len([device for device in visible.split(",") if device.strip()])
     try:
         listed = subprocess.run(["nvidia-smi", "-L"], capture_output=True, text=True, timeout=30, check=True)
     except (OSError, subprocess.SubprocessError):

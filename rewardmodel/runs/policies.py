@@ -13,16 +13,16 @@ P = TypeVar("P", bound=Model)
 
 
 def lock_policy(policy: P) -> P | None:
-    """The policy, locked until the transaction ends; None where it is off, or another look has it.
+    """Return the policy, locked until the transaction ends; None where it is off, or locked by another.
 
-    Two schedulers must not start two runs, and one that is switched off starts none.
+    Two schedulers must not start two runs, and a policy that is switched off starts none.
     """
     locked = type(policy)._default_manager.select_for_update(skip_locked=True)
     return locked.filter(pk=policy.pk, enabled=True).first()
 
 
 def policy_config(policies: type[Model], project: Project) -> Mapping[str, Any]:
-    """The configuration of the project's policy of that kind; {} where it has none."""
-    ours = policies._default_manager.filter(project=project)
-    config: Mapping[str, Any] | None = ours.values_list("config", flat=True).first()
+    """Return the configuration of the project's policy of that kind; {} where it has none."""
+    rows = policies._default_manager.filter(project=project)
+    config: Mapping[str, Any] | None = rows.values_list("config", flat=True).first()
     return config or {}

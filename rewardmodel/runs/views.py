@@ -84,8 +84,8 @@ def _move(
 
 
 def _run_of(project: Project, pk: int, kind: Kind) -> Run:
-    ours = kind.model._default_manager.filter(project=project)
-    return get_object_or_404(ours.select_related(*kind.model.inputs), pk=pk)
+    runs = kind.model._default_manager.filter(project=project)
+    return get_object_or_404(runs.select_related(*kind.model.inputs), pk=pk)
 
 
 def _context(project: Project, kind: Kind, run: Run) -> dict[str, Any]:
@@ -95,24 +95,24 @@ def _context(project: Project, kind: Kind, run: Run) -> dict[str, Any]:
         "run": run,
         "is_silent": kind.model.objects.silent(now=now()).filter(pk=run.pk).exists(),
         "log": log_tail(run),
-        "settings": {name: _in_short(value) for name, value in sorted(run.config.items())},
+        "settings": {name: _shorten(value) for name, value in sorted(run.config.items())},
         **kind.details(run),
     }
 
 
-def _in_short(value: Any) -> Any:
+def _shorten(value: Any) -> Any:
     if not isinstance(value, list):
         return value
     shown = [
-        text if len(text := str(one)) <= LONGEST else f"{text[:12]}\N{HORIZONTAL ELLIPSIS}" for one in value
+        text if len(text := str(item)) <= LONGEST else f"{text[:12]}\N{HORIZONTAL ELLIPSIS}" for item in value
     ]
     return f"{len(value)} values" if len(value) > LISTED else ", ".join(shown) or "none"
 
 
 def _training_details(run: TrainingRun) -> dict[str, Any]:
-    measured = curves(run, "loss", "validation_loss", "accuracy", "validation_accuracy")
+    curve_of = curves(run, "loss", "validation_loss", "accuracy", "validation_accuracy")
     return {
-        "lowest": min(measured["validation_loss"], key=lambda point: point[1], default=None),
+        "lowest": min(curve_of["validation_loss"], key=lambda point: point[1], default=None),
         "checkpoint": RewardCheckpoint.objects.filter(run=run).first(),
         "evaluation": Evaluation.objects.filter(
             checkpoint__run=run, dataset=run.dataset, split="test"
@@ -124,8 +124,8 @@ def _training_details(run: TrainingRun) -> dict[str, Any]:
                 "x": "step",
                 "format": numbers,
                 "series": [
-                    {"name": "training", "points": measured[name]},
-                    {"name": "validation", "points": measured[f"validation_{name}"]},
+                    {"name": "training", "points": curve_of[name]},
+                    {"name": "validation", "points": curve_of[f"validation_{name}"]},
                 ],
             }
             for name, label, numbers in (
