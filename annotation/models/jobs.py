@@ -33,21 +33,7 @@ class JobQuerySet(models.QuerySet[J]):
         return self.filter(state=Job.State.RUNNING, heartbeat__lt=now - silence)
 
 
-class JobManager(models.Manager[J]):
-    def get_queryset(self) -> JobQuerySet[J]:
-        return JobQuerySet(self.model, using=self._db)
-
-    def active(self) -> JobQuerySet[J]:
-        return self.get_queryset().active()
-
-    def over(self) -> JobQuerySet[J]:
-        return self.get_queryset().over()
-
-    def queued(self) -> JobQuerySet[J]:
-        return self.get_queryset().queued()
-
-    def silent(self, *, now: datetime) -> JobQuerySet[J]:
-        return self.get_queryset().silent(now=now)
+JobManager = models.Manager.from_queryset(JobQuerySet)
 
 
 class Job(models.Model):
