@@ -36,13 +36,13 @@ class NothingRegistered(Exception):
 
 
 def promoted_checkpoint(project: Project) -> RewardCheckpoint:
-    """Raises: NothingPromoted."""
-    found = RewardCheckpoint.objects.filter(project=project, promoted=True).select_related("run").first()
-    if found is None:
+    """Return the project's promoted reward model. Raises: NothingPromoted."""
+    checkpoint = RewardCheckpoint.objects.promoted().filter(project=project).first()
+    if checkpoint is None:
         raise NothingPromoted(
             f"{project.slug}: no reward model is promoted; train one, or promote one by hand"
         )
-    return found
+    return checkpoint
 
 
 def initial_checkpoint(project: Project) -> RewardCheckpoint:

@@ -18,6 +18,10 @@ class RewardCheckpointQuerySet(models.QuerySet["RewardCheckpoint"]):
         """Those that no run made: what training starts from."""
         return self.filter(run=None)
 
+    def promoted(self) -> RewardCheckpointQuerySet:
+        """Those in use, at most one a project, with the run that made each."""
+        return self.filter(promoted=True).select_related("run")
+
 
 class RewardCheckpoint(models.Model):
     """One reward model of a project: made by a run, or registered from a folder or the hub.

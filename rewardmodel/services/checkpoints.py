@@ -14,7 +14,6 @@ from annotation.registry import register_action, register_event
 from annotation.services.actions import record_action
 from annotation.services.webhooks.events import announce
 from rewardmodel.models import RewardCheckpoint, TrainingRun
-from rewardmodel.selectors import NothingPromoted, promoted_checkpoint
 
 CHECKPOINT_PROMOTED = register_event("checkpoint.promoted", "A reward model was promoted")
 PROMOTED = register_action("checkpoint.promoted", "Reward model promoted")
@@ -80,16 +79,15 @@ def promote_if_better(checkpoint: RewardCheckpoint, *, now: datetime) -> bool:
     Raises: NotComparable.
     """
     _lock(checkpoint.project_id)
-    try:
-        rival = promoted_checkpoint(checkpoint.project)
-    except NothingPromoted:
+    rival = RewardCheckpoint.objects.promoted().filter(project=checkpoint.project_id).first()
+    if rival is None:
         if checkpoint.run is None:
-            raise NotComparable(f"{checkpoint} was made by no run: promote it by hand") from None
+            raise NotComparable(f"{checkpoint} was made by no run: promote it by hand")
         rival = checkpoint.run.initial
-    beside = {one["id"]: one for one in checkpoint.metrics.get("beside", [])}
-    if rival.pk not in beside:
+    accuracies = {other["id"]: other["accuracy"] for other in checkpoint.metrics.get("beside", [])}
+    if rival.pk not in accuracies:
         raise NotComparable(f"{checkpoint} was not evaluated beside {rival}")
-    if checkpoint.metrics["accuracy"] <= beside[rival.pk]["accuracy"]:
+    if checkpoint.metrics["accuracy"] <= accuracies[rival.pk]:
         return False
     promote(checkpoint, now=now)
     return True

@@ -18,7 +18,6 @@ from rewardmodel.learning.errors import Interrupted
 from rewardmodel.models import DatasetVersion, Evaluation, EvaluationRun, RewardCheckpoint, TrainingRun
 from rewardmodel.runs import states
 from rewardmodel.runs.execution import Heartbeat, PermanentFailure
-from rewardmodel.selectors import NothingPromoted, promoted_checkpoint
 from rewardmodel.services.datasets import dataset_images
 
 if TYPE_CHECKING:
@@ -148,40 +147,40 @@ def record_figures(
     return evaluation
 
 
-def measure(run: TrainingRun) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Metrics of the checkpoint the run made, beside the promoted one and the one it started from.
+def measure(
+    run: TrainingRun, *, images: Path, left_out: Collection[str]
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Measure the checkpoint the run made beside the promoted one and the one it started from.
 
     All are evaluated on the test split of the run's dataset.
 
+    Args:
+        images: the folder that `dataset_images` gives.
+        left_out: hashes of images whose rankings are dropped.
     Returns: what a RewardCheckpoint keeps, and all figures of the checkpoint by itself.
-    Raises: CheckpointError, UnreadableImage, WrongContent; ValueError when the split has no pair.
+    Raises: CheckpointError, UnreadableImage; ValueError when the split has no pair.
     """
     from rewardmodel.learning import load
     from rewardmodel.learning.evaluation import compare, evaluate, evaluate_rewards
 
-    rivals = {run.initial_id: run.initial}
-    try:
-        promoted = promoted_checkpoint(run.project)
-        rivals[promoted.pk] = promoted
-    except NothingPromoted:
-        pass
+    promoted = RewardCheckpoint.objects.promoted().filter(project=run.project_id)
+    rivals = {rival.pk: rival for rival in (run.initial, *promoted)}
+    model = load(str(run.folder / "best"))
+    judged, whole = _judge_and_report(model, run.dataset, "test", images, left_out)
+    own = evaluate_rewards(judged.rewards, judged.rankings)
     beside = []
-    with dataset_images(run.dataset, splits=("test", "validation")) as images:
-        model = load(str(run.folder / "best"))
-        judged, whole = _judge_and_report(model, run.dataset, "test", images, unreadable_images(run))
-        own = evaluate_rewards(judged.rewards, judged.rankings)
-        for rival in rivals.values():
-            other = evaluate(load(rival.location), judged.rankings)
-            gain = compare(own, other)
-            beside.append(
-                {
-                    **in_short(other),
-                    "id": rival.pk,
-                    "name": rival.name,
-                    "difference": gain.difference,
-                    "difference_interval": [gain.interval.low, gain.interval.high],
-                }
-            )
+    for rival in rivals.values():
+        other = evaluate(load(rival.location), judged.rankings)
+        gain = compare(own, other)
+        beside.append(
+            {
+                **in_short(other),
+                "id": rival.pk,
+                "name": rival.name,
+                "difference": gain.difference,
+                "difference_interval": [gain.interval.low, gain.interval.high],
+            }
+        )
     people = {"dataset": run.dataset.hash, "ceiling": run.dataset.ceiling}
     return {**in_short(own), **people, "beside": beside}, whole
 
@@ -221,10 +220,10 @@ def _judge_and_report(
     from rewardmodel.learning.evaluation import judge, report
 
     rankings = rankings_of(dataset, split, images, left_out)
-    judged = judge(model, rankings)
     others = rankings_of(dataset, "validation", images, left_out) if split != "validation" else []
-    validation = judge(model, others) if others else None
     about = _about(dataset.project, rankings)
+    judged = judge(model, rankings)
+    validation = judge(model, others) if others else None
     return judged, report(judged, about=about, validation=validation)
 
 

@@ -101,9 +101,11 @@ def queue_due_training(policy: TrainingPolicy) -> TrainingRun | None:
 
 
 def train(run: TrainingRun, heartbeat: Heartbeat) -> None:
-    """Do the run's work: train, compare on the test split, promote if better, and score the images.
+    """Do the run's work. Done again after an interruption, it goes on where it stopped.
 
-    Done again after an interruption, it goes on where it stopped.
+    1. Learn from the dataset, to a checkpoint in the run's folder.
+    2. Measure it on the test split, record it, and promote it if it is better than the promoted one.
+    3. Score the project's images with it, if it is promoted.
 
     Raises: Interrupted, CannotTrain; what else `rewardmodel.learning.training.train` raises.
     """
@@ -113,14 +115,13 @@ def train(run: TrainingRun, heartbeat: Heartbeat) -> None:
     if checkpoint is None:
         with _images(run, heartbeat) as images:
             _learn(run, heartbeat, images)
-            checkpoint = _record(run, heartbeat)
+            checkpoint = _measure_and_record(run, heartbeat, images)
     else:
         training.dismiss()
     training.forget(run.folder)
     if checkpoint.promoted:
-        score_generations(
-            checkpoint=checkpoint, should_stop=heartbeat.should_stop, left_out=unreadable_images(run)
-        )
+        left_out = unreadable_images(run)
+        score_generations(checkpoint=checkpoint, should_stop=heartbeat.should_stop, left_out=left_out)
         if heartbeat.should_stop():
             raise Interrupted
 
@@ -187,15 +188,19 @@ def record_start(run: TrainingRun, start: Start) -> None:
     run.report = report
 
 
-def _record(run: TrainingRun, heartbeat: Heartbeat) -> RewardCheckpoint:
-    """Keep what the run made and promote it if it is better; both or neither, so that a resumed run does."""
+def _measure_and_record(run: TrainingRun, heartbeat: Heartbeat, images: Path) -> RewardCheckpoint:
+    """Record what the run made, and promote it if it is better: both or neither, so a resumed run does both.
+
+    Raises: Interrupted.
+    """
+    left_out = unreadable_images(run)
     while not heartbeat.should_stop():
-        metrics, figures = measure(run)
+        metrics, figures = measure(run, images=images, left_out=left_out)
         try:
             with transaction.atomic():
                 checkpoint = record_checkpoint(run=run, metrics=metrics)
-                record_figures(checkpoint, dataset=run.dataset, split="test", figures=figures)
                 promote_if_better(checkpoint, now=now())
+                record_figures(checkpoint, dataset=run.dataset, split="test", figures=figures)
                 return checkpoint
         except NotComparable:
             continue  # another was promoted meanwhile: compare with that one

@@ -120,8 +120,8 @@ def test_a_model_is_compared_with_one_that_was_promoted_while_it_was_measured(
     rank(16)
     measured_first = []
 
-    def measure_slowly(run):
-        metrics, figures = measure(run)
+    def measure_slowly(run, **inputs):
+        metrics, figures = measure(run, **inputs)
         if not measured_first:
             other = RewardCheckpoint.objects.create(
                 project=project, name="other", folder=encoder.folder, metrics={}

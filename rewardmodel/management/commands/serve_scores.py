@@ -58,7 +58,7 @@ class Command(BaseCommand):
             raise CommandError(f"--listen: {error}") from error
         models = WarmModels(memory=settings.SCORER_MEMORY, device=options["device"])
         if options["warm"]:
-            for checkpoint in RewardCheckpoint.objects.filter(promoted=True).select_related("run"):
+            for checkpoint in RewardCheckpoint.objects.promoted():
                 try:
                     models.get(checkpoint.location)
                 except ValueError as error:  # CheckpointError: whoever asks for it is told, others are served
