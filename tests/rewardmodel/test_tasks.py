@@ -8,7 +8,7 @@ from django.utils.timezone import now
 
 from rewardmodel.models import DatasetVersion, TrainingRun
 from rewardmodel.runs import states
-from rewardmodel.runs.waking import wake
+from rewardmodel.runs.waking import SUPERVISE_RUN, wake
 from rewardmodel.tasks import supervise_run, tend_runs
 
 State = TrainingRun.State
@@ -43,6 +43,10 @@ def test_word_of_a_run_goes_to_the_workers_with_a_device(a_run, sent):
     run = a_run()
     wake(run)
     assert sent == [word_of(run)]
+
+
+def test_the_task_that_a_run_is_sent_to_is_there():
+    assert supervise_run.name == SUPERVISE_RUN
 
 
 def test_tending_takes_a_run_from_a_silent_worker_and_wakes_another(a_run, sent, settings):
