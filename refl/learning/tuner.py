@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from pkgutil import resolve_name
 from typing import Any
@@ -15,6 +14,7 @@ from refl.learning.config import TuningConfig
 from refl.learning.families import Family
 from refl.learning.guards import check_gradient
 from refl.learning.weights import WEIGHTS, Trainable
+from rewardmodel.learning.averaging import ExponentialMovingAverage
 
 
 class Tuner:
@@ -36,7 +36,11 @@ class Tuner:
             eps=config.epsilon,
             weight_decay=config.weight_decay,
         )
-        self.average = [weight.detach().clone() for weight in self.weights.parameters] if config.ema else []
+        self.average = (
+            ExponentialMovingAverage(self.weights.parameters, config.ema, use_num_updates=False)
+            if config.ema
+            else None
+        )
 
     def microbatches(self, count: int) -> list[slice]:
         """Cut a batch into parts whose gradients are held in memory one at a time."""
@@ -63,21 +67,11 @@ class Tuner:
     def update_average(self) -> None:
         """Move the averaged weights, if there are any, towards the trained ones."""
         if self.average:
-            trained = [weight.detach() for weight in self.weights.parameters]
-            torch._foreach_lerp_(self.average, trained, 1 - self.config.ema)
+            self.average.update()
 
-    @contextmanager
-    def averaged(self) -> Iterator[None]:
-        """Meanwhile the pipeline has the averaged weights, if there are any."""
-        if not self.average:
-            yield
-            return
-        trained = [weight.detach().clone() for weight in self.weights.parameters]
-        self._set_weights(self.average)
-        try:
-            yield
-        finally:
-            self._set_weights(trained)
+    def averaged(self) -> AbstractContextManager[None]:
+        """Within, the pipeline has the averaged weights, if there are any."""
+        return self.average.average_parameters() if self.average else nullcontext()
 
     def save(self, folder: Path) -> None:
         """Save the tuned pipeline, with the averaged weights if there are any."""
@@ -89,14 +83,12 @@ class Tuner:
         return {
             "unet": self.weights.state_dict(),
             "optimizer": self.optimizer.state_dict(),
-            "average": self.average,
+            "average": self.average.shadow_params if self.average else [],
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self.weights.load_state_dict(state["unet"])
         self.optimizer.load_state_dict(state["optimizer"])
-        self.average = [weight.to(self.family.device) for weight in state["average"]]
-
-    @torch.no_grad()
-    def _set_weights(self, weights: list[Tensor]) -> None:
-        torch._foreach_copy_(self.weights.parameters, weights)
+        if self.average:
+            # How many updates it took decides nothing: its decay is constant.
+            self.average.load_state_dict({"updates": 0, "values": state["average"]})

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
-    from torch import Tensor
+    from torch import nn
 
     from refl.learning.families import Family
 
@@ -18,7 +18,7 @@ WEIGHTS = {"all": "refl.learning.weights:AllWeights"}
 class Trainable(Protocol):
     """The weights of a frozen pipeline that train, how they are stored, and how a result is saved."""
 
-    parameters: list[Tensor]
+    parameters: list[nn.Parameter]
 
     def __init__(self, family: Family) -> None:
         """Make the family's denoiser ask for the gradient of these weights."""
@@ -36,7 +36,7 @@ class AllWeights:
 
     def __init__(self, family: Family) -> None:
         self.family = family
-        self.parameters: list[Tensor] = list(family.denoiser.requires_grad_(True).parameters())
+        self.parameters = list(family.denoiser.requires_grad_(True).parameters())
 
     def state_dict(self) -> dict[str, Any]:
         return self.family.denoiser.state_dict()
