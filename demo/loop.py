@@ -23,9 +23,9 @@ from demo.seeding import IMAGES_PER_PROMPT, queue_first_images
 from demo.simulation import simulate
 from demo.study import Judged, annotators_ceiling, judge_generator
 from demo.world.captions import Split, draw_captions
-from refl.evidence import Change, paired_change
 from refl.models import Generator, TuningPolicy
 from refl.selectors.generators import newest_kept
+from refl.services.judging import Change, paired_change
 from refl.services.sampling import queue_sampling
 from refl.services.tuning import queue_tuning
 from rewardmodel.models import DatasetVersion, RewardCheckpoint, Run

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from demo.loop import Round
 from demo.study import PARTS
-from refl.evidence import Change
+from refl.services.judging import Change
 
 
 def table(this: Round) -> str:

@@ -28,7 +28,7 @@ class Generator(models.Model):
     run = models.OneToOneField("refl.TuningRun", models.PROTECT, null=True, blank=True, related_name="result")
     kept = models.BooleanField(null=True, default=None)  # null until judged
     reason = models.TextField(blank=True)  # why it was kept or not
-    metrics = models.JSONField(default=dict)  # refl.evidence.Change by reward
+    metrics = models.JSONField(default=dict)  # refl.services.judging.Change by reward
     steps = models.PositiveSmallIntegerField("denoising steps of a sample", default=50)
     guidance_scale = models.FloatField("guidance scale of a sample, 1 for none", default=7.5)
     # A folder of pairs.jsonl and its images, absolute or below the project's root.

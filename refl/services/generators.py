@@ -11,8 +11,8 @@ from django.db import transaction
 from annotation.models import Project
 from annotation.registry import register_event
 from annotation.services.webhooks.events import announce
-from refl.evidence import Change
 from refl.models import Generator, TuningRun
+from refl.services.judging import Change
 
 GENERATOR_KEPT = register_event("generator.kept", "A tuned generator was kept")
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 
+import numpy as np
 from PIL import Image
 
+from annotation.statistics.estimates import interval, resample
 from refl.drawing import draw
-from refl.evidence import Change, paired_change
 from refl.models import Generator
 from rewardmodel.learning.errors import Interrupted
 from rewardmodel.models import RewardCheckpoint
@@ -16,6 +18,29 @@ from rewardmodel.scoring import scorer
 
 # Ours. Few prompts are sampled often, up to 4 times; past 200 prompts the interval gains little.
 PROMPTS, IMAGES, IMAGES_EACH = 200, 200, 4
+
+
+@dataclass(frozen=True)
+class Change:
+    """Mean scores before and after, and the 95 % interval of their mean difference. In units of the score."""
+
+    before: float
+    after: float
+    low: float
+    high: float
+    prompts: int
+
+    @property
+    def difference(self) -> float:
+        return self.after - self.before
+
+    @property
+    def is_a_fall(self) -> bool:
+        """The whole interval lies below zero: chance does not explain it."""
+        return self.high < 0
+
+    def to_dict(self) -> dict[str, float | int]:
+        return {**asdict(self), "difference": self.difference}
 
 
 def measure_changes(
@@ -49,3 +74,27 @@ def _draw(
         if heartbeat.should_stop():
             raise Interrupted
     return drawn
+
+
+def paired_change(
+    before: Sequence[Sequence[float]], after: Sequence[Sequence[float]], *, seed: int, draws: int = 10_000
+) -> Change:
+    """Compare two generators on the same prompts with the same seeds.
+
+    The interval is the percentile bootstrap of the mean difference. Prompts are drawn, not images: images of
+    one prompt are no independent witnesses.
+
+    Args:
+        before, after: for each prompt the scores of its images, in the same order of prompts and seeds.
+        seed: of the draws.
+    Raises: ValueError when the two do not match or are empty.
+    Source: Efron and Tibshirani, An Introduction to the Bootstrap, 1993, chapters 8 and 13.
+    """
+    if not before or [len(scores) for scores in before] != [len(scores) for scores in after]:
+        raise ValueError("both generators need scores of the same prompts and seeds, at least one")
+    first = np.array([np.mean(scores) for scores in before])  # (B,)
+    second = np.array([np.mean(scores) for scores in after])  # (B,)
+    differences = second - first
+    drawn = resample(len(differences), seed=seed, resamples=draws)
+    ends = interval(np.concatenate([differences[rows].mean(axis=1) for rows in drawn]))
+    return Change(float(first.mean()), float(second.mean()), ends.low, ends.high, len(differences))

@@ -11,12 +11,12 @@ from pathlib import Path
 from django.db import transaction
 
 from annotation.models import Project, Prompt, User
+from annotation.selectors.projects.uncertainty import mean_pair_entropy
 from refl.drawing import seeds_of
 from refl.models import Generator, SamplingRun, TuningPolicy
 from refl.selectors.generators import unsampled_generator
 from refl.selectors.prompts import prompts_without_images
 from refl.services.samples import import_samples
-from refl.uncertainty import least_sure
 from rewardmodel.learning.errors import Interrupted
 from rewardmodel.models import RewardCheckpoint
 from rewardmodel.runs import states
@@ -210,3 +210,11 @@ def _least_sure(
     }
     prompts = {prompt.pk: prompt for prompt in pool}
     return [prompts[pk] for pk in least_sure(rewards, config.prompts)]
+
+
+def least_sure(rewards: Mapping[int, Sequence[float]], count: int) -> list[int]:
+    """The prompts whose images the model orders least surely, that one first; equals in order of their ids.
+
+    Args: rewards: prompt id -> the rewards of its images.
+    """
+    return sorted(rewards, key=lambda prompt: (-mean_pair_entropy(rewards[prompt]), prompt))[:count]

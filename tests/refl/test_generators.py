@@ -4,7 +4,6 @@ import pytest
 
 from annotation.models import Event
 from annotation.services.webhooks.webhooks import create_webhook
-from refl.evidence import Change
 from refl.models import Generator
 from refl.selectors.generators import NoGenerator, independent_checkpoint, newest_kept
 from refl.services.generators import (
@@ -16,6 +15,7 @@ from refl.services.generators import (
     register_tuned,
     set_control_aside,
 )
+from refl.services.judging import Change
 from refl.services.tuning import queue_tuning
 
 RISE = Change(before=0.1, after=0.5, low=0.2, high=0.6, prompts=50)

@@ -14,7 +14,7 @@ from annotation.selectors.projects.uncertainty import mean_pair_entropy
 from annotation.services.projects.prompts import NewImage, add_generations
 from refl.drawing import seeds_of
 from refl.models import SamplingRun
-from refl.services.sampling import CannotSample, make_samples, queue_sampling
+from refl.services.sampling import CannotSample, least_sure, make_samples, queue_sampling
 from rewardmodel.learning.errors import Interrupted
 from rewardmodel.runs import states
 from rewardmodel.runs.execution import Heartbeat, execute
@@ -121,10 +121,19 @@ def test_annotators_get_the_prompts_on_which_the_reward_model_is_least_sure(
         for prompt in project.prompts.filter(pk__in=run.config["pool"])
     }
     make_samples(run, Impatient(run, 99))
-    least_sure = sorted(doubts, key=lambda prompt: doubts[prompt], reverse=True)[:2]
-    assert {image.prompt for image in Generation.objects.all()} == set(least_sure)
+    most_doubted = sorted(doubts, key=lambda prompt: doubts[prompt], reverse=True)[:2]
+    assert {image.prompt for image in Generation.objects.all()} == set(most_doubted)
     assert {image.scored_by for image in Generation.objects.all()} == {promoted.name}
-    assert set(Assignment.objects.values_list("prompt", flat=True)) == {p.pk for p in least_sure}
+    assert set(Assignment.objects.values_list("prompt", flat=True)) == {p.pk for p in most_doubted}
+
+
+def test_the_prompts_with_the_closest_rewards_are_chosen_first():
+    rewards = {7: [0.0, 4.0], 3: [1.0, 1.1], 5: [0.0, 1.0]}
+    assert least_sure(rewards, 2) == [3, 5]
+
+
+def test_prompts_the_model_is_equally_unsure_of_are_taken_in_their_order():
+    assert least_sure({9: [1.0, 2.0], 4: [2.0, 1.0]}, 1) == [4]
 
 
 def test_the_pool_is_drawn_by_chance_the_same_for_the_same_chance(project, generator, prompts, promoted):

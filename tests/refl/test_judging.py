@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from refl.evidence import paired_change
+from refl.services.judging import paired_change
 
 NOISE = np.random.default_rng(3).normal(size=(60, 2))
 

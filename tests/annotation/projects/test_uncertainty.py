@@ -1,11 +1,10 @@
-"""Which prompts a reward model is least sure about."""
+"""How unsure a reward model is of the order of some images."""
 
 import math
 
 import pytest
 
 from annotation.selectors.projects.uncertainty import mean_pair_entropy
-from refl.uncertainty import least_sure
 
 
 def test_the_entropy_is_the_sum_written_out():
@@ -32,12 +31,3 @@ def test_a_huge_margin_is_certainty_and_no_overflow():
 def test_one_image_has_no_order_to_be_unsure_of():
     with pytest.raises(ValueError, match="fewer than two"):
         mean_pair_entropy([1.0])
-
-
-def test_the_prompts_with_the_closest_rewards_are_chosen_first():
-    rewards = {7: [0.0, 4.0], 3: [1.0, 1.1], 5: [0.0, 1.0]}
-    assert least_sure(rewards, 2) == [3, 5]
-
-
-def test_prompts_the_model_is_equally_unsure_of_are_taken_in_their_order():
-    assert least_sure({9: [1.0, 2.0], 4: [2.0, 1.0]}, 1) == [4]
