@@ -17,7 +17,7 @@ __all__ = ["available_models", "available_scores", "load", "load_score"]
 
 
 def available_models() -> list[str]:
-    """The names of published models that `load` fetches."""
+    """Return the names of published models that `load` fetches."""
     from rewardmodel.learning.addresses import MODELS
 
     return list(MODELS)
@@ -31,7 +31,7 @@ def load(
     *,
     precision: Precision = "float32",
 ) -> Scorer:
-    """A model that scores images for prompts. The arguments before `precision` are the published package's.
+    """Load a model that scores images for prompts. Arguments before `precision` are the published package's.
 
     Args:
         name: one of `available_models()`, a checkpoint's folder or file, or a hub id.
@@ -52,7 +52,7 @@ def load(
 
 
 def available_scores() -> list[str]:
-    """The names of published scorers, older than reward models, that `load_score` loads."""
+    """Return the names of published scorers, older than reward models, that `load_score` loads."""
     from rewardmodel.learning.addresses import BASELINES
 
     return list(BASELINES)
@@ -63,7 +63,7 @@ def load_score(
     device: str | torch.device | None = None,
     download_root: str | Path | None = None,
 ) -> Scorer:
-    """A scorer that reward models are compared with. The arguments are those of the published package.
+    """Load a scorer that reward models are compared with. The arguments are those of the published package.
 
     Args: as `load` has them; name: one of `available_scores()`.
     Raises: CheckpointError naming the file that is missing or broken.

@@ -37,8 +37,8 @@ class BlipCosine(nn.Module):
 
     def encode(self, images: Tensor) -> Tensor:
         """(N, 3, H, W) normalised -> (N, 1, D), of length 1."""
-        whole = self.blip.visual_encoder(images)[:, :1]  # (N, P, V) -> (N, 1, V): the class token
-        return F.normalize(self.blip.vision_proj(whole), dim=-1)
+        cls = self.blip.visual_encoder(images)[:, :1]  # (N, P, V) -> (N, 1, V): the class token
+        return F.normalize(self.blip.vision_proj(cls), dim=-1)
 
     def score_features(
         self, tokens: Tensor, mask: Tensor, features: Tensor, rows: Tensor | None = None
@@ -46,8 +46,8 @@ class BlipCosine(nn.Module):
         """tokens, mask (N, T), features (N, 1, D) of `encode` -> (N,); `rows` as RewardModel has it."""
         if rows is not None:
             features = features[rows]
-        read = self.blip.text_encoder(tokens, mask, None)[:, 0]  # (N, width of the text encoder)
-        return (F.normalize(self.blip.text_proj(read), dim=-1) * features[:, 0]).sum(dim=-1)
+        cls = self.blip.text_encoder(tokens, mask, None)[:, 0]  # (N, width of the text encoder)
+        return (F.normalize(self.blip.text_proj(cls), dim=-1) * features[:, 0]).sum(dim=-1)
 
     def score(self, tokens: Tensor, mask: Tensor, images: Tensor) -> Tensor:
         """tokens, mask (N, T), images (N, 3, H, W) normalised -> (N,)."""
@@ -90,7 +90,7 @@ class Baseline:
 
 
 def load_baseline(name: str, root: str | Path | None = None) -> Baseline:
-    """Read a baseline strictly from the root, or fetch it. Raises: CheckpointError."""
+    """Load a baseline strictly from the root, or fetch it. Raises: CheckpointError."""
     readers = {"CLIP": _clip, "BLIP": _blip, "Aesthetic": _aesthetic}
     if name not in readers:
         raise CheckpointError(f"no scorer {name!r}; there are {', '.join(readers)}")
@@ -99,30 +99,34 @@ def load_baseline(name: str, root: str | Path | None = None) -> Baseline:
 
 def _clip(root: str | Path | None) -> Baseline:
     """The bare cosine: what CLIP was trained by, its scale taken out."""
-    read = _read_clip(root)
-    scale = cast(SimilarityHead, read.model.head).logit_scale.exp().item()
-    return Baseline(read.model, read.tokenizer, dataclasses.replace(read.config, std=scale))
+    checkpoint = _read_clip(root)
+    scale = cast(SimilarityHead, checkpoint.model.head).logit_scale.exp().item()
+    return Baseline(checkpoint.model, checkpoint.tokenizer, dataclasses.replace(checkpoint.config, std=scale))
 
 
 def _blip(root: str | Path | None) -> Baseline:
     file = downloads.fetch_baseline("BLIP", root)
-    read = checkpoints.load(file)
-    if getattr(read.config.backbone, "projection", None) is None:
+    checkpoint = checkpoints.load(file)
+    if getattr(checkpoint.config.backbone, "projection", None) is None:
         raise CheckpointError(f"{file}: another model: missing vision_proj and text_proj")
-    return Baseline(BlipCosine(cast(Blip, read.model.backbone)), read.tokenizer, read.config)
+    return Baseline(
+        BlipCosine(cast(Blip, checkpoint.model.backbone)), checkpoint.tokenizer, checkpoint.config
+    )
 
 
 def _aesthetic(root: str | Path | None) -> Baseline:
     file = downloads.fetch_baseline("Aesthetic", root)
-    read = _read_clip(root)
-    model = Aesthetic(cast(Clip, read.model.backbone))
+    checkpoint = _read_clip(root)
+    model = Aesthetic(cast(Clip, checkpoint.model.backbone))
     load_state_dict(model.head, read_weights(file).tensors, source=file)
-    return Baseline(model.eval(), read.tokenizer, dataclasses.replace(read.config, max_tokens=ANY_LENGTH))
+    return Baseline(
+        model.eval(), checkpoint.tokenizer, dataclasses.replace(checkpoint.config, max_tokens=ANY_LENGTH)
+    )
 
 
 def _read_clip(root: str | Path | None) -> Checkpoint:
     folder = downloads.fetch_clip(root)
-    read = checkpoints.load(folder)
-    if not hasattr(read.model.backbone, "visual_projection"):
-        raise CheckpointError(f"{folder}: a {read.config.backbone.kind} model, not CLIP")
-    return read
+    checkpoint = checkpoints.load(folder)
+    if not hasattr(checkpoint.model.backbone, "visual_projection"):
+        raise CheckpointError(f"{folder}: a {checkpoint.config.backbone.kind} model, not CLIP")
+    return checkpoint

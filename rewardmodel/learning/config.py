@@ -10,7 +10,7 @@ from typing import Any
 
 from rewardmodel.learning.model import aspects
 
-# What a field may hold: how it is said, what tells, and of which fields.
+# Ranges of fields: their wording, their check, and the fields.
 _RANGES: dict[str, tuple[Callable[[float], bool], tuple[str, ...]]] = {
     "above 0": (
         lambda value: value > 0,
@@ -88,7 +88,7 @@ class RewardConfig:
         for name, choices in _CHOICES.items():
             if getattr(self, name) not in choices:
                 raise ValueError(f"{name} must be {' or '.join(choices)}, is {getattr(self, name)}")
-        object.__setattr__(self, "aspects", aspects.checked(self.aspects))  # JSON has no tuples
+        object.__setattr__(self, "aspects", aspects.validate(self.aspects))  # JSON has no tuples
         if self.soft_labels and (self.ties != "left_out" or self.slot_margin):
             raise ValueError(
                 "soft_labels say how likely each pair is: they go with neither ties nor slot_margin"

@@ -1,4 +1,4 @@
-"""What a checkpoint can be refused for, and what ends work early."""
+"""Errors that whoever loads or trains a model may handle."""
 
 
 class CheckpointError(ValueError):

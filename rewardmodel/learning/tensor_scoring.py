@@ -90,8 +90,8 @@ class TensorScorer(nn.Module):
         """
         if not prompts:
             return []
-        whole = self.tokenizer(list(prompts), verbose=False)["input_ids"]
-        return [max(0, len(pieces) - self.config.max_tokens) for pieces in whole]
+        encoded = self.tokenizer(list(prompts), verbose=False)["input_ids"]
+        return [max(0, len(pieces) - self.config.max_tokens) for pieces in encoded]
 
     def truncated(self, prompts: Sequence[str]) -> list[bool]:
         """Whether the model reads only the beginning of each prompt. One thread at a time."""

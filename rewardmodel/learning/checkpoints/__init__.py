@@ -1,4 +1,4 @@
-"""Reward models on disk and on the hub: ours, and those that others published."""
+"""Reward models on disk and on the hub: our own, and those that others published."""
 
 from rewardmodel.learning.checkpoints.folder import (
     Checkpoint,

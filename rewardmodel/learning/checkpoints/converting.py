@@ -1,4 +1,4 @@
-"""A reward model from the form it is in into another: ours, and those that others publish."""
+"""Convert a reward model between our form and those that others publish."""
 
 from __future__ import annotations
 
@@ -40,6 +40,6 @@ def convert(source: str, target: Path, form: str) -> str:
     if form == "blip":
         left_out.append("the head")
     elif (config.mean, config.std) != (mean, std):
-        read = f"; under this name it is read with {mean} and {std}" if named else ""
-        left_out.append(f"the scores' mean {config.mean} and deviation {config.std}{read}")
+        meaning = f"; under this name it is read with {mean} and {std}" if named else ""
+        left_out.append(f"the scores' mean {config.mean} and deviation {config.std}{meaning}")
     return f"{target}: does not hold {', '.join(left_out)}" if left_out else ""

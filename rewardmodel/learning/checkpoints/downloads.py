@@ -26,12 +26,12 @@ TEXT_SETTINGS = {
 
 
 def locate(name: str | Path, root: str | Path | None = None) -> str | Path:
-    """What `checkpoints.load` reads: a published model's file, or the name. Raises: CheckpointError."""
+    """Return what `checkpoints.load` takes: a published file, or the name. Raises: CheckpointError."""
     return fetch(name, root) if isinstance(name, str) and name in MODELS else name
 
 
 def fetch(name: str, root: str | Path | None = None) -> Path:
-    """The file of a published model: as it lies in the root, else fetched into it, with progress.
+    """Return the file of a published model: as it lies in the root, else fetched into it, with progress.
 
     Raises: CheckpointError that says what to fetch and where to put it.
     """
@@ -52,7 +52,7 @@ def fetch(name: str, root: str | Path | None = None) -> Path:
 
 
 def fetch_clip(root: str | Path | None = None) -> Path:
-    """The folder of the baselines' CLIP: as it lies in the root, else from the hub or its cache.
+    """Return the folder of the baselines' CLIP: as it lies in the root, else from the hub or its cache.
 
     Raises: CheckpointError that says what to fetch and where to put it.
     """
@@ -71,7 +71,7 @@ def fetch_clip(root: str | Path | None = None) -> Path:
 
 
 def fetch_baseline(name: str, root: str | Path | None = None) -> Path:
-    """The file of a baseline's own: as it lies in the root, else fetched into it, with progress.
+    """Return the file of a baseline's own: as it lies in the root, else fetched into it, with progress.
 
     Raises: CheckpointError that says what to fetch and where to put it.
     """
@@ -80,9 +80,9 @@ def fetch_baseline(name: str, root: str | Path | None = None) -> Path:
     address, folder = BASELINES[name], _folder(root)
     as_fetched = address.rpartition("/")[2]  # the published package keeps it under this name
     file = folder / unquote(as_fetched)
-    for place in (file, folder / as_fetched):
-        if place.is_file():
-            return place
+    for path in (file, folder / as_fetched):
+        if path.is_file():
+            return path
     try:
         folder.mkdir(parents=True, exist_ok=True)
         torch.hub.download_url_to_file(address, str(file))
@@ -98,14 +98,14 @@ def _folder(root: str | Path | None) -> Path:
 
 
 def check_text_settings(file: Path, backbone: Any) -> None:
-    """Let settings in BLIP's form stand only for a model of that form.
+    """Check that settings in BLIP's form are those of the model.
 
-    Args: backbone: the shape of the model that was loaded.
+    Args: backbone: the config of the model that was loaded.
     Raises: CheckpointError that lists what differs.
     """
     try:
         settings = json.loads(file.read_text(encoding="utf-8"))
-        given = {ours: settings[theirs] for theirs, ours in TEXT_SETTINGS.items() if theirs in settings}
+        values = {ours: settings[theirs] for theirs, ours in TEXT_SETTINGS.items() if theirs in settings}
         activation = settings.get("hidden_act", "gelu")
     except (OSError, ValueError, TypeError, AttributeError) as error:
         raise CheckpointError(
@@ -114,7 +114,7 @@ def check_text_settings(file: Path, backbone: Any) -> None:
     text = getattr(backbone, "text", None)
     wrong = [
         f"{name} is {getattr(text, name, 'no setting')}, not {value}"
-        for name, value in given.items()
+        for name, value in values.items()
         if getattr(text, name, None) != value
     ]
     if activation != "gelu":

@@ -31,13 +31,13 @@ WEIGHTS = "model.safetensors"
 
 @dataclass(frozen=True)
 class CheckpointConfig:
-    """What a checkpoint says beside its weights. A reward is (raw - mean) / std."""
+    """The config of a checkpoint, beside its weights. A reward is (raw - mean) / std."""
 
     backbone: BackboneConfig = field(default_factory=BlipConfig)
     max_tokens: int = 35
     mean: float = 0.0
     std: float = 1.0
-    aspects: tuple[str, ...] = ()  # that heads beside the reward's judge
+    aspects: tuple[str, ...] = ()  # those that heads beside the reward's predict
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> CheckpointConfig:
@@ -45,7 +45,7 @@ class CheckpointConfig:
 
         Raises: TypeError or KeyError on a wrong field; ValueError on an unknown kind or aspect.
         """
-        heads = aspects.checked(values.get("aspects", ()))  # the first checkpoints did not say it
+        heads = aspects.validate(values.get("aspects", ()))  # the first checkpoints did not say it
         return cls(**{**values, "backbone": backbone_from_dict(values["backbone"]), "aspects": heads})
 
 
@@ -87,7 +87,7 @@ def _write(
 
 
 def load(path_or_hub_id: str | Path, *, image_size: int | None = None) -> Checkpoint:
-    """Read a checkpoint strictly: a folder of ours, or what somebody published.
+    """Load a checkpoint strictly: a folder that `save` wrote, or what somebody published.
 
     Args: image_size: make a published BLIP read images of so many pixels instead of its own.
     Raises: CheckpointError.
@@ -111,7 +111,7 @@ def _from_release(release: Release) -> Checkpoint:
         torch.manual_seed(0)  # a head that starts fresh starts the same each time
         model = RewardModel(release.backbone) if release.fresh else _build(release.backbone)
     load_state_dict(model, release.weights, source=release.source, fresh=release.fresh)
-    config = CheckpointConfig(release.backbone, release.max_tokens, release.mean, release.std)
+    config = CheckpointConfig(release.backbone, release.backbone.prompt_length, release.mean, release.std)
     return Checkpoint(model.eval(), tokenizer, config)
 
 
@@ -124,26 +124,26 @@ def _build(backbone: BackboneConfig, aspects: tuple[str, ...] = ()) -> RewardMod
 
 
 def find(path_or_hub_id: str | Path) -> Path:
-    """The checkpoint's folder, or the file somebody published; fetched from the hub when it is no path.
+    """Return the checkpoint's folder, or the published file; fetched from the hub when it is no path.
 
     Raises: CheckpointError.
     """
-    place = Path(path_or_hub_id)
-    if place.is_file():
-        return place
-    if not place.exists() and replaced_folder(place).is_dir():
-        return replaced_folder(place)  # a save was killed between its two moves
-    if not place.exists():
+    path = Path(path_or_hub_id)
+    if path.is_file():
+        return path
+    if not path.exists() and replaced_folder(path).is_dir():
+        return replaced_folder(path)  # a save was killed between its two moves
+    if not path.exists():
         if not isinstance(path_or_hub_id, str) or not hub.is_id(path_or_hub_id):
-            raise CheckpointError(f"{place}: no such checkpoint")
-        place = hub.fetch(path_or_hub_id)
-        if place.is_file():
-            return place
-    return place if _is_ours(place / CONFIG) else published.find_file(place) or place
+            raise CheckpointError(f"{path}: no such checkpoint")
+        path = hub.fetch(path_or_hub_id)
+        if path.is_file():
+            return path
+    return path if _is_own_config(path / CONFIG) else published.find_file(path) or path
 
 
-def _is_ours(file: Path) -> bool:
-    """Whether the config is one of ours, or broken: then reading it says how."""
+def _is_own_config(file: Path) -> bool:
+    """Whether the config is Laurel's, or broken: then reading it says how."""
     try:
         values = json.loads(file.read_text(encoding="utf-8"))
     except FileNotFoundError:

@@ -18,7 +18,7 @@ def is_id(text: str) -> bool:
 
 
 def fetch(hub_id: str) -> Path:
-    """The folder or, when the id names one, the file; progress is shown.
+    """Return the folder or, when the id names one, the file; progress is shown.
 
     Raises: CheckpointError saying what to fetch by hand and where to put it.
     """
@@ -28,8 +28,8 @@ def fetch(hub_id: str) -> Path:
     owner, name, *file = hub_id.split("/")
     repository = f"{owner}/{name}"
     try:
-        wanted = choose(HfApi().list_repo_files(repository), file[0] if file else None)
-        folder = Path(snapshot_download(repository, allow_patterns=[*wanted, *TEXTS]))
+        patterns = choose(HfApi().list_repo_files(repository), file[0] if file else None)
+        folder = Path(snapshot_download(repository, allow_patterns=[*patterns, *TEXTS]))
     except CheckpointError as error:
         raise CheckpointError(f"{repository}: {error}") from error
     except (OSError, ValueError, HTTPError) as unreachable:  # a connection refused is no OSError there
@@ -42,20 +42,22 @@ def fetch(hub_id: str) -> Path:
     return folder / file[0] if file else folder
 
 
-def choose(files: Sequence[str], named: str | None) -> list[str]:
-    """Which of a repository's files hold the weights wanted: safetensors before pickles.
+def choose(files: Sequence[str], file: str | None) -> list[str]:
+    """Choose the files of a repository that hold the weights: safetensors before pickles.
+
+    Args: file: the one that is named, if any.
 
     Raises: CheckpointError when there are none, or several and none is named.
     """
-    if named is not None:
-        return [named]
+    if file is not None:
+        return [file]
     if "model.safetensors" in files:
         return ["model.safetensors"]
-    found = [file for file in files if file.endswith(PUBLISHED) and "/" not in file]
-    if len(found) != 1:
-        held = ", ".join(found) or "no weights"
-        raise CheckpointError(f"the repository holds {held}; name one, as owner/name/file")
-    return found
+    candidates = [name for name in files if name.endswith(PUBLISHED) and "/" not in name]
+    if len(candidates) != 1:
+        contents = ", ".join(candidates) or "no weights"
+        raise CheckpointError(f"the repository holds {contents}; name one, as owner/name/file")
+    return candidates
 
 
 def _by_hand(repository: str, file: Sequence[str], reason: Exception) -> str:

@@ -73,11 +73,11 @@ def find_file(folder: Path) -> Path | None:
     """
     if (folder / SAFE).is_file() and _transformers_config(StoredWeights(folder / SAFE, {})) is not None:
         return folder / SAFE
-    found = sorted(file for pattern in PICKLES for file in folder.glob(pattern))
-    if len(found) > 1:
-        names = ", ".join(file.name for file in found)
+    files = sorted(file for pattern in PICKLES for file in folder.glob(pattern))
+    if len(files) > 1:
+        names = ", ".join(file.name for file in files)
         raise CheckpointError(f"{folder}: holds {names}; name the one that is meant")
-    return found[0] if found else None
+    return files[0] if files else None
 
 
 def _transformers_config(stored: StoredWeights) -> dict[str, Any] | None:

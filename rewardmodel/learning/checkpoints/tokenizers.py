@@ -27,7 +27,7 @@ def _bert(folder: Path, vocabulary: int) -> Any:
     """BERT's, with BLIP's [DEC] and [ENC]."""
     from transformers import BertTokenizer
 
-    source = _source(folder, BERT, (ANY, ("vocab.txt",)))
+    source = _find_source(folder, BERT, (ANY, ("vocab.txt",)))
     if (source / "tokenizer.json").is_file():
         tokenizer = BertTokenizer.from_pretrained(source)
     else:
@@ -36,17 +36,17 @@ def _bert(folder: Path, vocabulary: int) -> Any:
     if len(tokenizer) == vocabulary - ADDED:
         tokenizer.add_special_tokens({"bos_token": "[DEC]"})
         tokenizer.add_special_tokens({"additional_special_tokens": ["[ENC]"]})
-    _check(tokenizer, vocabulary, source)
+    _check_size(tokenizer, vocabulary, source)
     return tokenizer
 
 
 def _clip(folder: Path, vocabulary: int) -> Any:
     from transformers import AutoTokenizer, CLIPTokenizer
 
-    source = _source(folder, CLIP, (ANY, ("vocab.json", "merges.txt")))
-    whole = (source / "tokenizer.json").is_file() and (source / "tokenizer_config.json").is_file()
-    tokenizer = (AutoTokenizer if whole else CLIPTokenizer).from_pretrained(source)
-    _check(tokenizer, vocabulary, source)
+    source = _find_source(folder, CLIP, (ANY, ("vocab.json", "merges.txt")))
+    complete = (source / "tokenizer.json").is_file() and (source / "tokenizer_config.json").is_file()
+    tokenizer = (AutoTokenizer if complete else CLIPTokenizer).from_pretrained(source)
+    _check_size(tokenizer, vocabulary, source)
     return tokenizer
 
 
@@ -66,16 +66,16 @@ def _own(folder: Path, vocabulary: int) -> Any:
     return tokenizer
 
 
-def _source(folder: Path, hub_id: str, sets: tuple[tuple[str, ...], ...]) -> Path:
-    """Where one of the sets of files lies."""
+def _find_source(folder: Path, hub_id: str, sets: tuple[tuple[str, ...], ...]) -> Path:
+    """Return the folder that has one of the sets of files. Raises: CheckpointError."""
     if any(all((folder / name).is_file() for name in names) for names in sets):
         return folder
     from httpx2 import HTTPError
     from huggingface_hub import snapshot_download
 
-    wanted = sorted({name for names in sets for name in names} | {"tokenizer_config.json"})
+    patterns = sorted({name for names in sets for name in names} | {"tokenizer_config.json"})
     try:
-        source = Path(snapshot_download(hub_id, allow_patterns=wanted))
+        source = Path(snapshot_download(hub_id, allow_patterns=patterns))
     except (OSError, ValueError, HTTPError) as error:
         reason = str(error).partition(os.linesep)[0]
     else:
@@ -89,7 +89,7 @@ def _source(folder: Path, hub_id: str, sets: tuple[tuple[str, ...], ...]) -> Pat
     )
 
 
-def _check(tokenizer: Any, vocabulary: int, source: Path) -> None:
+def _check_size(tokenizer: Any, vocabulary: int, source: Path) -> None:
     if len(tokenizer) != vocabulary:
         raise CheckpointError(
             f"{source}: its tokenizer has {len(tokenizer)} tokens; the weights are for {vocabulary}"

@@ -29,26 +29,28 @@ def read_weights(file: Path) -> StoredWeights:
     Raises: CheckpointError when the file is missing, truncated, holds code, or a weight that is no number.
     """
     try:
-        held = load_file(file) if file.suffix == ".safetensors" else _read_pickle(file)
+        tensors = load_file(file) if file.suffix == ".safetensors" else _read_pickle(file)
     except FileNotFoundError:
         raise CheckpointError(f"{file}: no such file") from None
     except (OSError, SafetensorError) as error:
         raise CheckpointError(f"{file}: truncated, or no safetensors file ({error})") from error
-    distributed = bool(held) and all(name.startswith(DISTRIBUTED) for name in held)
+    distributed = bool(tensors) and all(name.startswith(DISTRIBUTED) for name in tensors)
     if distributed:
         logger.warning("%s: saved by DistributedDataParallel; took %r off its names", file, DISTRIBUTED)
-        held = {name.removeprefix(DISTRIBUTED): tensor for name, tensor in held.items()}
-    broken = [name for name, each in held.items() if each.is_floating_point() and not each.isfinite().all()]
+        tensors = {name.removeprefix(DISTRIBUTED): tensor for name, tensor in tensors.items()}
+    broken = [
+        name for name, each in tensors.items() if each.is_floating_point() and not each.isfinite().all()
+    ]
     if broken:
         raise CheckpointError(f"{file}: weights that are no finite numbers: {', '.join(sorted(broken))}")
-    return StoredWeights(file, held, distributed)
+    return StoredWeights(file, tensors, distributed)
 
 
 def _read_pickle(file: Path) -> dict[str, Tensor]:
     if file.exists() and file.stat().st_size == 0:
         raise CheckpointError(f"{file}: empty")
     try:
-        held: Any = torch.load(file, map_location="cpu", weights_only=True)
+        content: Any = torch.load(file, map_location="cpu", weights_only=True)
     except FileNotFoundError:
         raise
     except pickle.UnpicklingError as error:
@@ -64,14 +66,14 @@ def _read_pickle(file: Path) -> dict[str, Tensor]:
             raise CheckpointError(f"{file}: a TorchScript program, not weights alone") from error
         raise CheckpointError(f"{file}: truncated, or not what torch.save writes ({error})") from error
     for key in WRAPPINGS:
-        if isinstance(held, Mapping) and isinstance(held.get(key), Mapping):
-            held = held[key]
-    if not isinstance(held, Mapping) or not held:
-        raise CheckpointError(f"{file}: holds {type(held).__name__}, not weights by name")
-    others = sorted(str(name) for name, value in held.items() if not isinstance(value, Tensor))
+        if isinstance(content, Mapping) and isinstance(content.get(key), Mapping):
+            content = content[key]
+    if not isinstance(content, Mapping) or not content:
+        raise CheckpointError(f"{file}: holds {type(content).__name__}, not weights by name")
+    others = sorted(str(name) for name, value in content.items() if not isinstance(value, Tensor))
     if others:
         raise CheckpointError(f"{file}: holds more than weights: {', '.join(others)}")
-    return dict(held)
+    return dict(content)
 
 
 def load_state_dict(
@@ -82,13 +84,13 @@ def load_state_dict(
     Args: fresh: prefixes of the names that keep what the model has.
     Raises: CheckpointError listing what is missing, unexpected or of another shape.
     """
-    wanted = {name: each for name, each in model.state_dict().items() if not name.startswith(fresh or "\0")}
-    problems = [f"missing {name}" for name in sorted(wanted.keys() - weights.keys())]
-    problems += [f"unexpected {name}" for name in sorted(weights.keys() - wanted.keys())]
+    expected = {name: each for name, each in model.state_dict().items() if not name.startswith(fresh or "\0")}
+    problems = [f"missing {name}" for name in sorted(expected.keys() - weights.keys())]
+    problems += [f"unexpected {name}" for name in sorted(weights.keys() - expected.keys())]
     problems += [
-        f"{name} is {list(weights[name].shape)}, not {list(wanted[name].shape)}"
-        for name in sorted(wanted.keys() & weights.keys())
-        if weights[name].shape != wanted[name].shape
+        f"{name} is {list(weights[name].shape)}, not {list(expected[name].shape)}"
+        for name in sorted(expected.keys() & weights.keys())
+        if weights[name].shape != expected[name].shape
     ]
     if problems:
         raise CheckpointError(f"{source}: another architecture: " + "; ".join(problems))

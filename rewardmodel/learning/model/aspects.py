@@ -14,15 +14,15 @@ Answers = tuple[tuple[bool, ...] | None, ...]  # of each image, None where nobod
 
 
 def questions(aspect: str) -> int:
-    """How many yes-or-no questions an aspect is made of.
+    """Return how many yes-or-no questions an aspect is made of.
 
     A rating of 1 to 7 is six: is it above 1, above 2 and so on. Problems are one each.
     """
     return len(PROBLEMS) if aspect == "problems" else LEVELS - 1
 
 
-def checked(aspects: object) -> tuple[str, ...]:
-    """The names of aspects, each once. Raises: ValueError when they are anything else."""
+def validate(aspects: object) -> tuple[str, ...]:
+    """Return the names of aspects, each once. Raises: ValueError when they are anything else."""
     if not isinstance(aspects, list | tuple) or not all(isinstance(each, str) for each in aspects):
         raise ValueError(f"aspects must be a list of names, is {aspects!r}")
     unknown = [each for each in aspects if each not in ASPECTS]
@@ -34,48 +34,50 @@ def checked(aspects: object) -> tuple[str, ...]:
 
 
 def read_answers(row: Mapping[str, Any], images: int) -> dict[str, Answers]:
-    """What a line of rankings.jsonl says of each of its images, by aspect; {} where it says nothing.
+    """Return what a line of rankings.jsonl says of each of its images, by aspect; {} where it says nothing.
 
     Raises: ValueError when it is not one answer an image, or none that can be given.
     """
-    found: dict[str, Answers] = {}
+    by_aspect: dict[str, Answers] = {}
     ratings = row.get("ratings", {})
     if not isinstance(ratings, dict) or set(ratings) - set(RATINGS):
         raise ValueError(f"ratings are of {' and '.join(RATINGS)}, not {ratings}")
-    for name, given in ratings.items():
-        _check_count(name, given, images)
-        found[name] = tuple(None if each is None else _steps(name, each) for each in given)
+    for name, answers in ratings.items():
+        _check_count(name, answers, images)
+        by_aspect[name] = tuple(None if each is None else _parse_rating(name, each) for each in answers)
     if "problems" in row:
         _check_count("problems", row["problems"], images)
-        found["problems"] = tuple(None if each is None else _boxes(each) for each in row["problems"])
-    return found
+        by_aspect["problems"] = tuple(
+            None if each is None else _parse_boxes(each) for each in row["problems"]
+        )
+    return by_aspect
 
 
-def _check_count(name: str, given: Any, images: int) -> None:
-    if not isinstance(given, list) or len(given) != images:
-        raise ValueError(f"{name} has not one answer for each of {images} images: {given}")
+def _check_count(name: str, answers: Any, images: int) -> None:
+    if not isinstance(answers, list) or len(answers) != images:
+        raise ValueError(f"{name} has not one answer for each of {images} images: {answers}")
 
 
-def _steps(name: str, rating: Any) -> tuple[bool, ...]:
+def _parse_rating(name: str, rating: Any) -> tuple[bool, ...]:
     if type(rating) is not int or not 1 <= rating <= LEVELS:
         raise ValueError(f"{name} is rated from 1 to {LEVELS}, not {rating!r}")
     return tuple(rating > level for level in range(1, LEVELS))
 
 
-def _boxes(given: Any) -> tuple[bool, ...]:
-    if not isinstance(given, list) or len(given) != len(PROBLEMS) or {*map(type, given)} != {bool}:
-        raise ValueError(f"problems are {len(PROBLEMS)} times true or false, not {given!r}")
-    return tuple(given)
+def _parse_boxes(boxes: Any) -> tuple[bool, ...]:
+    if not isinstance(boxes, list) or len(boxes) != len(PROBLEMS) or {*map(type, boxes)} != {bool}:
+        raise ValueError(f"problems are {len(PROBLEMS)} times true or false, not {boxes!r}")
+    return tuple(boxes)
 
 
 def shares(answers: Iterable[tuple[bool, ...]]) -> tuple[float, ...]:
-    """Of each question, the share that said yes; one more answer counts as half yes, half no.
+    """Return the share of yes for each question; one more answer counts as half yes, half no.
 
     () where there is no answer.
     """
-    asked = 0
-    said_yes: list[float] = []
+    total = 0
+    yeses: list[float] = []
     for answer in answers:
-        said_yes = [count + yes for count, yes in zip(said_yes or [0.5] * len(answer), answer, strict=True)]
-        asked += 1
-    return tuple(count / (asked + 1) for count in said_yes)
+        yeses = [count + yes for count, yes in zip(yeses or [0.5] * len(answer), answer, strict=True)]
+        total += 1
+    return tuple(count / (total + 1) for count in yeses)

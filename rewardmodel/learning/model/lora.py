@@ -33,7 +33,7 @@ class AdaptedLinear(nn.Module):
         return F.linear(x, self.weight, self.bias) + self.scale * change
 
     def merged(self) -> Tensor:
-        """(out, in): the weight of the one layer that does the same."""
+        """Return the weight of the plain layer that does the same: (out, in)."""
         return (self.weight.double() + self.scale * (self.up.double() @ self.down.double())).to(self.weight)
 
 
@@ -44,13 +44,13 @@ def adapt(model: RewardModel, *, rank: int, alpha: float) -> None:
     torch's own attention (it pools SigLIP's patches) reads its layer's weight, never calls it and gets none.
     """
     fused = [layer for layer in model.modules() if isinstance(layer, nn.MultiheadAttention)]
-    kept = {id(layer) for whole in (*model.heads, *fused) for layer in whole.modules()}
+    excluded = {id(layer) for part in (*model.heads, *fused) for layer in part.modules()}
     for name, layer in list(model.named_modules()):
-        if not isinstance(layer, nn.Linear) or id(layer) in kept:
+        if not isinstance(layer, nn.Linear) or id(layer) in excluded:
             continue
         if any(parameter.requires_grad for parameter in layer.parameters()):
-            parent, _, own = name.rpartition(".")
-            setattr(model.get_submodule(parent), own, AdaptedLinear(layer, rank, alpha))
+            parent, _, attribute = name.rpartition(".")
+            setattr(model.get_submodule(parent), attribute, AdaptedLinear(layer, rank, alpha))
     model.requires_grad_(False)
     for layer in model.modules():
         if isinstance(layer, AdaptedLinear):
@@ -62,7 +62,7 @@ def adapt(model: RewardModel, *, rank: int, alpha: float) -> None:
 
 @torch.no_grad()
 def plain_weights(model: nn.Module) -> dict[str, Tensor]:
-    """The model's weights under their own names, adapters merged into them."""
+    """Return the model's weights under their own names, adapters merged into them."""
     weights = model.state_dict()
     for name, layer in model.named_modules():
         if isinstance(layer, AdaptedLinear):

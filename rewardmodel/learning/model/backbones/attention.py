@@ -35,14 +35,14 @@ class Attention(nn.Module):
 
 
 class SelfAttention(Attention):
-    def forward(self, x: Tensor, context: Tensor, seen: Tensor) -> Tensor:
-        """x (B, N, D) looks at those of context (B, T, D) that `seen` (B, 1, 1, T) allows -> (B, N, D)."""
+    def forward(self, x: Tensor, context: Tensor, mask: Tensor) -> Tensor:
+        """x (B, N, D) looks at those of context (B, T, D) that `mask` (B, 1, 1, T) allows -> (B, N, D)."""
         q, k, v = (
-            split_heads(of(given), self.heads)
-            for of, given in ((self.query, x), (self.key, context), (self.value, context))
+            split_heads(project(source), self.heads)
+            for project, source in ((self.query, x), (self.key, context), (self.value, context))
         )
         rate = self.rate if self.training else 0.0
-        return join_heads(F.scaled_dot_product_attention(q, k, v, attn_mask=seen, dropout_p=rate))
+        return join_heads(F.scaled_dot_product_attention(q, k, v, attn_mask=mask, dropout_p=rate))
 
 
 class ImageAttention(Attention):
@@ -81,15 +81,15 @@ class ImageAttention(Attention):
         mean = mean.view(b, heads, t, v).transpose(0, 1).reshape(heads, b * t, v)
         out = torch.bmm(mean, self.value.weight.view(heads, inner, v).transpose(1, 2))  # (H, B T, d)
         # Dropout leaves shares that do not sum to 1, and that sum is how much of the bias comes through.
-        kept = share.sum(dim=-1).view(b, heads, t, 1).transpose(1, 2)  # (B, T, H, 1)
-        out = out.view(heads, b, t, inner).permute(1, 2, 0, 3) + kept * self.value.bias.view(heads, inner)
+        total = share.sum(dim=-1).view(b, heads, t, 1).transpose(1, 2)  # (B, T, H, 1)
+        out = out.view(heads, b, t, inner).permute(1, 2, 0, 3) + total * self.value.bias.view(heads, inner)
         return out.reshape(b, t, d)
 
     def _by_keys(self, x: Tensor, images: Tensor, rows: Tensor | None) -> Tensor:
         """Each image's keys and values are made once, for all the prompts that look at it."""
         q, k, v = (
-            split_heads(of(given), self.heads)
-            for of, given in ((self.query, x), (self.key, images), (self.value, images))
+            split_heads(project(source), self.heads)
+            for project, source in ((self.query, x), (self.key, images), (self.value, images))
         )
         if rows is not None:
             k, v = k[rows], v[rows]

@@ -89,6 +89,10 @@ class BackboneConfig(Protocol):
         """Size, fit and normalisation of the images it takes."""
 
     @property
+    def prompt_length(self) -> int:
+        """How many tokens of a prompt it reads, as it was published."""
+
+    @property
     def fused_width(self) -> int | None:
         """D, where heads for aspects can learn from it; None where a cosine is all there is."""
 

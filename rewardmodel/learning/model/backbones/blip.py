@@ -97,6 +97,10 @@ class BlipConfig:
         return ImageInput(self.vision.image_size)
 
     @property
+    def prompt_length(self) -> int:
+        return 35
+
+    @property
     def fused_width(self) -> int:
         return self.text.width
 

@@ -24,7 +24,6 @@ from rewardmodel.learning.model.backbones.forms import Form, Release, StoredWeig
 from rewardmodel.learning.model.heads import HeadConfig
 
 logger = logging.getLogger(__name__)
-MAX_TOKENS = 35
 HEAD_WIDTH = 64  # of each attention head in every published BLIP; their files do not say it
 DROP_PATH = {24: 0.1}  # of ViT-L; ViT-B has none
 # Mean and deviation of its raw rewards on the paper's test split; of this one file, and of no retrained one.
@@ -35,7 +34,7 @@ POSITIONS = "text_encoder.embeddings.position_ids"
 HEAD = "mlp."
 WORDS = "embeddings.word_embeddings.weight"
 THEIR_CLASS_TOKEN = "embeddings.class_embedding"
-# Within the vision encoder: ours, transformers'.
+# Names within the vision encoder: BLIP's own, transformers'.
 VISION_NAMES = (
     ("cls_token", "embeddings.class_embedding"),
     ("pos_embed", "embeddings.position_embedding"),
@@ -50,7 +49,7 @@ VISION_NAMES = (
 
 
 def read_image_reward(stored: StoredWeights, config: Mapping[str, Any] | None) -> Release:
-    """ImageReward.pt, or what the published training script saved."""
+    """Read ImageReward.pt, or what the published training script saved."""
     weights = {name: each for name, each in stored.tensors.items() if name != f"blip.{POSITIONS}"}
     release = _release(stored.file, weights)
     if stored.distributed:  # the published training script saved it: no file of the paper's authors
@@ -66,13 +65,13 @@ def read_image_reward(stored: StoredWeights, config: Mapping[str, Any] | None) -
 
 
 def read_blip(stored: StoredWeights, config: Mapping[str, Any] | None) -> Release:
-    """model_large.pth, model_base.pth and those tuned from them; the head starts fresh."""
+    """Read model_large.pth, model_base.pth and those tuned from them; the head starts fresh."""
     weights = without_leftovers(stored.tensors)
     return _release(stored.file, {f"blip.{name}": each for name, each in weights.items()})
 
 
 def read_transformers(stored: StoredWeights, config: Mapping[str, Any] | None) -> Release:
-    """BlipForImageTextRetrieval or BlipModel; the head starts fresh, unless we wrote the file."""
+    """Read BlipForImageTextRetrieval or BlipModel; the head starts fresh, unless `convert` wrote the file."""
     weights = {}
     for name, tensor in without_leftovers(stored.tensors).items():
         name = re.sub(r"^text_model\.", "text_encoder.", name)
@@ -87,13 +86,13 @@ def read_transformers(stored: StoredWeights, config: Mapping[str, Any] | None) -
 
 def write_image_reward(config: BlipConfig, weights: Mapping[str, Tensor], file: Path) -> None:
     """Write the state dict that the published package loads. Raises: ValueError if it could not."""
-    _check_shape_is_told(config, weights)
+    _check_shape_can_be_inferred(config, weights)
     torch.save({**weights, f"blip.{POSITIONS}": _positions(config)}, file)
 
 
 def write_blip(config: BlipConfig, weights: Mapping[str, Tensor], file: Path) -> None:
     """Write the encoders as BLIP's own code reads them; the head stays out. Raises: ValueError."""
-    _check_shape_is_told(config, weights)
+    _check_shape_can_be_inferred(config, weights)
     encoders = {name.removeprefix("blip."): each for name, each in weights.items() if name[:5] == "blip."}
     torch.save({"model": encoders | {POSITIONS: _positions(config)}}, file)
 
@@ -152,7 +151,6 @@ def _release(file: Path, weights: dict[str, Tensor]) -> Release:
         weights,
         tokenizer="bert",
         vocabulary=shape.text.vocabulary,
-        max_tokens=MAX_TOKENS,
         fresh=() if any(name.startswith(HEAD) for name in weights) else (HEAD,),
     )
 
@@ -162,32 +160,32 @@ def shape_of(weights: Mapping[str, Tensor]) -> BlipConfig:
 
     Raises: KeyError naming a weight that is missing; ValueError when no BLIP has this shape.
     """
-    seen, read = "blip.visual_encoder.", "blip.text_encoder."
-    vocabulary, width = weights[f"{read}embeddings.word_embeddings.weight"].shape
-    patches, vision_width = weights[f"{seen}pos_embed"].shape[1:]
-    patch = weights[f"{seen}patch_embed.proj.weight"].shape[-1]
+    image, prompt = "blip.visual_encoder.", "blip.text_encoder."
+    vocabulary, width = weights[f"{prompt}embeddings.word_embeddings.weight"].shape
+    patches, vision_width = weights[f"{image}pos_embed"].shape[1:]
+    patch = weights[f"{image}patch_embed.proj.weight"].shape[-1]
     side = round((patches - 1) ** 0.5)
     if side**2 != patches - 1:
         raise ValueError(f"{patches - 1} patches make no square")
     if width % HEAD_WIDTH or vision_width % HEAD_WIDTH:
         raise ValueError(f"widths {vision_width} and {width} are no multiples of {HEAD_WIDTH}")
-    depth = _count(weights, rf"{re.escape(seen)}blocks\.(\d+)\.")
+    depth = _count(weights, rf"{re.escape(image)}blocks\.(\d+)\.")
     vision = VisionConfig(
         image_size=side * patch,
         patch=patch,
         width=vision_width,
         layers=depth,
         heads=vision_width // HEAD_WIDTH,
-        feed_forward=weights[f"{seen}blocks.0.mlp.fc1.weight"].shape[0],
+        feed_forward=weights[f"{image}blocks.0.mlp.fc1.weight"].shape[0],
         drop_path=DROP_PATH.get(depth, 0.0),
     )
     text = TextConfig(
         vocabulary=vocabulary,
-        positions=weights[f"{read}embeddings.position_embeddings.weight"].shape[0],
+        positions=weights[f"{prompt}embeddings.position_embeddings.weight"].shape[0],
         width=width,
-        layers=_count(weights, rf"{re.escape(read)}encoder\.layer\.(\d+)\."),
+        layers=_count(weights, rf"{re.escape(prompt)}encoder\.layer\.(\d+)\."),
         heads=width // HEAD_WIDTH,
-        feed_forward=weights[f"{read}encoder.layer.0.intermediate.dense.weight"].shape[0],
+        feed_forward=weights[f"{prompt}encoder.layer.0.intermediate.dense.weight"].shape[0],
     )
     head = HeadConfig()
     if any(name.startswith(HEAD) for name in weights):
@@ -197,7 +195,7 @@ def shape_of(weights: Mapping[str, Tensor]) -> BlipConfig:
 
 
 def _count(weights: Mapping[str, Tensor], pattern: str) -> int:
-    numbers = [int(found[1]) for name in weights if (found := re.match(pattern, name))]
+    numbers = [int(match[1]) for name in weights if (match := re.match(pattern, name))]
     return max(numbers, default=-1) + 1
 
 
@@ -262,7 +260,7 @@ def _transformers_config(shape: BlipConfig) -> dict[str, Any]:
     }
 
 
-def _check_shape_is_told(config: BlipConfig, weights: Mapping[str, Tensor]) -> None:
+def _check_shape_can_be_inferred(config: BlipConfig, weights: Mapping[str, Tensor]) -> None:
     """Refuse what would be read back as another model: the form leaves heads and the like unsaid."""
     try:
         read = shape_of(weights)

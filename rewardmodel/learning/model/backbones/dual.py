@@ -18,6 +18,8 @@ from rewardmodel.learning.model.backbones.backbone import Backbone, count_frozen
 from rewardmodel.learning.model.backbones.config import ImageInput
 from rewardmodel.learning.model.heads import SimilarityHead
 
+DEFAULT_POSITIONS = {"clip": 77, "siglip": 64}  # transformers', which its configs leave out
+
 
 class Dual(Backbone):
     """Image and text encoder that meet in a cosine, under transformers' names.
@@ -25,10 +27,10 @@ class Dual(Backbone):
     Its image features are one projected vector an image, (N, 1, D).
     """
 
-    def __init__(self, whole: Any) -> None:
-        """Args: whole: transformers' model, whose encoders it takes."""
+    def __init__(self, model: Any) -> None:
+        """Args: model: transformers' own, whose encoders it takes."""
         super().__init__()
-        self.vision_model, self.text_model = whole.vision_model, whole.text_model
+        self.vision_model, self.text_model = model.vision_model, model.text_model
 
     @abstractmethod
     def embed_images(self, images: Tensor) -> Tensor:
@@ -95,9 +97,9 @@ class Clip(Dual):
     def __init__(self, config: DualConfig) -> None:
         from transformers import CLIPConfig, CLIPModel
 
-        whole = CLIPModel(CLIPConfig.from_dict(dict(config.settings)))
-        super().__init__(whole)
-        self.visual_projection, self.text_projection = whole.visual_projection, whole.text_projection
+        model = CLIPModel(CLIPConfig.from_dict(dict(config.settings)))
+        super().__init__(model)
+        self.visual_projection, self.text_projection = model.visual_projection, model.text_projection
 
     def embed_images(self, images: Tensor) -> Tensor:
         return self.vision_model.pre_layrnorm(self.vision_model.embeddings(images))
@@ -118,10 +120,10 @@ class Siglip(Dual):
     def __init__(self, config: DualConfig) -> None:
         from transformers import SiglipConfig, SiglipModel
 
-        whole = SiglipModel(SiglipConfig.from_dict(dict(config.settings)))
-        super().__init__(whole)
-        self.positions = whole.config.text_config.max_position_embeddings
-        self.padding = whole.config.text_config.pad_token_id
+        model = SiglipModel(SiglipConfig.from_dict(dict(config.settings)))
+        super().__init__(model)
+        self.positions = model.config.text_config.max_position_embeddings
+        self.padding = model.config.text_config.pad_token_id
 
     def embed_images(self, images: Tensor) -> Tensor:
         return self.vision_model.embeddings(images)
@@ -153,6 +155,11 @@ class DualConfig:
     settings: Mapping[str, Any]  # transformers' config of the model
     image_input: ImageInput
     kind: Literal["clip", "siglip"]
+
+    @property
+    def prompt_length(self) -> int:
+        settings = self.settings.get("text_config") or {}
+        return settings.get("max_position_embeddings", DEFAULT_POSITIONS[self.kind])
 
     @property
     def fused_width(self) -> None:

@@ -73,8 +73,8 @@ def read_open_clip(stored: StoredWeights, config: Mapping[str, Any] | None) -> R
         settings = _settings(weights)
     except KeyError as error:
         raise CheckpointError(f"{stored.file}: another architecture: missing {error.args[0]}") from error
-    seen = ImageInput(settings["vision_config"]["image_size"])
-    release = _release(stored.file, seen, "clip", settings, weights)
+    image_input = ImageInput(settings["vision_config"]["image_size"])
+    release = _release(stored.file, image_input, "clip", settings, weights)
     scale = weights["similarity.logit_scale"].double().exp().item()
     return Release(**{**vars(release), "std": scale})
 
@@ -95,22 +95,21 @@ FORMS = (
 
 def _release(
     file: Path,
-    seen: ImageInput,
+    image_input: ImageInput,
     kind: Literal["clip", "siglip"],
     settings: Mapping[str, Any],
     weights: dict[str, Tensor],
 ) -> Release:
     words = weights.get(f"dual.text_model.{WORDS}")
-    places = weights.get("dual.text_model.embeddings.position_embedding.weight")
-    if words is None or places is None:
+    positions = weights.get("dual.text_model.embeddings.position_embedding.weight")
+    if words is None or positions is None:
         raise CheckpointError(f"{file}: another architecture: missing the text encoder's embeddings")
     return Release(
         file,
-        DualConfig(dict(settings), seen, kind),
+        DualConfig(dict(settings), image_input, kind),
         weights,
         tokenizer="clip" if kind == "clip" else "own",
         vocabulary=words.shape[0],
-        max_tokens=places.shape[0],
     )
 
 
@@ -137,22 +136,22 @@ def _from_open_clip(name: str, tensor: Tensor) -> list[tuple[str, Tensor]]:
 
 def _settings(weights: Mapping[str, Tensor]) -> dict[str, Any]:
     """transformers' config of the shape that the weights have. Raises: KeyError naming a missing one."""
-    seen, read = "dual.vision_model.", "dual.text_model."
-    patch = weights[f"{seen}embeddings.patch_embedding.weight"].shape[-1]
-    patches, width = weights[f"{seen}embeddings.position_embedding.weight"].shape
-    words, text_width = weights[f"{read}embeddings.token_embedding.weight"].shape
+    image, prompt = "dual.vision_model.", "dual.text_model."
+    patch = weights[f"{image}embeddings.patch_embedding.weight"].shape[-1]
+    patches, width = weights[f"{image}embeddings.position_embedding.weight"].shape
+    words, text_width = weights[f"{prompt}embeddings.token_embedding.weight"].shape
     return {
         "model_type": "clip",
         "projection_dim": weights["dual.visual_projection.weight"].shape[0],
         "vision_config": {
-            **_tower(weights, seen, width),
+            **_tower(weights, image, width),
             "image_size": round((patches - 1) ** 0.5) * patch,
             "patch_size": patch,
         },
         "text_config": {
-            **_tower(weights, read, text_width),
+            **_tower(weights, prompt, text_width),
             "vocab_size": words,
-            "max_position_embeddings": weights[f"{read}embeddings.position_embedding.weight"].shape[0],
+            "max_position_embeddings": weights[f"{prompt}embeddings.position_embedding.weight"].shape[0],
             "bos_token_id": words - 2,
             "eos_token_id": words - 1,  # what pools: the first of the highest number, as open_clip has it
             "pad_token_id": words - 1,

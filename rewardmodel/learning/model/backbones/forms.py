@@ -62,7 +62,6 @@ class Release:
     weights: dict[str, Tensor]
     tokenizer: Literal["bert", "clip", "own"]
     vocabulary: int
-    max_tokens: int
     mean: float = 0.0
     std: float = 1.0
     fresh: tuple[str, ...] = ()

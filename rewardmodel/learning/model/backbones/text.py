@@ -26,8 +26,8 @@ class TextEmbeddings(nn.Module):
 
     def forward(self, tokens: Tensor) -> Tensor:
         words = self.word_embeddings(tokens)  # (B, T) -> (B, T, D)
-        places = self.position_embeddings.weight[: tokens.shape[1]]  # (T, D)
-        return self.dropout(self.LayerNorm(words + places))
+        positions = self.position_embeddings.weight[: tokens.shape[1]]  # (T, D)
+        return self.dropout(self.LayerNorm(words + positions))
 
 
 class Residual(nn.Module):
@@ -44,7 +44,7 @@ class Residual(nn.Module):
 
 
 class TextAttention(nn.Module):
-    """What tokens take from the prompt or from the image, added to them."""
+    """Attention of tokens to the prompt or to the image, added to them and normalised."""
 
     def __init__(self, config: TextConfig, attention: Attention) -> None:
         super().__init__()
@@ -74,13 +74,19 @@ class TextLayer(nn.Module):
         self.output = Residual(config, config.feed_forward)
 
     def forward(
-        self, x: Tensor, seen: Tensor, images: Tensor | None, rows: Tensor | None = None, *, first_only: bool
+        self,
+        x: Tensor,
+        mask: Tensor,
+        images: Tensor | None,
+        rows: Tensor | None = None,
+        *,
+        first_only: bool,
     ) -> Tensor:
-        asking = x[:, :1] if first_only else x
-        asking = self.attention(asking, x, seen)
+        queries = x[:, :1] if first_only else x
+        queries = self.attention(queries, x, mask)
         if images is not None:
-            asking = self.crossattention(asking, images, rows)
-        return self.output(self.intermediate(asking), asking)
+            queries = self.crossattention(queries, images, rows)
+        return self.output(self.intermediate(queries), queries)
 
 
 class TextLayers(nn.Module):
@@ -122,13 +128,13 @@ class TextEncoder(nn.Module):
         Returns: (B, 1, D), or (B, T, D) without first_only.
         """
         x = self.embeddings(tokens)
-        seen = mask.bool()[:, None, None, :]  # (B, 1, 1, T): every query sees the prompt's real tokens
+        visible = mask.bool()[:, None, None, :]  # (B, 1, 1, T): every query sees the prompt's real tokens
         last = len(self.encoder.layer) - 1
         for depth, layer in enumerate(self.encoder.layer):
             run = partial(layer, first_only=first_only and depth == last)
             x = (
-                checkpoint(run, x, seen, images, rows, use_reentrant=False)
+                checkpoint(run, x, visible, images, rows, use_reentrant=False)
                 if self.gradient_checkpointing
-                else run(x, seen, images, rows)
+                else run(x, visible, images, rows)
             )
         return x

@@ -90,6 +90,10 @@ class BagConfig:
         return ImageInput(16)
 
     @property
+    def prompt_length(self) -> int:
+        return 20
+
+    @property
     def fused_width(self) -> int:
         return self.width
 
@@ -115,7 +119,7 @@ def read_theirs(stored, config):
     """Their names have another prefix; the reward's head starts fresh."""
     weights = {name.replace("theirs.", "bag."): tensor for name, tensor in stored.tensors.items()}
     shape = BagConfig()
-    return Release(stored.file, shape, weights, "own", shape.vocabulary, max_tokens=20, fresh=("reward.",))
+    return Release(stored.file, shape, weights, "own", shape.vocabulary, fresh=("reward.",))
 
 
 @pytest.fixture(autouse=True)
@@ -126,13 +130,8 @@ def _registered(monkeypatch):
 
 @pytest.fixture
 def initial(tmp_path, tokenizer):
-    model = spread(RewardModel(BagConfig()))
-    checkpoints.save(
-        tmp_path / "bag",
-        model=model,
-        tokenizer=tokenizer,
-        config=CheckpointConfig(BagConfig(), max_tokens=20),
-    )
+    model, config = spread(RewardModel(BagConfig())), CheckpointConfig(BagConfig(), max_tokens=20)
+    checkpoints.save(tmp_path / "bag", model=model, tokenizer=tokenizer, config=config)
     return tmp_path / "bag"
 
 
