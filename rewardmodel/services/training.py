@@ -117,8 +117,8 @@ def train(run: TrainingRun, heartbeat: Heartbeat) -> None:
             _learn(run, heartbeat, images)
             checkpoint = _measure_and_record(run, heartbeat, images)
     else:
-        training.dismiss()
-    training.forget(run.folder)
+        training.release_peers()
+    training.discard_state(run.folder)
     if checkpoint.promoted:
         left_out = unreadable_images(run)
         score_generations(checkpoint=checkpoint, should_stop=heartbeat.should_stop, left_out=left_out)

@@ -9,8 +9,8 @@ from rewardmodel.learning.training.progress import (
     TrainingResult,
     Validation,
 )
-from rewardmodel.learning.training.state import forget
-from rewardmodel.learning.training.train import dismiss, follow, train
+from rewardmodel.learning.training.state import discard_state
+from rewardmodel.learning.training.train import join, release_peers, train
 
 __all__ = [
     "PeerFailed",
@@ -19,9 +19,9 @@ __all__ = [
     "TrainingDiverged",
     "TrainingResult",
     "Validation",
-    "dismiss",
-    "follow",
-    "forget",
+    "discard_state",
+    "join",
+    "release_peers",
     "train",
     "unreadable_images",
 ]

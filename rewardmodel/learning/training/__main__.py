@@ -17,7 +17,7 @@ from rewardmodel.learning.config import RewardConfig
 from rewardmodel.learning.data.preprocessing import UnreadableImage
 from rewardmodel.learning.data.rankings import DatasetError
 from rewardmodel.learning.errors import CheckpointError, Interrupted
-from rewardmodel.learning.training import PeerFailed, Progress, TrainingDiverged, follow, train
+from rewardmodel.learning.training import PeerFailed, Progress, TrainingDiverged, join, train
 from rewardmodel.learning.training.distributed import is_launched, rank
 from rewardmodel.learning.training.signals import end_with_parent, stopping_at_signals
 
@@ -33,7 +33,7 @@ def main(arguments: list[str] | None = None) -> int:
         end_with_parent()
     if given.follow or rank() > 0:
         try:
-            follow(given.device)
+            join(given.device)
         except FAILURES:
             return 1  # the leading process says what it was
         return 0

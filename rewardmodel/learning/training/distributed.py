@@ -1,8 +1,8 @@
-"""Several processes that share one run, one for each device, on one host or more, as torchrun starts them.
+"""Data-parallel training: one process a device, on one host or several, as torchrun starts them.
 
-Every process holds the whole model. A batch's rankings are dealt out, each to one process; gradients and sums
-are added up, so that a pair weighs the same however many processes there are. One process is a team too, and
-then nothing here communicates.
+Every process holds the whole model. A batch's rankings are sharded, and gradients and losses summed over all
+processes, so that a pair weighs the same however many processes there are. A process alone is a group of one,
+for which nothing here communicates.
 """
 
 from __future__ import annotations
@@ -20,86 +20,89 @@ from torch import distributed as dist
 from rewardmodel.learning.data.rankings import Ranking
 
 T = TypeVar("T")
-# So long one process waits for another before it gives up. Errors and requests to stop are passed on at once:
-# this is for hosts that vanish.
-PATIENCE = timedelta(minutes=10)
-BUCKET_BYTES = 64 << 20  # gradients travel in parcels of about this size
+# How long a process waits for another. Errors and requests to stop arrive at once: this is for hosts that vanish.
+TIMEOUT = timedelta(minutes=10)
+BUCKET_BYTES = 64 << 20  # of gradients in one all-reduce
 
 
 class PeerFailed(RuntimeError):
-    """Another process of the run failed; the message holds its own."""
+    """Another process of the run failed; the message quotes its error."""
 
 
-class Team:
-    """The processes of a run, seen from one of them."""
+class ProcessGroup:
+    """The processes of a run, as one of them sees them."""
 
     def __init__(self, device: torch.device, rank: int = 0, size: int = 1) -> None:
         self.device, self.rank, self.size = device, rank, size
 
     @property
-    def leads(self) -> bool:
-        """Whether this is the process that reports and writes."""
+    def is_main_process(self) -> bool:
+        """Whether this is the process that reports and writes files."""
         return self.rank == 0
 
-    def share(self, rankings: Iterable[Ranking]) -> Iterator[Ranking]:
-        """This process's part: each ranking goes to whoever has the fewest images so far. Perhaps none."""
+    def shard(self, rankings: Iterable[Ranking]) -> Iterator[Ranking]:
+        """Yield this process's rankings, perhaps none: each goes to the process with the fewest images so far."""
         loads = [0] * self.size
         for ranking in rankings:
-            to = loads.index(min(loads))
-            loads[to] += len(ranking.images)
-            if to == self.rank:
+            target = loads.index(min(loads))
+            loads[target] += len(ranking.images)
+            if target == self.rank:
                 yield ranking
 
     @contextmanager
-    def together(self) -> Iterator[None]:
-        """What fails within fails in every process, where this ends; nothing within may communicate.
+    def error_barrier(self) -> Iterator[None]:
+        """At the end of the block wait for all processes; an error in the block of one is raised in all.
 
-        Raises: the error itself where it happened; elsewhere PeerFailed.
+        Nothing in the block may communicate.
+
+        Raises: the error itself where it happened; PeerFailed in the other processes.
         """
-        own: Exception | None = None
+        error: Exception | None = None
         try:
             yield
-        except Exception as error:
-            own = error
-        if self.size > 1 and self.any(own is not None):
-            told = self.gather(own and f"{type(own).__name__}: {own}")
-            if own is None:
-                raise PeerFailed(next(f"process {rank}: {text}" for rank, text in enumerate(told) if text))
-        if own is not None:
-            raise own
+        except Exception as raised:
+            error = raised
+        if self.size > 1 and self.any(error is not None):
+            messages = self.all_gather(error and f"{type(error).__name__}: {error}")
+            if error is None:
+                raise PeerFailed(
+                    next(f"process {rank}: {text}" for rank, text in enumerate(messages) if text)
+                )
+        if error is not None:
+            raise error
 
     def sum(self, *values: float) -> list[float]:
-        """Each value added up over all processes, in float64."""
+        """Sum each value over all processes, in float64."""
         if self.size == 1:
             return list(values)
         sums = torch.tensor(values, dtype=torch.float64)
         dist.all_reduce(sums)
         return sums.tolist()
 
-    def any(self, own: bool) -> bool:
-        """Whether it is true in any process."""
-        return self.sum(float(own))[0] > 0
+    def any(self, flag: bool) -> bool:
+        """Whether the flag is set in any process."""
+        return self.sum(float(flag))[0] > 0
 
-    def gather(self, own: T) -> list[T]:
-        """Everybody's value, by rank."""
+    def all_gather(self, value: T) -> list[T]:
+        """Return the values of all processes, by rank."""
         if self.size == 1:
-            return [own]
+            return [value]
         values: list[Any] = [None] * self.size
-        dist.all_gather_object(values, own)
+        dist.all_gather_object(values, value)
         return values
 
-    def hand_out(self, value: T) -> T:
-        """The leader's value."""
+    def broadcast(self, value: T) -> T:
+        """Return the main process's value."""
         if self.size == 1:
             return value
         values = [value]
         dist.broadcast_object_list(values, src=0)
         return values[0]
 
-    def add_gradients(self, parameters: Iterable[nn.Parameter]) -> None:
-        """Make every gradient the sum over all processes; one that nobody has stays None.
+    def all_reduce_gradients(self, parameters: Iterable[nn.Parameter]) -> None:
+        """Sum every gradient over all processes; one that no process has stays None.
 
-        Adam passes over a parameter without a gradient and moves one whose gradient is 0, so this counts.
+        Adam skips a parameter without a gradient but moves one whose gradient is 0.
         """
         if self.size == 1:
             return
@@ -107,8 +110,8 @@ class Team:
         present = torch.tensor([p.grad is not None for p in trained], dtype=torch.int32)
         dist.all_reduce(present)
         gradients = []
-        for parameter, holders in zip(trained, present.tolist(), strict=True):
-            if holders:
+        for parameter, count in zip(trained, present.tolist(), strict=True):
+            if count:
                 if parameter.grad is None:
                     parameter.grad = torch.zeros_like(parameter)
                 gradients.append(parameter.grad)
@@ -121,7 +124,7 @@ class Team:
 
 
 def _buckets(gradients: Sequence[Tensor]) -> Iterator[list[Tensor]]:
-    """Neighbours of one type together, up to the size of a parcel."""
+    """Group neighbouring gradients of one dtype, up to BUCKET_BYTES."""
     bucket: list[Tensor] = []
     size = 0
     for gradient in gradients:
@@ -140,33 +143,33 @@ def is_launched() -> bool:
 
 
 def rank() -> int:
-    """Of this process among those that torchrun started; 0 without it."""
+    """The rank of this process under torchrun; 0 without it."""
     return int(os.environ.get("RANK", "0"))
 
 
 @contextmanager
-def joined(device: str | torch.device | None) -> Iterator[Team]:
-    """Meet the other processes that torchrun started, if there are any, and part in the end.
+def process_group(device: str | torch.device | None) -> Iterator[ProcessGroup]:
+    """Join the other processes that torchrun started, if there are any, until the block ends.
 
     Args: device: None takes this process's GPU, by its rank on the host, if there is one.
     """
     size = int(os.environ.get("WORLD_SIZE", "1"))
     if device is None:
-        own = int(os.environ.get("LOCAL_RANK", "0"))
-        device = f"cuda:{own}" if torch.cuda.is_available() else "cpu"
+        local_rank = int(os.environ.get("LOCAL_RANK", "0"))
+        device = f"cuda:{local_rank}" if torch.cuda.is_available() else "cpu"
     device = torch.device(device)
     if size == 1:
-        yield Team(device)
+        yield ProcessGroup(device)
         return
-    # Adam imports this, and its functions take the group of that moment for their default. Imported before
-    # there is one, they do not keep it beyond its end, nor its threads, which may abort Python as it exits.
+    # Adam imports this module, whose functions take the group of that moment as a default argument. Imported
+    # before there is a group, they do not keep it alive, nor its threads, which may abort Python as it exits.
     from torch.distributed.nn import functional  # noqa: F401
 
     if device.type == "cuda":
         torch.cuda.set_device(device)
-    # Words and sums travel by gloo, so that they never wait for what the GPU has queued; gradients by NCCL.
-    dist.init_process_group("cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo", timeout=PATIENCE)
+    # Objects and sums go by gloo, so that they never wait for what the GPU has queued; gradients go by NCCL.
+    dist.init_process_group("cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo", timeout=TIMEOUT)
     try:
-        yield Team(device, rank(), size)
+        yield ProcessGroup(device, rank(), size)
     finally:
         dist.destroy_process_group()

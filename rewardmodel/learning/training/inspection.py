@@ -16,7 +16,7 @@ from PIL import Image
 from rewardmodel.learning.data.preprocessing import UnreadableImage, check_header
 from rewardmodel.learning.data.rankings import Ranking, Rankings
 from rewardmodel.learning.saving import saving
-from rewardmodel.learning.training.distributed import Team
+from rewardmodel.learning.training.distributed import ProcessGroup
 
 REPORT = "images.json"
 TOGETHER = 1024  # images a process looks at between two asks whether to stop
@@ -50,7 +50,7 @@ class InspectionStopped(Exception):
 def inspect(
     splits: Mapping[str, Sequence[Ranking]],
     *,
-    team: Team,
+    group: ProcessGroup,
     folder: Path,
     data: str,
     on_checked: Callable[[int, int], None],
@@ -69,34 +69,34 @@ def inspect(
     Raises: InspectionStopped, NotSaved; PeerFailed where another process failed.
     """
     kept = None
-    with team.together():
-        if team.leads:
+    with group.error_barrier():
+        if group.is_main_process:
             kept = _kept(folder / REPORT, data)
-    kept = team.hand_out(kept)
+    kept = group.broadcast(kept)
     if kept is not None and not (again and kept.unreadable):
         return kept
     images = list(dict.fromkeys(image for split in splits.values() for one in split for image in one.images))
     unreadable: dict[str, str] = {}
     with ThreadPoolExecutor(THREADS) as pool:
-        for start in range(0, len(images), TOGETHER * team.size):
-            some = images[start : start + TOGETHER * team.size]
-            own = some[team.rank :: team.size]
-            with team.together():
+        for start in range(0, len(images), TOGETHER * group.size):
+            some = images[start : start + TOGETHER * group.size]
+            own = some[group.rank :: group.size]
+            with group.error_barrier():
                 reasons = dict(zip(own, pool.map(what_is_wrong, own), strict=True))
-            everybodys = ChainMap(*team.gather({image: why for image, why in reasons.items() if why}))
+            everybodys = ChainMap(*group.all_gather({image: why for image, why in reasons.items() if why}))
             unreadable |= {str(image): everybodys[image] for image in some if image in everybodys}
             checked = start + len(some)
-            with team.together():
-                if team.leads:
+            with group.error_barrier():
+                if group.is_main_process:
                     on_checked(checked, len(images))
                 asked = checked < len(images) and should_stop()
-            if team.any(asked):
+            if group.any(asked):
                 raise InspectionStopped(f"after {checked} of {len(images)} images")
     found = Inspection(len(images), unreadable)
     dropped = {name: _count_dropped(split, found) for name, split in splits.items()}
     found = Inspection(len(images), unreadable, dropped)
-    with team.together():
-        if team.leads:
+    with group.error_barrier():
+        if group.is_main_process:
             _keep(folder / REPORT, data, found)
     return found
 

@@ -25,7 +25,7 @@ from rewardmodel.learning.model.reward import count_trainable, freeze
 from rewardmodel.learning.training import state
 from rewardmodel.learning.training.aspects import add_heads
 from rewardmodel.learning.training.boundary import Boundary
-from rewardmodel.learning.training.distributed import Team
+from rewardmodel.learning.training.distributed import ProcessGroup
 from rewardmodel.learning.training.objective import Objective
 from rewardmodel.learning.training.optimiser import build_optimiser, learning_rate, set_rate
 from rewardmodel.learning.training.plan import Step, micro_batches, plan
@@ -51,8 +51,8 @@ class Job:
 class Run:
     """A model and its optimiser on their way through the planned steps."""
 
-    def __init__(self, job: Job, team: Team, splits: tuple[Rankings, Rankings]) -> None:
-        self.config, self.folder, self.team = job.config, job.folder, team
+    def __init__(self, job: Job, group: ProcessGroup, splits: tuple[Rankings, Rankings]) -> None:
+        self.config, self.folder, self.group = job.config, job.folder, group
         self.training_split, self.validation_split = splits
         checkpoint = checkpoints.load(job.initial)
         self.tokenizer, self.backbone = checkpoint.tokenizer, checkpoint.config.backbone
@@ -61,13 +61,13 @@ class Run:
         self.pixels = Pixels(self.backbone.image_input, job.kept / "pixels", self.config.pixel_cache_bytes)
         torch.manual_seed(self.config.seed)
         add_heads(checkpoint.model, self.config.aspects, self.training_split)
-        self.model = checkpoint.model.to(team.device)
+        self.model = checkpoint.model.to(group.device)
         freeze(self.model, self.config.fix_rate)
         self.model.backbone.set_gradient_checkpointing(self.config.recompute)
         if self.config.lora_rank:
             adapt(self.model, rank=self.config.lora_rank, alpha=self.config.lora_alpha)
         self.trainable = count_trainable(self.model)
-        self.objective = Objective(self.config).to(team.device)
+        self.objective = Objective(self.config).to(group.device)
         self.optimiser = build_optimiser(self.model, self.objective, self.config)
         trained = [p for p in self.model.parameters() if p.requires_grad]
         self.ema = ExponentialMovingAverage(trained, self.config.ema) if self.config.ema else None
@@ -78,11 +78,11 @@ class Run:
         self.boundary = self.open_boundary(job.kept / "activations") if frozen else None
         # Only where nothing in the frozen blocks differs from step to step may they run once an image.
         self.quiet = not (self.config.frozen_drop_path and self.model.backbone.stochastic_prefix)
-        state.part_ways(self.config.seed, team)
+        state.seed_per_rank(self.config.seed, group)
         self.resume()
 
     def to_end(self, on_step: Callable[[Progress], None], should_stop: Callable[[], bool]) -> TrainingResult:
-        if len(set(self.team.gather((self.done, self.data)))) > 1:
+        if len(set(self.group.all_gather((self.done, self.data)))) > 1:
             raise CheckpointError(
                 f"{self.folder}: the processes of this run see other files there, or other data"
             )
@@ -90,11 +90,11 @@ class Run:
             progress = self.advance(step)
             self.done = step.number + 1
             last = self.done == len(self.plan)
-            with self.team.together():
-                if self.team.leads:
+            with self.group.error_barrier():
+                if self.group.is_main_process:
                     on_step(progress)  # before the state that lets a resumed run pass over this step
                 asked = not last and should_stop()
-            stops = self.team.any(asked)
+            stops = self.group.any(asked)
             if last or stops or self.done % self.config.checkpoint_every == 0:
                 self.save()
             if stops:
@@ -106,10 +106,10 @@ class Run:
         began = time.perf_counter()
         rate = learning_rate(self.config, step.number, len(self.plan))
         set_rate(self.optimiser, rate)
-        with self.team.together():
+        with self.group.error_barrier():
             shares = self.learn(step)
-        loss, terms, right, pairs = self.team.sum(*shares)
-        self.team.add_gradients(p for group in self.optimiser.param_groups for p in group["params"])
+        loss, terms, right, pairs = self.group.sum(*shares)
+        self.group.all_reduce_gradients(p for group in self.optimiser.param_groups for p in group["params"])
         self.check_gradients(step)
         self.optimiser.step()
         if self.ema:
@@ -165,7 +165,7 @@ class Run:
     def judge(self, step: Step) -> Validation:
         """Validate the model, or the average of it, and keep it if it is the best so far."""
         with self.ema.average_parameters() if self.ema else nullcontext():
-            validation = validate(self.judged(step), self.team)
+            validation = validate(self.judged(step), self.group)
             if self.best is None or validation.loss < self.best.loss:
                 self.keep(validation, step.number + 1)
         return validation
@@ -179,7 +179,7 @@ class Run:
 
     def opinions(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
         """Raw rewards, and log odds of each aspect that is learned, (B, K, questions)."""
-        with autocast(self.config, self.team.device):
+        with autocast(self.config, self.group.device):
             return self.model.forward_with_aspects(
                 batch.tokens, batch.mask, batch.images, batch.real, batch.block
             )
@@ -197,12 +197,12 @@ class Run:
         self, rankings: Iterable[Ranking], then: Sequence[Step] = ()
     ) -> Iterator[tuple[list[Ranking], Batch]]:
         """This process's share in parts; while one is at work, images of the next, or `then`, are decoded."""
-        parts = micro_batches(self.team.share(rankings), self.config.micro_batch_images)
+        parts = micro_batches(self.group.shard(rankings), self.config.micro_batch_images)
         part = next(parts, None)
         self.expect(part or ())
         while part is not None:
             batch, following = self.collate(part), next(parts, None)
-            after = self.team.share(r for step in then for r in self.rankings_of(step))
+            after = self.group.shard(r for step in then for r in self.rankings_of(step))
             self.expect(after if following is None else following)
             yield part, batch
             part = following
@@ -217,7 +217,7 @@ class Run:
         return self.boundary if self.quiet or not self.model.training else None
 
     def open_boundary(self, folder: Path) -> Boundary:
-        pixels, device = self.pixels, self.team.device
+        pixels, device = self.pixels, self.group.device
         return Boundary(self.model, self.config, pixels=pixels, folder=folder, device=device)
 
     def collate(self, rankings: Sequence[Ranking]) -> Batch:
@@ -226,7 +226,7 @@ class Run:
             pixels=self.pixels,
             tokenizer=self.tokenizer,
             max_tokens=self.config.max_tokens,
-            device=self.team.device,
+            device=self.group.device,
             boundary=self.boundary_at_work,
             aspects=self.config.aspects,
         )
@@ -236,17 +236,17 @@ class Run:
         self.best, self.best_step = validation, step
         mean, std, heads = validation.mean, validation.std, self.config.aspects
         own = checkpoints.CheckpointConfig(self.backbone, self.config.max_tokens, mean, std, heads)
-        with self.team.together():
-            if self.team.leads:
+        with self.group.error_barrier():
+            if self.group.is_main_process:
                 checkpoints.save(self.folder / BEST, model=self.model, tokenizer=self.tokenizer, config=own)
 
     def save(self) -> None:
         """Write all that resuming needs, whole, over the last such file."""
-        chance = self.team.gather(state.chance(self.team.device))
-        with self.team.together():
+        chance = self.group.all_gather(state.rng_state(self.group.device))
+        with self.group.error_barrier():
             if not all(bool(p.isfinite().all()) for p in self.model.parameters() if p.requires_grad):
                 raise TrainingDiverged(f"a weight is not finite after step {self.done}")
-            if self.team.leads:
+            if self.group.is_main_process:
                 state.write(self.folder, self.to_resume(chance))
 
     def to_resume(self, chance: list[list[Tensor]]) -> dict[str, Any]:
@@ -275,7 +275,7 @@ class Run:
             self.ema.load_state_dict(saved["average"])
         self.done, self.best_step = saved["done"], saved["best_step"]
         self.best = Validation(**saved["best"]) if saved["best"] else None
-        state.set_chance(saved["chance"], self.team)
+        state.set_rng_state(saved["chance"], self.group)
 
 
 def _at_fault(rankings: Sequence[Ranking], rewards: Tensor) -> Sequence[Ranking]:

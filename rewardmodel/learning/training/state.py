@@ -1,4 +1,4 @@
-"""What a run needs to resume, on disk: written whole or not at all."""
+"""The file from which a run resumes."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from torch import Tensor
 from rewardmodel.learning.config import RewardConfig
 from rewardmodel.learning.errors import CheckpointError
 from rewardmodel.learning.saving import write_whole
-from rewardmodel.learning.training.distributed import Team
+from rewardmodel.learning.training.distributed import ProcessGroup
 
 STATE = "state.pt"
 PARTS = {
@@ -50,18 +50,18 @@ def read(folder: Path, *, config: RewardConfig, data: str) -> dict[str, Any] | N
     return state
 
 
-def forget(folder: Path) -> None:
-    """Throw away what resuming needs, which is larger than the checkpoint: the run is over and recorded."""
+def discard_state(folder: Path) -> None:
+    """Delete the state, which is larger than the checkpoint: the run is over and recorded."""
     (folder / STATE).unlink(missing_ok=True)
 
 
-def part_ways(seed: int, team: Team) -> None:
-    """Let each process draw dropout of its own: alike, they would drop the same of different images."""
-    if team.rank > 0:
-        torch.manual_seed(seed + 1000 * team.rank)
+def seed_per_rank(seed: int, group: ProcessGroup) -> None:
+    """Seed each process otherwise: alike, they would drop the same units of different images."""
+    if group.rank > 0:
+        torch.manual_seed(seed + 1000 * group.rank)
 
 
-def chance(device: torch.device) -> list[Tensor]:
+def rng_state(device: torch.device) -> list[Tensor]:
     """States of the generators that dropout draws from."""
     states = [torch.get_rng_state()]
     if device.type == "cuda":
@@ -69,11 +69,11 @@ def chance(device: torch.device) -> list[Tensor]:
     return states
 
 
-def set_chance(everybodys: list[list[Tensor]], team: Team) -> None:
-    """Draw on from where `chance` was asked; as from the start if the run had other processes then."""
-    if len(everybodys) != team.size:
+def set_rng_state(states_by_rank: list[list[Tensor]], group: ProcessGroup) -> None:
+    """Restore this process's `rng_state`, or leave it as seeded if the run had other processes then."""
+    if len(states_by_rank) != group.size:
         return
-    states = everybodys[team.rank]
+    states = states_by_rank[group.rank]
     torch.set_rng_state(states[0])
-    if team.device.type == "cuda":
-        torch.cuda.set_rng_state(states[1], team.device)
+    if group.device.type == "cuda":
+        torch.cuda.set_rng_state(states[1], group.device)

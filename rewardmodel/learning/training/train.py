@@ -11,7 +11,7 @@ import torch
 from rewardmodel.learning.config import RewardConfig
 from rewardmodel.learning.data.rankings import DatasetError, Rankings, load_splits
 from rewardmodel.learning.errors import Interrupted
-from rewardmodel.learning.training.distributed import Team, joined
+from rewardmodel.learning.training.distributed import ProcessGroup, process_group
 from rewardmodel.learning.training.inspection import Inspection, InspectionStopped, inspect, refuse, usable
 from rewardmodel.learning.training.progress import Progress, Start, TrainingResult
 from rewardmodel.learning.training.run import Job, Run
@@ -47,52 +47,52 @@ def train(
         kept: where runs share what they made of images; `folder` when not given.
 
     Under torchrun the processes share the work: the first one's arguments count, it alone reports and writes,
-    and whichever is asked to stop stops all. The others may call `follow` instead.
+    and whichever is asked to stop stops all. The others may call `join` instead.
 
     Raises: DatasetError, CheckpointError, UnreadableImage, TrainingDiverged; NotSaved, what was saved
         before being whole; Interrupted when asked to stop;
         PeerFailed where another process failed.
     """
     job = Job(config, dataset, images, initial, folder, kept or folder)
-    with joined(device) as team:
-        given = team.hand_out(job)
+    with process_group(device) as group:
+        given = group.broadcast(job)
         assert given is not None
-        return _work(given, team, on_step, should_stop, on_checked, on_start)
+        return _work(given, group, on_step, should_stop, on_checked, on_start)
 
 
-def follow(device: str | torch.device | None = None) -> None:
+def join(device: str | torch.device | None = None) -> None:
     """Take part in the run that the leading process calls `train` for; return when it ends or stops.
 
     Raises: as `train`.
     """
-    with stopping_at_signals() as should_stop, joined(device) as team:
-        job: Job | None = team.hand_out(None)
+    with stopping_at_signals() as should_stop, process_group(device) as group:
+        job: Job | None = group.broadcast(None)
         if job is not None:
             with suppress(Interrupted):
-                _work(job, team, lambda progress: None, should_stop)
+                _work(job, group, lambda progress: None, should_stop)
 
 
-def dismiss() -> None:
+def release_peers() -> None:
     """Let those that follow go: there is nothing to train."""
-    with joined(None) as team:
-        team.hand_out(None)
+    with process_group(None) as group:
+        group.broadcast(None)
 
 
 def _work(
     job: Job,
-    team: Team,
+    group: ProcessGroup,
     on_step: Callable[[Progress], None],
     should_stop: Callable[[], bool],
     on_checked: Callable[[int, int], None] = lambda checked, images: None,
     on_start: Callable[[Start], None] = lambda start: None,
 ) -> TrainingResult:
-    with team.together():
+    with group.error_barrier():
         splits = load_splits(job.dataset, job.images)
-    found = _inspect(job, splits, team, on_checked, should_stop)
-    with torch.random.fork_rng(devices=None if team.device.type == "cuda" else []):
-        with team.together():
-            run = Run(job, team, _usable(job, splits, found))
-            if team.leads:
+    found = _inspect(job, splits, group, on_checked, should_stop)
+    with torch.random.fork_rng(devices=None if group.device.type == "cuda" else []):
+        with group.error_barrier():
+            run = Run(job, group, _usable(job, splits, found))
+            if group.is_main_process:
                 on_start(Start(run.trainable, found))
         with closing(run.pixels):
             return run.to_end(on_step, should_stop)
@@ -101,7 +101,7 @@ def _work(
 def _inspect(
     job: Job,
     splits: Mapping[str, Rankings],
-    team: Team,
+    group: ProcessGroup,
     on_checked: Callable[[int, int], None],
     should_stop: Callable[[], bool],
 ) -> Inspection:
@@ -109,7 +109,7 @@ def _inspect(
     try:
         found = inspect(
             splits,
-            team=team,
+            group=group,
             folder=job.folder,
             data=f"{splits['train'].digest} {job.images}",
             on_checked=on_checked,
@@ -118,8 +118,8 @@ def _inspect(
         )
     except InspectionStopped as stopped:  # that one was asked to stop is no failure of any
         raise Interrupted(str(stopped)) from stopped
-    with team.together():
-        if team.leads and job.config.unreadable_images == "refuse":
+    with group.error_barrier():
+        if group.is_main_process and job.config.unreadable_images == "refuse":
             refuse(found)
     return found
 

@@ -11,18 +11,18 @@ from torch import Tensor
 
 from rewardmodel.learning.data.rankings import Batch
 from rewardmodel.learning.losses import better_than, margins
-from rewardmodel.learning.training.distributed import Team
+from rewardmodel.learning.training.distributed import ProcessGroup
 from rewardmodel.learning.training.progress import Validation
 
 
 @torch.no_grad()
-def validate(judged: Iterable[tuple[Batch, Tensor]], team: Team) -> Validation:
+def validate(judged: Iterable[tuple[Batch, Tensor]], group: ProcessGroup) -> Validation:
     """Loss and accuracy of the paper's pairs, and the mean and deviation of the rewards, over all processes.
 
     Args: judged: this process's share, each batch with its rewards (B, K) by a model in evaluation mode.
     """
     losses, raw, right = [torch.zeros(0)], [torch.zeros(0)], 0
-    with team.together():
+    with group.error_barrier():
         for batch, rewards in judged:
             own = rewards.double()  # (B, K)
             margin = margins(own)[better_than(batch.places)]
@@ -31,8 +31,8 @@ def validate(judged: Iterable[tuple[Batch, Tensor]], team: Team) -> Validation:
             raw.append(own[batch.real].cpu())
     loss, seen = torch.cat(losses), torch.cat(raw)
     own_sums = loss.sum().item(), right, len(loss), seen.sum().item(), len(seen)
-    total, ordered, pairs, rewarded, images = team.sum(*own_sums)
+    total, ordered, pairs, rewarded, images = group.sum(*own_sums)
     mean = rewarded / images
-    [squares] = team.sum((seen - mean).square().sum().item())
+    [squares] = group.sum((seen - mean).square().sum().item())
     std = math.sqrt(squares / images)
     return Validation(total / pairs, ordered / pairs, mean, std if std > 0 else 1.0)

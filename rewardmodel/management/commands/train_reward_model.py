@@ -28,14 +28,14 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Under torchrun the first process alone knows the run; the others help it, without the database."""
-        from rewardmodel.learning.training import follow
+        from rewardmodel.learning.training import join
         from rewardmodel.learning.training.distributed import is_launched, rank
         from rewardmodel.learning.training.signals import end_with_parent
 
         if is_launched():
             end_with_parent()
         if rank() > 0:
-            follow()
+            join()
             return
         run = work_on(TrainingRun, train, options=options, queue=lambda: self.queue(options))
         if run.state == TrainingRun.State.FINISHED:

@@ -10,7 +10,7 @@ from rewardmodel.learning.config import RewardConfig
 from rewardmodel.learning.data.pixels import Pixels
 from rewardmodel.learning.data.rankings import collate, load_rankings
 from rewardmodel.learning.model.reward import freeze
-from rewardmodel.learning.training.distributed import joined
+from rewardmodel.learning.training.distributed import process_group
 from rewardmodel.learning.training.objective import Objective
 from rewardmodel.learning.training.plan import micro_batches
 
@@ -18,31 +18,31 @@ from rewardmodel.learning.training.plan import micro_batches
 def gradients(dataset: Path, initial: Path, to: Path) -> None:
     """Of a batch of twelve rankings, and of one ranking."""
     torch.set_num_threads(1)
-    with joined("cpu") as team:
+    with process_group("cpu") as group:
         checkpoint = checkpoints.load(initial)
-        seen = [_of_batch(checkpoint, load_rankings(dataset, "train")[:count], team) for count in (12, 1)]
-        if team.leads:
+        seen = [_of_batch(checkpoint, load_rankings(dataset, "train")[:count], group) for count in (12, 1)]
+        if group.is_main_process:
             torch.save(seen, to)
 
 
-def _of_batch(checkpoint, rankings, team):
+def _of_batch(checkpoint, rankings, group):
     model = checkpoint.model.double()
     model.zero_grad()
     freeze(model, 0.4)
     objective, total = Objective(RewardConfig()), 0.0
-    for part in micro_batches(team.share(rankings), 4):
+    for part in micro_batches(group.shard(rankings), 4):
         batch = collate(
             part,
             pixels=Pixels(checkpoint.config.backbone.image_input),
             tokenizer=checkpoint.tokenizer,
             max_tokens=35,
-            device=team.device,
+            device=group.device,
         )
         loss = objective(model(batch.tokens, batch.mask, batch.images.double(), batch.real), batch)
         loss.backward()
         total += loss.item()
-    team.add_gradients(model.parameters())
-    [total] = team.sum(total)
+    group.all_reduce_gradients(model.parameters())
+    [total] = group.sum(total)
     return {"loss": total, "gradients": {name: p.grad for name, p in model.named_parameters()}}
 
 

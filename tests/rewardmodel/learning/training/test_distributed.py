@@ -16,7 +16,7 @@ from rewardmodel.learning.config import RewardConfig
 from rewardmodel.learning.data.rankings import Ranking
 from rewardmodel.learning.scoring import load_scorer
 from rewardmodel.learning.training import train
-from rewardmodel.learning.training.distributed import Team
+from rewardmodel.learning.training.distributed import ProcessGroup
 from tests.rewardmodel.learning.training.gradients_of_a_batch import gradients
 
 SECONDS = 120
@@ -140,7 +140,7 @@ def test_two_processes_learn_aspects_as_one_does(tmp_path, training, still, a_da
 
 
 def test_a_killed_run_of_two_processes_goes_on_with_the_numbers_of_one_never_killed(training, initial):
-    """With dropout: each process takes up its own chance."""
+    """With dropout: each process takes up its own random numbers."""
     whole = steps_of(run(training(initial, "whole", checkpoint_every=2, epochs=12)))
     line = training(initial, "killed", checkpoint_every=2, epochs=12)
     process = subprocess.Popen(line, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
@@ -234,11 +234,11 @@ def test_an_error_of_one_process_ends_all_and_is_named(training, initial, a_data
     assert time.monotonic() - began < 60
 
 
-def test_rankings_are_dealt_out_each_to_one_process_and_evenly_by_images():
+def test_each_ranking_lies_in_one_shard_and_shards_are_even_by_images():
     rankings = [
         Ranking(str(number), "a prompt", ("image",) * (2 + number % 3), (1, 2) * 2) for number in range(31)
     ]
-    shares = [list(Team(torch.device("cpu"), rank, 4).share(rankings)) for rank in range(4)]
-    assert sorted(int(one.id) for share in shares for one in share) == list(range(31))
-    images = [sum(len(one.images) for one in share) for share in shares]
+    shards = [list(ProcessGroup(torch.device("cpu"), rank, 4).shard(rankings)) for rank in range(4)]
+    assert sorted(int(one.id) for shard in shards for one in shard) == list(range(31))
+    images = [sum(len(one.images) for one in shard) for shard in shards]
     assert max(images) - min(images) <= 4
