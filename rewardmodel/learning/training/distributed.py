@@ -20,7 +20,7 @@ from torch import distributed as dist
 from rewardmodel.learning.data.rankings import Ranking
 
 T = TypeVar("T")
-# How long a process waits for another. Errors and requests to stop arrive at once: this is for hosts that vanish.
+# How long a process waits for another. Errors and requests to stop arrive at once; this is for lost hosts.
 TIMEOUT = timedelta(minutes=10)
 BUCKET_BYTES = 64 << 20  # of gradients in one all-reduce
 
@@ -41,7 +41,7 @@ class ProcessGroup:
         return self.rank == 0
 
     def shard(self, rankings: Iterable[Ranking]) -> Iterator[Ranking]:
-        """Yield this process's rankings, perhaps none: each goes to the process with the fewest images so far."""
+        """Yield this process's rankings, perhaps none: each goes to whoever has the fewest images so far."""
         loads = [0] * self.size
         for ranking in rankings:
             target = loads.index(min(loads))
