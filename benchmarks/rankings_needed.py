@@ -173,7 +173,7 @@ def write_dataset(rows: Sequence[dict[str, Any]], folder: Path, count: int) -> N
 
 def train_on(folder: Path, count: int) -> float:
     """The CPU seconds that it took, also where it was done before."""
-    from rewardmodel.learning.training import train
+    from rewardmodel.learning.training import Callbacks, train
 
     own, began = folder / f"run-{count}", process_time()
     done = own / "seconds.json"
@@ -187,7 +187,8 @@ def train_on(folder: Path, count: int) -> float:
             bar.update(progress.step - bar.n)
 
         dataset = folder / f"dataset-{count}"
-        train(config, dataset=dataset, images=folder, initial=ENCODER, folder=own, on_step=draw)
+        places = {"dataset": dataset, "images": folder, "initial": ENCODER, "folder": own}
+        train(config, **places, callbacks=Callbacks(on_step=draw))
     seconds = process_time() - began
     done.write_text(json.dumps(seconds))
     return seconds

@@ -157,7 +157,7 @@ def published(asked: argparse.Namespace, path: str) -> dict[str, Any]:
 def ours(asked: argparse.Namespace, name: str) -> dict[str, Any]:
     """`train` on rankings of K images each; a step with validation is not counted. Seconds a ranking."""
     from rewardmodel.learning.config import RewardConfig
-    from rewardmodel.learning.training import train
+    from rewardmodel.learning.training import Callbacks, train
 
     config = RewardConfig(
         batch_pairs=asked.batch_pairs,
@@ -183,8 +183,8 @@ def ours(asked: argparse.Namespace, name: str) -> dict[str, Any]:
             images=asked.var,
             initial=asked.var / "initial",
             folder=asked.var / f"run-{name}-{k}",
-            kept=asked.var / f"kept-{name}-{k}",
-            on_step=on_step,
+            cache=asked.var / f"cache-{name}-{k}",
+            callbacks=Callbacks(on_step=on_step),
             device=asked.device,
         )
         steps[f"{name} first"][str(k)], steps[f"{name} later"][str(k)] = own[1], own[2]
@@ -199,7 +199,7 @@ def check(asked: argparse.Namespace) -> dict[str, Any]:
     from rewardmodel.learning.data.preprocessing import normalise
     from rewardmodel.learning.losses import ranking_loss
     from rewardmodel.learning.model.reward import freeze
-    from rewardmodel.learning.training.boundary import Boundary
+    from rewardmodel.learning.training.frozen_features import FrozenFeatures
     from rewardmodel.learning.training.precision import autocast
 
     device = torch.device(asked.device)
@@ -210,7 +210,7 @@ def check(asked: argparse.Namespace) -> dict[str, Any]:
     freeze(model, 0.7)
     pixels = Pixels(model.config.image_input)
     files = sorted((asked.var / "images").iterdir())[:4]
-    images = normalise(torch.stack([pixels.get(file) for file in files]).to(device), pixels.wanted)
+    images = normalise(torch.stack([pixels.get(file) for file in files]).to(device), pixels.image_input)
     tokens, places = torch.randint(5, 45, (1, 35), device=device), torch.tensor([[2, 1, 3, 2]], device=device)
     mask = torch.ones_like(tokens)
 
@@ -228,10 +228,10 @@ def check(asked: argparse.Namespace) -> dict[str, Any]:
     found = {}
     for name, precision in PRECISIONS.items():
         config = RewardConfig(precision=precision, frozen_drop_path=False)
-        boundary = Boundary(model, config, pixels=pixels, folder=asked.var / "check", device=device)
-        kept = boundary.activations(files)
+        features = FrozenFeatures(model, config, pixels=pixels, folder=asked.var / "check", device=device)
+        hidden = features.get(files)
         with autocast(config, device):
-            rewards = model(tokens, mask, kept[None], None, boundary.block)
+            rewards = model(tokens, mask, hidden[None], None, features.block)
         ranking_loss(rewards, places).backward()
         own = gradient()
         found[f"{name} relative error"] = ((own - expected).norm() / expected.norm()).item()

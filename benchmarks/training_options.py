@@ -112,7 +112,6 @@ def main() -> None:
                 images=asked.folder,
                 initial=ROOT / "demo/weights/encoder",
                 folder=folder,
-                on_step=lambda progress: None,
             )
             seconds = process_time() - began
             found = evaluate(load_scorer(result.checkpoint), test)

@@ -1,10 +1,16 @@
-"""What a ranking says of rewards: losses over its pairs, ties included where asked for."""
+"""Losses over the pairs of rankings, with or without ties, and the objective that a run makes of them."""
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping
+
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
+
+from rewardmodel.learning.config import RewardConfig
+from rewardmodel.learning.data.batches import Batch
 
 
 def better_than(places: Tensor) -> Tensor:
@@ -25,6 +31,14 @@ def margins(rewards: Tensor) -> Tensor:
     return rewards[:, :, None] - rewards[:, None, :]
 
 
+def pair_loss(margin: Tensor) -> Tensor:
+    """-log sigmoid(rewards_chosen - rewards_rejected), in nats: margin (pairs,) -> (pairs,).
+
+    Source: ImageReward, arXiv 2304.05977, the reward model's pairwise loss (Bradley and Terry's model).
+    """
+    return -F.logsigmoid(margin)
+
+
 def ranking_loss(
     rewards: Tensor,
     places: Tensor,
@@ -32,27 +46,27 @@ def ranking_loss(
     preferred: Tensor | None = None,
     slot_margin: float = 0.0,
 ) -> Tensor:
-    """-log sigmoid(better - worse) over all pairs of the batch, ties left out; the mean, as the paper has it.
+    """The mean `pair_loss` over all pairs of the batch, ties left out, as the paper has it.
 
     Args:
         rewards: (B, K), higher is better.
         places: (B, K) int, 1 is best; equal places tie, 0 is padding.
         pairs: divide by this many pairs instead of the batch's own, so that a pair weighs the same in
             whatever micro-batch it lies.
-        preferred: (B, K, K), with what probability i is preferred to j; the loss is then the cross-entropy
-            with it. Without it, who stands better is preferred for certain, as in the paper.
+        preferred: (B, K, K), the probability that i is preferred to j; the loss is then the cross-entropy
+            with it. None prefers the better place for certain, as the paper does.
         slot_margin: how much further apart rewards have to be for each place that two images stand apart
             beyond the first; 0 as in the paper.
     Returns: scalar, in nats.
     Raises: ValueError when no prompt has two images in different places.
-    Source: ImageReward, arXiv 2304.05977, the reward model's pairwise loss; the margin that grows with how
-        clear a preference is, and is 0 for the least clear: Llama 2, arXiv 2307.09288, equation 2.
+    Source: as `pair_loss`; the margin, which grows with how clear a preference is and is 0 for the least
+        clear: Llama 2, arXiv 2307.09288, equation 2.
     """
     i_beats_j = better_than(places)
     if not i_beats_j.any():
         raise ValueError("no two images in different places")
-    margin = _won(rewards, places, slot_margin)
-    losses = -F.logsigmoid(margin)
+    margin = _margins_of_chosen(rewards, places, slot_margin)
+    losses = pair_loss(margin)
     if preferred is not None:  # -p log sigmoid(m) - (1 - p) log sigmoid(-m), whose logarithms differ by m
         losses = losses + (1 - preferred[i_beats_j]) * margin
     return losses.mean() if pairs is None else losses.sum() / pairs
@@ -61,7 +75,7 @@ def ranking_loss(
 def davidson_loss(
     rewards: Tensor, places: Tensor, log_tie: Tensor, pairs: int | None = None, slot_margin: float = 0.0
 ) -> Tensor:
-    """-log P(what people said) over all pairs of the batch, ties among them; the mean.
+    """The mean of -log P(what people said) over all pairs of the batch, ties among them.
 
     With p = exp(reward) and nu = exp(log_tie), of two images the first wins with probability
     p_i / (p_i + p_j + nu sqrt(p_i p_j)), and they tie with nu sqrt(p_i p_j) over the same. Without ties and
@@ -73,9 +87,9 @@ def davidson_loss(
     Returns: scalar, in nats.
     Source: Davidson, On extending the Bradley-Terry model to accommodate ties (JASA, 1970), equation 2.5.
     """
-    won = _won(rewards, places, slot_margin)
+    won = _margins_of_chosen(rewards, places, slot_margin)
     level = margins(rewards)[tied(places)]
-    losses = torch.cat([_log_ways(won, log_tie) - won / 2, _log_ways(level, log_tie) - log_tie])
+    losses = torch.cat([_log_normaliser(won, log_tie) - won / 2, _log_normaliser(level, log_tie) - log_tie])
     return losses.mean() if pairs is None else losses.sum() / pairs
 
 
@@ -87,18 +101,19 @@ def aspect_loss(logits: Tensor, answers: Tensor, images: int | None = None) -> T
 
     Args:
         logits: (B, K, questions), log odds of yes.
-        answers: (B, K, questions), 1 for yes, 0 for no, NaN where nobody said; then that image is left out.
-        images: divide by this many instead of those that somebody said something of.
+        answers: (B, K, questions), 1 for yes, 0 for no, NaN where nobody said; that image is left out.
+        images: divide by this many instead of by those with an answer.
     Returns: scalar, in nats.
     Source: Cao, Mirjalili and Raschka, arXiv 1901.07884, equation 4.
     """
     known = ~answers.isnan().any(dim=-1)  # (B, K)
-    own = F.binary_cross_entropy_with_logits(logits[known], answers[known].to(logits.dtype), reduction="none")
-    return own.mean(dim=-1).sum() / (int(known.sum()) if images is None else images)
+    target = answers[known].to(logits.dtype)
+    losses = F.binary_cross_entropy_with_logits(logits[known], target, reduction="none")
+    return losses.mean(dim=-1).sum() / (int(known.sum()) if images is None else images)
 
 
-def _won(rewards: Tensor, places: Tensor, slot_margin: float) -> Tensor:
-    """(pairs,): by how much each better image's reward is higher, beyond what its lead in places asks."""
+def _margins_of_chosen(rewards: Tensor, places: Tensor, slot_margin: float) -> Tensor:
+    """(pairs,): rewards_chosen - rewards_rejected, less what the lead in places asks for."""
     i_beats_j = better_than(places)
     margin = margins(rewards)[i_beats_j]
     if slot_margin == 0.0:
@@ -107,6 +122,40 @@ def _won(rewards: Tensor, places: Tensor, slot_margin: float) -> Tensor:
     return margin - slot_margin * (lead - 1)
 
 
-def _log_ways(margin: Tensor, log_tie: Tensor) -> Tensor:
-    """log(exp(m / 2) + exp(-m / 2) + nu): what the three probabilities share, over sqrt(p_i p_j)."""
+def _log_normaliser(margin: Tensor, log_tie: Tensor) -> Tensor:
+    """log(exp(m / 2) + exp(-m / 2) + nu): the denominator of the three probabilities, over sqrt(p_i p_j)."""
     return torch.logsumexp(torch.stack([margin / 2, -margin / 2, log_tie.expand_as(margin)]), dim=0)
+
+
+class Objective(nn.Module):
+    """The loss of a batch. Its one parameter, log nu of Davidson's model, trains where ties are learned."""
+
+    def __init__(self, config: RewardConfig) -> None:
+        super().__init__()
+        self.config = config
+        learned = config.ties == "learned"
+        self.log_tie = nn.Parameter(torch.tensor(math.log(config.tie_parameter)), requires_grad=learned)
+
+    def forward(self, rewards: Tensor, batch: Batch, aspects: Mapping[str, Tensor] | None = None) -> Tensor:
+        """rewards (B, K) -> scalar, in nats: the sum over the batch's pairs, divided by `batch_pairs`.
+
+        Args: aspects: logits of each aspect that is learned, (B, K, questions); one image's answers weigh as
+            much as `aspect_weight` pairs.
+        """
+        loss = self._loss_of_pairs(rewards, batch)
+        for name, logits in (aspects or {}).items():
+            of_aspect = aspect_loss(logits, batch.aspects[name], images=self.config.batch_pairs)
+            loss = loss + self.config.aspect_weight * of_aspect
+        return loss
+
+    def _loss_of_pairs(self, rewards: Tensor, batch: Batch) -> Tensor:
+        pairs, margin = self.config.batch_pairs, self.config.slot_margin
+        if self.config.ties != "left_out":
+            return davidson_loss(rewards, batch.places, self.log_tie, pairs=pairs, slot_margin=margin)
+        soft = batch.preferred if self.config.soft_labels else None
+        return ranking_loss(rewards, batch.places, pairs=pairs, preferred=soft, slot_margin=margin)
+
+    def count_terms(self, places: Tensor) -> int:
+        """How many pairs of places (B, K) the loss sums over; tied pairs count where ties do."""
+        ties = 0 if self.config.ties == "left_out" else int(tied(places).sum())
+        return int(better_than(places).sum()) + ties

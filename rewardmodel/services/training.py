@@ -164,11 +164,10 @@ def _learn(run: TrainingRun, heartbeat: Heartbeat, images: Path) -> None:
             images=images,
             initial=checkpoints.find(run.initial.location),
             folder=run.folder,
-            on_step=on_step,
-            on_start=on_start,
-            on_checked=on_checked,
-            should_stop=heartbeat.should_stop,
-            kept=Path(settings.RUNS_DIR),
+            cache=Path(settings.RUNS_DIR),
+            callbacks=training.Callbacks(
+                on_checked=on_checked, on_start=on_start, on_step=on_step, should_stop=heartbeat.should_stop
+            ),
         )
     except (UnreadableImage, training.TrainingDiverged) as error:
         raise CannotTrain(str(error)) from error

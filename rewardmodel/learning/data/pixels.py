@@ -1,4 +1,4 @@
-"""What a model sees of each image file: decoded and fitted once, kept on disk as bytes, read ever after."""
+"""Image files as model input: decoded and fitted once, then read from a cache on disk."""
 
 from __future__ import annotations
 
@@ -20,58 +20,58 @@ FORMAT = 2  # raised when the same file would give other pixels
 
 
 class Pixels:
-    """Image files as a model wants them.
+    """Image files, decoded and fitted to a model's input.
 
     Args:
-        folder: of all pixels kept on this machine, for this model's input and for others; None keeps nothing.
-        limit: bytes that they may take together. 150 kB an image at 224 px.
+        folder: of the cache, shared with the inputs of other models; None caches nothing.
+        limit: bytes that the cache may take. 150 kB an image at 224 px.
     """
 
-    def __init__(self, wanted: ImageInput, folder: Path | None = None, limit: int = 0) -> None:
-        self.wanted = wanted
-        self.shape = (3, wanted.size, wanted.size)
+    def __init__(self, image_input: ImageInput, folder: Path | None = None, limit: int = 0) -> None:
+        self.image_input = image_input
+        self.shape = (3, image_input.size, image_input.size)
         self._digests: dict[Path, bytes] = {}
-        self._coming: dict[Path, Future[tuple[Tensor, bool]]] = {}
+        self._pending: dict[Path, Future[tuple[Tensor, bool]]] = {}
         self._threads: ThreadPoolExecutor | None = None
         self._store = None
         if folder is not None:
-            name = _fingerprint(wanted)
+            name = _fingerprint(image_input)
             self._store = StoredTensors(folder / name, shape=self.shape, dtype=torch.uint8, limit=limit)
 
     def get(self, path: Path) -> Tensor:
         """(3, size, size) uint8. Raises: UnreadableImage."""
-        coming = self._coming.pop(path, None)
-        pixels, fresh = self._find(path) if coming is None else coming.result()
-        if fresh and self._store is not None:
+        pending = self._pending.pop(path, None)
+        pixels, decoded = self._load(path) if pending is None else pending.result()
+        if decoded and self._store is not None:
             self._store.write([self.digest(path)], pixels[None])
         return pixels
 
-    def expect(self, paths: Iterable[Path]) -> None:
-        """Decode these in other threads meanwhile, in place of what was expected before and never got.
+    def prefetch(self, paths: Iterable[Path]) -> None:
+        """Decode these in other threads, in place of those prefetched before and never got.
 
-        What goes wrong is raised where one is got.
+        Errors are raised by `get`.
         """
         if self._threads is None:
             self._threads = ThreadPoolExecutor(thread_name_prefix="pixels")
-        before, find = self._coming, self._threads.submit
-        self._coming = {path: before.get(path) or find(self._find, path) for path in paths}
+        pending, submit = self._pending, self._threads.submit
+        self._pending = {path: pending.get(path) or submit(self._load, path) for path in paths}
 
     def close(self) -> None:
-        """Expect nothing any more."""
-        self._coming.clear()
+        """Drop what is being prefetched, and end the threads."""
+        self._pending.clear()
         if self._threads is not None:
             self._threads.shutdown(cancel_futures=True)
             self._threads = None
 
-    def _find(self, path: Path) -> tuple[Tensor, bool]:
-        """Its pixels, and whether they were decoded just now. Threads may share this."""
+    def _load(self, path: Path) -> tuple[Tensor, bool]:
+        """Return the pixels, and whether they were decoded just now. Called from several threads."""
         pixels = torch.empty(self.shape, dtype=torch.uint8)
         if self._store is not None and self._store.read(self.digest(path), pixels):
             return pixels, False
-        return to_pixels(read_image(path), self.wanted), True
+        return to_pixels(read_image(path), self.image_input), True
 
     def digest(self, path: Path) -> bytes:
-        """SHA-256 of the file, which is read once; all 0 where it cannot be, of which decoding complains."""
+        """Return SHA-256 of the file, read once; all 0 if it cannot be read, as decoding will say."""
         if path not in self._digests:
             try:
                 with path.open("rb") as file:
@@ -81,7 +81,7 @@ class Pixels:
         return self._digests[path]
 
 
-def _fingerprint(wanted: ImageInput) -> str:
-    """Same text: the same pixels of the same file. Mean and deviation are taken out later."""
-    said = [FORMAT, PIL.__version__, wanted.size, wanted.fit]
-    return hashlib.sha256(json.dumps(said).encode()).hexdigest()[:32]
+def _fingerprint(image_input: ImageInput) -> str:
+    """Name what decides a file's pixels; mean and deviation are taken out later."""
+    key = [FORMAT, PIL.__version__, image_input.size, image_input.fit]
+    return hashlib.sha256(json.dumps(key).encode()).hexdigest()[:32]

@@ -1,4 +1,4 @@
-"""Rankings of a dataset version, and the batches made of them."""
+"""The rankings of a dataset version, as rankings.jsonl holds them."""
 
 from __future__ import annotations
 
@@ -10,19 +10,14 @@ from array import array
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, BinaryIO, Protocol, overload
+from typing import Any, BinaryIO, overload
 
-import torch
-from torch import Tensor
-
-from rewardmodel.learning.data.pixels import Pixels
-from rewardmodel.learning.data.preprocessing import normalise, tokenise
-from rewardmodel.learning.model.aspects import Answers, questions, read_answers
+from rewardmodel.learning.model.aspects import Answers, read_answers
 
 SPLITS = ("train", "validation", "test")
 FIELDS = {"id", "prompt", "split", "images", "ranking"}
 SOFT = "preferred"
-OPTIONAL = {SOFT, "ratings", "problems"}  # what a row may have besides
+OPTIONAL = {SOFT, "ratings", "problems"}
 
 
 class DatasetError(ValueError):
@@ -49,28 +44,28 @@ class Ranking:
 
 
 class Rankings(Sequence[Ranking]):
-    """One split of a dataset version, read from its file as it is asked for.
+    """One split of a dataset version; each ranking is read from the file when it is asked for.
 
-    In memory lies where each ranking begins and how many pairs it has: 20 bytes, where the ranking itself
-    takes thousands.
+    Memory holds the offset of each ranking and its number of pairs: 20 bytes, where the ranking itself takes
+    thousands.
     """
 
     def __init__(self, file: BinaryIO, root: Path) -> None:
-        """Of no ranking yet: `load_splits` knows which lines belong to it."""
+        """An empty split, which `load_splits` fills."""
         self.root = root
-        self.pairs = array("L")  # of images in different places, of each ranking
-        self.digest = ""  # of the whole file, with all splits
+        self.pairs = array("L")  # of each ranking, as `Ranking.pairs` counts them
+        self.digest = ""  # SHA-256 of the whole file, with all splits
         self._file = file
-        self._begins, self._lengths = array("Q"), array("L")
+        self._offsets, self._lengths = array("Q"), array("L")
 
-    def those(self, wanted: Callable[[Ranking], bool]) -> Rankings:
-        """The rankings that are wanted, of the same file."""
-        kept = [index for index in range(len(self)) if wanted(self[index])]
-        few = copy.copy(self)
-        few.pairs = array("L", [self.pairs[index] for index in kept])
-        few._begins = array("Q", [self._begins[index] for index in kept])
-        few._lengths = array("L", [self._lengths[index] for index in kept])
-        return few
+    def filter(self, wanted: Callable[[Ranking], bool]) -> Rankings:
+        """Return the rankings of which `wanted` is true."""
+        indices = [index for index in range(len(self)) if wanted(self[index])]
+        subset = copy.copy(self)
+        subset.pairs = array("L", [self.pairs[index] for index in indices])
+        subset._offsets = array("Q", [self._offsets[index] for index in indices])
+        subset._lengths = array("L", [self._lengths[index] for index in indices])
+        return subset
 
     def __len__(self) -> int:
         return len(self.pairs)
@@ -83,15 +78,15 @@ class Rankings(Sequence[Ranking]):
 
     def __getitem__(self, index: int | slice) -> Ranking | list[Ranking]:
         if isinstance(index, slice):
-            return [self[each] for each in range(*index.indices(len(self)))]
-        line = os.pread(self._file.fileno(), self._lengths[index], self._begins[index])
-        return _parse(line.decode(), self.root)[1]
+            return [self[position] for position in range(*index.indices(len(self)))]
+        line = os.pread(self._file.fileno(), self._lengths[index], self._offsets[index])
+        return _parse_line(line.decode(), self.root)[1]
 
 
 def load_splits(folder: Path, images: Path | None = None) -> dict[str, Rankings]:
-    """Open all splits of `rankings.jsonl`, which is read once and each line of it checked.
+    """Open all splits of `rankings.jsonl`, reading it once and checking each line.
 
-    Rankings in which all images tie say nothing and are left out.
+    Rankings in which all images tie teach nothing and are left out.
 
     Args:
         folder: the dataset version's.
@@ -99,20 +94,20 @@ def load_splits(folder: Path, images: Path | None = None) -> dict[str, Rankings]
     Raises: DatasetError.
     """
     file, root = folder / "rankings.jsonl", folder if images is None else images
-    begin, digest = 0, hashlib.sha256()
+    offset, digest = 0, hashlib.sha256()
     try:
         opened = file.open("rb")
         splits = {split: Rankings(opened, root) for split in SPLITS}
         for number, line in enumerate(opened, start=1):
             try:
-                split, ranking = _parse(line.decode(), root)
+                split, ranking = _parse_line(line.decode(), root)
             except (ValueError, TypeError, KeyError) as error:
                 raise DatasetError(f"{file}, line {number}: {error}") from error
             if ranking.pairs:
                 splits[split].pairs.append(ranking.pairs)
-                splits[split]._begins.append(begin)
+                splits[split]._offsets.append(offset)
                 splits[split]._lengths.append(len(line))
-            begin += len(line)
+            offset += len(line)
             digest.update(line)
     except OSError as error:
         raise DatasetError(f"{file}: cannot be read ({error})") from error
@@ -128,7 +123,8 @@ def load_rankings(folder: Path, split: str, images: Path | None = None) -> Ranki
     return load_splits(folder, images)[split]
 
 
-def _parse(line: str, root: Path) -> tuple[str, Ranking]:
+def _parse_line(line: str, root: Path) -> tuple[str, Ranking]:
+    """Return the split and the ranking. Raises: ValueError, TypeError, KeyError."""
     row = json.loads(line)
     if not isinstance(row, dict) or set(row) - OPTIONAL != FIELDS:
         needed, besides = ", ".join(sorted(FIELDS)), ", ".join(sorted(OPTIONAL))
@@ -145,134 +141,42 @@ def _parse(line: str, root: Path) -> tuple[str, Ranking]:
     if not all(type(place) is int and place >= 1 for place in places):
         raise ValueError(f"places are whole numbers from 1, not {places}")
     for path in row["images"]:
-        if not isinstance(path, str) or not _stays(path):
+        if not isinstance(path, str) or not _is_inside(path):
             raise ValueError(f"the path of an image leads from its folder to within it, not {path!r}")
     paths = tuple(root / path for path in row["images"])
-    preferred = _soft_labels(row[SOFT], len(places)) if SOFT in row else None
+    preferred = _parse_soft_labels(row[SOFT], len(places)) if SOFT in row else None
     aspects = read_answers(row, len(places))
     return row["split"], Ranking(str(row["id"]), row["prompt"], paths, tuple(places), preferred, aspects)
 
 
-def _stays(path: str) -> bool:
-    """Whether it leads nowhere outside of the folder that it starts from."""
+def _is_inside(path: str) -> bool:
+    """Whether the path stays within the folder that it is relative to."""
     return not os.path.isabs(path) and (".." not in path or os.path.normpath(path).split(os.sep)[0] != "..")
 
 
-def _soft_labels(given: Any, images: int) -> tuple[float, ...]:
+def _parse_soft_labels(labels: Any, images: int) -> tuple[float, ...]:
     pairs = images * (images - 1) // 2
-    if len(given) != pairs:
-        raise ValueError(f"{SOFT} has {len(given)} probabilities for {pairs} pairs")
-    if not all(type(each) in (int, float) and 0 <= each <= 1 for each in given):
-        raise ValueError(f"{SOFT} has probabilities from 0 to 1, not {given}")
-    return tuple(map(float, given))
+    if len(labels) != pairs:
+        raise ValueError(f"{SOFT} has {len(labels)} probabilities for {pairs} pairs")
+    if not all(type(label) in (int, float) and 0 <= label <= 1 for label in labels):
+        raise ValueError(f"{SOFT} has probabilities from 0 to 1, not {labels}")
+    return tuple(map(float, labels))
 
 
 def fingerprint(*splits: Sequence[Ranking]) -> str:
-    """Same rankings, same order: same text. Images count by name."""
+    """Return a hash of the rankings in their order; images count by file name."""
     digest = hashlib.sha256()
 
     def add(text: str) -> None:
         digest.update(text.encode())
 
-    for number, split in enumerate(splits):  # all as one JSON text, of which a row at a time is held
+    for number, split in enumerate(splits):  # all as one JSON text, of which memory holds a row at a time
         add(", [" if number else "[[")
         for row, r in enumerate(split):
             add(", " if row else "")
-            said = [r.aspects] if r.aspects else []
-            known = [r.id, r.prompt, [p.name for p in r.images], r.places, *(r.preferred or ()), *said]
-            add(json.dumps(known))
+            aspects = [r.aspects] if r.aspects else []
+            names = [path.name for path in r.images]
+            add(json.dumps([r.id, r.prompt, names, r.places, *(r.preferred or ()), *aspects]))
         add("]")
     add("]")
     return digest.hexdigest()
-
-
-@dataclass(frozen=True)
-class Batch:
-    """Some rankings as tensors. places is 0 and images is black where a prompt has fewer than K images.
-
-    `preferred` is None unless all of them have soft labels.
-    """
-
-    tokens: Tensor  # (B, T) int64
-    mask: Tensor  # (B, T) int64
-    images: Tensor  # (B, K, 3, H, W), normalised; with a block, (B, K, P, V), what that one is given
-    places: Tensor  # (B, K) int64, 1 is best
-    preferred: Tensor | None = None  # (B, K, K): probability that i is preferred to j
-    block: int | None = None
-    # Of each aspect asked for, (B, K, questions): 1 for yes, 0 for no, NaN where nobody said.
-    aspects: Mapping[str, Tensor] = field(default_factory=dict)
-
-    @property
-    def real(self) -> Tensor:
-        """(B, K) bool: which images there are."""
-        return self.places > 0
-
-
-class Activations(Protocol):
-    """Gives what the first vision block that trains makes its output of, instead of pixels."""
-
-    block: int
-
-    def activations(self, images: Sequence[Path]) -> Tensor:
-        """(N, P, V) on the device. Raises: UnreadableImage."""
-
-
-def collate(
-    rankings: Sequence[Ranking],
-    *,
-    pixels: Pixels,
-    tokenizer: Any,
-    max_tokens: int,
-    device: torch.device,
-    boundary: Activations | None = None,
-    aspects: Sequence[str] = (),
-) -> Batch:
-    """Put rankings side by side on the device, padded to the most images one has.
-
-    Args: aspects: of which people's answers come along.
-    """
-    most = max(len(ranking.images) for ranking in rankings)
-    places = torch.zeros(len(rankings), most, dtype=torch.int64)
-    for row, ranking in enumerate(rankings):
-        places[row, : len(ranking.places)] = torch.tensor(ranking.places)
-    files = [path for ranking in rankings for path in ranking.images]
-    if boundary is None:
-        whole = torch.stack([pixels.get(path) for path in files])
-        seen = normalise(whole.to(device), pixels.wanted)  # (N, 3, H, W)
-    else:
-        seen = boundary.activations(files)  # (N, P, V)
-    images = seen.new_zeros(*places.shape, *seen.shape[1:])
-    images[places > 0] = seen
-    tokens, mask = tokenise(tokenizer, [ranking.prompt for ranking in rankings], max_tokens)
-    preferred = _square(rankings, most)
-    return Batch(
-        tokens.to(device),
-        mask.to(device),
-        images,
-        places.to(device),
-        None if preferred is None else preferred.to(device),
-        None if boundary is None else boundary.block,
-        {name: _answers(rankings, name, most).to(device) for name in aspects},
-    )
-
-
-def _answers(rankings: Sequence[Ranking], aspect: str, most: int) -> Tensor:
-    """(B, K, questions): 1 for yes, 0 for no, NaN where nobody said."""
-    table = torch.full((len(rankings), most, questions(aspect)), torch.nan)
-    for row, ranking in enumerate(rankings):
-        for column, said in enumerate(ranking.aspects.get(aspect, ())):
-            if said is not None:
-                table[row, column] = torch.tensor(said, dtype=table.dtype)
-    return table
-
-
-def _square(rankings: Sequence[Ranking], most: int) -> Tensor | None:
-    """(B, K, K): the soft labels of both orders of each pair, 0.5 where there is no pair."""
-    square = torch.full((len(rankings), most, most), 0.5)
-    for row, ranking in enumerate(rankings):
-        if ranking.preferred is None:
-            return None
-        first, second = torch.triu_indices(len(ranking.places), len(ranking.places), 1)
-        labels = torch.tensor(ranking.preferred)
-        square[row, first, second], square[row, second, first] = labels, 1 - labels
-    return square

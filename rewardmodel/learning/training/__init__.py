@@ -2,7 +2,9 @@
 
 from rewardmodel.learning.training.distributed import PeerFailed
 from rewardmodel.learning.training.inspection import unreadable_images
+from rewardmodel.learning.training.loop import join, release_peers, train
 from rewardmodel.learning.training.progress import (
+    Callbacks,
     Progress,
     Start,
     TrainingDiverged,
@@ -10,9 +12,9 @@ from rewardmodel.learning.training.progress import (
     Validation,
 )
 from rewardmodel.learning.training.state import discard_state
-from rewardmodel.learning.training.train import join, release_peers, train
 
 __all__ = [
+    "Callbacks",
     "PeerFailed",
     "Progress",
     "Start",

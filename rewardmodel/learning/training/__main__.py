@@ -17,7 +17,7 @@ from rewardmodel.learning.config import RewardConfig
 from rewardmodel.learning.data.preprocessing import UnreadableImage
 from rewardmodel.learning.data.rankings import DatasetError
 from rewardmodel.learning.errors import CheckpointError, Interrupted
-from rewardmodel.learning.training import PeerFailed, Progress, TrainingDiverged, join, train
+from rewardmodel.learning.training import Callbacks, PeerFailed, Progress, TrainingDiverged, join, train
 from rewardmodel.learning.training.distributed import is_launched, rank
 from rewardmodel.learning.training.signals import end_with_parent, stopping_at_signals
 
@@ -51,8 +51,7 @@ def main(arguments: list[str] | None = None) -> int:
                 images=given.images or given.dataset,
                 initial=find(given.initial),
                 folder=given.to,
-                on_step=_print,
-                should_stop=should_stop,
+                callbacks=Callbacks(on_step=_print, should_stop=should_stop),
                 device=given.device,
             )
     except Interrupted as interrupted:

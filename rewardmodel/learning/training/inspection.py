@@ -1,4 +1,4 @@
-"""A look at every image before a run learns from any: one broken file must not end it hours later."""
+"""A check of every image before a run learns from any: one broken file must not end it hours later."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import os
 from collections import ChainMap
 from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from itertools import islice
 from pathlib import Path
 
@@ -15,36 +15,33 @@ from PIL import Image
 
 from rewardmodel.learning.data.preprocessing import UnreadableImage, check_header
 from rewardmodel.learning.data.rankings import Ranking, Rankings
-from rewardmodel.learning.saving import saving
+from rewardmodel.learning.errors import Interrupted
+from rewardmodel.learning.saving import write_whole
 from rewardmodel.learning.training.distributed import ProcessGroup
 
 REPORT = "images.json"
-TOGETHER = 1024  # images a process looks at between two asks whether to stop
-THREADS = min(os.cpu_count() or 1, 16)  # decoders let go of Python's lock
+CHUNK = 1024  # images a process checks before it asks whether to stop
+THREADS = min(os.cpu_count() or 1, 16)  # decoders release the GIL
 THUMBNAIL = 64  # pixels; a JPEG is decoded no larger than it needs to be for this
 
 
 @dataclass(frozen=True)
 class Inspection:
-    """What was found.
+    """Which images cannot be read.
 
     Attributes:
-        images: how many there are.
+        images: how many were checked.
         unreadable: file -> what is wrong with it.
-        dropped: split -> rankings with such an image.
+        dropped: split -> how many of its rankings have such an image.
     """
 
     images: int
     unreadable: dict[str, str] = field(default_factory=dict)
     dropped: dict[str, int] = field(default_factory=dict)
 
-    def keeps(self, ranking: Ranking) -> bool:
-        """Whether all of its images can be read."""
+    def is_usable(self, ranking: Ranking) -> bool:
+        """Whether all images of the ranking can be read."""
         return not any(str(image) in self.unreadable for image in ranking.images)
-
-
-class InspectionStopped(Exception):
-    """It was asked to stop before it had seen all images."""
 
 
 def inspect(
@@ -55,88 +52,98 @@ def inspect(
     data: str,
     on_checked: Callable[[int, int], None],
     should_stop: Callable[[], bool],
-    again: bool = False,
+    recheck: bool = False,
 ) -> Inspection:
-    """Check every image of the splits, or read in the run's folder what was found before.
+    """Check every image of the splits, or read the result of an earlier check from the run's folder.
 
-    The processes of a run share the images, and tell each other every so many what they found: none waits
-    long for another, and all stop where one is asked to.
+    The processes of a run share the images and exchange results every CHUNK images: none waits long for
+    another, and all stop where one is asked to.
 
     Args:
-        data: fingerprint of the splits, under which the result is kept.
-        again: look once more if some could not be read before: perhaps they were put right.
-        on_checked: called in the leading process with how many images of how many are checked.
-    Raises: InspectionStopped, NotSaved; PeerFailed where another process failed.
+        data: names the splits and their images; an earlier result counts only for the same data.
+        on_checked: called in the main process with how many images of how many are checked.
+        recheck: check again if some image could not be read before, since it may have been put right.
+    Raises: Interrupted, NotSaved; PeerFailed where another process failed.
     """
-    kept = None
+    earlier = None
     with group.error_barrier():
         if group.is_main_process:
-            kept = _kept(folder / REPORT, data)
-    kept = group.broadcast(kept)
-    if kept is not None and not (again and kept.unreadable):
-        return kept
+            earlier = _read_report(folder / REPORT, data)
+    earlier = group.broadcast(earlier)
+    if earlier is not None and not (recheck and earlier.unreadable):
+        return earlier
     images = list(dict.fromkeys(image for split in splits.values() for one in split for image in one.images))
+    unreadable = _unreadable(images, group, on_checked, should_stop)
+    inspection = Inspection(len(images), unreadable)
+    dropped = {name: _count_dropped(split, inspection) for name, split in splits.items()}
+    inspection = replace(inspection, dropped=dropped)
+    with group.error_barrier():
+        if group.is_main_process:
+            _write_report(folder / REPORT, data, inspection)
+    return inspection
+
+
+def _unreadable(
+    images: Sequence[Path],
+    group: ProcessGroup,
+    on_checked: Callable[[int, int], None],
+    should_stop: Callable[[], bool],
+) -> dict[str, str]:
+    """Check the images, each in one process. Raises: Interrupted; PeerFailed."""
     unreadable: dict[str, str] = {}
     with ThreadPoolExecutor(THREADS) as pool:
-        for start in range(0, len(images), TOGETHER * group.size):
-            some = images[start : start + TOGETHER * group.size]
-            own = some[group.rank :: group.size]
+        for start in range(0, len(images), CHUNK * group.size):
+            chunk = images[start : start + CHUNK * group.size]
+            shard = chunk[group.rank :: group.size]
             with group.error_barrier():
-                reasons = dict(zip(own, pool.map(what_is_wrong, own), strict=True))
-            everybodys = ChainMap(*group.all_gather({image: why for image, why in reasons.items() if why}))
-            unreadable |= {str(image): everybodys[image] for image in some if image in everybodys}
-            checked = start + len(some)
+                reasons = dict(zip(shard, pool.map(what_is_wrong, shard), strict=True))
+            broken = ChainMap(*group.all_gather({image: why for image, why in reasons.items() if why}))
+            unreadable |= {str(image): broken[image] for image in chunk if image in broken}
+            checked = start + len(chunk)
             with group.error_barrier():
                 if group.is_main_process:
                     on_checked(checked, len(images))
-                asked = checked < len(images) and should_stop()
-            if group.any(asked):
-                raise InspectionStopped(f"after {checked} of {len(images)} images")
-    found = Inspection(len(images), unreadable)
-    dropped = {name: _count_dropped(split, found) for name, split in splits.items()}
-    found = Inspection(len(images), unreadable, dropped)
-    with group.error_barrier():
-        if group.is_main_process:
-            _keep(folder / REPORT, data, found)
-    return found
+                stop_requested = checked < len(images) and should_stop()
+            if group.any(stop_requested):
+                raise Interrupted(f"after {checked} of {len(images)} images")
+    return unreadable
 
 
-def _kept(file: Path, data: str) -> Inspection | None:
-    """What was found before in the same data."""
+def _read_report(file: Path, data: str) -> Inspection | None:
+    """Return the result of an earlier check of the same data, or None."""
     if not file.exists():
         return None
-    kept = json.loads(file.read_text(encoding="utf-8"))
-    return Inspection(**kept) if kept.pop("data") == data else None
+    report = json.loads(file.read_text(encoding="utf-8"))
+    return Inspection(**report) if report.pop("data") == data else None
 
 
-def _keep(file: Path, data: str, found: Inspection) -> None:
+def _write_report(file: Path, data: str, inspection: Inspection) -> None:
     file.parent.mkdir(parents=True, exist_ok=True)
-    written = file.with_name(f"{REPORT}.new")
-    with saving(file):
-        written.write_text(json.dumps({"data": data, **asdict(found)}, indent=1), encoding="utf-8")
-        os.replace(written, file)
+    with write_whole(file) as written:
+        written.write_text(json.dumps({"data": data, **asdict(inspection)}, indent=1), encoding="utf-8")
 
 
-def _count_dropped(split: Sequence[Ranking], found: Inspection) -> int:
-    return sum(not found.keeps(one) for one in split) if found.unreadable else 0
+def _count_dropped(split: Sequence[Ranking], inspection: Inspection) -> int:
+    return sum(not inspection.is_usable(one) for one in split) if inspection.unreadable else 0
 
 
-def refuse(found: Inspection) -> None:
-    """Raises: UnreadableImage naming the files, where there are any."""
-    if found.unreadable:
-        reasons = [f"{file}: {reason}" for file, reason in islice(found.unreadable.items(), 10)]
-        more = len(found.unreadable) - len(reasons)
+def refuse(inspection: Inspection) -> None:
+    """Raises: UnreadableImage naming the unreadable files, if there are any."""
+    unreadable = inspection.unreadable
+    if unreadable:
+        reasons = [f"{file}: {reason}" for file, reason in islice(unreadable.items(), 10)]
+        more = len(unreadable) - len(reasons)
         raise UnreadableImage(
-            f"{len(found.unreadable)} of {found.images} images cannot be read: {'; '.join(reasons)}"
+            f"{len(unreadable)} of {inspection.images} images cannot be read: {'; '.join(reasons)}"
             + (f"; and {more} more" if more else "")
             + '. Put them right, or set unreadable_images to "drop" to leave their rankings out'
         )
 
 
 def what_is_wrong(image: Path) -> str:
-    """Why the file is no whole image; "" if it is one.
+    """Return why the file is no whole image, or "" if it is one.
 
-    Each byte is read, as cheaply as the format lets: a PNG's checksums tell, a JPEG is decoded small.
+    Each byte is read, as cheaply as the format allows: a PNG by its checksums, a JPEG decoded small.
     """
     try:
         if image.stat().st_size == 0:
@@ -155,12 +162,12 @@ def what_is_wrong(image: Path) -> str:
     return ""
 
 
-def usable(rankings: Rankings, found: Inspection) -> Rankings:
-    """Those whose images can all be read."""
-    return rankings.those(found.keeps) if found.unreadable else rankings
+def usable(rankings: Rankings, inspection: Inspection) -> Rankings:
+    """Return the rankings whose images can all be read."""
+    return rankings.filter(inspection.is_usable) if inspection.unreadable else rankings
 
 
 def unreadable_images(folder: Path) -> Collection[str]:
-    """The files that the inspection in this run's folder could not read."""
-    kept: dict[str, str] = json.loads((folder / REPORT).read_text(encoding="utf-8"))["unreadable"]
-    return kept.keys()
+    """Return the files that the inspection in this run's folder could not read."""
+    unreadable: dict[str, str] = json.loads((folder / REPORT).read_text(encoding="utf-8"))["unreadable"]
+    return unreadable.keys()

@@ -1,4 +1,4 @@
-"""What moves the weights, and at what rate."""
+"""Adam, and the learning rate of each step."""
 
 from __future__ import annotations
 
@@ -8,14 +8,16 @@ import torch
 from torch import nn
 
 from rewardmodel.learning.config import RewardConfig
-from rewardmodel.learning.training.objective import TIE_RATE, Objective
+from rewardmodel.learning.losses import Objective
+
+TIE_LEARNING_RATE = 0.05  # of the tie parameter: one number, which may step further than weights may
 
 
 def build_optimiser(model: nn.Module, objective: Objective, config: RewardConfig) -> torch.optim.Optimizer:
-    """Adam over what trains, as the paper has it; each group has its `rate`, relative to the run's."""
+    """Adam over what trains, as the paper has it; a group's `rate` is relative to the run's learning rate."""
     groups = [{"params": [p for p in model.parameters() if p.requires_grad], "rate": 1.0}]
     if objective.log_tie.requires_grad:
-        groups.append({"params": [objective.log_tie], "rate": TIE_RATE / config.learning_rate})
+        groups.append({"params": [objective.log_tie], "rate": TIE_LEARNING_RATE / config.learning_rate})
     return torch.optim.Adam(
         groups,
         lr=config.learning_rate,
@@ -25,14 +27,14 @@ def build_optimiser(model: nn.Module, objective: Objective, config: RewardConfig
     )
 
 
-def set_rate(optimiser: torch.optim.Optimizer, rate: float) -> None:
-    """Let the next step go at this learning rate."""
+def set_learning_rate(optimiser: torch.optim.Optimizer, rate: float) -> None:
+    """Set the run's learning rate for the next step."""
     for group in optimiser.param_groups:
         group["lr"] = rate * group["rate"]
 
 
 def learning_rate(config: RewardConfig, step: int, steps: int) -> float:
-    """The rate of step 0..steps - 1: a linear warm-up if any, then half a cosine down to 0."""
+    """Return the rate of step 0..steps - 1: a linear warm-up, if any, then half a cosine down to 0."""
     warmup = int(config.warmup * steps)
     if step < warmup:
         return config.learning_rate * (step + 1) / warmup

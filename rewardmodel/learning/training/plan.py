@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 
 from rewardmodel.learning.config import RewardConfig
-from rewardmodel.learning.data.rankings import Ranking
 
 
 @dataclass(frozen=True)
@@ -18,14 +17,14 @@ class Step:
 
     number: int  # 0..steps - 1
     epoch: int  # 1..epochs
-    rankings: list[int]  # where they stand in the training split
+    rankings: list[int]  # indices into the training split
     validates: bool
 
 
 def plan(pairs: Sequence[int], config: RewardConfig) -> list[Step]:
-    """Every step of the run; the seed alone decides, so a resumed run sees the same batches.
+    """Return every step of the run; the seed alone decides, so a resumed run sees the same batches.
 
-    Args: pairs: how many each ranking has.
+    Args: pairs: of each ranking, how many.
     """
     steps: list[Step] = []
     for epoch in range(1, config.epochs + 1):
@@ -39,30 +38,16 @@ def plan(pairs: Sequence[int], config: RewardConfig) -> list[Step]:
 
 
 def cut_epoch(pairs: Sequence[int], batch_pairs: int, generator: torch.Generator) -> list[list[int]]:
-    """Shuffle rankings, known by where they stand, and cut into batches of at least batch_pairs pairs.
+    """Shuffle rankings, given by index, and cut them into batches of at least batch_pairs pairs.
 
-    The last has perhaps fewer.
+    The last may have fewer.
     """
     batches: list[list[int]] = []
-    held = batch_pairs
+    size = batch_pairs
     for index in torch.randperm(len(pairs), generator=generator).tolist():
-        if held >= batch_pairs:
+        if size >= batch_pairs:
             batches.append([])
-            held = 0
+            size = 0
         batches[-1].append(index)
-        held += pairs[index]
+        size += pairs[index]
     return batches
-
-
-def micro_batches(rankings: Iterable[Ranking], images: int) -> Iterator[list[Ranking]]:
-    """Cut a batch into parts of at most so many images, though of one ranking at least."""
-    part: list[Ranking] = []
-    size = 0
-    for ranking in rankings:
-        if part and size + len(ranking.images) > images:
-            yield part
-            part, size = [], 0
-        part.append(ranking)
-        size += len(ranking.images)
-    if part:
-        yield part

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,7 +16,7 @@ class TrainingDiverged(ArithmeticError):
 
 @dataclass(frozen=True)
 class Start:
-    """What a run begins with, or goes on with."""
+    """What a run begins with, or resumes with."""
 
     trainable: Trainable
     images: Inspection
@@ -55,3 +56,20 @@ class TrainingResult:
     steps: int
     validation: Validation
     trainable: Trainable
+
+
+@dataclass(frozen=True)
+class Callbacks:
+    """What a run calls while it works. Under torchrun, all but `should_stop` are called by the main process.
+
+    Attributes:
+        on_checked: while the images are checked, with how many of how many are.
+        on_start: once, before the first step.
+        on_step: after each step; again for those that a resumed run makes again.
+        should_stop: whether to save and stop; asked after each step, and while the images are checked.
+    """
+
+    on_checked: Callable[[int, int], None] = lambda checked, images: None
+    on_start: Callable[[Start], None] = lambda start: None
+    on_step: Callable[[Progress], None] = lambda progress: None
+    should_stop: Callable[[], bool] = lambda: False

@@ -1,160 +1,149 @@
-"""The loop of a run: plan, learn, validate, keep the best, save."""
+"""A run: its model and optimiser, its data, and the state from which it resumes."""
 
 from __future__ import annotations
 
 import dataclasses
-import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import nullcontext
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, NoReturn, cast
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from rewardmodel.learning import checkpoints
 from rewardmodel.learning.averaging import ExponentialMovingAverage
 from rewardmodel.learning.config import RewardConfig
+from rewardmodel.learning.data.batches import Batch, BatchLoader
 from rewardmodel.learning.data.pixels import Pixels
-from rewardmodel.learning.data.rankings import Batch, Ranking, Rankings, collate, fingerprint
-from rewardmodel.learning.errors import CheckpointError, Interrupted
-from rewardmodel.learning.losses import better_than, margins
+from rewardmodel.learning.data.rankings import DatasetError, Ranking, Rankings, fingerprint
+from rewardmodel.learning.errors import CheckpointError
+from rewardmodel.learning.losses import Objective
+from rewardmodel.learning.model.aspects import shares
+from rewardmodel.learning.model.heads import AspectHead
 from rewardmodel.learning.model.lora import adapt
-from rewardmodel.learning.model.reward import count_trainable, freeze
+from rewardmodel.learning.model.reward import RewardModel, count_trainable, freeze
 from rewardmodel.learning.training import state
-from rewardmodel.learning.training.aspects import add_heads
-from rewardmodel.learning.training.boundary import Boundary
 from rewardmodel.learning.training.distributed import ProcessGroup
-from rewardmodel.learning.training.objective import Objective
-from rewardmodel.learning.training.optimiser import build_optimiser, learning_rate, set_rate
-from rewardmodel.learning.training.plan import Step, micro_batches, plan
+from rewardmodel.learning.training.frozen_features import FrozenFeatures
+from rewardmodel.learning.training.inspection import Inspection, usable
+from rewardmodel.learning.training.optimiser import build_optimiser
+from rewardmodel.learning.training.plan import Step, plan
 from rewardmodel.learning.training.precision import autocast
-from rewardmodel.learning.training.progress import Progress, TrainingDiverged, TrainingResult, Validation
-from rewardmodel.learning.training.validation import validate
+from rewardmodel.learning.training.progress import TrainingDiverged, TrainingResult, Validation
 
 BEST = "best"
 
 
 @dataclass(frozen=True)
-class Job:
-    """What the leading process hands out: every host finds these files under the same paths."""
+class TrainingArguments:
+    """What the main process broadcasts: every host finds these files under the same paths."""
 
     config: RewardConfig
     dataset: Path
     images: Path
     initial: Path
     folder: Path
-    kept: Path
+    cache: Path
 
 
 class Run:
-    """A model and its optimiser on their way through the planned steps."""
+    """A model and its optimiser on their way through the planned steps.
 
-    def __init__(self, job: Job, group: ProcessGroup, splits: tuple[Rankings, Rankings]) -> None:
-        self.config, self.folder, self.group = job.config, job.folder, group
-        self.training_split, self.validation_split = splits
-        checkpoint = checkpoints.load(job.initial)
-        self.tokenizer, self.backbone = checkpoint.tokenizer, checkpoint.config.backbone
-        self.data = fingerprint(self.training_split, self.validation_split)
-        self.plan = plan(self.training_split.pairs, self.config)
-        self.pixels = Pixels(self.backbone.image_input, job.kept / "pixels", self.config.pixel_cache_bytes)
-        torch.manual_seed(self.config.seed)
-        add_heads(checkpoint.model, self.config.aspects, self.training_split)
-        self.model = checkpoint.model.to(group.device)
-        freeze(self.model, self.config.fix_rate)
-        self.model.backbone.set_gradient_checkpointing(self.config.recompute)
-        if self.config.lora_rank:
-            adapt(self.model, rank=self.config.lora_rank, alpha=self.config.lora_alpha)
-        self.trainable = count_trainable(self.model)
-        self.objective = Objective(self.config).to(group.device)
-        self.optimiser = build_optimiser(self.model, self.objective, self.config)
-        trained = [p for p in self.model.parameters() if p.requires_grad]
-        self.ema = ExponentialMovingAverage(trained, self.config.ema) if self.config.ema else None
-        self.done = 0
+    Attributes:
+        done: steps made so far.
+        best: the lowest validation so far, of step `best_step`.
+    """
+
+    def __init__(
+        self, arguments: TrainingArguments, group: ProcessGroup, splits: tuple[Rankings, Rankings]
+    ) -> None:
+        self.config, self.folder, self.group = arguments.config, arguments.folder, group
+        self.train_split, self.validation_split = splits
+        self.data = fingerprint(*splits)
+        self.plan = plan(self.train_split.pairs, self.config)
+        self.done, self.best_step = 0, 0
         self.best: Validation | None = None
-        self.best_step = 0
-        frozen = self.model.backbone.frozen_blocks
-        self.boundary = self.open_boundary(job.kept / "activations") if frozen else None
-        # Only where nothing in the frozen blocks differs from step to step may they run once an image.
-        self.quiet = not (self.config.frozen_drop_path and self.model.backbone.stochastic_prefix)
+        self._build_model(arguments.initial)
+        self._open_data(arguments.cache)
         state.seed_per_rank(self.config.seed, group)
         self.resume()
 
-    def to_end(self, on_step: Callable[[Progress], None], should_stop: Callable[[], bool]) -> TrainingResult:
+    def _build_model(self, initial: Path) -> None:
+        """Load the initial model, choose what trains of it, and make its optimiser."""
+        config, device = self.config, self.group.device
+        checkpoint = checkpoints.load(initial)
+        self.tokenizer = checkpoint.tokenizer
+        torch.manual_seed(config.seed)
+        add_aspect_heads(checkpoint.model, config.aspects, self.train_split)
+        self.model = checkpoint.model.to(device)
+        freeze(self.model, config.fix_rate)
+        self.model.backbone.set_gradient_checkpointing(config.recompute)
+        if config.lora_rank:
+            adapt(self.model, rank=config.lora_rank, alpha=config.lora_alpha)
+        self.trainable = count_trainable(self.model)
+        self.objective = Objective(config).to(device)
+        self.optimiser = build_optimiser(self.model, self.objective, config)
+        trained = [p for p in self.model.parameters() if p.requires_grad]
+        self.ema = ExponentialMovingAverage(trained, config.ema) if config.ema else None
+
+    def _open_data(self, cache: Path) -> None:
+        config, device = self.config, self.group.device
+        pixels = Pixels(self.model.config.image_input, cache / "pixels", config.pixel_cache_bytes)
+        self.loader = BatchLoader(
+            pixels=pixels,
+            tokenizer=self.tokenizer,
+            max_tokens=config.max_tokens,
+            images=config.micro_batch_images,
+            device=device,
+            aspects=config.aspects,
+        )
+        self.frozen_features = None
+        if self.model.backbone.frozen_blocks:
+            folder = cache / "activations"
+            self.frozen_features = FrozenFeatures(
+                self.model, config, pixels=pixels, folder=folder, device=device
+            )
+        # With drop path in them, the frozen blocks give another output at each training step.
+        self.deterministic_prefix = not (config.frozen_drop_path and self.model.backbone.stochastic_prefix)
+
+    def check_peers(self) -> None:
+        """Raises: CheckpointError unless all processes are at the same step of the same data."""
         if len(set(self.group.all_gather((self.done, self.data)))) > 1:
             raise CheckpointError(
                 f"{self.folder}: the processes of this run see other files there, or other data"
             )
-        for step in self.plan[self.done :]:
-            progress = self.advance(step)
-            self.done = step.number + 1
-            last = self.done == len(self.plan)
-            with self.group.error_barrier():
-                if self.group.is_main_process:
-                    on_step(progress)  # before the state that lets a resumed run pass over this step
-                asked = not last and should_stop()
-            stops = self.group.any(asked)
-            if last or stops or self.done % self.config.checkpoint_every == 0:
-                self.save()
-            if stops:
-                raise Interrupted(f"after step {self.done} of {len(self.plan)}")
-        assert self.best is not None  # the last step of an epoch validates
-        return TrainingResult(self.folder / BEST, self.best_step, len(self.plan), self.best, self.trainable)
 
-    def advance(self, step: Step) -> Progress:
-        began = time.perf_counter()
-        rate = learning_rate(self.config, step.number, len(self.plan))
-        set_rate(self.optimiser, rate)
-        with self.group.error_barrier():
-            shares = self.learn(step)
-        loss, terms, right, pairs = self.group.sum(*shares)
-        self.group.all_reduce_gradients(p for group in self.optimiser.param_groups for p in group["params"])
-        self.check_gradients(step)
-        self.optimiser.step()
-        if self.ema:
-            self.ema.update()
-        seconds = time.perf_counter() - began
-        validation = self.judge(step) if step.validates else None
-        return Progress(
-            step=step.number + 1,
-            steps=len(self.plan),
-            epoch=step.epoch,
-            loss=loss / terms,
-            accuracy=right / pairs,
-            learning_rate=rate,
-            validation_loss=validation.loss if validation else None,
-            validation_accuracy=validation.accuracy if validation else None,
-            images_per_second=sum(len(r.images) for r in self.rankings_of(step)) / seconds,
-        )
+    def rankings_of(self, step: Step) -> list[Ranking]:
+        return [self.train_split[index] for index in step.rankings]
 
-    def learn(self, step: Step) -> tuple[float, int, int, int]:
-        """Gradients of this process's share of a batch.
+    def training_batches(self, step: Step) -> Iterator[Batch]:
+        """Yield this process's shard of the step's rankings, in micro-batches."""
+        following = self.plan[step.number + 1 :][:1]
+        upcoming = (ranking for each in following for ranking in self.rankings_of(each))
+        features = self.frozen_features if self.deterministic_prefix else None
+        shard = self.group.shard(self.rankings_of(step))
+        return self.loader.load(shard, features=features, upcoming=self.group.shard(upcoming))
 
-        Returns: its summed loss, over how many terms; how many pairs came out right, of how many.
-        """
-        self.model.train()
-        self.optimiser.zero_grad(set_to_none=True)
-        total, terms, right, pairs = 0.0, 0, 0, 0
-        for part, batch in self.batches(self.rankings_of(step), then=self.plan[step.number + 1 :][:1]):
-            rewards, said = self.opinions(batch)
-            loss = self.objective(rewards, batch, said)
-            if not torch.isfinite(loss):
-                self.diverged(f"the loss is {loss.item()}", step, _at_fault(part, rewards))
-            loss.backward()
-            total += loss.item() * self.config.batch_pairs
-            ordered = better_than(batch.places)
-            terms, pairs = terms + self.objective.terms(batch.places), pairs + int(ordered.sum())
-            right += int((ordered & (margins(rewards) > 0)).sum())
-        return total, terms, right, pairs
+    def validation_batches(self) -> Iterator[Batch]:
+        """Yield this process's shard of the validation split, in micro-batches."""
+        return self.loader.load(self.group.shard(self.validation_split), features=self.frozen_features)
 
-    def check_gradients(self, step: Step) -> None:
-        """Before they reach the weights. Raises: TrainingDiverged."""
-        trained = (p for group in self.optimiser.param_groups for p in group["params"])
-        gradients = [p.grad for p in trained if p.grad is not None]
-        norm = torch.nn.utils.get_total_norm(gradients)
-        if not torch.isfinite(norm):
-            self.diverged(f"the gradient's norm is {norm.item()}", step, self.rankings_of(step))
+    def forward(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
+        """Return raw rewards, (B, K), and the logits of each aspect that is learned, (B, K, questions)."""
+        with autocast(self.config, self.group.device):
+            return self.model.forward_with_aspects(
+                batch.tokens, batch.mask, batch.images, batch.real, batch.block
+            )
+
+    def trained_parameters(self) -> Iterator[nn.Parameter]:
+        """Yield what the optimiser updates: of the model and of the objective."""
+        return (parameter for group in self.optimiser.param_groups for parameter in group["params"])
+
+    def averaged_weights(self) -> AbstractContextManager[None]:
+        """Within, the model has its averaged weights, if the run keeps an average."""
+        return self.ema.average_parameters() if self.ema else nullcontext()
 
     def diverged(self, what: str, step: Step, rankings: Sequence[Ranking]) -> NoReturn:
         at = f"step {step.number + 1} of {len(self.plan)}"
@@ -162,94 +151,33 @@ class Run:
         kept = f"the best model so far is kept, of step {self.best_step}" if self.best else "none is kept yet"
         raise TrainingDiverged(f"{what} at {at}, on the {named}; {kept}")
 
-    def judge(self, step: Step) -> Validation:
-        """Validate the model, or the average of it, and keep it if it is the best so far."""
-        with self.ema.average_parameters() if self.ema else nullcontext():
-            validation = validate(self.judged(step), self.group)
-            if self.best is None or validation.loss < self.best.loss:
-                self.keep(validation, step.number + 1)
-        return validation
-
-    def rankings_of(self, step: Step) -> list[Ranking]:
-        return [self.training_split[index] for index in step.rankings]
-
-    def rewards(self, batch: Batch) -> Tensor:
-        """Raw rewards of a batch, (B, K); in training and in validation."""
-        return self.opinions(batch)[0]
-
-    def opinions(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
-        """Raw rewards, and log odds of each aspect that is learned, (B, K, questions)."""
-        with autocast(self.config, self.group.device):
-            return self.model.forward_with_aspects(
-                batch.tokens, batch.mask, batch.images, batch.real, batch.block
-            )
-
-    def judged(self, step: Step) -> Iterator[tuple[Batch, Tensor]]:
-        """This process's share of the validation split, and its rewards. Raises: TrainingDiverged."""
-        self.model.eval()
-        for part, batch in self.batches(self.validation_split):
-            rewards = self.rewards(batch)
-            if not rewards.isfinite().all():
-                self.diverged("a validation reward is no finite number", step, _at_fault(part, rewards))
-            yield batch, rewards
-
-    def batches(
-        self, rankings: Iterable[Ranking], then: Sequence[Step] = ()
-    ) -> Iterator[tuple[list[Ranking], Batch]]:
-        """This process's share in parts; while one is at work, images of the next, or `then`, are decoded."""
-        parts = micro_batches(self.group.shard(rankings), self.config.micro_batch_images)
-        part = next(parts, None)
-        self.expect(part or ())
-        while part is not None:
-            batch, following = self.collate(part), next(parts, None)
-            after = self.group.shard(r for step in then for r in self.rankings_of(step))
-            self.expect(after if following is None else following)
-            yield part, batch
-            part = following
-
-    def expect(self, rankings: Iterable[Ranking]) -> None:
-        files = [file for ranking in rankings for file in ranking.images]
-        boundary = self.boundary_at_work
-        self.pixels.expect(boundary.missing(files) if boundary else files)
-
-    @property
-    def boundary_at_work(self) -> Boundary | None:
-        return self.boundary if self.quiet or not self.model.training else None
-
-    def open_boundary(self, folder: Path) -> Boundary:
-        pixels, device = self.pixels, self.group.device
-        return Boundary(self.model, self.config, pixels=pixels, folder=folder, device=device)
-
-    def collate(self, rankings: Sequence[Ranking]) -> Batch:
-        return collate(
-            rankings,
-            pixels=self.pixels,
-            tokenizer=self.tokenizer,
-            max_tokens=self.config.max_tokens,
-            device=self.group.device,
-            boundary=self.boundary_at_work,
-            aspects=self.config.aspects,
-        )
-
-    def keep(self, validation: Validation, step: int) -> None:
-        """Write this model as the best so far."""
-        self.best, self.best_step = validation, step
-        mean, std, heads = validation.mean, validation.std, self.config.aspects
-        own = checkpoints.CheckpointConfig(self.backbone, self.config.max_tokens, mean, std, heads)
+    def save_best(self, validation: Validation, step: Step) -> None:
+        """Write the model, with its present weights, as the best so far."""
+        self.best, self.best_step = validation, step.number + 1
         with self.group.error_barrier():
             if self.group.is_main_process:
-                checkpoints.save(self.folder / BEST, model=self.model, tokenizer=self.tokenizer, config=own)
+                config = checkpoints.CheckpointConfig(
+                    self.model.config,
+                    self.config.max_tokens,
+                    validation.mean,
+                    validation.std,
+                    self.config.aspects,
+                )
+                checkpoints.save(
+                    self.folder / BEST, model=self.model, tokenizer=self.tokenizer, config=config
+                )
 
     def save(self) -> None:
-        """Write all that resuming needs, whole, over the last such file."""
-        chance = self.group.all_gather(state.rng_state(self.group.device))
+        """Write all that resuming needs. Raises: TrainingDiverged where a weight is no finite number."""
+        rng_states = self.group.all_gather(state.rng_state(self.group.device))
         with self.group.error_barrier():
             if not all(bool(p.isfinite().all()) for p in self.model.parameters() if p.requires_grad):
                 raise TrainingDiverged(f"a weight is not finite after step {self.done}")
             if self.group.is_main_process:
-                state.write(self.folder, self.to_resume(chance))
+                state.write(self.folder, self.state_dict(rng_states))
 
-    def to_resume(self, chance: list[list[Tensor]]) -> dict[str, Any]:
+    def state_dict(self, rng_states: list[list[Tensor]]) -> dict[str, Any]:
+        """The state, under the keys that `state.KEYS` lists."""
         return {
             "config": self.config.to_dict(),
             "data": self.data,
@@ -260,7 +188,7 @@ class Run:
             "objective": self.objective.state_dict(),
             "optimiser": self.optimiser.state_dict(),
             "average": self.ema and self.ema.state_dict(),
-            "chance": chance,
+            "chance": rng_states,
         }
 
     def resume(self) -> None:
@@ -277,8 +205,38 @@ class Run:
         self.best = Validation(**saved["best"]) if saved["best"] else None
         state.set_rng_state(saved["chance"], self.group)
 
+    def result(self) -> TrainingResult:
+        assert self.best is not None  # the last step of an epoch validates
+        return TrainingResult(self.folder / BEST, self.best_step, len(self.plan), self.best, self.trainable)
 
-def _at_fault(rankings: Sequence[Ranking], rewards: Tensor) -> Sequence[Ranking]:
-    """Those with a reward (B, K) that is no finite number; all of them where every reward is one."""
-    broken = (~rewards.isfinite()).any(dim=1).tolist()
-    return [ranking for ranking, bad in zip(rankings, broken, strict=True) if bad] or rankings
+
+def usable_splits(
+    arguments: TrainingArguments, splits: Mapping[str, Rankings], inspection: Inspection
+) -> tuple[Rankings, Rankings]:
+    """Return the train and validation splits, less what cannot be read. Raises: DatasetError."""
+    train, validation = usable(splits["train"], inspection), usable(splits["validation"], inspection)
+    for split, name in ((train, "train"), (validation, "validation")):
+        if not split:
+            raise DatasetError(f"{arguments.dataset}: no {name} ranking has two images in different places")
+    if arguments.config.soft_labels and any(ranking.preferred is None for ranking in train):
+        raise DatasetError(f"{arguments.dataset}: has no soft labels; freeze it with them")
+    return train, validation
+
+
+def add_aspect_heads(model: RewardModel, aspects: Sequence[str], rankings: Sequence[Ranking]) -> None:
+    """Give the model heads for these aspects; new ones start at how often people said yes in the rankings.
+
+    Raises: DatasetError where nobody said anything of an aspect; CheckpointError where the model can have
+        no such heads.
+    """
+    new = [name for name in aspects if name not in model.aspect_heads]
+    model.set_aspects(aspects)
+    for name in aspects:
+        answers = (answer for ranking in rankings for answer in ranking.aspects.get(name, ()))
+        yes = shares(answer for answer in answers if answer is not None)
+        if not yes:
+            raise DatasetError(
+                f"no training ranking says anything of {name}: freeze the dataset with ratings"
+            )
+        if name in new:
+            cast(AspectHead, model.aspect_heads[name]).start_at(yes)

@@ -1,4 +1,4 @@
-"""How a process that trains is told to stop, and how it ends when nobody is left to tell it."""
+"""How a training process is asked to stop, and how it ends when its parent is gone."""
 
 from __future__ import annotations
 
@@ -15,22 +15,22 @@ WATCH_SECONDS = 0.5
 
 @contextmanager
 def stopping_at_signals() -> Iterator[Callable[[], bool]]:
-    """Within, SIGTERM and SIGINT make the function that is given say yes, and do nothing else."""
-    told = threading.Event()
+    """Within, SIGTERM and SIGINT only make the yielded function return True."""
+    stop_requested = threading.Event()
 
     def stop(number: int, frame: FrameType | None) -> None:
-        told.set()
+        stop_requested.set()
 
     before = {number: signal.signal(number, stop) for number in (signal.SIGTERM, signal.SIGINT)}
     try:
-        yield told.is_set
+        yield stop_requested.is_set
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
 
 
 def end_with_parent() -> None:
-    """Kill this process when its parent dies: torchrun's children outlive it, perhaps stuck."""
+    """Kill this process when its parent dies: torchrun's children outlive it, and may be stuck."""
     parent = os.getppid()
 
     def watch() -> None:

@@ -16,7 +16,7 @@ from rewardmodel.learning.saving import write_whole
 from rewardmodel.learning.training.distributed import ProcessGroup
 
 STATE = "state.pt"
-PARTS = {
+KEYS = {
     *("config", "data", "done", "best", "best_step"),
     *("model", "objective", "optimiser", "average", "chance"),
 }
@@ -37,7 +37,7 @@ def read(folder: Path, *, config: RewardConfig, data: str) -> dict[str, Any] | N
     try:
         state: dict[str, Any] = torch.load(file, map_location="cpu", weights_only=True)
         saved = RewardConfig(**state["config"])
-        lacking = sorted(PARTS - state.keys())
+        lacking = sorted(KEYS - state.keys())
     except UnpicklingError:  # torch's message would advise to run whatever it is
         raise CheckpointError(f"{file}: no state to resume from (no run writes such); {AFRESH}") from None
     except (OSError, RuntimeError, EOFError, LookupError, TypeError, ValueError) as error:

@@ -84,17 +84,17 @@ def test_an_unreadable_file_is_named_and_not_kept(tmp_path, content):
 
 
 @pytest.mark.parametrize("room", [0, ROOM], ids=["kept nowhere", "kept"])
-def test_expected_images_are_decoded_in_other_threads_to_the_same_pixels(photo, tmp_path, room):
+def test_prefetched_images_are_decoded_in_other_threads_to_the_same_pixels(photo, tmp_path, room):
     exact = to_pixels(read_image(photo), WANTED)
     broken = tmp_path / "broken.png"
     broken.write_bytes(b"no image")
     pixels = Pixels(WANTED, tmp_path / "kept", room)
-    pixels.expect([photo, broken, photo])
+    pixels.prefetch([photo, broken, photo])
     assert any(thread.name.startswith("pixels") for thread in threading.enumerate())
     assert torch.equal(pixels.get(photo), exact)
     with pytest.raises(UnreadableImage, match=r"broken\.png"):
         pixels.get(broken)
-    pixels.expect([photo])
+    pixels.prefetch([photo])
     pixels.close()
     assert not any(thread.name.startswith("pixels") for thread in threading.enumerate())
     assert torch.equal(pixels.get(photo), exact)

@@ -7,19 +7,19 @@ import torch
 from PIL import ExifTags, Image
 
 from rewardmodel.learning.config import RewardConfig
+from rewardmodel.learning.data.batches import collate, micro_batches
 from rewardmodel.learning.data.pixels import Pixels
 from rewardmodel.learning.data.preprocessing import read_image
 from rewardmodel.learning.data.rankings import (
     DatasetError,
     Ranking,
-    collate,
     fingerprint,
     load_rankings,
     load_splits,
 )
 from rewardmodel.learning.model.backbones.config import ImageInput
 from rewardmodel.learning.training.optimiser import learning_rate
-from rewardmodel.learning.training.plan import cut_epoch, micro_batches, plan
+from rewardmodel.learning.training.plan import cut_epoch, plan
 
 
 @pytest.fixture

@@ -22,7 +22,7 @@ from rewardmodel.learning.model.backbones.dual import DualConfig
 from rewardmodel.learning.model.heads import AspectHead, describe_aspects, expected_rating
 from rewardmodel.learning.model.reward import RewardModel
 from rewardmodel.learning.scoring import NoAspects, load_scorer
-from rewardmodel.learning.training import train
+from rewardmodel.learning.training import Callbacks, train
 
 CONFIG = RewardConfig(
     learning_rate=3e-3, batch_pairs=16, epochs=3, fix_rate=0.4, micro_batch_images=8, aspects=ASPECTS
@@ -43,8 +43,7 @@ def run(tmp_path, a_dataset, initial):
             images=dataset,
             initial=initial,
             folder=tmp_path / name,
-            on_step=seen.append,
-            **options,
+            callbacks=Callbacks(on_step=seen.append, **options),
         )
         return [(p.step, p.loss, p.validation_loss) for p in seen], result
 

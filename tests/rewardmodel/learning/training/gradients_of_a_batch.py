@@ -7,12 +7,12 @@ import torch
 
 from rewardmodel.learning import checkpoints
 from rewardmodel.learning.config import RewardConfig
+from rewardmodel.learning.data.batches import collate, micro_batches
 from rewardmodel.learning.data.pixels import Pixels
-from rewardmodel.learning.data.rankings import collate, load_rankings
+from rewardmodel.learning.data.rankings import load_rankings
+from rewardmodel.learning.losses import Objective
 from rewardmodel.learning.model.reward import freeze
 from rewardmodel.learning.training.distributed import process_group
-from rewardmodel.learning.training.objective import Objective
-from rewardmodel.learning.training.plan import micro_batches
 
 
 def gradients(dataset: Path, initial: Path, to: Path) -> None:

@@ -15,7 +15,7 @@ import torch
 from rewardmodel.learning.config import RewardConfig
 from rewardmodel.learning.data.rankings import Ranking
 from rewardmodel.learning.scoring import load_scorer
-from rewardmodel.learning.training import train
+from rewardmodel.learning.training import Callbacks, train
 from rewardmodel.learning.training.distributed import ProcessGroup
 from tests.rewardmodel.learning.training.gradients_of_a_batch import gradients
 
@@ -108,7 +108,7 @@ def test_two_processes_train_validate_and_normalise_as_one_does_and_the_first_on
         images=a_dataset(),
         initial=still,
         folder=tmp_path / "one",
-        on_step=lambda progress: one.append(dataclasses.asdict(progress)),
+        callbacks=Callbacks(on_step=lambda progress: one.append(dataclasses.asdict(progress))),
     )
     *two, _ = steps_of(run(training(still, "two", **option)))
     for name in ("step", "steps", "epoch", "learning_rate"):
@@ -133,7 +133,7 @@ def test_two_processes_learn_aspects_as_one_does(tmp_path, training, still, a_da
         images=dataset,
         initial=still,
         folder=tmp_path / "one",
-        on_step=lambda progress: one.append(progress.loss),
+        callbacks=Callbacks(on_step=lambda progress: one.append(progress.loss)),
     )
     *two, _ = steps_of(run(training(still, "two", **settings)))
     assert [step["loss"] for step in two] == pytest.approx(one, rel=2e-4)
@@ -172,13 +172,14 @@ import sys
 from pathlib import Path
 from rewardmodel.learning.config import RewardConfig
 from rewardmodel.learning.errors import Interrupted
-from rewardmodel.learning.training import inspection, train
-inspection.TOGETHER = 1
+from rewardmodel.learning.training import Callbacks, inspection, train
+inspection.CHUNK = 1
 dataset, initial, folder = map(Path, sys.argv[1:])
 places = dict(dataset=dataset, images=dataset, initial=initial, folder=folder, device="cpu")
 looked = lambda checked, images: print(f"looked at {checked}", flush=True)
 try:
-    train(RewardConfig(), **places, on_step=print, on_checked=looked, should_stop=lambda: True)
+    callbacks = Callbacks(on_step=print, on_checked=looked, should_stop=lambda: True)
+    train(RewardConfig(), **places, callbacks=callbacks)
 except Interrupted as interrupted:
     print(f"stopped {interrupted}", flush=True)
 """

@@ -21,7 +21,7 @@ from rewardmodel.learning.data.preprocessing import UnreadableImage
 from rewardmodel.learning.data.rankings import DatasetError
 from rewardmodel.learning.errors import CheckpointError, Interrupted
 from rewardmodel.learning.scoring import load_scorer
-from rewardmodel.learning.training import TrainingDiverged, train
+from rewardmodel.learning.training import Callbacks, TrainingDiverged, train
 from tests.rewardmodel.learning.conftest import WORDS
 
 CONFIG = RewardConfig(learning_rate=3e-3, batch_pairs=16, epochs=4, fix_rate=0.4, micro_batch_images=8)
@@ -40,8 +40,7 @@ def run(tmp_path, a_dataset, initial):
             images=dataset,
             initial=initial,
             folder=tmp_path / name,
-            on_step=seen.append,
-            **options,
+            callbacks=Callbacks(on_step=seen.append, **options),
         )
         return seen, result
 
@@ -147,7 +146,7 @@ def test_the_same_seed_gives_the_same_run_and_another_seed_another(run):
     assert numbers(first) != numbers(other)
 
 
-def test_the_callers_own_chance_is_left_alone(run):
+def test_the_callers_own_rng_is_left_alone(run):
     before = torch.get_rng_state()
     run()
     assert torch.equal(torch.get_rng_state(), before)
@@ -176,7 +175,7 @@ def test_the_size_of_micro_batches_changes_no_more_than_rounding(tmp_path, a_dat
             images=dataset,
             initial=initial,
             folder=tmp_path / f"micro-{size}",
-            on_step=seen.append,
+            callbacks=Callbacks(on_step=seen.append),
         )
         losses.append([p.loss for p in seen])
     assert losses[0] == pytest.approx(losses[1], rel=1e-4)
@@ -413,11 +412,12 @@ FULL_DISK = """
 import resource, sys
 from pathlib import Path
 from rewardmodel.learning.config import RewardConfig
-from rewardmodel.learning.training import train
+from rewardmodel.learning.training import Callbacks, train
 resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[4]), resource.RLIM_INFINITY))
 dataset, initial, folder = map(Path, sys.argv[1:4])
 config = RewardConfig(learning_rate=3e-3, batch_pairs=16, epochs=4, checkpoint_every=1, seed=7)
-train(config, dataset=dataset, images=dataset, initial=initial, folder=folder, on_step=print)
+places = dict(dataset=dataset, images=dataset, initial=initial, folder=folder)
+train(config, **places, callbacks=Callbacks(on_step=print))
 """
 
 

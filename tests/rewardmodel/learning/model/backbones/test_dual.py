@@ -15,7 +15,7 @@ from rewardmodel.learning.errors import CheckpointError
 from rewardmodel.learning.model.backbones.config import ImageInput
 from rewardmodel.learning.model.lora import adapt
 from rewardmodel.learning.model.reward import freeze
-from rewardmodel.learning.training import train
+from rewardmodel.learning.training import Callbacks, train
 from tests.rewardmodel.learning.conftest import WORDS
 
 LETTERS = ["a</w>", "r", "e", "d</w>", "re", "red</w>", "<|startoftext|>", "<|endoftext|>"]
@@ -134,7 +134,7 @@ def test_it_learns_from_rankings_like_any_reward_model(clip, a_dataset, tmp_path
     dataset = a_dataset(train=3, validation=2)
     quick = RewardConfig(epochs=1, batch_pairs=3, validations_per_epoch=1, learning_rate=1e-3)
     places = {"dataset": dataset, "images": dataset, "initial": clip[0], "folder": tmp_path / "run"}
-    result = train(quick, **places, on_step=lambda _: None)
+    result = train(quick, **places)
     tuned = checkpoints.load(result.checkpoint)
     assert tuned.config.backbone.kind == "clip"
     assert tuned.config.std > 0
@@ -166,11 +166,11 @@ def test_frozen_blocks_run_once_an_image_and_change_no_number(either, a_dataset,
     config = RewardConfig(
         epochs=2, batch_pairs=3, validations_per_epoch=1, learning_rate=1e-3, precision=precision
     )
-    places = {"dataset": dataset, "images": dataset, "initial": either[0], "kept": tmp_path / "kept"}
+    places = {"dataset": dataset, "images": dataset, "initial": either[0], "cache": tmp_path / "kept"}
     for name, room in (("kept now", 1 << 30), ("kept before", 1 << 30), ("never", 0)):
         steps = []
         own = dataclasses.replace(config, boundary_cache_bytes=room)
-        train(own, **places, folder=tmp_path / name, on_step=steps.append)
+        train(own, **places, folder=tmp_path / name, callbacks=Callbacks(on_step=steps.append))
         seen[name] = [(p.loss, p.validation_loss) for p in steps]
     assert seen["kept now"] == seen["kept before"] == seen["never"]
     (records,) = (tmp_path / "kept" / "activations").rglob(RECORDS)

@@ -16,12 +16,12 @@ from rewardmodel.learning.data.stored_tensors import RECORDS
 from rewardmodel.learning.errors import Interrupted
 from rewardmodel.learning.losses import ranking_loss
 from rewardmodel.learning.model.reward import freeze
-from rewardmodel.learning.training import train
-from rewardmodel.learning.training.boundary import Boundary
-from rewardmodel.learning.training.precision import autocast, halve_frozen
+from rewardmodel.learning.training import Callbacks, train
+from rewardmodel.learning.training.frozen_features import FrozenFeatures
+from rewardmodel.learning.training.precision import autocast, frozen_in_bfloat16
 
 CONFIG = RewardConfig(learning_rate=3e-3, batch_pairs=16, epochs=3, fix_rate=0.7, micro_batch_images=8)
-QUIET = dataclasses.replace(CONFIG, frozen_drop_path=False)
+DETERMINISTIC = dataclasses.replace(CONFIG, frozen_drop_path=False)
 CPU = torch.device("cpu")
 PLACES = torch.tensor([[2, 1, 3, 2]])  # a tie
 TOKENS = torch.tensor([[2, 5, 6, 8, 3]])
@@ -49,10 +49,10 @@ def frozen(model):
 
 
 @pytest.fixture
-def boundary(frozen, tmp_path):
-    def opened(config=QUIET):
+def features(frozen, tmp_path):
+    def opened(config=DETERMINISTIC):
         pixels = Pixels(frozen.config.image_input)
-        return Boundary(frozen, config, pixels=pixels, folder=tmp_path / "kept", device=CPU)
+        return FrozenFeatures(frozen, config, pixels=pixels, folder=tmp_path / "kept", device=CPU)
 
     return opened
 
@@ -68,44 +68,44 @@ def encoded(frozen):
 
 
 def plain(model, files):
-    """What the boundary block is given, computed in one batch."""
+    """The input of the first block that trains, computed in one batch."""
     with torch.no_grad():
         return model.eval().backbone.encode_prefix(pixels_of(model, files), model.backbone.frozen_blocks)
 
 
-def test_an_image_goes_through_the_frozen_blocks_once_in_this_run_and_in_later_ones(boundary, encoded, files):
-    first = boundary().activations(files)
+def test_an_image_goes_through_the_frozen_blocks_once_in_this_run_and_in_later_ones(features, encoded, files):
+    first = features().get(files)
     assert encoded() == 4
-    own = boundary()
-    assert torch.equal(own.activations(files[::-1]), first.flip(0))
+    own = features()
+    assert torch.equal(own.get(files[::-1]), first.flip(0))
     shutil.copy(files[0], files[0].with_name("copy.png"))
-    assert torch.equal(own.activations([files[0].with_name("copy.png")])[0], first[0])
+    assert torch.equal(own.get([files[0].with_name("copy.png")])[0], first[0])
     assert encoded() == 4
 
 
-def test_kept_or_not_the_activations_are_those_of_the_model(boundary, frozen, files):
-    first = boundary().activations(files)
+def test_cached_or_not_the_features_are_those_of_the_model(features, frozen, files):
+    first = features().get(files)
     assert torch.allclose(first, plain(frozen, files), atol=1e-5)
-    never = boundary(dataclasses.replace(QUIET, boundary_cache_bytes=0)).activations(files)
-    alone = torch.cat([boundary().activations([file]) for file in files])
+    never = features(dataclasses.replace(DETERMINISTIC, boundary_cache_bytes=0)).get(files)
+    alone = torch.cat([features().get([file]) for file in files])
     assert torch.equal(never, first)
     assert torch.equal(alone, first)
 
 
-def test_drop_path_is_off_in_the_frozen_blocks_and_the_model_trains_on(boundary, frozen, files):
+def test_drop_path_is_off_in_the_frozen_blocks_and_the_model_trains_on(features, frozen, files):
     frozen.train()
-    assert torch.allclose(boundary().activations(files), plain(frozen, files), atol=1e-5)
+    assert torch.allclose(features().get(files), plain(frozen, files), atol=1e-5)
     frozen.train()
-    boundary(dataclasses.replace(QUIET, boundary_cache_bytes=0)).activations(files)
+    features(dataclasses.replace(DETERMINISTIC, boundary_cache_bytes=0)).get(files)
     assert frozen.training
     assert frozen.blip.visual_encoder.blocks[0].training
 
 
-def test_what_other_weights_made_is_not_read(boundary, frozen, files):
-    before = boundary().activations(files)
+def test_what_other_weights_made_is_not_read(features, frozen, files):
+    before = features().get(files)
     with torch.no_grad():
         frozen.blip.visual_encoder.blocks[1].mlp.fc1.weight += 0.1
-    after = boundary().activations(files)
+    after = features().get(files)
     assert torch.allclose(after, plain(frozen, files), atol=1e-5)
     assert not torch.allclose(after, before)
 
@@ -114,55 +114,57 @@ def test_what_another_kind_of_device_made_is_not_read(frozen, tmp_path):
     """It rounds in another way."""
     pixels = Pixels(frozen.config.image_input)
     cpu, gpu = (
-        Boundary(frozen, QUIET, pixels=pixels, folder=tmp_path / "kept", device=torch.device(kind))
+        FrozenFeatures(
+            frozen, DETERMINISTIC, pixels=pixels, folder=tmp_path / "kept", device=torch.device(kind)
+        )
         for kind in ("cpu", "cuda")
     )
     assert cpu.store.folder != gpu.store.folder
 
 
-def test_weights_that_train_do_not_count(boundary, frozen, encoded, files):
-    boundary().activations(files)
+def test_weights_that_train_do_not_count(features, frozen, encoded, files):
+    features().get(files)
     with torch.no_grad():
         frozen.mlp.layers[0].weight += 1
-    boundary().activations(files)
+    features().get(files)
     assert encoded() == 4
 
 
-def test_frozen_weights_that_only_read_prompts_do_not_count_and_are_not_halved(
-    boundary, frozen, encoded, files
+def test_frozen_weights_that_only_read_prompts_do_not_count_and_are_not_cast(
+    features, frozen, encoded, files
 ):
     text = frozen.blip.text_encoder.encoder.layer[0]
     assert not any(weight.requires_grad for weight in text.parameters())
-    boundary().activations(files)
+    features().get(files)
     with torch.no_grad():
         text.attention.self.query.weight += 1
-    boundary().activations(files)
+    features().get(files)
     assert encoded() == 4
-    halved = dataclasses.replace(QUIET, precision="bfloat16")
-    made = halve_frozen(frozen, frozen.blip.visual_encoder)
+    halved = dataclasses.replace(DETERMINISTIC, precision="bfloat16")
+    made = frozen_in_bfloat16(frozen, frozen.blip.visual_encoder)
     assert made
     assert all(name.startswith("blip.visual_encoder.") for name in made)
-    assert boundary(halved).activations(files).isfinite().all()
+    assert features(halved).get(files).isfinite().all()
 
 
-def test_another_image_under_the_same_name_is_another(boundary, frozen, files):
-    boundary().activations(files)
+def test_another_image_under_the_same_name_is_another(features, frozen, files):
+    features().get(files)
     shutil.copy(files[1], files[0])
-    assert torch.allclose(boundary().activations(files), plain(frozen, files), atol=1e-5)
+    assert torch.allclose(features().get(files), plain(frozen, files), atol=1e-5)
 
 
 @pytest.mark.parametrize("content", [b"", b"no image"])
-def test_an_image_that_cannot_be_read_is_named(boundary, files, content):
+def test_an_image_that_cannot_be_read_is_named(features, files, content):
     files[2].write_bytes(content)
     with pytest.raises(UnreadableImage, match=r"2\.png"):
-        boundary().activations(files)
+        features().get(files)
     files[2].unlink()
     with pytest.raises(UnreadableImage, match=r"2\.png"):
-        boundary().activations(files)
+        features().get(files)
 
 
-def test_in_bfloat16_an_image_takes_half_the_room(boundary, tmp_path, files):
-    boundary(dataclasses.replace(QUIET, precision="bfloat16")).activations(files)
+def test_in_bfloat16_an_image_takes_half_the_room(features, tmp_path, files):
+    features(dataclasses.replace(DETERMINISTIC, precision="bfloat16")).get(files)
     (records,) = (tmp_path / "kept").rglob(RECORDS)
     assert records.stat().st_size == 4 * 5 * 16 * 2  # images, patches and class token, width, bytes
 
@@ -173,11 +175,10 @@ def gradients(model, loss):
     return torch.cat([p.grad.flatten().double() for p in model.parameters() if p.requires_grad])
 
 
-def listed(model, config, activations):
+def listed(model, config, hidden):
     """The loss of one ranking from one row of rewards, each image encoded once."""
     with autocast(config, CPU):
-        block = model.backbone.frozen_blocks
-        rewards = model(TOKENS, torch.ones_like(TOKENS), activations[None], None, block)
+        rewards = model(TOKENS, torch.ones_like(TOKENS), hidden[None], None, model.backbone.frozen_blocks)
     assert rewards.dtype == torch.float32
     return ranking_loss(rewards, PLACES)
 
@@ -195,18 +196,18 @@ def paired(model, files):
     return torch.stack(losses).mean()
 
 
-def test_the_gradient_through_kept_activations_is_that_of_scoring_pair_by_pair(boundary, frozen, files):
-    ours = gradients(frozen, listed(frozen, QUIET, boundary().activations(files)))
+def test_the_gradient_through_cached_features_is_that_of_scoring_pair_by_pair(features, frozen, files):
+    ours = gradients(frozen, listed(frozen, DETERMINISTIC, features().get(files)))
     theirs = gradients(frozen, paired(frozen, files))
     assert (ours - theirs).norm() / theirs.norm() < 1e-4
 
 
-def test_the_gradient_in_bfloat16_points_where_that_in_float32_does(boundary, frozen, files):
-    half = dataclasses.replace(QUIET, precision="bfloat16")
+def test_the_gradient_in_bfloat16_points_where_that_in_float32_does(features, frozen, files):
+    half = dataclasses.replace(DETERMINISTIC, precision="bfloat16")
     heads = []
     for layer in frozen.mlp.layers:
         layer.register_forward_hook(lambda module, given, out: heads.append(out.dtype))
-    ours = gradients(frozen, listed(frozen, half, boundary(half).activations(files)))
+    ours = gradients(frozen, listed(frozen, half, features(half).get(files)))
     assert set(heads) == {torch.float32}
     theirs = gradients(frozen, paired(frozen, files))
     cosine = (ours @ theirs / (ours.norm() * theirs.norm())).item()
@@ -218,10 +219,17 @@ def test_the_gradient_in_bfloat16_points_where_that_in_float32_does(boundary, fr
 def run(tmp_path, a_dataset, initial):
     dataset = a_dataset()
 
-    def start(name, config=QUIET, **options):
+    def start(name, config=DETERMINISTIC, **options):
         seen = []
-        folders = {"folder": tmp_path / name, "kept": tmp_path / "shared"} | options
-        train(config, dataset=dataset, images=dataset, initial=initial, on_step=seen.append, **folders)
+        train(
+            config,
+            dataset=dataset,
+            images=dataset,
+            initial=initial,
+            folder=tmp_path / name,
+            cache=tmp_path / "shared",
+            callbacks=Callbacks(on_step=seen.append, **options),
+        )
         return [(p.step, p.loss, p.accuracy, p.validation_loss) for p in seen]
 
     return start
@@ -229,13 +237,13 @@ def run(tmp_path, a_dataset, initial):
 
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
 def test_a_run_gives_the_same_numbers_kept_before_kept_now_or_never(run, precision):
-    config = dataclasses.replace(QUIET, precision=precision)
+    config = dataclasses.replace(DETERMINISTIC, precision=precision)
     first = run("first", config)
     assert run("second", config) == first
     assert run("never", dataclasses.replace(config, boundary_cache_bytes=0)) == first
 
 
-def test_an_interrupted_run_that_lost_its_activations_ends_with_the_same_numbers(run, tmp_path):
+def test_an_interrupted_run_that_lost_its_features_ends_with_the_same_numbers(run, tmp_path):
     whole = run("whole")
     asked = iter(range(1, 100))
     with pytest.raises(Interrupted):

@@ -1,0 +1,215 @@
+"""The training loop of the reward model: `train` in the main process of a run, `join` in all others."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager, suppress
+from pathlib import Path
+
+import torch
+
+from rewardmodel.learning.config import RewardConfig
+from rewardmodel.learning.data.rankings import load_splits
+from rewardmodel.learning.errors import Interrupted
+from rewardmodel.learning.losses import better_than, margins, pair_loss
+from rewardmodel.learning.training.distributed import ProcessGroup, process_group
+from rewardmodel.learning.training.inspection import inspect, refuse
+from rewardmodel.learning.training.optimiser import learning_rate, set_learning_rate
+from rewardmodel.learning.training.plan import Step
+from rewardmodel.learning.training.progress import Callbacks, Progress, Start, TrainingResult, Validation
+from rewardmodel.learning.training.run import Run, TrainingArguments, usable_splits
+from rewardmodel.learning.training.signals import stopping_at_signals
+
+
+def train(
+    config: RewardConfig,
+    *,
+    dataset: Path,
+    images: Path,
+    initial: Path,
+    folder: Path,
+    cache: Path | None = None,
+    callbacks: Callbacks | None = None,
+    device: str | torch.device | None = None,
+) -> TrainingResult:
+    """Train to the end, from the folder's last saved state if it holds one.
+
+    Args:
+        dataset: folder of a dataset version, with its train and validation splits.
+        images: what the image paths in it are relative to.
+        initial: checkpoint to start from.
+        folder: the run's own; gets the state while it runs and `best/`, the result.
+        cache: where runs share what they computed of images; `folder` when not given.
+        device: None takes a GPU if there is one.
+
+    Under torchrun the processes share the work: the main process's arguments count, it alone reports and
+    writes, and whichever is asked to stop stops all. The others may call `join` instead.
+
+    Raises: DatasetError, CheckpointError, UnreadableImage, TrainingDiverged; NotSaved, what was saved
+        before being whole; Interrupted when asked to stop; PeerFailed where another process failed.
+    """
+    arguments = TrainingArguments(config, dataset, images, initial, folder, cache or folder)
+    with process_group(device) as group:
+        return _train(group.broadcast(arguments), group, callbacks or Callbacks())
+
+
+def join(device: str | torch.device | None = None) -> None:
+    """Take part in the run that the main process calls `train` for; return when it ends or stops.
+
+    Raises: as `train`.
+    """
+    with stopping_at_signals() as should_stop, process_group(device) as group:
+        arguments: TrainingArguments | None = group.broadcast(None)
+        if arguments is not None:
+            with suppress(Interrupted):
+                _train(arguments, group, Callbacks(should_stop=should_stop))
+
+
+def release_peers() -> None:
+    """Let the processes that called `join` return: there is nothing to train."""
+    with process_group(None) as group:
+        group.broadcast(None)
+
+
+def _train(arguments: TrainingArguments, group: ProcessGroup, callbacks: Callbacks) -> TrainingResult:
+    # 1. Check the images, build the model and its optimiser, take up the saved state.
+    with _open_run(arguments, group, callbacks) as run:
+        config, steps = run.config, len(run.plan)
+        for step in run.plan[run.done :]:
+            began = time.perf_counter()
+
+            # 2. Learn from the step's rankings: gradients, then an update by Adam.
+            rate = learning_rate(config, step.number, steps)
+            set_learning_rate(run.optimiser, rate)
+            loss, accuracy = _compute_gradients(run, step)
+            _update_weights(run, step)
+            seconds = time.perf_counter() - began
+
+            # 3. Validate, and keep the best model so far.
+            validation = _validate(run, step) if step.validates else None
+
+            # 4. Report, before the state is saved that lets a resumed run skip this step.
+            run.done = step.number + 1
+            progress = Progress(
+                step=run.done,
+                steps=steps,
+                epoch=step.epoch,
+                loss=loss,
+                accuracy=accuracy,
+                learning_rate=rate,
+                validation_loss=validation.loss if validation else None,
+                validation_accuracy=validation.accuracy if validation else None,
+                images_per_second=sum(len(r.images) for r in run.rankings_of(step)) / seconds,
+            )
+            stopping = _report(progress, group, callbacks)
+
+            # 5. Save the state, and stop if any process is asked to.
+            if run.done == steps or stopping or run.done % config.checkpoint_every == 0:
+                run.save()
+            if stopping:
+                raise Interrupted(f"after step {run.done} of {steps}")
+        return run.result()
+
+
+@contextmanager
+def _open_run(arguments: TrainingArguments, group: ProcessGroup, callbacks: Callbacks) -> Iterator[Run]:
+    """Check all images, those of the test split too, and set the run up; the caller's rng is left alone."""
+    with group.error_barrier():
+        splits = load_splits(arguments.dataset, arguments.images)
+    strict = arguments.config.unreadable_images == "refuse"
+    inspection = inspect(
+        splits,
+        group=group,
+        folder=arguments.folder,
+        data=f"{splits['train'].digest} {arguments.images}",
+        on_checked=callbacks.on_checked,
+        should_stop=callbacks.should_stop,
+        recheck=strict,
+    )
+    with group.error_barrier():
+        if group.is_main_process and strict:
+            refuse(inspection)
+    with torch.random.fork_rng(devices=None if group.device.type == "cuda" else []):
+        with group.error_barrier():
+            run = Run(arguments, group, usable_splits(arguments, splits, inspection))
+            if group.is_main_process:
+                callbacks.on_start(Start(run.trainable, inspection))
+        with closing(run.loader):
+            run.check_peers()
+            yield run
+
+
+def _compute_gradients(run: Run, step: Step) -> tuple[float, float]:
+    """Run forward and backward over the step's rankings, shared by all processes.
+
+    Returns: the mean loss, in nats a pair, and the share of pairs that the model orders right.
+    """
+    run.model.train()
+    run.optimiser.zero_grad(set_to_none=True)
+    total, terms, right, pairs = 0.0, 0, 0, 0
+    with run.group.error_barrier():
+        for batch in run.training_batches(step):
+            rewards, aspects = run.forward(batch)  # (B, K), and logits by aspect
+            loss = run.objective(rewards, batch, aspects)
+            if not torch.isfinite(loss):
+                run.diverged(f"the loss is {loss.item()}", step, batch.at_fault(rewards))
+            loss.backward()
+            ordered = better_than(batch.places)  # (B, K, K)
+            total += loss.item() * run.config.batch_pairs
+            terms += run.objective.count_terms(batch.places)
+            pairs += int(ordered.sum())
+            right += int((ordered & (margins(rewards) > 0)).sum())
+    loss_sum, term_count, right_count, pair_count = run.group.sum(total, terms, right, pairs)
+    run.group.all_reduce_gradients(run.trained_parameters())
+    return loss_sum / term_count, right_count / pair_count
+
+
+def _update_weights(run: Run, step: Step) -> None:
+    """Raises: TrainingDiverged before a gradient that is no finite number reaches the weights."""
+    gradients = [p.grad for p in run.trained_parameters() if p.grad is not None]
+    norm = torch.nn.utils.get_total_norm(gradients)
+    if not torch.isfinite(norm):
+        run.diverged(f"the gradient's norm is {norm.item()}", step, run.rankings_of(step))
+    run.optimiser.step()
+    if run.ema:
+        run.ema.update()
+
+
+@torch.no_grad()
+def _validate(run: Run, step: Step) -> Validation:
+    """Measure the model, or its average, on the validation split; save it if it is the best so far."""
+    run.model.eval()
+    losses, raw, right = [torch.zeros(0)], [torch.zeros(0)], 0
+    with run.averaged_weights():
+        with run.group.error_barrier():
+            for batch in run.validation_batches():
+                rewards, _ = run.forward(batch)  # (B, K)
+                if not rewards.isfinite().all():
+                    what = "a validation reward is no finite number"
+                    run.diverged(what, step, batch.at_fault(rewards))
+                rewards = rewards.double()
+                margin = margins(rewards)[better_than(batch.places)]  # (pairs,)
+                losses.append(pair_loss(margin).cpu())
+                right += int((margin > 0).sum())
+                raw.append(rewards[batch.real].cpu())
+        loss, reward = torch.cat(losses), torch.cat(raw)
+        sums = loss.sum().item(), right, len(loss), reward.sum().item(), len(reward)
+        loss_sum, right_count, pairs, reward_sum, images = run.group.sum(*sums)
+        mean = reward_sum / images
+        [squares] = run.group.sum((reward - mean).square().sum().item())
+        std = math.sqrt(squares / images)
+        validation = Validation(loss_sum / pairs, right_count / pairs, mean, std if std > 0 else 1.0)
+        if run.best is None or validation.loss < run.best.loss:
+            run.save_best(validation, step)
+    return validation
+
+
+def _report(progress: Progress, group: ProcessGroup, callbacks: Callbacks) -> bool:
+    """Report the step; return whether any process is asked to stop before the last one."""
+    with group.error_barrier():
+        if group.is_main_process:
+            callbacks.on_step(progress)
+        stop_requested = progress.step < progress.steps and callbacks.should_stop()
+    return group.any(stop_requested)
