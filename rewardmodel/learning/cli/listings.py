@@ -17,15 +17,15 @@ class ListingError(ValueError):
 
 
 @dataclass(frozen=True)
-class Asked:
-    """An image, and the prompt to score it for."""
+class PromptedImage:
+    """An image file and the prompt to score it for."""
 
     prompt: str
     file: Path
 
 
 def images_in(paths: Iterable[Path]) -> Iterator[Path]:
-    """The files named, and of the folders named all images below, in order of name.
+    """Yield the files named, and all images below the folders named, in order of name.
 
     Raises: ListingError on a folder without images.
     """
@@ -33,14 +33,14 @@ def images_in(paths: Iterable[Path]) -> Iterator[Path]:
         if not path.is_dir():
             yield path
             continue
-        found = sorted(each for each in path.rglob("*") if each.suffix.lower() in SUFFIXES)
-        if not found:
+        files = sorted(file for file in path.rglob("*") if file.suffix.lower() in SUFFIXES)
+        if not files:
             raise ListingError(f"{path}: no images in this folder")
-        yield from found
+        yield from files
 
 
-def read_listing(file: Path) -> list[Asked]:
-    """Rows of `prompt` and `file`, JSON one a line (.jsonl) or CSV; other fields are passed over.
+def read_listing(file: Path) -> list[PromptedImage]:
+    """Read rows of `prompt` and `file`, JSON one a line (.jsonl) or CSV; other fields are ignored.
 
     Files are relative to the list's folder. Raises: ListingError.
     """
@@ -50,25 +50,25 @@ def read_listing(file: Path) -> list[Asked]:
                 rows: Iterable[Any] = csv.DictReader(lines)
             else:
                 rows = (json.loads(line) for line in lines if line.strip())
-            return _rows(rows, file)
+            return _parse_rows(rows, file)
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise ListingError(f"{file}: cannot be read ({error})") from error
 
 
-def _rows(rows: Iterable[Any], file: Path) -> list[Asked]:
-    asked: list[Asked] = []
+def _parse_rows(rows: Iterable[Any], file: Path) -> list[PromptedImage]:
+    images: list[PromptedImage] = []
     try:
         for row in rows:
-            asked.append(_asked(row, file.parent))
+            images.append(_parse_row(row, file.parent))
     except ValueError as error:
-        raise ListingError(f"{file}, row {len(asked) + 1}: {error}") from error
-    return asked
+        raise ListingError(f"{file}, row {len(images) + 1}: {error}") from error
+    return images
 
 
-def _asked(row: Any, folder: Path) -> Asked:
+def _parse_row(row: Any, folder: Path) -> PromptedImage:
     if not isinstance(row, Mapping):
         raise ValueError(f"not an object: {row!r}")
     for name in ("prompt", "file"):
         if not isinstance(row.get(name), str):
             raise ValueError(f"no {name}")
-    return Asked(row["prompt"], folder / row["file"])
+    return PromptedImage(row["prompt"], folder / row["file"])

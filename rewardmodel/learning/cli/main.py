@@ -13,21 +13,21 @@ from tqdm import tqdm
 
 from rewardmodel.learning.checkpoints.converting import FORMS as MODEL_FORMS
 from rewardmodel.learning.checkpoints.converting import convert
-from rewardmodel.learning.cli.listings import Asked, ListingError, images_in, read_listing
-from rewardmodel.learning.cli.results import FORMATS, Scored, Tally, ranked, score_files, write_rows
+from rewardmodel.learning.cli.listings import ListingError, PromptedImage, images_in, read_listing
+from rewardmodel.learning.cli.results import FORMATS, ScoredImage, Tally, rank_rows, score_files, write_rows
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; its exit status is 1 when anything it was asked for failed."""
-    given = sys.argv[1:] if arguments is None else list(arguments)
-    if given[:1] == ["train"]:
+    arguments = list(sys.argv[1:] if arguments is None else arguments)
+    if arguments[:1] == ["train"]:
         from rewardmodel.learning.training.__main__ import main as train
 
-        return train(given[1:])
-    options = _parser().parse_args(given)
+        return train(arguments[1:])
+    options = _parser().parse_args(arguments)
     try:
         return int(options.run(options))
-    except BrokenPipeError:  # whoever reads the output has seen enough
+    except BrokenPipeError:  # the reader of the output closed it
         sys.stderr.close()
         return 1
     except (OSError, ValueError) as error:  # CheckpointError, UnreadableImage, ... are ValueErrors
@@ -36,7 +36,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def add_row_options(parser: argparse.ArgumentParser) -> None:
-    """What every command that scores files understands."""
+    """Add the options of every command that scores files."""
     parser.add_argument("--format", choices=FORMATS, default="csv", help="of the scores (default: csv)")
     parser.add_argument(
         "--keep-going", action="store_true", help="give unreadable files a row with the error"
@@ -61,11 +61,13 @@ def _parser() -> argparse.ArgumentParser:
     rank.add_argument("--prompt", required=True, help="the text that they are to answer")
     rank.set_defaults(run=_rank)
 
-    other = commands.add_parser("convert", help="write a reward model in another form")
-    other.add_argument("source", help="published name, folder, file or hub id")
-    other.add_argument("target", type=Path, help="folder or file to write; nothing may be there")
-    other.add_argument("--form", choices=MODEL_FORMS, default="laurel", help="default: laurel, our folder")
-    other.set_defaults(run=_convert)
+    conversion = commands.add_parser("convert", help="write a reward model in another form")
+    conversion.add_argument("source", help="published name, folder, file or hub id")
+    conversion.add_argument("target", type=Path, help="folder or file to write; nothing may be there")
+    conversion.add_argument(
+        "--form", choices=MODEL_FORMS, default="laurel", help="default: laurel, our folder"
+    )
+    conversion.set_defaults(run=_convert)
 
     commands.add_parser("train", help="train a reward model: see laurel-reward train --help")
 
@@ -81,21 +83,23 @@ def _score(options: argparse.Namespace) -> int:
     if options.list is not None:
         if options.prompt is not None or options.paths:
             raise ListingError("--list has the prompts and the files; give nothing beside it")
-        asked = read_listing(options.list)
+        images = read_listing(options.list)
     elif options.prompt is None or not options.paths:
         raise ListingError("give a --prompt and images, or a --list")
     else:
-        asked = [Asked(options.prompt, file) for file in images_in(options.paths)]
+        images = [PromptedImage(options.prompt, file) for file in images_in(options.paths)]
     tally = Tally()
-    write_rows((asdict(row) for row in tally.of(_scored(options, asked))), sys.stdout, options.format)
-    return _status(tally)
+    rows = tally.count(_score_images(options, images))
+    write_rows(map(asdict, rows), sys.stdout, options.format)
+    return _exit_status(tally)
 
 
 def _rank(options: argparse.Namespace) -> int:
+    images = [PromptedImage(options.prompt, file) for file in images_in(options.paths)]
     tally = Tally()
-    rows = _scored(options, [Asked(options.prompt, file) for file in images_in(options.paths)])
-    write_rows(ranked(tally.of(rows)), sys.stdout, options.format)
-    return _status(tally)
+    rows = tally.count(_score_images(options, images))
+    write_rows(rank_rows(rows), sys.stdout, options.format)
+    return _exit_status(tally)
 
 
 def _convert(options: argparse.Namespace) -> int:
@@ -103,21 +107,21 @@ def _convert(options: argparse.Namespace) -> int:
     return 0
 
 
-def _scored(options: argparse.Namespace, asked: Sequence[Asked]) -> Iterator[Scored]:
+def _score_images(options: argparse.Namespace, images: Sequence[PromptedImage]) -> Iterator[ScoredImage]:
     from rewardmodel.learning import load
     from rewardmodel.learning.scoring import PromptTruncated
 
     warnings.simplefilter("ignore", PromptTruncated)  # each row says it
     rows = score_files(
         load(options.model, options.device, precision=options.precision),
-        asked,
+        images,
         keep_going=options.keep_going,
         png_info=options.write_png_info,
     )
-    return iter(tqdm(rows, total=len(asked), unit="image", dynamic_ncols=True, disable=None))
+    return iter(tqdm(rows, total=len(images), unit="image", dynamic_ncols=True, disable=None))
 
 
-def _status(tally: Tally) -> int:
+def _exit_status(tally: Tally) -> int:
     if tally.truncated:
         print(f"{tally.truncated} rows have a prompt that is not read to its end", file=sys.stderr)
     if tally.failed:

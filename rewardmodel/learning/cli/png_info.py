@@ -23,9 +23,9 @@ class PngInfoError(ValueError):
 
 
 def write_score(file: Path, score: float) -> None:
-    """Add `ImageReward Score: x` to the PNG's parameters; one written earlier gives way.
+    """Add `ImageReward Score: x` to the PNG's parameters; one written earlier is replaced.
 
-    All other chunks stay byte for byte. The file is written whole beside its place, then moved there.
+    All other chunks stay byte for byte. The file is written beside the old one, then renamed over it.
 
     Raises: PngInfoError.
     """
@@ -40,7 +40,7 @@ def write_score(file: Path, score: float) -> None:
 
 
 def with_score(png: bytes, score: float) -> bytes:
-    """The same PNG with the score in its parameters. Raises: ValueError, struct.error or zlib.error."""
+    """Return the PNG with the score in its parameters. Raises: ValueError, struct.error or zlib.error."""
     chunks, parameters = [], ""
     for kind, content in _chunks(png):
         text = _parameters(kind, content)
@@ -48,24 +48,24 @@ def with_score(png: bytes, score: float) -> bytes:
             chunks.append(_chunk(kind, content))
         else:
             parameters = text
-    kept = WRITTEN.sub("", parameters)
+    existing = WRITTEN.sub("", parameters)
     line = f"ImageReward Score: {score:.4f}"
-    chunks.insert(1, _text_chunk(f"{kept}\n {line}" if kept else line))  # after the header
+    chunks.insert(1, _text_chunk(f"{existing}\n {line}" if existing else line))  # after the header
     return SIGNATURE + b"".join(chunks)
 
 
 def _chunks(png: bytes) -> Iterator[tuple[bytes, bytes]]:
-    """Kind and content of each chunk up to IEND."""
+    """Yield kind and content of each chunk up to IEND."""
     if not png.startswith(SIGNATURE):
         raise ValueError("not a PNG")
-    at, kind = len(SIGNATURE), b""
+    offset, kind = len(SIGNATURE), b""
     while kind != b"IEND":
-        length, kind = struct.unpack_from(">I4s", png, at)
-        content = png[at + 8 : at + 8 + length]
+        length, kind = struct.unpack_from(">I4s", png, offset)
+        content = png[offset + 8 : offset + 8 + length]
         if len(content) < length:
             raise ValueError("cut off")
         yield kind, content
-        at += 12 + length
+        offset += 12 + length
 
 
 def _chunk(kind: bytes, content: bytes) -> bytes:
@@ -73,7 +73,7 @@ def _chunk(kind: bytes, content: bytes) -> bytes:
 
 
 def _parameters(kind: bytes, content: bytes) -> str | None:
-    """The text of a chunk that holds the parameters; None of any other."""
+    """Return the text of a chunk that holds the parameters, or None."""
     keyword, _, rest = content.partition(b"\0")
     if keyword != KEYWORD:
         return None

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
-from rewardmodel.learning.cli.listings import Asked
+from rewardmodel.learning.cli.listings import PromptedImage
 from rewardmodel.learning.cli.png_info import PngInfoError, write_score
 
 if TYPE_CHECKING:
@@ -25,8 +25,8 @@ class TextStream(Protocol):
 
 
 @dataclass(frozen=True)
-class Scored:
-    """An image's score for its prompt, or why it has none."""
+class ScoredImage:
+    """An image's score for its prompt, or the error that it has instead."""
 
     file: str
     prompt: str
@@ -36,13 +36,13 @@ class Scored:
 
 
 class Tally:
-    """How many of the rows that went by failed, and how many have a prompt not read to its end."""
+    """Counts the rows that failed, and those whose prompt is truncated."""
 
     def __init__(self) -> None:
         self.failed = self.truncated = 0
 
-    def of(self, rows: Iterable[Scored]) -> Iterator[Scored]:
-        """The same rows, counted."""
+    def count(self, rows: Iterable[ScoredImage]) -> Iterator[ScoredImage]:
+        """Yield the same rows, counting them."""
         for row in rows:
             self.failed += bool(row.error)
             self.truncated += row.unread > 0
@@ -50,42 +50,46 @@ class Tally:
 
 
 def score_files(
-    scorer: Scorer, asked: Sequence[Asked], *, keep_going: bool = False, png_info: bool = False
-) -> Iterator[Scored]:
+    scorer: Scorer, images: Sequence[PromptedImage], *, keep_going: bool = False, png_info: bool = False
+) -> Iterator[ScoredImage]:
     """Score each image for its prompt, in order.
 
     Args:
-        keep_going: what cannot be read, or written into, is a row that says why; otherwise it is raised.
+        keep_going: give a file that cannot be read, or written into, a row with the error; else raise it.
         png_info: write each score into its file, a PNG.
     Raises: UnreadableImage, PngInfoError.
     """
-    for start in range(0, len(asked), CHUNK):
-        chunk = asked[start : start + CHUNK]
-        unread = scorer.lost([each.prompt for each in chunk])
-        for each, lost, (score, error) in zip(chunk, unread, _scores(scorer, chunk, keep_going), strict=True):
+    for start in range(0, len(images), CHUNK):
+        chunk = images[start : start + CHUNK]
+        unread = scorer.lost([image.prompt for image in chunk])
+        scores = _score_chunk(scorer, chunk, keep_going)
+        for image, pieces, (score, error) in zip(chunk, unread, scores, strict=True):
             if png_info and score is not None:
-                error = _write(each, score, keep_going)
-            yield Scored(str(each.file), each.prompt, score, lost, error)
+                error = _write_png_info(image, score, keep_going)
+            yield ScoredImage(str(image.file), image.prompt, score, pieces, error)
 
 
-def _scores(scorer: Scorer, chunk: Sequence[Asked], keep_going: bool) -> list[tuple[float | None, str]]:
+def _score_chunk(
+    scorer: Scorer, chunk: Sequence[PromptedImage], keep_going: bool
+) -> list[tuple[float | None, str]]:
     from rewardmodel.learning.data.preprocessing import UnreadableImage
 
     try:
-        scores = scorer.score_pairs([each.prompt for each in chunk], [each.file for each in chunk])
+        scores = scorer.score_pairs([image.prompt for image in chunk], [image.file for image in chunk])
         return [(score, "") for score in scores]
     except UnreadableImage as error:
         if not keep_going:
             raise
         if len(chunk) == 1:
             return [(None, str(error))]
-    half = len(chunk) // 2  # the whole ones still share batches
-    return [*_scores(scorer, chunk[:half], keep_going), *_scores(scorer, chunk[half:], keep_going)]
+    half = len(chunk) // 2  # those that can be read still share batches
+    return [*_score_chunk(scorer, chunk[:half], keep_going), *_score_chunk(scorer, chunk[half:], keep_going)]
 
 
-def _write(each: Asked, score: float, keep_going: bool) -> str:
+def _write_png_info(image: PromptedImage, score: float, keep_going: bool) -> str:
+    """Return the error, if it is not raised, or ""."""
     try:
-        write_score(each.file, score)
+        write_score(image.file, score)
     except PngInfoError as error:
         if not keep_going:
             raise
@@ -93,8 +97,8 @@ def _write(each: Asked, score: float, keep_going: bool) -> str:
     return ""
 
 
-def ranked(rows: Iterable[Scored]) -> list[dict[str, Any]]:
-    """The rows, best first, with their rank; those without a score come last and have none."""
+def rank_rows(rows: Iterable[ScoredImage]) -> list[dict[str, Any]]:
+    """Return the rows with their rank, best first; those without a score come last and have none."""
     scored = sorted(rows, key=lambda row: (row.score is None, -(row.score or 0.0)))
     return [
         {"rank": None if row.score is None else rank} | asdict(row)
@@ -107,12 +111,12 @@ def write_rows(rows: Iterable[Mapping[str, Any]], stream: TextStream, form: str)
     if form == "csv":
         _write_csv(rows, stream)
         return
-    as_list, coming = form == "json", iter(rows)
-    row = next(coming, None)
+    as_list, remaining = form == "json", iter(rows)
+    row = next(remaining, None)
     if as_list:
         stream.write("[\n")
     while row is not None:
-        following = next(coming, None)
+        following = next(remaining, None)
         comma = "," if as_list and following is not None else ""
         stream.write(json.dumps(row, ensure_ascii=False) + comma + "\n")
         row = following

@@ -28,31 +28,31 @@ FAILURES = (CheckpointError, DatasetError, UnreadableImage, TrainingDiverged, Pe
 def main(arguments: list[str] | None = None) -> int:
     """Exit status: 0 done, 1 failed, 2 wrongly called, 3 stopped by a signal with all saved to go on."""
     parser = _parser()
-    given = parser.parse_args(arguments)
+    options = parser.parse_args(arguments)
     if is_launched():
         end_with_parent()
-    if given.follow or rank() > 0:
+    if options.follow or rank() > 0:
         try:
-            join(given.device)
+            join(options.device)
         except FAILURES:
             return 1  # the leading process says what it was
         return 0
-    if not (given.dataset and given.initial and given.to):
+    if not (options.dataset and options.initial and options.to):
         parser.error("name --dataset, --initial and --to")
     try:
-        config = RewardConfig(**dict(map(_field, given.set)))
+        config = RewardConfig(**dict(map(_parse_field, options.set)))
     except (TypeError, ValueError) as error:
         parser.error(f"--set: {error}")
     try:
         with stopping_at_signals() as should_stop:
             result = train(
                 config,
-                dataset=given.dataset,
-                images=given.images or given.dataset,
-                initial=find(given.initial),
-                folder=given.to,
-                callbacks=Callbacks(on_step=_print, should_stop=should_stop),
-                device=given.device,
+                dataset=options.dataset,
+                images=options.images or options.dataset,
+                initial=find(options.initial),
+                folder=options.to,
+                callbacks=Callbacks(on_step=_print_json, should_stop=should_stop),
+                device=options.device,
             )
     except Interrupted as interrupted:
         print(f"interrupted {interrupted}; the same command goes on from there", file=sys.stderr)
@@ -82,8 +82,8 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _field(text: str) -> tuple[str, Any]:
-    """Raises: ValueError when no such field is there, or its value is no JSON."""
+def _parse_field(text: str) -> tuple[str, Any]:
+    """Return a field's name and value. Raises: ValueError for an unknown field or a value not in JSON."""
     name, _, value = text.partition("=")
     fields = [field.name for field in dataclasses.fields(RewardConfig)]
     if name not in fields:
@@ -94,7 +94,7 @@ def _field(text: str) -> tuple[str, Any]:
         raise ValueError(f'{text}: the value is to be JSON: a number, true, false or a "word"') from None
 
 
-def _print(progress: Progress) -> None:
+def _print_json(progress: Progress) -> None:
     print(json.dumps(dataclasses.asdict(progress)), flush=True)
 
 

@@ -10,7 +10,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from tqdm import tqdm
 
 from annotation.management.projects import find_project
-from rewardmodel.learning.cli.listings import Asked, images_in
+from rewardmodel.learning.cli.listings import PromptedImage, images_in
 from rewardmodel.learning.cli.main import add_row_options
 from rewardmodel.learning.cli.results import Tally, score_files, write_rows
 from rewardmodel.management.rows import find_checkpoint
@@ -49,12 +49,12 @@ class Command(BaseCommand):
             raise CommandError(str(error)) from error
 
     def print_scores(self, checkpoint: RewardCheckpoint, options: dict[str, Any]) -> None:
-        asked = [Asked(options["prompt"], file) for file in images_in(options["files"])]
+        images = [PromptedImage(options["prompt"], file) for file in images_in(options["files"])]
         rows = score_files(
-            scorer(checkpoint), asked, keep_going=options["keep_going"], png_info=options["write_png_info"]
+            scorer(checkpoint), images, keep_going=options["keep_going"], png_info=options["write_png_info"]
         )
         tally = Tally()
-        write_rows((asdict(row) for row in tally.of(rows)), self.stdout, options["format"])
+        write_rows((asdict(row) for row in tally.count(rows)), self.stdout, options["format"])
         if tally.failed:
             raise CommandError(f"{tally.failed} files failed")
 
