@@ -1,4 +1,4 @@
-"""What is gained by drawing n images and keeping the one that the model likes best.
+"""The gain of drawing n images and keeping the one with the highest reward.
 
 Source: ImageReward, arXiv 2304.05977, figure 5: people judge what a scorer picks from 9, 25 and 64 images.
 Here the n are drawn from the ranked images, so that people have judged each already.
@@ -61,8 +61,8 @@ def best_of_n(rewards: Sequence[Sequence[float]], rankings: Sequence[Ranking], *
     for n in range(1, most + 1):
         model = np.array([expected_place(own, places, n) for _, own, places in kept])
         people = [expected_place([-place for place in places], places, n) for _, _, places in kept]
-        found = mean_over_prompts(prompts, model, seed=seed)
-        assert found is not None  # most is the median of what there is
+        estimate = mean_over_prompts(prompts, model, seed=seed)
+        assert estimate is not None  # most is the median of what there is
         chance = float(np.mean([np.mean(places) for _, _, places in kept]))
-        picks.append(Pick(n, found, float(np.mean(people)), chance))
+        picks.append(Pick(n, estimate, float(np.mean(people)), chance))
     return picks

@@ -1,4 +1,4 @@
-"""Pairs of images that people put in different places, and what a model said of them."""
+"""Pairs of images that people put in different places, with a model's margin for each."""
 
 from __future__ import annotations
 
@@ -75,12 +75,12 @@ def accuracy_by_group(pairs: Pairs, groups: Integers, *, seed: int) -> list[tupl
 
     Args: groups: (N,) the group of each pair.
     """
-    found = []
+    estimates = []
     for group in np.unique(groups[groups >= 0]):
         estimate = pair_accuracy(pairs.only(groups == group), seed=seed)
         assert estimate is not None  # a group that occurs has a pair
-        found.append((int(group), estimate))
-    return found
+        estimates.append((int(group), estimate))
+    return estimates
 
 
 def margin_groups(pairs: Pairs, count: int) -> tuple[Integers, list[float]]:

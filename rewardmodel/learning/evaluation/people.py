@@ -22,28 +22,28 @@ def agreement(one: Mapping[Path, int], other: Mapping[Path, int]) -> tuple[float
     right, pairs = 0.0, 0
     for i, first in enumerate(shared):
         for second in shared[i + 1 :]:
-            ours, theirs = one[first] - one[second], other[first] - other[second]
-            if ours:
+            gap, other_gap = one[first] - one[second], other[first] - other[second]
+            if gap:
                 pairs += 1
-                right += 0.5 if theirs == 0 else ours * theirs > 0
+                right += 0.5 if other_gap == 0 else gap * other_gap > 0
     return right, pairs
 
 
 def agreement_of_prompts(rankings: Sequence[Ranking]) -> dict[str, tuple[float, int]]:
-    """For each prompt that several people ranked: pairs on which one has another's order, and all pairs.
+    """Return, of each prompt that several people ranked, the pairs that two order alike and all pairs.
 
-    Every opinion is judged by every other.
+    Every judgement is compared with every other.
     """
-    opinions: dict[str, list[dict[Path, int]]] = defaultdict(list)
+    judgements: dict[str, list[dict[Path, int]]] = defaultdict(list)
     for ranking in rankings:
-        opinions[ranking.prompt].append(dict(zip(ranking.images, ranking.places, strict=True)))
-    found = {}
-    for prompt, theirs in opinions.items():
-        counted = [agreement(one, other) for one, other in permutations(theirs, 2)]
+        judgements[ranking.prompt].append(dict(zip(ranking.images, ranking.places, strict=True)))
+    agreements = {}
+    for prompt, places in judgements.items():
+        counted = [agreement(one, other) for one, other in permutations(places, 2)]
         pairs = sum(each for _, each in counted)
         if pairs:
-            found[prompt] = (sum(right for right, _ in counted), pairs)
-    return found
+            agreements[prompt] = (sum(right for right, _ in counted), pairs)
+    return agreements
 
 
 def ceiling(rankings: Sequence[Ranking], *, seed: int) -> Estimate | None:

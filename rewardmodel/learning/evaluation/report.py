@@ -30,14 +30,14 @@ LEVELS = ("below 60 %", "60 to 75 %", "75 to 90 %", "90 % and more")
 
 
 class Judge(Protocol):
-    """Whatever scores images for prompts, as a Scorer does."""
+    """What scores images for prompts, as a Scorer does."""
 
     def score_groups(self, prompts: Sequence[str], groups: Sequence[Sequence[Any]]) -> list[list[float]]: ...
 
 
 @dataclass(frozen=True)
 class About:
-    """What is known of a ranking besides: its prompt's category, and who made its images, in their order."""
+    """Further facts of a ranking: its prompt's category, and the generators of its images, in their order."""
 
     category: str = ""
     generators: tuple[str, ...] = ()
@@ -45,7 +45,7 @@ class About:
 
 @dataclass(frozen=True)
 class Judged:
-    """Rankings, and what a model gave their images."""
+    """Rankings, and a model's rewards of their images."""
 
     rankings: Sequence[Ranking]
     rewards: Sequence[Sequence[float]]
@@ -60,10 +60,10 @@ def judge(model: Judge, rankings: Sequence[Ranking]) -> Judged:
 def report(
     judged: Judged, *, about: Sequence[About] = (), validation: Judged | None = None, seed: int = 0
 ) -> dict[str, Any]:
-    """All figures. Shares are 0 to 1; an estimate is {"value", "low", "high", "count", "prompts"}.
+    """Return all figures. Shares are 0 to 1; an estimate is {"value", "low", "high", "count", "prompts"}.
 
     Args:
-        about: of each ranking; empty where nothing is known.
+        about: one for each ranking, or none.
         validation: the same model on other prompts, to fit the temperature to; None leaves it at 1.
     Raises: ValueError when there is no pair in different places.
     """
@@ -99,8 +99,8 @@ def _counts(pairs: Pairs) -> dict[str, list[int]]:
 
 
 def _recall(judged: Judged, *, worst: bool, seed: int) -> list[dict[str, Any]]:
-    found = ((k, mean_recall(judged.rewards, judged.rankings, k, worst=worst, seed=seed)) for k in CUTS)
-    return [{"k": k, **asdict(one[0]), "chance": one[1]} for k, one in found if one]
+    recalls = ((k, mean_recall(judged.rewards, judged.rankings, k, worst=worst, seed=seed)) for k in CUTS)
+    return [{"k": k, **asdict(recall[0]), "chance": recall[1]} for k, recall in recalls if recall]
 
 
 def _groups(
@@ -118,30 +118,30 @@ def _groups(
 
 
 def agreement_level(agreement: float) -> str:
-    """Which of LEVELS the agreement of a prompt's people is at, 0 to 1."""
+    """Return which of LEVELS an agreement of 0 to 1 is at."""
     return LEVELS[sum(agreement >= edge for edge in AGREEMENT_EDGES)]
 
 
 def _by_name(pairs: Pairs, names: Sequence[str], seed: int) -> list[dict[str, Any]]:
-    """Args: names: of each ranking's group; "" is none."""
+    """Args: names: the group of each ranking, or ""."""
     order = sorted(set(names) - {""})
     numbers = np.array([order.index(name) if name else -1 for name in names], np.int64)
-    found = accuracy_by_group(pairs, numbers[pairs.ranking], seed=seed)
-    return [{"name": order[number], **asdict(estimate)} for number, estimate in found]
+    estimates = accuracy_by_group(pairs, numbers[pairs.ranking], seed=seed)
+    return [{"name": order[number], **asdict(estimate)} for number, estimate in estimates]
 
 
 def _by_number(pairs: Pairs, numbers: Integers, seed: int) -> list[dict[str, Any]]:
-    """Args: numbers: of each pair's group."""
-    found = accuracy_by_group(pairs, numbers, seed=seed)
-    return [{"number": number, **asdict(estimate)} for number, estimate in found]
+    """Args: numbers: the group of each pair."""
+    estimates = accuracy_by_group(pairs, numbers, seed=seed)
+    return [{"number": number, **asdict(estimate)} for number, estimate in estimates]
 
 
 def _by_margin(pairs: Pairs, seed: int) -> list[dict[str, Any]]:
     groups, distances = margin_groups(pairs, MARGIN_GROUPS)
-    found = accuracy_by_group(pairs, groups, seed=seed)
+    estimates = accuracy_by_group(pairs, groups, seed=seed)
     return [
         {"distance": distance, **asdict(estimate)}
-        for distance, (_, estimate) in zip(distances, found, strict=True)
+        for distance, (_, estimate) in zip(distances, estimates, strict=True)
     ]
 
 

@@ -30,7 +30,7 @@ def recall_at(rewards: Sequence[float], places: Sequence[int], k: int) -> float:
 
 
 def filter_at(rewards: Sequence[float], places: Sequence[int], k: int) -> float:
-    """The same of the worst image and the k that the model likes least."""
+    """Return `recall_at` of the worst image and the k that the model likes least."""
     return recall_at([-reward for reward in rewards], [-place for place in places], k)
 
 
@@ -50,5 +50,5 @@ def mean_recall(
             prompts.append(numbers.setdefault(ranking.prompt, len(numbers)))
             values.append(measure(own, ranking.places, k))
             chances.append(k / len(own))
-    found = mean_over_prompts(np.array(prompts, np.int64), np.array(values, np.float64), seed=seed)
-    return None if found is None else (found, float(np.mean(chances)))
+    estimate = mean_over_prompts(np.array(prompts, np.int64), np.array(values, np.float64), seed=seed)
+    return None if estimate is None else (estimate, float(np.mean(chances)))
