@@ -35,45 +35,45 @@ PRECISIONS = {"fp32": "float32", "bf16": "bfloat16"}
 
 
 def main() -> None:
-    options = argparse.ArgumentParser(description=__doc__)
-    options.add_argument("--k", type=int, nargs="+", default=[4, 6, 9], help="images of a ranking")
-    options.add_argument("--lists", type=int, default=3, help="rankings an epoch; the last is not counted")
-    options.add_argument("--threads", type=int, default=torch.get_num_threads())
-    options.add_argument("--device", default="cpu", choices=["cpu", "cuda"])
-    options.add_argument(
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--k", type=int, nargs="+", default=[4, 6, 9], help="images of a ranking")
+    parser.add_argument("--lists", type=int, default=3, help="rankings an epoch; the last is not counted")
+    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
+    parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"])
+    parser.add_argument(
         "--batch-pairs", type=int, help="pairs a step: 1 on a CPU, which is a ranking; else 64"
     )
-    options.add_argument("--peak-tflops", type=float, help="of the device in bfloat16, for the share of it")
-    options.add_argument("--small", action="store_true", help="tiny shapes, to try it out")
-    options.add_argument("--check", action="store_true", help="gradients too")
-    options.add_argument("--out", type=Path, help="folder for results.json and results.md")
-    options.add_argument("--part", help=argparse.SUPPRESS)
-    options.add_argument("--var", type=Path, help=argparse.SUPPRESS)
-    asked = options.parse_args()
-    torch.set_num_threads(asked.threads)
-    asked.batch_pairs = asked.batch_pairs or (1 if asked.device == "cpu" else 64)
-    if asked.part:
-        part, _, rest = asked.part.partition(" ")
-        print(json.dumps(PARTS[part](asked, *rest.split())))
+    parser.add_argument("--peak-tflops", type=float, help="of the device in bfloat16, for the share of it")
+    parser.add_argument("--small", action="store_true", help="tiny shapes, to try it out")
+    parser.add_argument("--check", action="store_true", help="gradients too")
+    parser.add_argument("--out", type=Path, help="folder for results.json and results.md")
+    parser.add_argument("--part", help=argparse.SUPPRESS)
+    parser.add_argument("--var", type=Path, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    torch.set_num_threads(options.threads)
+    options.batch_pairs = options.batch_pairs or (1 if options.device == "cpu" else 64)
+    if options.part:
+        part, _, rest = options.part.partition(" ")
+        print(json.dumps(PARTS[part](options, *rest.split())))
         return
     with tempfile.TemporaryDirectory(prefix="laurel-benchmark-") as var:
-        asked.var = Path(var)
-        report(asked, measure(asked))
+        options.var = Path(var)
+        report(options, measure(options))
 
 
-def measure(asked: argparse.Namespace) -> dict[str, Any]:
+def measure(options: argparse.Namespace) -> dict[str, Any]:
     from benchmarks.worlds import machine, make_checkpoint, make_dataset, make_images, shape
 
-    on = machine(asked.device)
-    images = make_images(asked.var / "images", max(asked.k) * asked.lists)
-    make_checkpoint(asked.var / "initial", shape(asked.small))
-    for k in asked.k:
-        make_dataset(asked.var / f"k{k}", images, asked.lists, k)
+    on = machine(options.device)
+    images = make_images(options.var / "images", max(options.k) * options.lists)
+    make_checkpoint(options.var / "initial", shape(options.small))
+    for k in options.k:
+        make_dataset(options.var / f"k{k}", images, options.lists, k)
     parts = ["published pairs", "ours fp32", "published pairs", "ours bf16", "published data"]
-    seen = [child(asked, part) for part in parts + (["check"] if asked.check else [])]
+    seen = [child(options, part) for part in parts + (["check"] if options.check else [])]
     pairs = [seen[0], seen[2]]
     rows = {"published pairs": {}, "published one by one": seen[4]["steps"]}
-    for k in map(str, asked.k):
+    for k in map(str, options.k):
         rows["published pairs"][k] = [step for each in pairs for step in each["steps"][k]]
     for part in (seen[1], seen[3]):
         rows |= part["steps"]
@@ -82,16 +82,16 @@ def measure(asked: argparse.Namespace) -> dict[str, Any]:
         "ours fp32": seen[1]["memory"],
         "ours bf16": seen[3]["memory"],
     }
-    return {"machine": on, "steps": rows, "memory": memory, "check": seen[5] if asked.check else None}
+    return {"machine": on, "steps": rows, "memory": memory, "check": seen[5] if options.check else None}
 
 
-def child(asked: argparse.Namespace, part: str) -> dict[str, Any]:
+def child(options: argparse.Namespace, part: str) -> dict[str, Any]:
     """Measure a part in a process of its own, whose peak of memory is the part's."""
     print(f"{time.strftime('%H:%M:%S')} {part}", file=sys.stderr, flush=True)
-    command = [sys.executable, "-m", "benchmarks.reward_training", "--part", part, "--var", str(asked.var)]
-    command += ["--threads", str(asked.threads), "--device", asked.device, "--lists", str(asked.lists)]
-    command += ["--batch-pairs", str(asked.batch_pairs), "--k", *map(str, asked.k)]
-    command += ["--small"] if asked.small else []
+    command = [sys.executable, "-m", "benchmarks.reward_training", "--part", part, "--var", str(options.var)]
+    command += ["--threads", str(options.threads), "--device", options.device, "--lists", str(options.lists)]
+    command += ["--batch-pairs", str(options.batch_pairs), "--k", *map(str, options.k)]
+    command += ["--small"] if options.small else []
     done = subprocess.run(
         command, check=True, stdout=subprocess.PIPE, text=True, cwd=Path(__file__).parents[1]
     )
@@ -99,7 +99,7 @@ def child(asked: argparse.Namespace, part: str) -> dict[str, Any]:
 
 
 class Clock:
-    """CPU and wall seconds since it was last asked, the device having finished."""
+    """CPU and wall seconds since the last tick, the device having finished."""
 
     def __init__(self) -> None:
         self.tick()
@@ -120,27 +120,27 @@ def peak_memory(device: str) -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
-def published(asked: argparse.Namespace, path: str) -> dict[str, Any]:
+def published(options: argparse.Namespace, path: str) -> dict[str, Any]:
     from benchmarks.published import MICRO_BATCH, TOKENS, Published
     from benchmarks.worlds import shape
 
     torch.manual_seed(0)
-    model = Published(shape(asked.small)).to(asked.device).train()
+    model = Published(shape(options.small)).to(options.device).train()
     model.freeze(0.7)
     adam = torch.optim.Adam([p for p in model.parameters() if p.requires_grad], lr=1e-5)
-    files = sorted((asked.var / "images").iterdir())
-    tokens = torch.randint(5, 45, (MICRO_BATCH, TOKENS), device=asked.device)
-    steps: dict[str, list[list[float]]] = {str(k): [] for k in asked.k}
+    files = sorted((options.var / "images").iterdir())
+    tokens = torch.randint(5, 45, (MICRO_BATCH, TOKENS), device=options.device)
+    steps: dict[str, list[list[float]]] = {str(k): [] for k in options.k}
     if path == "data":
-        for k in asked.k:
+        for k in options.k:
             clock = Clock()
             model.data_loss(tokens[:1], files[:k]).backward()
             adam.step()
             adam.zero_grad()
             steps[str(k)].append(clock.tick())
-        return {"steps": steps, "memory": peak_memory(asked.device)}
+        return {"steps": steps, "memory": peak_memory(options.device)}
     better, worse = (torch.cat([model.read(file) for file in files[i : i + MICRO_BATCH]]) for i in (0, 4))
-    for repeat in range(3 if asked.device == "cuda" else 2):
+    for repeat in range(3 if options.device == "cuda" else 2):
         clock = Clock()
         model.pair_loss(tokens, better, worse).backward()
         micro = clock.tick()
@@ -148,19 +148,19 @@ def published(asked: argparse.Namespace, path: str) -> dict[str, Any]:
         adam.zero_grad()
         stepped = clock.tick()
         if repeat:  # the first made the optimiser's state
-            for k in asked.k:
+            for k in options.k:
                 parts = k * (k - 1) / 2 / MICRO_BATCH
                 steps[str(k)].append([parts * m + s for m, s in zip(micro, stepped, strict=True)])
-    return {"steps": steps, "memory": peak_memory(asked.device)}
+    return {"steps": steps, "memory": peak_memory(options.device)}
 
 
-def ours(asked: argparse.Namespace, name: str) -> dict[str, Any]:
+def ours(options: argparse.Namespace, name: str) -> dict[str, Any]:
     """`train` on rankings of K images each; a step with validation is not counted. Seconds a ranking."""
     from rewardmodel.learning.config import RewardConfig
     from rewardmodel.learning.training import Callbacks, train
 
     config = RewardConfig(
-        batch_pairs=asked.batch_pairs,
+        batch_pairs=options.batch_pairs,
         epochs=2,
         validations_per_epoch=1,
         checkpoint_every=10**6,
@@ -168,30 +168,30 @@ def ours(asked: argparse.Namespace, name: str) -> dict[str, Any]:
         frozen_drop_path=False,
     )
     steps: dict[str, dict[str, list[list[float]]]] = {f"{name} first": {}, f"{name} later": {}}
-    for k in asked.k:
+    for k in options.k:
         clock, own = Clock(), {1: [], 2: []}
 
         def on_step(progress, clock=clock, own=own, k=k) -> None:
             passed = clock.tick()
-            rankings = max(round(asked.batch_pairs / (k * (k - 1) / 2)), 1)
+            rankings = max(round(options.batch_pairs / (k * (k - 1) / 2)), 1)
             if progress.validation_loss is None and progress.step > 1:
                 own[progress.epoch].append([each / rankings for each in passed])
 
         train(
             config,
-            dataset=asked.var / f"k{k}",
-            images=asked.var,
-            initial=asked.var / "initial",
-            folder=asked.var / f"run-{name}-{k}",
-            cache=asked.var / f"cache-{name}-{k}",
+            dataset=options.var / f"k{k}",
+            images=options.var,
+            initial=options.var / "initial",
+            folder=options.var / f"run-{name}-{k}",
+            cache=options.var / f"cache-{name}-{k}",
             callbacks=Callbacks(on_step=on_step),
-            device=asked.device,
+            device=options.device,
         )
         steps[f"{name} first"][str(k)], steps[f"{name} later"][str(k)] = own[1], own[2]
-    return {"steps": steps, "memory": peak_memory(asked.device)}
+    return {"steps": steps, "memory": peak_memory(options.device)}
 
 
-def check(asked: argparse.Namespace) -> dict[str, Any]:
+def check(options: argparse.Namespace) -> dict[str, Any]:
     """Gradients of one ranking of 4 with a tie, dropout off: from its 5 pairs one by one, and from all."""
     from rewardmodel.learning import checkpoints
     from rewardmodel.learning.config import RewardConfig
@@ -202,14 +202,14 @@ def check(asked: argparse.Namespace) -> dict[str, Any]:
     from rewardmodel.learning.training.frozen_features import FrozenFeatures
     from rewardmodel.learning.training.precision import autocast
 
-    device = torch.device(asked.device)
-    model = checkpoints.load(asked.var / "initial").model.to(device).eval()
+    device = torch.device(options.device)
+    model = checkpoints.load(options.var / "initial").model.to(device).eval()
     with torch.no_grad():  # the published start makes all rewards equal
         for parameter in model.mlp.parameters():
             parameter.normal_(std=0.1)
     freeze(model, 0.7)
     pixels = Pixels(model.config.image_input)
-    files = sorted((asked.var / "images").iterdir())[:4]
+    files = sorted((options.var / "images").iterdir())[:4]
     images = normalise(torch.stack([pixels.get(file) for file in files]).to(device), pixels.image_input)
     tokens, places = torch.randint(5, 45, (1, 35), device=device), torch.tensor([[2, 1, 3, 2]], device=device)
     mask = torch.ones_like(tokens)
@@ -225,28 +225,28 @@ def check(asked: argparse.Namespace) -> dict[str, Any]:
                 two = [model.score(tokens, mask, images[each, None]) for each in (i, j)]
                 ranking_loss(torch.stack(two, 1), torch.tensor([[1, 2]], device=device), pairs=5).backward()
     expected = gradient()
-    found = {}
+    errors = {}
     for name, precision in PRECISIONS.items():
         config = RewardConfig(precision=precision, frozen_drop_path=False)
-        features = FrozenFeatures(model, config, pixels=pixels, folder=asked.var / "check", device=device)
+        features = FrozenFeatures(model, config, pixels=pixels, folder=options.var / "check", device=device)
         hidden = features.get(files)
         with autocast(config, device):
             rewards = model(tokens, mask, hidden[None], None, features.block)
         ranking_loss(rewards, places).backward()
         own = gradient()
-        found[f"{name} relative error"] = ((own - expected).norm() / expected.norm()).item()
-        found[f"{name} cosine"] = (own @ expected / (own.norm() * expected.norm())).item()
-    return {**found, "memory": peak_memory(asked.device)}
+        errors[f"{name} relative error"] = ((own - expected).norm() / expected.norm()).item()
+        errors[f"{name} cosine"] = (own @ expected / (own.norm() * expected.norm())).item()
+    return {**errors, "memory": peak_memory(options.device)}
 
 
 PARTS = {"published": published, "ours": ours, "check": check}
 
 
-def flops(asked: argparse.Namespace, k: int, *, later: bool) -> float:
+def flops(options: argparse.Namespace, k: int, *, later: bool) -> float:
     """Of a ranking's matrix products in our step: frozen image blocks forward only, or not at all."""
     from benchmarks.worlds import shape
 
-    config = shape(asked.small)
+    config = shape(options.small)
     v, t, p, n = config.vision, config.text, config.vision.tokens, 35
     block = 2 * p * (4 * v.width**2 + 2 * v.width * v.feed_forward) + 4 * p * p * v.width
     layer = 2 * n * (6 * t.width**2 + 2 * t.width * t.feed_forward) + 4 * p * v.width * t.width
@@ -256,54 +256,54 @@ def flops(asked: argparse.Namespace, k: int, *, later: bool) -> float:
     return k * (image + 2 * still * layer + 3 * (t.layers - still) * layer)
 
 
-def report(asked: argparse.Namespace, result: dict[str, Any]) -> None:
+def report(options: argparse.Namespace, result: dict[str, Any]) -> None:
     steps = {name: {int(k): each for k, each in own.items()} for name, own in result["steps"].items()}
     middle = {
         (name, k): [median(step[clock] for step in own[k]) for clock in (0, 1)]
         for name, own in steps.items()
-        for k in asked.k
+        for k in options.k
     }
     amx = "amx_bf16" in result["machine"]
     lines = [result["machine"], ""]
     lines += ["| K | path | CPU s | wall s | n | ratio CPU | ratio wall | to one by one | target | met |"]
     lines += ["|---|---|---|---|---|---|---|---|---|---|"]
-    for k in asked.k:
+    for k in options.k:
         pairs, single = middle["published pairs", k], middle["published one by one", k]
         for name in steps:
             cpu, wall = middle[name, k]
             target = TARGETS.get(name, {}).get(k)
-            counts = asked.device == "cpu" and not asked.small and (amx or name.startswith("fp32"))
+            counts = options.device == "cpu" and not options.small and (amx or name.startswith("fp32"))
             met = "" if target is None or not counts else "yes" if pairs[0] / cpu >= target else "no"
             said = "" if target is None else f">= {target}" + (" (AMX)" if name.startswith("bf16") else "")
             row = [str(k), name, f"{cpu:.2f}", f"{wall:.2f}", str(len(steps[name][k]))]
             row += [f"{pairs[0] / cpu:.1f}", f"{pairs[1] / wall:.1f}", f"{single[0] / cpu:.1f}", said, met]
             lines.append("| " + " | ".join(row) + " |")
-    lines += ["", *rates(asked, middle, list(steps))]
+    lines += ["", *rates(options, middle, list(steps))]
     lines += [f"peak memory, {name}: {size / 2**30:.1f} GiB" for name, size in result["memory"].items()]
     if result["check"]:
         lines += [
             f"gradient, {name}: {value:.3g}" for name, value in result["check"].items() if name != "memory"
         ]
     print("\n".join(lines))
-    if asked.out:
-        asked.out.mkdir(parents=True, exist_ok=True)
-        options = {name: str(value) for name, value in vars(asked).items()}
-        (asked.out / "results.json").write_text(json.dumps({**result, "options": options}, indent=1) + "\n")
-        (asked.out / "results.md").write_text("\n".join(lines) + "\n")
+    if options.out:
+        options.out.mkdir(parents=True, exist_ok=True)
+        options = {name: str(value) for name, value in vars(options).items()}
+        (options.out / "results.json").write_text(json.dumps({**result, "options": options}, indent=1) + "\n")
+        (options.out / "results.md").write_text("\n".join(lines) + "\n")
 
 
 def rates(
-    asked: argparse.Namespace, middle: dict[tuple[str, int], list[float]], names: list[str]
+    options: argparse.Namespace, middle: dict[tuple[str, int], list[float]], names: list[str]
 ) -> list[str]:
     """Lists and images a second by the wall clock, and the share of the device's peak where that is known."""
     lines = ["| K | path | lists/s | images/s | TFLOP/s | share of peak |", "|---|---|---|---|---|---|"]
-    for k in asked.k:
+    for k in options.k:
         for name in names:
             wall = middle[name, k][1]
             row = [str(k), name, f"{1 / wall:.2f}", f"{k / wall:.2f}", "", ""]
             if not name.startswith("published"):
-                done = flops(asked, k, later=name.endswith("later")) / wall / 1e12
-                row[4:] = [f"{done:.2f}", f"{done / asked.peak_tflops:.0%}" if asked.peak_tflops else ""]
+                done = flops(options, k, later=name.endswith("later")) / wall / 1e12
+                row[4:] = [f"{done:.2f}", f"{done / options.peak_tflops:.0%}" if options.peak_tflops else ""]
             lines.append("| " + " | ".join(row) + " |")
     return [*lines, ""]
 

@@ -48,18 +48,18 @@ def draw_lists(folder: Path, lists: int) -> None:
 
     people = [Annotator.drawn(seed) for seed in range(PEOPLE)]
     captions = draw_captions(Split.RANKING, lists, Random(5))
-    asked = [caption for caption in captions for _ in range(IMAGES)]
+    prompts = [caption for caption in captions for _ in range(IMAGES)]
     seeds = [seed for caption in captions for seed in seeds_of(caption, IMAGES)]
-    generator = load_family(ROOT / "demo/weights/generator")
-    drawn = iter(sample(generator, asked, seeds, steps=STEPS, guidance_scale=GUIDANCE_SCALE, batch_size=16))
+    family = load_family(ROOT / "demo/weights/generator")
+    drawn = iter(sample(family, prompts, seeds, steps=STEPS, guidance_scale=GUIDANCE_SCALE, batch_size=16))
     (folder / "images").mkdir(parents=True)
-    chance, rows = Random(1), []
+    generator, rows = Random(1), []
     for number, caption in enumerate(captions):
         images = [next(drawn) for _ in range(IMAGES)]
         names = [f"images/{number}-{i}.png" for i in range(IMAGES)]
         for image, name in zip(images, names, strict=True):
             image.save(folder / name)
-        opinions = [people[(number + i) % PEOPLE].judge(images, caption, chance) for i in range(3)]
+        opinions = [people[(number + i) % PEOPLE].judge(images, caption, generator) for i in range(3)]
         panel = [opinion.slots for opinion in opinions]
         at = number * 0.6180339887 % 1
         split = "train" if at < 0.6 else "validation" if at < 0.75 else "test"
@@ -93,32 +93,32 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=2)
     parser.add_argument("--epochs", type=int, default=REWARD_CONFIG.epochs)
     parser.add_argument("--folder", type=Path, default=ROOT / "var/training-options")
-    asked = parser.parse_args()
+    options = parser.parse_args()
     torch.set_num_threads(1)
-    if not (asked.folder / "rankings.jsonl").exists():
-        shutil.rmtree(asked.folder, ignore_errors=True)
-        draw_lists(asked.folder, asked.lists)
-    test = load_rankings(asked.folder, "test")
+    if not (options.folder / "rankings.jsonl").exists():
+        shutil.rmtree(options.folder, ignore_errors=True)
+        draw_lists(options.folder, options.lists)
+    test = load_rankings(options.folder, "test")
     plain: dict[int, Any] = {}
-    print(f"{len(load_rankings(asked.folder, 'train'))} lists to train, {len(test)} to test", flush=True)
+    print(f"{len(load_rankings(options.folder, 'train'))} lists to train, {len(test)} to test", flush=True)
     for name, option in OPTIONS.items():
-        for seed in range(asked.seeds):
-            folder = asked.folder / f"run-{name}-{seed}".replace(" ", "-")
+        for seed in range(options.seeds):
+            folder = options.folder / f"run-{name}-{seed}".replace(" ", "-")
             shutil.rmtree(folder, ignore_errors=True)
             began = process_time()
             result = train(
-                dataclasses.replace(REWARD_CONFIG, **{"seed": seed, "epochs": asked.epochs, **option}),
-                dataset=asked.folder,
-                images=asked.folder,
+                dataclasses.replace(REWARD_CONFIG, **{"seed": seed, "epochs": options.epochs, **option}),
+                dataset=options.folder,
+                images=options.folder,
                 initial=ROOT / "demo/weights/encoder",
                 folder=folder,
             )
             seconds = process_time() - began
-            found = evaluate(load_scorer(result.checkpoint), test)
-            plain.setdefault(seed, found)
-            gain = compare(found, plain[seed])
+            evaluation = evaluate(load_scorer(result.checkpoint), test)
+            plain.setdefault(seed, evaluation)
+            gain = compare(evaluation, plain[seed])
             print(
-                f"{name:<22} seed {seed}  {found.accuracy:.3f}  {gain.difference:+.3f} "
+                f"{name:<22} seed {seed}  {evaluation.accuracy:.3f}  {gain.difference:+.3f} "
                 f"[{gain.interval.low:+.3f}, {gain.interval.high:+.3f}]  "
                 f"{result.trainable.trainable:,} of {result.trainable.total:,}  {seconds:.0f} s",
                 flush=True,
