@@ -1,25 +1,179 @@
-"""Who may see what. Somebody without the role gets a 404: the project's existence is not told."""
+"""Who may do what: one table of what each role allows, and what asks it.
+
+A new role is a member of `Membership.Role`, with its migration, and a line of `MAY`: nothing else names one.
+Whoever may not is answered 404, which does not tell that the project exists.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import wraps
+from dataclasses import dataclass
+from enum import Enum, auto
+from functools import partial, wraps
 from ipaddress import IPv6Address, ip_address, ip_network
 from typing import Any
 
 from django.conf import settings
 from django.contrib.auth.views import redirect_to_login
+from django.db.models import Exists, OuterRef, Q, QuerySet, Subquery, Value
+from django.db.models.functions import Coalesce
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import get_object_or_404, redirect
 from django_htmx.middleware import HtmxDetails
 
-from annotation.models import Membership, Project, User
-from annotation.selectors.assignments.standings import Standing, standing_in
+from annotation.models import (
+    Acknowledgement,
+    Guideline,
+    Membership,
+    Pause,
+    Project,
+    Qualification,
+    User,
+)
+from annotation.statements import Parameter, Statement
 
 View = Callable[..., HttpResponseBase]
-INSPECTING = (Membership.Role.INSPECTOR, Membership.Role.ADMIN)
-RESEARCHING = (Membership.Role.RESEARCHER, Membership.Role.ADMIN)
-STUDYING = (Membership.Role.INSPECTOR, Membership.Role.RESEARCHER, Membership.Role.ADMIN)
+Role = Membership.Role
+
+
+class Do(Enum):
+    """What a member of a project may do there."""
+
+    SEE = auto()  # learn that the project exists, and fetch its images
+    WORK = auto()  # answer in the workspace: tasks, or prompts that others are compared on
+    ANNOTATE = auto()  # be given tasks, and be checked, paused and qualified
+    GIVE_REFERENCES = auto()  # give answers that others' may be compared with
+    INSPECT = auto()  # accept and send back answers, pause and qualify annotators
+    RESEARCH = auto()  # choose prompts to answer for comparison, try reward models, read their evaluations
+    STUDY = auto()  # read agreement, analysis and leaderboard
+    ADMINISTER = auto()  # everything else of the project
+
+
+MAY: dict[str, frozenset[Do]] = {
+    Role.ANNOTATOR: frozenset({Do.SEE, Do.WORK, Do.ANNOTATE}),
+    Role.INSPECTOR: frozenset({Do.SEE, Do.GIVE_REFERENCES, Do.INSPECT, Do.STUDY}),
+    Role.RESEARCHER: frozenset({Do.SEE, Do.WORK, Do.GIVE_REFERENCES, Do.RESEARCH, Do.STUDY}),
+    Role.ADMIN: frozenset(Do) - {Do.ANNOTATE},
+}
+SUPERUSER = Role.ADMIN  # a superuser's role in every project
+CREATOR = Role.ADMIN  # the role of whoever makes a project
+
+
+def roles_that(do: Do) -> list[str]:
+    """The roles whose members may do this."""
+    return [role for role, allowed in MAY.items() if do in allowed]
+
+
+def permissions_in(project: Project, user: User) -> frozenset[Do]:
+    """What the user may do in the project; a superuser what an admin may."""
+    if user.is_superuser:
+        return MAY[SUPERUSER]
+    role = project.memberships.filter(user=user).values_list("role", flat=True).first()
+    return MAY[role] if role else frozenset()
+
+
+def permissions_anywhere(user: User) -> frozenset[Do]:
+    """What the user may do in at least one project, in one query."""
+    allowed = MAY[SUPERUSER] if user.is_superuser else frozenset()
+    return allowed.union(*(MAY[role] for role in user.memberships.values_list("role", flat=True).distinct()))
+
+
+def may(user: User, do: Do, project: Project) -> bool:
+    return do in permissions_in(project, user)
+
+
+def projects_where(user: User, do: Do) -> QuerySet[Project]:
+    """The projects in which the user may do this."""
+    return Project.objects.filter(in_projects_where(user.pk, user.is_superuser, do))
+
+
+def in_projects_where(user: int | Parameter, is_superuser: bool, do: Do) -> Q:
+    if is_superuser and do in MAY[SUPERUSER]:
+        return Q()
+    return Q(memberships__user=user, memberships__role__in=roles_that(do))
+
+
+def members_who(project: Project, do: Do) -> QuerySet[Membership]:
+    """The project's members who may do this. Superusers without a membership are none."""
+    return project.memberships.filter(role__in=roles_that(do))
+
+
+def people_who(project: Project, do: Do) -> QuerySet[User]:
+    """Everybody who may do this in the project, superusers too."""
+    people = Q(pk__in=members_who(project, do).values("user"))
+    return User.objects.filter(people | Q(is_superuser=True) if do in MAY[SUPERUSER] else people)
+
+
+@dataclass(frozen=True)
+class Standing:
+    """Somebody's part in the work of a project: their role, and what keeps them from being given tasks.
+
+    `guideline` is the newest version; `is_reading_due` until they acknowledge it. `paused` says why they are
+    given no tasks, None while they are. `outcome` is of their qualification, None where untested.
+    """
+
+    project: Project
+    role: str
+    guideline: Guideline
+    is_reading_due: bool
+    paused: str | None
+    outcome: str | None
+
+    @property
+    def annotates(self) -> bool:
+        return Do.ANNOTATE in MAY[self.role]
+
+    @property
+    def is_qualified(self) -> bool:
+        return is_qualified(self.project, self.outcome)
+
+    @property
+    def is_refused(self) -> bool:
+        return not self.is_qualified and self.outcome is not None
+
+
+def is_qualified(project: Project, outcome: str | None) -> bool:
+    """Whether an annotator with this outcome, None where untested, may be given the project's tasks."""
+    return not project.requires_qualification or outcome == Qualification.Outcome.QUALIFIED
+
+
+def pause_reason(project: OuterRef | Parameter, user: Parameter) -> QuerySet[Pause, Any]:
+    """Of the user's pause that is in force in the project."""
+    return Pause.objects.in_force().order_by().filter(project=project, user=user).values("reason")
+
+
+def newest_outcome(project: OuterRef | Parameter, user: Parameter) -> QuerySet[Qualification, Any]:
+    """Of the user's qualification for the project."""
+    outcomes = Qualification.objects.filter(project=project, user=user).order_by("-pk")
+    return outcomes.values("outcome")[:1]
+
+
+def _standings(*, is_superuser: bool) -> QuerySet[Guideline]:
+    project, user = OuterRef("project"), Parameter("user")
+    projects = Project.objects.filter(in_projects_where(user, is_superuser, Do.WORK), slug=Parameter("slug"))
+    role = Membership.objects.filter(project=project, user=user).values("role")
+    read = Acknowledgement.objects.filter(guideline=OuterRef("pk"), user=user)
+    newest = Guideline.objects.filter(project__in=projects).select_related("project").order_by("-version")
+    return newest.annotate(
+        role=Coalesce(Subquery(role), Value(SUPERUSER)),
+        is_reading_due=~Exists(read),
+        paused=Subquery(pause_reason(project, user)),
+        outcome=Subquery(newest_outcome(project, user)),
+    )[:1]
+
+
+STANDINGS = {
+    is_superuser: Statement(partial(_standings, is_superuser=is_superuser)) for is_superuser in (False, True)
+}
+
+
+def standing_in(slug: str, user: User) -> Standing | None:
+    """How the user stands in the project, in one statement; None for those who have no part in its work."""
+    guideline = STANDINGS[user.is_superuser].first(slug=slug, user=user.pk)
+    if guideline is None:
+        return None
+    read = {name: getattr(guideline, name) for name in ("role", "is_reading_due", "paused", "outcome")}
+    return Standing(guideline.project, guideline=guideline, **read)
 
 
 class MemberRequest(HttpRequest):
@@ -49,14 +203,14 @@ def member_required(view: View) -> View:
     return check
 
 
-def role_required(*roles: str) -> Callable[[View], View]:
-    """Members of the project `slug` with one of the roles; the view is given the project."""
+def required(do: Do) -> Callable[[View], View]:
+    """Members of the project `slug` who may do this; the view is given the project."""
 
     def decorate(view: View) -> View:
         @wraps(view)
         @member_required
         def check(request: MemberRequest, slug: str, *args: Any, **kwargs: Any) -> HttpResponseBase:
-            project = get_object_or_404(Project.objects.with_role(request.user, *roles), slug=slug)
+            project = get_object_or_404(projects_where(request.user, do), slug=slug)
             return view(request, project, *args, **kwargs)
 
         return check
@@ -64,10 +218,10 @@ def role_required(*roles: str) -> Callable[[View], View]:
     return decorate
 
 
-researcher_required = role_required(*RESEARCHING)
-inspecting_required = role_required(*INSPECTING)
-studying_required = role_required(*STUDYING)
-admin_required = role_required(Membership.Role.ADMIN)
+researcher_required = required(Do.RESEARCH)
+inspecting_required = required(Do.INSPECT)
+studying_required = required(Do.STUDY)
+admin_required = required(Do.ADMINISTER)
 
 
 def admins_projects(page: str) -> Callable[[View], View]:
@@ -77,7 +231,7 @@ def admins_projects(page: str) -> Callable[[View], View]:
         @wraps(view)
         @member_required
         def check(request: MemberRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
-            projects = Project.objects.with_role(request.user, Membership.Role.ADMIN)
+            projects = projects_where(request.user, Do.ADMINISTER)
             if not projects:
                 raise Http404
             if len(projects) == 1:
@@ -128,15 +282,8 @@ def inspector_required(view: View) -> View:
     @wraps(view)
     @member_required
     def check(request: MemberRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
-        if not Project.objects.with_role(request.user, *INSPECTING).exists():
+        if not projects_where(request.user, Do.INSPECT).exists():
             raise Http404
         return view(request, *args, **kwargs)
 
     return check
-
-
-def role_in(project: Project, user: User) -> str | None:
-    """The user's role in the project; a superuser is an admin everywhere."""
-    if user.is_superuser:
-        return Membership.Role.ADMIN
-    return project.memberships.filter(user=user).values_list("role", flat=True).first()

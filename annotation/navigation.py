@@ -5,58 +5,55 @@ An app above adds its own when it is ready, so that this one names none of its p
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from django.urls import reverse
 
-from annotation.access import INSPECTING, RESEARCHING, STUDYING
-from annotation.models import Membership, Project
-
-ADMIN = (Membership.Role.ADMIN,)
+from annotation.access import Do
+from annotation.models import Project
 
 
 @dataclass(frozen=True)
 class MenuItem:
-    """An item of the main menu, the name of its address, and the roles in any project that show it."""
+    """An item of the main menu, the name of its address, and what somebody may do anywhere to see it."""
 
     title: str
     url: str
-    roles: Sequence[str] = ADMIN
+    needs: Do = Do.ADMINISTER
 
 
 @dataclass(frozen=True)
 class Page:
-    """A page of a project: what its view calls it, the name of its address, and who may open it."""
+    """A page of a project: what its view calls it, the name of its address, and what it takes to open it."""
 
     tab: str
     title: str
     url: str
-    roles: Sequence[str] = ADMIN
+    needs: Do = Do.ADMINISTER
 
     def address(self, project: Project) -> str:
         return reverse(self.url, args=[project.slug])
 
 
-MENU = [MenuItem("Inspect", "inspection-queue", INSPECTING), MenuItem("Projects", "projects")]  # behind Home
+MENU = [MenuItem("Inspect", "inspection-queue", Do.INSPECT), MenuItem("Projects", "projects")]  # behind Home
 
 # Every page of a project that the navigation leads to. A page belongs here and nowhere else.
 SECTIONS: dict[str, list[Page]] = {
     "Progress": [Page("overview", "Progress", "project")],
     "Data": [
         Page("prompts", "Prompts", "project-prompts"),
-        Page("references", "References", "references", RESEARCHING),
+        Page("references", "References", "references", Do.RESEARCH),
         Page("exports", "Exports", "project-exports"),
     ],
     "People": [
         Page("people", "Members", "project-people"),
         Page("hours", "Hours", "hours"),
-        Page("quality", "Quality", "quality", INSPECTING),
+        Page("quality", "Quality", "quality", Do.INSPECT),
     ],
     "Results": [
-        Page("agreement", "Agreement", "project-agreement", STUDYING),
-        Page("analysis", "Analysis", "project-analysis", STUDYING),
-        Page("leaderboard", "Leaderboard", "project-leaderboard", STUDYING),
+        Page("agreement", "Agreement", "project-agreement", Do.STUDY),
+        Page("analysis", "Analysis", "project-analysis", Do.STUDY),
+        Page("leaderboard", "Leaderboard", "project-leaderboard", Do.STUDY),
     ],
     "Settings": [
         Page("settings", "Settings", "project-settings"),

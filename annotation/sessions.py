@@ -2,36 +2,33 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from django.contrib.auth.backends import ModelBackend
 from django.contrib.sessions.backends import db
+from django.contrib.sessions.models import Session
 from django.utils import timezone
 
 from annotation.models import User
-from annotation.statements import columns, fetch_one, made_of
+from annotation.statements import Parameter, Statement
 
-SESSION = """
-    SELECT session_data FROM django_session WHERE session_key = %(key)s AND expire_date > %(now)s
-"""
-PERSON = f"SELECT {columns(User, 'person')} FROM annotation_user AS person WHERE person.id = %(user)s"
+SESSION = Statement(
+    lambda: Session.objects.filter(session_key=Parameter("key"), expire_date__gt=Parameter("now"))
+)
+PERSON = Statement(lambda: User.objects.filter(pk=Parameter("user")))
 
 
 class SessionStore(db.SessionStore):
     """In the database: whoever signs out, or is signed out, is so everywhere at once."""
 
-    def load(self) -> dict[str, Any]:
-        row = fetch_one(SESSION, {"key": self.session_key, "now": timezone.now()})
-        if row is None:
+    def _get_session_from_db(self) -> Session | None:
+        session = SESSION.first(key=self.session_key, now=timezone.now())
+        if session is None:
             self._session_key = None
-            return {}
-        return dict(self.decode(row[0]))
+        return session
 
 
 class People(ModelBackend):
     """Who signs in, and who a session is of."""
 
     def get_user(self, user_id: int) -> User | None:
-        row = fetch_one(PERSON, {"user": user_id})
-        person = made_of(User, row)[0] if row else None
+        person = PERSON.first(user=user_id)
         return person if person and self.user_can_authenticate(person) else None

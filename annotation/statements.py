@@ -1,48 +1,112 @@
-"""Statements written by hand, for what people wait for all day long.
+"""Querysets that are turned into SQL once, for what people wait for all day long.
 
-Django would assemble them from querysets at every request, which takes longer than running them. Postgres
-parses and plans each of them once a connection, unless settings.PREPARE_STATEMENTS says otherwise.
+Django turns a queryset into SQL at every request, which takes longer than running it. Here the rules stay
+querysets, with a Parameter for each value that changes, and Postgres parses and plans each statement once a
+connection, unless settings.PREPARE_STATEMENTS says otherwise.
 """
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping, Sequence
-from typing import Any, TypeVar
+from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
+from typing import Any, Generic, TypeVar
 
 import psycopg
-from django.db import connection, models
+from django.db import DEFAULT_DB_ALIAS, connection, models
+from django.db.models.query import get_related_populators
+from django.db.models.sql import UpdateQuery
+from psycopg.sql import Literal
 
 M = TypeVar("M", bound=models.Model)
 Row = Sequence[Any]
 
 
+class Parameter(models.Expression):
+    """Stands in a queryset for a value that is given when the statement is run."""
+
+    def __init__(self, name: str, kind: models.Field[Any, Any] | None = None) -> None:
+        super().__init__(output_field=kind or models.Field())
+        self.name = name
+
+    def as_sql(self, compiler: Any, connection: Any) -> tuple[str, Any]:
+        return "%s", [self]
+
+
+class Statement(Generic[M]):
+    """A queryset of whole objects as SQL, made when it is first asked.
+
+    Args:
+        build: makes the queryset.
+        ahead: makes what stands before its SELECT: common table expressions.
+    """
+
+    def __init__(self, build: Callable[[], models.QuerySet[M]], *, ahead: Callable[[], str] = str) -> None:
+        self.build, self.ahead = build, ahead
+
+    def first(self, **values: Any) -> M | None:
+        """The first object, with those it selects as related and its annotations, or None."""
+        row = fetch_one(self._sql, values)
+        return None if row is None else self._read(row)
+
+    @cached_property
+    def _compiler(self) -> Any:
+        return self.build().query.get_compiler(DEFAULT_DB_ALIAS)
+
+    @cached_property
+    def _sql(self) -> str:
+        return self.ahead() + with_names(*self._compiler.as_sql())
+
+    @cached_property
+    def _read(self) -> Callable[[Row], M]:
+        """What Django's ModelIterable does with a row, with all that it looks up looked up before."""
+        compiler = self._compiler
+        select, fields = compiler.select, compiler.klass_info["select_fields"]
+        model: type[M] = compiler.klass_info["model"]
+        first, end = fields[0], fields[-1] + 1
+        names = [column.target.attname for column, *_ in select[first:end]]
+        converters = compiler.get_converters([column for column, *_ in select])
+        populators: Any = get_related_populators  # the stubs are of a newer Django
+        related = populators(compiler.klass_info, select, DEFAULT_DB_ALIAS)
+        annotations = compiler.annotation_col_map.items()
+
+        def read(row: Row) -> M:
+            converted = next(compiler.apply_converters([row], converters)) if converters else row
+            instance = model.from_db(DEFAULT_DB_ALIAS, names, converted[first:end])
+            for populator in related:
+                populator.populate(converted, instance)
+            for name, position in annotations:
+                setattr(instance, name, converted[position])
+            return instance
+
+        return read
+
+
+def select(queryset: models.QuerySet[Any]) -> str:
+    """The SQL of a queryset with Parameters, to be part of a statement."""
+    return with_names(*queryset.query.sql_with_params())
+
+
+def update(queryset: models.QuerySet[Any], **values: Any) -> str:
+    """The SQL that would set these fields of a queryset's rows."""
+    query: Any = queryset.order_by().query.chain(UpdateQuery)
+    query.add_update_values(values)
+    return with_names(*query.get_compiler(DEFAULT_DB_ALIAS).as_sql())
+
+
+def with_names(sql: str, values: Sequence[Any]) -> str:
+    """The SQL with its Parameters named as `fetch_one` fills them in, and its other values written out."""
+    written = (
+        f"%({value.name})s" if isinstance(value, Parameter) else Literal(value).as_string()
+        for value in values
+    )
+    return sql % tuple(written)
+
+
 def fetch_one(statement: str, values: Mapping[str, Any]) -> Row | None:
-    """The first row of a statement, None where it gives none."""
+    """The first row of a statement, or None."""
     with connection.cursor() as cursor:
         # Django's own cursor writes the values into the text, so no two statements would be the same.
         cursor.cursor = psycopg.Cursor(cursor.connection)
         cursor.execute(statement, values)
         row: Row | None = cursor.fetchone()
         return row
-
-
-def columns(model: type[models.Model], table: str) -> str:
-    """What to select of a table that is called so in the statement, for `made_of`."""
-    return ", ".join(f'{table}."{field.column}"' for field in model._meta.concrete_fields)
-
-
-def made_of(model: type[M], row: Row) -> tuple[M, Row]:
-    """The object that begins a row, and the rest of the row."""
-    fields = model._meta.concrete_fields
-    return model.from_db("default", [field.attname for field in fields], _read(fields, row)), row[
-        len(fields) :
-    ]
-
-
-def _read(fields: Sequence[models.Field[Any, Any]], row: Row) -> list[Any]:
-    """Values as Django hands them out: JSON comes as text."""
-    return [
-        json.loads(value) if value is not None and isinstance(field, models.JSONField) else value
-        for field, value in zip(fields, row, strict=False)
-    ]

@@ -8,7 +8,7 @@ class RewardModelConfig(AppConfig):
 
     def ready(self) -> None:
         """Register events and log actions, in the order in which pages list them; and pages."""
-        from annotation.access import RESEARCHING
+        from annotation.access import Do
         from annotation.navigation import MenuItem, Page, register_menu_item, register_page
 
         import_module("rewardmodel.runs.states")
@@ -17,5 +17,5 @@ class RewardModelConfig(AppConfig):
 
         register_menu_item(MenuItem("Models", "models"))
         register_page(Page("selections", "Selection", "selections"), section="Data", after="prompts")
-        register_page(Page("try", "Try the model", "try-model", RESEARCHING), section="Results")
-        register_page(Page("evaluations", "Reward models", "evaluations", RESEARCHING), section="Results")
+        register_page(Page("try", "Try the model", "try-model", Do.RESEARCH), section="Results")
+        register_page(Page("evaluations", "Reward models", "evaluations", Do.RESEARCH), section="Results")

@@ -1,12 +1,15 @@
 """Every address: who is not of its project finds nothing, whatever they name; and texts are never markup."""
 
+import re
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from django.test import Client
 from django.urls import URLPattern, get_resolver, reverse
 from django.utils import timezone
 
+from annotation.access import MAY, SUPERUSER, Do, may, members_who, people_who, projects_where
 from annotation.models import Assignment, Membership, Reference, User
 from annotation.services.assignments.assignments import claim_next
 from annotation.services.exports import request_export
@@ -217,3 +220,34 @@ def test_a_reference_is_never_another_projects(ada, a_project, a_gold, client, p
     client.force_login(ada)
     assert client.post(f"/projects/{project.slug}/references/{reference.pk}/retire/").status_code == 404
     assert Reference.objects.in_use().count() == 1
+
+
+def test_every_role_says_what_it_may_do_and_a_role_is_named_nowhere_else():
+    assert set(MAY) == set(Membership.Role)
+    root = Path(__file__).parent.parent
+    sources = {
+        file.relative_to(root).as_posix(): file.read_text()
+        for app in ("annotation", "rewardmodel", "refl", "config", "templates")
+        for file in (root / app).rglob("*.*")
+        if file.suffix in {".py", ".html"} and "migrations" not in file.parts
+    }
+    named = re.compile(rf"Role\.({'|'.join(Membership.Role.names)})\b|\brole\w* *[!=]= *[\"']")
+    assert {path for path, source in sources.items() if named.search(source)} == {"annotation/access.py"}
+
+
+@pytest.mark.parametrize("do", Do)
+def test_who_may_do_something_is_the_same_asked_by_person_by_project_and_by_member(
+    do, project, a_project, ada, eve, alice, rita, rosa
+):
+    eve.is_superuser = True
+    eve.save()
+    elsewhere = a_project()
+    people = {ada: "admin", alice: "annotator", rita: "inspector", rosa: "researcher"}
+    allowed = {person for person, role in people.items() if do in MAY[role]}
+    assert {member.user for member in members_who(project, do)} == allowed
+    allowed |= {eve} if do in MAY[SUPERUSER] else set()
+    assert set(people_who(project, do)) == allowed
+    for person in (*people, eve):
+        assert may(person, do, project) == (person in allowed)
+        assert (project in projects_where(person, do)) == (person in allowed)
+        assert (elsewhere in projects_where(person, do)) == (person in allowed & {ada, eve})

@@ -10,7 +10,7 @@ from rest_framework.decorators import api_view
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from annotation.access import STUDYING
+from annotation.access import Do
 from annotation.api.requests import project_of
 from annotation.selectors.results.agreement import Figure, project_agreement, rating_agreement, read_opinions
 from annotation.selectors.results.leaderboard import NamedBoard, project_leaderboard
@@ -123,7 +123,7 @@ class LeaderboardSerializer(serializers.Serializer[Any]):
 @api_view(["GET"])
 def agreement(request: Request, slug: str) -> Response:
     """How often two judges prefer the same image, each person by themselves, and the rating scales."""
-    project = project_of(request, slug, *STUDYING)
+    project = project_of(request, slug, Do.STUDY)
     asked = request.query_params.get("by", "strict")
     measure: Measure | None = next((name for name in get_args(Measure) if name == asked), None)
     if measure is None:
@@ -147,4 +147,4 @@ def agreement(request: Request, slug: str) -> Response:
 @api_view(["GET"])
 def leaderboard(request: Request, slug: str) -> Response:
     """Generators by how often people prefer their images."""
-    return Response(LeaderboardSerializer(project_leaderboard(project_of(request, slug, *STUDYING))).data)
+    return Response(LeaderboardSerializer(project_leaderboard(project_of(request, slug, Do.STUDY))).data)

@@ -16,17 +16,12 @@ from rest_framework.decorators import api_view
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from annotation.access import Do, may
 from annotation.api.cursors import SubmissionPages
 from annotation.api.requests import Conflict, asked, page_of, paged_by, project_of, user_of, valid
 from annotation.api.serializers import LabelSerializer, RatingSerializer, ReviewSerializer
 from annotation.api.work import ShownImageSerializer, held_task, shown_image
-from annotation.models import (
-    Assignment,
-    Membership,
-    Placement,
-    Project,
-    Review,
-)
+from annotation.models import Assignment, Placement, Project, Review
 from annotation.models.judgements import SCALES
 from annotation.services.assignments.assignments import LeaseLost
 from annotation.services.judgements.judgements import (
@@ -43,8 +38,6 @@ from annotation.services.judgements.revisions import (
     NoOwnAnswer,
     revise_judgement,
 )
-
-Role = Membership.Role
 
 
 class JudgedImageSerializer(serializers.Serializer[Any]):
@@ -151,14 +144,14 @@ class InspectedAnswerSerializer(AnswerSerializer):
 @api_view(["GET", "POST", "PUT"])
 def answers(request: Request, slug: str) -> Response:
     if request.method == "POST":
-        return _submit(request, project_of(request, slug, Role.ANNOTATOR))
+        return _submit(request, project_of(request, slug, Do.ANNOTATE))
     if request.method == "PUT":
-        return _change(request, project_of(request, slug, Role.ANNOTATOR))
-    project, user = project_of(request, slug, *Role.values), user_of(request)
+        return _change(request, project_of(request, slug, Do.ANNOTATE))
+    project, user = project_of(request, slug, Do.SEE), user_of(request)
     found = _answered(project)
     if state := asked(request, "state"):
         found = found.filter(state=state)
-    if not Project.objects.with_role(user, Role.INSPECTOR, Role.ADMIN).filter(pk=project.pk).exists():
+    if not may(user, Do.INSPECT, project):
         return page_of(request, found.filter(annotator=user), _AnswerPage, SubmissionPages)
     if annotator := asked(request, "annotator"):
         found = found.filter(annotator__username=annotator)

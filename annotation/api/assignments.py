@@ -12,7 +12,7 @@ from rest_framework.decorators import api_view
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from annotation.access import INSPECTING
+from annotation.access import Do
 from annotation.api.requests import Conflict, asked, page_of, paged, project_of, user_of, valid
 from annotation.api.serializers import MOST_PROMPTS, ReviewSerializer
 from annotation.models import Assignment, Project, Review
@@ -99,7 +99,7 @@ def assignments(request: Request, slug: str) -> Response:
 @api_view(["POST"])
 def reviews(request: Request, slug: str, pk: int) -> Response:
     """Accept an answer, or send it back: somebody else is asked then. For inspectors and admins."""
-    project, user = project_of(request, slug, *INSPECTING), user_of(request)
+    project, user = project_of(request, slug, Do.INSPECT), user_of(request)
     answered = Assignment.objects.filter(project=project, submitted_at__isnull=False)
     assignment = get_object_or_404(answered.select_related("project", "prompt"), pk=pk)
     sent = valid(NewReviewSerializer(data=request.data))

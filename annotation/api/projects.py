@@ -13,6 +13,7 @@ from rest_framework.decorators import api_view
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from annotation.access import Do, Standing, projects_where, standing_in
 from annotation.api.requests import Conflict, page_of, paged, project_of, user_of, valid
 from annotation.api.serializers import (
     AddedPromptsSerializer,
@@ -21,13 +22,10 @@ from annotation.api.serializers import (
     ProjectSerializer,
     PromptSerializer,
 )
-from annotation.models import Membership, Project
-from annotation.selectors.assignments.standings import Standing, standing_in
+from annotation.models import Project
 from annotation.selectors.results.progress import project_progress
 from annotation.services.projects.projects import acknowledge
 from annotation.services.projects.prompts import PromptChanged, add_prompts
-
-Role = Membership.Role
 
 
 class GuidelineSerializer(serializers.Serializer[Any]):
@@ -45,7 +43,7 @@ class AcknowledgementSerializer(serializers.Serializer[Any]):
 @api_view(["GET"])
 def projects(request: Request) -> Response:
     """The projects that you are a member of."""
-    mine = Project.objects.with_role(user_of(request), *Role.values)
+    mine = projects_where(user_of(request), Do.SEE)
     return Response(ProjectSerializer(mine, many=True).data)
 
 
@@ -53,7 +51,7 @@ def projects(request: Request) -> Response:
 @api_view(["GET"])
 def progress(request: Request, slug: str) -> Response:
     """How far the project is, for its inspectors and admins."""
-    project = project_of(request, slug, Role.INSPECTOR, Role.ADMIN)
+    project = project_of(request, slug, Do.INSPECT)
     return Response(ProgressSerializer(project_progress(project, now=now())).data)
 
 
@@ -63,7 +61,7 @@ def progress(request: Request, slug: str) -> Response:
 @api_view(["GET", "POST"])
 def prompts(request: Request, slug: str) -> Response:
     """The project's prompts with their images; or add some. For its admins."""
-    project = project_of(request, slug, Role.ADMIN)
+    project = project_of(request, slug)
     if request.method == "POST":
         return _add_prompts(request, project)
     return page_of(request, project.prompts.prefetch_related("generations__image"), PromptSerializer)

@@ -12,9 +12,9 @@ from rest_framework.decorators import api_view
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from annotation.access import INSPECTING
+from annotation.access import Do, members_who
 from annotation.api.requests import Conflict, asked, page_of, paged, project_of, user_of, valid
-from annotation.models import Membership, Pause, Project, Qualification, User
+from annotation.models import Pause, Project, Qualification, User
 from annotation.selectors.checks.quality import annotators_quality
 from annotation.services.checks.onboarding import decide_by_hand
 from annotation.services.checks.pauses import AlreadyPaused, NotPaused, lift, pause
@@ -79,7 +79,7 @@ WHOSE = OpenApiParameter("annotator", description="a user name")
 @api_view(["GET"])
 def quality(request: Request, slug: str) -> Response:
     """How well each annotator works, and whether they may."""
-    project = project_of(request, slug, *INSPECTING)
+    project = project_of(request, slug, Do.INSPECT)
     return Response(AnnotatorQualitySerializer(annotators_quality(project), many=True).data)
 
 
@@ -93,7 +93,7 @@ def quality(request: Request, slug: str) -> Response:
 @api_view(["GET", "POST"])
 def pauses(request: Request, slug: str) -> Response:
     """Who was given no work, and why, the newest first; or pause somebody."""
-    project = project_of(request, slug, *INSPECTING)
+    project = project_of(request, slug, Do.INSPECT)
     if request.method == "GET":
         return page_of(request, _of_whom(request, project.pauses), PauseSerializer)
     sent = valid(NewPauseSerializer(data=request.data))
@@ -113,7 +113,7 @@ def pauses(request: Request, slug: str) -> Response:
 @api_view(["DELETE"])
 def lift_pause(request: Request, slug: str, pk: int) -> Response:
     """Give somebody work again. The pause stays in the list, as lifted."""
-    project = project_of(request, slug, *INSPECTING)
+    project = project_of(request, slug, Do.INSPECT)
     found = get_object_or_404(project.pauses, pk=pk)
     try:
         lifted = lift(pause=found, by=user_of(request), now=timezone.now())
@@ -128,7 +128,7 @@ def lift_pause(request: Request, slug: str, pk: int) -> Response:
 @api_view(["GET", "POST"])
 def qualifications(request: Request, slug: str) -> Response:
     """Who was qualified or refused, by the test or by hand, the newest first; or decide by hand."""
-    project = project_of(request, slug, *INSPECTING)
+    project = project_of(request, slug, Do.INSPECT)
     if request.method == "GET":
         return page_of(request, _of_whom(request, project.qualifications), QualificationSerializer)
     sent = valid(NewQualificationSerializer(data=request.data))
@@ -152,7 +152,7 @@ def _of_whom(request: Request, rows: Any) -> Any:
 
 def _annotator(project: Project, name: str) -> User:
     """Raises: ValidationError for a name that does not annotate here."""
-    members = project.memberships.filter(role=Membership.Role.ANNOTATOR).select_related("user")
+    members = members_who(project, Do.ANNOTATE).select_related("user")
     member = members.filter(user__username=name.replace("\0", "")).first()
     if member is None:
         raise serializers.ValidationError({"annotator": [f"{name!r} does not annotate here."]})

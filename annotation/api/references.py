@@ -12,7 +12,7 @@ from rest_framework.decorators import api_view
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from annotation.access import RESEARCHING
+from annotation.access import Do
 from annotation.api.requests import Conflict, page_of, paged, project_of, user_of, valid
 from annotation.models import Assignment, Reference
 from annotation.selectors.checks.references import references_of
@@ -53,7 +53,7 @@ class NewReferenceSerializer(serializers.Serializer[Any]):
 def references(request: Request, slug: str) -> Response:
     """The references, those in use first; or compare others with an answer from now on, for admins."""
     if request.method == "GET":
-        found = references_of(project_of(request, slug, *RESEARCHING))
+        found = references_of(project_of(request, slug, Do.RESEARCH))
         return page_of(request, found, ReferenceSerializer)
     project = project_of(request, slug)
     sent = valid(NewReferenceSerializer(data=request.data))

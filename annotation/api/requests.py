@@ -13,7 +13,8 @@ from rest_framework.pagination import BasePagination, LimitOffsetPagination
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from annotation.models import Membership, Project, User
+from annotation.access import Do, projects_where
+from annotation.models import Project, User
 
 V = TypeVar("V", bound=Callable[..., Any])
 
@@ -36,10 +37,9 @@ def user_of(request: Request) -> User:
     return request.user
 
 
-def project_of(request: Request, slug: str, *roles: str) -> Project:
-    """The project, if the one who asks has one of the roles there, by default its admin's; else 404."""
-    mine = Project.objects.with_role(user_of(request), *(roles or [Membership.Role.ADMIN]))
-    return get_object_or_404(mine, slug=slug)
+def project_of(request: Request, slug: str, do: Do = Do.ADMINISTER) -> Project:
+    """The project of that slug. Raises Http404 unless the user may do this there."""
+    return get_object_or_404(projects_where(user_of(request), do), slug=slug)
 
 
 def asked(request: Request, name: str) -> str | None:

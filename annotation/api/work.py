@@ -19,9 +19,9 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.reverse import reverse
 
+from annotation.access import Do, standing_in
 from annotation.api.requests import Conflict, project_of, user_of, valid
-from annotation.models import Assignment, Image, Membership, Project, ShownImage, Skip, User
-from annotation.selectors.assignments.standings import standing_in
+from annotation.models import Assignment, Image, Project, ShownImage, Skip, User
 from annotation.services.assignments.assignments import LeaseLost, claim_next
 from annotation.services.assignments.skips import NotSkippable, SkipsUsedUp, skip_task
 
@@ -105,7 +105,7 @@ def next_task(request: Request, slug: str) -> Response:
 @api_view(["POST"])
 def skip(request: Request, slug: str) -> Response:
     """Pass on the task you hold, with a reason. Again changes nothing."""
-    project, user = project_of(request, slug, Membership.Role.ANNOTATOR), user_of(request)
+    project, user = project_of(request, slug, Do.ANNOTATE), user_of(request)
     sent = valid(NewSkipSerializer(data=request.data))
     task = held_task(user, project, sent["claim"])
     try:

@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from django import forms
 from django.contrib.auth.forms import BaseUserCreationForm, SetPasswordForm, UsernameField
 
+from annotation.access import MAY, Do
 from annotation.models import ApiToken, Membership, User
 
 PASSWORD_LENGTH = 4096  # hashing takes time with the length
@@ -64,7 +65,8 @@ class TokenForm(forms.Form):
     )
 
 
-INVITED = [role for role in Membership.Role if role != Membership.Role.ADMIN]
+# A link may be passed on: whoever administers is added by name.
+INVITED = [role for role in Membership.Role if Do.ADMINISTER not in MAY[role]]
 
 
 class InvitationForm(forms.Form):

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from django.contrib.postgres.expressions import ArraySubquery
 from django.contrib.postgres.fields import ArrayField
 from django.contrib.postgres.functions import RandomUUID
 from django.db import models
-from django.db.models import OuterRef, Q
+from django.db.models import Exists, Expression, OuterRef, Q
 from django.db.models.functions import JSONObject
 from django.utils.crypto import salted_hmac
 
@@ -34,18 +35,29 @@ class ShownImage:
 
 
 class AssignmentQuerySet(models.QuerySet["Assignment"]):
-    def leased_by(self, annotator: User) -> AssignmentQuerySet:
-        """The task in their hands, and the one that lies ready for when it is done."""
+    """The rules of handing out work; each takes a value, or an expression of one."""
+
+    def leased_by(self, annotator: User | Expression) -> AssignmentQuerySet:
+        """The one they work on, and the one that lies ready for when it is done."""
         return self.filter(annotator=annotator, state=Assignment.State.LEASED)
 
-    def held_by(self, annotator: User) -> AssignmentQuerySet:
+    def held_by(self, annotator: User | Expression) -> AssignmentQuerySet:
+        """The one they work on."""
         return self.leased_by(annotator).filter(claimed_at__isnull=False)
 
-    def claimable_by(self, annotator: User, *, now: datetime) -> AssignmentQuerySet:
-        """Open slots, and slots whose lease ran out, on prompts this annotator has not had."""
+    def unbegun(self) -> AssignmentQuerySet:
+        """Leased to lie ready behind another: nobody has seen them yet."""
+        return self.filter(state=Assignment.State.LEASED, claimed_at=None)
+
+    def claimable_by(self, annotator: User | Expression, *, now: datetime | Expression) -> AssignmentQuerySet:
+        """Open ones, and those whose lease ran out, on prompts this annotator has not had."""
         lapsed = Q(state=Assignment.State.LEASED, leased_until__lte=now)
-        had = Assignment.objects.filter(annotator=annotator).values("prompt")
-        return self.ordinary().filter(Q(state=Assignment.State.OPEN) | lapsed).exclude(prompt__in=had)
+        return self.new_to(annotator).filter(Q(state=Assignment.State.OPEN) | lapsed)
+
+    def new_to(self, annotator: User | Expression) -> AssignmentQuerySet:
+        """Ordinary ones on prompts this annotator has not had."""
+        had = Assignment.objects.filter(annotator=annotator, prompt=OuterRef("prompt"))
+        return self.ordinary().filter(~Exists(had))
 
     def ordinary(self) -> AssignmentQuerySet:
         """Opinions that the project wants; the others measure the people who give them."""
@@ -58,9 +70,9 @@ class AssignmentQuerySet(models.QuerySet["Assignment"]):
     def with_images(self) -> AssignmentQuerySet:
         """Each with its `images` and `showable` ones at hand, in the same statement."""
         fields = {name: f"image__{name}" for name in ("token", "width", "height")}
-        found = Generation.objects.filter(prompt=OuterRef("prompt"), image__isnull=False).order_by("pk")
-        shown = found.values(json=JSONObject(generation_id="pk", is_flagged="is_flagged", **fields))
-        return self.annotate(shown=ArraySubquery(shown))
+        generations = Generation.objects.filter(prompt=OuterRef("prompt"), image__isnull=False).order_by("pk")
+        images = generations.values(json=JSONObject(generation_id="pk", is_flagged="is_flagged", **fields))
+        return self.annotate(files=ArraySubquery(images))  # type: ignore[no-redef]  # declared below
 
     def finished(self) -> AssignmentQuerySet:
         """Answers that count as preferences."""
@@ -68,7 +80,7 @@ class AssignmentQuerySet(models.QuerySet["Assignment"]):
 
 
 class Assignment(models.Model):
-    """One opinion wanted on one prompt."""
+    """One judgement wanted of one prompt."""
 
     class Kind(models.TextChoices):
         ORDINARY = "ordinary"
@@ -97,7 +109,7 @@ class Assignment(models.Model):
     state = models.CharField(max_length=9, choices=State, default=State.OPEN)
     priority = models.IntegerField(default=0)  # the largest is given first; services.priorities
     leased_until = models.DateTimeField(null=True)
-    # Generation ids in the order they are shown to this annotator, shuffled when the slot is claimed.
+    # Generation ids in the order they are shown to this annotator, shuffled when it is claimed.
     order = ArrayField(models.BigIntegerField(), default=list)
     # Since when it is before its annotator; null while it lies ready behind the task in hand.
     claimed_at = models.DateTimeField(null=True)
@@ -107,6 +119,8 @@ class Assignment(models.Model):
     # The unfinished answer, saved as the annotator works: the form's fields as posted.
     draft = models.JSONField(null=True)
     drafted_at = models.DateTimeField(null=True)
+
+    files: list[dict[str, Any]]  # the fields of each ShownImage; of `with_images` only
 
     objects = AssignmentQuerySet.as_manager()
 
@@ -179,7 +193,7 @@ class Assignment(models.Model):
 
     @property
     def claim(self) -> str:
-        """Names the order that an answer's numbers go by: who claims the slot next gets another one."""
+        """Names the order that an answer's numbers go by: whoever claims it next gets another one."""
         return self.claimed_at.isoformat() if self.claimed_at else ""
 
     @property
@@ -200,7 +214,7 @@ class Assignment(models.Model):
     @property
     def showable(self) -> list[ShownImage]:
         """The prompt's images that have files, as they came; of `with_images` only."""
-        return [ShownImage(**fields) for fields in vars(self)["shown"]]
+        return [ShownImage(**fields) for fields in self.files]
 
     @property
     def images(self) -> list[ShownImage]:

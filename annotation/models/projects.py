@@ -9,15 +9,7 @@ from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
 from django.db.models import Q
 
-from annotation.models.people import Membership, User
-
-
-class ProjectQuerySet(models.QuerySet["Project"]):
-    def with_role(self, user: User, *roles: str) -> ProjectQuerySet:
-        """Projects in which the user has one of the roles; a superuser is an admin everywhere."""
-        if user.is_superuser and Membership.Role.ADMIN in roles:
-            return self
-        return self.filter(memberships__user=user, memberships__role__in=roles)
+from annotation.models.people import User
 
 
 class Project(models.Model):
@@ -108,8 +100,6 @@ class Project(models.Model):
     )
     pauses_place_bias = models.BooleanField("pause who prefers a place on the page", default=False)
     created_at = models.DateTimeField(auto_now_add=True)
-
-    objects = ProjectQuerySet.as_manager()
 
     class Meta:
         ordering = ["name"]

@@ -6,11 +6,8 @@ from django.db import models
 from django.db.models import Q
 
 from annotation.models.assignments import Assignment
-from annotation.models.people import Membership, User
+from annotation.models.people import User
 from annotation.models.prompts import Prompt
-
-# Whose answers others' may be compared with.
-TRUSTED = (Membership.Role.RESEARCHER, Membership.Role.INSPECTOR, Membership.Role.ADMIN)
 
 
 class ReferenceQuerySet(models.QuerySet["Reference"]):

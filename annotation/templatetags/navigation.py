@@ -9,8 +9,8 @@ from django.http import HttpRequest
 from django.template import Context
 from django.urls import reverse
 
-from annotation.access import role_in
-from annotation.models import Membership, Project, User
+from annotation.access import Do, permissions_anywhere, permissions_in
+from annotation.models import Project, User
 from annotation.navigation import MENU, SECTIONS
 
 register = template.Library()
@@ -27,12 +27,10 @@ class Link:
 
 @register.filter
 def menu(request: HttpRequest) -> list[Link]:
-    """Where this person may go, one query; a superuser is an admin everywhere."""
+    """Where this person may go, in one query."""
     assert isinstance(request.user, User)
-    roles = set(request.user.memberships.values_list("role", flat=True).distinct())
-    if request.user.is_superuser:
-        roles.add(Membership.Role.ADMIN)
-    shown = [("Home", "home"), *((item.title, item.url) for item in MENU if roles & {*item.roles})]
+    permissions = permissions_anywhere(request.user)
+    shown = [("Home", "home"), *((item.title, item.url) for item in MENU if item.needs in permissions)]
     addresses = [(title, reverse(name)) for title, name in shown]
     return [Link(title, url, _is_current(url, request.path)) for title, url in addresses]
 
@@ -54,10 +52,10 @@ class ProjectPages:
 @register.simple_tag(takes_context=True)
 def project_pages(context: Context, project: Project, tab: str) -> ProjectPages:
     """What leads around in the project, one query. A section of one page goes by that page's name."""
-    role = role_in(project, context["request"].user)
+    permissions = permissions_in(project, context["request"].user)
     sections, opened, pages = [], "", []
     for title, listed in SECTIONS.items():
-        allowed = [page for page in listed if role in page.roles]
+        allowed = [page for page in listed if page.needs in permissions]
         if not allowed:
             continue
         name = title if len(allowed) > 1 else allowed[0].title
@@ -66,12 +64,12 @@ def project_pages(context: Context, project: Project, tab: str) -> ProjectPages:
         if is_open and len(allowed) > 1:
             opened = name
             pages = [Link(page.title, page.address(project), page.tab == tab) for page in allowed]
-    return ProjectPages(_back(role), sections, opened, pages)
+    return ProjectPages(_back(permissions), sections, opened, pages)
 
 
-def _back(role: str | None) -> Link:
-    if role == Membership.Role.ADMIN:
+def _back(permissions: frozenset[Do]) -> Link:
+    if Do.ADMINISTER in permissions:
         return Link("Projects", reverse("projects"), False)
-    if role == Membership.Role.INSPECTOR:
+    if Do.INSPECT in permissions:
         return Link("Inspect", reverse("inspection-queue"), False)
     return Link("Home", reverse("home"), False)

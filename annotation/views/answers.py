@@ -19,7 +19,7 @@ from annotation.access import MemberRequest, WorkerRequest, worker_required
 from annotation.forms.judgements import JudgementForm
 from annotation.forms.quality import MINUTES
 from annotation.models import Assignment, Project, User
-from annotation.selectors.assignments.answers import own_answers, why_closed
+from annotation.selectors.assignments import own_answers, why_closed
 from annotation.selectors.checks.checks import quality_of, start_of_day
 from annotation.selectors.results.hours import OwnWork, work_of
 from annotation.selectors.results.progress import annotator_progress

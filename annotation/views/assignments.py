@@ -14,12 +14,11 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_POST, require_safe
 from django_htmx.http import HttpResponseClientRedirect
 
-from annotation.access import MemberRequest, WorkerRequest, member_required, worker_required
+from annotation.access import MemberRequest, WorkerRequest, member_required, standing_in, worker_required
 from annotation.forms.judgements import JudgementForm, SkipForm
 from annotation.models import Assignment, Project, Qualification, Skip
 from annotation.models.assignments import WORK as KINDS_OF_WORK
-from annotation.selectors.assignments.assignments import own_task
-from annotation.selectors.assignments.standings import standing_in
+from annotation.selectors.assignments import own_assignment
 from annotation.selectors.checks.onboarding import lesson_of
 from annotation.services.assignments.assignments import LeaseLost, claim_ahead, claim_next, save_draft
 from annotation.services.assignments.skips import NotSkippable, SkipsUsedUp, skip_task
@@ -212,7 +211,7 @@ def acknowledge_guideline(request: WorkerRequest, project: Project, version: int
 
 def _mine(request: MemberRequest, slug: str, token: UUID) -> Assignment | None:
     """The assignment, if it is this person's as the form was made for it, and they still work there."""
-    assignment = own_task(slug, request.user, token)
+    assignment = own_assignment(slug, request.user, token)
     if assignment is None or not assignment.claim or assignment.claim != request.POST.get("claim"):
         return None
     return assignment

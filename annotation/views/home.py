@@ -9,15 +9,12 @@ from django.shortcuts import render
 from django.utils import timezone
 from django.views.decorators.http import require_safe
 
-from annotation.access import MemberRequest, member_required
-from annotation.models import Assignment, Membership, Project, User
-from annotation.selectors.assignments.standings import Standing, standing_in
+from annotation.access import MAY, SUPERUSER, Do, MemberRequest, Standing, member_required, standing_in
+from annotation.models import Assignment, Project, User
 from annotation.selectors.checks.checks import Agreed, quality_of, start_of_day
 from annotation.selectors.results.hours import OwnWork
 from annotation.selectors.results.progress import AnnotatorProgress, annotator_progress
 from annotation.views.answers import own_work
-
-Role = Membership.Role
 
 
 @dataclass(frozen=True)
@@ -29,6 +26,9 @@ class Place:
 
     project: Project
     role: str
+    annotates: bool
+    inspects: bool
+    administers: bool
     mine: AnnotatorProgress | None
     work: OwnWork | None
     quality: Agreed | None
@@ -48,17 +48,20 @@ def _projects(user: User) -> list[tuple[Project, str]]:
     """The user's projects with their role in each; a superuser is an admin where they have none."""
     roles = dict(user.memberships.values_list("project_id", "role"))
     found = Project.objects.all() if user.is_superuser else Project.objects.filter(pk__in=roles)
-    return [(project, roles.get(project.pk, Role.ADMIN)) for project in found]
+    return [(project, roles.get(project.pk, SUPERUSER)) for project in found]
 
 
 def _place(user: User, project: Project, role: str) -> Place:
     assignments = Assignment.objects.filter(project=project)
     submitted = assignments.filter(state=Assignment.State.SUBMITTED).exclude(annotator=user)
-    annotates = role == Role.ANNOTATOR
+    annotates = Do.ANNOTATE in MAY[role]
     standing = standing_in(project.slug, user) if annotates else None
     return Place(
         project=project,
         role=role,
+        annotates=annotates,
+        inspects=Do.INSPECT in MAY[role],
+        administers=Do.ADMINISTER in MAY[role],
         mine=annotator_progress(user, project) if annotates else None,
         work=own_work(user, project) if annotates else None,
         quality=quality_of(user, project, before=start_of_day(timezone.now())) if annotates else None,

@@ -13,10 +13,10 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.debug import sensitive_post_parameters, sensitive_variables
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
-from annotation.access import MemberRequest, admin_required
+from annotation.access import MAY, Do, MemberRequest, admin_required
 from annotation.forms.accounts import InvitationForm, JoiningForm
 from annotation.forms.projects import MemberForm
-from annotation.models import Invitation, Membership, Project, User
+from annotation.models import Invitation, Project, User
 from annotation.services.people.accounts import NameTaken, create_account
 from annotation.services.people.invitations import (
     AlreadyMember,
@@ -60,7 +60,7 @@ def add_person(request: MemberRequest, project: Project) -> HttpResponse:
             form.add_error("username", "There is no account of this name.")
             return render(request, PEOPLE, _context(project, form), status=422)
         user = account
-    keeps = user.is_superuser or form.cleaned_data["role"] == Membership.Role.ADMIN
+    keeps = user.is_superuser or Do.ADMINISTER in MAY[form.cleaned_data["role"]]
     if user == request.user and not keeps:
         form.add_error("role", "You cannot take this project from yourself. Another admin can.")
         return render(request, PEOPLE, _context(project, form), status=422)

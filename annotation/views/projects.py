@@ -6,17 +6,17 @@ from datetime import timedelta
 
 from django.contrib import messages
 from django.core.paginator import Paginator
+from django.db.models import QuerySet
 from django.http import Http404, HttpResponse
 from django.shortcuts import redirect, render
 from django.template.loader import render_to_string
 from django.utils import timezone
 from django.views.decorators.http import require_http_methods, require_safe
 
-from annotation.access import MemberRequest, admin_required, member_required
+from annotation.access import Do, MemberRequest, admin_required, member_required, members_who, projects_where
 from annotation.charts import by_day
 from annotation.forms.projects import GuidelineForm, NewProjectForm, ProjectForm
-from annotation.models import Membership, Project
-from annotation.models.projects import ProjectQuerySet
+from annotation.models import Project
 from annotation.registry import ACTIONS, action_choices
 from annotation.selectors.results.progress import ProjectProgress, project_progress
 from annotation.services.imports import ImportRefused
@@ -76,7 +76,7 @@ def overview(request: MemberRequest, project: Project) -> HttpResponse:
         "progress": progress,
         "accepted_note": f"{progress.finished:,} of {progress.wanted:,}",
         "chart": _answers_by_day(progress),
-        "has_annotators": project.memberships.filter(role=Membership.Role.ANNOTATOR).exists(),
+        "has_annotators": members_who(project, Do.ANNOTATE).exists(),
         "expected_end": now + timedelta(days=left) if left and left < FORESEEABLE_DAYS else None,
     }
     return render(request, f"{OVERVIEW}#progress" if request.htmx else OVERVIEW, context)
@@ -133,9 +133,9 @@ def log(request: MemberRequest, project: Project) -> HttpResponse:
     return render(request, LOG, {**context, "kind": kind, "who": who})
 
 
-def _administrated(request: MemberRequest) -> ProjectQuerySet:
+def _administrated(request: MemberRequest) -> QuerySet[Project]:
     """Raises Http404 for people who are admins nowhere."""
-    projects = Project.objects.with_role(request.user, Membership.Role.ADMIN)
+    projects = projects_where(request.user, Do.ADMINISTER)
     if not request.user.is_superuser and not projects.exists():
         raise Http404
     return projects

@@ -8,9 +8,9 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.utils import timezone
 from django.views.decorators.http import require_POST, require_safe
 
-from annotation.access import MemberRequest, inspecting_required
+from annotation.access import Do, MemberRequest, inspecting_required, members_who
 from annotation.forms.quality import DecisionForm, ReasonForm
-from annotation.models import Membership, Pause, Project, User
+from annotation.models import Pause, Project, User
 from annotation.selectors.checks.checks import ENOUGH
 from annotation.selectors.checks.quality import annotators_quality
 from annotation.services.checks.onboarding import decide_by_hand
@@ -76,7 +76,7 @@ def decide(request: MemberRequest, project: Project, pk: int) -> HttpResponse:
 
 def _annotator(project: Project, pk: int) -> User:
     """Raises Http404 for people who do not annotate here."""
-    members = project.memberships.filter(role=Membership.Role.ANNOTATOR)
+    members = members_who(project, Do.ANNOTATE)
     return get_object_or_404(members.select_related("user"), user=pk).user
 
 

@@ -10,9 +10,9 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.utils import timezone
 from django.views.decorators.http import require_POST, require_safe
 
-from annotation.access import MemberRequest, admin_required, researcher_required, role_in
+from annotation.access import Do, MemberRequest, admin_required, may, researcher_required
 from annotation.forms.references import ReferenceForm
-from annotation.models import Membership, Project, Reference
+from annotation.models import Project, Reference
 from annotation.selectors.checks.references import references_of, trusted_answers
 from annotation.services.checks.references import (
     NothingToAnswer,
@@ -81,7 +81,7 @@ def _context(
     return {
         "project": project,
         "tab": "references",
-        "is_admin": role_in(project, request.user) == Membership.Role.ADMIN,
+        "is_admin": may(request.user, Do.ADMINISTER, project),
         "references": references_of(project),
         "answers": trusted_answers(project)[:SHOWN],
         "form": form or ReferenceForm(auto_id=False),

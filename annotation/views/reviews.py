@@ -10,9 +10,9 @@ from django.utils import timezone
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_POST, require_safe
 
-from annotation.access import INSPECTING, MemberRequest, inspector_required
+from annotation.access import Do, MemberRequest, inspector_required, projects_where
 from annotation.forms.references import SendBackForm
-from annotation.models import Assignment, Pause, Project
+from annotation.models import Assignment, Pause
 from annotation.models.assignments import WORK
 from annotation.selectors.reviews import answer_of
 from annotation.services.judgements.reviews import NotUnderReview, OwnAnswer, accept, send_back
@@ -29,7 +29,7 @@ def queue(request: MemberRequest) -> HttpResponse:
     """Submitted answers of the inspector's projects, oldest first."""
     waiting = _waiting(request)
     projects = (
-        Project.objects.with_role(request.user, *INSPECTING)
+        projects_where(request.user, Do.INSPECT)
         .annotate(waiting=Count("assignments", filter=Q(assignments__in=waiting)))
         .order_by("name")
     )
@@ -89,14 +89,14 @@ def send_answer_back(request: MemberRequest, pk: int) -> HttpResponse:
 
 def _waiting(request: MemberRequest) -> QuerySet[Assignment]:
     """Submitted answers this person may judge: of their projects, and not their own."""
-    projects = Project.objects.with_role(request.user, *INSPECTING)
+    projects = projects_where(request.user, Do.INSPECT)
     submitted = Assignment.objects.filter(state=Assignment.State.SUBMITTED, project__in=projects)
     return submitted.exclude(annotator=request.user).order_by("submitted_at", "pk")
 
 
 def _inspectable(request: MemberRequest, pk: int) -> Assignment:
     """An answered assignment of the inspector's projects. Raises Http404."""
-    projects = Project.objects.with_role(request.user, *INSPECTING)
+    projects = projects_where(request.user, Do.INSPECT)
     answered = Assignment.objects.filter(project__in=projects, submitted_at__isnull=False)
     return get_object_or_404(answered.select_related("project", "prompt", "annotator"), pk=pk)
 

@@ -17,7 +17,7 @@ from rest_framework.parsers import JSONParser, MultiPartParser
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from annotation.access import RESEARCHING
+from annotation.access import Do
 from annotation.api.requests import Conflict, changes_nothing, project_of, valid
 from annotation.models import Generation, Project
 from rewardmodel.scoring import client_socket, score_files
@@ -138,12 +138,12 @@ def _asked(request: Request) -> tuple[Project, list[str], list[bytes]]:
     """The project, and of each image its prompt and its file."""
     if isinstance(request.data, QueryDict):
         sent = valid(ScoresUploadSerializer(data=request.data))
-        project = project_of(request, sent["project"], *RESEARCHING)
+        project = project_of(request, sent["project"], Do.RESEARCH)
         _check_number(sent["images"])
         texts = sent["prompt"] if len(sent["prompt"]) > 1 else sent["prompt"] * len(sent["images"])
         return project, texts, [file.read() for file in sent["images"]]
     sent = valid(ScoresQuestionSerializer(data=request.data))
-    project = project_of(request, sent["project"], *RESEARCHING)
+    project = project_of(request, sent["project"], Do.RESEARCH)
     images = sent["images"]
     _check_number(images)
     made = _generations(project, [one["generation"] for one in images if "generation" in one])

@@ -10,7 +10,7 @@ from rest_framework.decorators import api_view
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from annotation.access import RESEARCHING
+from annotation.access import Do
 from annotation.api.requests import page_of, paged, project_of
 from annotation.models import ChosenPrompt, Project, User
 from rewardmodel.api.serializers import (
@@ -55,7 +55,7 @@ def checkpoints(request: Request, slug: str) -> Response:
 @api_view(["GET"])
 def evaluations(request: Request, slug: str) -> Response:
     """What the project's reward models are worth on its datasets, measured last first."""
-    found = Evaluation.objects.filter(project=project_of(request, slug, *RESEARCHING))
+    found = Evaluation.objects.filter(project=project_of(request, slug, Do.RESEARCH))
     return page_of(request, found.select_related("checkpoint", "dataset"), EvaluationSerializer)
 
 

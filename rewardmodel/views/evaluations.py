@@ -11,10 +11,10 @@ from django.http.response import HttpResponseBase
 from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.http import require_POST, require_safe
 
-from annotation.access import MemberRequest, admin_required, researcher_required, role_in
+from annotation.access import Do, MemberRequest, admin_required, may, researcher_required
 from annotation.charts import Whisker, whisker
 from annotation.downloads import csv_response
-from annotation.models import Membership, Project
+from annotation.models import Project
 from annotation.statistics.estimates import ENOUGH_PROMPTS, Estimate
 from rewardmodel.forms.evaluations import EvaluationForm
 from rewardmodel.models import Evaluation, EvaluationRun
@@ -74,7 +74,7 @@ def evaluation(request: MemberRequest, project: Project, pk: int) -> HttpRespons
     found = get_object_or_404(
         Evaluation.objects.select_related("checkpoint", "dataset"), pk=pk, project=project
     )
-    is_admin = role_in(project, request.user) == Membership.Role.ADMIN
+    is_admin = may(request.user, Do.ADMINISTER, project)
     context = {"project": project, "tab": "evaluations", "is_admin": is_admin, **_plots(found)}
     return render(request, ONE, context)
 
@@ -87,7 +87,7 @@ def _table(request: MemberRequest, project: Project, form: EvaluationForm) -> Ro
         "table": table,
         "whiskers": _whiskers(table),
         "form": form,
-        "is_admin": role_in(project, request.user) == Membership.Role.ADMIN,
+        "is_admin": may(request.user, Do.ADMINISTER, project),
     }
 
 

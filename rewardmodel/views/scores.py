@@ -8,8 +8,8 @@ from django.http import HttpResponse
 from django.shortcuts import render
 from django.views.decorators.http import require_http_methods
 
-from annotation.access import MemberRequest, researcher_required, role_in
-from annotation.models import Membership, Project
+from annotation.access import Do, MemberRequest, may, researcher_required
+from annotation.models import Project
 from rewardmodel.forms.scores import ScoringForm
 from rewardmodel.scoring import client_socket, score_files
 from rewardmodel.selectors import NothingPromoted, promoted_checkpoint
@@ -68,7 +68,7 @@ def _answer(
         promoted = promoted_checkpoint(project)
     except NothingPromoted:
         promoted = None
-    is_admin = role_in(project, request.user) == Membership.Role.ADMIN
+    is_admin = may(request.user, Do.ADMINISTER, project)
     context = {
         "project": project,
         "tab": "try",

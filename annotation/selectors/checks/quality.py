@@ -6,10 +6,11 @@ from dataclasses import dataclass
 
 from django.db.models import Aggregate, FloatField
 
-from annotation.models import Assignment, Membership, Pause, Project, Qualification, User
+from annotation.access import Do, members_who
+from annotation.models import Assignment, Pause, Project, Qualification, User
+from annotation.selectors.assignments import skips_by_annotator
 from annotation.selectors.checks.checks import Agreed, agreement_by_annotator
 from annotation.selectors.checks.conduct import PLACE_LEVEL, place_tests, seconds_an_image
-from annotation.selectors.checks.skips import skips_by_annotator
 from annotation.selectors.results.progress import AnnotatorProgress, annotators_progress
 from annotation.statistics.places import PlaceTest
 
@@ -50,7 +51,7 @@ def annotators_quality(project: Project) -> list[AnnotatorQuality]:
     decided = project.qualifications.order_by("user", "-pk").distinct("user")
     qualifications = {qualification.user_id: qualification for qualification in decided}
     pace, places, skipped = _pace(project), place_tests(project), skips_by_annotator(project)
-    members = project.memberships.filter(role=Membership.Role.ANNOTATOR).select_related("user")
+    members = members_who(project, Do.ANNOTATE).select_related("user")
     return [
         AnnotatorQuality(
             user=member.user,

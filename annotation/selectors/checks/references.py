@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from django.db.models import Count, Q, QuerySet, Sum
+from django.db.models import Count, QuerySet, Sum
 
-from annotation.models import Assignment, Membership, Project, Reference
-from annotation.models.references import TRUSTED
+from annotation.access import Do, people_who
+from annotation.models import Assignment, Project, Reference
 
 
 def references_of(project: Project) -> QuerySet[Reference]:
@@ -21,11 +21,10 @@ def references_of(project: Project) -> QuerySet[Reference]:
 
 def trusted_answers(project: Project) -> QuerySet[Assignment]:
     """Finished answers of researchers, inspectors and admins on prompts that have no reference."""
-    trusted = Membership.objects.filter(project=project, role__in=TRUSTED).values("user")
     kinds = (Assignment.Kind.ORDINARY, Assignment.Kind.REFERENCE)
     return (
         Assignment.objects.filter(project=project, state=Assignment.State.ACCEPTED, kind__in=kinds)
-        .filter(Q(annotator__in=trusted) | Q(annotator__is_superuser=True), prompt__reference=None)
+        .filter(annotator__in=people_who(project, Do.GIVE_REFERENCES), prompt__reference=None)
         .select_related("prompt", "annotator")
         .order_by("-submitted_at")
     )

@@ -6,13 +6,14 @@ from uuid import UUID
 
 from django.db.models import Count, Exists, OuterRef, Q, QuerySet
 
-from annotation.models import Generation, Image, Membership, Project, Rating, User
+from annotation.access import Do, projects_where
+from annotation.models import Generation, Image, Project, Rating, User
 from annotation.models.judgements import HARMFUL
 
 
 def visible_image(user: User, token: UUID) -> Image | None:
     """The image, if a project that the user is a member of shows it."""
-    projects = Project.objects.with_role(user, *Membership.Role.values)
+    projects = projects_where(user, Do.SEE)
     return Image.objects.filter(token=token, generations__prompt__project__in=projects).first()
 
 

@@ -9,7 +9,8 @@ from typing import NamedTuple
 import numpy as np
 from django.db.models import Case, F, FloatField, Value, When
 
-from annotation.models import Assignment, Membership, Placement, Project, Rating, User
+from annotation.access import MAY, Do
+from annotation.models import Assignment, Placement, Project, Rating, User
 from annotation.models.assignments import COMPARED
 from annotation.models.judgements import SCALE, SCALES
 from annotation.selectors.projects.images import most_used_model
@@ -238,7 +239,7 @@ def _by_person(
 
 def _people(project: Project, ids: Integers) -> list[Person]:
     names = User.objects.in_bulk([int(pk) for pk in ids])
-    annotator, admin = Membership.Role.ANNOTATOR, Membership.Role.ADMIN
-    roles: dict[int, str] = {pk: admin if user.is_superuser else annotator for pk, user in names.items()}
-    roles |= dict(project.memberships.filter(user__in=names).values_list("user_id", "role"))
-    return [Person(names[pk].username, roles[pk] == annotator) for pk in map(int, ids)]
+    annotates = {pk: not user.is_superuser for pk, user in names.items()}  # former members do
+    roles = project.memberships.filter(user__in=names).values_list("user_id", "role")
+    annotates |= {pk: Do.ANNOTATE in MAY[role] for pk, role in roles}
+    return [Person(names[pk].username, annotates[pk]) for pk in map(int, ids)]

@@ -8,7 +8,7 @@ from django.db import transaction
 
 from annotation.models import Assignment, Generation, Skip, User
 from annotation.models.assignments import WORK
-from annotation.selectors.checks.skips import skips_of
+from annotation.selectors.assignments import skips_of
 from annotation.services.assignments.assignments import LeaseLost
 
 

@@ -7,7 +7,8 @@ from datetime import datetime, timedelta
 
 from django.db import IntegrityError, transaction
 
-from annotation.models import Action, Assignment, Membership, Pause, Project, User
+from annotation.access import Do, roles_that
+from annotation.models import Action, Assignment, Pause, Project, User
 from annotation.selectors.checks.conduct import first_breach
 from annotation.services.actions import record_action
 
@@ -58,7 +59,7 @@ def pause_by_rules(*, now: datetime, active_within: timedelta) -> list[Pause]:
         annotators = User.objects.filter(
             pk__in=active.filter(project=project).values("annotator"),
             memberships__project=project,
-            memberships__role=Membership.Role.ANNOTATOR,
+            memberships__role__in=roles_that(Do.ANNOTATE),
         )
         for annotator in annotators.exclude(pk__in=resting):
             breach = first_breach(annotator, project)

@@ -8,8 +8,8 @@ from datetime import datetime
 from django.db import transaction
 from django.db.models import Count, F
 
-from annotation.models import Action, Assignment, Generation, Membership, Project, Prompt, Reference, User
-from annotation.models.references import TRUSTED
+from annotation.access import Do, may
+from annotation.models import Action, Assignment, Generation, Project, Prompt, Reference, User
 from annotation.services.actions import record_action
 
 
@@ -120,5 +120,4 @@ def retire_reference(*, reference: Reference, by: User, now: datetime) -> None:
 
 def _is_trusted(answer: Assignment) -> bool:
     assert answer.annotator is not None  # finished answers have one
-    member = Membership.objects.filter(project=answer.project_id, user=answer.annotator, role__in=TRUSTED)
-    return answer.annotator.is_superuser or member.exists()
+    return may(answer.annotator, Do.GIVE_REFERENCES, answer.project)

@@ -4,53 +4,56 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from datetime import datetime
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from psycopg.types.json import Jsonb
 
 from annotation.models import Assignment, Ranking, User
 from annotation.models.judgements import SCALES
-from annotation.statements import fetch_one
+from annotation.statements import Parameter, fetch_one, update
 
 if TYPE_CHECKING:
     from annotation.services.judgements.judgements import Judgement
 
-# The rows of an answer to the slot that `answered` names, if it does.
+# The rows of an answer to the assignment that `answered` names, if it does.
 ROWS = """
     ranking AS (
         INSERT INTO annotation_ranking (assignment_id) SELECT id FROM answered RETURNING id
-    ), placed AS (
+    ), placement AS (
         INSERT INTO annotation_placement (ranking_id, generation_id, slot)
         SELECT ranking.id, image.generation, image.slot
         FROM ranking, unnest(%(generations)s::bigint[], %(slots)s::smallint[]) AS image (generation, slot)
-    ), labelled AS (
+    ), promptlabel AS (
         INSERT INTO annotation_promptlabel (assignment_id, category, intent_unclear, issues)
         SELECT answered.id, label.category, label.intent_unclear, label.issues
         FROM answered,
             jsonb_to_recordset(%(labels)s) AS label (category text, intent_unclear boolean, issues text[])
-    ), rated AS (
+    ), rating AS (
         INSERT INTO annotation_rating (assignment_id, generation_id, overall, alignment, fidelity, problems)
         SELECT answered.id, generation, overall, alignment, fidelity, problems
-        FROM answered, jsonb_to_recordset(%(ratings)s) AS rating (
+        FROM answered, jsonb_to_recordset(%(ratings)s) AS image (
             generation bigint, overall smallint, alignment smallint, fidelity smallint, problems text[]
         )
     )
     SELECT id FROM ranking
 """
-RECORD = f"WITH answered AS (SELECT %(slot)s::bigint AS id), {ROWS}"
-# Only a slot that is still in the annotator's hands is closed, and gets rows.
-CLOSE = f"""
-    WITH answered AS (
-        UPDATE annotation_assignment AS slot
-        SET state = CASE WHEN %(is_inspected)s THEN 'submitted' ELSE 'accepted' END,
-            submitted_at = %(now)s,
-            accepted_at = CASE WHEN %(is_inspected)s THEN NULL ELSE %(now)s END,
-            draft = NULL, drafted_at = NULL
-        WHERE slot.id = %(slot)s AND slot.annotator_id = %(annotator)s
-            AND slot.state = 'leased' AND slot.claimed_at IS NOT NULL
-        RETURNING slot.id
-    ), {ROWS}
-"""
+RECORD = f"WITH answered AS (SELECT %(assignment)s::bigint AS id), {ROWS}"
+
+
+@cache
+def _close() -> str:
+    """Only an assignment that is still in the annotator's hands is closed, and gets rows."""
+    held = Assignment.objects.held_by(Parameter("annotator")).filter(pk=Parameter("assignment"))
+    closed = update(
+        held,
+        state=Parameter("state"),
+        submitted_at=Parameter("now"),
+        accepted_at=Parameter("accepted_at"),
+        draft=None,
+        drafted_at=None,
+    )
+    return f"WITH answered AS ({closed} RETURNING id), {ROWS}"
 
 
 def record(assignment: Assignment, judgement: Judgement) -> Ranking:
@@ -63,33 +66,38 @@ def record(assignment: Assignment, judgement: Judgement) -> Ranking:
 def close(
     assignment: Assignment, judgement: Judgement, *, annotator: User, is_inspected: bool, now: datetime
 ) -> Ranking | None:
-    """Write down a checked answer and close its slot; None when that is not in the annotator's hands."""
-    state = {"annotator": annotator.pk, "is_inspected": is_inspected, "now": now}
-    row = fetch_one(CLOSE, state | _rows(assignment, judgement))
+    """Write down a checked answer and close its assignment; None when the annotator does not hold that."""
+    values = {
+        "annotator": annotator.pk,
+        "state": Assignment.State.SUBMITTED if is_inspected else Assignment.State.ACCEPTED,
+        "now": now,
+        "accepted_at": None if is_inspected else now,
+    }
+    row = fetch_one(_close(), values | _rows(assignment, judgement))
     return Ranking(pk=row[0], assignment=assignment) if row else None
 
 
 def _rows(assignment: Assignment, judgement: Judgement) -> dict[str, Any]:
-    rated = [{"generation": pk} | asdict(rating) for pk, rating in judgement.ratings.items()]
+    ratings = [{"generation": pk} | asdict(rating) for pk, rating in judgement.ratings.items()]
     return {
-        "slot": assignment.pk,
+        "assignment": assignment.pk,
         "generations": assignment.order,
         "slots": [judgement.slots[pk] for pk in assignment.order],
         "labels": Jsonb([asdict(judgement.label)] if judgement.label else []),
-        "ratings": Jsonb(rated),
+        "ratings": Jsonb(ratings),
     }
 
 
 def recorded_before(assignment: Assignment, annotator: User, judgement: Judgement) -> Ranking | None:
-    """The ranking of an equal answer that this annotator gave to this slot before."""
+    """The ranking of an equal answer that this annotator gave to this assignment before."""
     rankings = Ranking.objects.filter(assignment=assignment.pk, assignment__annotator=annotator)
     ranking = rankings.select_related("assignment__label").first()
     return ranking if ranking and _says_the_same(ranking, judgement) else None
 
 
 def _says_the_same(ranking: Ranking, judgement: Judgement) -> bool:
-    kept = ranking.assignment
-    label = getattr(kept, "label", None)
+    answer = ranking.assignment
+    label = getattr(answer, "label", None)
     return (
         dict(ranking.placements.values_list("generation_id", "slot")) == dict(judgement.slots)
         and (label and (label.category, label.intent_unclear, set(label.issues or ())))
@@ -99,7 +107,7 @@ def _says_the_same(ranking: Ranking, judgement: Judgement) -> bool:
         )
         and {
             pk: (*scales, set(problems or ()))
-            for pk, *scales, problems in kept.ratings.values_list("generation_id", *SCALES, "problems")
+            for pk, *scales, problems in answer.ratings.values_list("generation_id", *SCALES, "problems")
         }
         == {
             pk: (rating.overall, rating.alignment, rating.fidelity, set(rating.problems))

@@ -11,7 +11,7 @@ from django.db.models import Q
 from annotation.models import Action, Assignment, Placement, Project, Prompt, Ranking, Revision, User
 from annotation.models.judgements import SCALES
 from annotation.registry import register_event
-from annotation.selectors.assignments.answers import own_answers, why_closed
+from annotation.selectors.assignments import own_answers, why_closed
 from annotation.services.actions import record_action
 from annotation.services.judgements.answers import record
 from annotation.services.judgements.judgements import (

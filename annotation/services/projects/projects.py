@@ -7,6 +7,7 @@ from typing import Any
 from django.db import transaction
 from django.db.models import Max
 
+from annotation.access import CREATOR
 from annotation.models import Acknowledgement, Action, Guideline, Membership, Project, User
 from annotation.services.actions import record_action
 
@@ -36,7 +37,7 @@ def create_project(*, slug: str, name: str, admin: User, guideline: str, **setti
     project.full_clean()
     project.save()
     Guideline.objects.create(project=project, version=1, text=guideline)
-    Membership.objects.create(project=project, user=admin, role=Membership.Role.ADMIN)
+    Membership.objects.create(project=project, user=admin, role=CREATOR)
     record_action(Kind.PROJECT_CREATED, project=project, by=admin, subject=slug)
     return project
 

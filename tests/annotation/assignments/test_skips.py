@@ -55,7 +55,7 @@ def test_no_more_are_skipped_than_the_project_lets_and_the_next_hundred_brings_n
     project = a_project(skips_per_hundred=1)
     for _ in range(4):
         a_prompt(2, project=project)
-    monkeypatch.setattr("annotation.selectors.checks.skips.HUNDRED", 2)
+    monkeypatch.setattr("annotation.selectors.assignments.HUNDRED", 2)
     skip(claim(alice, project), alice)
     second = claim(alice, project)
     with pytest.raises(SkipsUsedUp):

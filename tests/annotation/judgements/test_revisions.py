@@ -7,7 +7,7 @@ import pytest
 from django.db import InternalError, connection, transaction
 
 from annotation.models import Action, Assignment, Check, Export, Placement, Prompt, Rating, Revision
-from annotation.selectors.assignments.answers import own_answers, why_closed
+from annotation.selectors.assignments import own_answers, why_closed
 from annotation.selectors.checks.checks import quality_of
 from annotation.selectors.exports import Selection, batches
 from annotation.services.assignments.assignments import claim_next

@@ -3,7 +3,8 @@
 import pytest
 from django.core.exceptions import ValidationError
 
-from annotation.models import Membership, Project
+from annotation.access import Do, projects_where
+from annotation.models import Project
 from annotation.services.projects.projects import acknowledge, add_member, create_project, publish_guideline
 
 
@@ -12,7 +13,7 @@ def test_a_project_starts_with_the_papers_settings_a_guideline_and_an_admin(ada)
     assert (project.slots, project.per_slot, project.max_images) == (5, 2, 10)
     assert (project.consistency, project.opinions_per_prompt, project.review_share) == ("block", 1, 1.0)
     assert project.guidelines.get().text == "# Be fair"
-    assert list(Project.objects.with_role(ada, Membership.Role.ADMIN)) == [project]
+    assert list(projects_where(ada, Do.ADMINISTER)) == [project]
 
 
 @pytest.mark.parametrize(
