@@ -78,7 +78,7 @@ def measure(bench: Bench) -> None:
     django.setup()
     from django.conf import settings
     from django.test import Client
-    from open_slots import make_images, make_people, make_project, open_slots
+    from open_work import make_images, make_people, make_project, open_work
 
     settings.ALLOWED_HOSTS.append("testserver")
     make_images(IMAGES)
@@ -88,7 +88,7 @@ def measure(bench: Bench) -> None:
         client.force_login(person)
         bench.sessions.append(client.cookies["sessionid"].value)
     project = make_project("bench", people=bench.people)
-    open_slots(project, prompts=bench.asked.prompts, images=IMAGES)
+    open_work(project, prompts=bench.asked.prompts, images=IMAGES)
     if bench.asked.profile:
         profile(bench)
         return
@@ -178,7 +178,7 @@ def profile(bench: Bench) -> None:
 def time_claims(bench: Bench) -> None:
     """claim_next of people who hold nothing, by how many assignments are open."""
     from django.utils import timezone
-    from open_slots import make_project, open_slots
+    from open_work import make_project, open_work
 
     from annotation.models import Assignment
     from annotation.services.assignments.assignments import claim_next
@@ -187,7 +187,7 @@ def time_claims(bench: Bench) -> None:
     project = make_project("claims", people=bench.people, opinions=OPINIONS)
     medians = []
     for count in bench.asked.open:
-        open_slots(project, prompts=count // OPINIONS, images=4)
+        open_work(project, prompts=count // OPINIONS, images=4)
         seconds = []
         for _ in range(6):
             for person in bench.people:
@@ -204,7 +204,7 @@ def time_claims(bench: Bench) -> None:
 
 
 def time_import(bench: Bench) -> None:
-    from open_slots import WORDS, make_project
+    from open_work import WORDS, make_project
 
     from annotation.services.imports import import_prompts
 

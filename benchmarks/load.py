@@ -171,10 +171,10 @@ def middle_and_tail(seconds: list[float]) -> tuple[float, float]:
 
 def kill_while_loaded(bench: Bench) -> None:
     """kill -9 of every web process in the middle of a run; then look for what was acknowledged."""
-    from open_slots import make_project, open_slots
+    from open_work import make_project, open_work
 
     project = make_project("fault", people=bench.people)
-    open_slots(project, prompts=bench.asked.prompts // 3, images=IMAGES)
+    open_work(project, prompts=bench.asked.prompts // 3, images=IMAGES)
     clients = max(bench.asked.clients)
     until = time.time() + DYING
     running = annotate(bench, "fault", clients, until=until)

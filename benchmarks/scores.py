@@ -74,7 +74,7 @@ def measure(bench: Bench) -> None:
 
     django.setup()
     from django.test import Client
-    from open_slots import make_images, make_people, make_project, open_slots
+    from open_work import make_images, make_people, make_project, open_work
 
     from config.local.application import scorer
 
@@ -85,7 +85,7 @@ def measure(bench: Bench) -> None:
         client.force_login(person)
         bench.sessions.append(client.cookies["sessionid"].value)
     project = make_project("bench", people=bench.people)
-    open_slots(project, prompts=bench.asked.prompts, images=IMAGES)
+    open_work(project, prompts=bench.asked.prompts, images=IMAGES)
     secret = promote(bench, project)
     load_before = os.getloadavg()[0]
     serve(bench)

@@ -81,7 +81,7 @@ def prepare(supervisor: Any, tasks: int) -> str:
     import numpy as np
     import PIL.Image
     from django.test import Client
-    from open_slots import make_people, make_project
+    from open_work import make_people, make_project
 
     from annotation.services.assignments.assignments import open_assignments
     from annotation.services.projects.prompts import NewImage, add_generations, add_prompts

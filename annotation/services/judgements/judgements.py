@@ -127,13 +127,13 @@ def submit_judgement(
     generator: random.Random,
     confirmed: bool = False,
 ) -> Ranking:
-    """Record a complete answer and close the slot; an inspector sees the project's share of the work.
+    """Record a complete answer and close its assignment; an inspector sees the project's share of the work.
 
-    A late answer still counts while nobody else holds the slot. The same answer again is stored once.
+    A late answer still counts while nobody else holds the assignment. The same answer again is stored once.
 
     Args: confirmed: the annotator was warned of contradictions and stands by them; only WARN projects listen.
-    Raises: InvalidJudgement, as its subclasses say; LeaseLost when the slot is another's, or was closed with
-        a different answer.
+    Raises: InvalidJudgement, as its subclasses say; LeaseLost when the assignment is another's, or was closed
+        with a different answer.
     """
     project = assignment.project
     check(project=project, images=assignment.order, judgement=judgement)

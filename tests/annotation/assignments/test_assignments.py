@@ -21,7 +21,7 @@ def claim(annotator, project, now=NOW, seed=1):
     return claim_next(annotator=annotator, project=project, now=now, generator=random.Random(seed))
 
 
-def test_a_prompt_is_opened_once_with_as_many_slots_as_opinions_wanted(a_project, a_prompt):
+def test_a_prompt_is_opened_once_with_as_many_assignments_as_opinions_wanted(a_project, a_prompt):
     project = a_project(opinions_per_prompt=3)
     prompt = a_prompt(project=project, opened=False)
     assert len(open_assignments(prompts=[prompt])) == 3
@@ -34,7 +34,7 @@ def test_a_prompt_with_too_few_or_too_many_images_is_not_opened(a_project, a_pro
     lonely, fine = (a_prompt(images, project=project, opened=False) for images in (1, 2))
     crowded = a_prompt(2, project=project, opened=False)
     type(project).objects.filter(pk=project.pk).update(per_slot=2)
-    assert [slot.prompt for slot in open_assignments(prompts=[lonely, fine, crowded])] == [fine, crowded]
+    assert [opened.prompt for opened in open_assignments(prompts=[lonely, fine, crowded])] == [fine, crowded]
 
 
 def test_a_prompt_whose_images_came_without_files_is_not_opened(a_prompt):
@@ -59,7 +59,9 @@ def test_nobody_gets_a_prompt_where_none_is_left(alice, project):
     assert claim(alice, project) is None
 
 
-def test_asking_again_gives_the_same_slot_with_its_lease_renewed_and_its_order_kept(alice, project, a_prompt):
+def test_asking_again_gives_the_same_assignment_with_its_lease_renewed_and_its_order_kept(
+    alice, project, a_prompt
+):
     a_prompt(images=8)
     a_prompt()
     first = claim(alice, project, seed=1)
@@ -109,7 +111,7 @@ def test_a_draft_replaces_the_one_before_and_renews_the_lease(alice, project, a_
     assert held.leased_until == NOW + 1.5 * HOUR
 
 
-def test_a_draft_for_a_slot_that_moved_on_is_refused(alice, bob, project, a_prompt):
+def test_a_draft_for_an_assignment_that_moved_on_is_refused(alice, bob, project, a_prompt):
     a_prompt()
     held = claim(alice, project)
     claim(bob, project, now=NOW + HOUR)
@@ -154,7 +156,9 @@ def test_sixteen_annotators_racing_for_ten_prompts_get_one_each_and_six_get_none
     prompts = [a_prompt() for _ in range(10)]
     people = [User.objects.create_user(f"racer-{i}") for i in range(16)]
     held = in_threads(lambda person: claim(person, project), people)
-    assert sorted(slot.prompt_id for slot in held if slot) == sorted(prompt.pk for prompt in prompts)
+    assert sorted(assignment.prompt_id for assignment in held if assignment) == sorted(
+        prompt.pk for prompt in prompts
+    )
     assert held.count(None) == 6
 
 
@@ -163,7 +167,7 @@ def test_two_annotators_racing_for_one_prompt_do_not_both_get_it(alice, bob, pro
     for _ in range(10):
         a_prompt()
         held = in_threads(lambda person: claim(person, project), [alice, bob], workers=2)
-        assert [slot is None for slot in held].count(True) == 1
+        assert [assignment is None for assignment in held].count(True) == 1
         Assignment.objects.filter(state="leased").delete()
 
 
@@ -208,7 +212,7 @@ def test_two_tabs_of_one_annotator_get_the_same_prompt(alice, project, a_prompt)
     for _ in range(5):
         a_prompt()
     held = in_threads(lambda person: claim(person, project), [alice] * 8, workers=8)
-    assert len({(slot.pk, tuple(slot.order)) for slot in held}) == 1
+    assert len({(assignment.pk, tuple(assignment.order)) for assignment in held}) == 1
 
 
 @pytest.mark.django_db(transaction=True)

@@ -33,7 +33,7 @@ def judge(differing):
     return answer
 
 
-def open_slots():
+def open_count():
     return Assignment.objects.filter(state="open").count()
 
 
@@ -66,7 +66,7 @@ def test_one_more_opinion_that_settles_it_is_the_last(differing, judge, a_prompt
     type(differing).objects.update(agreement_wanted=0.3)
     judge([1, 2, 2])
     assert ask_where_opinions_differ(project=differing) == []
-    assert open_slots() == 0
+    assert open_count() == 0
 
 
 def test_breadth_first_a_further_opinion_waits_until_every_prompt_has_had_its_own(differing, judge, a_prompt):
@@ -75,7 +75,7 @@ def test_breadth_first_a_further_opinion_waits_until_every_prompt_has_had_its_ow
     disputed, waiting = a_prompt(project=differing), a_prompt(project=differing)
     for slots in ([1, 2, 3], [1, 2, 3], [3, 2, 1]):  # on the first, the second, and the first again
         judge(slots)
-    assert [slot.prompt for slot in ask_where_opinions_differ(project=differing)] == [disputed]
+    assert [assignment.prompt for assignment in ask_where_opinions_differ(project=differing)] == [disputed]
     assert [judge([1, 2, 3]).prompt for _ in range(2)] == [waiting, disputed]
 
 

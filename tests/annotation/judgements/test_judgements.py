@@ -32,7 +32,7 @@ LATER = NOW + timedelta(hours=2)
 
 @pytest.fixture
 def held(alice, project, a_prompt):
-    """A slot with three images that alice holds."""
+    """An assignment of three images that alice holds."""
     a_prompt(images=3)
     return claim_next(annotator=alice, project=project, now=NOW, generator=luck())
 

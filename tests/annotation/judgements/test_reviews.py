@@ -93,6 +93,6 @@ def test_an_inspector_who_clicks_twice_opens_one_new_assignment(submitted, rita)
             connection.close()
 
     with ThreadPoolExecutor(6) as threads:
-        opened = [slot for slot in threads.map(click, range(6)) if slot]
+        opened = [assignment for assignment in threads.map(click, range(6)) if assignment]
     assert len(opened) == 1
     assert Assignment.objects.filter(state="open").count() == 1

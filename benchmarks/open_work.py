@@ -33,7 +33,7 @@ ASSIGNMENTS = """
     SELECT %(project)s, prompt.id, 'ordinary', 'open', 0, '{}'
     FROM annotation_prompt AS prompt CROSS JOIN generate_series(1, %(opinions)s)
     WHERE prompt.project_id = %(project)s
-      AND NOT EXISTS (SELECT FROM annotation_assignment AS slot WHERE slot.prompt_id = prompt.id)
+      AND NOT EXISTS (SELECT FROM annotation_assignment AS assignment WHERE assignment.prompt_id = prompt.id)
     ORDER BY prompt.id
 """
 
@@ -63,7 +63,7 @@ def make_project(slug: str, *, people: list[User], opinions: int = 1) -> Project
     return project
 
 
-def open_slots(project: Project, *, prompts: int, images: int) -> None:
+def open_work(project: Project, *, prompts: int, images: int) -> None:
     """Open as many opinions as the project wants on prompts until it has this number of prompts."""
     with connection.cursor() as cursor:
         # References are right as written, and checking millions of them one by one would take minutes.
