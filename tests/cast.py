@@ -19,7 +19,8 @@ import pytest
 from annotation.models import Assignment, Membership, Project, Prompt, Reference, User
 from annotation.services.assignments.assignments import open_assignments
 from annotation.services.checks.references import choose_reference, claim_reference
-from annotation.services.judgements.judgements import ImageRating, Judgement, Label, submit_judgement
+from annotation.services.judgements.answers import ImageRating, Judgement, Label
+from annotation.services.judgements.judgements import submit_judgement
 from annotation.services.projects.projects import add_member, create_project
 from annotation.services.projects.prompts import NewImage, add_generations, add_prompts
 

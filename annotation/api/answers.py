@@ -24,14 +24,8 @@ from annotation.api.work import ShownImageSerializer, held_task, shown_image
 from annotation.models import Assignment, Placement, Project, Review
 from annotation.models.judgements import SCALES
 from annotation.services.assignments.assignments import LeaseLost
-from annotation.services.judgements.judgements import (
-    Contradiction,
-    ImageRating,
-    InvalidJudgement,
-    Judgement,
-    Label,
-    submit_judgement,
-)
+from annotation.services.judgements.answers import ImageRating, Judgement, Label
+from annotation.services.judgements.judgements import Contradiction, InvalidJudgement, submit_judgement
 from annotation.services.judgements.revisions import (
     AnswerChanged,
     AnswerClosed,

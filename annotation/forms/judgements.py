@@ -31,13 +31,8 @@ from django.urls import reverse
 from annotation.forms.scales import RATED
 from annotation.models import Category, Issue, Problem, Project, ShownImage, Skip
 from annotation.models.judgements import SCALE, SCALES
-from annotation.services.judgements.judgements import (
-    Contradiction,
-    ImageRating,
-    InvalidJudgement,
-    Judgement,
-    Label,
-)
+from annotation.services.judgements.answers import ImageRating, Judgement, Label
+from annotation.services.judgements.judgements import Contradiction, InvalidJudgement
 
 NONE = "none"
 CATEGORIES, ISSUES, PROBLEMS = tuple(Category.values), tuple(Issue.values), tuple(Problem.values)

@@ -1,4 +1,4 @@
-"""Writing down who did what."""
+"""The log: who did what, and why."""
 
 from __future__ import annotations
 
@@ -7,6 +7,17 @@ from typing import Any
 from annotation.models import Action, Project, User
 from annotation.models.actions import SUBJECT_LENGTH
 from annotation.registry import ActionKind
+
+
+class ReasonMissing(Exception):
+    """This is only done, and logged, with a reason."""
+
+
+def checked_reason(reason: str) -> str:
+    """Return the reason without blanks around it. Raises ReasonMissing."""
+    if not reason.strip():
+        raise ReasonMissing
+    return reason.strip()
 
 
 def record_action(

@@ -24,13 +24,9 @@ from annotation.selectors.checks.checks import quality_of, start_of_day
 from annotation.selectors.results.hours import OwnWork, work_of
 from annotation.selectors.results.progress import annotator_progress
 from annotation.selectors.reviews import answer_of
+from annotation.services.judgements.answers import judgement_of
 from annotation.services.judgements.judgements import Contradiction, InvalidJudgement
-from annotation.services.judgements.revisions import (
-    AnswerChanged,
-    AnswerClosed,
-    judgement_of,
-    revise_judgement,
-)
+from annotation.services.judgements.revisions import AnswerChanged, AnswerClosed, revise_judgement
 from annotation.views.assignments import show_workspace, task_context
 
 SHOWN = 24

@@ -34,7 +34,7 @@ WORK = "annotation/assignments/work.html"
 @worker_required
 def work(request: WorkerRequest, project: Project) -> HttpResponse:
     """The next task, or the one in hand as it was left; before the first, guideline, training and test."""
-    return _go_on(request, project)
+    return _show_next(request, project)
 
 
 @require_safe
@@ -49,73 +49,71 @@ def ahead(request: WorkerRequest, project: Project) -> HttpResponse:
     assignment = claim_ahead(annotator=request.user, project=project, now=now, generator=random.Random())
     if assignment is None:
         return HttpResponse(status=204)
-    return _hand_over(request, assignment, {"project": project, "is_ahead": True})
+    return _show_task(request, assignment, {"project": project, "is_ahead": True})
 
 
-def _go_on(request: WorkerRequest, project: Project) -> HttpResponse:
-    """What comes next for this person here: most often a task."""
+def _show_next(request: WorkerRequest, project: Project) -> HttpResponse:
+    """What comes next for this person: the guideline to read, a lesson, why there is no work, or a task."""
     standing = request.standing
     context: dict[str, object] = {"project": project, "guideline": standing.guideline}
     if standing.is_reading_due:
         return show_workspace(request, "unread", context)
     if not standing.annotates:
-        return _answer_reference(request, project, context)
+        return _show_chosen(request, project, context)
     if standing.paused or standing.is_refused:
-        return _keep_from_work(request, project, context)
+        return _show_barred(request, project, context)
     if not standing.is_qualified:
-        kept = _onboard(request, project, context)
-        if kept is not None:
-            return kept
+        lesson = _show_lesson(request, project, context)
+        if lesson is not None:
+            return lesson
     now = timezone.now()
     assignment = claim_next(annotator=request.user, project=project, now=now, generator=random.Random())
     if assignment is None:
         return show_workspace(request, "finished", context)
-    return _hand_over(request, assignment, context)
+    return _show_task(request, assignment, context)
 
 
-def _answer_reference(request: WorkerRequest, project: Project, context: dict[str, object]) -> HttpResponse:
-    """What a researcher chose to answer; without it, the page where they choose."""
+def _show_chosen(request: WorkerRequest, project: Project, context: dict[str, object]) -> HttpResponse:
+    """The prompt that a researcher chose to answer for comparison, or else the page where they choose."""
     held = Assignment.objects.held_by(request.user).filter(project=project)
     assignment = held.select_related("prompt").with_images().first()
     if assignment is not None:
-        return _hand_over(request, assignment, context)
+        return _show_task(request, assignment, context)
     references = reverse("references", args=[project.slug])
     return HttpResponseClientRedirect(references) if request.htmx else redirect(references)
 
 
-def _keep_from_work(request: WorkerRequest, project: Project, context: dict[str, object]) -> HttpResponse:
-    """Why there is no work for this person."""
-    decided = Qualification.objects.filter(project=project, user=request.user).first()
-    return show_workspace(request, "kept", {**context, "standing": request.standing, "decided": decided})
+def _show_barred(request: WorkerRequest, project: Project, context: dict[str, object]) -> HttpResponse:
+    """Why this person is given no tasks: a pause, or a test that they did not pass."""
+    qualification = Qualification.objects.filter(project=project, user=request.user).first()
+    context |= {"standing": request.standing, "qualification": qualification}
+    return show_workspace(request, "barred", context)
 
 
-def _onboard(request: WorkerRequest, project: Project, context: dict[str, object]) -> HttpResponse | None:
-    """The next item of the training or the test; after the last one, None for who passed."""
+def _show_lesson(request: WorkerRequest, project: Project, context: dict[str, object]) -> HttpResponse | None:
+    """The next item of the training or the test; after the last one, None for whoever passed."""
     now = timezone.now()
     item = claim_lesson(annotator=request.user, project=project, now=now, generator=random.Random())
     if item is not None:
-        return _hand_over(request, item, context)
+        return _show_task(request, item, context)
     try:
-        decided = decide_qualification(annotator=request.user, project=project, now=now)
+        qualification = decide_qualification(annotator=request.user, project=project, now=now)
     except NotTested:
         return show_workspace(request, "untested", context)
-    if decided.outcome == Qualification.Outcome.REFUSED:
-        return _keep_from_work(request, project, context)
+    if qualification.outcome == Qualification.Outcome.REFUSED:
+        return _show_barred(request, project, context)
     messages.success(request, "You passed the test. Welcome!")
     return None
 
 
-def _hand_over(request: WorkerRequest, assignment: Assignment, context: dict[str, object]) -> HttpResponse:
-    """The task, as its draft left it. A script that has it ready is only given the claim on it."""
+def _show_task(request: WorkerRequest, assignment: Assignment, context: dict[str, object]) -> HttpResponse:
+    """The task, as its draft left it. A script that has its page already is only sent the claim."""
     project = assignment.project = request.standing.project
     if assignment.draft is None and request.POST.get("ready") == assignment.ready_version:
         toasts = render(request, f"{WORK}#toasts", context)
         toasts.headers["Task-Claim"] = assignment.claim
         return toasts
-    if assignment.draft is None:
-        form = JudgementForm(project=project, order=assignment.order)
-    else:
-        form = JudgementForm.from_draft(assignment.draft, project=project, order=assignment.order)
+    form = JudgementForm.from_draft(assignment.draft or {}, project=project, order=assignment.order)
     return show_workspace(request, "task", {**context, **task_context(assignment, form)})
 
 
@@ -131,12 +129,12 @@ def show_workspace(
 @member_required
 def submit(request: WorkerRequest, slug: str, token: UUID) -> HttpResponse:
     """Store the answer and go on to the next task; a refusal shows the answer again with what is wrong."""
-    assignment = _mine(request, slug, token)
+    assignment = _claimed_assignment(request, slug, token)
     if assignment is None:
-        return _lost(request, slug, status=404)
+        return _show_lost(request, slug, status=404)
     form = JudgementForm(request.POST, project=assignment.project, order=assignment.order)
     if not form.is_valid():
-        return _refuse(request, assignment, form)
+        return _show_again(request, assignment, form, refused=True)
     try:
         submit_judgement(
             assignment=assignment,
@@ -148,9 +146,11 @@ def submit(request: WorkerRequest, slug: str, token: UUID) -> HttpResponse:
         )
     except InvalidJudgement as error:
         form.refuse(error)
-        return _refuse(request, assignment, form, contradicts=isinstance(error, Contradiction))
+        warns = assignment.project.consistency == Project.Consistency.WARN
+        can_confirm = warns and isinstance(error, Contradiction)
+        return _show_again(request, assignment, form, refused=True, can_confirm=can_confirm)
     except LeaseLost:
-        return _lost(request, slug, status=409, closed=assignment)
+        return _show_lost(request, slug, status=409, closed=assignment)
     if assignment.kind == Assignment.Kind.TRAINING:
         return redirect("feedback", slug, assignment.token)
     messages.success(request, "Answer stored.", extra_tags="stored")
@@ -160,42 +160,42 @@ def submit(request: WorkerRequest, slug: str, token: UUID) -> HttpResponse:
     if standing is None:
         raise Http404
     request.standing = standing
-    return _go_on(request, standing.project)
+    return _show_next(request, standing.project)
 
 
 @require_POST
 @member_required
 def draft(request: MemberRequest, slug: str, token: UUID) -> HttpResponse:
-    """Keep the answer as far as it has come; nothing of it is checked."""
-    assignment = _mine(request, slug, token)
+    """Save the answer as far as it has come; nothing of it is checked."""
+    assignment = _claimed_assignment(request, slug, token)
     if assignment is None:
-        return _lost(request, slug, status=404)
+        return _show_lost(request, slug, status=404)
     form = JudgementForm(request.POST, project=assignment.project, order=assignment.order)
     try:
         save_draft(assignment=assignment, annotator=request.user, answer=form.draft(), now=timezone.now())
     except LeaseLost:
-        return _lost(request, slug, status=409, closed=assignment)
+        return _show_lost(request, slug, status=409, closed=assignment)
     return HttpResponse(status=204, headers={"Draft-Version": assignment.draft_version})
 
 
 @require_POST
 @member_required
 def skip(request: MemberRequest, slug: str, token: UUID) -> HttpResponse:
-    """Pass on the task, and go on to the next one; a refusal shows the task again, as its draft left it."""
-    assignment = _mine(request, slug, token)
+    """Skip the task and go on to the next one; a refusal shows the task again, as its draft left it."""
+    assignment = _claimed_assignment(request, slug, token)
     if assignment is None:
-        return _lost(request, slug, status=404)
+        return _show_lost(request, slug, status=404)
     form = SkipForm(request.POST)
     if not form.is_valid():
-        return _keep_on(request, assignment, "Not skipped: say why.")
+        return _show_unskipped(request, assignment, "Not skipped: say why.")
     try:
         skip_task(assignment=assignment, annotator=request.user, now=timezone.now(), **form.cleaned_data)
     except SkipsUsedUp as error:
-        return _keep_on(request, assignment, str(error))
+        return _show_unskipped(request, assignment, str(error))
     except NotSkippable:
-        return _keep_on(request, assignment, "This task cannot be skipped.")
+        return _show_unskipped(request, assignment, "This task cannot be skipped.")
     except LeaseLost:
-        return _lost(request, slug, status=409, closed=assignment)
+        return _show_lost(request, slug, status=409, closed=assignment)
     messages.success(request, "Skipped: somebody else is asked.")
     return redirect("work", slug)
 
@@ -209,8 +209,8 @@ def acknowledge_guideline(request: WorkerRequest, project: Project, version: int
     return redirect("work", project.slug)
 
 
-def _mine(request: MemberRequest, slug: str, token: UUID) -> Assignment | None:
-    """The assignment, if it is this person's as the form was made for it, and they still work there."""
+def _claimed_assignment(request: MemberRequest, slug: str, token: UUID) -> Assignment | None:
+    """The assignment that the posted form was made for, if this person has the claim on it, or None."""
     assignment = own_assignment(slug, request.user, token)
     if assignment is None or not assignment.claim or assignment.claim != request.POST.get("claim"):
         return None
@@ -233,36 +233,29 @@ def task_context(assignment: Assignment, form: JudgementForm, *, refused: bool =
     }
 
 
-def _keep_on(request: MemberRequest, assignment: Assignment, unskipped: str) -> HttpResponse:
-    """The task once more, as its draft left it, with why it was not skipped."""
+def _show_again(
+    request: MemberRequest,
+    assignment: Assignment,
+    form: JudgementForm,
+    *,
+    refused: bool = False,
+    **context: object,
+) -> HttpResponse:
+    """The same task, with what was wrong with it."""
     standing = standing_in(assignment.project.slug, request.user)
+    context |= {"project": assignment.project, "guideline": standing and standing.guideline}
+    context |= task_context(assignment, form, refused=refused)
+    return show_workspace(request, "task", context, status=422)
+
+
+def _show_unskipped(request: MemberRequest, assignment: Assignment, why: str) -> HttpResponse:
     form = JudgementForm.from_draft(
         assignment.draft or {}, project=assignment.project, order=assignment.order
     )
-    context = {
-        "project": assignment.project,
-        "guideline": standing and standing.guideline,
-        "unskipped": unskipped,
-        **task_context(assignment, form),
-    }
-    return show_workspace(request, "task", context, status=422)
+    return _show_again(request, assignment, form, unskipped=why)
 
 
-def _refuse(
-    request: MemberRequest, assignment: Assignment, form: JudgementForm, *, contradicts: bool = False
-) -> HttpResponse:
-    project = assignment.project
-    standing = standing_in(project.slug, request.user)
-    context = {
-        "project": project,
-        "guideline": standing and standing.guideline,
-        "can_confirm": contradicts and project.consistency == Project.Consistency.WARN,
-        **task_context(assignment, form, refused=True),
-    }
-    return show_workspace(request, "task", context, status=422)
-
-
-def _lost(
+def _show_lost(
     request: MemberRequest, slug: str, *, status: int, closed: Assignment | None = None
 ) -> HttpResponse:
     """404: not this annotator's (any more). 409: theirs, but closed: with another answer, or skipped."""

@@ -9,7 +9,7 @@ from django.db import transaction
 from django.db.models import QuerySet, Sum
 
 from annotation.models import Action, Assignment, Check, Project, Qualification, Reference, User
-from annotation.services.actions import record_action
+from annotation.services.actions import checked_reason, record_action
 from annotation.services.checks.checks import compare_answers
 
 Kind = Assignment.Kind
@@ -19,10 +19,6 @@ LESSONS = (Reference.Purpose.TRAINING, Reference.Purpose.QUALIFICATION)  # in th
 
 class NotTested(Exception):
     """Items of the test are left to answer, or the project has none."""
-
-
-class ReasonMissing(Exception):
-    """Who decides by hand says why."""
 
 
 @transaction.atomic
@@ -94,15 +90,14 @@ def decide_by_hand(
     *, annotator: User, project: Project, outcome: str, reason: str, by: User, now: datetime
 ) -> Qualification:
     """Qualify or refuse somebody whatever the test says. Raises ReasonMissing; ValueError for no outcome."""
-    if not reason.strip():
-        raise ReasonMissing
+    reason = checked_reason(reason)
     record_action(
         Action.Kind.QUALIFIED,
         project=project,
         by=by,
         subject=annotator,
         outcome=outcome,
-        reason=reason.strip(),
+        reason=reason,
     )
     return Qualification.objects.create(
         project=project,
@@ -110,7 +105,7 @@ def decide_by_hand(
         outcome=Outcome(outcome),
         threshold=project.qualification_threshold,
         decided_by=by,
-        reason=reason.strip(),
+        reason=reason,
         decided_at=now,
     )
 

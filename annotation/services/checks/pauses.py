@@ -10,7 +10,7 @@ from django.db import IntegrityError, transaction
 from annotation.access import Do, roles_that
 from annotation.models import Action, Assignment, Pause, Project, User
 from annotation.selectors.checks.conduct import first_breach
-from annotation.services.actions import record_action
+from annotation.services.actions import checked_reason, record_action
 
 logger = logging.getLogger(__name__)
 
@@ -23,18 +23,12 @@ class NotPaused(Exception):
     """The pause was lifted already."""
 
 
-class ReasonMissing(Exception):
-    """Who is paused is told why."""
-
-
 def pause(*, annotator: User, project: Project, reason: str, by: User, now: datetime) -> Pause:
     """Give the annotator no more work in the project; a task in their hands can still be submitted.
 
     Raises: AlreadyPaused; ReasonMissing.
     """
-    if not reason.strip():
-        raise ReasonMissing
-    return _pause(annotator, project, Pause.Rule.BY_HAND, reason.strip(), by, now)
+    return _pause(annotator, project, Pause.Rule.BY_HAND, checked_reason(reason), by, now)
 
 
 @transaction.atomic

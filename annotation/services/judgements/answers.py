@@ -1,20 +1,47 @@
-"""An answer's rows: written in one statement, and compared with an answer that is sent again."""
+"""An answer: as values, as rows written in one statement, and as JSON."""
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from psycopg.types.json import Jsonb
 
-from annotation.models import Assignment, Ranking, User
+from annotation.models import Assignment, Placement, Ranking, User
 from annotation.models.judgements import SCALES
 from annotation.statements import Parameter, fetch_one, update
 
-if TYPE_CHECKING:
-    from annotation.services.judgements.judgements import Judgement
+
+@dataclass(frozen=True)
+class Label:
+    """Stage 1. `issues` are values of `Issue`; none when empty."""
+
+    category: str
+    intent_unclear: bool
+    issues: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class ImageRating:
+    """Stage 2: three scales from 1 to 7. `problems` are values of `Problem`; none when empty."""
+
+    overall: int
+    alignment: int
+    fidelity: int
+    problems: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """One answer. `ratings` and `slots` are keyed by generation id; stages switched off are None and {}."""
+
+    label: Label | None
+    ratings: Mapping[int, ImageRating]
+    slots: Mapping[int, int]
+
 
 # The rows of an answer to the assignment that `answered` names, if it does.
 ROWS = """
@@ -57,7 +84,7 @@ def _close() -> str:
 
 
 def record(assignment: Assignment, judgement: Judgement) -> Ranking:
-    """Write down a checked answer, within its transaction."""
+    """Write a checked answer, within the caller's transaction."""
     row = fetch_one(RECORD, _rows(assignment, judgement))
     assert row is not None
     return Ranking(pk=row[0], assignment=assignment)
@@ -66,7 +93,7 @@ def record(assignment: Assignment, judgement: Judgement) -> Ranking:
 def close(
     assignment: Assignment, judgement: Judgement, *, annotator: User, is_inspected: bool, now: datetime
 ) -> Ranking | None:
-    """Write down a checked answer and close its assignment; None when the annotator does not hold that."""
+    """Write a checked answer and close its assignment, or return None when the annotator does not hold it."""
     values = {
         "annotator": annotator.pk,
         "state": Assignment.State.SUBMITTED if is_inspected else Assignment.State.ACCEPTED,
@@ -89,28 +116,44 @@ def _rows(assignment: Assignment, judgement: Judgement) -> dict[str, Any]:
 
 
 def recorded_before(assignment: Assignment, annotator: User, judgement: Judgement) -> Ranking | None:
-    """The ranking of an equal answer that this annotator gave to this assignment before."""
+    """Return the ranking of an equal answer that this annotator gave to this assignment before, or None."""
     rankings = Ranking.objects.filter(assignment=assignment.pk, assignment__annotator=annotator)
     ranking = rankings.select_related("assignment__label").first()
-    return ranking if ranking and _says_the_same(ranking, judgement) else None
+    is_equal = ranking and as_json(judgement_of(ranking.assignment)) == as_json(judgement)
+    return ranking if is_equal else None
 
 
-def _says_the_same(ranking: Ranking, judgement: Judgement) -> bool:
-    answer = ranking.assignment
+def judgement_of(answer: Assignment) -> Judgement:
+    """Read an answer's rows. What an import left out is taken for none."""
     label = getattr(answer, "label", None)
-    return (
-        dict(ranking.placements.values_list("generation_id", "slot")) == dict(judgement.slots)
-        and (label and (label.category, label.intent_unclear, set(label.issues or ())))
-        == (
-            judgement.label
-            and (judgement.label.category, judgement.label.intent_unclear, set(judgement.label.issues))
+    ratings = {
+        rating.generation_id: ImageRating(
+            rating.overall, rating.alignment, rating.fidelity, tuple(rating.problems or ())
         )
-        and {
-            pk: (*scales, set(problems or ()))
-            for pk, *scales, problems in answer.ratings.values_list("generation_id", *SCALES, "problems")
-        }
-        == {
-            pk: (rating.overall, rating.alignment, rating.fidelity, set(rating.problems))
-            for pk, rating in judgement.ratings.items()
-        }
+        for rating in answer.ratings.all()
+    }
+    placed = Placement.objects.filter(ranking__assignment=answer)
+    return Judgement(
+        label and Label(label.category, bool(label.intent_unclear), tuple(label.issues or ())),
+        ratings,
+        dict(placed.values_list("generation_id", "slot")),
     )
+
+
+def as_json(judgement: Judgement) -> dict[str, Any]:
+    """Return what `Revision.said` holds; equal for equal answers."""
+    label = judgement.label
+    return {
+        "label": label
+        and {
+            "category": label.category,
+            "intent_unclear": label.intent_unclear,
+            "issues": sorted(label.issues),
+        },
+        "ratings": {
+            str(pk): {scale: getattr(rating, scale) for scale in SCALES}
+            | {"problems": sorted(rating.problems)}
+            for pk, rating in sorted(judgement.ratings.items())
+        },
+        "slots": {str(pk): slot for pk, slot in sorted(judgement.slots.items())},
+    }

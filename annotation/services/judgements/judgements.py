@@ -5,57 +5,20 @@ from __future__ import annotations
 import random
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from datetime import datetime
 from itertools import combinations
 
 from django.db import transaction
 
-from annotation.models import (
-    Assignment,
-    Category,
-    Issue,
-    Problem,
-    Project,
-    Ranking,
-    User,
-)
+from annotation.models import Assignment, Category, Issue, Problem, Project, Ranking, User
 from annotation.models.assignments import WORK
 from annotation.models.judgements import SCALE, SCALES
 from annotation.registry import register_event
 from annotation.services.assignments.assignments import LeaseLost
-from annotation.services.judgements.answers import close, recorded_before
+from annotation.services.judgements.answers import ImageRating, Judgement, Label, close, recorded_before
 from annotation.services.webhooks.events import announce
 
 JUDGEMENT_SUBMITTED = register_event("judgement.submitted", "An answer was submitted")
-
-
-@dataclass(frozen=True)
-class Label:
-    """Stage 1. `issues` are values of `Issue`; none when empty."""
-
-    category: str
-    intent_unclear: bool
-    issues: tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class ImageRating:
-    """Stage 2: three scales from 1 to 7. `problems` are values of `Problem`; none when empty."""
-
-    overall: int
-    alignment: int
-    fidelity: int
-    problems: tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class Judgement:
-    """One answer. `ratings` and `slots` are keyed by generation id; stages switched off are None and {}."""
-
-    label: Label | None
-    ratings: Mapping[int, ImageRating]
-    slots: Mapping[int, int]
 
 
 class InvalidJudgement(Exception):
@@ -211,8 +174,8 @@ def _check_slots(project: Project, shown: set[int], slots: Mapping[int, int]) ->
         raise IncompleteRanking("Place every image.", sorted(missing))
     if outside := [pk for pk, slot in slots.items() if not 1 <= slot <= project.slots]:
         raise SlotOutOfRange(f"Slots are 1 to {project.slots}.", outside)
-    held = Counter(slots.values())
-    if crowded := [pk for pk, slot in slots.items() if held[slot] > project.per_slot]:
+    filled = Counter(slots.values())
+    if crowded := [pk for pk, slot in slots.items() if filled[slot] > project.per_slot]:
         raise SlotOverfull(f"A slot holds {project.per_slot} at most.", crowded)
 
 

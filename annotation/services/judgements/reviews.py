@@ -8,7 +8,7 @@ from django.db import transaction
 
 from annotation.models import Action, Assignment, Generation, Prompt, Review, User
 from annotation.registry import register_event
-from annotation.services.actions import record_action
+from annotation.services.actions import checked_reason, record_action
 from annotation.services.webhooks.events import announce
 
 REVIEW_MADE = register_event("review.made", "An answer was inspected")
@@ -20,10 +20,6 @@ class NotUnderReview(Exception):
 
 class OwnAnswer(Exception):
     """Nobody reviews their own answer."""
-
-
-class ReasonMissing(Exception):
-    """An answer is sent back with a reason."""
 
 
 @transaction.atomic
@@ -52,8 +48,7 @@ def send_back(*, assignment: Assignment, inspector: User, reason: str, now: date
         None for a check, which others are asked anyway, and where an image came in without its file.
     Raises: NotUnderReview; OwnAnswer; ReasonMissing when the reason is blank.
     """
-    if not reason.strip():
-        raise ReasonMissing
+    reason = checked_reason(reason)
     _move(
         assignment,
         inspector,
@@ -65,10 +60,10 @@ def send_back(*, assignment: Assignment, inspector: User, reason: str, now: date
         assignment=assignment,
         inspector=inspector,
         verdict=Review.Verdict.REJECTED,
-        reason=reason.strip(),
+        reason=reason,
         created_at=now,
     )
-    _record(Action.Kind.SENT_BACK, assignment, inspector, reason=reason.strip())
+    _record(Action.Kind.SENT_BACK, assignment, inspector, reason=reason)
     _announce(review)
     Prompt.objects.filter(pk=assignment.prompt_id).update(agreement=None, opinions_compared=0)
     is_check = assignment.kind != Assignment.Kind.ORDINARY

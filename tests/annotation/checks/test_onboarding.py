@@ -3,10 +3,10 @@
 import pytest
 
 from annotation.models import Assignment, Qualification
+from annotation.services.actions import ReasonMissing
 from annotation.services.assignments.assignments import claim_next
 from annotation.services.checks.onboarding import (
     NotTested,
-    ReasonMissing,
     claim_lesson,
     decide_by_hand,
     decide_qualification,

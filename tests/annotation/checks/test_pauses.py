@@ -5,11 +5,11 @@ from datetime import timedelta
 import pytest
 
 from annotation.models import Assignment, Check, Pause, Placement, Ranking
+from annotation.services.actions import ReasonMissing
 from annotation.services.assignments.assignments import claim_next
 from annotation.services.checks.pauses import (
     AlreadyPaused,
     NotPaused,
-    ReasonMissing,
     lift,
     pause,
     pause_by_rules,

@@ -10,15 +10,13 @@ from django.test.utils import CaptureQueriesContext
 
 from annotation.models import Assignment, PromptLabel, Ranking, Rating
 from annotation.services.assignments.assignments import LeaseLost, claim_next, save_draft
+from annotation.services.judgements.answers import ImageRating, Judgement, Label
 from annotation.services.judgements.judgements import (
     Contradiction,
-    ImageRating,
     IncompleteRanking,
     IncompleteRatings,
     InvalidLabel,
     InvalidRating,
-    Judgement,
-    Label,
     SlotOutOfRange,
     SlotOverfull,
     UnknownImages,

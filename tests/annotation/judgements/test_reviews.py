@@ -7,9 +7,10 @@ import pytest
 from django.db import connection
 
 from annotation.models import Assignment, Review
+from annotation.services.actions import ReasonMissing
 from annotation.services.assignments.assignments import claim_next
 from annotation.services.judgements.judgements import submit_judgement
-from annotation.services.judgements.reviews import NotUnderReview, OwnAnswer, ReasonMissing, accept, send_back
+from annotation.services.judgements.reviews import NotUnderReview, OwnAnswer, accept, send_back
 from tests.cast import NOW, answer_for, luck
 
 LATER = NOW + timedelta(hours=1)

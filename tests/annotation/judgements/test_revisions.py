@@ -14,12 +14,8 @@ from annotation.services.assignments.assignments import claim_next
 from annotation.services.checks.checks import compare_answers
 from annotation.services.checks.references import choose_reference
 from annotation.services.exports import request_export
-from annotation.services.judgements.judgements import (
-    Contradiction,
-    IncompleteRanking,
-    Judgement,
-    submit_judgement,
-)
+from annotation.services.judgements.answers import Judgement
+from annotation.services.judgements.judgements import Contradiction, IncompleteRanking, submit_judgement
 from annotation.services.judgements.reviews import NotUnderReview, accept, send_back
 from annotation.services.judgements.revisions import (
     AnswerChanged,
