@@ -43,7 +43,7 @@ CATEGORY_KEYS = "123456789abc"
 
 @dataclass(frozen=True)
 class ImageFields:
-    """One image, numbered from 1 in the order shown, with what is said of it so far.
+    """One image, numbered from 1 in the order shown, with what was chosen for it so far.
 
     Numbers are text here: templates take long over the digits of integers, and a page has hundreds of them.
     `points` are those chosen on the scales of RATED, "" where none is; `placed` is the slot it is in.
@@ -72,16 +72,15 @@ class JudgementForm:
         """Args: data: what was posted, None for a task not begun; order: generation ids as shown."""
         self.data = QueryDict() if data is None else data
         self.project, self.order = project, order
-        self.numbers = range(1, len(order) + 1)
+        self.numbers = [str(number) for number in range(1, len(order) + 1)]  # of the images
         self.slots = [str(slot) for slot in range(1, project.slots + 1)]
-        self.places = [str(number) for number in self.numbers]
         self.errors: dict[str, list[str]] = {}  # by field; "" is the form as a whole
 
     @classmethod
     def from_draft(
         cls, answer: Mapping[str, list[str]], *, project: Project, order: Sequence[int]
     ) -> JudgementForm:
-        """The form as the annotator left it; `answer` is what `draft` made of it."""
+        """The form as the annotator left it; `answer` is what `draft` gave."""
         data = QueryDict(mutable=True)
         for name, values in answer.items():
             data.setlist(name, values)
@@ -101,6 +100,8 @@ class JudgementForm:
                 answer |= scales | {f"rating-{number}-problems": list(rating.problems) or [NONE]}
         return cls.from_draft(answer, project=project, order=order)
 
+    # What was posted
+
     def draft(self) -> dict[str, list[str]]:
         """The fields as posted, for `from_draft`, as far as this form offers them and their values."""
         offered = self._offered()
@@ -111,78 +112,138 @@ class JudgementForm:
         }
         return {name: values for name, values in posted.items() if values}
 
+    def judgement(self) -> Judgement:
+        """The answer of a valid form, keyed by generation id."""
+        label = None
+        if self.project.asks_label:
+            category = self._chosen("category", CATEGORIES)
+            label = Label(category, self._is_on("intent_unclear"), self._ticked("issues"))
+        ratings, slots = {}, {}
+        for number, pk in zip(self.numbers, self.order, strict=True):
+            slots[pk] = int(self.data.get(f"slot-{number}", ""))
+            if self.project.asks_ratings:
+                scales = {scale: int(self.data.get(f"rating-{number}-{scale}", "")) for scale in SCALES}
+                ratings[pk] = ImageRating(**scales, problems=self._ticked(f"rating-{number}-problems"))
+        return Judgement(label, ratings, slots)
+
     @property
     def is_confirmed(self) -> bool:
-        return self.data.get("confirmed") == "on"
+        return self._is_on("confirmed")
+
+    def _offered(self) -> dict[str, Collection[str]]:
+        """Every field, with the values it offers."""
+        offered: dict[str, Collection[str]] = {"step": STEPS, "at": self.numbers, "confirmed": ("on",)}
+        if self.project.asks_label:
+            offered |= {"category": CATEGORIES, "intent_unclear": ("on",), "issues": (*ISSUES, NONE)}
+        for number in self.numbers:
+            offered[f"slot-{number}"] = self.slots
+            if self.project.asks_ratings:
+                offered |= {f"rating-{number}-{scale}": POINTS for scale in SCALES}
+                offered[f"rating-{number}-problems"] = (*PROBLEMS, NONE)
+        return offered
+
+    def _chosen(self, name: str, offered: Collection[str]) -> str:
+        """The field's value, "" where it has none that it offers."""
+        value = self.data.get(name, "")
+        return value if value in offered else ""
+
+    def _ticked(self, name: str) -> tuple[str, ...]:
+        return tuple(value for value in self.data.getlist(name) if value != NONE)
+
+    def _is_on(self, name: str) -> bool:
+        return self.data.get(name) == "on"
+
+    # Whether it is in order
 
     def is_valid(self) -> bool:
         """Whether every field has a value that it offers; what does not is in `errors`."""
         self.errors = {}
-        if self._left("step", STEPS) is None or self._left("at", self.places) is None:
+        step, image = self.data.get("step", ""), self.data.get("at", "")
+        if step not in ("", *STEPS) or image not in ("", *self.numbers):
             self._refuse("", "The form is not as this page made it. Reload the page.")
         if self.project.asks_label:
             self._check_label()
         for number in self.numbers:
             if self.project.asks_ratings:
                 self._check_rating(number)
-            slot = self.data.get(f"slot-{number}", "")
-            if slot not in self.slots:
-                wrong = f"may only be from 1 to {self.project.slots}." if slot else "is in no slot."
-                self._refuse(f"slot-{number}", f"Image {number} {wrong}")
+            self._check_slot(number)
         return not self.errors
-
-    def judgement(self) -> Judgement:
-        """The answer of a valid form, keyed by generation id."""
-        label = None
-        if self.project.asks_label:
-            unclear = self.data.get("intent_unclear") == "on"
-            label = Label(self.data.get("category", ""), unclear, self._some("issues"))
-        ratings, slots = {}, {}
-        for number, pk in zip(self.numbers, self.order, strict=True):
-            slots[pk] = int(self.data.get(f"slot-{number}", ""))
-            if self.project.asks_ratings:
-                scales = {scale: int(self.data.get(f"rating-{number}-{scale}", "")) for scale in SCALES}
-                ratings[pk] = ImageRating(**scales, problems=self._some(f"rating-{number}-problems"))
-        return Judgement(label, ratings, slots)
 
     def refuse(self, error: InvalidJudgement) -> None:
         """Show why a service refused the answer, at the images that it names."""
+        numbers = dict(zip(self.order, self.numbers, strict=True))
         if isinstance(error, Contradiction):
             for better, worse in error.pairs:
-                a, b = self._number(better), self._number(worse)
+                a, b = numbers[better], numbers[worse]
                 self._refuse(f"slot-{a}", f"Image {a} is rated above image {b} overall, but placed below it.")
             return
-        named = " ".join(f"Image {self._number(pk)}." for pk in error.generations if pk in self.order)
-        self._refuse("", f"{error} {named}".strip())
+        images = " ".join(f"Image {numbers[pk]}." for pk in error.generations if pk in numbers)
+        self._refuse("", f"{error} {images}".strip())
 
     def refusals(self) -> list[str]:
         """What has to be put right, one sentence each, images named by their numbers."""
-        said = [message for name in ("", "category", "issues") for message in self.errors.get(name, [])]
+        sentences = [message for name in ("", "category", "issues") for message in self.errors.get(name, [])]
         for number in self.numbers:
-            if wrong := [s.title for s in RATED if f"rating-{number}-{s.name}" in self.errors]:
-                said.append(f"Image {number} is not rated: {', '.join(wrong)}.")
-            said += self.errors.get(f"rating-{number}-problems", [])
-            said += self.errors.get(f"slot-{number}", [])
-        return said
+            if unrated := [scale.title for scale in RATED if f"rating-{number}-{scale.name}" in self.errors]:
+                sentences.append(f"Image {number} is not rated: {', '.join(unrated)}.")
+            sentences += self.errors.get(f"rating-{number}-problems", [])
+            sentences += self.errors.get(f"slot-{number}", [])
+        return sentences
+
+    def _check_label(self) -> None:
+        category = self.data.get("category", "")
+        if category not in CATEGORIES:
+            self._refuse("category", no_such(category) if category else "Choose what the prompt is about.")
+        self._check_ticked("issues", ISSUES, "Say which problems the text has, or that it has none.")
+
+    def _check_rating(self, number: str) -> None:
+        for scale in SCALES:
+            name = f"rating-{number}-{scale}"
+            if not self._chosen(name, POINTS):
+                self._refuse(name, f"From {SCALE[0]} to {SCALE[1]}.")
+        image = f"Image {number}, problems: "
+        self._check_ticked(f"rating-{number}-problems", PROBLEMS, "This field is required.", image)
+
+    def _check_slot(self, number: str) -> None:
+        name = f"slot-{number}"
+        slot = self.data.get(name, "")
+        if slot not in self.slots:
+            wrong = f"may only be from 1 to {self.project.slots}." if slot else "is in no slot."
+            self._refuse(name, f"Image {number} {wrong}")
+
+    def _check_ticked(self, name: str, offered: Collection[str], missing: str, beginning: str = "") -> None:
+        """Some of what is offered, or "none" alone. Args: beginning: of a refusal's sentence."""
+        ticked = self.data.getlist(name)
+        unknown = [value for value in ticked if value not in offered and value != NONE]
+        if not ticked:
+            self._refuse(name, beginning + missing)
+        elif unknown:
+            self._refuse(name, beginning + no_such(unknown[0]))
+        elif NONE in ticked and len(ticked) > 1:
+            self._refuse(name, beginning + "Either some of these or none of them.")
+
+    def _refuse(self, name: str, message: str) -> None:
+        self.errors.setdefault(name, []).append(message)
+
+    # What the page shows of it
 
     def label(self) -> tuple[str, bool, tuple[str, ...]]:
         """Category, whether the intent is unclear, and issues, as far as chosen."""
-        category = self.data.get("category", "")
-        unclear = self.data.get("intent_unclear") == "on"
-        return category if category in CATEGORIES else "", unclear, self._ticked("issues", ISSUES)
+        issues = self._shown_ticks("issues", ISSUES)
+        return self._chosen("category", CATEGORIES), self._is_on("intent_unclear"), issues
 
     def images(self, images: Sequence[ShownImage], *, refused: bool = False) -> list[ImageFields]:
-        """What the form says of each image, in the order shown. Args: refused: mark those with errors."""
+        """The fields of each image, in the order shown. Args: refused: mark those with errors."""
         wrong = {part for name in self.errors for part in name.split("-")} if refused else set()
         return [
             ImageFields(
-                number=str(number),
+                number=number,
                 shown=shown,
                 address=reverse("image", args=[shown.token]),
-                points=tuple(self._point(f"rating-{number}-{scale.name}") for scale in RATED),
-                problems=self._ticked(f"rating-{number}-problems", PROBLEMS),
-                placed=slot if (slot := self.data.get(f"slot-{number}", "")) in self.slots else None,
-                is_refused=str(number) in wrong,
+                points=tuple(self._chosen(f"rating-{number}-{scale.name}", POINTS) for scale in RATED),
+                problems=self._shown_ticks(f"rating-{number}-problems", PROBLEMS),
+                placed=self._chosen(f"slot-{number}", self.slots) or None,
+                is_refused=number in wrong,
             )
             for number, shown in zip(self.numbers, images, strict=True)
         ]
@@ -191,8 +252,7 @@ class JudgementForm:
         """The stage where the annotator was, else the first."""
         asked = (self.project.asks_label, self.project.asks_ratings, True)
         steps = [step for step, is_asked in zip(STEPS, asked, strict=True) if is_asked]
-        left = self.data.get("step", "")
-        return left if left in steps else steps[0]
+        return self._chosen("step", steps) or steps[0]
 
     def refused_step(self) -> str:
         """The first stage in which something is refused."""
@@ -204,70 +264,16 @@ class JudgementForm:
 
     def current_image(self) -> str:
         """The number of the image being rated."""
-        return self._left("at", self.places) or "1"
+        return self._chosen("at", self.numbers) or "1"
 
-    def _check_label(self) -> None:
-        category = self.data.get("category", "")
-        if category not in CATEGORIES:
-            no_such = f"Select a valid choice. {category} is not one of the available choices."
-            self._refuse("category", no_such if category else "Choose what the prompt is about.")
-        self._check_ticked("issues", ISSUES, "Say which problems the text has, or that it has none.", "{}")
+    def _shown_ticks(self, name: str, offered: Sequence[str]) -> tuple[str, ...]:
+        """Values ticked, in the order offered."""
+        ticked = self.data.getlist(name)
+        return tuple(value for value in (*offered, NONE) if value in ticked)
 
-    def _check_rating(self, number: int) -> None:
-        for scale in SCALES:
-            name = f"rating-{number}-{scale}"
-            if not self._point(name):
-                self._refuse(name, f"From {SCALE[0]} to {SCALE[1]}.")
-        named = f"Image {number}, problems: {{}}"
-        self._check_ticked(f"rating-{number}-problems", PROBLEMS, "This field is required.", named)
 
-    def _check_ticked(self, name: str, known: Collection[str], missing: str, named: str) -> None:
-        """Some of the known values, or "none" alone. Args: named: how a refusal begins, {} for the rest."""
-        chosen = self.data.getlist(name)
-        unknown = [value for value in chosen if value not in known and value != NONE]
-        if not chosen:
-            self._refuse(name, named.format(missing))
-        elif unknown:
-            no_such = f"Select a valid choice. {unknown[0]} is not one of the available choices."
-            self._refuse(name, named.format(no_such))
-        elif NONE in chosen and len(chosen) > 1:
-            self._refuse(name, named.format("Either some of these or none of them."))
-
-    def _refuse(self, name: str, message: str) -> None:
-        self.errors.setdefault(name, []).append(message)
-
-    def _point(self, name: str) -> str:
-        chosen = self.data.get(name, "")
-        return chosen if chosen in POINTS else ""
-
-    def _ticked(self, name: str, known: Sequence[str]) -> tuple[str, ...]:
-        """Values chosen, in the order offered."""
-        chosen = self.data.getlist(name)
-        return tuple(value for value in (*known, NONE) if value in chosen)
-
-    def _some(self, name: str) -> tuple[str, ...]:
-        return tuple(value for value in self.data.getlist(name) if value != NONE)
-
-    def _left(self, name: str, known: Collection[str]) -> str | None:
-        """Where the annotator was, "" where that was not posted; None for what is no such place."""
-        left = self.data.get(name, "")
-        return left if not left or left in known else None
-
-    def _offered(self) -> dict[str, Collection[str]]:
-        """Every field, with the values it offers."""
-        offered: dict[str, Collection[str]] = {"step": STEPS, "at": self.places, "confirmed": ("on",)}
-        if self.project.asks_label:
-            offered |= {"category": CATEGORIES, "intent_unclear": ("on",)}
-            offered |= {"issues": (*ISSUES, NONE)}
-        for number in self.numbers:
-            offered[f"slot-{number}"] = self.slots
-            if self.project.asks_ratings:
-                offered |= {f"rating-{number}-{scale}": POINTS for scale in SCALES}
-                offered[f"rating-{number}-problems"] = (*PROBLEMS, NONE)
-        return offered
-
-    def _number(self, pk: int) -> int:
-        return list(self.order).index(pk) + 1
+def no_such(value: str) -> str:
+    return f"Select a valid choice. {value} is not one of the available choices."
 
 
 class SkipForm(forms.Form):
