@@ -1,4 +1,4 @@
-"""Answering with a large file, with the part that a broken-off download still lacks, or with a table."""
+"""HTTP answers with a large file, or a range of its bytes, or with a table."""
 
 from __future__ import annotations
 
@@ -15,25 +15,25 @@ ONE_RANGE = re.compile(r"bytes=(\d{0,18})-(\d{0,18})")
 
 
 def file_response(request: HttpRequest, *, file: Path, sha256: str) -> HttpResponseBase:
-    """The file as a download; 206 with the bytes that `Range` asks for, 416 when there are none such.
+    """Answer with the file as a download: 206 with the bytes of `Range`, 416 where it has no such bytes.
 
-    Several ranges at once, and a range of a file that has changed (`If-Range`), are answered with the whole.
-    The file must be there.
+    Several ranges at once, and a range of a file that has changed (`If-Range`), get the whole file.
+    The file must exist.
 
     Source: RFC 9110, sections 13.1.5 and 14.
     """
     size, etag = file.stat().st_size, f'"{sha256}"'
-    found = ONE_RANGE.fullmatch(request.headers.get("Range", "").replace(" ", ""))
+    ends = ONE_RANGE.fullmatch(request.headers.get("Range", "").replace(" ", ""))
     is_same = request.headers.get("If-Range", etag) == etag
     response: HttpResponseBase
-    if found is None or not is_same or found.groups() == ("", "") or request.method != "GET":
+    if ends is None or not is_same or ends.groups() == ("", "") or request.method != "GET":
         response = FileResponse(file.open("rb"))
         response.headers["Content-Length"] = str(size)
-    elif (asked := _asked(found[1], found[2], size)) is None:
+    elif (span := _byte_range(ends[1], ends[2], size)) is None:
         response = HttpResponse(status=416, headers={"Content-Range": f"bytes */{size}"})
     else:
-        start, end = asked
-        response = StreamingHttpResponse(_piece(file.open("rb"), start, end), status=206)
+        start, end = span
+        response = StreamingHttpResponse(_read_range(file.open("rb"), start, end), status=206)
         response.headers["Content-Range"] = f"bytes {start}-{end - 1}/{size}"
         response.headers["Content-Length"] = str(end - start)
     headers = {
@@ -49,16 +49,16 @@ def file_response(request: HttpRequest, *, file: Path, sha256: str) -> HttpRespo
     return response
 
 
-def _asked(first: str, last: str, size: int) -> tuple[int, int] | None:
-    """The bytes from start up to, not including, end; None when there are none such."""
-    if not first:  # the last so many
+def _byte_range(first: str, last: str, size: int) -> tuple[int, int] | None:
+    """Return the range as [start, end); None when it is empty."""
+    if not first:  # bytes=-N: the last N
         start, end = max(0, size - int(last)), size
     else:
         start, end = int(first), min(size, int(last) + 1) if last else size
     return (start, end) if start < end else None
 
 
-def _piece(content: IO[bytes], start: int, end: int) -> Iterator[bytes]:
+def _read_range(content: IO[bytes], start: int, end: int) -> Iterator[bytes]:
     with content:
         content.seek(start)
         while start < end and (piece := content.read(min(CHUNK, end - start))):
@@ -66,16 +66,16 @@ def _piece(content: IO[bytes], start: int, end: int) -> Iterator[bytes]:
             yield piece
 
 
-class _Line:
-    """A file that keeps nothing: what is written comes back from `write`."""
+class _Echo:
+    """A file for `csv.writer` whose `write` returns the line instead of storing it."""
 
     def write(self, line: str) -> str:
         return line
 
 
 def csv_response(rows: Iterable[Iterable[object]], *, name: str) -> StreamingHttpResponse:
-    """The rows as a download, each sent when it is read; texts are no formulas to a spreadsheet."""
-    table = csv.writer(_Line())
+    """Stream the rows as a download; texts that a spreadsheet would take for formulas are escaped."""
+    table = csv.writer(_Echo())
     lines = (
         table.writerow([guarded(cell) if isinstance(cell, str) else cell for cell in row]) for row in rows
     )
@@ -90,10 +90,10 @@ def csv_response(rows: Iterable[Iterable[object]], *, name: str) -> StreamingHtt
     )
 
 
-# A spreadsheet takes a text that begins so for a formula, unless an apostrophe stands before it.
+# A spreadsheet takes a text that begins with one of these for a formula, unless an apostrophe precedes it.
 FORMULAS = ("=", "+", "-", "@", "\t", "\r", "'")
 
 
 def guarded(text: str) -> str:
-    """The text as no formula; an importer takes the apostrophe away again."""
+    """Return the text with an apostrophe before it if it looks like a formula; imports remove it again."""
     return f"'{text}" if text.startswith(FORMULAS) else text

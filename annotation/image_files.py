@@ -13,21 +13,21 @@ FOREVER = 60 * 60 * 24 * 365  # the bytes behind a token never change
 
 
 def image_response(request: HttpRequest, *, user: User, token: UUID) -> HttpResponseBase:
-    """The file, streamed from wherever images are stored. Raises: Http404 for who may not see it.
+    """Stream the file from the storage. Raises: Http404 when the user may not see it.
 
-    No header tells where it comes from: neither its name, nor its hash, nor when it was stored.
+    No header reveals where it comes from: neither its name, nor its hash, nor when it was stored.
     """
-    found = visible_image(user, token)
-    if found is None:
+    image = visible_image(user, token)
+    if image is None:
         raise Http404
     etag = f'"{token}"'
     response: HttpResponseBase
     if etag in request.headers.get("If-None-Match", ""):
         response = HttpResponseNotModified()
     else:
-        name = f"image.{found.format}"
-        response = FileResponse(found.file.open(), filename=name, content_type=f"image/{found.format}")
-        response.headers["Content-Length"] = str(found.bytes)
+        name = f"image.{image.format}"
+        response = FileResponse(image.file.open(), filename=name, content_type=f"image/{image.format}")
+        response.headers["Content-Length"] = str(image.bytes)
     response.headers["Cache-Control"] = f"private, max-age={FOREVER}, immutable"
     response.headers["ETag"] = etag
     response.headers["X-Content-Type-Options"] = "nosniff"

@@ -1,4 +1,4 @@
-"""Projects that command lines name."""
+"""Finding the project that a command line names."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from annotation.models import Project
 
 
 def find_project(slug: str) -> Project:
-    """Raises: CommandError naming the projects there are."""
-    found = Project.objects.filter(slug=slug).first()
-    if found is None:
-        there = ", ".join(Project.objects.order_by("slug").values_list("slug", flat=True)) or "none"
-        raise CommandError(f"no project {slug!r}; there is: {there}")
-    return found
+    """Return the project. Raises: CommandError naming those that exist."""
+    project = Project.objects.filter(slug=slug).first()
+    if project is None:
+        slugs = ", ".join(Project.objects.order_by("slug").values_list("slug", flat=True)) or "none"
+        raise CommandError(f"no project {slug!r}; there is: {slugs}")
+    return project

@@ -1,4 +1,4 @@
-"""Finished rankings: the one door by which the apps above read them."""
+"""Finished rankings, ratings and labels: all that the apps above read of judgements."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ CHUNK = 5000  # placements fetched at a time
 
 @dataclass(frozen=True)
 class RankedImage:
-    """One image of a ranking. Hash and file (its name in default_storage) are None where it was never had."""
+    """One image of a ranking. Hash and file (its name in default_storage) are None where there is no file."""
 
     generation_id: int
     sha256: str | None
@@ -26,7 +26,7 @@ class RankedImage:
 
 @dataclass(frozen=True)
 class FinishedRanking:
-    """One accepted opinion: `slots[i]` is where `images[i]` stands, 1 is best, equal slots tie.
+    """One accepted ranking: `slots[i]` is the slot of `images[i]`, 1 is best, equal slots tie.
 
     Images are in the order in which the annotator, or the imported file, had them.
     """
@@ -41,7 +41,7 @@ class FinishedRanking:
 
 
 def finished_rankings(project: Project, *, until: datetime | None = None) -> Iterator[FinishedRanking]:
-    """Every accepted ranking of the project, by assignment id, streamed: memory stays flat.
+    """Yield every accepted ranking of the project, by assignment id, streamed: memory stays flat.
 
     Args: until: those accepted later are left out.
     """
@@ -67,21 +67,21 @@ def finished_rankings(project: Project, *, until: datetime | None = None) -> Ite
     for (assignment, prompt, key, text, split), placements in groupby(
         rows.iterator(chunk_size=CHUNK), key=itemgetter(0, 1, 2, 3, 4)
     ):
-        placed = list(placements)
+        images = list(placements)
         yield FinishedRanking(
             assignment,
             prompt,
             key,
             text,
-            images=tuple(RankedImage(*row[6:]) for row in placed),
-            slots=tuple(row[5] for row in placed),
+            images=tuple(RankedImage(*row[6:]) for row in images),
+            slots=tuple(row[5] for row in images),
             published_split=split,
         )
 
 
 @dataclass(frozen=True)
 class RatedImage:
-    """What one accepted opinion says of one image. `problems` is None where it is not known."""
+    """The rating of one image in one accepted judgement. `problems` is None where it is not known."""
 
     alignment: int
     fidelity: int
@@ -89,7 +89,7 @@ class RatedImage:
 
 
 def finished_ratings(project: Project, *, until: datetime | None = None) -> dict[tuple[int, int], RatedImage]:
-    """Of the assignments of `finished_rankings`: by assignment and generation id.
+    """Return the ratings of the assignments of `finished_rankings`, by assignment and generation id.
 
     Args: until: those accepted later are left out.
     """
@@ -110,43 +110,45 @@ def finished_ratings(project: Project, *, until: datetime | None = None) -> dict
 
 
 def count_finished(project: Project) -> int:
-    """How many rankings `finished_rankings` would give."""
+    """Return the number of rankings that `finished_rankings` yields."""
     return Assignment.objects.finished().filter(project=project).count()
 
 
 @dataclass(frozen=True)
 class PromptFacts:
-    """What is known of a ranked prompt: its category as people read it, "" where nobody said; and the
-    generator of each of its images, by the image's hash."""
+    """What is known of a ranked prompt: the label of its category, "" where there is none; and the generator
+    of each image, by the image's hash."""
 
     category: str
     generators: Mapping[str, str]
 
 
 def facts_of_rankings(project: Project, assignments: Collection[int]) -> dict[int, PromptFacts]:
-    """By assignment id, of those that are the project's.
+    """Return the facts by assignment id; assignments of other projects are left out.
 
-    The category is the one that most accepted labels name; of several, the first in the list of categories.
+    The category is the one that most accepted labels name; on a tie, the first in the list of categories.
     """
     prompt_of = dict(
         Assignment.objects.filter(project=project, pk__in=assignments).values_list("pk", "prompt_id")
     )
     prompts = set(prompt_of.values())
-    labels: dict[int, Counter[str]] = defaultdict(Counter)
-    said = PromptLabel.objects.filter(
+    categories: dict[int, Counter[str]] = defaultdict(Counter)
+    labels = PromptLabel.objects.filter(
         assignment__prompt__in=prompts, assignment__state=Assignment.State.ACCEPTED
     )
-    for prompt, category in said.values_list("assignment__prompt_id", "category"):
-        labels[prompt][category] += 1
+    for prompt, category in labels.values_list("assignment__prompt_id", "category"):
+        categories[prompt][category] += 1
     generators: dict[int, dict[str, str]] = defaultdict(dict)
     generations = Generation.objects.filter(prompt__in=prompts, image__isnull=False)
     for prompt, sha256, generator in generations.values_list("prompt_id", "image_id", "generator"):
         generators[prompt][sha256] = generator
-    facts = {prompt: PromptFacts(_most_named(labels[prompt]), generators[prompt]) for prompt in prompts}
+    facts = {
+        prompt: PromptFacts(_most_frequent(categories[prompt]), generators[prompt]) for prompt in prompts
+    }
     return {assignment: facts[prompt] for assignment, prompt in prompt_of.items()}
 
 
-def _most_named(labels: Counter[str]) -> str:
-    """The label of the category."""
-    named = [category for category in Category if labels[category]]
-    return str(max(named, key=lambda category: labels[category]).label) if named else ""
+def _most_frequent(counts: Counter[str]) -> str:
+    """Return the label of the category that is named most, or ""."""
+    named = [category for category in Category if counts[category]]
+    return str(max(named, key=lambda category: counts[category]).label) if named else ""

@@ -1,4 +1,4 @@
-"""One answer as an inspector reads it."""
+"""One submitted answer, as an inspector reads it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from annotation.models.judgements import HARMFUL
 
 @dataclass(frozen=True)
 class JudgedImage:
-    """One image, numbered as its annotator saw it. `rating` is None where the project asks for none."""
+    """One image, with the number that its annotator saw. `rating` is None where the project asks for none."""
 
     number: int
     generation: Generation
@@ -23,19 +23,19 @@ class JudgedImage:
 
     @property
     def is_harmful(self) -> bool:
-        """Flagged when it came in, or harmful by this answer."""
-        said = (self.rating and self.rating.problems) or []
-        return self.generation.is_flagged or not set(HARMFUL).isdisjoint(said)
+        """Whether it was flagged when it was imported, or has a harmful problem by this answer."""
+        problems = (self.rating and self.rating.problems) or []
+        return self.generation.is_flagged or not set(HARMFUL).isdisjoint(problems)
 
     @property
     def problems(self) -> list[str]:
-        """Names of the problems that were ticked."""
+        """The labels of the problems that were ticked."""
         return [str(Problem(problem).label) for problem in (self.rating and self.rating.problems) or []]
 
 
 @dataclass(frozen=True)
 class Answer:
-    """`slots` has one list of images for each slot, the best slot first; empty ones too."""
+    """What was submitted. `slots` has a list of images for each slot, the best first, empty ones too."""
 
     label: PromptLabel | None
     slots: list[list[JudgedImage]]
@@ -43,24 +43,24 @@ class Answer:
 
     @property
     def intent(self) -> str:
-        """Whether it was clear what the prompt asks for."""
+        """Whether the prompt's intent was clear, in words."""
         unclear = self.label and self.label.intent_unclear
         return "not known" if unclear is None else "unclear" if unclear else "clear"
 
     @property
     def issues(self) -> list[str]:
-        """Names of the prompt's problems."""
+        """The labels of the prompt's issues."""
         return [str(Issue(issue).label) for issue in (self.label and self.label.issues) or []]
 
 
 def answer_of(assignment: Assignment) -> Answer:
-    """What was said in a submitted assignment; five queries."""
+    """Return what was submitted for the assignment; five queries."""
     generations = Generation.objects.select_related("image").in_bulk(assignment.order)
     ratings = {rating.generation_id: rating for rating in assignment.ratings.all()}
     slots: list[list[JudgedImage]] = [[] for _ in range(assignment.project.slots)]
-    placed = dict(assignment.ranking.placements.values_list("generation_id", "slot"))
+    slot_of = dict(assignment.ranking.placements.values_list("generation_id", "slot"))
     for number, pk in enumerate(assignment.order, start=1):
-        slots[placed[pk] - 1].append(JudgedImage(number, generations[pk], placed[pk], ratings.get(pk)))
+        slots[slot_of[pk] - 1].append(JudgedImage(number, generations[pk], slot_of[pk], ratings.get(pk)))
     return Answer(
         label=PromptLabel.objects.filter(assignment=assignment).first(),
         slots=slots,

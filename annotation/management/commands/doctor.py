@@ -26,7 +26,7 @@ from annotation.local_images import local_root
 
 LEAST_FREE_BYTES = 5 * 10**9  # a dataset, a run's checkpoints and its sample grids
 PACKAGES = ("django", "celery", "torch", "transformers", "diffusers")
-# Torch lives in a process of its own: commands of this app never import it.
+# Torch is imported in a process of its own, never by a command of this app.
 _DEVICES = """
 import torch
 names = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
@@ -36,10 +36,10 @@ print(", ".join(names) or f"no GPU: {torch.get_num_threads()} CPU threads")
 
 @dataclass(frozen=True)
 class Finding:
-    """advice: what to do about it; empty when all is well."""
+    """The result of a check. `advice` is what to do about it, empty when all is well."""
 
     what: str
-    found: str
+    result: str
     advice: str = ""
 
 
@@ -49,18 +49,18 @@ class Command(BaseCommand):
     requires_migrations_checks = False
 
     def handle(self, *args: Any, **options: Any) -> None:
-        ill = 0
-        for finding in find_all():
+        problems = 0
+        for finding in run_checks():
             mark = self.style.ERROR("ill ") if finding.advice else self.style.SUCCESS("well")
-            self.stdout.write(f"{mark}  {finding.what:<9}  {finding.found}")
+            self.stdout.write(f"{mark}  {finding.what:<9}  {finding.result}")
             if finding.advice:
-                ill += 1
+                problems += 1
                 self.stdout.write(f"{'':17}{finding.advice}")
-        if ill:
-            raise CommandError(f"{ill} of these need attention")
+        if problems:
+            raise CommandError(f"{problems} of these need attention")
 
 
-def find_all() -> Iterator[Finding]:
+def run_checks() -> Iterator[Finding]:
     checks = (check_database, check_broker, check_scorers, check_storage, check_disk, check_devices)
     for check in (*checks, check_versions):
         yield from check()
@@ -92,20 +92,20 @@ def check_broker(queues: Sequence[str] = ("default", "gpu")) -> Iterator[Finding
         return
     yield Finding("broker", where)
     for queue in queues:
-        workers = [name for name, theirs in served.items() if queue in {each["name"] for each in theirs}]
-        # A worker that supervises a run answers when the run is over.
+        workers = [name for name, active in served.items() if queue in {each["name"] for each in active}]
+        # A worker that supervises a run does not answer before the run is over.
         advice = "" if workers else f"Unless it is busy, start one: celery -A config worker -Q {queue}"
         yield Finding("worker", f"{', '.join(workers) or 'none answers'} on the queue {queue}", advice)
 
 
 def check_scorers() -> Iterator[Finding]:
-    """Whether somebody listens there: what is said over it is the business of an app above this one."""
+    """Check that something listens at each address; only an app above this one speaks the protocol."""
     for address in settings.SCORERS:
         try:
             if "/" in address:
-                with socket.socket(socket.AF_UNIX) as one:
-                    one.settimeout(3)  # one that hangs takes no more
-                    one.connect(address)
+                with socket.socket(socket.AF_UNIX) as client:
+                    client.settimeout(3)  # seconds
+                    client.connect(address)
             else:
                 host, _, port = address.rpartition(":")
                 socket.create_connection((host, int(port)), timeout=3).close()
@@ -123,7 +123,7 @@ def check_storage() -> Iterator[Finding]:
         with default_storage.open(name) as file:
             intact = file.read() == b"probe"
         default_storage.delete(name)
-    except Exception as error:  # whatever the storage raises: boto has errors of its own
+    except Exception as error:  # boto has errors of its own
         yield Finding(
             "storage", repr(error), "Images cannot be kept: look at LAUREL_VAR, S3_BUCKET, S3_ENDPOINT."
         )
@@ -140,21 +140,21 @@ def check_disk() -> Iterator[Finding]:
 
 
 def check_devices() -> Iterator[Finding]:
-    asked = subprocess.run([sys.executable, "-c", _DEVICES], capture_output=True, text=True, check=False)
-    if asked.returncode == 0:
-        yield Finding("devices", asked.stdout.strip())
+    answer = subprocess.run([sys.executable, "-c", _DEVICES], capture_output=True, text=True, check=False)
+    if answer.returncode == 0:
+        yield Finding("devices", answer.stdout.strip())
     else:
-        said = asked.stderr.strip().splitlines()[-1:]
+        last_line = answer.stderr.strip().splitlines()[-1:]
         yield Finding(
-            "devices", " ".join(said), "Runs need torch: pip install -e '.[learning]' -c constraints.txt"
+            "devices", " ".join(last_line), "Runs need torch: pip install -e '.[learning]' -c constraints.txt"
         )
 
 
 def check_versions() -> Iterator[Finding]:
-    found = [f"python {platform.python_version()}"]
+    versions = [f"python {platform.python_version()}"]
     for package in PACKAGES:
         try:
-            found.append(f"{package} {version(package)}")
+            versions.append(f"{package} {version(package)}")
         except PackageNotFoundError:
-            found.append(f"no {package}")
-    yield Finding("versions", ", ".join(found))
+            versions.append(f"no {package}")
+    yield Finding("versions", ", ".join(versions))

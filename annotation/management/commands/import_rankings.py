@@ -14,7 +14,7 @@ from annotation.models.prompts import Split
 from annotation.services.imports import ImportRefused, import_rankings
 from annotation.services.imports.formats import READERS
 
-NAMED = 200  # images left out that are named
+NAMED = 200  # how many left-out images are named
 
 
 class Command(BaseCommand):
@@ -83,8 +83,8 @@ class Command(BaseCommand):
         if done.splits:
             counts = ", ".join(f"{done.splits.get(split, 0):,} {split}" for split in Split.values)
             self.stdout.write(f"published splits: {counts}")
-        for said in done.left_out[:NAMED]:
-            self.stderr.write(said)
+        for reason in done.left_out[:NAMED]:
+            self.stderr.write(reason)
         if done.left_out:
             more = f", of which the first {NAMED} are named" if len(done.left_out) > NAMED else ""
             self.stdout.write(f"{len(done.left_out):,} images left out{more}")

@@ -1,4 +1,4 @@
-"""Checking image files and keeping them once, without metadata, under the hash of the bytes that are kept."""
+"""Checking image files, and storing each once, without metadata, under the hash of the stored bytes."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ from django.core.files.storage import default_storage
 from annotation.models import Image
 from annotation.services.projects.metadata import BrokenImage, without_metadata
 
-# What Pillow calls them -> what we do. MPO is what many cameras write: a JPEG with more pictures behind it.
+# Pillow's name -> ours. MPO is what many cameras write: a JPEG followed by more pictures.
 FORMATS = {"PNG": "png", "JPEG": "jpeg", "MPO": "jpeg", "WEBP": "webp"}
 
-LYING = 5  # EXIF's orientations from here on are turned by a quarter
+SIDEWAYS = 5  # EXIF's orientations from here on swap width and height
 
 
 class ImageRefused(Exception):
-    """FILE: why."""
+    """The file is no image that can be added: "FILE: why"."""
 
 
 @dataclass(frozen=True)
 class PackedImage:
-    """An image inside a .zip that stays open as long as it is asked for."""
+    """An image inside a .zip; the .zip must stay open until the image is read."""
 
     pack: zipfile.ZipFile
     member: zipfile.ZipInfo
@@ -46,10 +46,10 @@ ImageSource = Path | PackedImage | bytes
 
 @dataclass(frozen=True)
 class CheckedImage:
-    """A picture that decodes, and is not too large. `source` is where its file is, or the file's bytes.
+    """A picture that decodes and is not too large. `source` is where its file is, or the file's bytes.
 
-    Hash and size are of what will be kept: the file without its metadata. So two files that differ in
-    metadata alone are one picture; the same pixels compressed in two ways are two.
+    Hash and size are of what will be stored: the file without its metadata. So two files that differ only in
+    metadata are one picture, and the same pixels compressed in two ways are two.
     """
 
     sha256: str
@@ -61,17 +61,17 @@ class CheckedImage:
 
     @property
     def stored_name(self) -> str:
-        """ab/ab12...ef.webp: the hash spreads files over 256 folders, the format gives the suffix."""
+        """ab/ab12...ef.webp: files are spread over 256 folders, and the suffix is the format."""
         return f"{self.sha256[:2]}/{self.sha256}.{self.format}"
 
 
 def check_image(source: ImageSource) -> CheckedImage:
-    """Decode the whole image; its size in bytes and pixels is checked before that.
+    """Decode the whole image, after its size in bytes and pixels was checked.
 
     Raises: ImageRefused naming the file: missing, no PNG, JPEG or WebP, animated, too large, broken.
     """
     name = _name(source)
-    content = _read(source)
+    content = _read_source(source)
     try:
         with PIL.Image.open(io.BytesIO(content), formats=["PNG", "JPEG", "WEBP"]) as image:
             width, height = image.size
@@ -83,8 +83,8 @@ def check_image(source: ImageSource) -> CheckedImage:
                 raise ImageRefused(f"{name}: is animated")
             image.load()
             kind = FORMATS[str(image.format)]
-        kept, orientation = without_metadata(content, kind)
-        if orientation >= LYING:
+        stripped, orientation = without_metadata(content, kind)
+        if orientation >= SIDEWAYS:
             width, height = height, width
     except PIL.UnidentifiedImageError:
         raise ImageRefused(f"{name}: is no PNG, JPEG or WebP image") from None
@@ -92,11 +92,11 @@ def check_image(source: ImageSource) -> CheckedImage:
         raise ImageRefused(f"{name}: has more than {settings.IMAGE_MAX_PIXELS:,} pixels") from None
     except (OSError, SyntaxError, ValueError, struct.error) as error:  # what decoders raise on broken bytes
         raise ImageRefused(f"{name}: is broken ({error})") from None
-    return CheckedImage(hashlib.sha256(kept).hexdigest(), kind, width, height, len(kept), source)
+    return CheckedImage(hashlib.sha256(stripped).hexdigest(), kind, width, height, len(stripped), source)
 
 
 def store_images(checked: Iterable[CheckedImage]) -> dict[str, Image]:
-    """Keep the files, each once, then their rows: a file without its row is harmless, never the reverse.
+    """Store the files, each once, and then their rows: a file without a row does no harm.
 
     Returns: sha256 -> image.
     Raises: ImageRefused when a file changed since it was checked.
@@ -105,7 +105,7 @@ def store_images(checked: Iterable[CheckedImage]) -> dict[str, Image]:
     known = Image.objects.in_bulk(wanted)
     for sha256, image in wanted.items():
         if sha256 not in known:
-            _write(image)
+            _store_file(image)
     Image.objects.bulk_create(
         (
             Image(
@@ -128,11 +128,11 @@ def _name(source: ImageSource) -> str:
     return "image" if isinstance(source, bytes) else str(source)
 
 
-def _read(source: ImageSource) -> bytes:
-    """Raises: ImageRefused: missing, empty, too large, unreadable."""
+def _read_source(source: ImageSource) -> bytes:
+    """Raises: ImageRefused when it is missing, empty, too large or unreadable."""
     name = _name(source)
     try:
-        size = _size(source)  # of a packed one what the .zip claims: no more than this is ever read of it
+        size = _size(source)  # of a packed image what the .zip claims: no more than that is ever read
         if not size:
             raise ImageRefused(f"{name}: is empty")
         if size > settings.IMAGE_MAX_BYTES:
@@ -153,9 +153,10 @@ def _size(source: ImageSource) -> int:
     return source.stat().st_size if isinstance(source, Path) else len(source)
 
 
-def _write(image: CheckedImage) -> None:
+def _store_file(image: CheckedImage) -> None:
+    """Raises: ImageRefused when the file changed since it was checked."""
     try:
-        content, _ = without_metadata(_read(image.source), image.format)
+        content, _ = without_metadata(_read_source(image.source), image.format)
     except BrokenImage:
         content = b""
     if hashlib.sha256(content).hexdigest() != image.sha256:
@@ -164,13 +165,13 @@ def _write(image: CheckedImage) -> None:
     if default_storage.exists(name):
         if default_storage.size(name) == image.size:
             return
-        default_storage.delete(name)  # a process died while it wrote
-    kept = default_storage.save(name, ContentFile(content))
-    if kept != name:  # somebody wrote the same bytes at the same time
-        default_storage.delete(kept)
+        default_storage.delete(name)  # a process died while writing it
+    stored = default_storage.save(name, ContentFile(content))
+    if stored != name:  # another process stored the same bytes at the same time
+        default_storage.delete(stored)
 
 
-# What reading one raises that is cut off, locked, damaged, or packed in a way that nobody here knows.
+# What reading an archive raises that is cut off, encrypted, damaged, or compressed in an unknown way.
 BROKEN = (
     *(zipfile.BadZipFile, zlib.error, lzma.LZMAError),
     *(NotImplementedError, RuntimeError, EOFError, OSError, ValueError),

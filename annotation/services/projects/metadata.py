@@ -1,9 +1,9 @@
-"""Image files without what their pixels do not need: text, EXIF, XMP, previews, whatever follows the picture.
+"""Removing metadata from image files: text, EXIF, XMP, previews, and whatever follows the picture.
 
-Such parts name generators, prompts and people. Nothing is decoded or encoded anew: the compressed pixels stay
-byte for byte, and with them what says how to show them: transparency, the colour profile, and the EXIF
-orientation in an EXIF block that holds nothing else. A WebP that is to be turned is turned, because browsers
-do not do it: the same pixels, compressed without loss.
+Metadata names generators, prompts and people. Nothing is re-encoded: the compressed pixels stay byte for
+byte, and with them what is needed to show them: transparency, the colour profile, and the EXIF orientation
+in an EXIF block of its own. The exception is a WebP with an orientation, which browsers ignore: it is turned
+and compressed without loss.
 
 Source: PNG, W3C third edition; JPEG, ITU T.81 annex B, and JFIF 1.02; WebP, RFC 9649.
 """
@@ -37,11 +37,11 @@ UPRIGHT = 1
 
 
 class BrokenImage(ValueError):
-    """The file is not built as its format says."""
+    """The file does not follow its format."""
 
 
 def without_metadata(content: bytes, format: str) -> tuple[bytes, int]:
-    """The file with pixels, colours and orientation alone.
+    """Return the file with pixels, colours and orientation alone.
 
     Args: content: a whole, still picture; format: png, jpeg or webp.
     Returns: the file, and its EXIF orientation: 1 is upright, 2 to 8 are mirrored or turned when shown.
@@ -54,21 +54,21 @@ def without_metadata(content: bytes, format: str) -> tuple[bytes, int]:
 
 
 def _png(content: bytes) -> tuple[bytes, int]:
-    kept, turned = [], UPRIGHT
+    parts, orientation = [], UPRIGHT
     for kind, body in _png_chunks(content):
         if kind == b"iCCP":
-            kept.append(_png_chunk(kind, b"icc\0" + body.partition(b"\0")[2]))  # named at will
+            parts.append(_png_chunk(kind, b"icc\0" + body.partition(b"\0")[2]))  # its name is arbitrary
         elif kind in PNG_PIXELS | PNG_COLOURS:
-            kept.append(_png_chunk(kind, body))
+            parts.append(_png_chunk(kind, body))
         elif kind == b"eXIf":
-            turned = _orientation(body)
-    if turned != UPRIGHT:
-        kept.insert(1, _png_chunk(b"eXIf", _exif(turned)))  # behind IHDR: some readers stop at the pixels
-    return PNG_SIGNATURE + b"".join(kept), turned
+            orientation = _orientation(body)
+    if orientation != UPRIGHT:
+        parts.insert(1, _png_chunk(b"eXIf", _exif(orientation)))  # before the pixels: some readers stop there
+    return PNG_SIGNATURE + b"".join(parts), orientation
 
 
 def _png_chunks(content: bytes) -> Iterator[tuple[bytes, bytes]]:
-    """Kind and body of each chunk up to the end of the picture."""
+    """Yield kind and body of each chunk up to the end of the picture."""
     at, kind = len(PNG_SIGNATURE), b""
     while kind != b"IEND":
         length, kind = struct.unpack_from(">I4s", content, at)
@@ -81,34 +81,34 @@ def _png_chunk(kind: bytes, body: bytes) -> bytes:
 
 
 def _jpeg(content: bytes) -> tuple[bytes, int]:
-    kept, jfif, turned = [], b"", UPRIGHT
+    parts, jfif, orientation = [], b"", UPRIGHT
     for marker, body, scan in _jpeg_segments(content):
         if marker == APP0 and body.startswith(b"JFIF\0"):
             jfif = _jpeg_segment(APP0, JFIF)
         elif marker == APP1 and body.startswith(b"Exif\0\0"):
-            turned = _orientation(body)
+            orientation = _orientation(body)
         elif marker == APP2 and body.startswith(b"ICC_PROFILE\0"):
-            kept.append(_jpeg_segment(marker, body))
+            parts.append(_jpeg_segment(marker, body))
         elif marker == APP14 and body.startswith(b"Adobe"):
-            kept.append(_jpeg_segment(marker, body[:ADOBE_BYTES]))
+            parts.append(_jpeg_segment(marker, body[:ADOBE_BYTES]))
         elif not APP0 <= marker <= APP15 and marker != COMMENT:
-            kept.append(_jpeg_segment(marker, body) + scan)
-    exif = b"" if turned == UPRIGHT else _jpeg_segment(APP1, b"Exif\0\0" + _exif(turned))
-    return b"\xff\xd8" + jfif + exif + b"".join(kept) + b"\xff\xd9", turned
+            parts.append(_jpeg_segment(marker, body) + scan)
+    exif = b"" if orientation == UPRIGHT else _jpeg_segment(APP1, b"Exif\0\0" + _exif(orientation))
+    return b"\xff\xd8" + jfif + exif + b"".join(parts) + b"\xff\xd9", orientation
 
 
 def _jpeg_segments(content: bytes) -> Iterator[tuple[int, bytes, bytes]]:
-    """Marker and body of each segment of the first picture; after a SCAN, the pixels up to the next segment.
+    """Yield marker and body of each segment of the first picture, and the pixels that follow a SCAN.
 
     Other pictures may come behind it: previews, the depth of a photograph.
     """
-    found = NEXT_SEGMENT.search(content, 2)
-    while found and (marker := found[1][0]) != END:
-        (length,) = struct.unpack_from(">H", content, found.end())
-        start = found.end() + length
-        body = content[found.end() + 2 : start]
-        found = NEXT_SEGMENT.search(content, start)
-        pixels = content[start : found.start() if found else None] if marker == SCAN else b""
+    segment = NEXT_SEGMENT.search(content, 2)
+    while segment and (marker := segment[1][0]) != END:
+        (length,) = struct.unpack_from(">H", content, segment.end())
+        start = segment.end() + length
+        body = content[segment.end() + 2 : start]
+        segment = NEXT_SEGMENT.search(content, start)
+        pixels = content[start : segment.start() if segment else None] if marker == SCAN else b""
         yield marker, body, pixels
 
 
@@ -117,23 +117,23 @@ def _jpeg_segment(marker: int, body: bytes) -> bytes:
 
 
 def _webp(content: bytes) -> tuple[bytes, int]:
-    kept, turned, extended = [], UPRIGHT, b""
+    parts, orientation, extended = [], UPRIGHT, b""
     for kind, body in _webp_chunks(content):
         if kind == b"VP8X":
             extended = body
         elif kind in WEBP_PIXELS:
-            kept.append(_webp_chunk(kind, body))
+            parts.append(_webp_chunk(kind, body))
         elif kind == b"EXIF":
-            turned = _orientation(body)
+            orientation = _orientation(body)
     if extended:
         if extended[0] & WEBP_ANIMATED:
             raise BrokenImage("is animated")
         flags = extended[0] & (WEBP_PROFILE | WEBP_ALPHA)
-        kept.insert(0, _webp_chunk(b"VP8X", bytes((flags, 0, 0, 0)) + extended[4:10]))
-    if turned != UPRIGHT:
-        return _webp_turned(content), turned
-    chunks = b"WEBP" + b"".join(kept)
-    return b"RIFF" + struct.pack("<I", len(chunks)) + chunks, turned
+        parts.insert(0, _webp_chunk(b"VP8X", bytes((flags, 0, 0, 0)) + extended[4:10]))
+    if orientation != UPRIGHT:
+        return _webp_turned(content), orientation
+    chunks = b"WEBP" + b"".join(parts)
+    return b"RIFF" + struct.pack("<I", len(chunks)) + chunks, orientation
 
 
 def _webp_turned(content: bytes) -> bytes:
@@ -144,7 +144,7 @@ def _webp_turned(content: bytes) -> bytes:
 
 
 def _webp_chunks(content: bytes) -> Iterator[tuple[bytes, bytes]]:
-    """Kind and body of each chunk; what lies behind the end that the file names is none of it."""
+    """Yield kind and body of each chunk, up to the end that the header gives."""
     at, end = 12, 8 + struct.unpack_from("<I", content, 4)[0]
     while at + 8 <= min(end, len(content)):
         kind, length = struct.unpack_from("<4sI", content, at)
@@ -157,16 +157,16 @@ def _webp_chunk(kind: bytes, body: bytes) -> bytes:
 
 
 def _orientation(exif: bytes) -> int:
-    """1 where EXIF says nothing of it, or is broken."""
+    """Return EXIF's orientation; 1 where there is none, or it is broken."""
     fields = PIL.Image.Exif()
     try:
         fields.load(exif)
-        turned = fields.get(ORIENTATION)
+        orientation = fields.get(ORIENTATION)
     except (SyntaxError, ValueError, TypeError, KeyError, IndexError, OSError, struct.error):
         return UPRIGHT
-    return turned if isinstance(turned, int) and 2 <= turned <= 8 else UPRIGHT
+    return orientation if isinstance(orientation, int) and 2 <= orientation <= 8 else UPRIGHT
 
 
 def _exif(orientation: int) -> bytes:
-    """One little-endian directory with one entry: orientation, of type SHORT, once."""
+    """Return EXIF of one little-endian directory with one entry: the orientation, one SHORT."""
     return b"II*\0" + struct.pack("<IHHHIHHI", 8, 1, ORIENTATION, 3, 1, orientation, 0, 0)

@@ -15,7 +15,7 @@ Kind = Action.Kind
 
 
 class PromptChanged(Exception):
-    """The project has this key with another text, or in another split."""
+    """The project has a prompt of this key with another text, or in another split."""
 
     def __init__(self, key: str, known: str = "with another text") -> None:
         super().__init__(f"prompt {key!r} is known {known}")
@@ -23,11 +23,11 @@ class PromptChanged(Exception):
 
 
 class ImagesRefused(Exception):
-    """The prompt cannot have these images: says which, and why."""
+    """The prompt cannot have these images; the message says which, and why."""
 
 
 class NewImage(NamedTuple):
-    """One image to add. `source` names it within its prompt and is what exports give back."""
+    """One image to add. `source` is its name within the prompt, by which exports refer to it."""
 
     content: ImageSource
     source: str
@@ -42,31 +42,26 @@ def add_prompts(
     *,
     project: Project,
     texts: Mapping[str, str],
-    translations: Mapping[str, str] | None = None,
-    splits: Mapping[str, str] | None = None,
+    translations: Mapping[str, str] = {},
+    splits: Mapping[str, str] = {},
     by: User | None = None,
 ) -> tuple[dict[str, Prompt], int]:
-    """Add the prompts that the project does not have yet, and translations and splits to those without.
+    """Add the prompts that the project lacks; return all by key, in the order given, and how many are new.
+
+    1. Find the prompts that it has (`_known_prompts`).
+    2. Give known prompts the translations and splits that they lack (`_add_translations`, `_add_splits`).
+    3. Create the others.
 
     Args:
         texts: key -> text.
         translations: key -> text in the annotators' language.
-        splits: key -> the split in which a dataset publishes it.
-        by: who asked, for the log; None: whoever calls this logs more than these.
-    Returns: all of them by key, in the order given, and how many are new.
+        splits: key -> the split in which a dataset publishes the prompt.
+        by: who asked, for the log; None: the caller writes the log.
     Raises: PromptChanged when a key is known with another text, or in another split.
     """
-    Project.objects.select_for_update(no_key=True).get(pk=project.pk)  # two imports of the same file
-    known = {prompt.key: prompt for prompt in project.prompts.filter(key__in=texts)}
-    for key, prompt in known.items():
-        if prompt.text != texts[key]:
-            raise PromptChanged(key)
-    translations, splits = translations or {}, splits or {}
-    late = [prompt for key, prompt in known.items() if key in translations and not prompt.translation]
-    for prompt in late:
-        prompt.translation = translations[prompt.key]
-    Prompt.objects.bulk_update(late, ["translation"])
-    _publish(known, splits)
+    known = _known_prompts(project, texts)
+    _add_translations(known, translations)
+    _add_splits(known, splits)
     new = Prompt.objects.bulk_create(
         Prompt(
             project=project,
@@ -84,28 +79,46 @@ def add_prompts(
     return {key: prompts[key] for key in texts}, len(new)
 
 
-def _publish(prompts: Mapping[str, Prompt], splits: Mapping[str, str]) -> None:
-    """Note the splits of prompts that had none. Raises: PromptChanged."""
-    late = []
+def _known_prompts(project: Project, texts: Mapping[str, str]) -> dict[str, Prompt]:
+    """Lock the project and return the prompts that it has. Raises: PromptChanged for another text."""
+    Project.objects.select_for_update(no_key=True).get(pk=project.pk)  # two imports of the same file
+    known = {prompt.key: prompt for prompt in project.prompts.filter(key__in=texts)}
+    for key, prompt in known.items():
+        if prompt.text != texts[key]:
+            raise PromptChanged(key)
+    return known
+
+
+def _add_translations(prompts: Mapping[str, Prompt], translations: Mapping[str, str]) -> None:
+    """Set the translations of prompts that have none."""
+    incomplete = [prompt for key, prompt in prompts.items() if key in translations and not prompt.translation]
+    for prompt in incomplete:
+        prompt.translation = translations[prompt.key]
+    Prompt.objects.bulk_update(incomplete, ["translation"])
+
+
+def _add_splits(prompts: Mapping[str, Prompt], splits: Mapping[str, str]) -> None:
+    """Set the splits of prompts that have none. Raises: PromptChanged for one that has another."""
+    incomplete = []
     for key in splits.keys() & prompts.keys():
         prompt = prompts[key]
         if prompt.published_split not in ("", splits[key]):
             raise PromptChanged(key, f"in split {prompt.published_split}")
         if not prompt.published_split:
             prompt.published_split = splits[key]
-            late.append(prompt)
-    Prompt.objects.bulk_update(late, ["published_split"])
+            incomplete.append(prompt)
+    Prompt.objects.bulk_update(incomplete, ["published_split"])
 
 
 @transaction.atomic
 def add_generations(
     *, prompt: Prompt, images: Iterable[NewImage], by: User | None = None
 ) -> list[Generation]:
-    """Check, keep and add images made for one prompt; nothing is added when one is refused.
+    """Check, store and add images of one prompt; nothing is added when one is refused.
 
-    An assignment claimed before shows the images that were there then.
+    An assignment that is claimed already shows the images that the prompt had then.
 
-    Args: by: who asked, for the log; None: whoever calls this logs more than these.
+    Args: by: who asked, for the log; None: the caller writes the log.
     Raises: ImageRefused for a file; ImagesRefused when they are more than can be placed, or repeated.
     """
     checked = [(image, check_image(image.content)) for image in images]
@@ -118,34 +131,17 @@ def add_generations(
 
 @transaction.atomic
 def attach_images(*, prompt: Prompt, images: Iterable[tuple[NewImage, CheckedImage]]) -> list[Generation]:
-    """Keep checked images and add those that the prompt does not have; returns the added ones.
+    """Store checked images and add those that the prompt does not have; return the added ones.
 
-    An image that came in without its file, by its source, gets the file.
+    1. Lock the prompt, and leave out the images that it has with their files (`_missing_images`).
+    2. Store the files of the others (`store_images`).
+    3. Create them; an image that was imported without its file, by its source, gets the file.
 
     Raises: ImageRefused when a file changed; ImagesRefused as `add_generations`.
     """
-    images = list(images)
     Prompt.objects.select_for_update(no_key=True).get(pk=prompt.pk)
-    kept = {generation.source: generation for generation in prompt.generations.all()}
-    by_hash = {generation.image_id: generation.source for generation in kept.values() if generation.image_id}
-    if len({image.source for image, _ in images}) < len(images):
-        raise ImagesRefused("an image is named twice")
-    fresh = []
-    for image, checked in images:
-        twin = by_hash.setdefault(checked.sha256, image.source)
-        if twin != image.source:
-            raise ImagesRefused(f"{image.source} is the same picture as {twin}")
-        known = kept.get(image.source)
-        if known is None or known.image_id is None:
-            fresh.append((image, checked))
-        elif known.image_id != checked.sha256:
-            raise ImagesRefused(f"{image.source} is known as another picture")
-    total = len({image.source for image, _ in fresh} | set(kept))
-    if total > prompt.project.max_images:
-        raise ImagesRefused(
-            f"{total} images are more than the {prompt.project.max_images} that can be placed"
-        )
-    stored = store_images(checked for _, checked in fresh)
+    missing = _missing_images(prompt, list(images))
+    stored = store_images(checked for _, checked in missing)
     return Generation.objects.bulk_create(
         [
             Generation(
@@ -157,9 +153,35 @@ def attach_images(*, prompt: Prompt, images: Iterable[tuple[NewImage, CheckedIma
                 parameters=dict(image.parameters),
                 is_flagged=image.is_flagged,
             )
-            for image, checked in fresh
+            for image, checked in missing
         ],
         update_conflicts=True,
         unique_fields=["prompt", "source"],
         update_fields=["image", "generator", "seed", "parameters", "is_flagged"],
     )
+
+
+def _missing_images(
+    prompt: Prompt, images: list[tuple[NewImage, CheckedImage]]
+) -> list[tuple[NewImage, CheckedImage]]:
+    """Return the images that the prompt does not have, or has without a file. Raises: ImagesRefused."""
+    known = {generation.source: generation for generation in prompt.generations.all()}
+    by_hash = {generation.image_id: generation.source for generation in known.values() if generation.image_id}
+    if len({image.source for image, _ in images}) < len(images):
+        raise ImagesRefused("an image is named twice")
+    missing = []
+    for image, checked in images:
+        twin = by_hash.setdefault(checked.sha256, image.source)
+        if twin != image.source:
+            raise ImagesRefused(f"{image.source} is the same picture as {twin}")
+        generation = known.get(image.source)
+        if generation is None or generation.image_id is None:
+            missing.append((image, checked))
+        elif generation.image_id != checked.sha256:
+            raise ImagesRefused(f"{image.source} is known as another picture")
+    total = len({image.source for image, _ in missing} | set(known))
+    if total > prompt.project.max_images:
+        raise ImagesRefused(
+            f"{total} images are more than the {prompt.project.max_images} that can be placed"
+        )
+    return missing
