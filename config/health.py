@@ -1,4 +1,4 @@
-"""Whether this process lives, and whether it can serve: for load balancers and bin/run."""
+"""Liveness and readiness of this process, for load balancers and bin/run."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from rewardmodel.serving.protocol import parse_address
 
 
 def healthz(request: HttpRequest) -> HttpResponse:
-    """200 while the process answers at all; asks nobody else."""
+    """Answer 200 while the process answers at all; nothing else is checked."""
     return HttpResponse("ok\n", content_type="text/plain")
 
 
 def readyz(request: HttpRequest) -> JsonResponse:
-    """200 when database and broker answer, else 503; says which. Pages need no scorer: it is only told."""
+    """Answer 200 when database and broker answer, else 503, saying which. Pages do without a scorer."""
     needed = {"database": _database_answers(), "broker": _broker_answers()}
-    told = {**needed, "scorer": _any_scorer_answers()}
-    return JsonResponse(told, status=200 if all(needed.values()) else 503)
+    answers = {**needed, "scorer": _any_scorer_answers()}
+    return JsonResponse(answers, status=200 if all(needed.values()) else 503)
 
 
 def _database_answers() -> bool:
@@ -36,7 +36,7 @@ def _database_answers() -> bool:
 
 
 def _any_scorer_answers() -> bool:
-    """All are asked at once: hosts that are down must not add up to more than a load balancer waits."""
+    """Ask all at once: the time-outs of hosts that are down must not add up."""
     if not settings.SCORERS:
         return False
     with ThreadPoolExecutor(len(settings.SCORERS)) as pool:

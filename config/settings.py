@@ -15,7 +15,7 @@ import environ
 ROOT = Path(__file__).resolve().parent.parent
 env = environ.Env()
 
-# Everything Laurel makes on this machine lies here: embedded services, images, datasets, runs, logs.
+# Everything that Laurel writes on this machine: embedded services, images, datasets, runs, logs.
 VAR = Path(env.str("LAUREL_VAR", default=str(ROOT / "var"))).resolve()
 VAR.mkdir(parents=True, exist_ok=True)
 DEBUG = env.bool("DEBUG", default=False)
@@ -24,7 +24,7 @@ DEMO = env.bool("LAUREL_DEMO", default=True)  # whether bin/run seeds the demo p
 
 
 def socket_folder(var: Path) -> Path:
-    """Where the embedded services of a folder listen: a socket's path may have 107 bytes at most.
+    """Return where the embedded services of a folder listen: a socket's path may have 107 bytes at most.
 
     Not under XDG_RUNTIME_DIR: cron and `su` lack it, and must find the same sockets.
     """
@@ -32,17 +32,17 @@ def socket_folder(var: Path) -> Path:
 
 
 def _secret_key() -> str:
-    """The key from the environment, else one made at the first start and kept in VAR."""
-    given: str = env.str("SECRET_KEY", default="")
-    if given:
-        return given
-    kept = VAR / "secret_key"
+    """Return the key from the environment, else one generated at the first start and saved in VAR."""
+    key: str = env.str("SECRET_KEY", default="")
+    if key:
+        return key
+    saved = VAR / "secret_key"
     try:
-        with open(os.open(kept, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+        with open(os.open(saved, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
             file.write(secrets.token_urlsafe(50))
     except FileExistsError:
         pass
-    return kept.read_text()
+    return saved.read_text()
 
 
 SOCKETS = socket_folder(VAR)

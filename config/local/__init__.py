@@ -1,4 +1,5 @@
-"""What `bin/run` starts and keeps running: the embedded Postgres and Valkey, the web server, workers, beat.
+"""`bin/run` on one machine: the embedded Postgres and Valkey, web server, workers, scorer and beat.
 
-Nothing here needs root or changes anything outside LAUREL_VAR and one folder of sockets.
+A supervisor starts them, restarts those that die, and stops them. Nothing here needs root, or changes
+anything outside LAUREL_VAR and one folder of sockets.
 """

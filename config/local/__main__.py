@@ -1,4 +1,4 @@
-"""`bin/run`: everything Laurel needs on this machine, until Ctrl-C."""
+"""`bin/run`: run everything that Laurel needs on this machine, until Ctrl-C."""
 
 from __future__ import annotations
 
@@ -16,17 +16,18 @@ from config.local.supervisor import ServiceFailed, Supervisor
 from config.local.valkey import valkey
 from config.settings import DEMO, PORT, ROOT, SOCKETS, STATIC_ROOT, VAR
 
+STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 URL = f"http://{application.HOST}:{PORT}/"
 
 
-class StopAsked(Exception):
-    """Ctrl-C, or somebody ended us."""
+class StopRequested(Exception):
+    """Ctrl-C, SIGTERM or SIGHUP."""
 
 
 def main() -> int:
     os.chdir(ROOT)
-    for asked in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(asked, _stop)
+    for number in STOP_SIGNALS:
+        signal.signal(number, _stop)
     try:
         with hold(VAR, serving=URL):
             _run()
@@ -36,7 +37,7 @@ def main() -> int:
     except (ServiceFailed, UnsafeFolder, WrongMajor) as error:
         print(f"Laurel did not start: {error}", file=sys.stderr)
         return 1
-    except StopAsked:
+    except StopRequested:
         print("Laurel has stopped.")
     return 0
 
@@ -50,13 +51,13 @@ def _run() -> None:
         _greet()
         supervisor.watch()
     finally:
-        for asked in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-            signal.signal(asked, signal.SIG_IGN)  # stopping takes seconds and is bounded: let it end
+        for number in STOP_SIGNALS:
+            signal.signal(number, signal.SIG_IGN)  # stopping takes seconds at most: let it finish
         supervisor.stop()
 
 
 def _start(supervisor: Supervisor) -> None:
-    """Servers, then what they must hold, then those who use them."""
+    """Start the servers, then set up what they must contain, then start the processes that use them."""
     application.check_port(PORT)
     if not os.environ.get("DATABASE_URL"):
         cluster = Cluster(folder=VAR / "postgres", sockets=SOCKETS)
@@ -77,18 +78,18 @@ def _start(supervisor: Supervisor) -> None:
 
 
 def _static_is_current() -> bool:
-    """Whether nothing that collectstatic collects has changed since it last did: it takes seconds."""
+    """Return whether no static file has changed since the last collectstatic, which takes seconds."""
     manifest = STATIC_ROOT / "staticfiles.json"
-    sources = [ROOT / "constraints.txt", *(ROOT / "static").rglob("*")]  # ours, and those of packages
+    sources = [ROOT / "constraints.txt", *(ROOT / "static").rglob("*")]  # Laurel's own, and those of packages
     return manifest.exists() and max(path.stat().st_mtime for path in sources) < manifest.stat().st_mtime
 
 
 def _greet() -> None:
-    """Print where it is and who may come in; seed_demo keeps the names and passwords it made in VAR."""
+    """Print the address, and the names and passwords that seed_demo saved in VAR."""
     lines = [f"Laurel is ready: {URL}    Ctrl-C stops it, its logs are in {VAR / 'log'}"]
-    kept = VAR / "credentials.json"
-    if kept.exists():
-        credentials: dict[str, str] = json.loads(kept.read_text())
+    file = VAR / "credentials.json"
+    if file.exists():
+        credentials: dict[str, str] = json.loads(file.read_text())
         width = max(map(len, ["name", *credentials]))
         lines += ["", f"  {'name':<{width}}  password"]
         lines += [f"  {name:<{width}}  {password}" for name, password in credentials.items()]
@@ -96,7 +97,7 @@ def _greet() -> None:
 
 
 def _stop(signum: int, frame: FrameType | None) -> None:
-    raise StopAsked
+    raise StopRequested
 
 
 if __name__ == "__main__":

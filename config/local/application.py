@@ -23,9 +23,9 @@ def check_port(port: int) -> None:
 
 
 def web(port: int) -> Service:
-    """Gunicorn, two processes. Nothing is preloaded, so a code error is one worker's.
+    """Return gunicorn with two processes. Nothing is preloaded: an error in code ends one worker only.
 
-    Of its threads SCORES_AT_ONCE may wait for scores: four are left for pages, and cost nothing while idle.
+    Of each one's 40 threads SCORES_AT_ONCE may wait for scores: four are left for pages.
     """
 
     def answers() -> bool:
@@ -50,19 +50,19 @@ def web(port: int) -> Service:
 
 
 def default_worker() -> Service:
-    """Short tasks. Most only look whether there is something to do: said each time, it drowns the rest."""
+    """Return the worker for short tasks. Most only check for work, which INFO would log each time."""
     return _worker("default", "--concurrency", "2", "--loglevel", "WARNING")
 
 
 def gpu_worker() -> Service:
-    """One run at a time: a task here waits for the subprocess that runs it."""
+    """Return the worker for runs, one at a time: its task waits for the subprocess of the run."""
     return _worker("gpu", "--pool", "solo", "--loglevel", "INFO")
 
 
 def scorer() -> Service:
-    """Scores for the API; it imports torch when it is first asked. Waiting threads leave the cores alone.
+    """Return the server of scores for the API; it imports torch at the first request.
 
-    Pages go first: who annotates waits for each of them, and scores take the time that pages leave.
+    It has a lower priority than pages, which annotators wait for, and its waiting threads use no CPU.
     """
     return Service(
         name="scorer",
@@ -76,9 +76,9 @@ def beat() -> Service:
 
 
 def _worker(queue: str, *options: str) -> Service:
-    # Without gossip and mingle: workers have nothing to tell each other, and start a second sooner.
+    # Without gossip and mingle, which serve no purpose here, workers start a second sooner.
     alone = ("--without-gossip", "--without-mingle")
     command = (*_CELERY, "worker", "--queues", queue, "--hostname", f"{queue}@%h", *options, *alone)
-    # Root on a bare machine is warned at each start otherwise; messages are JSON, which is what it is about.
+    # Celery warns root at each start because of pickled messages; ours are JSON.
     environment = {"PYTHONWARNINGS": "ignore:You're running the worker"}
     return Service(name=queue, command=command, environment=environment)

@@ -1,4 +1,4 @@
-"""Who holds the folder LAUREL_VAR: one supervisor at a time. And the short folder of its sockets."""
+"""The lock of LAUREL_VAR, for one supervisor at a time, and folders that only their owner can enter."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from pathlib import Path
 
 
 class AlreadyRunning(Exception):
-    """Another supervisor holds the folder; the message says what it serves."""
+    """Another supervisor holds the lock; the message is what it serves."""
 
 
 class UnsafeFolder(Exception):
-    """A folder of that name is there already and belongs to somebody else."""
+    """A folder of that name exists already and belongs to another user."""
 
 
 @contextmanager
 def hold(var: Path, *, serving: str) -> Iterator[None]:
-    """Hold the folder until the block ends; the kernel lets go of it when we are killed.
+    """Lock the folder while the block runs; the kernel unlocks it when the process dies.
 
-    Args: serving: what others are told while we hold it.
+    Args: serving: the message of AlreadyRunning for others meanwhile.
     Raises: AlreadyRunning.
     """
     var.mkdir(parents=True, exist_ok=True)
@@ -39,14 +39,14 @@ def hold(var: Path, *, serving: str) -> Iterator[None]:
 
 
 def make_private(folder: Path, *, owner: int | None = None) -> None:
-    """Make a folder that only its owner can enter; we are the owner unless another uid is given.
+    """Create a folder that only its owner can enter: the current user, or the uid given.
 
-    Raises: UnsafeFolder when it belongs to a third, who could listen in our place.
+    Raises: UnsafeFolder when it belongs to a third user, who could listen there in our place.
     """
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    found = folder.lstat()
-    if not stat.S_ISDIR(found.st_mode) or found.st_uid not in {os.geteuid(), owner}:
-        raise UnsafeFolder(f"{folder} is not ours (owner: uid {found.st_uid}); remove it and start again")
+    status = folder.lstat()
+    if not stat.S_ISDIR(status.st_mode) or status.st_uid not in {os.geteuid(), owner}:
+        raise UnsafeFolder(f"{folder} is not ours (owner: uid {status.st_uid}); remove it and start again")
     folder.chmod(0o700)
-    if owner is not None and found.st_uid != owner:
+    if owner is not None and status.st_uid != owner:
         os.chown(folder, owner, owner)

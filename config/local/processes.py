@@ -1,4 +1,4 @@
-"""Processes that are ours, found again by a mark in their environment, whoever started or orphaned them."""
+"""The processes of a folder's services, found by a mark in their environment even when they are orphaned."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from pathlib import Path
 
 import psutil
 
-# Inherited by children's children too: a run that a worker started is found when the worker is dead.
+# Inherited by all descendants: a run that a worker started is found when the worker is dead.
 MARK = "LAUREL_SERVICE"
 
 
 def spawn(
     name: str, command: Sequence[str], *, var: Path, environment: Mapping[str, str] | None = None
 ) -> subprocess.Popen[bytes]:
-    """Start a command in a session of its own (Ctrl-C reaches only us), its output in one pipe."""
+    """Start a command in a session of its own, which Ctrl-C does not reach, with its output in one pipe."""
     return subprocess.Popen(
         command,
         stdin=subprocess.DEVNULL,
@@ -31,36 +31,39 @@ def spawn(
 
 
 def find_marked(var: Path, name: str | None = None) -> list[psutil.Process]:
-    """The living processes of one service of this folder, or of all of them, ourselves left out."""
-    found = []
+    """Return the processes of one service of this folder, or of all of them, except the current process."""
+    marked = []
     for process in psutil.process_iter():
         try:
             folder, _, service = process.environ().get(MARK, "").rpartition(":")
         except psutil.Error:
-            continue  # gone since, or another person's
+            continue  # ended since, or another user's
         if folder == str(var) and name in (None, service) and process.pid != os.getpid():
-            found.append(process)
-    return found
+            marked.append(process)
+    return marked
 
 
 def end(
     processes: Iterable[psutil.Process], *, by: signal.Signals = signal.SIGTERM, patience: float = 5.0
 ) -> None:
-    """Ask each process to end, wait so many seconds for all of them, then kill what is left."""
+    """Send each process the signal, wait `patience` seconds for all of them, then kill what is left."""
     processes = list(processes)
     _send(processes, by)
-    for deadline, last_word in ((time.monotonic() + patience, signal.SIGKILL), (time.monotonic() + 60, None)):
+    for deadline, next_signal in (
+        (time.monotonic() + patience, signal.SIGKILL),
+        (time.monotonic() + 60, None),
+    ):
         while (left := [process for process in processes if _lives(process)]) and time.monotonic() < deadline:
             time.sleep(0.05)
-        if not left or last_word is None:
+        if not left or next_signal is None:
             return
-        _send(left, last_word)
+        _send(left, next_signal)
 
 
 def end_orphans(var: Path) -> int:
-    """Stop what an earlier supervisor of this folder left behind when it was killed; how many there were.
+    """Stop what an earlier supervisor of this folder left behind when it was killed; return how many.
 
-    Postgres goes last and by SIGINT, its fast shutdown: others may still be writing to it.
+    Postgres is stopped last, by SIGINT, its fast shutdown: others may still be writing to it.
     """
     orphans = find_marked(var)
     postgres = set(find_marked(var, "postgres"))
@@ -77,7 +80,7 @@ def _send(processes: Iterable[psutil.Process], what: signal.Signals) -> None:
 
 def _lives(process: psutil.Process) -> bool:
     try:
-        # In a container without an init nobody buries our orphans: a zombie is as good as gone.
+        # In a container without an init nobody reaps orphans: a zombie counts as ended.
         return bool(process.is_running() and process.status() != psutil.STATUS_ZOMBIE)
     except psutil.NoSuchProcess:
         return False

