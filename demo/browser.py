@@ -1,7 +1,7 @@
 """A browser without scripts: cookies, pages and the forms on them.
 
-Simulated annotators use it, so that they go through sign-in, access checks and server-side validation just as
-people do, and a page that works only with JavaScript stops them.
+Simulated annotators use it, and so go through sign-in, access checks and server-side validation as people do;
+a page that works only with JavaScript stops them.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ from urllib.error import HTTPError
 from urllib.parse import urlencode, urljoin
 from urllib.request import HTTPCookieProcessor, OpenerDirector, ProxyHandler, Request, build_opener
 
-SECONDS = 60  # how long one answer may take
+SECONDS = 60  # time-out of a request
 
 
 class PageRefused(Exception):
-    """The server answered with a status that is no success; carries what the page said."""
+    """The server answered with an error status; `text` is the body of the response."""
 
     def __init__(self, status: int, url: str, text: str) -> None:
         super().__init__(f"{url} answered {status}")
@@ -27,12 +27,12 @@ class PageRefused(Exception):
 
 @dataclass
 class Form:
-    """One form: where it posts, and its fields as they stand."""
+    """One form: where it posts to, and the names and values of its fields."""
 
     action: str
     attributes: dict[str, str]
     names: list[str] = field(default_factory=list)  # every field's name, in page order, once
-    values: dict[str, list[str]] = field(default_factory=dict)  # what would be posted untouched
+    values: dict[str, list[str]] = field(default_factory=dict)  # what is posted if nothing is changed
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ class Page:
     elements: list[Element]
 
     def form(self, **attributes: str) -> Form | None:
-        """The first form that has these attributes."""
+        """Return the first form with these attributes, or None."""
         for form in self.forms:
             if attributes.items() <= form.attributes.items():
                 return form
@@ -63,22 +63,22 @@ class Page:
 
 
 class Browser:
-    """One person's cookies at one server."""
+    """One person's session on one server."""
 
     def __init__(self, url: str) -> None:
         self.url = url.rstrip("/") + "/"
         self._opener: OpenerDirector = build_opener(HTTPCookieProcessor(CookieJar()), ProxyHandler({}))
 
     def get(self, path: str) -> Page:
-        """Raises PageRefused; URLError when nobody answers."""
+        """Load a page. Raises PageRefused; URLError when no server answers."""
         return self._page(Request(urljoin(self.url, path)))
 
     def fetch(self, path: str) -> bytes:
-        """An image's bytes. Raises as `get`."""
+        """Return the bytes of an image. Raises as `get`."""
         return self._open(Request(urljoin(self.url, path)))[1]
 
     def post(self, form: Form, fields: Mapping[str, str | Sequence[str]]) -> Page:
-        """Post a form with these fields over the ones it holds. Raises as `get`."""
+        """Post a form with these fields in place of its own. Raises as `get`."""
         body = urlencode({**form.values, **fields}, doseq=True).encode()
         headers = {"Referer": self.url, "Content-Type": "application/x-www-form-urlencoded"}
         return self._page(Request(urljoin(self.url, form.action), data=body, headers=headers))

@@ -1,7 +1,7 @@
-"""Rounds of the whole loop by hand, each step measured, and the oracle asked whether it helped.
+"""Rounds of the whole loop, with each step measured and the result judged by the oracle.
 
 One round: simulated annotators judge what is open, the preferences are frozen, the reward model is trained,
-the generator is tuned with it beside a control, and the tuned generator makes the next round's images.
+the generator and a control are tuned, and the tuned generator draws the next round's images.
 """
 
 from __future__ import annotations
@@ -38,23 +38,23 @@ from rewardmodel.services.splits import Shares
 from rewardmodel.services.training import queue_training
 
 POLL_SECONDS = 1.0
-# More to test on than usual: the loop is to show something.
+# A larger test split than usual, for narrower intervals.
 SHARES = Shares(train=0.6, validation=0.15, test=0.25)
 
 
 class RunFailed(Exception):
-    """A run of the loop ended without its result; the message has the run's error."""
+    """A run of the loop failed or was cancelled; the message has the run's error."""
 
 
 class LoopBusy(Exception):
-    """Another `run_loop` works on this project."""
+    """Another `run_loop` is working on this project."""
 
 
 @contextmanager
 def alone_in(project: Project) -> Iterator[None]:
-    """Keep other loops off the project: two would take each other's open work and schedule.
+    """Lock the project against other loops: two would take each other's open work and schedule.
 
-    Held by a file, which the system lets go of when the process dies; a restart of Postgres does not matter.
+    The lock is a file's, which the system releases when the process dies, and survives a restart of Postgres.
 
     Raises: LoopBusy.
     """
@@ -69,7 +69,7 @@ def alone_in(project: Project) -> Iterator[None]:
 
 @dataclass(frozen=True)
 class Step:
-    """What one step took. Memory is that of the process that did the work, in bytes."""
+    """The cost of one step. Memory is the peak of the process that did the work, in bytes."""
 
     name: str
     seconds: float
@@ -78,7 +78,7 @@ class Step:
 
 @dataclass
 class Round:
-    """What one round showed, as far as it has come."""
+    """The results of one round so far."""
 
     number: int
     annotations: int = 0
@@ -91,7 +91,7 @@ class Round:
     steps: list[Step] = field(default_factory=list)
 
     def over_control(self, part: str) -> Change:
-        """How far the tuned generator is from the control by a part of the verdict, or by "reward"."""
+        """Return the tuned generator's gain over the control. Args: part: of the verdict, or "reward"."""
         assert self.control is not None
         assert self.tuned is not None
         return paired_change(self.control.scores(part), self.tuned.scores(part), seed=0)
@@ -104,9 +104,9 @@ class Loop:
     Attributes:
         url: where the project's pages answer.
         people: the simulated annotators.
-        tasks: judgements wanted in a round.
-        held_out: evaluation captions that the oracle judges each generator on.
-        say: told what is going on.
+        tasks: judgements per round.
+        held_out: the number of evaluation captions on which the oracle judges each generator.
+        say: called with a line about what is happening.
     """
 
     project: Project
@@ -120,7 +120,7 @@ class Loop:
     def rounds(self, count: int) -> Iterator[Round]:
         """Do the rounds, yielding each when it is over. Raises: RunFailed, and what the steps raise.
 
-        What the schedule had started is finished first: nothing but the rounds may change the models then.
+        Runs that the schedule had started are finished first, so that only the rounds change the models.
         """
         for model in states.run_models():
             for run in model._default_manager.active().filter(project=self.project).order_by("pk"):
@@ -200,11 +200,11 @@ class Loop:
 
 
 def _finish(run: Run) -> None:
-    """Do the run in a fresh process, or wait for the worker that was faster, until it is over."""
+    """Do the run in a new process, or wait for the worker that claimed it first, until it is over."""
     while not run.is_over:
         try:
             supervise(run, should_stop=lambda: False)
         except jobs.JobLost:
             sleep(POLL_SECONDS)
-            jobs.requeue_silent(type(run), now=now())  # a worker may have died, and no schedule be there
+            jobs.requeue_silent(type(run), now=now())  # a worker may have died, and there may be no schedule
         run.refresh_from_db()

@@ -1,4 +1,4 @@
-"""The demo's people: their names, and the passwords made for them at the first start."""
+"""The demo's people: their names, and the passwords generated for them at the first start."""
 
 from __future__ import annotations
 
@@ -6,9 +6,11 @@ import json
 import os
 import secrets
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from annotation.models import User
+from annotation.saving import write_whole
 from demo.world.annotators import Annotator
 
 STAFF = {"admin": "admin", "rita": "inspector", "alice": "annotator", "bob": "annotator"}  # name -> role
@@ -16,7 +18,7 @@ STAFF = {"admin": "admin", "rita": "inspector", "alice": "annotator", "bob": "an
 
 @dataclass(frozen=True)
 class Person:
-    """A simulated annotator's account, and how they judge."""
+    """A simulated annotator: an account, and a taste."""
 
     name: str
     password: str
@@ -28,22 +30,22 @@ def simulated_name(number: int) -> str:
 
 
 def ensure_person(*, name: str, credentials: Path, superuser: bool = False) -> User:
-    """The named person, made with a random password if they do not exist yet.
+    """Return the named person, created with a random password if they do not exist.
 
-    Args: credentials: JSON file of name -> password, readable by its owner alone; the new password is added.
+    Args: credentials: JSON file of name -> password, readable by its owner alone; the password is added.
     """
     person = User.objects.filter(username=name).first()
     if person is not None:
         return person
     password = secrets.token_urlsafe(9)
-    _keep_password(name=name, password=password, credentials=credentials)
+    _save_password(name=name, password=password, credentials=credentials)
     if superuser:
         return User.objects.create_superuser(name, password=password)
     return User.objects.create_user(name, password=password)
 
 
 def simulated_people(count: int, *, credentials: Path) -> list[Person]:
-    """The first simulated annotators, each with a taste of their own.
+    """Return the first simulated annotators, each with a taste of their own.
 
     Raises: FileNotFoundError, KeyError when there are no accounts for so many.
     """
@@ -53,15 +55,14 @@ def simulated_people(count: int, *, credentials: Path) -> list[Person]:
 
 
 def read_passwords(credentials: Path) -> dict[str, str]:
-    """Name -> password. Raises FileNotFoundError before the first `seed_demo`."""
+    """Return name -> password. Raises FileNotFoundError before the first `seed_demo`."""
     passwords: dict[str, str] = json.loads(credentials.read_text())
     return passwords
 
 
-def _keep_password(*, name: str, password: str, credentials: Path) -> None:
-    # Written before the account: a password without its account is harmless, the reverse locks somebody out.
+def _save_password(*, name: str, password: str, credentials: Path) -> None:
+    # Before the account: a password without its account is harmless, the reverse locks somebody out.
     passwords = read_passwords(credentials) if credentials.exists() else {}
-    whole = credentials.with_suffix(".new")
-    with open(os.open(whole, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
+    private = partial(os.open, mode=0o600)
+    with write_whole(credentials) as unfinished, open(unfinished, "w", opener=private) as file:
         json.dump(passwords | {name: password}, file, indent=1)
-    whole.replace(credentials)

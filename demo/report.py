@@ -1,4 +1,4 @@
-"""A round of the loop as a table to read."""
+"""A round of the loop as a table for the terminal."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from refl.services.judging import Change
 
 
 def table(this: Round) -> str:
-    """What a round showed, in lines for a terminal. Intervals are 95 %."""
+    """Return the results of a round as lines of text. Intervals are 95 %."""
     return "\n".join([f"== round {this.number}", *_learning(this), *_tuning(this), *_effort(this)])
 
 

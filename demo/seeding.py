@@ -25,9 +25,9 @@ from rewardmodel.services.checkpoints import promote, register_checkpoint
 SLUG = "small-world"
 CREDENTIALS = Path(settings.VAR) / "credentials.json"
 PAIRS = Path(settings.VAR) / "demo" / "pretraining"
-WEIGHTS = Path("demo") / "weights"  # below the project's root
+WEIGHTS = Path("demo") / "weights"  # relative to the repository
 PROMPTS, PAIR_COUNT, SIMULATED = 2000, 2000, 8
-FIRST_PROMPTS = 300  # get images at once; the others wait until the reward model chooses among them
+FIRST_PROMPTS = 300  # that get images at once; the reward model chooses among the others
 IMAGES_PER_PROMPT = 4
 RETRAIN_AFTER = 200
 REVIEW_SHARE = 0.05
@@ -35,7 +35,7 @@ SEED = 0
 
 
 def seed_demo() -> Project:
-    """Set up the demo project, or add what is missing of it. Its first images are left to the worker."""
+    """Set up the demo project, or add what is missing of it. A worker draws its first images."""
     project = ensure_project(SLUG, name="Small world")
     if not SamplingRun.objects.filter(project=project).exists():
         queue_first_images(project, prompts=FIRST_PROMPTS)
@@ -43,9 +43,9 @@ def seed_demo() -> Project:
 
 
 def ensure_project(slug: str, *, name: str, enabled: bool = True) -> Project:
-    """A project with all that a round of the loop needs.
+    """Return the project, set up with all that a round of the loop needs.
 
-    Args: enabled: whether the schedule trains and tunes by itself.
+    Args: enabled: whether the schedule trains and tunes on its own.
     """
     admin = ensure_person(name="admin", credentials=CREDENTIALS, superuser=True)
     project = Project.objects.filter(slug=slug).first()
@@ -62,12 +62,12 @@ def ensure_project(slug: str, *, name: str, enabled: bool = True) -> Project:
 
 @contextmanager
 def paused(project: Project) -> Iterator[None]:
-    """Nothing starts by itself in the project while the block runs.
+    """Keep the schedule from starting anything in the project while the block runs.
 
-    A look of the schedule holds its policy's row until what it queued is there to see, and passes over a
-    policy that is off: the block begins when the last look is over.
+    The schedule locks a policy's row until what it queued is committed, and skips disabled policies: when the
+    block begins, nothing more can be queued.
     """
-    at_rest = [
+    disabled = [
         policy
         for policy in (TrainingPolicy, TuningPolicy)
         if policy.objects.filter(project=project, enabled=True).update(enabled=False)
@@ -75,7 +75,7 @@ def paused(project: Project) -> Iterator[None]:
     try:
         yield
     finally:
-        for policy in at_rest:
+        for policy in disabled:
             policy.objects.filter(project=project).update(enabled=True)
 
 
@@ -137,7 +137,7 @@ def _ensure_models(project: Project, *, enabled: bool) -> None:
 
 
 def _ensure_pairs() -> Path:
-    """Captioned scenes as the generator was trained on, for ReFL's pre-training loss."""
+    """Return the folder of captioned scenes for ReFL's pre-training loss, drawn if it is missing."""
     from demo.pretraining.generator import pretraining_pairs
 
     if not (PAIRS / "pairs.jsonl").exists():

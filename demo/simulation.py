@@ -1,4 +1,4 @@
-"""Simulated annotators: they sign in over HTTP and answer through the form that a browser shows."""
+"""Simulated annotators, who sign in over HTTP and answer through the form that a browser shows."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ CATEGORY = "abstract"  # what PartiPrompts would call coloured shapes
 
 
 class Strayed(Exception):
-    """The page is not what an annotator expects; says which, and what was on it."""
+    """The page is not what an annotator expects; the message says what is missing."""
 
 
 class Countdown(Protocol):
     def __call__(self) -> bool:
-        """Take one task off those wanted; false when none is left."""
+        """Take one of the tasks wanted; false when none is left."""
 
 
 def simulate(
     *, url: str, project: str, people: Sequence[Person], tasks: int, seed: int, on_task: Callable[[], object]
 ) -> int:
-    """Let the people work at the same time until `tasks` are done or none is left.
+    """Let the people work in parallel until `tasks` are done or none is left.
 
     Args: url: the server's; project: its slug; on_task: called after each task, from any thread.
     Returns: how many tasks were done.
@@ -54,13 +54,13 @@ def simulate(
 
 
 def work(*, url: str, project: str, person: Person, wanted: Countdown, generator: Random) -> Iterator[None]:
-    """Sign in and judge one task after the other; yields after each that the server has taken."""
+    """Sign in and judge one task after the other; yield after each that the server has accepted."""
     browser = Browser(url)
     _sign_in(browser, person)
     page = browser.get(f"work/{project}/")
-    unread = page.form(id="acknowledge")
-    if unread is not None:
-        page = browser.post(unread, {})
+    guideline = page.form(id="acknowledge")
+    if guideline is not None:
+        page = browser.post(guideline, {})
     while (form := page.form(id="judgement")) is not None and wanted():
         page = browser.post(form, _answer(browser, page, form, person.annotator, generator))
         yield
@@ -79,19 +79,19 @@ def _sign_in(browser: Browser, person: Person) -> None:
 def _answer(
     browser: Browser, page: Page, form: Form, annotator: Annotator, generator: Random
 ) -> dict[str, str | list[str]]:
-    """The form's fields, filled in from what is on the page alone: the prompt and the images."""
-    shown = {
+    """Fill in the form from what the page shows alone: the prompt and the images."""
+    addresses = {
         each.attributes["data-image"]: each.attributes["src"] for each in page.elements_with("data-image")
     }
     prompts = [each.text for each in page.elements if each.attributes.get("id") == "prompt"]
-    if not shown or not prompts:
+    if not addresses or not prompts:
         raise Strayed(f"{page.url} shows no images or no prompt")
-    images = [Image.open(BytesIO(browser.fetch(src))).convert("RGB") for src in shown.values()]
-    opinion = annotator.judge(images, prompts[0], generator)
+    images = [Image.open(BytesIO(browser.fetch(src))).convert("RGB") for src in addresses.values()]
+    judgement = annotator.judge(images, prompts[0], generator)
     fields: dict[str, str | list[str]] = {}
     if "category" in form.names:
         fields |= {"category": CATEGORY, "issues": ["none"]}
-    for number, slot, rating in zip(shown, opinion.slots, opinion.ratings, strict=True):
+    for number, slot, rating in zip(addresses, judgement.slots, judgement.ratings, strict=True):
         fields[f"slot-{number}"] = str(slot)
         if f"rating-{number}-overall" in form.names:
             fields |= {

@@ -1,4 +1,4 @@
-"""What the oracle says of a generator, and how far annotators agree with one another."""
+"""The oracle's verdicts on a generator, and how far annotators agree with one another."""
 
 from __future__ import annotations
 

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from argparse import ArgumentParser
+from collections.abc import Iterator
+from contextlib import contextmanager
+from threading import Thread
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
+from django.core.servers.basehttp import ThreadedWSGIServer, WSGIRequestHandler, get_internal_wsgi_application
 
 from demo.browser import PageRefused
 from demo.loop import Loop, LoopBusy, RunFailed, alone_in
 from demo.people import simulated_people
 from demo.report import table
 from demo.seeding import CREDENTIALS, SIMULATED, ensure_project, paused
-from demo.serving import serve
 from demo.simulation import Strayed
 from refl.services.sampling import CannotSample
 from refl.services.tuning import CannotTune
@@ -40,10 +43,10 @@ class Command(BaseCommand):
             raise CommandError(f"--annotators: 1 to {SIMULATED}")
         project = ensure_project(options["project"], name=options["project"], enabled=False)
         try:
-            with alone_in(project), serve() as own, paused(project):
+            with alone_in(project), serve() as local_url, paused(project):
                 loop = Loop(
                     project=project,
-                    url=options["url"] or own,
+                    url=options["url"] or local_url,
                     people=simulated_people(options["annotators"], credentials=CREDENTIALS),
                     tasks=options["assignments"],
                     held_out=options["held_out"],
@@ -61,3 +64,23 @@ class Command(BaseCommand):
     def _say(self, line: str) -> None:
         self.stdout.write(line)
         self.stdout.flush()
+
+
+class _QuietHandler(WSGIRequestHandler):
+    def log_message(self, format: str, *args: object) -> None:
+        """Log no requests: the command shows its own progress."""
+
+
+@contextmanager
+def serve() -> Iterator[str]:
+    """Serve Laurel's pages on a free loopback port while the block runs; yield the URL."""
+    server = ThreadedWSGIServer(("127.0.0.1", 0), _QuietHandler)
+    server.set_app(get_internal_wsgi_application())
+    thread = Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}/"
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
