@@ -1,8 +1,8 @@
 """How fast rankings come in and go out, and what memory that takes: `python benchmarks/exports.py`.
 
 On a throw-away Postgres that syncs its writes, without image files. Every export runs in a process of its
-own, which asks the system for its largest memory; flat in rows, it is the same for the small and the large
-project. `before` is what it had when it had loaded Django.
+own, of which the peak memory is printed: if it is flat in rows, it is the same for the small and the large
+project. `before` is the peak after loading Django.
 """
 
 from __future__ import annotations
@@ -29,11 +29,11 @@ def main() -> None:
     options.add_argument("--prompts", type=int, nargs="+", default=[1000, 8000])
     options.add_argument("--formats", nargs="+", help="default: all")
     options.add_argument("--one", nargs=3, metavar=("PROJECT", "FORMAT", "DIR"), help=argparse.SUPPRESS)
-    given = options.parse_args()
+    arguments = options.parse_args()
     sys.path.insert(0, str(ROOT))
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
-    if given.one:
-        export_one(*given.one)
+    if arguments.one:
+        export_one(*arguments.one)
         return
     var = Path(tempfile.mkdtemp(prefix="laurel-benchmark-")).resolve()
     os.environ["LAUREL_VAR"] = str(var)
@@ -46,7 +46,7 @@ def main() -> None:
         cluster = Cluster(var / "postgres", SOCKETS)
         supervisor.start(postgres(cluster))
         create_database(cluster, "laurel")
-        measure(var, given.prompts, given.formats)
+        measure(var, arguments.prompts, arguments.formats)
     finally:
         supervisor.stop()
         shutil.rmtree(SOCKETS, ignore_errors=True)
@@ -72,21 +72,24 @@ def measure(var: Path, sizes: list[int], formats: list[str] | None) -> None:
         for prompts in sizes:
             folder = var / f"{format}-{prompts}"
             command = [sys.executable, __file__, "--one", f"bench-{prompts}", format, str(folder)]
-            said = json.loads(subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout)
+            output = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout
+            figures = json.loads(output)
             show(
-                format, prompts, *(said[name] for name in ("comparisons", "seconds", "cpu", "peak", "start"))
+                format,
+                prompts,
+                *(figures[name] for name in ("comparisons", "seconds", "cpu", "peak", "start")),
             )
             shutil.rmtree(folder)
 
 
 def show(what: str, prompts: int, pairs: int, seconds: float, cpu: float, *mebibytes: float) -> None:
     rates = (f"{seconds:.2f}", f"{pairs / seconds:,.0f}", f"{cpu:.2f}", f"{pairs / cpu:,.0f}")
-    memory = [f"{one:.0f}" for one in mebibytes] or ["", ""]
+    memory = [f"{figure:.0f}" for figure in mebibytes] or ["", ""]
     print(ROW.format(what, f"{prompts:,}", f"{pairs:,}", *rates, *memory), flush=True)
 
 
 def fill(var: Path, prompts: int) -> tuple[float, float]:
-    """Import so many rankings, with labels and ratings; returns seconds and seconds of this process's CPU."""
+    """Import rankings with labels and ratings; return seconds, and seconds of this process's CPU."""
     import pyarrow
     from django.utils.timezone import now
     from pyarrow import parquet
@@ -95,11 +98,11 @@ def fill(var: Path, prompts: int) -> tuple[float, float]:
     from annotation.services.imports import import_rankings
     from annotation.services.projects.projects import create_project
 
-    chance = random.Random(prompts)
+    generator = random.Random(prompts)
     rows = []
     for key in range(prompts):
-        text = " ".join(chance.choices(WORDS, k=20))
-        for image, slot in enumerate(chance.sample([1, 1, 2, 2, 3, 3, 4, 4, 5, 5], IMAGES)):
+        text = " ".join(generator.choices(WORDS, k=20))
+        for image, slot in enumerate(generator.sample([1, 1, 2, 2, 3, 3, 4, 4, 5, 5], IMAGES)):
             rows.append(
                 {
                     "image_path": f"images/{key:06d}-{image}.webp",
@@ -136,12 +139,12 @@ def export_one(slug: str, format: str, folder: str) -> None:
     begun, worked = perf_counter(), process_time()
     done = export_to_folder(project=project, format=format, folder=Path(folder), now=now())
     seconds, cpu = perf_counter() - begun, process_time() - worked
-    said = {"comparisons": done.pairs + done.ties, "seconds": seconds, "cpu": cpu}
-    print(json.dumps(said | {"peak": peak_memory(), "start": start}))
+    figures = {"comparisons": done.pairs + done.ties, "seconds": seconds, "cpu": cpu}
+    print(json.dumps(figures | {"peak": peak_memory(), "start": start}))
 
 
 def peak_memory() -> float:
-    """The most this program has had, in MiB. `getrusage` would also count its parent's, from before exec."""
+    """Return the peak memory of this program in MiB. `getrusage` would include its parent's, before exec."""
     status = Path("/proc/self/status").read_text()
     return int(status.split("VmHWM:")[1].split()[0]) / 1024
 

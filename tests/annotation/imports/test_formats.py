@@ -7,7 +7,9 @@ import pytest
 from pyarrow import parquet
 
 from annotation.models import Assignment, User
+from annotation.services.exports import FORMATS
 from annotation.services.imports import ImportRefused, import_rankings
+from annotation.services.imports.formats import READERS
 from tests.annotation.imports.rows import nothing_written
 from tests.annotation.judged import said
 from tests.cast import NOW, picture
@@ -172,3 +174,11 @@ def test_each_annotator_of_a_file_is_somebody_who_cannot_sign_in(project, writte
     assert not User.objects.filter(username__startswith="imported:", is_active=True).exists()
     again = import_rankings(project=project, file=file, now=NOW, without_images=True)
     assert (again.rankings, again.known) == (0, 2)
+
+
+def test_every_format_can_be_chosen_and_no_field_tells_two_of_them():
+    assert READERS.keys() == FORMATS.keys()
+    fields = [field for reader in READERS.values() for field in reader.fields]
+    assert len(set(fields)) == len(fields)
+    suffixes = [reader.suffix for reader in READERS.values() if reader.suffix]
+    assert len(set(suffixes)) == len(suffixes)

@@ -1,4 +1,4 @@
-"""HPD v2's JSON: one list, an item a prompt, with what each annotator said."""
+"""HPD v2's JSON: one list, an item a prompt, with each annotator's ranking."""
 
 from __future__ import annotations
 
