@@ -8,9 +8,9 @@ import os
 import shutil
 import tempfile
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from itertools import chain, combinations
 from pathlib import Path
@@ -55,9 +55,13 @@ def freeze_dataset(
 ) -> DatasetVersion:
     """Freeze the project's finished rankings; the same rows give the version that there already is.
 
-    Rankings are left out, and counted, where an image is not at hand; and where the prompt's text is
-    published in a split that takes precedence over the one in which the prompt is: test over validation over
-    train.
+    1. Lock the answers, so that nobody changes what the dataset is made of.
+    2. Read what was finished by then: rankings, and ratings and consensus where they are asked for.
+    3. Select the rankings that can be used: all their images are stored, and their prompt's text is published
+       in no split that takes precedence (test over validation over train). The others are counted.
+    4. Write a row for each.
+    5. Describe the rows.
+    6. Write the folder, named by the rows' hash, and record the version.
 
     Args:
         shares: of the prompts that are split by their text.
@@ -68,88 +72,43 @@ def freeze_dataset(
     Raises: NothingToFreeze.
     """
     shares = shares or Shares()
-    newest = _settle(project, soft_labels)
-    # What is accepted while we read was not settled and may still change.
-    rankings = list(finished_rankings(project, until=newest)) if newest else []
-    rated = finished_ratings(project, until=newest) if ratings and newest else None
-    consensus = project_consensus(project, until=newest) if soft_labels else None
+    newest = _lock_answers(project, soft_labels=soft_labels)
+    finished = _read_finished(project, until=newest, soft_labels=soft_labels, ratings=ratings)
     splits = project_splits(project, shares=shares, split_by=split_by)
-    usable = [ranking for ranking in rankings if _is_usable(ranking)]
-    kept = [ranking for ranking in usable if _is_in_its_split(ranking, splits)]
-    repeated = Counter(ranking.published_split for ranking in usable if not _is_in_its_split(ranking, splits))
-    rows = [_row(ranking, splits, consensus, rated) for ranking in kept]
+    selected = _select_usable(finished.rankings, splits)
+    rows = [_row(ranking, splits, finished) for ranking in selected.rankings]
     if not rows:
-        raise NothingToFreeze(f"{project.slug}: none of {len(rankings)} finished rankings has all its images")
+        raise NothingToFreeze(
+            f"{project.slug}: none of {len(finished.rankings)} finished rankings has all its images"
+        )
     text = "".join(json.dumps(row, ensure_ascii=False, separators=(",", ":")) + "\n" for row in rows)
-    digest = hashlib.sha256(text.encode()).hexdigest()
-    folder = f"{project.slug}-{digest[:16]}"
-    counts = {split: _count(row for row in rows if row["split"] == split) for split in asdict(shares)}
-    about: dict[str, Any] = {
-        "format": FORMAT,
-        "project": project.slug,
-        "hash": digest,
-        "shares": asdict(shares),
-        "counts": counts,
-        "left_out": len(rankings) - len(usable),
-        "split_by": SplitBy.PUBLISHED if splits.published else SplitBy.HASH,
-        "repeated": dict(repeated),
-        "soft_labels": soft_labels,
-        "ratings": ratings,
-    }
+    about = _describe(project, text, rows, selected, splits)
+    about |= {"soft_labels": soft_labels, "ratings": ratings}
+    folder = f"{project.slug}-{about['hash'][:16]}"
     _write_folder(Path(settings.DATASETS_DIR) / folder, text, about)
-    version, _ = DatasetVersion.objects.get_or_create(
-        project=project,
-        hash=digest,
-        defaults={
-            "folder": folder,
-            "counts": counts,
-            "shares": asdict(shares),
-            "answers": len(rankings),
-            "left_out": about["left_out"],
-            "split_by": about["split_by"],
-            "repeated": about["repeated"],
-            "newest_answer": newest,
-        },
-    )
-    return version
+    return _record_version(project, folder, about, answers=len(finished.rankings), newest=newest)
 
 
-def dataset_images(
-    dataset: DatasetVersion,
-    *,
-    splits: Iterable[str] = SPLITS,
-    should_stop: Callable[[], bool] = lambda: False,
-) -> AbstractContextManager[Path]:
-    """Give the folder of the images of some splits, as `local_images` does: what their paths are relative to.
+@dataclass(frozen=True)
+class _Finished:
+    """What was finished by some time. `rated` and `consensus` are None where they are not asked for."""
 
-    Raises: DatasetError, Interrupted when asked to stop, WrongContent.
-    """
-    return local_images(_image_names(dataset, splits, should_stop))
+    rankings: Sequence[FinishedRanking]
+    rated: Rated | None
+    consensus: Consensus | None
 
 
-def _image_names(
-    dataset: DatasetVersion, splits: Iterable[str], should_stop: Callable[[], bool]
-) -> Iterator[str]:
-    from rewardmodel.learning.data.rankings import load_splits
+@dataclass(frozen=True)
+class _Selected:
+    """Rankings that can be used; how many lack images; and how many are repeated, by the published split."""
 
-    rankings = load_splits(dataset.path, Path())
-    for ranking in chain.from_iterable(rankings[split] for split in splits):
-        if should_stop():
-            raise Interrupted
-        yield from map(str, ranking.images)
+    rankings: Sequence[FinishedRanking]
+    left_out: int
+    repeated: Mapping[str, int]
 
 
-def record_ceiling(dataset: DatasetVersion, *, ceiling: float) -> None:
-    """Say how accurate people themselves are on the test split.
-
-    Args: ceiling: share of its pairs, 0 to 1.
-    """
-    dataset.ceiling = ceiling
-    dataset.save(update_fields=["ceiling"])
-
-
-def _settle(project: Project, soft_labels: bool) -> datetime | None:
-    """Let nobody change the answers that the dataset is made of; when the newest of them was accepted."""
+def _lock_answers(project: Project, *, soft_labels: bool) -> datetime | None:
+    """Let nobody change the answers that the dataset is made of. Returns: when the newest was accepted."""
     kinds = COMPARED if soft_labels else (Assignment.Kind.ORDINARY,)
     answers = Assignment.objects.filter(project=project, kind__in=kinds, state=Assignment.State.ACCEPTED)
     newest: datetime | None = answers.aggregate(at=Max("accepted_at"))["at"]
@@ -158,19 +117,35 @@ def _settle(project: Project, soft_labels: bool) -> datetime | None:
     return newest
 
 
-def _is_usable(ranking: FinishedRanking) -> bool:
-    return len(ranking.images) > 1 and all(image.file for image in ranking.images)
+def _read_finished(
+    project: Project, *, until: datetime | None, soft_labels: bool, ratings: bool
+) -> _Finished:
+    """Read what was accepted by then: what is accepted meanwhile was not locked and may still change."""
+    return _Finished(
+        list(finished_rankings(project, until=until)) if until else [],
+        finished_ratings(project, until=until) if ratings and until else None,
+        project_consensus(project, until=until) if soft_labels else None,
+    )
+
+
+def _select_usable(rankings: Sequence[FinishedRanking], splits: Splits) -> _Selected:
+    stored = [
+        ranking
+        for ranking in rankings
+        if len(ranking.images) > 1 and all(image.file for image in ranking.images)
+    ]
+    selected = [ranking for ranking in stored if _is_in_its_split(ranking, splits)]
+    repeated = Counter(ranking.published_split for ranking in stored if not _is_in_its_split(ranking, splits))
+    return _Selected(selected, len(rankings) - len(stored), repeated)
 
 
 def _is_in_its_split(ranking: FinishedRanking, splits: Splits) -> bool:
     """Whether the split that published the prompt is the one that has its text; true where none did."""
-    own = ranking.published_split
-    return not (own and splits.published) or own == splits.of(ranking.prompt_text)
+    published = ranking.published_split
+    return not (published and splits.published) or published == splits.of(ranking.prompt_text)
 
 
-def _row(
-    ranking: FinishedRanking, splits: Splits, consensus: Consensus | None, rated: Rated | None
-) -> dict[str, Any]:
+def _row(ranking: FinishedRanking, splits: Splits, finished: _Finished) -> dict[str, Any]:
     """One line of rankings.jsonl; `rewardmodel.learning.data` reads it."""
     row: dict[str, Any] = {
         "id": str(ranking.assignment_id),
@@ -179,23 +154,42 @@ def _row(
         "images": [image.file for image in ranking.images],
         "ranking": list(ranking.slots),
     }
-    if consensus:
+    if finished.consensus:
         ids = [image.generation_id for image in ranking.images]
-        row["preferred"] = [round(consensus.preferred(*pair), DECIMALS) for pair in combinations(ids, 2)]
-    if rated is not None:
-        row |= _ratings(ranking, rated)
+        row["preferred"] = [
+            round(finished.consensus.preferred(*pair), DECIMALS) for pair in combinations(ids, 2)
+        ]
+    if finished.rated is not None:
+        row |= _ratings(ranking, finished.rated)
     return row
 
 
 def _ratings(ranking: FinishedRanking, rated: Rated) -> dict[str, Any]:
-    """Of each image, null where its author did not say."""
-    seen = [rated.get((ranking.assignment_id, image.generation_id)) for image in ranking.images]
+    """The ratings and problems of each image, null where the ranking's author gave none."""
+    images = [rated.get((ranking.assignment_id, image.generation_id)) for image in ranking.images]
     return {
-        "ratings": {name: [each and getattr(each, name) for each in seen] for name in RATINGS},
+        "ratings": {name: [image and getattr(image, name) for image in images] for name in RATINGS},
         "problems": [
-            None if each is None or each.problems is None else [name in each.problems for name in PROBLEMS]
-            for each in seen
+            None if image is None or image.problems is None else [name in image.problems for name in PROBLEMS]
+            for image in images
         ],
+    }
+
+
+def _describe(
+    project: Project, text: str, rows: Sequence[dict[str, Any]], selected: _Selected, splits: Splits
+) -> dict[str, Any]:
+    """The content of dataset.json, but for what was asked for. Args: text: the rows' lines."""
+    shares = asdict(splits.shares)
+    return {
+        "format": FORMAT,
+        "project": project.slug,
+        "hash": hashlib.sha256(text.encode()).hexdigest(),
+        "shares": shares,
+        "counts": {split: _count(row for row in rows if row["split"] == split) for split in shares},
+        "left_out": selected.left_out,
+        "split_by": SplitBy.PUBLISHED if splits.published else SplitBy.HASH,
+        "repeated": dict(selected.repeated),
     }
 
 
@@ -241,3 +235,49 @@ def _write_folder(folder: Path, rankings: str, about: dict[str, Any]) -> None:
                 raise
     finally:
         shutil.rmtree(written, ignore_errors=True)
+
+
+def _record_version(
+    project: Project, folder: str, about: Mapping[str, Any], *, answers: int, newest: datetime | None
+) -> DatasetVersion:
+    fields = {name: about[name] for name in ("counts", "shares", "left_out", "split_by", "repeated")}
+    version, _ = DatasetVersion.objects.get_or_create(
+        project=project,
+        hash=about["hash"],
+        defaults={**fields, "folder": folder, "answers": answers, "newest_answer": newest},
+    )
+    return version
+
+
+def dataset_images(
+    dataset: DatasetVersion,
+    *,
+    splits: Iterable[str] = SPLITS,
+    should_stop: Callable[[], bool] = lambda: False,
+) -> AbstractContextManager[Path]:
+    """Give the folder of the images of some splits, as `local_images` does: what their paths are relative to.
+
+    Raises: DatasetError, Interrupted when asked to stop, WrongContent.
+    """
+    return local_images(_image_names(dataset, splits, should_stop))
+
+
+def _image_names(
+    dataset: DatasetVersion, splits: Iterable[str], should_stop: Callable[[], bool]
+) -> Iterator[str]:
+    from rewardmodel.learning.data.rankings import load_splits
+
+    rankings = load_splits(dataset.path, Path())
+    for ranking in chain.from_iterable(rankings[split] for split in splits):
+        if should_stop():
+            raise Interrupted
+        yield from map(str, ranking.images)
+
+
+def record_ceiling(dataset: DatasetVersion, *, ceiling: float) -> None:
+    """Say how accurate people themselves are on the test split.
+
+    Args: ceiling: share of its pairs, 0 to 1.
+    """
+    dataset.ceiling = ceiling
+    dataset.save(update_fields=["ceiling"])
