@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from threading import Condition, Event
 from typing import TYPE_CHECKING
 
-from rewardmodel.serving.counts import Counts
+from rewardmodel.serving.metrics import Metrics
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -22,8 +22,8 @@ logger = logging.getLogger(__name__)
 
 
 @dataclass
-class Job:
-    """The images of one request, prepared; and, once `over` is set, what came of them.
+class Request:
+    """The images of one request, prepared; and, once `done` is set, what came of them.
 
     Attributes:
         is_wanted: whether somebody still waits for it.
@@ -37,7 +37,7 @@ class Job:
     scores: list[float] = field(default_factory=list)
     truncated: list[bool] = field(default_factory=list)
     answer: dict[str, object] | None = None
-    over: Event = field(default_factory=Event)
+    done: Event = field(default_factory=Event)
 
     @property
     def left(self) -> int:
@@ -46,10 +46,10 @@ class Job:
 
     def end(self, answer: dict[str, object] | None) -> None:
         self.answer = answer
-        self.over.set()
+        self.done.set()
 
 
-class Batches:
+class BatchQueue:
     """The queue and its thread.
 
     Nothing waits for company: who comes alone is scored alone, and what comes meanwhile is the next batch.
@@ -59,15 +59,17 @@ class Batches:
         idle: called each time nothing came for so many seconds.
     """
 
-    def __init__(self, *, limit: int, counts: Counts, idle: Callable[[], None], idle_seconds: float) -> None:
-        self.limit, self.counts = limit, counts
+    def __init__(
+        self, *, limit: int, metrics: Metrics, idle: Callable[[], None], idle_seconds: float
+    ) -> None:
+        self.limit, self.metrics = limit, metrics
         self.idle, self.idle_seconds = idle, idle_seconds
-        self._jobs: deque[Job] = deque()
+        self._requests: deque[Request] = deque()
         self._changed = Condition()
 
-    def put(self, job: Job) -> None:
+    def put(self, request: Request) -> None:
         with self._changed:
-            self._jobs.append(job)
+            self._requests.append(request)
             self._changed.notify()
 
     def run(self) -> None:
@@ -77,34 +79,34 @@ class Batches:
             if parts:
                 self._score(parts)
 
-    def _take(self) -> list[tuple[Job, int]]:
-        """The next batch: jobs of one model with how many of their images; empty when none came for long."""
+    def _take(self) -> list[tuple[Request, int]]:
+        """The next batch: requests of one model, and how many images of each; empty when none came for long."""
         with self._changed:
-            if not self._changed.wait_for(lambda: self._jobs, timeout=self.idle_seconds):
+            if not self._changed.wait_for(lambda: self._requests, timeout=self.idle_seconds):
                 self.idle()
                 return []
             self._drop_unwanted()
-            parts: list[tuple[Job, int]] = []
+            parts: list[tuple[Request, int]] = []
             room = self.limit
-            for job in self._jobs:
-                if room and (not parts or job.scorer is parts[0][0].scorer):
-                    parts.append((job, min(room, job.left)))
+            for request in self._requests:
+                if room and (not parts or request.scorer is parts[0][0].scorer):
+                    parts.append((request, min(room, request.left)))
                     room -= parts[-1][1]
-            for job, count in parts:
-                if count == job.left:
-                    self._jobs.remove(job)
+            for request, count in parts:
+                if count == request.left:
+                    self._requests.remove(request)
             return parts
 
     def _drop_unwanted(self) -> None:
-        for job in [job for job in self._jobs if not job.is_wanted()]:
-            self._jobs.remove(job)
-            self.counts.note("dropped")
-            job.end(None)
+        for request in [request for request in self._requests if not request.is_wanted()]:
+            self._requests.remove(request)
+            self.metrics.count("dropped")
+            request.end(None)
 
-    def _score(self, parts: list[tuple[Job, int]]) -> None:
+    def _score(self, parts: list[tuple[Request, int]]) -> None:
         scorer = parts[0][0].scorer
-        prompts = [text for job, count in parts for text in _next(job.prompts, job, count)]
-        pixels = [one for job, count in parts for one in _next(job.pixels, job, count)]
+        prompts = [text for request, count in parts for text in _next(request.prompts, request, count)]
+        pixels = [one for request, count in parts for one in _next(request.pixels, request, count)]
         begun = time.monotonic()
         try:
             scores, truncated = scorer.score_pixels(prompts, pixels), scorer.truncated(prompts)
@@ -118,20 +120,20 @@ class Batches:
                 return
             self._fail(parts[0][0], f"the scorer could not compute ({str(error).partition(chr(10))[0]})")
             return
-        self.counts.note_batch(images=len(pixels), requests=len(parts))
-        self.counts.note("milliseconds", round(1000 * (time.monotonic() - begun)))
-        for job, count in parts:
-            job.scores += scores[:count]
-            job.truncated += truncated[:count]
+        self.metrics.count_batch(images=len(pixels), requests=len(parts))
+        self.metrics.count("milliseconds", round(1000 * (time.monotonic() - begun)))
+        for request, count in parts:
+            request.scores += scores[:count]
+            request.truncated += truncated[:count]
             del scores[:count], truncated[:count]
-            if not job.left:
-                job.end(_told(job))
+            if not request.left:
+                request.end(_answer_of(request))
 
-    def _fail(self, job: Job, why: str) -> None:
+    def _fail(self, request: Request, why: str) -> None:
         with self._changed:
-            if job in self._jobs:
-                self._jobs.remove(job)
-        job.end({"failed": why})
+            if request in self._requests:
+                self._requests.remove(request)
+        request.end({"failed": why})
 
 
 def _has_lost_the_device(error: Exception) -> bool:
@@ -141,12 +143,12 @@ def _has_lost_the_device(error: Exception) -> bool:
     return isinstance(error, torch.AcceleratorError)
 
 
-def _next(rows: Sequence, job: Job, count: int) -> Sequence:  # type: ignore[type-arg]  # prompts or pixels
-    done = len(job.scores)
+def _next(rows: Sequence, request: Request, count: int) -> Sequence:  # type: ignore[type-arg]  # prompts or pixels
+    done = len(request.scores)
     return rows[done : done + count]
 
 
-def _told(job: Job) -> dict[str, object]:
-    if all(map(math.isfinite, job.scores)):
-        return {"scores": job.scores, "truncated": job.truncated}
+def _answer_of(request: Request) -> dict[str, object]:
+    if all(map(math.isfinite, request.scores)):
+        return {"scores": request.scores, "truncated": request.truncated}
     return {"broken": "its scores are not finite numbers"}

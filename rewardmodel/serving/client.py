@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from threading import Lock
 
 from rewardmodel.serving import protocol
-from rewardmodel.serving.protocol import Address, Line, Message
+from rewardmodel.serving.protocol import Address, Channel, Message
 
 CONNECT_SECONDS = 2.0
 _lock = Lock()
@@ -30,11 +30,11 @@ class Busy(Unavailable):
     """As many requests wait as may."""
 
 
-class Lost(Unavailable):
+class ScorerLost(Unavailable):
     """The scorer died or fell silent with the request in hand."""
 
 
-class TooLate(Unavailable):
+class TimedOut(Unavailable):
     """The scores were not there in time."""
 
 
@@ -80,7 +80,7 @@ def request_scores(
         seconds: until when scores are of use.
         most_waiting: requests of this process that may wait at a time, all scorers together.
         client: the connection of whoever asked; scores are given up when they hang up.
-    Raises: NoScorer, Busy, Lost, TooLate, ClientGone, ImagesUnreadable, ModelBroken.
+    Raises: NoScorer, Busy, ScorerLost, TimedOut, ClientGone, ImagesUnreadable, ModelBroken.
     """
     question = {
         "ask": "scores",
@@ -103,7 +103,7 @@ def request_scores(
 
 
 def status(address: Address, *, key: bytes) -> Message:
-    """What a scorer says of itself: see `counts.Counts`. Raises: NoScorer."""
+    """What a scorer says of itself: see `metrics.Metrics`. Raises: NoScorer."""
     try:
         with protocol.connect(address, seconds=CONNECT_SECONDS) as connection:
             return protocol.ask(connection, {"ask": "status"}, key=key).receive()
@@ -149,28 +149,28 @@ def _ask_one(
         raise NoScorer(f"no scorer answers at {name_of(address)} ({error})") from None
     with connection:
         try:
-            line = protocol.ask(connection, {**question, "seconds": deadline - time.monotonic()}, key=key)
-            if "go" not in _answer(line):
+            channel = protocol.ask(connection, {**question, "seconds": deadline - time.monotonic()}, key=key)
+            if "go" not in _answer(channel):
                 raise Busy(f"the scorer at {name_of(address)} has as many images waiting as it may")
             for image in images:
-                line.send_bytes(image)
+                channel.send_bytes(image)
             _wait(connection, client, deadline=deadline)
-            return _scores(_answer(line))
-        except protocol.Stranger as error:
+            return _scores(_answer(channel))
+        except protocol.Unauthenticated as error:
             raise NoScorer(f"{name_of(address)}: {error}; is SECRET_KEY the same there?") from None
         except OSError as error:
             if time.monotonic() >= deadline:
-                raise TooLate("the scores were not there in time") from None
-            raise Lost(f"the scorer at {name_of(address)} went away ({error})") from None
+                raise TimedOut("the scores were not there in time") from None
+            raise ScorerLost(f"the scorer at {name_of(address)} went away ({error})") from None
 
 
-def _answer(line: Line) -> Message:
-    line.socket.settimeout(CONNECT_SECONDS)
-    return line.receive()
+def _answer(channel: Channel) -> Message:
+    channel.socket.settimeout(CONNECT_SECONDS)
+    return channel.receive()
 
 
 def _wait(connection: socket.socket, client: socket.socket | None, *, deadline: float) -> None:
-    """Until the scorer answers. Raises: TooLate; ClientGone."""
+    """Until the scorer answers. Raises: TimedOut; ClientGone."""
     listening = [connection] if client is None else [connection, client]
     while True:
         left = deadline - time.monotonic()
@@ -179,7 +179,7 @@ def _wait(connection: socket.socket, client: socket.socket | None, *, deadline: 
             poll.register(one, select.POLLIN)
         ready = {fd for fd, _ in poll.poll(max(0.0, left) * 1000)}
         if not ready:
-            raise TooLate("the scores were not there in time")
+            raise TimedOut("the scores were not there in time")
         if client is not None and protocol.is_closed(client):
             raise ClientGone
         if connection.fileno() in ready:
@@ -194,4 +194,4 @@ def _scores(answer: Message) -> Scores:
         raise ImagesUnreadable({int(index): reason for index, reason in answer["unreadable"].items()})
     if "broken" in answer:
         raise ModelBroken(answer["broken"])
-    raise Lost(answer["failed"])
+    raise ScorerLost(answer["failed"])

@@ -7,7 +7,7 @@ from threading import Lock
 from typing import Any
 
 
-class Counts:
+class Metrics:
     """Counters that threads share. `batches`: how many, by their images and their requests."""
 
     def __init__(self) -> None:
@@ -15,16 +15,16 @@ class Counts:
         self._events: Counter[str] = Counter()
         self._batches: Counter[tuple[int, int]] = Counter()
 
-    def note(self, event: str, count: int = 1) -> None:
+    def count(self, event: str, number: int = 1) -> None:
         with self._lock:
-            self._events[event] += count
+            self._events[event] += number
 
-    def note_batch(self, *, images: int, requests: int) -> None:
+    def count_batch(self, *, images: int, requests: int) -> None:
         with self._lock:
             self._events["images"] += images
             self._batches[images, requests] += 1
 
-    def told(self) -> dict[str, Any]:
+    def snapshot(self) -> dict[str, Any]:
         """As JSON: events, and batches as [images, requests, how many]."""
         with self._lock:
             batches = [[*sizes, count] for sizes, count in sorted(self._batches.items())]

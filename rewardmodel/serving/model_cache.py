@@ -16,7 +16,7 @@ logger = logging.getLogger(__name__)
 Stamp = tuple[tuple[int, int], ...] | None
 
 
-class WarmModels:
+class ModelCache:
     """The models that were used last. Threads share it; a model that is let go of ends with its last request.
 
     Args:
@@ -38,14 +38,14 @@ class WarmModels:
         with self._loading:  # one at a time: the second who asks for it finds it warm
             return self._find(location, stamp) or self._load(location, stamp)
 
-    def forget(self) -> None:
-        """Let go of all of them."""
+    def clear(self) -> None:
+        """Let go of all models."""
         with self._lock:
             if self._models:
                 logger.info("let go of %s", ", ".join(self._models))
             self._models.clear()
 
-    def told(self) -> list[dict[str, object]]:
+    def describe(self) -> list[dict[str, object]]:
         with self._lock:
             return [{"location": name, "bytes": size} for name, (_, _, size) in self._models.items()]
 

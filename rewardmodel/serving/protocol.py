@@ -24,7 +24,7 @@ _MAC = hashlib.sha256().digest_size
 LONGEST = 16_000_000  # bytes of a JSON object: 64 prompts of 20,000 characters, of 12 bytes at most
 
 
-class Stranger(ConnectionError):
+class Unauthenticated(ConnectionError):
     """The other side does not hold our key, or does not speak this language."""
 
 
@@ -52,7 +52,7 @@ def connect(address: Address, *, seconds: float) -> socket.socket:
     return connection
 
 
-class Line:
+class Channel:
     """One connection that both sides have proven themselves on. Its socket's timeout holds for each step."""
 
     def __init__(self, connection: socket.socket, *, key: bytes, proof: bytes) -> None:
@@ -63,7 +63,7 @@ class Line:
         self.proof = _send(self.socket, message, key=self.key, after=self.proof)
 
     def receive(self) -> Message:
-        """Raises: OSError; Stranger."""
+        """Raises: OSError; Unauthenticated."""
         message, self.proof = _receive(self.socket, key=self.key, after=self.proof)
         return message
 
@@ -74,20 +74,20 @@ class Line:
         return _read(self.socket, count)
 
 
-def ask(connection: socket.socket, question: Mapping[str, Any], *, key: bytes) -> Line:
+def ask(connection: socket.socket, question: Mapping[str, Any], *, key: bytes) -> Channel:
     """The asking side's first words. Raises: OSError."""
     greeting = _read(connection, _MAC)
-    line = Line(connection, key=key, proof=greeting)
-    line.send({**question, "nonce": secrets.token_hex(16)})  # so that no old answer fits
-    return line
+    channel = Channel(connection, key=key, proof=greeting)
+    channel.send({**question, "nonce": secrets.token_hex(16)})  # so that no old answer fits
+    return channel
 
 
-def listen(connection: socket.socket, *, key: bytes) -> tuple[Line, Message]:
-    """The answering side's first words, and what it is asked. Raises: OSError; Stranger."""
+def listen(connection: socket.socket, *, key: bytes) -> tuple[Channel, Message]:
+    """The answering side's first words, and what it is asked. Raises: OSError; Unauthenticated."""
     greeting = secrets.token_bytes(_MAC)
     connection.sendall(greeting)
-    line = Line(connection, key=key, proof=greeting)
-    return line, line.receive()
+    channel = Channel(connection, key=key, proof=greeting)
+    return channel, channel.receive()
 
 
 def is_closed(connection: socket.socket) -> bool:
@@ -113,10 +113,10 @@ def _receive(connection: socket.socket, *, key: bytes, after: bytes) -> tuple[Me
     head = _read(connection, _LENGTH.size + _MAC)
     length, mac = _LENGTH.unpack(head[: _LENGTH.size])[0], head[_LENGTH.size :]
     if length > LONGEST:
-        raise Stranger(f"a message of {length} bytes")
+        raise Unauthenticated(f"a message of {length} bytes")
     body = _read(connection, length)
     if not hmac.compare_digest(mac, hmac.digest(key, after + body, "sha256")):
-        raise Stranger("a message that was not signed with our key")
+        raise Unauthenticated("a message that was not signed with our key")
     message: Message = json.loads(body)
     return message, mac
 

@@ -18,11 +18,11 @@ from typing import TYPE_CHECKING
 from PIL import Image, UnidentifiedImageError
 
 from rewardmodel.serving import protocol
-from rewardmodel.serving.batching import Batches, Job
+from rewardmodel.serving.batching import BatchQueue, Request
 from rewardmodel.serving.client import CONNECT_SECONDS, name_of
-from rewardmodel.serving.counts import Counts
-from rewardmodel.serving.protocol import Address, Line, Message
-from rewardmodel.serving.warm import WarmModels
+from rewardmodel.serving.metrics import Metrics
+from rewardmodel.serving.model_cache import ModelCache
+from rewardmodel.serving.protocol import Address, Channel, Message
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -60,11 +60,11 @@ class Limits:
 class Server:
     """One scorer process. Args: address: where it listens; key: what whoever asks must hold."""
 
-    def __init__(self, *, address: Address, key: bytes, limits: Limits, models: WarmModels) -> None:
+    def __init__(self, *, address: Address, key: bytes, limits: Limits, models: ModelCache) -> None:
         self.address, self.key, self.limits, self.models = address, key, limits, models
-        self.counts = Counts()
-        self.batches = Batches(
-            limit=limits.batch, counts=self.counts, idle=models.forget, idle_seconds=limits.idle_seconds
+        self.metrics = Metrics()
+        self.batches = BatchQueue(
+            limit=limits.batch, metrics=self.metrics, idle=models.clear, idle_seconds=limits.idle_seconds
         )
         cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
         self.decoders = ThreadPoolExecutor(cores, thread_name_prefix="decoder")
@@ -99,41 +99,41 @@ class Server:
     def _answer(self, connection: socket.socket) -> None:
         with connection, suppress(OSError):  # they hung up, or are strangers: nobody is there to be told
             connection.settimeout(CONNECT_SECONDS)
-            line, question = protocol.listen(connection, key=self.key)
+            channel, question = protocol.listen(connection, key=self.key)
             if question["ask"] == "status":
-                line.send(self._status())
+                channel.send(self._status())
             else:
-                self._take_in(line, question)
+                self._take_in(channel, question)
 
     def _status(self) -> Message:
         with self.changed:
             waiting = {"waiting": self.images, "waiting_bytes": self.bytes}
-        return {"pid": os.getpid(), **waiting, "models": self.models.told(), **self.counts.told()}
+        return {"pid": os.getpid(), **waiting, "models": self.models.describe(), **self.metrics.snapshot()}
 
-    def _take_in(self, line: Line, question: Message) -> None:
+    def _take_in(self, channel: Channel, question: Message) -> None:
         images, size = len(question["sizes"]), sum(question["sizes"])
         with self.changed:
             fits = self.images + images <= self.limits.waiting
             fits = fits and self.bytes + size <= self.limits.waiting_bytes
             if self.images and not fits:
-                self.counts.note("refused")
-                line.send({"busy": True})
+                self.metrics.count("refused")
+                channel.send({"busy": True})
                 return
             self.images, self.bytes = self.images + images, self.bytes + size
         try:
-            line.send({"go": True})
-            line.socket.settimeout(SENDING_SECONDS)
-            files = [line.receive_bytes(length) for length in question["sizes"]]
-            answer = self._work(line, question, files)
+            channel.send({"go": True})
+            channel.socket.settimeout(SENDING_SECONDS)
+            files = [channel.receive_bytes(length) for length in question["sizes"]]
+            answer = self._work(channel, question, files)
         finally:
             with self.changed:
                 self.images, self.bytes = self.images - images, self.bytes - size
                 self.changed.notify_all()
         if answer is not None:
-            line.send(answer)
-            self.counts.note("requests")
+            channel.send(answer)
+            self.metrics.count("requests")
 
-    def _work(self, line: Line, question: Message, files: Sequence[bytes]) -> Message | None:
+    def _work(self, channel: Channel, question: Message, files: Sequence[bytes]) -> Message | None:
         """The answer; None when nobody wants one any more."""
         deadline = time.monotonic() + question["seconds"]
         try:
@@ -149,13 +149,13 @@ class Server:
             return {"unreadable": unreadable}
 
         def is_wanted() -> bool:
-            return time.monotonic() < deadline and not protocol.is_closed(line.socket)
+            return time.monotonic() < deadline and not protocol.is_closed(channel.socket)
 
         pixels = [one for one in prepared if not isinstance(one, Unreadable)]
-        job = Job(scorer, question["prompts"], pixels, is_wanted)
-        self.batches.put(job)
-        job.over.wait()
-        return job.answer
+        request = Request(scorer, question["prompts"], pixels, is_wanted)
+        self.batches.put(request)
+        request.done.wait()
+        return request.answer
 
     def _prepare(self, scorer: Scorer, file: bytes) -> Tensor | Unreadable:
         try:

@@ -16,7 +16,7 @@ from rewardmodel.runs.supervision import supervise
 from rewardmodel.selectors import initial_checkpoint
 from rewardmodel.services.checkpoints import promote
 from rewardmodel.services.training import queue_training
-from rewardmodel.serving.warm import WarmModels
+from rewardmodel.serving.model_cache import ModelCache
 from tests.cast import NOW
 from tests.rewardmodel.conftest import QUICK, WORDS
 from tests.rewardmodel.serving.test_served_scores import ScorerProcess, post
@@ -61,7 +61,7 @@ def test_a_file_below_the_root_may_be_named_from_there(project, blip, settings):
 
 
 def test_a_scorer_takes_the_file_that_lies_there_now(blip):
-    models = WarmModels(memory=10**9, device="cpu")
+    models = ModelCache(memory=10**9, device="cpu")
     for location in (str(blip), str(blip.parent)):
         before = models.get(location)
         assert models.get(location) is before

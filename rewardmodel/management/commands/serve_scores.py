@@ -13,9 +13,9 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from rewardmodel.models import RewardCheckpoint
+from rewardmodel.serving.model_cache import ModelCache
 from rewardmodel.serving.protocol import parse_address
 from rewardmodel.serving.server import AlreadyServed, Limits, Server
-from rewardmodel.serving.warm import WarmModels
 
 
 class StopAsked(Exception):
@@ -56,7 +56,7 @@ class Command(BaseCommand):
             address = parse_address(options["listen"] or settings.SCORERS[0])
         except (IndexError, ValueError) as error:
             raise CommandError(f"--listen: {error}") from error
-        models = WarmModels(memory=settings.SCORER_MEMORY, device=options["device"])
+        models = ModelCache(memory=settings.SCORER_MEMORY, device=options["device"])
         if options["warm"]:
             for checkpoint in RewardCheckpoint.objects.promoted():
                 try:

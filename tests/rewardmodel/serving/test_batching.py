@@ -5,8 +5,8 @@ import threading
 import pytest
 import torch
 
-from rewardmodel.serving.batching import Batches, Job
-from rewardmodel.serving.counts import Counts
+from rewardmodel.serving.batching import BatchQueue, Request
+from rewardmodel.serving.metrics import Metrics
 
 
 class Fragile:
@@ -29,20 +29,20 @@ class Fragile:
 @pytest.fixture
 def queue():
     """Batches of eight images, and a thread that scores what was put there before it started."""
-    batches = Batches(limit=8, counts=Counts(), idle=lambda: None, idle_seconds=60)
+    batches = BatchQueue(limit=8, metrics=Metrics(), idle=lambda: None, idle_seconds=60)
 
-    def answers(*jobs):
-        for job in jobs:
-            batches.put(job)
+    def answers(*requests):
+        for request in requests:
+            batches.put(request)
         threading.Thread(target=batches.run, daemon=True).start()
-        assert all(job.over.wait(10) for job in jobs)
-        return [job.answer for job in jobs]
+        assert all(request.done.wait(10) for request in requests)
+        return [request.answer for request in requests]
 
     return answers
 
 
-def a_job(model, *prompts):
-    return Job(model, prompts, [torch.zeros(3, 2, 2)] * len(prompts), is_wanted=lambda: True)
+def a_request(model, *prompts):
+    return Request(model, prompts, [torch.zeros(3, 2, 2)] * len(prompts), is_wanted=lambda: True)
 
 
 def scores(*values):
@@ -54,8 +54,8 @@ def scores(*values):
 )
 def test_one_that_cannot_be_computed_is_nobody_elses_fault(queue, error):
     model = Fragile(poison=error)
-    jobs = a_job(model, "a", "bb"), a_job(model, "ccc", "poison"), a_job(model, "dddd")
-    mine, theirs, others = queue(*jobs)
+    requests = a_request(model, "a", "bb"), a_request(model, "ccc", "poison"), a_request(model, "dddd")
+    mine, theirs, others = queue(*requests)
     assert model.seen == [5, 2, 2, 1]
     assert (mine, others) == (scores(1, 2), scores(4))
     assert theirs == {"failed": "the scorer could not compute (too much)"}
@@ -63,7 +63,7 @@ def test_one_that_cannot_be_computed_is_nobody_elses_fault(queue, error):
 
 def test_a_request_of_several_batches_that_fails_is_gone_whole(queue):
     model = Fragile(poison=RuntimeError("too much"))
-    large, next_one = queue(a_job(model, *["a"] * 9, "poison"), a_job(model, "bb"))
+    large, next_one = queue(a_request(model, *["a"] * 9, "poison"), a_request(model, "bb"))
     assert large == {"failed": "the scorer could not compute (too much)"}
     assert next_one == scores(2)
     assert model.seen == [8, 3, 2, 1]
@@ -71,14 +71,14 @@ def test_a_request_of_several_batches_that_fails_is_gone_whole(queue):
 
 def test_a_model_is_not_mixed_with_the_one_promoted_meanwhile(queue):
     before, after = Fragile(), Fragile()
-    jobs = a_job(before, "a"), a_job(after, "bb"), a_job(before, "ccc")
-    assert queue(*jobs) == [scores(1), scores(2), scores(3)]
+    requests = a_request(before, "a"), a_request(after, "bb"), a_request(before, "ccc")
+    assert queue(*requests) == [scores(1), scores(2), scores(3)]
     assert (before.seen, after.seen) == ([2], [1])
 
 
 def test_a_device_that_computes_no_more_ends_the_scorer():
     """So that it is started again: the error stays until the process ends."""
-    batches = Batches(limit=8, counts=Counts(), idle=lambda: None, idle_seconds=60)
-    batches.put(a_job(Fragile(poison=torch.AcceleratorError("device-side assert")), "poison"))
+    batches = BatchQueue(limit=8, metrics=Metrics(), idle=lambda: None, idle_seconds=60)
+    batches.put(a_request(Fragile(poison=torch.AcceleratorError("device-side assert")), "poison"))
     with pytest.raises(torch.AcceleratorError):
         batches.run()

@@ -27,7 +27,7 @@ from rewardmodel.learning import load
 from rewardmodel.services.checkpoints import promote, register_checkpoint
 from rewardmodel.serving import client as scorers
 from rewardmodel.serving import protocol
-from rewardmodel.serving.client import ClientGone, Lost, request_scores
+from rewardmodel.serving.client import ClientGone, ScorerLost, request_scores
 from tests.cast import NOW, huge_png, picture
 from tests.rewardmodel.conftest import WORDS
 
@@ -274,11 +274,11 @@ def test_what_waits_together_is_scored_together(scorer, encoder_folder):
 
 def test_more_images_than_may_wait_are_refused_until_there_is_room(served, scorer, project, ada):
     held = protocol.connect(scorer.address, seconds=5)
-    line = protocol.ask(
+    channel = protocol.ask(
         held, {"ask": "scores", "location": served.location, "prompts": ["red"], "sizes": [10], "seconds": 5},
         key=KEY,
     )  # fmt: skip
-    assert line.receive() == {"go": True}  # one image that does not come yet: 39 may beside it
+    assert channel.receive() == {"go": True}  # one image that does not come yet: 39 may beside it
     refused = post(ada, question(project, *[FILES[0]] * 40))
     assert (refused.status_code, refused.headers["Retry-After"]) == (503, "2")
     held.close()
@@ -360,7 +360,7 @@ def test_a_killed_scorer_is_told_at_once_and_the_next_one_answers(encoder_folder
             time.sleep(0.3)
             begun = time.monotonic()
             scorer.process.kill()  # ... and dies with it
-            with pytest.raises(Lost):
+            with pytest.raises(ScorerLost):
                 waiting.result()
             assert time.monotonic() - begun < 1
         scorer.process.wait()
@@ -429,7 +429,7 @@ def test_a_scorer_killed_amid_a_batch_loses_what_it_had_and_mixes_nothing_up(slo
             begun = time.monotonic()
             answers = [one.result() for one in rounds]
         assert time.monotonic() - begun < 2
-        assert any(isinstance(answer, Lost) for answer in answers)
+        assert any(isinstance(answer, ScorerLost) for answer in answers)
         scorer.process.wait()
         scorer.start()
         with ThreadPoolExecutor(5) as pool:
@@ -454,7 +454,7 @@ def test_a_scorer_that_cannot_load_anything_says_why(encoder_folder, tmp_path):
     (tmp_path / "torch.py").write_text("raise ImportError('no torch here')\n")
     scorer = ScorerProcess(tmp_path, PYTHONPATH=str(tmp_path))
     try:
-        with pytest.raises(Lost, match=r"cannot work \(ImportError: no torch here"):
+        with pytest.raises(ScorerLost, match=r"cannot work \(ImportError: no torch here"):
             ask(scorer, encoder_folder)
     finally:
         scorer.stop()
@@ -467,7 +467,7 @@ def test_who_hangs_up_is_not_waited_for_and_what_comes_too_late_is_dropped(score
     far.close()
     with near, pytest.raises(ClientGone):
         ask(scorer, encoder_folder, images=8, client=near)
-    with pytest.raises(scorers.TooLate):
+    with pytest.raises(scorers.TimedOut):
         ask(scorer, encoder_folder, images=8, seconds=0)
     deadline = time.monotonic() + 10
     while scorer.told()["waiting"] and time.monotonic() < deadline:
