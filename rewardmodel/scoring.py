@@ -38,26 +38,26 @@ class ScoredImages:
 
 
 def scorer(checkpoint: RewardCheckpoint) -> Scorer:
-    """A reward model, loaded, on a GPU where there is one; torch comes with it. Raises: CheckpointError."""
+    """Load a reward model, on a GPU if there is one; this imports torch. Raises: CheckpointError."""
     from rewardmodel.learning import load
 
     return load(checkpoint.location)
 
 
-def score_files(
+def score_with_promoted(
     *,
     project: Project,
     prompts: Sequence[str],
     files: Sequence[bytes],
     client: socket.socket | None = None,
 ) -> ScoredImages:
-    """Have image i scored for prompt i by the project's promoted reward model, in a scorer.
+    """Score image i for prompt i with the project's promoted reward model, in a scorer process.
 
     Args: files: PNG, JPEG or WebP. client: whose hanging up ends it.
     Raises: NothingPromoted, and what `request_scores` raises.
     """
     checkpoint = promoted_checkpoint(project)
-    found = request_scores(
+    answer = request_scores(
         scorers=[parse_address(address) for address in settings.SCORERS],
         key=settings.SCORER_KEY,
         location=checkpoint.location,
@@ -67,13 +67,13 @@ def score_files(
         most_waiting=settings.SCORES_AT_ONCE,
         client=client,
     )
-    ranks = rank_by_prompt(prompts, found.scores)
-    rows = zip(found.scores, ranks, found.truncated, strict=True)
+    ranks = rank_by_prompt(prompts, answer.scores)
+    rows = zip(answer.scores, ranks, answer.truncated, strict=True)
     return ScoredImages(checkpoint.name, [ImageScore(*row) for row in rows])
 
 
 def rank_by_prompt(prompts: Sequence[str], scores: Sequence[float]) -> list[int]:
-    """Of each image its rank among those of the same prompt."""
+    """Return each image's rank among those of the same prompt, 1 is best."""
     groups: dict[str, list[int]] = defaultdict(list)
     for index, text in enumerate(prompts):
         groups[text].append(index)
@@ -85,6 +85,6 @@ def rank_by_prompt(prompts: Sequence[str], scores: Sequence[float]) -> list[int]
 
 
 def client_socket(environ: Mapping[str, Any]) -> socket.socket | None:
-    """The connection that a request came over, where gunicorn tells it and it is not encrypted."""
-    found = environ.get("gunicorn.socket")
-    return found if type(found) is socket.socket else None
+    """Return the connection of a request, or None where gunicorn does not give it or it is encrypted."""
+    connection = environ.get("gunicorn.socket")
+    return connection if type(connection) is socket.socket else None

@@ -5,7 +5,7 @@ from typing import Any
 from django.urls import path
 
 from rewardmodel.runs import views as runs
-from rewardmodel.views import evaluations, scores, selections, training
+from rewardmodel.views import evaluations, selections, training, try_model
 
 TRAINING: dict[str, Any] = {"kind": runs.TRAINING}
 EVALUATION: dict[str, Any] = {"kind": evaluations.EVALUATION}
@@ -30,7 +30,7 @@ urlpatterns = [
     path("<slug:slug>/checkpoints/<int:pk>/promote/", training.promote_checkpoint, name="promote-checkpoint"),
 ]
 
-score_urls = [path("", scores.try_model, name="try-model")]
+score_urls = [path("", try_model.try_model, name="try-model")]
 
 selection_urls = [
     path("", selections.selections, name="selections"),

@@ -20,7 +20,7 @@ from rest_framework.response import Response
 from annotation.access import Do
 from annotation.api.requests import Conflict, changes_nothing, project_of, valid
 from annotation.models import Generation, Project
-from rewardmodel.scoring import client_socket, score_files
+from rewardmodel.scoring import client_socket, score_with_promoted
 from rewardmodel.selectors import NothingPromoted
 from rewardmodel.serving.client import ClientGone, ImagesUnreadable, ModelBroken, Unavailable
 
@@ -120,9 +120,11 @@ def scores(request: Request) -> Response:
     """Score images for their prompts with the promoted reward model. For researchers and admins."""
     if int(request.META.get("CONTENT_LENGTH") or 0) > settings.SCORES_MAX_BYTES:
         raise TooLarge(f"A request has at most {settings.SCORES_MAX_BYTES:,} bytes.")
-    project, prompts, files = _asked(request)
+    project, prompts, files = _read_request(request)
     try:
-        found = score_files(project=project, prompts=prompts, files=files, client=client_socket(request.META))
+        scored = score_with_promoted(
+            project=project, prompts=prompts, files=files, client=client_socket(request.META)
+        )
     except (NothingPromoted, ModelBroken) as error:
         raise Conflict(str(error)) from None
     except ImagesUnreadable as error:
@@ -131,11 +133,11 @@ def scores(request: Request) -> Response:
         raise NotNow(str(error)) from None
     except ClientGone:
         return Response(status=CLIENT_GONE)
-    return Response(ScoresSerializer(found).data)
+    return Response(ScoresSerializer(scored).data)
 
 
-def _asked(request: Request) -> tuple[Project, list[str], list[bytes]]:
-    """The project, and of each image its prompt and its file."""
+def _read_request(request: Request) -> tuple[Project, list[str], list[bytes]]:
+    """Return the project, and each image's prompt and file."""
     if isinstance(request.data, QueryDict):
         sent = valid(ScoresUploadSerializer(data=request.data))
         project = project_of(request, sent["project"], Do.RESEARCH)
@@ -146,20 +148,21 @@ def _asked(request: Request) -> tuple[Project, list[str], list[bytes]]:
     project = project_of(request, sent["project"], Do.RESEARCH)
     images = sent["images"]
     _check_number(images)
-    made = _generations(project, [one["generation"] for one in images if "generation" in one])
+    generations = _generations(project, [image["generation"] for image in images if "generation" in image])
     texts, wrong = [], {}
-    for index, one in enumerate(images):
-        generation = made.get(one.get("generation"))
-        text = one.get("prompt") or sent.get("prompt") or (generation and generation.prompt.text)
-        if "generation" in one and generation is None:
+    for index, image in enumerate(images):
+        generation = generations.get(image.get("generation"))
+        text = image.get("prompt") or sent.get("prompt") or (generation and generation.prompt.text)
+        if "generation" in image and generation is None:
             wrong[str(index)] = ["The project has no such image."]
         elif not text:
             wrong[str(index)] = ["There is no prompt for it."]
         texts.append(text or "")
     if wrong:
         raise serializers.ValidationError({"images": wrong})
-    _check_bytes([one["data"] if "data" in one else made[one["generation"]] for one in images])
-    files = [one["data"] if "data" in one else _file(made[one["generation"]]) for one in images]
+    rows = [image["data"] if "data" in image else generations[image["generation"]] for image in images]
+    _check_bytes(rows)
+    files = [row if isinstance(row, bytes) else _file(row) for row in rows]
     return project, texts, files
 
 

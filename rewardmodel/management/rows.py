@@ -1,4 +1,4 @@
-"""Rows that command lines name."""
+"""Rows as command lines name them and print them."""
 
 from __future__ import annotations
 
@@ -35,3 +35,25 @@ def find_named(rows: QuerySet[M], project: Project, name: str, *, what: str) -> 
         there = ", ".join(ours.values_list("name", flat=True)) or "none"
         raise CommandError(f"{project.slug}: no {what} {name!r}; there is: {there}")
     return found
+
+
+def describe_checkpoint(checkpoint: RewardCheckpoint) -> str:
+    """Accuracy with its interval; beside it those of its rivals, and of people where known."""
+    metrics = checkpoint.metrics
+    if not metrics:
+        return f"{checkpoint}: not evaluated"
+    low, high = metrics["interval"]
+    promoted = ", promoted" if checkpoint.promoted else ", not promoted"
+    lines = [
+        f"{checkpoint}: {metrics['accuracy']:.1%} ({low:.1%} to {high:.1%}) "
+        f"of {metrics['pairs']} test pairs of {metrics['prompts']} prompts{promoted}"
+    ]
+    for rival in metrics["beside"]:
+        low, high = rival["difference_interval"]
+        lines.append(
+            f"  {rival['name']}: {rival['accuracy']:.1%}; "
+            f"{checkpoint} less that: {rival['difference']:+.1%} ({low:+.1%} to {high:+.1%})"
+        )
+    if metrics["ceiling"] is not None:
+        lines.append(f"  people: {metrics['ceiling']:.1%}")
+    return "\n".join(lines)

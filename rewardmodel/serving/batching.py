@@ -80,7 +80,7 @@ class BatchQueue:
                 self._score(parts)
 
     def _take(self) -> list[tuple[Request, int]]:
-        """The next batch: requests of one model, and how many images of each; empty when none came for long."""
+        """The next batch: requests of one model, with how many images of each; empty after a long wait."""
         with self._changed:
             if not self._changed.wait_for(lambda: self._requests, timeout=self.idle_seconds):
                 self.idle()

@@ -8,8 +8,7 @@ from django.core.management.base import BaseCommand, CommandParser
 from django.utils.timezone import now
 
 from annotation.management.projects import find_project
-from rewardmodel.management.metrics import in_words
-from rewardmodel.management.rows import find_checkpoint
+from rewardmodel.management.rows import describe_checkpoint, find_checkpoint
 from rewardmodel.services.checkpoints import promote
 
 
@@ -23,4 +22,4 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         checkpoint = find_checkpoint(find_project(options["project"]), options["checkpoint"])
         promote(checkpoint, now=now())
-        self.stdout.write(in_words(checkpoint))
+        self.stdout.write(describe_checkpoint(checkpoint))

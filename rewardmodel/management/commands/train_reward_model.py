@@ -7,8 +7,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandParser
 
 from annotation.management.projects import find_project
-from rewardmodel.management.metrics import in_words
-from rewardmodel.management.rows import find_checkpoint, find_dataset
+from rewardmodel.management.rows import describe_checkpoint, find_checkpoint, find_dataset
 from rewardmodel.models import TrainingRun
 from rewardmodel.runs.command import add_config_argument, add_run_arguments, config_from, work_on
 from rewardmodel.services.training import queue_training, train
@@ -39,7 +38,7 @@ class Command(BaseCommand):
             return
         run = work_on(TrainingRun, train, options=options, queue=lambda: self.queue(options))
         if run.state == TrainingRun.State.FINISHED:
-            self.stdout.write(in_words(run.checkpoint))
+            self.stdout.write(describe_checkpoint(run.checkpoint))
             self.stdout.write(f"{run.seconds:.0f} s, at most {(run.peak_memory or 0) / 2**20:.0f} MiB")
 
     def queue(self, options: dict[str, Any]) -> TrainingRun:

@@ -28,7 +28,7 @@ class FilesField(forms.FileField):
         return files
 
 
-class ScoringForm(forms.Form):
+class TryForm(forms.Form):
     """A prompt, and images made for it."""
 
     prompt = forms.CharField(max_length=PROMPT_LENGTH, widget=forms.Textarea(attrs={"rows": 2}))

@@ -10,8 +10,8 @@ from django.views.decorators.http import require_http_methods
 
 from annotation.access import Do, MemberRequest, may, researcher_required
 from annotation.models import Project
-from rewardmodel.forms.scores import ScoringForm
-from rewardmodel.scoring import client_socket, score_files
+from rewardmodel.forms.try_model import TryForm
+from rewardmodel.scoring import client_socket, score_with_promoted
 from rewardmodel.selectors import NothingPromoted, promoted_checkpoint
 from rewardmodel.serving.client import ClientGone, ImagesUnreadable, ModelBroken, NoScorer, Unavailable
 
@@ -23,13 +23,13 @@ TRY = "rewardmodel/try.html"
 def try_model(request: MemberRequest, project: Project) -> HttpResponse:
     """The form; or, posted, the images with their scores, the best first."""
     if request.method != "POST":
-        return _answer(request, project, ScoringForm())
-    form = ScoringForm(request.POST, request.FILES)
+        return _answer(request, project, TryForm())
+    form = TryForm(request.POST, request.FILES)
     if not form.is_valid():
         return _answer(request, project, form, status=422)
     files, text = form.files_sent, form.cleaned_data["prompt"]
     try:
-        found = score_files(
+        scored = score_with_promoted(
             project=project,
             prompts=[text] * len(files),
             files=[file.read() for file in files],
@@ -51,18 +51,18 @@ def try_model(request: MemberRequest, project: Project) -> HttpResponse:
         return _answer(request, project, form, status=409, refusal=f"No scores now: {error}. Try again.")
     except ClientGone:
         return HttpResponse(status=499)
-    order = sorted(range(len(files)), key=lambda index: found.scores[index].rank)
-    rows = [{"index": index, "name": files[index].name, "said": found.scores[index]} for index in order]
-    told: dict[str, Any] = {
+    order = sorted(range(len(files)), key=lambda index: scored.scores[index].rank)
+    rows = [{"index": index, "name": files[index].name, "score": scored.scores[index]} for index in order]
+    result: dict[str, Any] = {
         "rows": rows,
-        "truncated": found.scores[0].truncated,
-        "checkpoint": found.checkpoint,
+        "truncated": scored.scores[0].truncated,
+        "checkpoint": scored.checkpoint,
     }
-    return _answer(request, project, form, **told)
+    return _answer(request, project, form, **result)
 
 
 def _answer(
-    request: MemberRequest, project: Project, form: ScoringForm, *, status: int = 200, **told: Any
+    request: MemberRequest, project: Project, form: TryForm, *, status: int = 200, **result: Any
 ) -> HttpResponse:
     try:
         promoted = promoted_checkpoint(project)
@@ -75,7 +75,7 @@ def _answer(
         "is_admin": is_admin,
         "form": form,
         "promoted": promoted,
-        **told,
+        **result,
     }
     template = f"{TRY}#tried" if request.htmx else TRY
     return render(request, template, context, status=status)
