@@ -46,36 +46,36 @@ def promoted_checkpoint(project: Project) -> RewardCheckpoint:
 
 
 def initial_checkpoint(project: Project) -> RewardCheckpoint:
-    """What training starts from: the checkpoint registered last. Raises: NothingRegistered."""
-    found = RewardCheckpoint.objects.registered().filter(project=project).order_by("-pk").first()
-    if found is None:
+    """Return the checkpoint registered last, from which training starts. Raises: NothingRegistered."""
+    newest = RewardCheckpoint.objects.registered().filter(project=project).order_by("-pk").first()
+    if newest is None:
         raise NothingRegistered(
             f"{project.slug}: no reward model is registered to start from; use register_reward_model"
         )
-    return found
+    return newest
 
 
 def answers_since_freeze(project: Project) -> int:
-    """Finished rankings more than the newest dataset version has; 0 while later rejections left fewer."""
+    """Count the rankings finished since the newest dataset version; 0 where rejections left fewer."""
     newest = DatasetVersion.objects.filter(project=project).order_by("-pk").first()
     return max(count_finished(project) - (newest.answers if newest else 0), 0)
 
 
 def is_due(policy: TrainingPolicy) -> bool:
-    """Enough answers came in, and no run of the project waits or works."""
+    """Whether enough rankings were finished, and no run of the project is queued or running."""
     if TrainingRun.objects.active().filter(project=policy.project).exists():
         return False
     return answers_since_freeze(policy.project) >= policy.retrain_after
 
 
 def curves(run: Run, *names: str) -> dict[str, Curve]:
-    """What the run measured under each name, by step; long curves are averaged over equal stretches."""
-    found: dict[str, Curve] = {name: [] for name in names}
+    """Return the run's measurements of each name, by step; long curves are averaged over equal stretches."""
+    points: dict[str, Curve] = {name: [] for name in names}
     for step, values in run.points.order_by("step").values_list("step", "values"):
         for name in names:
             if name in values:
-                found[name].append((step, values[name]))
-    return {name: _thin(curve) for name, curve in found.items()}
+                points[name].append((step, values[name]))
+    return {name: _thin(curve) for name, curve in points.items()}
 
 
 def _thin(curve: Curve) -> Curve:
@@ -132,25 +132,29 @@ def evaluation_table(project: Project, *, beside: str = "") -> EvaluationTable:
 
     Args: beside: the key of the model to compare with; of no such model, the promoted one, else the best.
     """
-    found = list(Evaluation.objects.filter(project=project).select_related("checkpoint__run", "dataset"))
-    columns = sorted({_column(one) for one in found})
+    evaluations = list(
+        Evaluation.objects.filter(project=project).select_related("checkpoint__run", "dataset")
+    )
+    columns = sorted({_column(evaluation) for evaluation in evaluations})
     by_model: dict[str, list[Evaluation]] = {}
-    for one in found:
-        by_model.setdefault(one.model_key, []).append(one)
-    heads = {_column(one): one for one in reversed(found)}
+    for evaluation in evaluations:
+        by_model.setdefault(evaluation.model_key, []).append(evaluation)
+    heads = {_column(evaluation): evaluation for evaluation in reversed(evaluations)}
 
     def rank(key: str) -> tuple[list[float], str]:
-        cells = {_column(one): one for one in by_model[key]}
+        cells = {_column(evaluation): evaluation for evaluation in by_model[key]}
         shares = [-cells[at].figures["accuracy"]["value"] if at in cells else 1.0 for at in columns]
         return shares, by_model[key][0].model
 
     keys = sorted(by_model, key=rank)
-    promoted = {key for key in keys if (own := by_model[key][0].checkpoint) and own.promoted}
+    promoted = {key for key in keys if (model := by_model[key][0].checkpoint) and model.promoted}
     chosen = next((key for key in (beside, *promoted, *keys) if key in by_model), "")
-    leads = _leads(found, by_model.get(chosen, []))
+    leads = _leads(evaluations, by_model.get(chosen, []))
     rows = []
     for key in keys:
-        cells = {_column(one): Cell(one, leads.get(one.pk)) for one in by_model[key]}
+        cells = {
+            _column(evaluation): Cell(evaluation, leads.get(evaluation.pk)) for evaluation in by_model[key]
+        }
         first = by_model[key][0]
         across = [cells.get(at) for at in columns]
         rows.append(ModelRow(key, first.model, key in promoted, first.checkpoint is None, across))
@@ -161,12 +165,12 @@ def evaluation_table(project: Project, *, beside: str = "") -> EvaluationTable:
     )
 
 
-def _column(one: Evaluation) -> tuple[int, str]:
-    return -one.dataset_id, one.split
+def _column(evaluation: Evaluation) -> tuple[int, str]:
+    return -evaluation.dataset_id, evaluation.split
 
 
-def _leads(found: Sequence[Evaluation], over: Sequence[Evaluation]) -> dict[int, Estimate | NotEnough]:
-    """By id, the accuracy of each less that of the one measured on the same pairs; both drawn together.
+def _leads(evaluations: Sequence[Evaluation], over: Sequence[Evaluation]) -> dict[int, Estimate | NotEnough]:
+    """Return, by id, each accuracy less that of the rival measured on the same pairs; resampled together.
 
     Source: `rewardmodel.learning.evaluation.compare` does the same, but needs torch.
     """
@@ -174,23 +178,23 @@ def _leads(found: Sequence[Evaluation], over: Sequence[Evaluation]) -> dict[int,
     for rival in over:
         counts = rival.figures.get("counts", {})  # none where it was measured before they were kept
         same = [
-            one
-            for one in found
+            evaluation
+            for evaluation in evaluations
             if counts
-            and one.pk != rival.pk
-            and _column(one) == _column(rival)
-            and one.figures.get("counts", {}).get("pairs") == counts["pairs"]
+            and evaluation.pk != rival.pk
+            and _column(evaluation) == _column(rival)
+            and evaluation.figures.get("counts", {}).get("pairs") == counts["pairs"]
         ]
         if same:
             pairs = np.tile(np.array(counts["pairs"], np.float64)[:, None], len(same))  # (P, M)
-            right = np.array([one.figures["counts"]["right"] for one in same], np.float64).T  # (P, M)
+            right = np.array([each.figures["counts"]["right"] for each in same], np.float64).T  # (P, M)
             gains = right - np.array(counts["right"], np.float64)[:, None]
             drawn = Resamples(len(pairs), seed=SEED).ratios(np.arange(len(pairs)), gains, pairs)
-            leads |= {one.pk: lead for one, lead in zip(same, drawn, strict=True)}
+            leads |= {each.pk: lead for each, lead in zip(same, drawn, strict=True)}
     return leads
 
 
 def list_evaluations(run: EvaluationRun) -> QuerySet[Evaluation]:
-    """What a run measured: by dataset, and there the checkpoints before the baselines."""
-    found = run.evaluations.select_related("checkpoint", "dataset")
-    return found.order_by("dataset", F("checkpoint").asc(nulls_last=True), "baseline")
+    """Return what a run measured, by dataset; of each dataset the checkpoints before the baselines."""
+    evaluations = run.evaluations.select_related("checkpoint", "dataset")
+    return evaluations.order_by("dataset", F("checkpoint").asc(nulls_last=True), "baseline")

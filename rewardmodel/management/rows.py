@@ -14,27 +14,27 @@ M = TypeVar("M", bound=Model)
 
 
 def find_dataset(project: Project, start: str) -> DatasetVersion:
-    """The dataset version whose hash starts so. Raises: CommandError when there is none, or more than one."""
-    found = list(DatasetVersion.objects.filter(project=project, hash__startswith=start)[:2])
-    if len(found) != 1:
-        why = "more than one dataset starts" if found else "no dataset starts"
+    """Return the dataset version whose hash starts so. Raises: CommandError unless there is exactly one."""
+    datasets = list(DatasetVersion.objects.filter(project=project, hash__startswith=start)[:2])
+    if len(datasets) != 1:
+        why = "more than one dataset starts" if datasets else "no dataset starts"
         raise CommandError(f"{project.slug}: {why} with {start!r}")
-    return found[0]
+    return datasets[0]
 
 
 def find_checkpoint(project: Project, name: str) -> RewardCheckpoint:
-    """Raises: CommandError naming the checkpoints there are."""
+    """Return the project's checkpoint of that name. Raises: CommandError naming those there are."""
     return find_named(RewardCheckpoint.objects.all(), project, name, what="checkpoint")
 
 
 def find_named(rows: QuerySet[M], project: Project, name: str, *, what: str) -> M:
-    """The project's row of that name. Raises: CommandError naming those there are."""
-    ours = rows.filter(project=project)
-    found = ours.filter(name=name).first()
-    if found is None:
-        there = ", ".join(ours.values_list("name", flat=True)) or "none"
-        raise CommandError(f"{project.slug}: no {what} {name!r}; there is: {there}")
-    return found
+    """Return the project's row of that name. Raises: CommandError naming those there are."""
+    candidates = rows.filter(project=project)
+    row = candidates.filter(name=name).first()
+    if row is None:
+        names = ", ".join(candidates.values_list("name", flat=True)) or "none"
+        raise CommandError(f"{project.slug}: no {what} {name!r}; there is: {names}")
+    return row
 
 
 def describe_checkpoint(checkpoint: RewardCheckpoint) -> str:

@@ -31,27 +31,27 @@ class NameTaken(Exception):
 
 @transaction.atomic
 def register_checkpoint(*, project: Project, name: str, folder: str) -> RewardCheckpoint:
-    """Make a reward model known that no run made, for training to start from. Doing it again changes nothing.
+    """Register a reward model that no run trained, for training to start from. Repeating it changes nothing.
 
     Args: folder: a folder, absolute or below the project's root, or a hub id.
     Raises: NameTaken.
     """
     if RUNS_NAME.fullmatch(name):  # else the run of that number could not keep what it learned
         raise NameTaken(f"{name!r} is a name that a training run gives to what it makes: choose another")
-    found, made = RewardCheckpoint.objects.get_or_create(
+    checkpoint, created = RewardCheckpoint.objects.get_or_create(
         project=project, name=name, defaults={"folder": folder}
     )
-    if found.run_id is not None:
-        raise NameTaken(f"{project.slug}: {name!r} was made by {found.run}")
-    if not made and found.folder != folder:
-        found.folder = folder
-        found.save(update_fields=["folder"])
-    return found
+    if checkpoint.run_id is not None:
+        raise NameTaken(f"{project.slug}: {name!r} was made by {checkpoint.run}")
+    if not created and checkpoint.folder != folder:
+        checkpoint.folder = folder
+        checkpoint.save(update_fields=["folder"])
+    return checkpoint
 
 
 @transaction.atomic
 def record_checkpoint(*, run: TrainingRun, metrics: Mapping[str, Any]) -> RewardCheckpoint:
-    """Keep what a run made with what it is worth. A run makes one checkpoint, however often it is resumed."""
+    """Record a run's checkpoint with its metrics: one for each run, however often it is resumed."""
     checkpoint, _ = RewardCheckpoint.objects.update_or_create(
         run=run, defaults={"project": run.project, "name": f"reward-{run.pk}", "metrics": dict(metrics)}
     )
@@ -60,7 +60,10 @@ def record_checkpoint(*, run: TrainingRun, metrics: Mapping[str, Any]) -> Reward
 
 @transaction.atomic
 def promote(checkpoint: RewardCheckpoint, *, now: datetime, by: User | None = None) -> None:
-    """Make it the project's reward model, in place of the one before. Args: by: None for a run or command."""
+    """Make it the project's reward model, in place of the previous one.
+
+    Args: by: who promotes it, for the log; None for a run or command.
+    """
     _lock(checkpoint.project_id)
     RewardCheckpoint.objects.filter(project=checkpoint.project_id, promoted=True).update(promoted=False)
     checkpoint.promoted, checkpoint.promoted_at = True, now
@@ -72,10 +75,11 @@ def promote(checkpoint: RewardCheckpoint, *, now: datetime, by: User | None = No
 
 @transaction.atomic
 def promote_if_better(checkpoint: RewardCheckpoint, *, now: datetime) -> bool:
-    """Promote it if it orders more pairs of the test split as people did than the promoted one does.
+    """Promote it if its accuracy on the test split is higher than the promoted checkpoint's.
 
     Where none is promoted yet, it has to beat the checkpoint that its run started from.
 
+    Returns: whether it was promoted.
     Raises: NotComparable.
     """
     _lock(checkpoint.project_id)
@@ -94,5 +98,5 @@ def promote_if_better(checkpoint: RewardCheckpoint, *, now: datetime) -> bool:
 
 
 def _lock(project: int) -> None:
-    """Two promotions of one project wait for each other."""
+    """Serialise promotions within a project."""
     Project.objects.select_for_update(no_key=True).get(pk=project)

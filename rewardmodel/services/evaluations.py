@@ -66,8 +66,9 @@ def queue_evaluation(
     for dataset in datasets:
         if not dataset.counts.get(split, {}).get("pairs"):
             raise CannotEvaluate(f"dataset {dataset}: no two images in different slots in its {split} split")
-    names = [one.name for one in checkpoints]
-    config = EvaluationConfig(names, list(baselines), [one.hash for one in datasets], split)
+    names = [checkpoint.name for checkpoint in checkpoints]
+    hashes = [dataset.hash for dataset in datasets]
+    config = EvaluationConfig(names, list(baselines), hashes, split)
     with transaction.atomic():
         steps = models * len(datasets)
         run = EvaluationRun.objects.create(project=project, config=dataclasses.asdict(config), steps=steps)
@@ -80,11 +81,13 @@ def evaluate_models(run: EvaluationRun, heartbeat: Heartbeat) -> None:
     Raises: CannotEvaluate, Interrupted, UnreadableImage, WrongContent, DatasetError.
     """
     config = EvaluationConfig(**run.config)
-    checkpoints = _named(RewardCheckpoint.objects.filter(project=run.project), "name", config.checkpoints)
-    datasets = _named(DatasetVersion.objects.filter(project=run.project), "hash", config.datasets)
+    checkpoints = _rows_by_name(
+        RewardCheckpoint.objects.filter(project=run.project), "name", config.checkpoints
+    )
+    datasets = _rows_by_name(DatasetVersion.objects.filter(project=run.project), "hash", config.datasets)
     step = 0
     for model in (*checkpoints, *config.baselines):
-        done = set(run.evaluations.filter(**_is(model)).values_list("dataset_id", flat=True))
+        done = set(run.evaluations.filter(**_identity(model)).values_list("dataset_id", flat=True))
         scorer = None if done.issuperset(dataset.pk for dataset in datasets) else _load(model)
         for dataset in datasets:
             if scorer is not None and dataset.pk not in done:
@@ -110,20 +113,20 @@ def _load(model: RewardCheckpoint | str) -> Judge:
         raise CannotEvaluate(f"{model}: {error}") from error
 
 
-def _is(model: RewardCheckpoint | str) -> dict[str, Any]:
-    """The fields of an Evaluation that say which model it is of."""
+def _identity(model: RewardCheckpoint | str) -> dict[str, Any]:
+    """Return the fields of an Evaluation that say which model it is of."""
     if isinstance(model, str):
         return {"checkpoint": None, "baseline": model}
     return {"checkpoint": model, "baseline": ""}
 
 
-def _named(rows: Any, field: str, names: Sequence[str]) -> list[Any]:
-    """The rows in the order of their names. Raises: CannotEvaluate for one that is gone."""
-    found = {getattr(row, field): row for row in rows.filter(**{f"{field}__in": names})}
-    gone = [name for name in names if name not in found]
+def _rows_by_name(rows: Any, field: str, names: Sequence[str]) -> list[Any]:
+    """Return the rows in the order of their names. Raises: CannotEvaluate where one is gone."""
+    by_name = {getattr(row, field): row for row in rows.filter(**{f"{field}__in": names})}
+    gone = [name for name in names if name not in by_name]
     if gone:
         raise CannotEvaluate(f"there is no longer {', '.join(gone)}")
-    return [found[name] for name in names]
+    return [by_name[name] for name in names]
 
 
 def record_figures(
@@ -134,12 +137,12 @@ def record_figures(
     figures: dict[str, Any],
     run: EvaluationRun | None = None,
 ) -> Evaluation:
-    """Keep what was measured, in place of what was measured of the same before.
+    """Record figures, in place of earlier ones of the same model, dataset and split.
 
     Args: model: a checkpoint, or a baseline by its name.
     """
     evaluation, _ = Evaluation.objects.update_or_create(
-        **_is(model),
+        **_identity(model),
         dataset=dataset,
         split=split,
         defaults={"project": dataset.project, "figures": figures, "run": run},
@@ -174,7 +177,7 @@ def measure(
         gain = compare(own, other)
         beside.append(
             {
-                **in_short(other),
+                **_summary(other),
                 "id": rival.pk,
                 "name": rival.name,
                 "difference": gain.difference,
@@ -182,7 +185,7 @@ def measure(
             }
         )
     people = {"dataset": run.dataset.hash, "ceiling": run.dataset.ceiling}
-    return {**in_short(own), **people, "beside": beside}, whole
+    return {**_summary(own), **people, "beside": beside}, whole
 
 
 def rankings_of(
@@ -231,7 +234,8 @@ def _about(project: Project, rankings: Sequence[Ranking]) -> list[About]:
     """What the project knows of each ranking now: a dataset's row is called by its assignment's id."""
     from rewardmodel.learning.evaluation import About
 
-    facts = facts_of_rankings(project, {int(one.id) for one in rankings if one.id.isdecimal()})
+    assignments = {int(ranking.id) for ranking in rankings if ranking.id.isdecimal()}
+    facts = facts_of_rankings(project, assignments)
     about = []
     for ranking in rankings:
         prompt = facts.get(int(ranking.id)) if ranking.id.isdecimal() else None
@@ -243,8 +247,8 @@ def _about(project: Project, rankings: Sequence[Ranking]) -> list[About]:
     return about
 
 
-def in_short(evaluation: Agreement) -> dict[str, Any]:
-    """What is kept of a comparison: shares are 0 to 1."""
+def _summary(evaluation: Agreement) -> dict[str, Any]:
+    """Return what a checkpoint keeps of an evaluation; accuracies are 0 to 1."""
     return {
         "accuracy": evaluation.accuracy,
         "accuracy_by_prompt": evaluation.accuracy_by_prompt,

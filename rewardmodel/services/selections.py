@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from rewardmodel.selection.sentences import EncoderFolder
 
 SELECTION_DISCARDED = register_action("selection.discarded", "Selection discarded")
-READ_AT_ONCE = 512  # texts between two looks at whether to stop
+ENCODED_AT_ONCE = 512  # texts between two looks at whether to stop
 DRAWN = 10_000  # at most so many prompts are on the map
 WIDTH = 1000.0  # of the map, in its own unit
 
@@ -77,7 +77,7 @@ def discard_selection(selection: PromptSelection, *, by: User) -> None:
 
 
 def select_prompts(run: SelectionRun, heartbeat: Heartbeat) -> None:
-    """Do the run's work: drop duplicates, read the texts, let each set's prompts vote, draw the map.
+    """Do the run's work: drop duplicates, encode the texts, let each set's prompts vote, draw the map.
 
     Done again after an interruption, it goes on where it stopped: vectors and finished sets are kept.
 
@@ -98,7 +98,7 @@ def select_prompts(run: SelectionRun, heartbeat: Heartbeat) -> None:
     kept = [prompts[position] for position in distinct.kept]
     _check_enough(len(kept), config, run.project)
     progress = _Progress(heartbeat, steps=2 * len(kept))
-    _read(encoder, folder, [text for _, text in kept], progress)
+    _encode(encoder, folder, [text for _, text in kept], progress)
 
     selection = _selection_of(run, config, encoder, len(prompts), distinct)
     sets = partition(len(kept), set_size=config.set_size, seed=config.seed)
@@ -124,8 +124,8 @@ class _Progress:
             raise Interrupted
 
 
-def _read(encoder: Encoder, folder: EncoderFolder, texts: Sequence[str], progress: _Progress) -> None:
-    """Make and keep the vectors that are not kept yet; the model is loaded only where there are any."""
+def _encode(encoder: Encoder, folder: EncoderFolder, texts: Sequence[str], progress: _Progress) -> None:
+    """Encode and store the texts that have no vector yet; the model is loaded only where there are any."""
     from rewardmodel.selection.sentences import EncoderRefused, load_encoder
 
     missing = texts_without_vectors(encoder, texts)
@@ -137,10 +137,10 @@ def _read(encoder: Encoder, folder: EncoderFolder, texts: Sequence[str], progres
     except EncoderRefused as error:
         raise CannotSelect(str(error)) from error
     missing.sort(key=len)  # texts of like length together: less padding
-    for start in range(0, len(missing), READ_AT_ONCE):
-        some = missing[start : start + READ_AT_ONCE]
-        keep_vectors(encoder=encoder, texts=some, vectors=model.encode(some))
-        progress.add(len(some))
+    for start in range(0, len(missing), ENCODED_AT_ONCE):
+        chunk = missing[start : start + ENCODED_AT_ONCE]
+        keep_vectors(encoder=encoder, texts=chunk, vectors=model.encode(chunk))
+        progress.add(len(chunk))
 
 
 def _vote(
@@ -197,13 +197,13 @@ def _plane(selection: PromptSelection, kept: Sequence[Candidate], seed: int) -> 
 def _selection_of(
     run: SelectionRun, config: SelectionConfig, encoder: Encoder, candidates: int, distinct: Distinct
 ) -> PromptSelection:
-    """The selection that an earlier attempt of the run began, if texts are still read alike; else anew."""
-    begun = run.selection
-    if begun is not None and begun.encoder_id == encoder.pk:
-        return begun
+    """Return the selection that an earlier attempt began with the same encoder, else start a new one."""
+    selection = run.selection
+    if selection is not None and selection.encoder_id == encoder.pk:
+        return selection
     with transaction.atomic():
-        if begun is not None:
-            delete_selection(begun)
+        if selection is not None:
+            delete_selection(selection)
         run.selection = start_selection(
             project=run.project,
             config=config.to_dict(),

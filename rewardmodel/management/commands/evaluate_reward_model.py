@@ -50,8 +50,8 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         run = work_on(EvaluationRun, evaluate_models, options=options, queue=lambda: self.queue(options))
-        for one in list_evaluations(run):
-            self.stdout.write(in_words(one))
+        for evaluation in list_evaluations(run):
+            self.stdout.write(in_words(evaluation))
 
     def queue(self, options: dict[str, Any]) -> EvaluationRun:
         project = find_project(options["project"])
@@ -68,14 +68,14 @@ class Command(BaseCommand):
 
 def in_words(evaluation: Evaluation) -> str:
     """One line: accuracy with its interval, beside it what people reach where that is known."""
-    found = evaluation.figures
-    accuracy, by_prompt = found["accuracy"], found["accuracy_by_prompt"]
+    figures = evaluation.figures
+    accuracy, by_prompt = figures["accuracy"], figures["accuracy_by_prompt"]
     line = (
         f"{evaluation}: {accuracy['value']:.1%} ({accuracy['low']:.1%} to {accuracy['high']:.1%}) "
         f"of {accuracy['count']} pairs, {by_prompt['value']:.1%} by prompt over {accuracy['prompts']} prompts"
     )
     for name in ("recall", "filter"):
-        line += "".join(f", {name}@{one['k']} {one['value']:.1%}" for one in found[name])
+        line += "".join(f", {name}@{share['k']} {share['value']:.1%}" for share in figures[name])
     people = evaluation.ceiling
     return line if people is None else f"{line}; people {people:.1%}"
 
@@ -94,7 +94,7 @@ def _checkpoints(project: Project, names: Sequence[str] | None) -> list[RewardCh
 def _datasets(project: Project, starts: Sequence[str] | None) -> list[DatasetVersion]:
     if starts and starts != [ALL]:
         return [find_dataset(project, start) for start in dict.fromkeys(starts)]
-    found = list(DatasetVersion.objects.filter(project=project).order_by("pk"))
-    if not found:
+    datasets = list(DatasetVersion.objects.filter(project=project).order_by("pk"))
+    if not datasets:
         raise CommandError(f"{project.slug}: no dataset is frozen; freeze_dataset makes one")
-    return found if starts else found[-1:]
+    return datasets if starts else datasets[-1:]
