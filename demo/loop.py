@@ -159,7 +159,7 @@ class Loop:
             prompts=self.tasks,
             checkpoint=reward,
             pool_factor=2,
-            chance=random.Random(self.seed + this.number),
+            rng=random.Random(self.seed + this.number),
         )
         self._complete(this, "images for the next round", images)
 

@@ -85,7 +85,7 @@ def queue_first_images(project: Project, *, prompts: int) -> SamplingRun:
         generator=Generator.objects.kept().filter(project=project).earliest("pk"),
         per_prompt=IMAGES_PER_PROMPT,
         prompts=prompts,
-        chance=random.Random(SEED),
+        rng=random.Random(SEED),
     )
 
 

@@ -65,29 +65,29 @@ class NewSamplingSerializer(serializers.Serializer[Any]):
 @api_view(["GET"])
 def generators(request: Request, slug: str) -> Response:
     """The project's generators, the newest first."""
-    found = Generator.objects.filter(project=project_of(request, slug)).select_related("parent", "run")
-    return page_of(request, found, GeneratorSerializer)
+    rows = Generator.objects.filter(project=project_of(request, slug)).select_related("parent", "run")
+    return page_of(request, rows, GeneratorSerializer)
 
 
-def _queue_tuning(project: Project, by: User, sent: dict[str, Any]) -> TuningRun:
+def _queue_tuning(project: Project, by: User, fields: dict[str, Any]) -> TuningRun:
     return queue_tuning(
         project=project,
-        generator=find_row(Generator.objects.all(), project, "name", sent.get("generator")),
-        checkpoint=find_row(RewardCheckpoint.objects.all(), project, "name", sent.get("checkpoint")),
-        config=sent.get("config"),
+        generator=find_row(Generator.objects.all(), project, "name", fields.get("generator")),
+        checkpoint=find_row(RewardCheckpoint.objects.all(), project, "name", fields.get("checkpoint")),
+        config=fields.get("config"),
         by=by,
     )
 
 
-def _queue_sampling(project: Project, by: User, sent: dict[str, Any]) -> SamplingRun:
-    generator = find_row(Generator.objects.all(), project, "name", sent["generator"])
+def _queue_sampling(project: Project, by: User, fields: dict[str, Any]) -> SamplingRun:
+    generator = find_row(Generator.objects.all(), project, "name", fields["generator"])
     return queue_sampling(
         generator=generator,
-        per_prompt=sent["per_prompt"],
-        prompts=sent.get("prompts"),
-        checkpoint=promoted_checkpoint(project) if sent["least_sure"] else None,
-        pool_factor=sent["pool_factor"],
-        chance=random.Random(generator.pk),
+        per_prompt=fields["per_prompt"],
+        prompts=fields.get("prompts"),
+        checkpoint=promoted_checkpoint(project) if fields["least_sure"] else None,
+        pool_factor=fields["pool_factor"],
+        rng=random.Random(generator.pk),
         by=by,
     )
 

@@ -1,4 +1,4 @@
-"""What a generator makes of prompts, for comparing it with another."""
+"""Sampling generators so that they can be compared image by image."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ BATCH = 16  # images made at once
 
 
 def draw(generator: Generator, prompts: Sequence[str], *, each: int) -> Iterator[list[Image.Image]]:
-    """So many images of each prompt, sampled as the generator is meant to be; prompt by prompt.
+    """Yield each prompt's images, sampled with the generator's own steps and guidance.
 
     Seeds follow from the prompts, so that two generators are compared image by image.
 
@@ -36,11 +36,11 @@ def draw(generator: Generator, prompts: Sequence[str], *, each: int) -> Iterator
 
 
 def seeds_of(prompt: str, count: int) -> list[int]:
-    """The seeds of a prompt's images, distinct, the first ones always the same. In 0..2^31 - 1.
+    """Return the seeds of a prompt's images, distinct, in 0..2^31 - 1; more seeds begin with the same ones.
 
     They do not depend on the generator, so two generators are compared image by image.
 
-    Args: prompt: what tells the prompt from others: its id in its project, or its text.
+    Args: prompt: its key in its project, or its text.
     """
     digest = hashlib.sha256(prompt.encode()).digest()
     first = int.from_bytes(digest[:4], "big")

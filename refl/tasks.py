@@ -34,7 +34,7 @@ def look_for_generators() -> None:
     """Queue images wherever a tuned generator was kept that has made none yet."""
     for policy in TuningPolicy.objects.filter(enabled=True).select_related("project"):
         try:
-            run = queue_due_sampling(policy, chance=random.Random(policy.project_id))
+            run = queue_due_sampling(policy, rng=random.Random(policy.project_id))
         except CannotSample as error:
             logger.info("%s: no images: %s", policy.project.slug, error)
             continue

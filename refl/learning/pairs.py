@@ -26,7 +26,7 @@ class Pair:
 
 
 def read_pairs(folder: Path) -> list[Pair]:
-    """The pairs that `pairs.jsonl` lists, each row {"file", "prompt"}; files are named from the folder.
+    """Read the pairs that `pairs.jsonl` lists, each row {"file", "prompt"}; files are named from the folder.
 
     Raises: BadPairs when a row is not such an object, an image is missing, or there are none.
     """
@@ -35,13 +35,13 @@ def read_pairs(folder: Path) -> list[Pair]:
         lines = listing.read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise BadPairs(f"{listing}: {error}") from error
-    pairs = [_pair(listing, row, line) for row, line in enumerate(lines, 1) if line.strip()]
+    pairs = [_parse_pair(listing, row, line) for row, line in enumerate(lines, 1) if line.strip()]
     if not pairs:
         raise BadPairs(f"{listing}: no pairs in it")
     return pairs
 
 
-def _pair(listing: Path, row: int, line: str) -> Pair:
+def _parse_pair(listing: Path, row: int, line: str) -> Pair:
     try:
         fields = json.loads(line)
     except json.JSONDecodeError as error:
@@ -57,14 +57,14 @@ def _pair(listing: Path, row: int, line: str) -> Pair:
 
 
 def load_images(pairs: Sequence[Pair], size: tuple[int, int]) -> Tensor:
-    """The images of the pairs, cropped in the middle and resized to (width, height). (B, 3, H, W) in -1..1
+    """Load the images, cropped in the middle and resized to (width, height). (B, 3, H, W) in -1..1
 
     Raises: BadPairs naming a file that is no image.
     """
-    return torch.stack([_load(pair.file, size) for pair in pairs])
+    return torch.stack([_load_image(pair.file, size) for pair in pairs])
 
 
-def _load(file: Path, size: tuple[int, int]) -> Tensor:
+def _load_image(file: Path, size: tuple[int, int]) -> Tensor:
     try:
         with Image.open(file) as opened:
             image = opened.convert("RGB")

@@ -1,4 +1,4 @@
-"""Which generator is next, and what may speak for it."""
+"""Which generator is next, and which reward model may judge it."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ class NoGenerator(Exception):
 
 
 def newest_kept(project: Project) -> Generator:
-    """The generator that is tuned next and makes the next images. Raises: NoGenerator."""
-    found = Generator.objects.kept().filter(project=project).order_by("-pk").first()
-    if found is None:
+    """Return the generator that is tuned next and makes the next images. Raises: NoGenerator."""
+    generator = Generator.objects.kept().filter(project=project).order_by("-pk").first()
+    if generator is None:
         raise NoGenerator(f"{project.slug}: no generator is kept; register one")
-    return found
+    return generator
 
 
 def independent_checkpoint(run: TuningRun) -> RewardCheckpoint | None:
-    """What judges the run's generator: the reward model registered last, which no ranking here shaped.
+    """Return what judges the run's generator: the reward model registered last, trained on no ranking here.
 
     None when there is none, or the run tuned on it.
     """
@@ -29,7 +29,7 @@ def independent_checkpoint(run: TuningRun) -> RewardCheckpoint | None:
 
 
 def untried_promotion(project: Project) -> RewardCheckpoint | None:
-    """The promoted reward model, if rankings taught it and no tuning was queued with it since then."""
+    """Return the promoted reward model if rankings trained it and no tuning was queued with it since."""
     promoted = RewardCheckpoint.objects.filter(project=project, promoted=True, run__isnull=False).first()
     if promoted is None:
         return None
@@ -38,7 +38,7 @@ def untried_promotion(project: Project) -> RewardCheckpoint | None:
 
 
 def unsampled_generator(project: Project) -> Generator | None:
-    """The newest kept generator, if a tuning made it and it was never asked for images."""
+    """Return the newest kept generator if a tuning made it and no sampling was queued for it."""
     newest = Generator.objects.kept().filter(project=project).order_by("-pk").first()
     if newest is None or newest.run is None or SamplingRun.objects.filter(generator=newest).exists():
         return None

@@ -11,13 +11,13 @@ from rewardmodel.services.splits import checkpoint_splits
 
 
 def prompts_without_images(project: Project) -> QuerySet[Prompt]:
-    """In the order they came in; only the chosen ones where prompts were selected."""
+    """Prompts without images in the order they came in; only the selected ones where some were selected."""
     imaged = Exists(Generation.objects.filter(prompt=OuterRef("pk")))
     return wanted_prompts(project).filter(~imaged).order_by("pk")
 
 
 def tuning_prompts(checkpoint: RewardCheckpoint) -> list[str]:
-    """Texts that a generator may be tuned on with this reward model, each once.
+    """Return the texts that a generator may be tuned on with this reward model, each once.
 
     First the prompts of its project that nobody has ranked yet, then those that the model was trained on.
     Prompts of the test split are left out, ranked or not: they judge the outcome. So are ranked prompts of
@@ -32,7 +32,7 @@ def tuning_prompts(checkpoint: RewardCheckpoint) -> list[str]:
 
 
 def held_out_prompts(checkpoint: RewardCheckpoint) -> list[str]:
-    """Texts of the project's test split, each once: no reward model or generator learned on them."""
+    """Return the texts of the project's test split, each once: nothing is trained on them."""
     splits = checkpoint_splits(checkpoint)
     texts = checkpoint.project.prompts.order_by("pk").values_list("text", flat=True)
     return list(dict.fromkeys(text for text in texts if splits.of(text) == "test"))

@@ -18,11 +18,11 @@ GENERATOR_KEPT = register_event("generator.kept", "A tuned generator was kept")
 
 
 class BadGenerator(ValueError):
-    """What was named is no generator; the message says why."""
+    """No generator can be registered so; the message says why."""
 
 
 class AlreadyJudged(ValueError):
-    """A generator is kept or not once."""
+    """The generator was judged before; the verdict stays."""
 
 
 @transaction.atomic
@@ -35,7 +35,7 @@ def register_generator(
     guidance_scale: float = 7.5,
     pretraining: str | Path = "",
 ) -> Generator:
-    """Add a pipeline that somebody chose; it is kept as it is.
+    """Register a pipeline that somebody chose; it is kept without being judged.
 
     Args:
         pipeline: a folder, absolute or below the project's root, or a hub id.
@@ -66,7 +66,7 @@ def register_generator(
 
 
 def register_tuned(*, run: TuningRun) -> Generator:
-    """The generator that a tuning made, not yet judged. Asked again, the same one."""
+    """Register what a tuning made, not yet judged; called again, return the same row."""
     start = run.generator
     tuned, _ = Generator.objects.get_or_create(
         run=run,

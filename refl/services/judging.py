@@ -46,20 +46,20 @@ class Change:
 def measure_changes(
     tuned: Generator, *, checkpoints: Sequence[RewardCheckpoint], prompts: Sequence[str], heartbeat: Heartbeat
 ) -> list[Change]:
-    """How each reward changes from the generator's parent to it, on the same prompts with the same seeds.
+    """Measure how each reward changes from the generator's parent to it, on equal prompts and seeds.
 
     Args: prompts: held out from tuning and from the reward models; the first 200 are used.
     Returns: one change for each checkpoint.
     Raises: Interrupted, NotAPipeline, CheckpointError; ValueError without a prompt.
     """
     assert tuned.parent is not None
-    asked = list(prompts[:PROMPTS])
-    each = min(IMAGES_EACH, -(-IMAGES // max(len(asked), 1)))
-    before, after = (_draw(generator, asked, each, heartbeat) for generator in (tuned.parent, tuned))
+    chosen = list(prompts[:PROMPTS])
+    each = min(IMAGES_EACH, -(-IMAGES // max(len(chosen), 1)))
+    before, after = (_draw(generator, chosen, each, heartbeat) for generator in (tuned.parent, tuned))
     changes = []
     for checkpoint in checkpoints:
         model = scorer(checkpoint)
-        scores = [model.score_groups(asked, samples) for samples in (before, after)]
+        scores = [model.score_groups(chosen, samples) for samples in (before, after)]
         changes.append(paired_change(*scores, seed=0))
     return changes
 
@@ -67,13 +67,13 @@ def measure_changes(
 def _draw(
     generator: Generator, prompts: list[str], each: int, heartbeat: Heartbeat
 ) -> list[list[Image.Image]]:
-    """The images of each prompt."""
-    drawn = []
+    """Return the images of each prompt. Raises: Interrupted; NotAPipeline."""
+    groups = []
     for images in draw(generator, prompts, each=each):
-        drawn.append(images)
+        groups.append(images)
         if heartbeat.should_stop():
             raise Interrupted
-    return drawn
+    return groups
 
 
 def paired_change(

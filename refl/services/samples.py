@@ -16,9 +16,9 @@ from refl.models import Generator
 
 @transaction.atomic
 def import_samples(*, prompt: Prompt, generator: Generator, images: Mapping[int, Path]) -> list[Generation]:
-    """Add the images to the prompt and ask for opinions on them. Images it has already are not added again.
+    """Add the images to the prompt and open its assignments. An image it has already is not added again.
 
-    Two seeds may give the same picture; annotators get it once.
+    Two seeds may give equal images; annotators see one of them.
 
     Args: images: seed -> file.
     Returns: the images added.

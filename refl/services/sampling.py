@@ -18,6 +18,7 @@ from refl.selectors.generators import unsampled_generator
 from refl.selectors.prompts import prompts_without_images
 from refl.services.samples import import_samples
 from rewardmodel.learning.errors import Interrupted
+from rewardmodel.learning.saving import write_whole
 from rewardmodel.models import RewardCheckpoint
 from rewardmodel.runs import states
 from rewardmodel.runs.execution import Heartbeat
@@ -58,7 +59,7 @@ def queue_sampling(
     prompts: int | None = None,
     checkpoint: RewardCheckpoint | None = None,
     pool_factor: int = 1,
-    chance: random.Random,
+    rng: random.Random,
     by: User | None = None,
 ) -> SamplingRun:
     """Queue images for prompts of the project that have none, or for those the reward model is least sure of.
@@ -83,8 +84,8 @@ def queue_sampling(
     count = len(waiting) if prompts is None else min(prompts, len(waiting))
     if count < 1:
         raise CannotSample(f"no prompt of {project.slug} waits for images")
-    drawn = min(count * pool_factor, len(waiting))
-    pool = waiting[:count] if checkpoint is None else sorted(chance.sample(waiting, drawn))
+    pool_size = min(count * pool_factor, len(waiting))
+    pool = waiting[:count] if checkpoint is None else sorted(rng.sample(waiting, pool_size))
     config = SamplingConfig(pool=tuple(pool), prompts=count, per_prompt=per_prompt)
     run = SamplingRun.objects.create(
         project=project,
@@ -97,35 +98,35 @@ def queue_sampling(
 
 
 @transaction.atomic
-def queue_due_sampling(policy: TuningPolicy, *, chance: random.Random) -> SamplingRun | None:
-    """Ask for images of a newly kept generator, for prompts on which the promoted reward model is least sure.
+def queue_due_sampling(policy: TuningPolicy, *, rng: random.Random) -> SamplingRun | None:
+    """Queue images of a newly kept generator, for prompts on which the promoted reward model is least sure.
 
-    None where there is no such generator.
+    Returns: the run, or None where no generator is waiting.
 
     Raises: CannotSample.
     """
-    ours = lock_policy(policy)
-    if ours is None or SamplingRun.objects.active().filter(project=ours.project).exists():
+    locked = lock_policy(policy)
+    if locked is None or SamplingRun.objects.active().filter(project=locked.project).exists():
         return None
-    generator = unsampled_generator(ours.project)
+    generator = unsampled_generator(locked.project)
     if generator is None:
         return None
     return queue_sampling(
         generator=generator,
-        per_prompt=ours.images_per_prompt,
-        prompts=ours.prompts_per_round,
-        checkpoint=RewardCheckpoint.objects.filter(project=ours.project, promoted=True).first(),
-        pool_factor=ours.pool_factor,
-        chance=chance,
+        per_prompt=locked.images_per_prompt,
+        prompts=locked.prompts_per_round,
+        checkpoint=RewardCheckpoint.objects.filter(project=locked.project, promoted=True).first(),
+        pool_factor=locked.pool_factor,
+        rng=rng,
     )
 
 
 def make_samples(run: SamplingRun, heartbeat: Heartbeat) -> None:
     """Make the images of a run, choose among the prompts, import, and score with the promoted reward model.
 
-    Done again after an interruption, it goes on where it stopped, and no prompt gets its images twice.
+    Called again after an interruption, it continues where it stopped; no prompt gets its images twice.
 
-    Raises: Interrupted; NotAPipeline; CheckpointError; ImageRefused.
+    Raises: Interrupted; NotAPipeline; NotSaved; CheckpointError; ImageRefused.
     """
     config = SamplingConfig(**run.config)
     pool = list(Prompt.objects.filter(pk__in=config.pool))
@@ -136,9 +137,9 @@ def make_samples(run: SamplingRun, heartbeat: Heartbeat) -> None:
         }
         for prompt in pool
     }
-    drawn = _drawn(run, pool, files, config, heartbeat)
+    ready = _make_images(run, pool, files, config, heartbeat)
     # Where there is nothing to choose, annotators begin on the first images while the others are made.
-    chosen = drawn if run.checkpoint is None else _least_sure(run.checkpoint, list(drawn), files, config)
+    chosen = ready if run.checkpoint is None else _choose(run.checkpoint, list(ready), files, config)
     for prompt in chosen:
         # It may have images by now: of this run before it was interrupted, or imported by somebody.
         if not prompt.generations.exists():
@@ -151,17 +152,17 @@ def make_samples(run: SamplingRun, heartbeat: Heartbeat) -> None:
     shutil.rmtree(run.folder / "images")
 
 
-def _drawn(
+def _make_images(
     run: SamplingRun,
     pool: Sequence[Prompt],
     files: Mapping[int, Mapping[int, Path]],
     config: SamplingConfig,
     heartbeat: Heartbeat,
 ) -> Iterator[Prompt]:
-    """Make the files that are not there yet; gives each prompt as soon as all of its files are there.
+    """Make the missing files; yield each prompt as soon as all of its files exist.
 
-    Batches are those of a run that was never interrupted. What shares a batch with an image rounds it, so a
-    batch that was cut short is made again, whole.
+    Batches are those of a run that was never interrupted: an image is rounded by what shares its batch, so a
+    batch that was cut short is made again as a whole.
     """
     from refl.learning.families.loading import load_family
     from refl.learning.sampling import sample
@@ -169,9 +170,9 @@ def _drawn(
     (run.folder / "images").mkdir(parents=True, exist_ok=True)
     wanted = [(prompt, seed, file) for prompt in pool for seed, file in files[prompt.pk].items()]
     batches = [wanted[at : at + config.batch_size] for at in range(0, len(wanted), config.batch_size)]
-    missing = [one for batch in batches if not all(file.exists() for _, _, file in batch) for one in batch]
-    waiting = {prompt.pk for prompt, _, _ in missing}
-    yield from (prompt for prompt in pool if prompt.pk not in waiting)
+    missing = [row for batch in batches if not all(file.exists() for _, _, file in batch) for row in batch]
+    incomplete = {prompt.pk for prompt, _, _ in missing}
+    yield from (prompt for prompt in pool if prompt.pk not in incomplete)
     if not missing:
         return
     images = sample(
@@ -184,9 +185,8 @@ def _drawn(
     )
     done = len(wanted) - len(missing)
     for number, ((prompt, _, file), image) in enumerate(zip(missing, images, strict=True), start=1):
-        partial = file.with_suffix(".partial")
-        image.save(partial, "PNG")
-        partial.rename(file)  # a file that is there is whole
+        with write_whole(file) as partial:
+            image.save(partial, "PNG")
         heartbeat.report(step=done + number, steps=len(wanted), values={})
         if heartbeat.should_stop():
             raise Interrupted
@@ -194,13 +194,13 @@ def _drawn(
             yield prompt
 
 
-def _least_sure(
+def _choose(
     checkpoint: RewardCheckpoint,
     pool: Sequence[Prompt],
     files: Mapping[int, Mapping[int, Path]],
     config: SamplingConfig,
 ) -> list[Prompt]:
-    """The prompts whose images the reward model orders least surely."""
+    """Return as many prompts as are wanted, those whose images the reward model orders least surely."""
     model = scorer(checkpoint)
     scale = model.config.std  # a model's odds are in its raw margins; scores are divided by this
     images = [list(files[prompt.pk].values()) for prompt in pool]
@@ -213,7 +213,7 @@ def _least_sure(
 
 
 def least_sure(rewards: Mapping[int, Sequence[float]], count: int) -> list[int]:
-    """The prompts whose images the model orders least surely, that one first; equals in order of their ids.
+    """Return the prompts whose images the model orders least surely, the least sure first, ties by id.
 
     Args: rewards: prompt id -> the rewards of its images.
     """

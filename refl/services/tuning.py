@@ -16,6 +16,7 @@ from refl.selectors.generators import independent_checkpoint, newest_kept, untri
 from refl.selectors.prompts import held_out_prompts, tuning_prompts
 from refl.services.generators import keep_if_sound, register_tuned, set_control_aside
 from refl.services.judging import measure_changes
+from rewardmodel.learning.saving import write_whole
 from rewardmodel.models import RewardCheckpoint
 from rewardmodel.runs import states
 from rewardmodel.runs.execution import Heartbeat
@@ -40,7 +41,7 @@ def queue_tuning(
     config: Mapping[str, Any] | None = None,
     by: User | None = None,
 ) -> TuningRun:
-    """Ask for a tuning.
+    """Queue a tuning.
 
     Args:
         generator: to start from; None takes the newest that was kept.
@@ -74,21 +75,23 @@ def queue_tuning(
 
 @transaction.atomic
 def queue_due_tuning(policy: TuningPolicy) -> TuningRun | None:
-    """Ask for a tuning where a reward model was promoted since the last; None where none was.
+    """Queue a tuning where a reward model was promoted since the last one.
+
+    Returns: the run, or None where no reward model is new.
 
     Raises: CannotTune, NoGenerator.
     """
-    ours = lock_policy(policy)
-    if ours is None or TuningRun.objects.active().filter(project=ours.project).exists():
+    locked = lock_policy(policy)
+    if locked is None or TuningRun.objects.active().filter(project=locked.project).exists():
         return None
-    checkpoint = untried_promotion(ours.project)
+    checkpoint = untried_promotion(locked.project)
     if checkpoint is None:
         return None
-    return queue_tuning(project=ours.project, checkpoint=checkpoint)
+    return queue_tuning(project=locked.project, checkpoint=checkpoint)
 
 
 def complete_config(config: Mapping[str, Any], generator: Generator) -> TuningConfig:
-    """A TuningConfig of these fields, sampling as the generator does. Raises: CannotTune."""
+    """Return a TuningConfig of these fields, sampling as the generator does. Raises: CannotTune."""
     sampled = {"sample_steps": generator.steps, "sample_guidance": generator.guidance_scale}
     try:
         return TuningConfig(**{**sampled, **config})
@@ -97,9 +100,9 @@ def complete_config(config: Mapping[str, Any], generator: Generator) -> TuningCo
 
 
 def tune_generator(run: TuningRun, heartbeat: Heartbeat) -> None:
-    """Do the run's work: tune, register what came out, judge it. Done again, it goes on where it stopped.
+    """Tune, register the result, and judge it. Called again, it continues where it stopped.
 
-    A tuning with reward weight 0 is a control, and what comes out is never kept.
+    A tuning with reward weight 0 is a control; its result is never kept.
 
     Raises: Interrupted; what `refl.learning.training.tune` raises; CheckpointError.
     """
@@ -134,15 +137,14 @@ def tune_generator(run: TuningRun, heartbeat: Heartbeat) -> None:
 
 
 def _frozen_prompts(run: TuningRun) -> dict[str, list[str]]:
-    """What the run was first started with: a resumed run must not see prompts that came in meanwhile."""
-    kept = run.folder / "prompts.json"
-    if not kept.exists():
+    """Return the prompts the run began with: a resumed run must not see those that came in meanwhile."""
+    file = run.folder / "prompts.json"
+    if not file.exists():
         prompts = {
             "tuning": tuning_prompts(run.checkpoint),
             "held_out": held_out_prompts(run.checkpoint),
         }
-        partial = kept.with_suffix(".partial")
-        partial.write_text(json.dumps(prompts, ensure_ascii=False, indent=1), encoding="utf-8")
-        partial.rename(kept)
-    frozen: dict[str, list[str]] = json.loads(kept.read_text(encoding="utf-8"))
+        with write_whole(file) as partial:
+            partial.write_text(json.dumps(prompts, ensure_ascii=False, indent=1), encoding="utf-8")
+    frozen: dict[str, list[str]] = json.loads(file.read_text(encoding="utf-8"))
     return frozen

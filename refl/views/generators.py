@@ -70,7 +70,7 @@ def generate_images(request: MemberRequest, project: Project) -> HttpResponse:
             prompts=form.cleaned_data["prompts"],
             checkpoint=promoted_checkpoint(project) if form.cleaned_data["least_sure"] else None,
             pool_factor=policy.pool_factor,
-            chance=random.Random(generator.pk),
+            rng=random.Random(generator.pk),
             by=request.user,
         )
     except (CannotSample, NothingPromoted) as error:
@@ -80,7 +80,7 @@ def generate_images(request: MemberRequest, project: Project) -> HttpResponse:
 
 
 def policy_of(project: Project) -> TuningPolicy:
-    """The project's policy; where it has none, one that is off, with the defaults."""
+    """Return the project's policy; where it has none, an unsaved one that is off, with the defaults."""
     return TuningPolicy.objects.filter(project=project).first() or TuningPolicy(project=project)
 
 
@@ -106,5 +106,5 @@ def _context(project: Project, *, form: SamplingForm | None = None, refusal: str
 
 
 def _newest(model: type[Run], project: Project) -> QuerySet[Run]:
-    ours: QuerySet[Run] = model._default_manager.filter(project=project)
-    return ours.select_related(*model.inputs)[:LISTED]
+    runs: QuerySet[Run] = model._default_manager.filter(project=project)
+    return runs.select_related(*model.inputs)[:LISTED]

@@ -40,7 +40,7 @@ class Impatient(Heartbeat):
 
 
 def queue(generator, **asked):
-    return queue_sampling(generator=generator, **{"per_prompt": 2, "chance": random.Random(0)} | asked)
+    return queue_sampling(generator=generator, **{"per_prompt": 2, "rng": random.Random(0)} | asked)
 
 
 def generate(project, *more):
@@ -136,11 +136,11 @@ def test_prompts_the_model_is_equally_unsure_of_are_taken_in_their_order():
     assert least_sure({9: [1.0, 2.0], 4: [2.0, 1.0]}, 1) == [4]
 
 
-def test_the_pool_is_drawn_by_chance_the_same_for_the_same_chance(project, generator, prompts, promoted):
+def test_the_pool_is_drawn_at_random_the_same_for_the_same_seed(project, generator, prompts, promoted):
     asked = {"prompts": 2, "checkpoint": promoted, "pool_factor": 3}
     pools = []
     for seed in (1, 1, 2):
-        run = queue(generator, **asked, chance=random.Random(seed))
+        run = queue(generator, **asked, rng=random.Random(seed))
         pools.append(run.config["pool"])
         states.cancel(run, now=now())
     assert pools[0] == pools[1] != pools[2]

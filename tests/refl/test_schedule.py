@@ -71,7 +71,7 @@ def test_a_policy_that_is_off_starts_nothing(policy, generator, prompts, promote
     policy.enabled = False
     policy.save(update_fields=["enabled"])
     assert queue_due_tuning(policy) is None
-    assert queue_due_sampling(policy, chance=random.Random(0)) is None
+    assert queue_due_sampling(policy, rng=random.Random(0)) is None
     assert not TuningRun.objects.exists()
 
 
@@ -106,30 +106,30 @@ def test_a_promotion_without_prompts_to_judge_by_says_so(policy, generator, prom
 
 def test_a_kept_generator_makes_images_once(policy, tuning):
     tuned = register_tuned(run=tuning)
-    assert queue_due_sampling(policy, chance=random.Random(0)) is None
+    assert queue_due_sampling(policy, rng=random.Random(0)) is None
     keep_if_sound(tuned, tuned_on=RISE, independent=RISE)
-    run = queue_due_sampling(policy, chance=random.Random(0))
+    run = queue_due_sampling(policy, rng=random.Random(0))
     assert (run.generator, run.checkpoint, run.state) == (tuned, tuning.checkpoint, "queued")
     assert run.config["prompts"] == policy.prompts_per_round
     assert len(run.config["pool"]) == policy.prompts_per_round * policy.pool_factor
     end(run)
-    assert queue_due_sampling(policy, chance=random.Random(0)) is None
+    assert queue_due_sampling(policy, rng=random.Random(0)) is None
 
 
 def test_a_generator_that_was_not_kept_makes_none(policy, tuning):
     keep_if_sound(register_tuned(run=tuning), tuned_on=RISE, independent=FALL)
-    assert queue_due_sampling(policy, chance=random.Random(0)) is None
+    assert queue_due_sampling(policy, rng=random.Random(0)) is None
 
 
 def test_a_generator_registered_by_hand_makes_none_by_itself(policy, generator, prompts):
-    assert queue_due_sampling(policy, chance=random.Random(0)) is None
+    assert queue_due_sampling(policy, rng=random.Random(0)) is None
 
 
 def test_a_kept_generator_with_no_prompt_left_says_so(policy, tuning, project):
     keep_if_sound(register_tuned(run=tuning), tuned_on=RISE, independent=RISE)
     project.prompts.all().delete()
     with pytest.raises(CannotSample, match="no prompt"):
-        queue_due_sampling(policy, chance=random.Random(0))
+        queue_due_sampling(policy, rng=random.Random(0))
     assert not SamplingRun.objects.exists()
 
 

@@ -58,5 +58,5 @@ class Command(BaseCommand):
             prompts=options["prompts"],
             checkpoint=promoted_checkpoint(project) if options["least_sure"] else None,
             pool_factor=options["pool_factor"],
-            chance=random.Random(generator.pk),
+            rng=random.Random(generator.pk),
         )

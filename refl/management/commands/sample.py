@@ -15,12 +15,13 @@ from tqdm import tqdm
 from annotation.services.imports import ImportRefused
 from annotation.services.imports.rows import read_lines
 from refl.drawing import seeds_of
+from rewardmodel.learning.saving import write_whole
 
 BATCH = 16
 
 
 @dataclass(frozen=True)
-class Wanted:
+class Row:
     """One image: the line of its prompt, and where it goes."""
 
     number: int
@@ -50,7 +51,7 @@ class Command(BaseCommand):
             raise CommandError("--per-prompt, --steps and --guidance-scale must be at least 1")
         try:
             rows = [
-                Wanted(number, text, seed, options["to"] / f"{number:05}-{seed}.png")
+                Row(number, text, seed, options["to"] / f"{number:05}-{seed}.png")
                 for number, text in read_lines(options["prompts"])
                 for seed in seeds_of(text, options["per_prompt"])
             ]
@@ -67,7 +68,7 @@ class Command(BaseCommand):
             f"{len(missing)} images made, {len(rows) - len(missing)} were there, in {options['to']}"
         )
 
-    def make(self, missing: list[Wanted], options: dict[str, Any]) -> None:
+    def make(self, missing: list[Row], options: dict[str, Any]) -> None:
         from refl.learning.families.loading import load_family
         from refl.learning.sampling import sample
 
@@ -81,14 +82,13 @@ class Command(BaseCommand):
         )
         options["to"].mkdir(parents=True, exist_ok=True)
         for row, image in zip(missing, tqdm(images, total=len(missing), unit="image"), strict=True):
-            partial = row.file.with_suffix(".partial")
-            image.save(partial, "PNG")
-            partial.rename(row.file)  # a file that is there is whole
+            with write_whole(row.file) as partial:
+                image.save(partial, "PNG")
 
 
-def _manifest(rows: list[Wanted], generator: str) -> Iterator[str]:
+def _manifest(rows: list[Row], generator: str) -> Iterator[str]:
     """One line for each prompt."""
     for (number, prompt), images in groupby(rows, key=lambda row: (row.number, row.prompt)):
-        made = [{"file": row.file.name, "generator": generator, "seed": row.seed} for row in images]
-        row = {"prompt_id": f"{number:05}", "prompt": prompt, "images": made}
+        files = [{"file": row.file.name, "generator": generator, "seed": row.seed} for row in images]
+        row = {"prompt_id": f"{number:05}", "prompt": prompt, "images": files}
         yield json.dumps(row, ensure_ascii=False)
