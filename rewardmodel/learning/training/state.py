@@ -30,7 +30,7 @@ def write(folder: Path, state: Mapping[str, Any]) -> None:
 
 
 def read(folder: Path, *, config: RewardConfig, data: str) -> dict[str, Any] | None:
-    """The saved state, None without one. Raises: CheckpointError when it is another run's, or broken."""
+    """Return the saved state, or None. Raises: CheckpointError when it is another run's, or broken."""
     file = folder / STATE
     if not file.exists():
         return None
@@ -56,7 +56,7 @@ def discard_state(folder: Path) -> None:
 
 
 def seed_per_rank(seed: int, group: ProcessGroup) -> None:
-    """Seed each process otherwise: alike, they would drop the same units of different images."""
+    """Seed each process differently: alike, they would drop the same units of different images."""
     if group.rank > 0:
         torch.manual_seed(seed + 1000 * group.rank)
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from rewardmodel.learning.losses import davidson_loss, ranking_loss
+from rewardmodel.learning.losses import better_than, davidson_loss, margins, pair_loss, ranking_loss
 
 PLACES = torch.tensor([[1, 2, 2, 5, 3], [4, 1, 1, 0, 0], [2, 1, 3, 2, 0]])  # ties, gaps, padding
 
@@ -25,6 +25,14 @@ def test_it_is_the_mean_over_all_pairs_that_do_not_tie():
     rewards = torch.randn(PLACES.shape, dtype=torch.float64)
     expected = written_out(rewards.tolist(), PLACES.tolist())
     assert ranking_loss(rewards, PLACES).item() == pytest.approx(expected, rel=1e-12)
+
+
+def test_the_loss_of_a_pair_is_minus_log_sigmoid_of_its_margin():
+    margin = torch.randn(7, dtype=torch.float64)
+    expected = [math.log(1 + math.exp(-each)) for each in margin.tolist()]
+    assert pair_loss(margin).tolist() == pytest.approx(expected, rel=1e-12)
+    rewards = torch.randn(PLACES.shape, dtype=torch.float64)
+    assert torch.equal(ranking_loss(rewards, PLACES), pair_loss(margins(rewards)[better_than(PLACES)]).mean())
 
 
 def test_its_gradient_is_that_of_scoring_pair_by_pair(model):

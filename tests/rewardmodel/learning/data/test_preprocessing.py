@@ -5,7 +5,7 @@ import zlib
 
 import numpy as np
 import pytest
-from PIL import Image, ImageOps
+from PIL import ExifTags, Image, ImageOps
 
 from rewardmodel.learning.data.preprocessing import UnreadableImage, read_image, to_pixels
 from rewardmodel.learning.model.backbones.config import ImageInput
@@ -159,3 +159,11 @@ def test_an_image_too_narrow_to_be_fitted_by_its_short_side_is_refused(tmp_path,
 def test_what_is_no_image_is_refused_by_its_type():
     with pytest.raises(TypeError, match="not ndarray"):
         read_image(np.zeros((16, 16, 3), dtype=np.uint8))
+
+
+def test_a_file_is_read_turned_as_people_saw_it(tmp_path):
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = 6
+    file = tmp_path / "turned.png"
+    Image.new("RGB", (9, 7)).save(file, exif=exif)
+    assert read_image(file).size == (7, 9)

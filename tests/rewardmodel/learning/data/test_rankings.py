@@ -1,15 +1,9 @@
-"""Rankings as a dataset version holds them, and how they come into batches."""
+"""Rankings as a dataset version holds them."""
 
 import json
 
 import pytest
-import torch
-from PIL import ExifTags, Image
 
-from rewardmodel.learning.config import RewardConfig
-from rewardmodel.learning.data.batches import collate, micro_batches
-from rewardmodel.learning.data.pixels import Pixels
-from rewardmodel.learning.data.preprocessing import read_image
 from rewardmodel.learning.data.rankings import (
     DatasetError,
     Ranking,
@@ -17,9 +11,6 @@ from rewardmodel.learning.data.rankings import (
     load_rankings,
     load_splits,
 )
-from rewardmodel.learning.model.backbones.config import ImageInput
-from rewardmodel.learning.training.optimiser import learning_rate
-from rewardmodel.learning.training.plan import cut_epoch, plan
 
 
 @pytest.fixture
@@ -124,110 +115,3 @@ def test_a_missing_dataset_and_an_unknown_split_are_refused(tmp_path, a_dataset)
         load_rankings(tmp_path, "train")
     with pytest.raises(DatasetError, match="no split 'dev'"):
         load_rankings(a_dataset(), "dev")
-
-
-def test_shorter_rankings_are_padded_with_place_0(a_dataset, tokenizer):
-    rankings = load_rankings(a_dataset(), "train")[:2]
-    batch = collate(
-        rankings,
-        pixels=Pixels(ImageInput(16)),
-        tokenizer=tokenizer,
-        max_tokens=35,
-        device=torch.device("cpu"),
-    )
-    assert batch.images.shape == (2, 4, 3, 16, 16)
-    assert batch.tokens.shape == (2, 5)  # cut to the longest prompt
-    assert batch.real.tolist() == [[True, True, True, False], [True] * 4]
-
-
-def test_an_epoch_has_every_ranking_once_in_batches_of_enough_pairs():
-    pairs = [6, 3, 10, 1] * 10
-    batches = cut_epoch(pairs, 16, torch.Generator().manual_seed(0))
-    assert sorted(index for batch in batches for index in batch) == list(range(40))
-    for batch in batches[:-1]:
-        assert 16 <= sum(pairs[index] for index in batch) < 16 + 10
-    assert batches[0] != list(range(len(batches[0])))
-
-
-def test_a_run_validates_so_many_times_an_epoch_and_at_its_end():
-    for count in (1, 3, 7, 8, 50):
-        steps = plan([3] * count, RewardConfig(batch_pairs=3, epochs=2))
-        for epoch in (1, 2):
-            own = [step for step in steps if step.epoch == epoch]
-            assert sum(step.validates for step in own) == min(count, 4)
-            assert own[-1].validates
-
-
-def test_micro_batches_hold_all_and_at_most_so_many_images():
-    rankings = [Ranking(str(n), "a", ("x",) * k, tuple(range(1, k + 1))) for n, k in enumerate((4, 3, 9, 2))]
-    parts = [[r.id for r in part] for part in micro_batches(rankings, 7)]
-    assert parts == [["0", "1"], ["2"], ["3"]]
-
-
-def test_the_rate_warms_up_then_falls_as_half_a_cosine():
-    config = RewardConfig(learning_rate=1.0, warmup=0.1)
-    rates = [learning_rate(config, step, 100) for step in range(100)]
-    assert rates[:10] == pytest.approx([(n + 1) / 10 for n in range(10)])
-    assert rates[10] == 1
-    assert rates[55] == pytest.approx(0.5)
-    assert 0 < rates[99] < 0.001
-    assert learning_rate(RewardConfig(), 0, 100) == 1e-5
-
-
-@pytest.mark.parametrize(
-    "field",
-    [
-        {"fix_rate": 1.5},
-        {"learning_rate": 0},
-        {"batch_pairs": 0},
-        {"beta1": 1},
-        {"max_tokens": 2},
-        {"epochs": 2.5},
-        {"seed": "7"},
-        {"learning_rate": float("nan")},
-        {"learning_rate": "fast"},
-        {"ties": "sometimes"},
-        {"tie_parameter": 0},
-        {"slot_margin": -0.1},
-        {"ema": 1},
-        {"unreadable_images": "ignore"},
-        {"lora_rank": -1},
-        {"lora_alpha": 0},
-        {"soft_labels": True, "ties": "fixed"},
-        {"soft_labels": True, "slot_margin": 0.1},
-    ],
-)
-def test_a_config_out_of_range_is_refused_and_names_the_field(field):
-    with pytest.raises(ValueError, match=next(iter(field))):
-        RewardConfig(**field)
-
-
-def test_a_config_comes_back_from_json_and_an_unknown_field_is_an_error():
-    config = RewardConfig(learning_rate=3e-4, epochs=2)
-    stored = json.loads(json.dumps(config.to_dict()))
-    assert RewardConfig(**stored) == config
-    with pytest.raises(TypeError, match="lerning_rate"):
-        RewardConfig(**{**stored, "lerning_rate": 1})
-
-
-def test_a_file_is_read_turned_as_people_saw_it(tmp_path):
-    exif = Image.Exif()
-    exif[ExifTags.Base.Orientation] = 6
-    file = tmp_path / "turned.png"
-    Image.new("RGB", (9, 7)).save(file, exif=exif)
-    assert read_image(file).size == (7, 9)
-
-
-def test_soft_labels_of_a_batch_say_both_orders_of_each_pair(a_dataset, tokenizer):
-    rankings = load_rankings(a_dataset(soft=0.75), "train")[:2]
-    options = {"tokenizer": tokenizer, "max_tokens": 35, "device": torch.device("cpu")}
-    soft = collate(rankings, pixels=Pixels(ImageInput(16)), **options).preferred
-    assert soft.shape == (2, 4, 4)
-    assert soft[0].tolist() == [
-        [0.5, 0.75, 0.75, 0.5],
-        [0.25, 0.5, 0.75, 0.5],
-        [0.25, 0.25, 0.5, 0.5],
-        [0.5] * 4,  # the first prompt has three images
-    ]
-    hard = load_rankings(a_dataset(), "train")[:2]
-    assert collate(hard, pixels=Pixels(ImageInput(16)), **options).preferred is None

@@ -18,8 +18,9 @@ from safetensors.torch import load_file, save_file
 
 from rewardmodel.learning.config import RewardConfig
 from rewardmodel.learning.data.preprocessing import UnreadableImage
-from rewardmodel.learning.data.rankings import DatasetError
+from rewardmodel.learning.data.rankings import DatasetError, load_rankings
 from rewardmodel.learning.errors import CheckpointError, Interrupted
+from rewardmodel.learning.losses import better_than, margins, pair_loss
 from rewardmodel.learning.scoring import load_scorer
 from rewardmodel.learning.training import Callbacks, TrainingDiverged, train
 from tests.rewardmodel.learning.conftest import WORDS
@@ -69,6 +70,16 @@ def test_it_keeps_the_model_of_the_lowest_validation_loss_and_its_normalisation(
     assert (result.step, result.validation.loss) == (lowest.step, lowest.validation_loss)
     kept = load_scorer(result.checkpoint)
     assert (kept.config.mean, kept.config.std) == (result.validation.mean, result.validation.std)
+
+
+def test_the_validation_loss_is_the_pair_loss_of_the_kept_model(run, a_dataset):
+    _, result = run()
+    model, losses = load_scorer(result.checkpoint), []
+    for ranking in load_rankings(a_dataset(), "validation"):
+        scores = torch.tensor(model.score(ranking.prompt, ranking.images), dtype=torch.float64)[None]
+        places = torch.tensor([ranking.places])
+        losses.append(pair_loss(margins(scores * model.config.std)[better_than(places)]))
+    assert result.validation.loss == pytest.approx(torch.cat(losses).mean().item(), rel=1e-4)
 
 
 def test_normalised_scores_of_the_validation_images_have_mean_0_and_deviation_1(run, a_dataset):
@@ -235,6 +246,16 @@ def test_a_run_saved_before_a_setting_existed_goes_on(run, tmp_path):
     torch.save(state, tmp_path / "run" / "state.pt")
     seen, _ = run(config=quick)
     assert seen[0].step == 2
+
+
+def test_a_state_is_saved_under_the_names_that_runs_in_progress_have(run, tmp_path):
+    """So that a run which is interrupted by an upgrade goes on after it."""
+    with pytest.raises(Interrupted):
+        run(config=with_options(ema=0.8), should_stop=stop_after(1))
+    state = torch.load(tmp_path / "run" / "state.pt", weights_only=True)
+    names = "average best best_step chance config data done model objective optimiser"
+    assert sorted(state) == names.split()
+    assert sorted(state["average"]) == ["updates", "values"]
 
 
 def test_a_state_of_an_older_version_and_a_broken_one_are_refused_with_what_to_do(run, tmp_path):

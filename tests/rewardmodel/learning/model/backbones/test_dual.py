@@ -166,14 +166,14 @@ def test_frozen_blocks_run_once_an_image_and_change_no_number(either, a_dataset,
     config = RewardConfig(
         epochs=2, batch_pairs=3, validations_per_epoch=1, learning_rate=1e-3, precision=precision
     )
-    places = {"dataset": dataset, "images": dataset, "initial": either[0], "cache": tmp_path / "kept"}
+    places = {"dataset": dataset, "images": dataset, "initial": either[0], "cache": tmp_path / "cache"}
     for name, room in (("kept now", 1 << 30), ("kept before", 1 << 30), ("never", 0)):
         steps = []
         own = dataclasses.replace(config, boundary_cache_bytes=room)
         train(own, **places, folder=tmp_path / name, callbacks=Callbacks(on_step=steps.append))
         seen[name] = [(p.loss, p.validation_loss) for p in steps]
     assert seen["kept now"] == seen["kept before"] == seen["never"]
-    (records,) = (tmp_path / "kept" / "activations").rglob(RECORDS)
+    (records,) = (tmp_path / "cache" / "activations").rglob(RECORDS)
     images = {file.read_bytes() for file in (dataset / "images").glob("[tv]*-*") if "test" not in file.name}
     patches = (SIDE // 8) ** 2 + (checkpoints.load(either[0]).config.backbone.kind == "clip")
     assert records.stat().st_size == len(images) * patches * 64 * (2 if precision == "bfloat16" else 4)

@@ -20,7 +20,7 @@ from rewardmodel.learning.model.backbones.config import ImageInput
 from rewardmodel.learning.model.backbones.forms import Form, Release
 from rewardmodel.learning.model.heads import HeadConfig, RewardHead
 from rewardmodel.learning.model.reward import RewardModel, freeze
-from rewardmodel.learning.training import train
+from rewardmodel.learning.training import Callbacks, train
 from tests.rewardmodel.learning.conftest import WORDS, spread
 
 QUICK = {"epochs": 2, "batch_pairs": 6, "validations_per_epoch": 1, "learning_rate": 1e-3}
@@ -152,15 +152,15 @@ def test_without_its_line_in_the_registry_it_is_refused_by_name(initial, monkeyp
 @pytest.mark.parametrize("options", [{}, {"lora_rank": 2}, {"aspects": ("alignment",)}])
 def test_it_trains_with_its_frozen_features_cached(initial, a_dataset, tmp_path, options):
     dataset = a_dataset(train=4, validation=2, rated=True)
-    places = {"dataset": dataset, "images": dataset, "initial": initial, "kept": tmp_path / "kept"}
+    places = {"dataset": dataset, "images": dataset, "initial": initial, "cache": tmp_path / "cache"}
     losses = {}
     for name, room in (("cached", 1 << 30), ("from the cache", 1 << 30), ("never cached", 0)):
         steps = []
         config = RewardConfig(**QUICK, **options, fix_rate=0.7, boundary_cache_bytes=room)
-        result = train(config, **places, folder=tmp_path / name, on_step=steps.append)
+        result = train(config, **places, folder=tmp_path / name, callbacks=Callbacks(on_step=steps.append))
         losses[name] = [(step.loss, step.validation_loss) for step in steps]
     assert losses["cached"] == losses["from the cache"] == losses["never cached"]
-    (records,) = (tmp_path / "kept" / "activations").rglob(RECORDS)
+    (records,) = (tmp_path / "cache" / "activations").rglob(RECORDS)
     assert records.stat().st_size % (4 * 16 * 4) == 0 < records.stat().st_size
     before, after = (checkpoints.load(folder).model.state_dict() for folder in (initial, result.checkpoint))
     changed = {name for name, tensor in after.items() if name not in before or (tensor != before[name]).any()}

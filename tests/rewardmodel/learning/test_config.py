@@ -1,0 +1,43 @@
+"""What a run may be configured with."""
+
+import json
+
+import pytest
+
+from rewardmodel.learning.config import RewardConfig
+
+
+@pytest.mark.parametrize(
+    "field",
+    [
+        {"fix_rate": 1.5},
+        {"learning_rate": 0},
+        {"batch_pairs": 0},
+        {"beta1": 1},
+        {"max_tokens": 2},
+        {"epochs": 2.5},
+        {"seed": "7"},
+        {"learning_rate": float("nan")},
+        {"learning_rate": "fast"},
+        {"ties": "sometimes"},
+        {"tie_parameter": 0},
+        {"slot_margin": -0.1},
+        {"ema": 1},
+        {"unreadable_images": "ignore"},
+        {"lora_rank": -1},
+        {"lora_alpha": 0},
+        {"soft_labels": True, "ties": "fixed"},
+        {"soft_labels": True, "slot_margin": 0.1},
+    ],
+)
+def test_a_config_out_of_range_is_refused_and_names_the_field(field):
+    with pytest.raises(ValueError, match=next(iter(field))):
+        RewardConfig(**field)
+
+
+def test_a_config_comes_back_from_json_and_an_unknown_field_is_an_error():
+    config = RewardConfig(learning_rate=3e-4, epochs=2)
+    stored = json.loads(json.dumps(config.to_dict()))
+    assert RewardConfig(**stored) == config
+    with pytest.raises(TypeError, match="lerning_rate"):
+        RewardConfig(**{**stored, "lerning_rate": 1})
