@@ -142,32 +142,32 @@ def answers(request: Request, slug: str) -> Response:
     if request.method == "PUT":
         return _change(request, project_of(request, slug, Do.ANNOTATE))
     project, user = project_of(request, slug, Do.SEE), user_of(request)
-    found = _answered(project)
+    rows = _answered(project)
     if state := asked(request, "state"):
-        found = found.filter(state=state)
+        rows = rows.filter(state=state)
     if not may(user, Do.INSPECT, project):
-        return page_of(request, found.filter(annotator=user), _AnswerPage, SubmissionPages)
+        return page_of(request, rows.filter(annotator=user), _AnswerPage, SubmissionPages)
     if annotator := asked(request, "annotator"):
-        found = found.filter(annotator__username=annotator)
-    return page_of(request, found, _InspectedAnswerPage, SubmissionPages)
+        rows = rows.filter(annotator__username=annotator)
+    return page_of(request, rows, _InspectedAnswerPage, SubmissionPages)
 
 
 class _AnswerPage(AnswerSerializer):
     """Answers straight from their rows."""
 
     def to_representation(self, instance: Assignment) -> dict[str, Any]:
-        return dict(super().to_representation(_told(self.context["request"], instance)))
+        return dict(super().to_representation(_fields_of(self.context["request"], instance)))
 
 
 class _InspectedAnswerPage(InspectedAnswerSerializer):
     def to_representation(self, instance: Assignment) -> dict[str, Any]:
-        told = _told(self.context["request"], instance) | {
+        fields = _fields_of(self.context["request"], instance) | {
             "assignment": instance.pk,
             "prompt_id": instance.prompt.key,
             "annotator": instance.annotator.username if instance.annotator else "",
             "reviews": instance.reviews.all(),
         }
-        return dict(super().to_representation(told))
+        return dict(super().to_representation(fields))
 
 
 def _submit(request: Request, project: Project) -> Response:
@@ -216,7 +216,7 @@ def _change(request: Request, project: Project) -> Response:
 
 def _stored(request: Request, answer: Assignment, code: int) -> Response:
     stored = _answered(answer.project).get(pk=answer.pk)
-    return Response(AnswerSerializer(_told(request, stored)).data, status=code)
+    return Response(AnswerSerializer(_fields_of(request, stored)).data, status=code)
 
 
 def _judgement(sent: Mapping[str, Any], order: Sequence[int]) -> Judgement:
@@ -251,17 +251,17 @@ def _refusal(error: InvalidJudgement, order: Sequence[int]) -> dict[str, Any]:
 
 
 def _answered(project: Project) -> QuerySet[Assignment]:
-    """Answers with all that `_told` reads: a page of them takes a fixed number of statements."""
+    """Answers with all that `_fields_of` reads: a page of them takes a fixed number of statements."""
     placements = Placement.objects.select_related("generation__image")
     reviews = Review.objects.select_related("inspector")
-    rows = Assignment.objects.filter(project=project, submitted_at__isnull=False)
-    return rows.select_related("prompt", "annotator", "label", "ranking").prefetch_related(
+    answers = Assignment.objects.filter(project=project, submitted_at__isnull=False)
+    return answers.select_related("prompt", "annotator", "label", "ranking").prefetch_related(
         Prefetch("ranking__placements", placements), Prefetch("reviews", reviews), "ratings"
     )
 
 
-def _told(request: Request, answer: Assignment) -> dict[str, Any]:
-    """What is told of an answer to whoever may see it."""
+def _fields_of(request: Request, answer: Assignment) -> dict[str, Any]:
+    """The fields of an answer that all who may see it see."""
     numbers = {pk: number for number, pk in enumerate(answer.order, start=1)}
     ratings = {rating.generation_id: rating for rating in answer.ratings.all()}
     images = [

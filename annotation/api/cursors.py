@@ -32,7 +32,7 @@ class SubmissionPages(BasePagination):
         rows = queryset.order_by("submitted_at", "pk")
         given = request.query_params.get("cursor")
         if given:
-            moment, pk = _read(given)
+            moment, pk = _from_cursor(given)
             rows = rows.filter(Q(submitted_at__gt=moment) | Q(submitted_at=moment, pk__gt=pk))
         page = list(rows[: limit + 1])
         self.has_more = len(page) > limit
@@ -46,8 +46,8 @@ class SubmissionPages(BasePagination):
             return None
         last = page[-1]
         if self.has_more or last.submitted_at <= settled:
-            return _write(last.submitted_at, last.pk)
-        return _write(settled, 0)
+            return _to_cursor(last.submitted_at, last.pk)
+        return _to_cursor(settled, 0)
 
     def get_paginated_response(self, data: Any) -> Response:
         onward = replace_query_param(self.address, "cursor", self.cursor) if self.has_more else None
@@ -84,11 +84,11 @@ def _limit(request: Request) -> int:
     return int(given)
 
 
-def _write(moment: datetime, pk: int) -> str:
+def _to_cursor(moment: datetime, pk: int) -> str:
     return base64.urlsafe_b64encode(f"{moment.isoformat()} {pk}".encode()).decode().rstrip("=")
 
 
-def _read(cursor: str) -> tuple[datetime, int]:
+def _from_cursor(cursor: str) -> tuple[datetime, int]:
     try:
         text = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)).decode("ascii")
         moment, pk = text.split(" ")

@@ -99,12 +99,12 @@ def pauses(request: Request, slug: str) -> Response:
     sent = valid(NewPauseSerializer(data=request.data))
     annotator, now = _annotator(project, sent["annotator"]), timezone.now()
     try:
-        made = pause(
+        new_pause = pause(
             annotator=annotator, project=project, reason=sent["reason"], by=user_of(request), now=now
         )
     except AlreadyPaused:
         raise Conflict(f"{annotator} is paused already.") from None
-    return Response(PauseSerializer(made).data, status=status.HTTP_201_CREATED)
+    return Response(PauseSerializer(new_pause).data, status=status.HTTP_201_CREATED)
 
 
 @extend_schema(
@@ -114,9 +114,9 @@ def pauses(request: Request, slug: str) -> Response:
 def lift_pause(request: Request, slug: str, pk: int) -> Response:
     """Give somebody work again. The pause stays in the list, as lifted."""
     project = project_of(request, slug, Do.INSPECT)
-    found = get_object_or_404(project.pauses, pk=pk)
+    in_force = get_object_or_404(project.pauses, pk=pk)
     try:
-        lifted = lift(pause=found, by=user_of(request), now=timezone.now())
+        lifted = lift(pause=in_force, by=user_of(request), now=timezone.now())
     except NotPaused:
         raise Conflict("The pause was lifted before.") from None
     return Response(PauseSerializer(lifted).data)
@@ -146,8 +146,8 @@ def qualifications(request: Request, slug: str) -> Response:
 def _of_whom(request: Request, rows: Any) -> Any:
     """Those of the annotator that the query asks for, else all, with the people they name."""
     name = asked(request, "annotator")
-    found = rows.select_related()
-    return found if name is None else found.filter(user__username=name)
+    rows = rows.select_related()
+    return rows if name is None else rows.filter(user__username=name)
 
 
 def _annotator(project: Project, name: str) -> User:

@@ -53,27 +53,27 @@ class NewReferenceSerializer(serializers.Serializer[Any]):
 def references(request: Request, slug: str) -> Response:
     """The references, those in use first; or compare others with an answer from now on, for admins."""
     if request.method == "GET":
-        found = references_of(project_of(request, slug, Do.RESEARCH))
-        return page_of(request, found, ReferenceSerializer)
+        rows = references_of(project_of(request, slug, Do.RESEARCH))
+        return page_of(request, rows, ReferenceSerializer)
     project = project_of(request, slug)
     sent = valid(NewReferenceSerializer(data=request.data))
     answer = Assignment.objects.filter(project=project, pk=sent["assignment"]).first()
     if answer is None:
         raise serializers.ValidationError({"assignment": ["The project has no such answer."]})
     try:
-        made = choose_reference(
+        reference = choose_reference(
             answer=answer, purpose=sent["purpose"], note=sent["note"], by=user_of(request), now=timezone.now()
         )
     except NotTrusted as error:
         raise Conflict(str(NotTrusted.__doc__)) from error
-    told = ReferenceSerializer(references_of(project).get(pk=made.pk))
-    return Response(told.data, status=status.HTTP_201_CREATED)
+    chosen = ReferenceSerializer(references_of(project).get(pk=reference.pk))
+    return Response(chosen.data, status=status.HTTP_201_CREATED)
 
 
 @extend_schema(responses={204: None})
 @api_view(["DELETE"])
 def retire(request: Request, slug: str, pk: int) -> Response:
     """Ask nobody any more; what was compared with it stays. For admins."""
-    found = get_object_or_404(Reference, pk=pk, prompt__project=project_of(request, slug))
-    retire_reference(reference=found, by=user_of(request), now=timezone.now())
+    reference = get_object_or_404(Reference, pk=pk, prompt__project=project_of(request, slug))
+    retire_reference(reference=reference, by=user_of(request), now=timezone.now())
     return Response(status=status.HTTP_204_NO_CONTENT)

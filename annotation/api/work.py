@@ -1,4 +1,4 @@
-"""Tasks over the API: one at a time, held and answered, or passed on.
+"""Tasks over the API: one at a time, held and answered, or skipped.
 
 Annotators see what their pages show, and no more: a task and its images have no ids, only the claim under
 which they hold it and the numbers under which they see the images. Ids would tell generators apart.
@@ -129,8 +129,8 @@ def held_task(user: User, project: Project, claim: str) -> Assignment:
         raise Http404 from None
     if timezone.is_naive(claimed_at):
         raise Http404
-    mine = Assignment.objects.filter(project=project, annotator=user, claimed_at=claimed_at)
-    task = mine.select_related("project", "prompt").first()
+    claimed = Assignment.objects.filter(project=project, annotator=user, claimed_at=claimed_at)
+    task = claimed.select_related("project", "prompt").first()
     if task is None:
         raise Http404
     return task

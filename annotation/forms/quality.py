@@ -32,10 +32,10 @@ MINUTES = 15  # of a task that count at most; ours
 @cache
 def _zones() -> list[tuple[str, str]]:
     """Zones by place, and UTC; not the old and the numbered names of the same ones."""
-    named = (
+    places = (
         zone for zone in available_timezones() if "/" in zone and not zone.startswith(("Etc/", "SystemV/"))
     )
-    return [(zone, zone.replace("_", " ")) for zone in ("UTC", *sorted(named))]
+    return [(zone, zone.replace("_", " ")) for zone in ("UTC", *sorted(places))]
 
 
 class PeriodForm(forms.Form):
@@ -60,18 +60,18 @@ class PeriodForm(forms.Form):
 
     def clean(self) -> dict[str, Any]:
         """Raises ValidationError for a period that ends before it begins or never, or is over a year long."""
-        said: dict[str, Any] = super().clean() or {}
-        first, last = said.get("first"), said.get("last")
+        cleaned: dict[str, Any] = super().clean() or {}
+        first, last = cleaned.get("first"), cleaned.get("last")
         if first and last and last < first:
             self.add_error("last", "The period ends before it begins.")
         elif first and last and last - first > LONGEST_PERIOD:
             self.add_error("last", "A period is a year at most.")
         elif last == date.max:
             self.add_error("last", "No day comes after this one.")
-        return said
+        return cleaned
 
     def period(self) -> Period:
         """Of a valid form."""
-        said = self.cleaned_data
-        longest = timedelta(minutes=said["minutes"])
-        return Period(said["first"], said["last"], ZoneInfo(said["zone"]), longest)
+        cleaned = self.cleaned_data
+        longest = timedelta(minutes=cleaned["minutes"])
+        return Period(cleaned["first"], cleaned["last"], ZoneInfo(cleaned["zone"]), longest)

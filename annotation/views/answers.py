@@ -1,4 +1,4 @@
-"""One's own answers: what was said, and changing it as long as that is possible."""
+"""One's own answers: reading them, and changing them as long as that is possible."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def own_work(user: User, project: Project) -> OwnWork:
 @never_cache
 @worker_required
 def last_answer(request: WorkerRequest, project: Project) -> HttpResponse:
-    """Back to the answer given last."""
+    """Back to the newest answer."""
     newest = own_answers(request.user, project).first()
     if newest is None:
         messages.info(request, "You have answered nothing here yet.")
@@ -83,24 +83,24 @@ def last_answer(request: WorkerRequest, project: Project) -> HttpResponse:
 @worker_required
 def answer(request: WorkerRequest, project: Project, token: UUID) -> HttpResponse:
     """An own answer in the form that it was given in; one that is closed is only shown."""
-    mine = own_answers(request.user, project).select_related("prompt", "label").with_images()
-    given = get_object_or_404(mine, token=token)
-    given.project = project
+    own = own_answers(request.user, project).select_related("prompt", "label").with_images()
+    assignment = get_object_or_404(own, token=token)
+    assignment.project = project
     if request.method == "POST":
-        return _revise(request, given)
-    if why := why_closed(given):
-        return _show_closed(request, given, why)
-    form = JudgementForm.from_judgement(judgement_of(given), project=project, order=given.order)
-    return _show_form(request, given, form)
+        return _revise(request, assignment)
+    if why := why_closed(assignment):
+        return _show_closed(request, assignment, why)
+    form = JudgementForm.from_judgement(judgement_of(assignment), project=project, order=assignment.order)
+    return _show_form(request, assignment, form)
 
 
-def _revise(request: WorkerRequest, given: Assignment) -> HttpResponse:
-    form = JudgementForm(request.POST, project=given.project, order=given.order)
+def _revise(request: WorkerRequest, assignment: Assignment) -> HttpResponse:
+    form = JudgementForm(request.POST, project=assignment.project, order=assignment.order)
     if not form.is_valid():
-        return _show_form(request, given, form, refused=True)
+        return _show_form(request, assignment, form, refused=True)
     try:
         revise_judgement(
-            assignment=given,
+            assignment=assignment,
             annotator=request.user,
             judgement=form.judgement(),
             version=request.POST.get("version", ""),
@@ -109,44 +109,51 @@ def _revise(request: WorkerRequest, given: Assignment) -> HttpResponse:
         )
     except InvalidJudgement as error:
         form.refuse(error)
-        return _show_form(request, given, form, refused=True, contradicts=isinstance(error, Contradiction))
+        return _show_form(
+            request, assignment, form, refused=True, contradicts=isinstance(error, Contradiction)
+        )
     except AnswerClosed as error:
-        return _not_stored(request, given, f"{error} What you changed just now is not stored.")
+        return _not_stored(request, assignment, f"{error} What you changed just now is not stored.")
     except AnswerChanged:
         return _not_stored(
             request,
-            given,
+            assignment,
             "You changed this answer in another tab or at another machine since you opened it here. "
             "What you changed just now is not stored.",
         )
     messages.success(request, "Changed answer stored.")
-    onward = reverse("work", args=[given.project.slug])
+    onward = reverse("work", args=[assignment.project.slug])
     return HttpResponseClientRedirect(onward) if request.htmx else redirect(onward)
 
 
 def _show_form(
     request: WorkerRequest,
-    given: Assignment,
+    assignment: Assignment,
     form: JudgementForm,
     *,
     refused: bool = False,
     contradicts: bool = False,
 ) -> HttpResponse:
     context = {
-        "project": given.project,
+        "project": assignment.project,
         "guideline": request.standing.guideline,
-        "can_confirm": contradicts and given.project.consistency == Project.Consistency.WARN,
+        "can_confirm": contradicts and assignment.project.consistency == Project.Consistency.WARN,
         "is_change": True,
-        **task_context(given, form, refused=refused),
+        **task_context(assignment, form, refused=refused),
     }
     return show_workspace(request, "task", context, status=422 if refused else 200)
 
 
-def _show_closed(request: MemberRequest, given: Assignment, why: str) -> HttpResponse:
-    context = {"project": given.project, "assignment": given, "answer": answer_of(given), "why": why}
+def _show_closed(request: MemberRequest, assignment: Assignment, why: str) -> HttpResponse:
+    context = {
+        "project": assignment.project,
+        "assignment": assignment,
+        "answer": answer_of(assignment),
+        "why": why,
+    }
     return render(request, "annotation/answers/answer.html", context)
 
 
-def _not_stored(request: MemberRequest, given: Assignment, why: str) -> HttpResponse:
-    context = {"project": given.project, "assignment": given, "why": why}
+def _not_stored(request: MemberRequest, assignment: Assignment, why: str) -> HttpResponse:
+    context = {"project": assignment.project, "assignment": assignment, "why": why}
     return show_workspace(request, "overtaken", context, status=409)

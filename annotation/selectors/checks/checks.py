@@ -1,4 +1,4 @@
-"""How well people's answers agree with known ones, and with their own of before."""
+"""How well people's answers agree with known ones, and with their own earlier ones."""
 
 from __future__ import annotations
 
@@ -45,28 +45,30 @@ def quality_of(annotator: User, project: Project, *, before: datetime) -> Agreed
         assignment__kind=Kind.GOLD,
         assignment__submitted_at__lt=before,
     )
-    found = gold.aggregate(answers=Count("pk"), agreed=Sum("agreed"), pairs=Sum("pairs"))
-    return Agreed(found["answers"], found["agreed"] or 0.0, found["pairs"] or 0)
+    sums = gold.aggregate(answers=Count("pk"), agreed=Sum("agreed"), pairs=Sum("pairs"))
+    return Agreed(sums["answers"], sums["agreed"] or 0.0, sums["pairs"] or 0)
 
 
 def agreement_by_annotator(project: Project) -> dict[int, dict[str, Agreed]]:
     """Annotator id -> kind of check -> what was compared; in one statement."""
-    found: dict[int, dict[str, Agreed]] = defaultdict(dict)
+    agreement: dict[int, dict[str, Agreed]] = defaultdict(dict)
     checks = Check.objects.filter(assignment__project=project).values_list(
         "assignment__annotator", "assignment__kind"
     )
     for annotator, kind, *sums in checks.annotate(Count("pk"), Sum("agreed"), Sum("pairs")):
-        found[annotator][kind] = Agreed(*sums)
-    return found
+        agreement[annotator][kind] = Agreed(*sums)
+    return agreement
 
 
 def slots_of(assignments: list[int]) -> dict[int, dict[int, int]]:
     """Generation id -> slot, by assignment id."""
-    found: dict[int, dict[int, int]] = defaultdict(dict)
-    placed = Placement.objects.filter(ranking__assignment__in=assignments)
-    for assignment, generation, slot in placed.values_list("ranking__assignment", "generation_id", "slot"):
-        found[assignment][generation] = slot
-    return found
+    slots: dict[int, dict[int, int]] = defaultdict(dict)
+    placements = Placement.objects.filter(ranking__assignment__in=assignments)
+    for assignment, generation, slot in placements.values_list(
+        "ranking__assignment", "generation_id", "slot"
+    ):
+        slots[assignment][generation] = slot
+    return slots
 
 
 def slots_when_answered(checks: Iterable[Assignment]) -> dict[int, tuple[dict[int, int], dict[int, int]]]:
@@ -76,15 +78,17 @@ def slots_when_answered(checks: Iterable[Assignment]) -> dict[int, tuple[dict[in
     """
     answered = [(check.pk, check.against_id or 0, check.submitted_at) for check in checks]
     every = [pk for own, against, _ in answered for pk in (own, against)]
-    now = slots_of(every)  # before the revisions: of what is changed in between, they say the same
+    now = slots_of(
+        every
+    )  # read before the revisions: an answer that is changed in between is the same in both
     revisions: dict[int, list[Revision]] = defaultdict(list)
     for revision in Revision.objects.filter(assignment__in=every).order_by("assignment", "number"):
         revisions[revision.assignment_id].append(revision)
 
-    def said(pk: int, at: datetime | None) -> dict[int, int]:
+    def slots_at(pk: int, at: datetime | None) -> dict[int, int]:
         for revision in revisions[pk]:
             if at is not None and revision.replaced_at >= at:
                 return {int(generation): slot for generation, slot in revision.said["slots"].items()}
         return now[pk]
 
-    return {own: (said(against, at), said(own, at)) for own, against, at in answered}
+    return {own: (slots_at(against, at), slots_at(own, at)) for own, against, at in answered}

@@ -1,4 +1,4 @@
-"""Whether somebody's latest answers break a rule of the project, and in which words they are told."""
+"""Whether somebody's latest answers break a rule of the project, and the words in which they are told."""
 
 from __future__ import annotations
 
@@ -30,15 +30,15 @@ def first_breach(user: User, project: Project) -> Breach | None:
 
 
 def _breaches(user: User, project: Project) -> Iterator[Breach]:
-    if project.gold_floor > 0 and (breach := _gold(user, project)):
+    if project.gold_floor > 0 and (breach := _gold_breach(user, project)):
         yield breach
-    if project.seconds_per_image > 0 and (breach := _speed(user, project)):
+    if project.seconds_per_image > 0 and (breach := _speed_breach(user, project)):
         yield breach
-    if project.pauses_place_bias and (breach := _place(user, project)):
+    if project.pauses_place_bias and (breach := _place_breach(user, project)):
         yield breach
 
 
-def _gold(user: User, project: Project) -> Breach | None:
+def _gold_breach(user: User, project: Project) -> Breach | None:
     gold = answers_since_pause(project, user).filter(kind=Assignment.Kind.GOLD, check_result__isnull=False)
     latest = list(gold.order_by("-submitted_at", "-pk").values_list("pk", flat=True)[: project.pause_window])
     sums = Check.objects.filter(assignment__in=latest).aggregate(agreed=Sum("agreed"), pairs=Sum("pairs"))
@@ -52,7 +52,7 @@ def _gold(user: User, project: Project) -> Breach | None:
     )
 
 
-def _speed(user: User, project: Project) -> Breach | None:
+def _speed_breach(user: User, project: Project) -> Breach | None:
     """More than half of the latest answers were quicker than anybody can look at so many images."""
     answers = answers_since_pause(project, user).filter(claimed_at__isnull=False)
     latest = seconds_an_image(answers).order_by("-submitted_at", "-pk")[: project.pause_window]
@@ -67,7 +67,7 @@ def _speed(user: User, project: Project) -> Breach | None:
     )
 
 
-def _place(user: User, project: Project) -> Breach | None:
+def _place_breach(user: User, project: Project) -> Breach | None:
     test = place_test(user, project)
     if test.p is None or test.p >= PLACE_LEVEL:
         return None

@@ -42,16 +42,16 @@ class Feedback:
 
 
 def lesson_of(assignment: Assignment) -> Lesson | None:
-    """How far its annotator is with items of this kind; None for other work."""
+    """How far its annotator is with the training or the test; None for other work."""
     if assignment.kind not in (Assignment.Kind.TRAINING, Assignment.Kind.QUALIFICATION):
         return None
-    mine = Assignment.objects.filter(
+    lessons = Assignment.objects.filter(
         project=assignment.project_id, annotator=assignment.annotator_id, kind=assignment.kind
     )
     items = Reference.objects.in_use().filter(prompt__project=assignment.project_id, purpose=assignment.kind)
-    left = items.exclude(prompt__in=mine.values("prompt")).count()
-    had = mine.filter(pk__lt=assignment.pk).count()
-    return Lesson(assignment.kind, had + 1, mine.count() + left)
+    left = items.exclude(prompt__in=lessons.values("prompt")).count()
+    earlier = lessons.filter(pk__lt=assignment.pk).count()
+    return Lesson(assignment.kind, earlier + 1, lessons.count() + left)
 
 
 def feedback_of(assignment: Assignment) -> Feedback:

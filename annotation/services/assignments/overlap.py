@@ -52,11 +52,11 @@ def ask_where_opinions_differ(*, project: Project) -> list[Assignment]:
 def _agreements(opinions: dict[int, list[int]]) -> dict[int, float]:
     """The share of pairs of images on which two opinions agree, over all two opinions, by prompt."""
     slots = slots_of([pk for answers in opinions.values() for pk in answers])
-    found = {}
+    agreements = {}
     for prompt, answers in opinions.items():
-        compared = [compare(slots[one], slots[other]) for one, other in combinations(answers, 2)]
-        found[prompt] = sum(agreed for agreed, _ in compared) / sum(pairs for _, pairs in compared)
-    return found
+        compared = [compare(slots[a], slots[b]) for a, b in combinations(answers, 2)]
+        agreements[prompt] = sum(agreed for agreed, _ in compared) / sum(pairs for _, pairs in compared)
+    return agreements
 
 
 def _all_in(project: Project) -> list[int]:

@@ -1,4 +1,4 @@
-"""Passing on a task: somebody else is asked."""
+"""Skipping a task: somebody else is asked."""
 
 from __future__ import annotations
 
@@ -35,15 +35,17 @@ def skip_task(*, assignment: Assignment, annotator: User, reason: str, note: str
     """
     if assignment.kind not in WORK:
         raise NotSkippable
-    User.objects.select_for_update(no_key=True).get(pk=annotator.pk)  # two tabs must not both take the last
+    User.objects.select_for_update(no_key=True).get(
+        pk=annotator.pk
+    )  # two tabs must not both take the last skip
     before = Skip.objects.filter(assignment=assignment, assignment__annotator=annotator).first()
     if before is not None:
         return before
     skips = skips_of(annotator, assignment.project)
     if not skips.left:
         raise SkipsUsedUp(skips.allowed)
-    mine = Assignment.objects.held_by(annotator).filter(pk=assignment.pk)
-    if mine.update(state=Assignment.State.SKIPPED, draft=None, drafted_at=None) != 1:
+    held = Assignment.objects.held_by(annotator).filter(pk=assignment.pk)
+    if held.update(state=Assignment.State.SKIPPED, draft=None, drafted_at=None) != 1:
         raise LeaseLost
     skip = Skip.objects.create(
         assignment=assignment, reason=Skip.Reason(reason), note=note.strip(), skipped_at=now

@@ -1,4 +1,4 @@
-"""Checking people while they work: tasks mixed in without a tell, and what their answers agree with."""
+"""Checking people while they work: tasks mixed in unnoticed, and how far the answers agree."""
 
 from __future__ import annotations
 
@@ -32,9 +32,9 @@ def draw_check(*, annotator: User, project: Project, generator: random.Random) -
         answers = trusted.filter(reference__in=gold).exclude(prompt__in=had)
     elif chance < project.gold_share + project.repeat_share:
         kind = Kind.REPEAT
-        mine = Assignment.objects.ordinary().filter(project=project, annotator=annotator)
+        own = Assignment.objects.ordinary().filter(project=project, annotator=annotator)
         repeated = Assignment.objects.filter(annotator=annotator, kind=Kind.REPEAT).values("prompt")
-        answered = mine.filter(submitted_at__isnull=False).exclude(state=Assignment.State.REJECTED)
+        answered = own.filter(submitted_at__isnull=False).exclude(state=Assignment.State.REJECTED)
         answers = answered.exclude(prompt__in=repeated).order_by("-submitted_at")
         answers = answers[REPEAT_AFTER : REPEAT_AFTER + REPEAT_POOL]
     else:
@@ -58,10 +58,10 @@ def compare_answers(*, now: datetime, annotator: User | None = None) -> int:
     if annotator is not None:
         answered = answered.filter(annotator=annotator)
     waiting = list(answered.select_for_update(of=("self",), skip_locked=True).order_by("pk")[:BATCH])
-    said = slots_when_answered(waiting)
+    slots = slots_when_answered(waiting)
     results = []
     for task in waiting:
-        agreed, pairs = compare(*said[task.pk])
+        agreed, pairs = compare(*slots[task.pk])
         results.append(Check(assignment=task, agreed=agreed, pairs=pairs, compared_at=now))
     Check.objects.bulk_create(results)
     return len(results)

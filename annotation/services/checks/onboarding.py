@@ -35,11 +35,11 @@ def claim_lesson(
     if held is not None:
         return held
     for purpose in LESSONS:
-        item = _left(annotator, project, purpose).select_related("answer").first()
+        item = _unanswered(annotator, project, purpose).select_related("answer").first()
         if item is not None:
             order = list(item.answer.order)
             generator.shuffle(order)
-            made = Assignment.objects.create(
+            lesson = Assignment.objects.create(
                 project=project,
                 prompt_id=item.prompt_id,
                 annotator=annotator,
@@ -50,7 +50,7 @@ def claim_lesson(
                 claimed_at=now,
                 leased_until=now + project.lease,
             )
-            return tasks.get(pk=made.pk)
+            return tasks.get(pk=lesson.pk)
     return None
 
 
@@ -71,7 +71,7 @@ def decide_qualification(*, annotator: User, project: Project, now: datetime) ->
         assignment__project=project, assignment__annotator=annotator, assignment__kind=Kind.QUALIFICATION
     )
     agreed, pairs = test.aggregate(agreed=Sum("agreed"), pairs=Sum("pairs")).values()
-    if not pairs or _left(annotator, project, Reference.Purpose.QUALIFICATION).exists():
+    if not pairs or _unanswered(annotator, project, Reference.Purpose.QUALIFICATION).exists():
         raise NotTested
     passed = agreed >= project.qualification_threshold * pairs
     return Qualification.objects.create(
@@ -110,8 +110,8 @@ def decide_by_hand(
     )
 
 
-def _left(annotator: User, project: Project, purpose: str) -> QuerySet[Reference]:
-    """Items of this purpose that the annotator has not had."""
+def _unanswered(annotator: User, project: Project, purpose: str) -> QuerySet[Reference]:
+    """References of this purpose whose prompts the annotator has not had."""
     had = Assignment.objects.filter(annotator=annotator).values("prompt")
     items = Reference.objects.in_use().filter(prompt__project=project, purpose=purpose)
     return items.filter(answer__state=Assignment.State.ACCEPTED).exclude(prompt__in=had).order_by("pk")
