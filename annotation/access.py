@@ -10,10 +10,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum, auto
 from functools import partial, wraps
-from ipaddress import IPv6Address, ip_address, ip_network
 from typing import Any
 
-from django.conf import settings
 from django.contrib.auth.views import redirect_to_login
 from django.db.models import Exists, OuterRef, Q, QuerySet, Subquery, Value
 from django.db.models.functions import Coalesce
@@ -219,9 +217,25 @@ def required(do: Do) -> Callable[[View], View]:
 
 
 researcher_required = required(Do.RESEARCH)
-inspecting_required = required(Do.INSPECT)
+inspector_required = required(Do.INSPECT)
 studying_required = required(Do.STUDY)
 admin_required = required(Do.ADMINISTER)
+
+
+def required_anywhere(do: Do) -> Callable[[View], View]:
+    """People who may do this in at least one project; the view looks only at theirs."""
+
+    def decorate(view: View) -> View:
+        @wraps(view)
+        @member_required
+        def check(request: MemberRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+            if not projects_where(request.user, do).exists():
+                raise Http404
+            return view(request, *args, **kwargs)
+
+        return check
+
+    return decorate
 
 
 def admins_projects(page: str) -> Callable[[View], View]:
@@ -254,36 +268,5 @@ def worker_required(view: View) -> View:
             raise Http404
         request.standing = standing
         return view(request, standing.project, *args, **kwargs)
-
-    return check
-
-
-def client_address(request: HttpRequest) -> str:
-    """Where the request comes from; of IPv6 the /64, which is one customer's.
-
-    Behind proxies it is what the outermost of ours saw; what stands before that, anybody may have written.
-    """
-    seen = str(request.META.get("REMOTE_ADDR", ""))
-    forwarded = request.headers.get("X-Forwarded-For", "").split(",")
-    if 0 < settings.PROXIES <= len(forwarded):
-        seen = forwarded[-settings.PROXIES].strip()
-    try:
-        address = ip_address(seen)
-    except ValueError:  # a Unix socket's, or no address at all
-        return seen[:45]
-    if isinstance(address, IPv6Address):
-        return str(ip_network((address, 64), strict=False))
-    return str(address)
-
-
-def inspector_required(view: View) -> View:
-    """People who inspect or administrate at least one project; the view looks only at theirs."""
-
-    @wraps(view)
-    @member_required
-    def check(request: MemberRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
-        if not projects_where(request.user, Do.INSPECT).exists():
-            raise Http404
-        return view(request, *args, **kwargs)
 
     return check

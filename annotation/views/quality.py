@@ -8,7 +8,7 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.utils import timezone
 from django.views.decorators.http import require_POST, require_safe
 
-from annotation.access import Do, MemberRequest, inspecting_required, members_who
+from annotation.access import Do, MemberRequest, inspector_required, members_who
 from annotation.forms.quality import DecisionForm, ReasonForm
 from annotation.models import Pause, Project, User
 from annotation.selectors.checks.checks import ENOUGH
@@ -20,14 +20,14 @@ PEOPLE = "annotation/checks/people.html"
 
 
 @require_safe
-@inspecting_required
+@inspector_required
 def people(request: MemberRequest, project: Project) -> HttpResponse:
     """Each annotator: answers, agreement with gold and with themselves, pace, and whether they may work."""
     return render(request, PEOPLE, _context(project))
 
 
 @require_POST
-@inspecting_required
+@inspector_required
 def pause_person(request: MemberRequest, project: Project, pk: int) -> HttpResponse:
     """Give an annotator no more work; the reason is shown to them."""
     annotator = _annotator(project, pk)
@@ -44,7 +44,7 @@ def pause_person(request: MemberRequest, project: Project, pk: int) -> HttpRespo
 
 
 @require_POST
-@inspecting_required
+@inspector_required
 def lift_pause(request: MemberRequest, project: Project, pk: int) -> HttpResponse:
     """Give an annotator work again."""
     annotator = _annotator(project, pk)
@@ -60,7 +60,7 @@ def lift_pause(request: MemberRequest, project: Project, pk: int) -> HttpRespons
 
 
 @require_POST
-@inspecting_required
+@inspector_required
 def decide(request: MemberRequest, project: Project, pk: int) -> HttpResponse:
     """Qualify or refuse an annotator by hand."""
     annotator = _annotator(project, pk)

@@ -10,7 +10,7 @@ from django.utils import timezone
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_POST, require_safe
 
-from annotation.access import Do, MemberRequest, inspector_required, projects_where
+from annotation.access import Do, MemberRequest, projects_where, required_anywhere
 from annotation.forms.references import SendBackForm
 from annotation.models import Assignment, Pause
 from annotation.models.assignments import WORK
@@ -24,7 +24,7 @@ SHOWN = 50
 
 @require_safe
 @never_cache
-@inspector_required
+@required_anywhere(Do.INSPECT)
 def queue(request: MemberRequest) -> HttpResponse:
     """Submitted answers of the inspector's projects, oldest first."""
     waiting = _waiting(request)
@@ -41,7 +41,7 @@ def queue(request: MemberRequest) -> HttpResponse:
 
 @require_safe
 @never_cache
-@inspector_required
+@required_anywhere(Do.INSPECT)
 def answer(request: MemberRequest, pk: int) -> HttpResponse:
     """One answer: label, ratings, images in their slots."""
     assignment = _inspectable(request, pk)
@@ -49,7 +49,7 @@ def answer(request: MemberRequest, pk: int) -> HttpResponse:
 
 
 @require_POST
-@inspector_required
+@required_anywhere(Do.INSPECT)
 def accept_answer(request: MemberRequest, pk: int) -> HttpResponse:
     assignment = _inspectable(request, pk)
     if _is_changed(request, assignment):
@@ -63,7 +63,7 @@ def accept_answer(request: MemberRequest, pk: int) -> HttpResponse:
 
 
 @require_POST
-@inspector_required
+@required_anywhere(Do.INSPECT)
 def send_answer_back(request: MemberRequest, pk: int) -> HttpResponse:
     assignment = _inspectable(request, pk)
     form = SendBackForm(request.POST)

@@ -56,7 +56,7 @@ def create_account(*, username: str, project: Project, by: User) -> tuple[User, 
 def verify_password(*, name: str, password: str, address: str, now: datetime) -> User | None:
     """The account of that name if the password is right; a wrong one counts against name and address.
 
-    Args: address: where the request came from, see `access.client_address`.
+    Args: address: where the request came from, see `views.accounts.client_address`.
     Raises: TooManyAttempts.
     """
     attempt = _begin(account=_digest(name), address=address, now=now)
