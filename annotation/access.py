@@ -126,6 +126,10 @@ class Standing:
         return is_qualified(self.project, self.outcome)
 
     @property
+    def gets_tasks(self) -> bool:
+        return self.annotates and not self.is_reading_due and not self.paused and self.is_qualified
+
+    @property
     def is_refused(self) -> bool:
         return not self.is_qualified and self.outcome is not None
 

@@ -42,8 +42,7 @@ def work(request: WorkerRequest, project: Project) -> HttpResponse:
 @worker_required
 def ahead(request: WorkerRequest, project: Project) -> HttpResponse:
     """The task after the one in hand, for the page to show once that is answered; 204 where there is none."""
-    standing = request.standing
-    if standing.is_reading_due or not standing.annotates or standing.paused or not standing.is_qualified:
+    if not request.standing.gets_tasks:
         return HttpResponse(status=204)
     now = timezone.now()
     assignment = claim_ahead(annotator=request.user, project=project, now=now, generator=random.Random())

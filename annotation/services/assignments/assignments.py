@@ -6,6 +6,7 @@ import random
 from collections import defaultdict
 from collections.abc import Iterable
 from datetime import datetime, timedelta
+from functools import cache
 from typing import Any
 
 from django.db import models, transaction
@@ -18,7 +19,7 @@ from annotation.models.assignments import AssignmentQuerySet
 from annotation.services.actions import record_action
 from annotation.services.assignments.priorities import first_priorities
 from annotation.services.checks.checks import draw_check
-from annotation.statements import Parameter, Statement, select
+from annotation.statements import Parameter, Statement, fetch_one, select
 
 State = Assignment.State
 PROJECT, ANNOTATOR = Parameter("project"), Parameter("annotator")
@@ -66,20 +67,15 @@ def open_assignments(*, prompts: Iterable[Prompt], by: User | None = None) -> li
     return opened
 
 
-# Locks the annotator: two of their requests wait here for each other.
-LOCKED = Statement(
-    lambda: (
-        User.objects.filter(pk=ANNOTATOR)
-        .select_for_update(no_key=True, of=("self",))
-        .annotate(
-            is_paused=Exists(pause_reason(PROJECT, ANNOTATOR)),
-            outcome=Subquery(newest_outcome(PROJECT, ANNOTATOR)),
-        )
-    )
-)
+@cache
+def _lock() -> str:
+    """Lock the annotator: two of their requests wait here for each other."""
+    locked = User.objects.filter(pk=ANNOTATOR).select_for_update(no_key=True)
+    paused, outcome = pause_reason(PROJECT, ANNOTATOR), newest_outcome(PROJECT, ANNOTATOR)
+    return select(locked.values_list(Exists(paused), Subquery(outcome)))
 
 
-def _lease() -> str:
+def _lease_first() -> str:
     """Lease one assignment, and call what it is then `annotation_assignment`, for the SELECT behind this.
 
     1. held: the annotator's own, its lease renewed, or else the one that lies ready for them. It is waited
@@ -137,7 +133,7 @@ def _first(assignments: AssignmentQuerySet, *order: str | OrderBy) -> str:
 
 
 CLAIMED = Statement(
-    lambda: Assignment.objects.order_by().select_related("prompt").with_images(), ahead=_lease
+    lambda: Assignment.objects.order_by().select_related("prompt").with_images(), ahead=_lease_first
 )
 
 
@@ -177,9 +173,10 @@ def _claim(
     begins: bool,
     generator: random.Random,
 ) -> Assignment | None:
-    locked = LOCKED.first(annotator=annotator.pk, project=project.pk)  # two tabs must not get two prompts
-    assert locked is not None  # accounts are not deleted
-    if vars(locked)["is_paused"] or not is_qualified(project, vars(locked)["outcome"]):
+    row = fetch_one(_lock(), {"annotator": annotator.pk, "project": project.pk})
+    assert row is not None  # accounts are not deleted
+    is_paused, outcome = row
+    if is_paused or not is_qualified(project, outcome):
         return None
     check = draw_check(annotator=annotator, project=project, generator=generator)
     if check is not None:
