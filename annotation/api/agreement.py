@@ -124,23 +124,23 @@ class LeaderboardSerializer(serializers.Serializer[Any]):
 def agreement(request: Request, slug: str) -> Response:
     """How often two judges prefer the same image, each person by themselves, and the rating scales."""
     project = project_of(request, slug, Do.STUDY)
-    asked = request.query_params.get("by", "strict")
-    measure: Measure | None = next((name for name in get_args(Measure) if name == asked), None)
+    by = request.query_params.get("by", "strict")
+    measure: Measure | None = next((name for name in get_args(Measure) if name == by), None)
     if measure is None:
         raise serializers.ValidationError({"by": [f"Is none of {', '.join(get_args(Measure))}."]})
-    found = project_agreement(read_opinions(project), measure)
-    told = {
+    result = project_agreement(read_opinions(project), measure)
+    shown = {
         "measure": measure,
-        "answers": found.answers,
-        "prompts": found.prompts,
-        "shared": found.shared,
-        "model": found.model,
-        "columns": found.columns,
-        "table": [{"judge": judge, "figures": figures} for judge, figures in found.table],
-        "people": found.people,
+        "answers": result.answers,
+        "prompts": result.prompts,
+        "shared": result.shared,
+        "model": result.model,
+        "columns": result.columns,
+        "table": [{"judge": judge, "figures": figures} for judge, figures in result.table],
+        "people": result.people,
         "ratings": rating_agreement(project) if project.asks_ratings else [],
     }
-    return Response(AgreementSerializer(told).data)
+    return Response(AgreementSerializer(shown).data)
 
 
 @extend_schema(responses=LeaderboardSerializer)

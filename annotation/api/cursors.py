@@ -27,17 +27,17 @@ class SubmissionPages(BasePagination):
     """
 
     def paginate_queryset(self, queryset: Any, request: Request, view: Any = None) -> list[Any]:
-        """Raises: ValidationError for a cursor that is none of ours, or a limit that is no number."""
+        """Raises: ValidationError for a cursor that no answer gave, or a limit out of range."""
         limit = _limit(request)
         rows = queryset.order_by("submitted_at", "pk")
-        given = request.query_params.get("cursor")
-        if given:
-            moment, pk = _from_cursor(given)
+        cursor = request.query_params.get("cursor")
+        if cursor:
+            moment, pk = _from_cursor(cursor)
             rows = rows.filter(Q(submitted_at__gt=moment) | Q(submitted_at=moment, pk__gt=pk))
         page = list(rows[: limit + 1])
         self.has_more = len(page) > limit
         page = page[:limit]
-        self.cursor = self._end(page, timezone.now() - OVERLAP) or given
+        self.cursor = self._end(page, timezone.now() - OVERLAP) or cursor
         self.address = request.build_absolute_uri()
         return page
 
@@ -78,10 +78,10 @@ class SubmissionPages(BasePagination):
 
 
 def _limit(request: Request) -> int:
-    given = request.query_params.get("limit", str(DEFAULT))
-    if not given.isdecimal() or len(given) > len(str(MOST)) or not 1 <= int(given) <= MOST:
+    limit = request.query_params.get("limit", str(DEFAULT))
+    if not limit.isdecimal() or len(limit) > len(str(MOST)) or not 1 <= int(limit) <= MOST:
         raise serializers.ValidationError({"limit": [f"Is no number from 1 to {MOST}."]})
-    return int(given)
+    return int(limit)
 
 
 def _to_cursor(moment: datetime, pk: int) -> str:

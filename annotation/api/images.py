@@ -14,7 +14,7 @@ from rest_framework.parsers import MultiPartParser
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from annotation.api.requests import Conflict, asked, page_of, paged, project_of, user_of, valid
+from annotation.api.requests import Conflict, page_of, paged, project_of, query_value, user_of, valid
 from annotation.api.serializers import GenerationSerializer
 from annotation.image_files import image_response
 from annotation.models import Generation, Prompt
@@ -84,7 +84,7 @@ def images(request: Request, slug: str) -> Response:
         return _add(request, prompt, sent)
     rows = Generation.objects.filter(prompt__project=project).select_related("prompt", "image")
     for name, column in (("prompt_id", "prompt__key"), ("generator", "generator")):
-        if (value := asked(request, name)) is not None:
+        if (value := query_value(request, name)) is not None:
             rows = rows.filter(**{column: value})
     return page_of(request, rows, ImageSerializer)
 
@@ -104,6 +104,6 @@ def _add(request: Request, prompt: Prompt, sent: dict[str, Any]) -> Response:
         raise serializers.ValidationError({"file": [str(error)]}) from None
     except ImagesRefused as error:
         raise Conflict(str(error)) from None
-    kept = prompt.generations.select_related("prompt", "image").get(source=new.source)
-    told = ImageSerializer(kept, context={"request": request})
-    return Response(told.data, status=status.HTTP_201_CREATED if added else status.HTTP_200_OK)
+    generation = prompt.generations.select_related("prompt", "image").get(source=new.source)
+    shown = ImageSerializer(generation, context={"request": request})
+    return Response(shown.data, status=status.HTTP_201_CREATED if added else status.HTTP_200_OK)

@@ -13,7 +13,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from annotation.access import Do, members_who
-from annotation.api.requests import Conflict, asked, page_of, paged, project_of, user_of, valid
+from annotation.api.requests import Conflict, page_of, paged, project_of, query_value, user_of, valid
 from annotation.models import Pause, Project, Qualification, User
 from annotation.selectors.checks.quality import annotators_quality
 from annotation.services.checks.onboarding import decide_by_hand
@@ -145,7 +145,7 @@ def qualifications(request: Request, slug: str) -> Response:
 
 def _of_whom(request: Request, rows: Any) -> Any:
     """Those of the annotator that the query asks for, else all, with the people they name."""
-    name = asked(request, "annotator")
+    name = query_value(request, "annotator")
     rows = rows.select_related()
     return rows if name is None else rows.filter(user__username=name)
 

@@ -32,7 +32,7 @@ class Conflict(APIException):
 
 
 def user_of(request: Request) -> User:
-    """Permissions let only signed-in people this far."""
+    """Return who asks: permissions let only signed-in people this far."""
     assert isinstance(request.user, User)
     return request.user
 
@@ -42,23 +42,23 @@ def project_of(request: Request, slug: str, do: Do = Do.ADMINISTER) -> Project:
     return get_object_or_404(projects_where(user_of(request), do), slug=slug)
 
 
-def asked(request: Request, name: str) -> str | None:
-    """What the query asks for under this name, without what Postgres cannot hold; None: nothing."""
+def query_value(request: Request, name: str) -> str | None:
+    """Return a parameter of the query without NUL, which Postgres refuses; None where it is absent."""
     value = request.query_params.get(name)
     return None if value is None else value.replace("\0", "")
 
 
 def page_of(
     request: Request,
-    found: QuerySet[Any],
+    rows: QuerySet[Any],
     serializer: type[serializers.Serializer[Any]],
     pages: type[BasePagination] = Pages,
 ) -> Response:
-    """The rows that the query asks for, by limit and offset unless by other pages."""
-    asked_for = pages()
-    page = asked_for.paginate_queryset(found, request)
-    told = serializer(page, many=True, context={"request": request})
-    return asked_for.get_paginated_response(told.data)
+    """Answer with one page of the rows, by limit and offset unless by another paginator."""
+    paginator = pages()
+    page = paginator.paginate_queryset(rows, request)
+    shown = serializer(page, many=True, context={"request": request})
+    return paginator.get_paginated_response(shown.data)
 
 
 def paged_by(pages: type[BasePagination]) -> Callable[[V], V]:
@@ -81,7 +81,7 @@ def changes_nothing(view: V) -> V:
 
 
 def valid(form: serializers.Serializer[Any]) -> dict[str, Any]:
-    """What was sent, as the form understands it. Raises: ValidationError."""
+    """Return the validated data. Raises: ValidationError."""
     form.is_valid(raise_exception=True)
     sent: dict[str, Any] = form.validated_data
     return sent
