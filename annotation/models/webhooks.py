@@ -1,4 +1,4 @@
-"""What other systems are told: who asked for which events, the outbox, and how each delivery went."""
+"""Webhooks: the events that each asks for, the outbox, and how each delivery went."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class WebhookQuerySet(models.QuerySet["Webhook"]):
 
 
 class Webhook(models.Model):
-    """An address that is told of events of one project."""
+    """An address to which events of one project are posted."""
 
     project = models.ForeignKey(Project, models.CASCADE, related_name="webhooks")
     url = models.URLField(max_length=500)

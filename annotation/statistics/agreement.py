@@ -116,14 +116,14 @@ class Comparisons:
         return resamples.ratio(self.prompts, above, below, counts)
 
 
-def compare(found: Iterable[Panel], annotates: Booleans) -> Comparisons:
+def compare(by_shape: Iterable[Panel], annotates: Booleans) -> Comparisons:
     """Every judge with every other on every prompt that both judged.
 
     The ensemble that a person is compared with leaves out their own opinions.
 
     Args: annotates: (people,) whether they are annotators; the others are researchers.
     """
-    rows = [part for panel in found for part in _compare(panel, annotates)]
+    rows = [part for panel in by_shape for part in _compare(panel, annotates)]
     if not rows:
         nobody = np.zeros(0, np.int64)
         return Comparisons(nobody, nobody, nobody, np.zeros((0, 5)))
@@ -133,19 +133,19 @@ def compare(found: Iterable[Panel], annotates: Booleans) -> Comparisons:
 
 
 def _compare(panel: Panel, annotates: Booleans) -> Iterator[tuple[Integers, Integers, Integers, Floats]]:
-    said, model = panel.verdicts, panel.model_verdicts
+    verdicts, model = panel.verdicts, panel.model_verdicts
     voices = annotates[panel.raters]  # (n, R)
     for one, other in combinations(range(panel.raters.shape[1]), 2):
         yield (
             panel.prompts,
             panel.raters[:, one],
             panel.raters[:, other],
-            tally(said[:, one], said[:, other]),
+            tally(verdicts[:, one], verdicts[:, other]),
         )
     for one in range(panel.raters.shape[1]):
         rater = panel.raters[:, one]
-        others = majority(said, voices & (panel.raters != rater[:, None]))
-        yield panel.prompts, rater, np.full_like(rater, ENSEMBLE), tally(said[:, one], others)
-        yield panel.prompts, rater, np.full_like(rater, MODEL), tally(said[:, one], model)
-    everybody = tally(majority(said, voices), model)
+        others = majority(verdicts, voices & (panel.raters != rater[:, None]))
+        yield panel.prompts, rater, np.full_like(rater, ENSEMBLE), tally(verdicts[:, one], others)
+        yield panel.prompts, rater, np.full_like(rater, MODEL), tally(verdicts[:, one], model)
+    everybody = tally(majority(verdicts, voices), model)
     yield panel.prompts, np.full_like(panel.prompts, ENSEMBLE), np.full_like(panel.prompts, MODEL), everybody

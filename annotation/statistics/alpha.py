@@ -31,9 +31,9 @@ def ordinal_alpha(
     involved = by_prompt.any(axis=(1, 2))
     if involved.sum() < ENOUGH_PROMPTS:
         return too_few(int(involved.sum()))
-    kept = by_prompt[involved].reshape(-1, highest * highest)
-    drawn = (resamples.weights[:, involved] @ kept).reshape(-1, highest, highest)
-    value = float(alpha_of(kept.sum(axis=0).reshape(highest, highest)))
+    bearing = by_prompt[involved].reshape(-1, highest * highest)
+    drawn = (resamples.weights[:, involved] @ bearing).reshape(-1, highest, highest)
+    value = float(alpha_of(bearing.sum(axis=0).reshape(highest, highest)))
     if np.isnan(value):
         return NotEnough("every rating is the same")
     return estimate(value, alpha_of(drawn), int(involved.sum()), int(pairable.sum()))
@@ -53,16 +53,15 @@ def alpha_of(meetings: Floats) -> Floats:
 
     Source: Krippendorff, Content Analysis, chapter on reliability: the ordinal metric and coincidences.
     """
-    held = meetings.sum(axis=-1)  # (..., V): pairable ratings of each value
-    total = held.sum(axis=-1)[..., None, None]
-    upto = held.cumsum(axis=-1)
-    middles = (
-        upto - held / 2
-    )  # the distance of two values: ratings from the middle of one to that of the other
+    counts = meetings.sum(axis=-1)  # (..., V): pairable ratings of each value
+    total = counts.sum(axis=-1)[..., None, None]
+    cumulated = counts.cumsum(axis=-1)
+    # The distance of two values is the number of ratings from the middle of one to the middle of the other.
+    middles = cumulated - counts / 2
     distances = (middles[..., :, None] - middles[..., None, :]) ** 2
     observed = (meetings * distances).sum(axis=(-2, -1))
-    chance = held[..., :, None] * held[..., None, :] * distances
-    expected = (chance / np.maximum(total - 1, 1)).sum(axis=(-2, -1))
+    by_chance = counts[..., :, None] * counts[..., None, :] * distances
+    expected = (by_chance / np.maximum(total - 1, 1)).sum(axis=(-2, -1))
     alpha: Floats = 1 - np.divide(observed, expected, out=np.full_like(observed, np.nan), where=expected > 0)
     return alpha
 

@@ -15,21 +15,21 @@ from annotation.statistics.panels import Panel
 PRIOR = 1.0
 
 
-def consensus(found: Sequence[Panel], weights: Floats) -> tuple[dict[int, float], float]:
+def consensus(by_shape: Sequence[Panel], weights: Floats) -> tuple[dict[int, float], float]:
     """The strength of every image among those of its prompt, and how readily equal images tie anywhere.
 
     Args: weights: (people,) what an opinion of each counts.
     Returns: image -> strength, in log odds; the tie parameter of `davidson.outcomes`.
     """
-    most = max((panel.images.shape[1] for panel in found), default=0)
-    tables = [_tables(panel, weights, most) for panel in found]
+    most = max((panel.images.shape[1] for panel in by_shape), default=0)
+    tables = [_tables(panel, weights, most) for panel in by_shape]
     if not tables:
         return {}, 1.0
     wins, ties = (np.concatenate(side) for side in zip(*tables, strict=True))
     fitted = davidson.fit(wins, ties, prior=PRIOR, shared_tie=True)
     strengths: dict[int, float] = {}
     start = 0
-    for panel in found:
+    for panel in by_shape:
         n, k = panel.images.shape
         own = fitted.strengths[start : start + n, :k]
         strengths |= dict(zip(panel.images.ravel().tolist(), own.ravel().tolist(), strict=True))
@@ -40,10 +40,10 @@ def consensus(found: Sequence[Panel], weights: Floats) -> tuple[dict[int, float]
 def _tables(panel: Panel, weights: Floats, most: int) -> tuple[Floats, Floats]:
     """Weighted wins and ties (n, most, most); images that a prompt does not have never met any."""
     first, second = np.triu_indices(panel.images.shape[1], 1)
-    said, counted = panel.verdicts, weights[panel.raters][:, :, None]
-    wins = np.zeros((len(said), most, most))
+    verdicts, counted = panel.verdicts, weights[panel.raters][:, :, None]
+    wins = np.zeros((len(verdicts), most, most))
     ties = np.zeros_like(wins)
-    wins[:, first, second] = ((said > 0) * counted).sum(axis=1)
-    wins[:, second, first] = ((said < 0) * counted).sum(axis=1)
-    ties[:, first, second] = ties[:, second, first] = ((said == 0) * counted).sum(axis=1)
+    wins[:, first, second] = ((verdicts > 0) * counted).sum(axis=1)
+    wins[:, second, first] = ((verdicts < 0) * counted).sum(axis=1)
+    ties[:, first, second] = ties[:, second, first] = ((verdicts == 0) * counted).sum(axis=1)
     return wins, ties

@@ -44,5 +44,5 @@ def function_share(text: str) -> float:
     words = " ".join(_WORD.findall(text.lower()))
     if not words:
         return 0.0
-    covered = sum(1 + found.group().count(" ") for found in _FOUND.finditer(words))
+    covered = sum(1 + match.group().count(" ") for match in _FOUND.finditer(words))
     return covered / (1 + words.count(" "))

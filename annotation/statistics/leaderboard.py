@@ -94,14 +94,14 @@ def contests(placed: Placements, items: Integers) -> Contests:
 def _contests(panel: Panel, items: Integers) -> Integers:
     """(rows, 4): prompt, first, second, outcome. Args: items: (n, K)."""
     one, other = np.triu_indices(items.shape[1], 1)
-    said = panel.verdicts  # (n, R, P)
+    verdicts = panel.verdicts  # (n, R, P)
     sides = (panel.prompts[:, None], items[:, one], items[:, other])
-    prompts, first, second = (np.broadcast_to(side[:, None, :], said.shape) for side in sides)
+    prompts, first, second = (np.broadcast_to(side[:, None, :], verdicts.shape) for side in sides)
     flip = first > second
-    said = np.where(flip, -said, said)
+    verdicts = np.where(flip, -verdicts, verdicts)
     rows = np.stack([prompts, np.minimum(first, second), np.maximum(first, second)], axis=-1)
-    counted = ~np.isnan(said) & (first != second)
-    outcomes = np.where(said[counted] == 0, TIED, np.where(said[counted] > 0, WON, LOST))
+    counted = ~np.isnan(verdicts) & (first != second)
+    outcomes = np.where(verdicts[counted] == 0, TIED, np.where(verdicts[counted] > 0, WON, LOST))
     return np.column_stack([rows[counted], outcomes])
 
 
@@ -112,16 +112,16 @@ def best_of_each(placed: Placements, items: Integers) -> tuple[Placements, Integ
     opinions, whose = placed.opinions[order], items[order]
     first = np.ones(len(order), bool)
     first[1:] = (opinions[1:] != opinions[:-1]) | (whose[1:] != whose[:-1])
-    kept = order[first]
+    chosen = order[first]
     best = Placements(
-        placed.prompts[kept],
-        placed.opinions[kept],
-        placed.raters[kept],
-        placed.prompts[kept] * count + items[kept],
-        placed.slots[kept],
-        placed.scores[kept],
+        placed.prompts[chosen],
+        placed.opinions[chosen],
+        placed.raters[chosen],
+        placed.prompts[chosen] * count + items[chosen],
+        placed.slots[chosen],
+        placed.scores[chosen],
     )
-    return best, items[kept]
+    return best, items[chosen]
 
 
 def _connected(met: Booleans) -> list[Integers]:
@@ -150,7 +150,7 @@ def _standings(
     [won], [tied] = _tables(members, best, once)
     ranks = 1 + (-drawn).argsort(axis=1).argsort(axis=1)
     bounds = np.percentile(ranks, [2.5, 97.5], axis=0, method="nearest")
-    found = [
+    standings = [
         Standing(
             item=int(members[i]),
             strength=estimate(strengths[i], drawn[:, i], prompts, int(pairs[i])),
@@ -162,7 +162,7 @@ def _standings(
         )
         for i in range(size)
     ]
-    return sorted(found, key=lambda standing: standing.rank)
+    return sorted(standings, key=lambda standing: standing.rank)
 
 
 def _tables(members: Integers, of: Contests, weights: NDArray[np.float32]) -> tuple[Floats, Floats]:

@@ -62,7 +62,7 @@ def panels(placed: Placements) -> list[Panel]:
         return []
     opinion, opinions = _number_within(placed.prompts, placed.opinions)
     image, images = _number_within(placed.prompts, placed.images)
-    found = []
+    by_shape = []
     for shape in np.unique(np.stack([opinions, images], axis=1)[np.unique(placed.prompts)], axis=0):
         of_shape = (opinions == shape[0]) & (images == shape[1])  # by prompt
         rows = of_shape[placed.prompts]
@@ -79,14 +79,14 @@ def panels(placed: Placements) -> list[Panel]:
         panel.images[at, image[rows]] = placed.images[rows]
         panel.slots[at, opinion[rows], image[rows]] = placed.slots[rows]
         panel.scores[at, image[rows]] = placed.scores[rows]
-        found.append(panel)
-    return found
+        by_shape.append(panel)
+    return by_shape
 
 
 def _number_within(groups: Integers, keys: Integers) -> tuple[Integers, Integers]:
     """For each row, which of its group's keys it has, from 0; and for each group how many keys it has."""
     distinct, codes = np.unique(keys, return_inverse=True)
     pairs, inverse = np.unique(groups * len(distinct) + codes, return_inverse=True)
-    held = np.bincount(pairs // len(distinct))
-    starts = np.cumsum(held) - held
-    return inverse - starts[groups], held
+    counts = np.bincount(pairs // len(distinct))
+    starts = np.cumsum(counts) - counts
+    return inverse - starts[groups], counts

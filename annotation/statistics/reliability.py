@@ -38,18 +38,18 @@ class Reliability:
         return odds / mean if mean > 0 else np.ones_like(odds)
 
 
-def reliability(found: Sequence[Panel], people: int) -> Reliability:
+def reliability(by_shape: Sequence[Panel], people: int) -> Reliability:
     """Who is right how often, when nobody knows the truth: expectation maximisation.
 
     Each pair has one true order. Each person states it with a probability of their own; ties say nothing.
 
     Source: Dawid and Skene, 1979, with one probability a person; both orders are equally likely beforehand.
     """
-    said, raters = _held_against_others(found)
+    compared, raters = _compared_verdicts(by_shape)
     verdicts = sum(
         (
             np.bincount(who.ravel(), (one != 0).sum(axis=-1).ravel(), people)
-            for one, who in zip(said, raters, strict=True)
+            for one, who in zip(compared, raters, strict=True)
         ),
         np.zeros(people),
     )
@@ -57,7 +57,7 @@ def reliability(found: Sequence[Panel], people: int) -> Reliability:
     for _ in range(ROUNDS):
         odds = np.log(right / (1 - right))
         agreed = np.zeros(people)
-        for one, who in zip(said, raters, strict=True):
+        for one, who in zip(compared, raters, strict=True):
             evidence = (one * odds[who][:, :, None]).sum(axis=1)  # (n, P): log odds that the first is better
             first_better = 1 / (1 + np.exp(-evidence))[:, None, :]
             hits = np.where(one > 0, first_better, np.where(one < 0, 1 - first_better, 0))
@@ -68,17 +68,17 @@ def reliability(found: Sequence[Panel], people: int) -> Reliability:
     return Reliability(right, verdicts.astype(np.int64))
 
 
-def _held_against_others(found: Sequence[Panel]) -> tuple[list[Floats], list[Integers]]:
+def _compared_verdicts(by_shape: Sequence[Panel]) -> tuple[list[Floats], list[Integers]]:
     """Verdicts (n, R, P), 0 where a person ties or nobody else has a preference; and whose they are."""
-    said, raters = [], []
-    for panel in found:
+    compared, raters = [], []
+    for panel in by_shape:
         if panel.raters.shape[1] < 2:
             continue
         known = np.nan_to_num(panel.verdicts)
         others = sum(np.abs(known[:, i : i + 1]) * _is_other(panel, i) for i in range(known.shape[1]))
-        said.append(np.where(others > 0, known, 0))
+        compared.append(np.where(others > 0, known, 0))
         raters.append(panel.raters)
-    return said, raters
+    return compared, raters
 
 
 def _is_other(panel: Panel, opinion: int) -> Floats:

@@ -31,8 +31,8 @@ def label_questions(form: JudgementForm) -> SafeString:
 @register.simple_tag
 def rating_questions(image: ImageFields) -> SafeString:
     """Stage 2, of one image."""
-    asked = [_scale(image.number, scale, point) for scale, point in zip(RATED, image.points, strict=True)]
-    return mark_safe("".join((*asked, _problems(image.number, image.problems))))
+    scales = [_scale(image.number, scale, point) for scale, point in zip(RATED, image.points, strict=True)]
+    return mark_safe("".join((*scales, _problems(image.number, image.problems))))
 
 
 @register.simple_tag

@@ -133,8 +133,8 @@ def add_token(request: MemberRequest) -> HttpResponse:
     form = TokenForm(request.POST)
     if not form.is_valid():
         return render(request, ACCOUNT, _account(request, form), status=422)
-    made, secret = issue_token(user=request.user, now=timezone.now(), **form.cleaned_data)
-    return render(request, ACCOUNT, {**_account(request, TokenForm()), "made": made, "secret": secret})
+    token, secret = issue_token(user=request.user, now=timezone.now(), **form.cleaned_data)
+    return render(request, ACCOUNT, {**_account(request, TokenForm()), "made": token, "secret": secret})
 
 
 @require_POST
@@ -148,9 +148,9 @@ def remove_token(request: MemberRequest, pk: int) -> HttpResponse:
 
 def _onward(request: HttpRequest) -> str:
     """The page that was asked for, if it is one of ours; else home."""
-    asked = request.POST.get("next", request.GET.get("next", ""))
-    safe = url_has_allowed_host_and_scheme(asked, {request.get_host()}, require_https=request.is_secure())
-    return asked if safe else resolve_url("home")
+    url = request.POST.get("next", request.GET.get("next", ""))
+    safe = url_has_allowed_host_and_scheme(url, {request.get_host()}, require_https=request.is_secure())
+    return url if safe else resolve_url("home")
 
 
 def _account(request: MemberRequest, form: TokenForm) -> dict[str, object]:

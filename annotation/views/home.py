@@ -47,8 +47,8 @@ def home(request: MemberRequest) -> HttpResponse:
 def _projects(user: User) -> list[tuple[Project, str]]:
     """The user's projects with their role in each; a superuser is an admin where they have none."""
     roles = dict(user.memberships.values_list("project_id", "role"))
-    found = Project.objects.all() if user.is_superuser else Project.objects.filter(pk__in=roles)
-    return [(project, roles.get(project.pk, SUPERUSER)) for project in found]
+    projects = Project.objects.all() if user.is_superuser else Project.objects.filter(pk__in=roles)
+    return [(project, roles.get(project.pk, SUPERUSER)) for project in projects]
 
 
 def _place(user: User, project: Project, role: str) -> Place:

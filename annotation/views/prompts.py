@@ -26,7 +26,7 @@ PER_PAGE = 20
 @admin_required
 def prompts(request: MemberRequest, project: Project) -> HttpResponse:
     """Prompts, newest first, searched by their words."""
-    return _list(request, project)
+    return _render_list(request, project)
 
 
 @require_POST
@@ -35,25 +35,25 @@ def add_material(request: MemberRequest, project: Project) -> HttpResponse:
     """Import the file that was sent; all of it or nothing."""
     form = MaterialForm(request.POST, request.FILES)
     if not form.is_valid():
-        return _list(request, project, form)
+        return _render_list(request, project, form)
     file = form.cleaned_data["material"]
     try:
         imported = import_upload(project=project, name=file.name, content=file, by=request.user)
     except ImportRefused as error:
         form.add_error("material", str(error))
-        return _list(request, project, form)
+        return _render_list(request, project, form)
     messages.success(request, f"{imported.summary}.")
     return redirect("project-prompts", project.slug)
 
 
-def _list(request: MemberRequest, project: Project, form: MaterialForm | None = None) -> HttpResponse:
+def _render_list(request: MemberRequest, project: Project, form: MaterialForm | None = None) -> HttpResponse:
     """Args: form: one that was refused."""
     words = request.GET.get("q", "").replace("\0", "").strip()[:200]
-    found = project.prompts.filter(text__icontains=words) if words else project.prompts.all()
+    prompts = project.prompts.filter(text__icontains=words) if words else project.prompts.all()
     finished = Q(assignments__in=Assignment.objects.finished())
     accepted = Count("assignments", filter=finished, distinct=True)
     images = Prefetch("generations", judged_images())
-    rows = found.annotate(accepted=accepted).prefetch_related(images).order_by("-pk")
+    rows = prompts.annotate(accepted=accepted).prefetch_related(images).order_by("-pk")
     page = Paginator(rows, PER_PAGE).get_page(request.GET.get("page"))
     context = {
         "project": project,
@@ -69,10 +69,10 @@ def _list(request: MemberRequest, project: Project, form: MaterialForm | None = 
 @admin_required
 def prompt(request: MemberRequest, project: Project, pk: int) -> HttpResponse:
     """One prompt: its images with generator and score, and whose opinions are asked."""
-    found = get_object_or_404(project.prompts, pk=pk)
-    images = judged_images().filter(prompt=found)
-    opinions = found.assignments.select_related("annotator", "skip")
-    context = {"project": project, "tab": "prompts", "prompt": found, "images": images, "opinions": opinions}
+    shown = get_object_or_404(project.prompts, pk=pk)
+    images = judged_images().filter(prompt=shown)
+    opinions = shown.assignments.select_related("annotator", "skip")
+    context = {"project": project, "tab": "prompts", "prompt": shown, "images": images, "opinions": opinions}
     return render(request, "annotation/prompts/prompt.html", context)
 
 

@@ -31,7 +31,7 @@ PER_PAGE = 50
 @require_safe
 @admin_required
 def webhooks(request: MemberRequest, project: Project) -> HttpResponse:
-    return render(request, LIST, _all(project, WebhookForm()))
+    return render(request, LIST, _list_context(project, WebhookForm()))
 
 
 @require_POST
@@ -41,9 +41,9 @@ def add_webhook(request: MemberRequest, project: Project) -> HttpResponse:
     """Make one. Its secret is on this answer only."""
     form = WebhookForm(request.POST)
     if not form.is_valid():
-        return render(request, LIST, _all(project, form), status=422)
-    made = create_webhook(project=project, by=request.user, **form.cleaned_data)
-    return render(request, WEBHOOK, {**_one(request, made), "secret": made.secret})
+        return render(request, LIST, _list_context(project, form), status=422)
+    added = create_webhook(project=project, by=request.user, **form.cleaned_data)
+    return render(request, WEBHOOK, {**_webhook_context(request, added), "secret": added.secret})
 
 
 @require_safe
@@ -51,18 +51,18 @@ def add_webhook(request: MemberRequest, project: Project) -> HttpResponse:
 @admin_required
 def webhook(request: MemberRequest, project: Project, pk: int) -> HttpResponse:
     """Its deliveries, the newest first; while some wait, the page asks again every few seconds."""
-    context = _one(request, _found(project, pk))
+    context = _webhook_context(request, _webhook_of(project, pk))
     return render(request, f"{WEBHOOK}#deliveries" if request.htmx else WEBHOOK, context)
 
 
 @require_POST
 @admin_required
 def ping_webhook(request: MemberRequest, project: Project, pk: int) -> HttpResponse:
-    found = _found(project, pk)
-    if not found.enabled:
+    webhook = _webhook_of(project, pk)
+    if not webhook.enabled:
         messages.error(request, "It is switched off: switch it on first.")
     else:
-        ping(found, by=request.user)
+        ping(webhook, by=request.user)
         messages.success(request, "A test is on its way.")
     return redirect("project-webhook", project.slug, pk)
 
@@ -71,7 +71,7 @@ def ping_webhook(request: MemberRequest, project: Project, pk: int) -> HttpRespo
 @admin_required
 def switch_webhook(request: MemberRequest, project: Project, pk: int) -> HttpResponse:
     enabled = request.POST.get("enabled") == "on"
-    enable_webhook(_found(project, pk), enabled=enabled, by=request.user)
+    enable_webhook(_webhook_of(project, pk), enabled=enabled, by=request.user)
     return redirect("project-webhook", project.slug, pk)
 
 
@@ -80,47 +80,49 @@ def switch_webhook(request: MemberRequest, project: Project, pk: int) -> HttpRes
 @admin_required
 def renew_webhook_secret(request: MemberRequest, project: Project, pk: int) -> HttpResponse:
     """Another secret, on this answer only; the one before signs too for a day."""
-    found = _found(project, pk)
-    secret = renew_secret(found, by=request.user, now=timezone.now())
-    return render(request, WEBHOOK, {**_one(request, found), "secret": secret, "is_renewed": True})
+    webhook = _webhook_of(project, pk)
+    secret = renew_secret(webhook, by=request.user, now=timezone.now())
+    return render(
+        request, WEBHOOK, {**_webhook_context(request, webhook), "secret": secret, "is_renewed": True}
+    )
 
 
 @require_POST
 @admin_required
 def remove_webhook(request: MemberRequest, project: Project, pk: int) -> HttpResponse:
-    found = _found(project, pk)
-    delete_webhook(found, by=request.user)
-    messages.success(request, f"{found.url} is told nothing any more.")
+    webhook = _webhook_of(project, pk)
+    delete_webhook(webhook, by=request.user)
+    messages.success(request, f"{webhook.url} is told nothing any more.")
     return redirect("project-webhooks", project.slug)
 
 
 @require_POST
 @admin_required
 def send_again(request: MemberRequest, project: Project, pk: int, delivery: int) -> HttpResponse:
-    sent = get_object_or_404(Delivery, pk=delivery, webhook=_found(project, pk))
+    sent = get_object_or_404(Delivery, pk=delivery, webhook=_webhook_of(project, pk))
     redeliver(sent, by=request.user, now=timezone.now())
     messages.success(request, "The event is on its way again.")
     return redirect("project-webhook", project.slug, pk)
 
 
-def _found(project: Project, pk: int) -> Webhook:
+def _webhook_of(project: Project, pk: int) -> Webhook:
     return get_object_or_404(project.webhooks, pk=pk)
 
 
-def _all(project: Project, form: WebhookForm) -> dict[str, object]:
+def _list_context(project: Project, form: WebhookForm) -> dict[str, object]:
     states = {
         f"is_{state}": Count("deliveries", filter=Q(deliveries__state=state)) for state in Delivery.State
     }
-    found = project.webhooks.annotate(**states)
-    return {"project": project, "tab": "webhooks", "webhooks": found, "form": form}
+    webhooks = project.webhooks.annotate(**states)
+    return {"project": project, "tab": "webhooks", "webhooks": webhooks, "form": form}
 
 
-def _one(request: MemberRequest, found: Webhook) -> dict[str, object]:
-    page = Paginator(found.deliveries.select_related("event"), PER_PAGE).get_page(request.GET.get("page"))
+def _webhook_context(request: MemberRequest, webhook: Webhook) -> dict[str, object]:
+    page = Paginator(webhook.deliveries.select_related("event"), PER_PAGE).get_page(request.GET.get("page"))
     return {
-        "project": found.project,
+        "project": webhook.project,
         "tab": "webhooks",
-        "webhook": found,
+        "webhook": webhook,
         "page": page,
         "is_moving": any(delivery.state == Delivery.State.WAITING for delivery in page),
     }

@@ -12,13 +12,13 @@ from annotation.models.judgements import HARMFUL
 
 
 def visible_image(user: User, token: UUID) -> Image | None:
-    """The image, if a project that the user is a member of shows it."""
+    """Return the image if a project that the user is a member of shows it, or None."""
     projects = projects_where(user, Do.SEE)
     return Image.objects.filter(token=token, generations__prompt__project__in=projects).first()
 
 
 def judged_images() -> QuerySet[Generation]:
-    """Images with their files and `is_harmful`: flagged when they came in, or by somebody's rating.
+    """Return images with their files and `is_harmful`: flagged when they came in, or by somebody's rating.
 
     For admins. Annotators are told of the first alone: the second is another's answer.
     """
@@ -29,7 +29,7 @@ def judged_images() -> QuerySet[Generation]:
 
 
 def most_used_model(project: Project) -> str:
-    """The reward model that scored most of the project's images; "" where none is scored."""
+    """Return the name of the reward model that scored most of the project's images, or "" for none."""
     scored = Generation.objects.filter(prompt__project=project, score__isnull=False).order_by()
     named = scored.values_list("scored_by").annotate(images=Count("pk")).order_by("-images", "scored_by")
     return next((name for name, _ in named[:1]), "")

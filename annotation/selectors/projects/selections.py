@@ -18,18 +18,18 @@ AT_ONCE = 2000  # hashes in one query
 
 
 def text_hash(text: str) -> str:
-    """Under what a text's vector is kept: sha256 of its UTF-8, in hexadecimal."""
+    """Return the key of a text's vector: the SHA-256 of its UTF-8, in hexadecimal."""
     return hashlib.sha256(text.encode()).hexdigest()
 
 
 def candidate_prompts(project: Project, *, up_to: int) -> list[tuple[int, str]]:
-    """Id and text of the project's prompts that were there when `up_to` was the newest id, in their order."""
+    """Return id and text of the project's prompts up to the id `up_to`, in their order."""
     rows = project.prompts.filter(pk__lte=up_to).order_by("pk").values_list("pk", "text")
     return list(rows.iterator(chunk_size=10_000))
 
 
 def texts_without_vectors(encoder: Encoder, texts: Sequence[str]) -> list[str]:
-    """The texts that this encoder has not read yet, each once, in their order."""
+    """Return the texts without a vector by this encoder, each once, in their order."""
     by_hash = {text_hash(text): text for text in texts}
     for hashes in _batches(list(by_hash)):
         for known in encoder.vectors.filter(text_sha256__in=hashes).values_list("text_sha256", flat=True):
@@ -38,25 +38,27 @@ def texts_without_vectors(encoder: Encoder, texts: Sequence[str]) -> list[str]:
 
 
 def vectors_of(encoder: Encoder, texts: Sequence[str]) -> NDArray[np.float32]:
-    """The kept vectors, (N, D), in the order of the texts. Raises: KeyError for a text that has none."""
+    """Return the stored vectors, (N, D), in the order of the texts. Raises: KeyError for one without."""
     import numpy as np  # workers only: pages are lighter without
 
     hashes = [text_hash(text) for text in texts]
-    kept: dict[str, NDArray[np.float32]] = {}
+    vectors: dict[str, NDArray[np.float32]] = {}
     for some in _batches(hashes):
-        for one, vector in encoder.vectors.filter(text_sha256__in=some).values_list("text_sha256", "vector"):
-            kept[one] = np.frombuffer(vector, "<f4")
-    return np.stack([kept[one] for one in hashes])
+        for digest, vector in encoder.vectors.filter(text_sha256__in=some).values_list(
+            "text_sha256", "vector"
+        ):
+            vectors[digest] = np.frombuffer(vector, "<f4")
+    return np.stack([vectors[digest] for digest in hashes])
 
 
 def wanted_prompts(project: Project) -> QuerySet[Prompt]:
-    """Prompts that are to get images: the chosen ones where prompts were selected, else all."""
+    """Return the prompts that are to get images: the chosen ones where prompts were selected, else all."""
     newest = newest_selection(project)
     return project.prompts.filter(choices__selection=newest) if newest else project.prompts.all()
 
 
 def newest_selection(project: Project) -> PromptSelection | None:
-    """The one that holds, if any; without its picture."""
+    """Return the finished selection that counts, without its map, or None."""
     return PromptSelection.objects.finished().filter(project=project).defer("plane").first()
 
 

@@ -31,7 +31,7 @@ Figure = Estimate | NotEnough
 
 
 class Person(NamedTuple):
-    """Somebody whose answers are compared. Who is no annotator is a researcher, and sets the standard."""
+    """Somebody whose answers are compared: an annotator, or else a researcher, who sets the standard."""
 
     username: str
     annotates: bool
@@ -127,16 +127,16 @@ def read_opinions(project: Project, *, until: datetime | None = None) -> Opinion
         "slot",
         Case(fair, default=Value(float("nan")), output_field=FloatField()),
     )
-    read = np.fromiter(rows.iterator(chunk_size=CHUNK), ROW)
-    prompt_ids, prompts = np.unique(read["prompt"], return_inverse=True)
-    rater_ids, raters = np.unique(read["rater"], return_inverse=True)
-    placed = Placements(prompts, read["opinion"], raters, read["image"], read["slot"], read["score"])
-    found = panels(placed)
+    table = np.fromiter(rows.iterator(chunk_size=CHUNK), ROW)
+    prompt_ids, prompts = np.unique(table["prompt"], return_inverse=True)
+    rater_ids, raters = np.unique(table["rater"], return_inverse=True)
+    placed = Placements(prompts, table["opinion"], raters, table["image"], table["slot"], table["score"])
+    by_shape = panels(placed)
     answers = sum(
-        (np.bincount(panel.raters.ravel(), minlength=len(rater_ids)) for panel in found),
+        (np.bincount(panel.raters.ravel(), minlength=len(rater_ids)) for panel in by_shape),
         np.zeros(len(rater_ids), np.int64),
     )
-    return Opinions(found, _people(project, rater_ids), prompt_ids, answers, model)
+    return Opinions(by_shape, _people(project, rater_ids), prompt_ids, answers, model)
 
 
 def project_agreement(opinions: Opinions, measure: Measure) -> Agreement:
@@ -178,17 +178,17 @@ def rating_agreement(project: Project) -> list[AxisAgreement]:
         .order_by()
         .values_list("assignment__prompt_id", "generation_id", *SCALES)
     )
-    read = np.fromiter(
+    table = np.fromiter(
         rows.iterator(chunk_size=CHUNK), [(name, "i8") for name in ("prompt", "image", *SCALES)]
     )
-    if not len(read):
+    if not len(table):
         return []
-    prompt_ids, prompts = np.unique(read["prompt"], return_inverse=True)
+    prompt_ids, prompts = np.unique(table["prompt"], return_inverse=True)
     resamples = Resamples(len(prompt_ids), seed=SEED)
     return [
         AxisAgreement(
             axis,
-            ordinal_alpha(prompts, read["image"], read[axis], highest=SCALE[1], resamples=resamples),
+            ordinal_alpha(prompts, table["image"], table[axis], highest=SCALE[1], resamples=resamples),
         )
         for axis in SCALES
     ]
@@ -215,8 +215,8 @@ def _groups(opinions: Opinions) -> dict[str, Booleans]:
 def _by_person(
     opinions: Opinions, comparisons: Comparisons, measure: Measure, resamples: Resamples
 ) -> list[PersonAgreement]:
-    """People, annotators first, those with most answers first."""
-    groups, found = _groups(opinions), reliability(opinions.panels, len(opinions.people))
+    """Return people, annotators first, then those with most answers."""
+    groups, estimated = _groups(opinions), reliability(opinions.panels, len(opinions.people))
     rows = []
     for number, person in enumerate(opinions.people):
         alone = np.arange(len(opinions.people) + 2) == number
@@ -231,7 +231,7 @@ def _by_person(
                 annotates=person.annotates,
                 answers=int(opinions.answers[number]),
                 figures=[figures[group] for group in groups],
-                right=float(found.right[number]) if known else None,
+                right=float(estimated.right[number]) if known else None,
             )
         )
     return sorted(rows, key=lambda row: (not row.annotates, -row.answers, row.username))

@@ -1,4 +1,4 @@
-"""What people said of prompts and images, by category, by wording and by generator: the paper's analyses."""
+"""Labels and ratings of prompts and images, by category, wording and generator: the paper's analyses."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ def project_analysis(project: Project) -> Analysis:
     """Everything the analysis page shows, in four statements."""
     finished = Assignment.objects.finished().filter(project=project).order_by()
     ratings = Rating.objects.filter(assignment__in=finished).order_by()
-    rated = _read(ratings)
+    rated = _sum_ratings(ratings)
     return Analysis(
         labels=_count_labels(PromptLabel.objects.filter(assignment__in=finished)),
         images=rated.group("All", [True] * len(rated.prompts)),
@@ -109,7 +109,7 @@ def project_analysis(project: Project) -> Analysis:
     )
 
 
-def _read(ratings: QuerySet[Rating]) -> _Rated:
+def _sum_ratings(ratings: QuerySet[Rating]) -> _Rated:
     known = Count("pk", filter=Q(problems__isnull=False))
     sums = {f"sum_of_{scale}": Sum(scale) for scale in SCALES}
     counts = {f"with_{value}": Count("pk", filter=Q(problems__contains=[value])) for value in Problem.values}

@@ -103,7 +103,7 @@ class OwnWork(NamedTuple):
 
 def work_by_person(project: Project, period: Period) -> list[Work]:
     """One row for each person who worked in the period, by name; one statement."""
-    return list(_read(project, period, day="NULL", groups="username"))
+    return list(_sum_work(project, period, day="NULL", groups="username"))
 
 
 def work_of(annotator: User, project: Project, *, now: datetime, longest: timedelta) -> OwnWork:
@@ -111,7 +111,7 @@ def work_of(annotator: User, project: Project, *, now: datetime, longest: timede
     zone = ZoneInfo(settings.TIME_ZONE)
     today = now.astimezone(zone).date()
     week = Period(today - timedelta(days=today.weekday()), today, zone, longest)
-    days = list(_read(project, week, day="day", groups="username, day", annotator=annotator))
+    days = list(_sum_work(project, week, day="day", groups="username, day", annotator=annotator))
     return OwnWork(
         today=sum(day.tasks for day in days if day.day == today),
         today_seconds=sum(day.counted for day in days if day.day == today),
@@ -122,10 +122,10 @@ def work_of(annotator: User, project: Project, *, now: datetime, longest: timede
 
 def work_by_day(project: Project, period: Period) -> Iterator[Work]:
     """One row for each person and day with work, by name, then day; one statement."""
-    return _read(project, period, day="day", groups="username, day")
+    return _sum_work(project, period, day="day", groups="username, day")
 
 
-def _read(
+def _sum_work(
     project: Project, period: Period, *, day: str, groups: str, annotator: User | None = None
 ) -> Iterator[Work]:
     whose = "AND annotator_id = %(annotator)s" if annotator else ""

@@ -72,22 +72,22 @@ def project_leaderboard(project: Project) -> Leaderboard:
         (*row, numbers.setdefault(generator, len(numbers)))
         for *row, generator in placements.iterator(chunk_size=CHUNK)
     )
-    read = np.fromiter(rows, ROW)
-    prompt_ids, prompts = np.unique(read["prompt"], return_inverse=True)
-    nobody, unscored = np.zeros(len(read), np.int64), np.full(len(read), np.nan)
-    placed = Placements(prompts, read["opinion"], nobody, read["image"], read["slot"], unscored)
-    boards = leaderboard(placed, read["generator"], resamples=Resamples(len(prompt_ids), seed=SEED))
+    table = np.fromiter(rows, ROW)
+    prompt_ids, prompts = np.unique(table["prompt"], return_inverse=True)
+    nobody, unscored = np.zeros(len(table), np.int64), np.full(len(table), np.nan)
+    placed = Placements(prompts, table["opinion"], nobody, table["image"], table["slot"], unscored)
+    boards = leaderboard(placed, table["generator"], resamples=Resamples(len(prompt_ids), seed=SEED))
     model, names = most_used_model(project), list(numbers)
     scores = _mean_scores(project, model)
     ranked = {item for board in boards for item in board.items}
     return Leaderboard(
-        boards=[_named(board, names, scores) for board in boards],
+        boards=[_with_names(board, names, scores) for board in boards],
         alone=sorted(name for name, number in numbers.items() if number not in ranked),
         model=model,
     )
 
 
-def _named(board: Board, names: list[str], scores: dict[str, float]) -> NamedBoard:
+def _with_names(board: Board, names: list[str], scores: dict[str, float]) -> NamedBoard:
     generators, correlation = [names[item] for item in board.items], None
     if isinstance(board.standings, NotEnough):
         return NamedBoard(generators, board.prompts, board.standings, correlation)

@@ -100,11 +100,11 @@ def project_progress(project: Project, *, now: datetime) -> ProjectProgress:
 
 def _pace(answered: QuerySet[Assignment], now: datetime) -> float:
     """Answers a day in the last days; a project's first hours count as a whole day."""
-    found = answered.aggregate(
+    counts = answered.aggregate(
         first=Min("submitted_at"), recent=Count("pk", filter=Q(submitted_at__gt=now - RECENT))
     )
-    age = now - found["first"] if found["first"] else DAY
-    return float(found["recent"] / (min(RECENT, max(DAY, age)) / DAY))
+    age = now - counts["first"] if counts["first"] else DAY
+    return float(counts["recent"] / (min(RECENT, max(DAY, age)) / DAY))
 
 
 def annotator_progress(user: User, project: Project) -> AnnotatorProgress:
@@ -126,18 +126,18 @@ def count_pairs(project: Project) -> tuple[int, int]:
 
 def _count_pairs_within(groups: QuerySet[Placement, Any]) -> int:
     """Pairs of placements that are in the same group; `groups` are placements' values to group by."""
-    held = groups.annotate(held=Count("pk"))
-    return held.aggregate(pairs=Sum(F("held") * (F("held") - 1) / 2))["pairs"] or 0
+    sizes = groups.annotate(held=Count("pk"))
+    return sizes.aggregate(pairs=Sum(F("held") * (F("held") - 1) / 2))["pairs"] or 0
 
 
 def annotators_progress(project: Project, user: User | None = None) -> list[AnnotatorProgress]:
     """People with work in the project, checks included, those with most answers first."""
-    mine = Q(annotator=user) if user else Q(annotator__isnull=False)
+    whose = Q(annotator=user) if user else Q(annotator__isnull=False)
     counts = {
         f"in_{state}": Count("pk", filter=Q(state=state))
         for state in (State.LEASED, State.SUBMITTED, State.ACCEPTED, State.REJECTED)
     }
-    work = Assignment.objects.work().filter(mine, project=project)
+    work = Assignment.objects.work().filter(whose, project=project)
     rows = work.order_by().values_list("annotator__username")
     people = [AnnotatorProgress(*row) for row in rows.annotate(**counts)]
     return sorted(people, key=lambda person: (-person.done, person.username))

@@ -54,17 +54,19 @@ def create_account(*, username: str, project: Project, by: User) -> tuple[User, 
 
 
 def verify_password(*, name: str, password: str, address: str, now: datetime) -> User | None:
-    """The account of that name if the password is right; a wrong one counts against name and address.
+    """Return the account of that name if the password is right, or None.
+
+    A wrong one counts against name and address.
 
     Args: address: where the request came from, see `views.accounts.client_address`.
     Raises: TooManyAttempts.
     """
     attempt = _begin(account=_digest(name), address=address, now=now)
-    found = authenticate(username=name, password=password)
-    if not isinstance(found, User):
+    user = authenticate(username=name, password=password)
+    if not isinstance(user, User):
         return None
     SignInAttempt.objects.filter(account=attempt.account, address=address).delete()
-    return found
+    return user
 
 
 @transaction.atomic
@@ -105,6 +107,6 @@ def _lock(name: str) -> None:
 
 
 def _digest(name: str) -> str:
-    """The same for all spellings that open the same account."""
+    """Return one digest for all spellings that open the same account."""
     spelling = unicodedata.normalize("NFKC", name).strip().casefold()
     return salted_hmac("annotation.sign-in", spelling, algorithm="sha256").hexdigest()

@@ -18,7 +18,7 @@ class InvitationOver(Exception):
 
 
 class AlreadyMember(Exception):
-    """Who has a role in the project keeps it: a link changes nobody's."""
+    """The user has a role in the project already, and keeps it."""
 
 
 @transaction.atomic
@@ -53,7 +53,7 @@ def invite(
 
 @transaction.atomic
 def revoke(*, invitation: Invitation, by: User, now: datetime) -> None:
-    """Let nobody in by this link any more; who joined by it stays. Raises InvitationOver."""
+    """Close an invitation; members who joined by it stay. Raises: InvitationOver."""
     if not Invitation.objects.open(now=now).filter(pk=invitation.pk).update(revoked_at=now):
         raise InvitationOver
     record_action(
@@ -66,7 +66,7 @@ def revoke(*, invitation: Invitation, by: User, now: datetime) -> None:
 
 
 def open_invitation(*, token: str, now: datetime) -> Invitation:
-    """The invitation of a link. Raises InvitationOver."""
+    """Return the invitation of a link. Raises: InvitationOver."""
     open_ones = Invitation.objects.open(now=now).select_related("project")
     invitation = open_ones.filter(token_sha256=digest_of(token)).first()
     if invitation is None:
@@ -76,7 +76,7 @@ def open_invitation(*, token: str, now: datetime) -> Invitation:
 
 @transaction.atomic
 def join(*, token: str, user: User, now: datetime) -> Membership:
-    """Let the user in, with the invitation's role. Raises InvitationOver; AlreadyMember."""
+    """Make the user a member with the invitation's role. Raises: InvitationOver; AlreadyMember."""
     invitation = open_invitation(token=token, now=now)
     User.objects.select_for_update(no_key=True).get(pk=user.pk)  # two clicks use one place
     if Membership.objects.filter(project=invitation.project, user=user).exists():

@@ -41,13 +41,13 @@ def issue_token(
 
 @transaction.atomic
 def revoke_token(token: ApiToken) -> None:
-    """The next request with it is refused."""
+    """Delete a token: the next request with it is refused."""
     record_action(Action.Kind.TOKEN_REVOKED, project=None, by=token.user, subject=token.name)
     token.delete()
 
 
 def use_token(*, secret: str, now: datetime) -> ApiToken | None:
-    """The valid token behind the secret, with its owner; notes that it is in use."""
+    """Return the valid token behind the secret, with its owner, or None; record that it is in use."""
     token = ApiToken.objects.valid(now=now).filter(digest=digest_of(secret)).select_related("user").first()
     if token is None:
         return None
@@ -58,5 +58,5 @@ def use_token(*, secret: str, now: datetime) -> ApiToken | None:
 
 
 def digest_of(secret: str) -> str:
-    """Unsalted and quick: the secret has 256 random bits, there is nothing to guess."""
+    """Return the digest of a secret, unsalted and quick: its 256 random bits leave nothing to guess."""
     return hashlib.sha256(secret.encode()).hexdigest()

@@ -53,8 +53,8 @@ def publish_guideline(*, project: Project, text: str, by: User | None = None) ->
 
 def acknowledge(*, guideline: Guideline, user: User) -> Acknowledgement:
     """Record that the user read this version; once, however often they say so."""
-    read, _ = Acknowledgement.objects.get_or_create(guideline=guideline, user=user)
-    return read
+    acknowledgement, _ = Acknowledgement.objects.get_or_create(guideline=guideline, user=user)
+    return acknowledgement
 
 
 @transaction.atomic

@@ -73,11 +73,11 @@ def record_set(
     covered_by_chance: float,
 ) -> None:
     """Add what was chosen of the next set, best first. Args: prompts: how many the set has."""
-    held = PromptSelection.objects.select_for_update().get(pk=selection.pk)
-    number = len(held.sets) + 1
+    locked = PromptSelection.objects.select_for_update().get(pk=selection.pk)
+    number = len(locked.sets) + 1
     ChosenPrompt.objects.bulk_create(
         ChosenPrompt(
-            selection=held,
+            selection=locked,
             prompt_id=choice.prompt,
             set_number=number,
             place=place,
@@ -88,7 +88,7 @@ def record_set(
     )
     counts: dict[str, float] = {"prompts": prompts, "chosen": len(choices)}
     counts |= {"covered": covered, "covered_by_chance": covered_by_chance}
-    selection.sets = [*held.sets, counts]
+    selection.sets = [*locked.sets, counts]
     selection.save(update_fields=["sets"])
 
 

@@ -50,8 +50,8 @@ def send_due(*, clock: Callable[[], datetime]) -> int:
 def claim_due(*, now: datetime, passing_over: Collection[int] = ()) -> Delivery | None:
     """Take the delivery that is due longest; others do not see it before the lease ends."""
     due = Delivery.objects.due(now=now).exclude(webhook__in=passing_over)
-    found = due.select_for_update(skip_locked=True, of=("self",)).select_related("webhook", "event__project")
-    delivery = found.first()
+    rows = due.select_for_update(skip_locked=True, of=("self",)).select_related("webhook", "event__project")
+    delivery = rows.first()
     if delivery is not None:
         delivery.attempts += 1
         delivery.not_before = now + LEASE
@@ -77,7 +77,7 @@ def attempt(delivery: Delivery, *, clock: Callable[[], datetime]) -> bool:
 
 
 def body_of(event: Event) -> bytes:
-    """What is sent: the same bytes at each attempt."""
+    """Return what is sent: the same bytes at each attempt."""
     message = {
         "id": str(event.pk),
         "type": event.kind,
@@ -89,7 +89,7 @@ def body_of(event: Event) -> bytes:
 
 
 def headers_for(webhook: Webhook, event: Event, body: bytes, *, now: datetime) -> dict[str, str]:
-    """The headers of one attempt. The signature covers the time: an old message cannot be sent anew.
+    """Return the headers of one attempt. The signature covers the time: an old message cannot be sent anew.
 
     While two secrets hold there are two signatures, of which a receiver needs to know one.
 
@@ -110,7 +110,7 @@ def headers_for(webhook: Webhook, event: Event, body: bytes, *, now: datetime) -
 def _record(
     delivery: Delivery, *, arrived: bool, status: int | None, error: str, begun: datetime, now: datetime
 ) -> None:
-    """Only of the attempt that is still the last: a later one knows more."""
+    """Record how an attempt went, unless a later one has begun since."""
     state, not_before = Delivery.State.WAITING, now
     if arrived:
         state = Delivery.State.DELIVERED
@@ -118,8 +118,10 @@ def _record(
         state = Delivery.State.FAILED
     else:
         not_before = now + BACK_OFF[delivery.attempts - 1]
-    ours = Delivery.objects.filter(pk=delivery.pk, attempts=delivery.attempts, state=Delivery.State.WAITING)
-    ours.update(
+    attempted = Delivery.objects.filter(
+        pk=delivery.pk, attempts=delivery.attempts, state=Delivery.State.WAITING
+    )
+    attempted.update(
         state=state,
         not_before=not_before,
         sent_at=begun,

@@ -1,4 +1,4 @@
-"""The outbox: what happened, for those who asked to be told."""
+"""The outbox: events, for the webhooks that ask for them."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ KEPT = timedelta(days=30)
 def announce(kind: EventKind, *, project: Project, data: Mapping[str, Any]) -> Event | None:
     """Put an event into the outbox, within the transaction of what it announces: both happen, or neither.
 
-    No statement where nobody asked to be told, as in most projects: submitting an answer is kept quick.
+    Without a webhook that asks for it, as in most projects, there is no statement: submitting stays quick.
     Workers look into the outbox every few seconds.
 
     Args: data: JSON; ids and names, nothing that a receiver could not read by the API.
@@ -31,12 +31,12 @@ def announce(kind: EventKind, *, project: Project, data: Mapping[str, Any]) -> E
 
 @transaction.atomic
 def announce_to(webhook: Webhook, kind: EventKind, *, data: Mapping[str, Any]) -> Event:
-    """Tell one webhook alone, whatever it asked for."""
+    """Send an event to one webhook alone, whether it asks for its kind or not."""
     return _post(kind, webhook.project, data, [webhook])
 
 
 def forget_events(*, now: datetime) -> None:
-    """Delete what lies in the outbox for longer than anybody looks at it."""
+    """Delete old events with their deliveries."""
     Event.objects.filter(created_at__lt=now - KEPT).delete()
 
 

@@ -23,11 +23,11 @@ _GLOBAL_UNICAST = IPv6Network("2000::/3")
 
 
 class BadAddress(ValueError):
-    """No address that is posted to; says why."""
+    """Nothing is posted to this address; the message says why."""
 
 
 class Undeliverable(Exception):
-    """Nothing was answered; says why."""
+    """There was no answer; the message says why."""
 
 
 @dataclass(frozen=True)
@@ -98,12 +98,12 @@ def is_public(address: str) -> bool:
 
 
 def _resolve(target: Target) -> str:
-    """An address of the host. Raises: Undeliverable when one of them is not public."""
+    """Return an address of the host. Raises: Undeliverable when one of its addresses is not public."""
     try:
-        found = socket.getaddrinfo(target.host, target.port, type=socket.SOCK_STREAM)
+        entries = socket.getaddrinfo(target.host, target.port, type=socket.SOCK_STREAM)
     except (socket.gaierror, UnicodeError) as error:
         raise Undeliverable(f"{target.host} is not known: {error}") from None
-    addresses = [str(entry[4][0]) for entry in found]
+    addresses = [str(entry[4][0]) for entry in entries]
     if not target.private and not all(is_public(address) for address in addresses):
         raise Undeliverable(f"{target.host} is in a private network")
     return addresses[0]

@@ -30,10 +30,10 @@ def create_webhook(*, project: Project, url: str, kinds: Iterable[str], by: User
     wanted = list(kinds)
     if unknown := set(wanted) - EVENTS.keys():
         raise ValueError(f"no event is called {', '.join(sorted(unknown))}")
-    made = Webhook.objects.create(project=project, url=url, kinds=wanted, created_by=by)
+    webhook = Webhook.objects.create(project=project, url=url, kinds=wanted, created_by=by)
     _note_kinds(project)
     record_action(Action.Kind.WEBHOOK_MADE, project=project, by=by, subject=url, kinds=wanted)
-    return made
+    return webhook
 
 
 @transaction.atomic
@@ -60,7 +60,7 @@ def renew_secret(webhook: Webhook, *, by: User, now: datetime) -> str:
 
 @transaction.atomic
 def delete_webhook(webhook: Webhook, *, by: User) -> None:
-    """With its deliveries, those that wait too."""
+    """Delete a webhook with its deliveries, those that wait too."""
     _log(Action.Kind.WEBHOOK_DELETED, webhook, by)
     webhook.delete()
     _note_kinds(webhook.project)
@@ -86,8 +86,8 @@ def _log(kind: Action.Kind, webhook: Webhook, by: User, **details: Any) -> None:
 
 
 def _note_kinds(project: Project) -> None:
-    """Say at the project what its webhooks ask for. Two changes of them wait for each other."""
+    """Store with the project which kinds its webhooks ask for. Two changes of them wait for each other."""
     Project.objects.select_for_update(no_key=True).get(pk=project.pk)
-    asked = project.webhooks.filter(enabled=True).values_list("kinds", flat=True)
-    project.announced = sorted({kind for kinds in asked for kind in kinds})
+    kinds_by_webhook = project.webhooks.filter(enabled=True).values_list("kinds", flat=True)
+    project.announced = sorted({kind for kinds in kinds_by_webhook for kind in kinds})
     project.save(update_fields=["announced"])
