@@ -27,9 +27,9 @@ from annotation.services.people.accounts import (
 )
 from annotation.services.people.tokens import issue_token, revoke_token
 
-SIGN_IN = "annotation/accounts/sign_in.html"
-ACCOUNT = "annotation/accounts/account.html"
-PASSWORD = "annotation/accounts/password.html"
+SIGN_IN = "annotation/people/sign_in.html"
+ACCOUNT = "annotation/people/account.html"
+PASSWORD = "annotation/people/password.html"
 
 
 @require_http_methods(["GET", "HEAD", "POST"])

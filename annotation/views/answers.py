@@ -50,7 +50,7 @@ def answers(request: WorkerRequest, project: Project) -> HttpResponse:
         "mine": annotator_progress(request.user, project),
         "quality": quality_of(request.user, project, before=start_of_day(timezone.now())),
     }
-    return render(request, "annotation/answers/list.html", context)
+    return render(request, "annotation/judgements/answers.html", context)
 
 
 @require_safe
@@ -58,7 +58,7 @@ def answers(request: WorkerRequest, project: Project) -> HttpResponse:
 @worker_required
 def today(request: WorkerRequest, project: Project) -> HttpResponse:
     """How much this person did today, for the bar above their work."""
-    return render(request, "annotation/answers/today.html", {"work": own_work(request.user, project)})
+    return render(request, "annotation/judgements/today.html", {"work": own_work(request.user, project)})
 
 
 def own_work(user: User, project: Project) -> OwnWork:
@@ -151,7 +151,7 @@ def _show_closed(request: MemberRequest, assignment: Assignment, why: str) -> Ht
         "answer": answer_of(assignment),
         "why": why,
     }
-    return render(request, "annotation/answers/answer.html", context)
+    return render(request, "annotation/judgements/answer.html", context)
 
 
 def _not_stored(request: MemberRequest, assignment: Assignment, why: str) -> HttpResponse:

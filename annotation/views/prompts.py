@@ -18,7 +18,7 @@ from annotation.models import Assignment, Project
 from annotation.selectors.projects.images import judged_images
 from annotation.services.imports import ImportRefused, import_upload
 
-LIST = "annotation/prompts/list.html"
+LIST = "annotation/projects/prompts.html"
 PER_PAGE = 20
 
 
@@ -73,7 +73,7 @@ def prompt(request: MemberRequest, project: Project, pk: int) -> HttpResponse:
     images = judged_images().filter(prompt=shown)
     opinions = shown.assignments.select_related("annotator", "skip")
     context = {"project": project, "tab": "prompts", "prompt": shown, "images": images, "opinions": opinions}
-    return render(request, "annotation/prompts/prompt.html", context)
+    return render(request, "annotation/projects/prompt.html", context)
 
 
 @require_safe

@@ -17,8 +17,8 @@ from annotation.models.assignments import WORK
 from annotation.selectors.reviews import answer_of
 from annotation.services.judgements.reviews import NotUnderReview, OwnAnswer, accept, send_back
 
-QUEUE = "annotation/reviews/queue.html"
-ANSWER = "annotation/reviews/answer.html"
+QUEUE = "annotation/judgements/review_queue.html"
+ANSWER = "annotation/judgements/review.html"
 SHOWN = 50
 
 
