@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
-from refl.learning.methods import METHODS
-from refl.learning.weights import WEIGHTS
+# What a configuration may name. Dotted names, so that it is checked without torch.
+METHODS = {"refl": "refl.learning.methods.refl:ReFL"}  # -> a `methods.Method`
+WEIGHTS = {"all": "refl.learning.weights:AllWeights"}  # -> a `weights.Trainable`
 
 # Not stored while they are as they are here, so that configurations stored before them stay equal.
 DEFAULTS = {"method": "refl", "weights": "all"}

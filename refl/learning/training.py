@@ -12,9 +12,9 @@ from time import perf_counter
 import numpy as np
 import torch
 
-from refl.learning.config import TuningConfig
+from refl.learning.config import METHODS, TuningConfig
 from refl.learning.families.loading import load_family
-from refl.learning.methods import METHODS, Batch, Method
+from refl.learning.methods import Batch, Method
 from refl.learning.pairs import Pair, read_pairs
 from refl.learning.rewards import Reward
 from refl.learning.sampling import grid, sample

@@ -10,10 +10,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from refl.learning.config import TuningConfig
+from refl.learning.config import WEIGHTS, TuningConfig
 from refl.learning.families import Family
 from refl.learning.guards import check_gradient
-from refl.learning.weights import WEIGHTS, Trainable
+from refl.learning.weights import Trainable
 from rewardmodel.learning.averaging import ExponentialMovingAverage
 
 

@@ -1,4 +1,4 @@
-"""Which weights of the denoiser train. Another choice is a class and a line in WEIGHTS."""
+"""Which weights of the denoiser train. Another choice is a class and a line in `config.WEIGHTS`."""
 
 from __future__ import annotations
 
@@ -10,9 +10,6 @@ if TYPE_CHECKING:
     from torch import nn
 
     from refl.learning.families import Family
-
-# Name in a TuningConfig -> a Trainable. Names, so that a configuration is checked without torch.
-WEIGHTS = {"all": "refl.learning.weights:AllWeights"}
 
 
 class Trainable(Protocol):

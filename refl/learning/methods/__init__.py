@@ -1,4 +1,4 @@
-"""How an update tunes a generator. Another method is a file here and a line in METHODS."""
+"""How an update tunes a generator. Another method is a file here and a line in `config.METHODS`."""
 
 from __future__ import annotations
 
@@ -12,9 +12,6 @@ if TYPE_CHECKING:
     from refl.learning.pairs import Pair
     from refl.learning.rewards import Reward
     from refl.learning.tuner import Tuner
-
-# Name in a TuningConfig -> a Method. Names, so that a configuration is checked without torch.
-METHODS = {"refl": "refl.learning.methods.refl:ReFL"}
 
 
 @dataclass(frozen=True)

@@ -5,10 +5,10 @@ from pkgutil import resolve_name
 
 import pytest
 
-from refl.learning.config import TuningConfig
+from refl.learning.config import METHODS, WEIGHTS, TuningConfig
 from refl.learning.families import FAMILIES, Family
-from refl.learning.methods import METHODS, Method
-from refl.learning.weights import WEIGHTS, Trainable
+from refl.learning.methods import Method
+from refl.learning.weights import Trainable
 
 
 def test_the_defaults_are_the_papers():

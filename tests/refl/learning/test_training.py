@@ -10,14 +10,13 @@ from diffusers import StableDiffusionPipeline
 from PIL import Image
 from safetensors.torch import load_file
 
-from refl.learning.config import TuningConfig
+from refl.learning.config import METHODS, WEIGHTS, TuningConfig
 from refl.learning.families.loading import load_family
-from refl.learning.methods import METHODS
 from refl.learning.pairs import BadPairs
 from refl.learning.rewards import BadReward
 from refl.learning.sampling import sample
 from refl.learning.training import AnotherRun, NoPrompts, indices_at, tune
-from refl.learning.weights import WEIGHTS, AllWeights
+from refl.learning.weights import AllWeights
 from rewardmodel.learning.errors import Interrupted
 
 PROMPTS = ["a red page", "a green page", "a blue page", "a white page", "a page"]
