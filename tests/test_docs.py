@@ -13,6 +13,9 @@ ROOT = Path(__file__).resolve().parent.parent
 PAGES = {path: path.read_text() for path in (ROOT / "README.md", *sorted(ROOT.glob("docs/*.md")))}
 TEXT = "\n".join(PAGES.values())
 
+MAP = PAGES[ROOT / "docs/code.md"]
+FRAMEWORKS_OWN = {"migrations", "templatetags", "commands"}  # folders that Django asks for
+
 
 def found(pattern, text=TEXT):
     return set(re.findall(pattern, text, re.MULTILINE))
@@ -57,3 +60,29 @@ def test_every_documented_address_is_served():
 def test_every_link_between_the_pages_leads_somewhere():
     links = [(page, link) for page, text in PAGES.items() for link in found(r"\]\(([^):#]+)[^):]*\)", text)]
     assert {(page.name, link) for page, link in links if not (page.parent / link).exists()} == set()
+
+
+def rooms():
+    """The folders of code within the apps."""
+    packages = {file.parent for app in (*OURS, "config") for file in (ROOT / app).rglob("__init__.py")}
+    inner = {path.relative_to(ROOT) for path in packages if not FRAMEWORKS_OWN & set(path.parts)}
+    return {str(path) for path in inner if len(path.parts) > 1}
+
+
+def mapped():
+    """The paths on the map, whole or below the first of their line -> whether there is such a path."""
+    paths = {}
+    for line in MAP.splitlines():
+        names = re.findall(r"`([a-z_]+/[\w./-]*|[a-z_/]+\.(?:py|toml))`", line)
+        for name in names:
+            places = [path for base in (ROOT, ROOT / names[0]) if (path := base / name).exists()]
+            paths[str(places[0].relative_to(ROOT)) if places else name] = bool(places)
+    return paths
+
+
+def test_every_path_on_the_map_of_the_code_leads_somewhere():
+    assert {path for path, exists in mapped().items() if not exists} == set()
+
+
+def test_every_room_is_on_the_map_of_the_code():
+    assert rooms() - mapped().keys() == set()
