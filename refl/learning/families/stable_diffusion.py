@@ -42,7 +42,7 @@ class StableDiffusion:
 
     @property
     def device(self) -> torch.device:
-        return self.pipeline.device
+        return self.pipeline.unet.device  # the pipeline's own property takes a millisecond
 
     @property
     def denoiser(self) -> nn.Module:
