@@ -10,11 +10,11 @@ from annotation.registry import ActionKind
 
 
 class ReasonMissing(Exception):
-    """This is only done, and logged, with a reason."""
+    """The action requires a reason, which is logged."""
 
 
 def checked_reason(reason: str) -> str:
-    """Return the reason without blanks around it. Raises ReasonMissing."""
+    """Return the reason stripped of surrounding whitespace. Raises ReasonMissing."""
     if not reason.strip():
         raise ReasonMissing
     return reason.strip()
@@ -28,9 +28,9 @@ def record_action(
     subject: object = "",
     **details: Any,
 ) -> Action:
-    """Add a row to the log, within the transaction of what was done.
+    """Add a row to the log, within the transaction of the action.
 
-    Args: by: None for a rule or a command; subject: whom or what it was done to; details: JSON, by name.
+    Args: by: None for a rule or a command; subject: whom or what the action concerns; details: JSON, by name.
     """
     return Action.objects.create(
         kind=kind,

@@ -34,18 +34,18 @@ class LeaseLost(Exception):
 def open_assignments(*, prompts: Iterable[Prompt], by: User | None = None) -> list[Assignment]:
     """Ask for the project's number of opinions on each prompt that can be ranked and has no assignment yet.
 
-    A prompt can be ranked when it has 2 images at least and no more than the project's slots hold, and the
-    files of all of them.
+    A prompt can be ranked when it has at least 2 images, no more than the project's slots hold, and none of
+    their files is missing.
 
-    Args: by: who asked, for the log; None: whoever calls this logs more than that.
+    Args: by: who asked, for the log; None when the caller writes the log.
     """
-    wanted = Prompt.objects.filter(pk__in=[prompt.pk for prompt in prompts])
-    # Two openers must not both find none; and a change of settings, which is free while nothing is open,
-    # waits for this or this for it, before they are read below.
-    projects = Project.objects.filter(pk__in=wanted.order_by().values("project")).order_by("pk")
+    queryset = Prompt.objects.filter(pk__in=[prompt.pk for prompt in prompts])
+    # Lock the projects before reading their settings: two calls must not both find no assignments, and
+    # settings may change until assignments are open.
+    projects = Project.objects.filter(pk__in=queryset.order_by().values("project")).order_by("pk")
     list(projects.select_for_update(no_key=True).values_list("pk"))
     rankable = (
-        wanted.filter(~Exists(Assignment.objects.filter(prompt=OuterRef("pk"))))
+        queryset.filter(~Exists(Assignment.objects.filter(prompt=OuterRef("pk"))))
         .select_related("project")
         .annotate(images=Count("generations"), files=Count("generations__image"))
         .filter(images__gte=2, files=F("images"), images__lte=F("project__slots") * F("project__per_slot"))
@@ -69,29 +69,29 @@ def open_assignments(*, prompts: Iterable[Prompt], by: User | None = None) -> li
 
 @cache
 def _lock() -> str:
-    """Lock the annotator: two of their requests wait here for each other."""
+    """Lock the annotator, so that concurrent requests of one annotator run one after another."""
     locked = User.objects.filter(pk=ANNOTATOR).select_for_update(no_key=True)
     paused, outcome = pause_reason(PROJECT, ANNOTATOR), newest_outcome(PROJECT, ANNOTATOR)
     return select(locked.values_list(Exists(paused), Subquery(outcome)))
 
 
 def _lease_first() -> str:
-    """Lease one assignment, and call what it is then `annotation_assignment`, for the SELECT behind this.
+    """Return the CTEs that lease one assignment and name the updated row `annotation_assignment`.
 
-    1. held: the annotator's own, its lease renewed, or else the one that lies ready for them. It is waited
-       for: a draft on its way locks it, and must not cost them the task. Others' locks are passed over.
-    2. free: or else the first that is claimable, shuffled anew and without another's draft.
-    3. unbegun: or else one that only lies ready for others.
+    1. held: the annotator's current assignment, its lease renewed, or else the one leased ahead for them.
+       This waits for its lock, which a draft being saved may hold. Rows locked by others are skipped.
+    2. free: or else the first claimable assignment, reshuffled and without the draft of another annotator.
+    3. unbegun: or else one that is only leased ahead for somebody else.
 
-    With `begins` false it is to lie ready for this annotator. What others have begun is not taken for that:
-    their late answer counts, and their draft stays, until somebody begins anew.
+    With `begins` false, the assignment is leased ahead. Assignments that others have begun are not taken for
+    that: a late answer still counts, and the draft stays, until somebody else begins the assignment.
     """
     begins = Q(Parameter("begins", models.BooleanField()))
-    wanted = Assignment.objects.filter(project=PROJECT)
-    held = wanted.leased_by(ANNOTATOR).filter(begins | Q(claimed_at=None))
-    free = wanted.claimable_by(ANNOTATOR, now=Parameter("now"))
+    assignments = Assignment.objects.filter(project=PROJECT)
+    held = assignments.leased_by(ANNOTATOR).filter(begins | Q(claimed_at=None))
+    free = assignments.claimable_by(ANNOTATOR, now=Parameter("now"))
     free = free.filter(begins | Q(claimed_at=None) | Q(state=State.OPEN), _none("held"))
-    unbegun = wanted.new_to(ANNOTATOR).unbegun().filter(begins, _none("held"), _none("free"))
+    unbegun = assignments.new_to(ANNOTATOR).unbegun().filter(begins, _none("held"), _none("free"))
     return f"""
         WITH held AS (
             {_first(held, F("claimed_at").asc(nulls_last=True), "pk")} FOR UPDATE
@@ -141,13 +141,13 @@ CLAIMED = Statement(
 def claim_next(
     *, annotator: User, project: Project, now: datetime, generator: random.Random
 ) -> Assignment | None:
-    """Lease the annotator one prompt to judge, its images at hand; None when none is left for them.
+    """Lease the annotator their next assignment, with its images prefetched; return None when none is left.
 
-    There is none for the paused and, where the project asks for it, for the unqualified.
-    Asking again returns the same assignment, its lease renewed and its order kept; one that lies ready since
-    `claim_ahead` is begun before others. Those being claimed elsewhere are passed over. One whose lease ran
-    out in other hands is shuffled anew and loses the other's draft. Images that came in without their files
-    are not shown. As long as there is new work, checks are mixed in.
+    Paused annotators get none, nor do unqualified ones where the project requires qualification.
+    Calling this again returns the same assignment with its lease renewed and its order unchanged. An
+    assignment from `claim_ahead` comes first. Assignments being claimed concurrently are skipped. One whose
+    lease expired with another annotator is reshuffled and loses the draft. Images without files are not
+    shown. As long as there is new work, checks are mixed in.
     """
     return _claim(annotator, project, now=now, until=now + project.lease, begins=True, generator=generator)
 
@@ -156,9 +156,10 @@ def claim_next(
 def claim_ahead(
     *, annotator: User, project: Project, now: datetime, generator: random.Random
 ) -> Assignment | None:
-    """Lease what `claim_next` will give once the task in hand is done, so that its page can lie ready.
+    """Lease what `claim_next` will return after the current assignment, so that its page can be prefetched.
 
-    Until it is begun, nobody's time on it runs. It goes back soon, and to who finds nothing else at once.
+    No working time is counted until it is begun. The lease is short, and an annotator for whom nothing else
+    is left can claim the assignment at once.
     """
     until = now + min(AHEAD, project.lease)
     return _claim(annotator, project, now=now, until=until, begins=False, generator=generator)
@@ -196,7 +197,7 @@ def _claim(
 
 
 def _lease_check(check: Assignment, *, annotator: User, now: datetime, generator: random.Random) -> None:
-    """Put the check into the annotator's hands, if nothing is there and there is new work for them."""
+    """Lease the check to the annotator if they hold no assignment and there is new work for them."""
     assignments = Assignment.objects.filter(project=check.project)
     leased = assignments.leased_by(annotator)
     if not check.claimed_at:
@@ -211,11 +212,11 @@ def _lease_check(check: Assignment, *, annotator: User, now: datetime, generator
 
 
 def save_draft(*, assignment: Assignment, annotator: User, answer: dict[str, Any], now: datetime) -> None:
-    """Keep an unfinished answer in place of the one kept before, and renew the lease.
+    """Save an unfinished answer, replacing the previous draft, and renew the lease.
 
-    Raises: LeaseLost when the assignment is not the annotator's any more.
+    Raises: LeaseLost when the annotator no longer holds the assignment.
     """
-    held = Assignment.objects.held_by(annotator).filter(pk=assignment.pk)
-    if held.update(draft=answer, drafted_at=now, leased_until=now + assignment.project.lease) != 1:
+    lease = Assignment.objects.held_by(annotator).filter(pk=assignment.pk)
+    if lease.update(draft=answer, drafted_at=now, leased_until=now + assignment.project.lease) != 1:
         raise LeaseLost
     assignment.draft, assignment.drafted_at = answer, now

@@ -20,12 +20,12 @@ BATCH = 1000  # prompts measured in one transaction
 def ask_where_opinions_differ(*, project: Project) -> list[Assignment]:
     """Measure the agreement on prompts whose opinions are all in, and ask for one more where it is low.
 
-    A prompt is measured again when another opinion came in. It never gets more than the project's extra
+    A prompt is measured again when another opinion comes in. It never gets more than the project's extra
     opinions, and none where the file of an image is missing. Returns: the new, open assignments.
     """
     project = Project.objects.select_for_update(no_key=True).get(pk=project.pk)  # two workers would ask twice
-    finished = _all_in(project)
-    opinions: dict[int, list[int]] = {prompt: [] for prompt in finished}
+    measurable = _all_in(project)
+    opinions: dict[int, list[int]] = {prompt: [] for prompt in measurable}
     answers = Assignment.objects.finished().filter(prompt__in=opinions).order_by("pk")
     for pk, prompt in answers.values_list("pk", "prompt_id"):
         opinions[prompt].append(pk)
@@ -37,20 +37,20 @@ def ask_where_opinions_differ(*, project: Project) -> list[Assignment]:
         ],
         ["agreement", "opinions_compared"],
     )
-    most = project.opinions_per_prompt + project.extra_opinions
-    further = {
+    limit = project.opinions_per_prompt + project.extra_opinions
+    next_opinions = {
         prompt: [len(opinions[prompt])]
         for prompt, agreement in agreements.items()
-        if agreement < project.agreement_wanted and len(opinions[prompt]) < most
+        if agreement < project.agreement_wanted and len(opinions[prompt]) < limit
     }
     return Assignment.objects.bulk_create(
         Assignment(project=project, prompt_id=prompt, priority=priority)
-        for prompt, (priority,) in priorities(project, further).items()
+        for prompt, (priority,) in priorities(project, next_opinions).items()
     )
 
 
 def _agreements(opinions: dict[int, list[int]]) -> dict[int, float]:
-    """The share of pairs of images on which two opinions agree, over all two opinions, by prompt."""
+    """Return the share of image pairs on which two opinions agree, over all pairs of opinions, by prompt."""
     slots = slots_of([pk for answers in opinions.values() for pk in answers])
     agreements = {}
     for prompt, answers in opinions.items():
@@ -60,11 +60,11 @@ def _agreements(opinions: dict[int, list[int]]) -> dict[int, float]:
 
 
 def _all_in(project: Project) -> list[int]:
-    """Prompts with two opinions at least, none of them under way, that were not measured like this before."""
-    bare = Generation.objects.filter(prompt=OuterRef("prompt"), image=None)
+    """Return prompts with two or more opinions, all finished, whose current number was not measured yet."""
+    without_file = Generation.objects.filter(prompt=OuterRef("prompt"), image=None)
     return list(
         Assignment.objects.ordinary()
-        .filter(~Exists(bare), project=project)
+        .filter(~Exists(without_file), project=project)
         .exclude(state__in=[State.REJECTED, State.SKIPPED])
         .order_by()
         .values("prompt")

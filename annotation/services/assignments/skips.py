@@ -13,7 +13,7 @@ from annotation.services.assignments.assignments import LeaseLost
 
 
 class NotSkippable(Exception):
-    """Training, the test and references are answered."""
+    """Training, test and reference tasks cannot be skipped."""
 
 
 class SkipsUsedUp(Exception):
@@ -28,9 +28,10 @@ class SkipsUsedUp(Exception):
 def skip_task(*, assignment: Assignment, annotator: User, reason: str, note: str, now: datetime) -> Skip:
     """Close the annotator's task without an answer and ask somebody else; the draft is dropped.
 
-    A gold or repeated task counts like any other: a difference would tell it. Skipping again changes nothing.
+    A gold or repeated task counts like any other, so that nobody can recognize it. Skipping again changes
+    nothing.
 
-    Raises: LeaseLost when the task is another's, or was answered; NotSkippable; SkipsUsedUp; ValueError when
+    Raises: LeaseLost when the annotator does not hold the task; NotSkippable; SkipsUsedUp; ValueError when
         there is no such reason.
     """
     if assignment.kind not in WORK:
@@ -38,20 +39,20 @@ def skip_task(*, assignment: Assignment, annotator: User, reason: str, note: str
     User.objects.select_for_update(no_key=True).get(
         pk=annotator.pk
     )  # two tabs must not both take the last skip
-    before = Skip.objects.filter(assignment=assignment, assignment__annotator=annotator).first()
-    if before is not None:
-        return before
+    skip = Skip.objects.filter(assignment=assignment, assignment__annotator=annotator).first()
+    if skip is not None:
+        return skip
     skips = skips_of(annotator, assignment.project)
     if not skips.left:
         raise SkipsUsedUp(skips.allowed)
-    held = Assignment.objects.held_by(annotator).filter(pk=assignment.pk)
-    if held.update(state=Assignment.State.SKIPPED, draft=None, drafted_at=None) != 1:
+    lease = Assignment.objects.held_by(annotator).filter(pk=assignment.pk)
+    if lease.update(state=Assignment.State.SKIPPED, draft=None, drafted_at=None) != 1:
         raise LeaseLost
     skip = Skip.objects.create(
         assignment=assignment, reason=Skip.Reason(reason), note=note.strip(), skipped_at=now
     )
-    bare = Generation.objects.filter(pk__in=assignment.order, image=None)
-    if assignment.kind == Assignment.Kind.ORDINARY and not bare.exists():
+    without_file = Generation.objects.filter(pk__in=assignment.order, image=None)
+    if assignment.kind == Assignment.Kind.ORDINARY and not without_file.exists():
         Assignment.objects.create(
             project_id=assignment.project_id, prompt_id=assignment.prompt_id, priority=assignment.priority
         )

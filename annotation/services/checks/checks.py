@@ -12,30 +12,30 @@ from annotation.selectors.checks.checks import slots_when_answered
 from annotation.statistics.answers import compare
 
 Kind = Assignment.Kind
-REPEAT_AFTER = 50  # answers of the annotator's in between, so that the first one is not remembered; ours
+REPEAT_AFTER = 50  # the annotator's answers in between, so that the first one is not remembered; ours
 REPEAT_POOL = 200  # answers before those, from which the repeated one is drawn; ours
 BATCH = 500
 
 
 def draw_check(*, annotator: User, project: Project, generator: random.Random) -> Assignment | None:
-    """Now and then, a check in place of new work: its prompt and the answer it is against, not stored yet.
+    """Return an unsaved check to give in place of new work, or None for most tasks.
 
-    A gold prompt is one that the annotator never had; a repeat is one they judged long ago. Each task is a
-    check with the project's shares as probabilities, whatever the ones before it were: there is no rhythm.
+    A gold prompt is one that the annotator was never given; a repeat is one they judged long ago. Each task
+    is a check with the project's shares as probabilities, independently of earlier tasks.
     """
     chance = generator.random()
     if chance < project.gold_share:
         kind = Kind.GOLD
-        had = Assignment.objects.filter(annotator=annotator).values("prompt")
+        seen_prompts = Assignment.objects.filter(annotator=annotator).values("prompt")
         gold = Reference.objects.in_use().filter(purpose=Reference.Purpose.GOLD)
-        trusted = Assignment.objects.filter(project=project, state=Assignment.State.ACCEPTED)
-        answers = trusted.filter(reference__in=gold).exclude(prompt__in=had)
+        trusted_answers = Assignment.objects.filter(project=project, state=Assignment.State.ACCEPTED)
+        answers = trusted_answers.filter(reference__in=gold).exclude(prompt__in=seen_prompts)
     elif chance < project.gold_share + project.repeat_share:
         kind = Kind.REPEAT
-        own = Assignment.objects.ordinary().filter(project=project, annotator=annotator)
-        repeated = Assignment.objects.filter(annotator=annotator, kind=Kind.REPEAT).values("prompt")
-        answered = own.filter(submitted_at__isnull=False).exclude(state=Assignment.State.REJECTED)
-        answers = answered.exclude(prompt__in=repeated).order_by("-submitted_at")
+        assignments = Assignment.objects.ordinary().filter(project=project, annotator=annotator)
+        repeated_prompts = Assignment.objects.filter(annotator=annotator, kind=Kind.REPEAT).values("prompt")
+        answers = assignments.filter(submitted_at__isnull=False).exclude(state=Assignment.State.REJECTED)
+        answers = answers.exclude(prompt__in=repeated_prompts).order_by("-submitted_at")
         answers = answers[REPEAT_AFTER : REPEAT_AFTER + REPEAT_POOL]
     else:
         return None
@@ -48,19 +48,19 @@ def draw_check(*, annotator: User, project: Project, generator: random.Random) -
 
 @transaction.atomic
 def compare_answers(*, now: datetime, annotator: User | None = None) -> int:
-    """Compare the checks that were answered since the last time, or one person's; returns how many.
+    """Compare the checks answered since the last call, or one annotator's; return how many.
 
-    It is not done when an answer comes in: a check would take longer to store than other tasks, and shows.
-    What both answers said when the check was answered is compared, once: no change made to either later moves
-    what their annotator reads of their agreement.
+    This is not done on submission: checks would take longer than other tasks, and could be recognized.
+    Each check is compared once, with both answers as they were when it was answered: later revisions do not
+    change the agreement shown to the annotator.
     """
-    answered = Assignment.objects.filter(against__isnull=False, submitted_at__isnull=False, check_result=None)
+    checks = Assignment.objects.filter(against__isnull=False, submitted_at__isnull=False, check_result=None)
     if annotator is not None:
-        answered = answered.filter(annotator=annotator)
-    waiting = list(answered.select_for_update(of=("self",), skip_locked=True).order_by("pk")[:BATCH])
-    slots = slots_when_answered(waiting)
+        checks = checks.filter(annotator=annotator)
+    tasks = list(checks.select_for_update(of=("self",), skip_locked=True).order_by("pk")[:BATCH])
+    slots = slots_when_answered(tasks)
     results = []
-    for task in waiting:
+    for task in tasks:
         agreed, pairs = compare(*slots[task.pk])
         results.append(Check(assignment=task, agreed=agreed, pairs=pairs, compared_at=now))
     Check.objects.bulk_create(results)

@@ -18,22 +18,22 @@ LESSONS = (Reference.Purpose.TRAINING, Reference.Purpose.QUALIFICATION)  # in th
 
 
 class NotTested(Exception):
-    """Items of the test are left to answer, or the project has none."""
+    """The test has unanswered items, or the project has no test."""
 
 
 @transaction.atomic
 def claim_lesson(
     *, annotator: User, project: Project, now: datetime, generator: random.Random
 ) -> Assignment | None:
-    """Lease the annotator the next item of the training, then of the test, its images at hand.
+    """Lease the annotator the next item of the training, then of the test, with its images prefetched.
 
-    Asking again returns what they hold. None when every item is answered.
+    Calling this again returns the item they hold. None when every item is answered.
     """
     User.objects.select_for_update(no_key=True).get(pk=annotator.pk)  # two tabs must not get two items
     tasks = Assignment.objects.filter(project=project).select_related("prompt").with_images()
-    held = tasks.held_by(annotator).first()
-    if held is not None:
-        return held
+    lesson = tasks.held_by(annotator).first()
+    if lesson is not None:
+        return lesson
     for purpose in LESSONS:
         item = _unanswered(annotator, project, purpose).select_related("answer").first()
         if item is not None:
@@ -56,16 +56,16 @@ def claim_lesson(
 
 @transaction.atomic
 def decide_qualification(*, annotator: User, project: Project, now: datetime) -> Qualification:
-    """Decide by the answered test, or give back what was decided before.
+    """Decide from the answered test, or return the earlier decision.
 
-    Whoever agrees with the references on the project's share of all pairs of the test is qualified.
+    Annotators qualify who agree with the references on at least the project's share of all pairs of the test.
 
     Raises: NotTested.
     """
     User.objects.select_for_update(no_key=True).get(pk=annotator.pk)  # decided once
-    before = Qualification.objects.filter(project=project, user=annotator).first()
-    if before is not None:
-        return before
+    qualification = Qualification.objects.filter(project=project, user=annotator).first()
+    if qualification is not None:
+        return qualification
     compare_answers(now=now, annotator=annotator)
     test = Check.objects.filter(
         assignment__project=project, assignment__annotator=annotator, assignment__kind=Kind.QUALIFICATION
@@ -89,7 +89,9 @@ def decide_qualification(*, annotator: User, project: Project, now: datetime) ->
 def decide_by_hand(
     *, annotator: User, project: Project, outcome: str, reason: str, by: User, now: datetime
 ) -> Qualification:
-    """Qualify or refuse somebody whatever the test says. Raises ReasonMissing; ValueError for no outcome."""
+    """Qualify or refuse somebody regardless of the test.
+
+    Raises: ReasonMissing; ValueError for an unknown outcome."""
     reason = checked_reason(reason)
     record_action(
         Action.Kind.QUALIFIED,
@@ -111,7 +113,7 @@ def decide_by_hand(
 
 
 def _unanswered(annotator: User, project: Project, purpose: str) -> QuerySet[Reference]:
-    """References of this purpose whose prompts the annotator has not had."""
-    had = Assignment.objects.filter(annotator=annotator).values("prompt")
+    """Return the references of this purpose whose prompts the annotator was never given."""
+    prompts = Assignment.objects.filter(annotator=annotator).values("prompt")
     items = Reference.objects.in_use().filter(prompt__project=project, purpose=purpose)
-    return items.filter(answer__state=Assignment.State.ACCEPTED).exclude(prompt__in=had).order_by("pk")
+    return items.filter(answer__state=Assignment.State.ACCEPTED).exclude(prompt__in=prompts).order_by("pk")

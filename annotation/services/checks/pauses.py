@@ -1,4 +1,4 @@
-"""Giving somebody no work for a while: by an inspector, or by the project's rules; and lifting it."""
+"""Pausing annotators, by an inspector or by the project's rules, and lifting pauses."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ logger = logging.getLogger(__name__)
 
 
 class AlreadyPaused(Exception):
-    """They get no work already."""
+    """The annotator is already paused in this project."""
 
 
 class NotPaused(Exception):
-    """The pause was lifted already."""
+    """The pause was already lifted."""
 
 
 def pause(*, annotator: User, project: Project, reason: str, by: User, now: datetime) -> Pause:
-    """Give the annotator no more work in the project; a task in their hands can still be submitted.
+    """Give the annotator no more work in the project; a task they hold can still be submitted.
 
     Raises: AlreadyPaused; ReasonMissing.
     """
@@ -44,18 +44,18 @@ def lift(*, pause: Pause, by: User, now: datetime) -> Pause:
 def pause_by_rules(*, now: datetime, active_within: timedelta) -> list[Pause]:
     """Pause the annotators whose latest answers break a rule of their project.
 
-    Args: active_within: who submitted nothing for so long is passed over.
+    Args: active_within: skip annotators who submitted nothing within this time.
     """
     paused = []
-    active = Assignment.objects.work().filter(submitted_at__gte=now - active_within)
-    for project in Project.objects.filter(pk__in=active.values("project")):
-        resting = Pause.objects.in_force().filter(project=project).values("user")
+    recent_answers = Assignment.objects.work().filter(submitted_at__gte=now - active_within)
+    for project in Project.objects.filter(pk__in=recent_answers.values("project")):
+        paused_users = Pause.objects.in_force().filter(project=project).values("user")
         annotators = User.objects.filter(
-            pk__in=active.filter(project=project).values("annotator"),
+            pk__in=recent_answers.filter(project=project).values("annotator"),
             memberships__project=project,
             memberships__role__in=roles_that(Do.ANNOTATE),
         )
-        for annotator in annotators.exclude(pk__in=resting):
+        for annotator in annotators.exclude(pk__in=paused_users):
             breach = first_breach(annotator, project)
             if breach is None:
                 continue

@@ -1,4 +1,4 @@
-"""Answers to compare with: researchers and admins give them, admins say what each is for."""
+"""Reference answers: given by researchers and admins, and assigned a purpose by admins."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class NotTrusted(Exception):
 
 
 class NothingToAnswer(Exception):
-    """There is no such prompt with images that this person has not judged yet."""
+    """No such prompt with images is left that this person has not judged."""
 
 
 @transaction.atomic
@@ -30,25 +30,25 @@ def claim_reference(
     generator: random.Random,
     prompt: Prompt | None = None,
 ) -> Assignment:
-    """Lease a researcher a prompt to answer as a reference: the one they hold, else the one named, else any.
+    """Lease a researcher a prompt to answer as a reference: the one they hold, else `prompt`, else any.
 
-    Prompts that others were asked about come first: on these, people can be compared.
+    Prompts with ordinary assignments come first, because annotators can be compared on these.
 
     Raises: NothingToAnswer.
     """
     User.objects.select_for_update(no_key=True).get(pk=researcher.pk)  # two tabs must not get two prompts
-    held = Assignment.objects.held_by(researcher).filter(project=project).first()
-    if held is not None:
-        return held
-    wanted = prompt or _draw_prompt(researcher, project, generator)
-    order = list(Generation.objects.filter(prompt=wanted, image__isnull=False).values_list("pk", flat=True))
-    had = Assignment.objects.filter(prompt=wanted, annotator=researcher)
-    if wanted is None or not 2 <= len(order) <= project.max_images or had.exists():
+    assignment = Assignment.objects.held_by(researcher).filter(project=project).first()
+    if assignment is not None:
+        return assignment
+    prompt = prompt or _draw_prompt(researcher, project, generator)
+    order = list(Generation.objects.filter(prompt=prompt, image__isnull=False).values_list("pk", flat=True))
+    assignments = Assignment.objects.filter(prompt=prompt, annotator=researcher)
+    if prompt is None or not 2 <= len(order) <= project.max_images or assignments.exists():
         raise NothingToAnswer
     generator.shuffle(order)
     return Assignment.objects.create(
         project=project,
-        prompt=wanted,
+        prompt=prompt,
         annotator=researcher,
         kind=Assignment.Kind.REFERENCE,
         state=Assignment.State.LEASED,
@@ -59,9 +59,9 @@ def claim_reference(
 
 
 def _draw_prompt(researcher: User, project: Project, generator: random.Random) -> Prompt | None:
-    had = Assignment.objects.filter(annotator=researcher).values("prompt")
+    seen_prompts = Assignment.objects.filter(annotator=researcher).values("prompt")
     rankable = (
-        project.prompts.exclude(pk__in=had)
+        project.prompts.exclude(pk__in=seen_prompts)
         .annotate(images=Count("generations"), files=Count("generations__image"))
         .filter(images__gte=2, images__lte=project.max_images, files=F("images"))
     )
@@ -73,19 +73,19 @@ def _draw_prompt(researcher: User, project: Project, generator: random.Random) -
 
 @transaction.atomic
 def choose_reference(*, answer: Assignment, purpose: str, note: str, by: User, now: datetime) -> Reference:
-    """Compare others' answers to this prompt with this one from now on, in place of the one before.
+    """Make this the answer that others' answers to the prompt are compared with, replacing the current one.
 
-    Raises: NotTrusted; ValueError when there is no such purpose.
+    Raises: NotTrusted; ValueError for an unknown purpose.
     """
-    # Its annotator, who may be changing it, waits for us or we for them.
+    # Lock the answer: its annotator may be revising it.
     answer = Assignment.objects.select_for_update(no_key=True).get(pk=answer.pk)
-    given = answer.kind in (Assignment.Kind.ORDINARY, Assignment.Kind.REFERENCE)
-    shown = Generation.objects.filter(pk__in=answer.order)
+    is_opinion = answer.kind in (Assignment.Kind.ORDINARY, Assignment.Kind.REFERENCE)
+    generations = Generation.objects.filter(pk__in=answer.order)
     if (
-        not given
+        not is_opinion
         or answer.state != Assignment.State.ACCEPTED
         or not _is_trusted(answer)
-        or shown.filter(image=None).exists()
+        or generations.filter(image=None).exists()
     ):
         raise NotTrusted
     record_action(
@@ -112,12 +112,12 @@ def choose_reference(*, answer: Assignment, purpose: str, note: str, by: User, n
 
 @transaction.atomic
 def retire_reference(*, reference: Reference, by: User, now: datetime) -> None:
-    """Ask nobody any more; what was compared with it stays. Doing it again changes nothing."""
+    """Stop using the reference; earlier comparisons with it stay. Retiring it again changes nothing."""
     if Reference.objects.in_use().filter(pk=reference.pk).update(retired_at=now):
         project = reference.prompt.project_id
         record_action(Action.Kind.REFERENCE_RETIRED, project=project, by=by, subject=reference.prompt)
 
 
 def _is_trusted(answer: Assignment) -> bool:
-    assert answer.annotator is not None  # finished answers have one
+    assert answer.annotator is not None  # finished answers have an annotator
     return may(answer.annotator, Do.GIVE_REFERENCES, answer.project)

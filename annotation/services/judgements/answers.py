@@ -70,10 +70,10 @@ RECORD = f"WITH answered AS (SELECT %(assignment)s::bigint AS id), {ROWS}"
 
 @cache
 def _close() -> str:
-    """Only an assignment that is still in the annotator's hands is closed, and gets rows."""
-    held = Assignment.objects.held_by(Parameter("annotator")).filter(pk=Parameter("assignment"))
+    """Return the SQL that closes an assignment its annotator still holds, and writes the answer's rows."""
+    assignment = Assignment.objects.held_by(Parameter("annotator")).filter(pk=Parameter("assignment"))
     closed = update(
-        held,
+        assignment,
         state=Parameter("state"),
         submitted_at=Parameter("now"),
         accepted_at=Parameter("accepted_at"),

@@ -68,14 +68,14 @@ class Contradiction(InvalidJudgement):
 
 
 def contradictions(ratings: Mapping[int, ImageRating], slots: Mapping[int, int]) -> list[tuple[int, int]]:
-    """Pairs (a, b) with overall(a) > overall(b) although slot(a) is worse than slot(b); equal ones agree.
+    """Pairs (a, b) with overall(a) > overall(b) although slot(a) is worse than slot(b); ties agree.
 
     Source: ImageReward, appendix B.3; the exact inequality is unpublished, this one is ours.
     """
-    judged = [pk for pk in slots if pk in ratings]
+    images = [pk for pk in slots if pk in ratings]
     return [
         (a, b) if ratings[a].overall > ratings[b].overall else (b, a)
-        for a, b in combinations(judged, 2)
+        for a, b in combinations(images, 2)
         if (ratings[a].overall - ratings[b].overall) * (slots[a] - slots[b]) > 0
     ]
 
@@ -90,11 +90,11 @@ def submit_judgement(
     generator: random.Random,
     confirmed: bool = False,
 ) -> Ranking:
-    """Record a complete answer and close its assignment; an inspector sees the project's share of the work.
+    """Record a complete answer and close its assignment; the project's share of answers goes to inspection.
 
-    A late answer still counts while nobody else holds the assignment. The same answer again is stored once.
+    A late answer still counts while nobody else holds the assignment. Submitting it again changes nothing.
 
-    Args: confirmed: the annotator was warned of contradictions and stands by them; only WARN projects listen.
+    Args: confirmed: the annotator was warned of contradictions and confirms them; used only by WARN projects.
     Raises: InvalidJudgement, as its subclasses say; LeaseLost when the assignment is another's, or was closed
         with a different answer.
     """
@@ -122,7 +122,7 @@ def submit_judgement(
 
 
 def refuse_contradictions(project: Project, judgement: Judgement, *, confirmed: bool) -> None:
-    """Raises: Contradiction, where the project minds, or warns and the annotator did not confirm."""
+    """Raise Contradiction where the project refuses them, or warns and the annotator did not confirm."""
     refuses = project.consistency == Project.Consistency.BLOCK
     if refuses or (project.consistency == Project.Consistency.WARN and not confirmed):
         pairs = contradictions(judgement.ratings, judgement.slots)
@@ -131,14 +131,14 @@ def refuse_contradictions(project: Project, judgement: Judgement, *, confirmed: 
 
 
 def check(*, project: Project, images: Iterable[int], judgement: Judgement) -> None:
-    """Whether the answer is complete and in range. Raises InvalidJudgement, as its subclasses say."""
-    shown = set(images)
-    unknown = (set(judgement.ratings) | set(judgement.slots)) - shown
+    """Check that the answer is complete and in range. Raises InvalidJudgement, as its subclasses say."""
+    image_ids = set(images)
+    unknown = (set(judgement.ratings) | set(judgement.slots)) - image_ids
     if unknown:
         raise UnknownImages("An image is not of this prompt.", sorted(unknown))
     _check_label(project, judgement.label)
-    _check_ratings(project, shown, judgement.ratings)
-    _check_slots(project, shown, judgement.slots)
+    _check_ratings(project, image_ids, judgement.ratings)
+    _check_slots(project, image_ids, judgement.slots)
 
 
 def _check_label(project: Project, label: Label | None) -> None:
@@ -154,12 +154,12 @@ def _check_label(project: Project, label: Label | None) -> None:
         raise InvalidLabel("The prompt's issues are unknown or repeated.")
 
 
-def _check_ratings(project: Project, shown: set[int], ratings: Mapping[int, ImageRating]) -> None:
+def _check_ratings(project: Project, image_ids: set[int], ratings: Mapping[int, ImageRating]) -> None:
     if not project.asks_ratings:
         if ratings:
             raise InvalidRating("This project asks for no ratings.", sorted(ratings))
         return
-    if missing := shown - set(ratings):
+    if missing := image_ids - set(ratings):
         raise IncompleteRatings("Rate every image.", sorted(missing))
     low, high = SCALE
     for pk, rating in ratings.items():
@@ -169,8 +169,8 @@ def _check_ratings(project: Project, shown: set[int], ratings: Mapping[int, Imag
             raise InvalidRating("An image's problems are unknown or repeated.", [pk])
 
 
-def _check_slots(project: Project, shown: set[int], slots: Mapping[int, int]) -> None:
-    if missing := shown - set(slots):
+def _check_slots(project: Project, image_ids: set[int], slots: Mapping[int, int]) -> None:
+    if missing := image_ids - set(slots):
         raise IncompleteRanking("Place every image.", sorted(missing))
     if outside := [pk for pk, slot in slots.items() if not 1 <= slot <= project.slots]:
         raise SlotOutOfRange(f"Slots are 1 to {project.slots}.", outside)
@@ -179,5 +179,5 @@ def _check_slots(project: Project, shown: set[int], slots: Mapping[int, int]) ->
         raise SlotOverfull(f"A slot holds {project.per_slot} at most.", crowded)
 
 
-def _distinct_values(chosen: tuple[str, ...], known: list[str]) -> bool:
-    return len(set(chosen)) == len(chosen) and set(chosen) <= set(known)
+def _distinct_values(values: tuple[str, ...], allowed: list[str]) -> bool:
+    return len(set(values)) == len(values) and set(values) <= set(allowed)

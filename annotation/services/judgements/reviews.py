@@ -1,4 +1,4 @@
-"""What inspectors decide: an answer counts, or somebody else is asked."""
+"""Inspectors' decisions: accepting an answer, or sending it back and asking somebody else."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ REVIEW_MADE = register_event("review.made", "An answer was inspected")
 
 
 class NotUnderReview(Exception):
-    """The answer is in no state that this verdict may change, or says something else by now."""
+    """The answer's state does not allow this verdict, or the answer was revised meanwhile."""
 
 
 class OwnAnswer(Exception):
@@ -24,7 +24,7 @@ class OwnAnswer(Exception):
 
 @transaction.atomic
 def accept(*, assignment: Assignment, inspector: User, now: datetime) -> Review:
-    """Let a submitted answer count. Raises NotUnderReview, OwnAnswer."""
+    """Accept a submitted answer. Raises NotUnderReview, OwnAnswer."""
     _move(
         assignment,
         inspector,
@@ -45,7 +45,7 @@ def send_back(*, assignment: Assignment, inspector: User, reason: str, now: date
     """Reject a submitted or accepted answer and ask somebody else; the rejected one stays.
 
     Returns: the new, open assignment; one opinion per annotator and prompt keeps it from the same person.
-        None for a check, which others are asked anyway, and where an image came in without its file.
+        None for a check, which others get anyway, and where an image has no file.
     Raises: NotUnderReview; OwnAnswer; ReasonMissing when the reason is blank.
     """
     reason = checked_reason(reason)
@@ -100,8 +100,9 @@ def _move(
 ) -> None:
     if assignment.annotator_id == inspector.pk:
         raise OwnAnswer
-    # Its annotator may change it while it is being read: then it is not the answer that was judged.
-    read = {"pk": assignment.pk, "revised_at": assignment.revised_at}
-    answered = Assignment.objects.work().filter(**read, state__in=sources)
-    if answered.exclude(annotator=inspector).update(state=to, accepted_at=accepted_at) != 1:
+    # `revised_at` guards against a revision during the review.
+    answer = Assignment.objects.work().filter(
+        pk=assignment.pk, revised_at=assignment.revised_at, state__in=sources
+    )
+    if answer.exclude(annotator=inspector).update(state=to, accepted_at=accepted_at) != 1:
         raise NotUnderReview

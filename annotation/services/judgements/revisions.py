@@ -1,4 +1,4 @@
-"""Changing one's own answer: as long as nobody has judged it and nothing was made of it."""
+"""Revising one's own answer, until it is reviewed, exported or frozen in a dataset."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ JUDGEMENT_REVISED = register_event("judgement.revised", "An answer was changed b
 
 
 class NoOwnAnswer(Exception):
-    """This person gave no such answer."""
+    """The annotator has no such answer."""
 
 
 class AnswerClosed(Exception):
-    """The answer may not be changed any more; the message says why, in a sentence for its annotator."""
+    """The answer can no longer be revised; the message tells the annotator why."""
 
 
 class AnswerChanged(Exception):
-    """It was changed elsewhere in the meantime."""
+    """The answer was revised elsewhere in the meantime."""
 
 
 @transaction.atomic
@@ -40,25 +40,25 @@ def revise_judgement(
     now: datetime,
     confirmed: bool = False,
 ) -> Ranking:
-    """Replace the annotator's own answer; what it said before stays as a Revision.
+    """Replace the annotator's own answer; the previous one is kept as a Revision.
 
-    An equal answer changes nothing. When it was submitted and accepted stays as it was.
+    An equal answer changes nothing. The times of submission and acceptance stay.
 
     Args:
-        version: the answer's `version` that the change was made from.
+        version: the answer's `version` that the revision is based on.
         confirmed: as in `submit_judgement`.
     Raises: NoOwnAnswer; AnswerClosed; AnswerChanged; InvalidJudgement, as its subclasses say.
     """
-    # `settle_answers` waits for this or this for it; and two tabs for each other.
+    # Excludes `settle_answers` and a second revision from another tab.
     project = Project.objects.select_for_update(no_key=True).get(pk=assignment.project_id)
     _lock(assignment)
-    own = own_answers(annotator, project).select_related("prompt", "label", "ranking")
-    answer = own.filter(pk=assignment.pk).first()
+    answers = own_answers(annotator, project).select_related("prompt", "label", "ranking")
+    answer = answers.filter(pk=assignment.pk).first()
     if answer is None:
         raise NoOwnAnswer
     answer.project = project
-    if why := why_closed(answer):
-        raise AnswerClosed(why)
+    if reason := why_closed(answer):
+        raise AnswerClosed(reason)
     before = as_json(judgement_of(answer))
     if before == as_json(judgement):
         return answer.ranking
@@ -82,21 +82,21 @@ def revise_judgement(
 
 
 def settle_answers(*, project: Project, until: datetime) -> None:
-    """Lock the answers accepted until then: they were exported or frozen in a dataset."""
+    """Close the answers accepted until then to revision: they were exported or frozen in a dataset."""
     earlier = Q(settled_until__isnull=True) | Q(settled_until__lt=until)
     Project.objects.filter(earlier, pk=project.pk).update(settled_until=until)
 
 
 def _lock(answer: Assignment) -> None:
-    """Wait for whoever reviews the answer or makes it a reference.
+    """Lock the answer against reviews and against becoming a reference.
 
-    In a statement of its own: one that waits sees the row as it is then, and all else as it was before.
+    This is a statement of its own, because a statement that waits for a lock sees only the locked row afresh.
     """
     Assignment.objects.select_for_update(no_key=True).get(pk=answer.pk)
 
 
 def _delete_rows(answer: Assignment) -> None:
-    """Make room for the changed answer; the one before is in the revision."""
+    """Delete the rows of the previous answer, which the Revision keeps."""
     answer.ranking.delete()
     answer.ratings.all().delete()
     if label := getattr(answer, "label", None):
