@@ -7,7 +7,7 @@ from django.core.management import CommandError, call_command
 from annotation.models import Generation
 from rewardmodel.learning import load
 from rewardmodel.learning.model.backbones.blip import BlipConfig
-from rewardmodel.learning.model.backbones.blip_forms import write_blip
+from rewardmodel.learning.model.backbones.blip_layouts import write_blip
 from rewardmodel.learning.model.backbones.config import TextConfig, VisionConfig
 from rewardmodel.learning.model.heads import HeadConfig
 from rewardmodel.learning.model.reward import RewardModel

@@ -6,7 +6,7 @@ import torch
 from transformers import BlipForImageTextRetrieval, CLIPConfig, CLIPModel, CLIPTokenizer
 
 from rewardmodel.learning.model.backbones.blip import BlipConfig
-from rewardmodel.learning.model.backbones.blip_forms import write_blip, write_transformers
+from rewardmodel.learning.model.backbones.blip_layouts import write_blip, write_transformers
 from rewardmodel.learning.model.backbones.config import TextConfig, VisionConfig
 from rewardmodel.learning.model.heads import HeadConfig
 from rewardmodel.learning.model.reward import RewardModel

@@ -19,7 +19,7 @@ def convert(source: str, target: Path, form: str) -> str:
     from rewardmodel.learning import checkpoints
     from rewardmodel.learning.checkpoints import downloads, published
     from rewardmodel.learning.errors import CheckpointError
-    from rewardmodel.learning.model.backbones.blip_forms import (
+    from rewardmodel.learning.model.backbones.blip_layouts import (
         IMAGE_REWARD_FILE,
         IMAGE_REWARD_MEAN,
         IMAGE_REWARD_STD,

@@ -18,7 +18,7 @@ from rewardmodel.learning.errors import CheckpointError
 from rewardmodel.learning.model import aspects
 from rewardmodel.learning.model.backbones import BackboneConfig, backbone_from_dict
 from rewardmodel.learning.model.backbones.blip import BlipConfig
-from rewardmodel.learning.model.backbones.forms import Release
+from rewardmodel.learning.model.backbones.layouts import Release
 from rewardmodel.learning.model.lora import plain_weights
 from rewardmodel.learning.model.reward import RewardModel
 from rewardmodel.learning.saving import replaced_folder, write_whole

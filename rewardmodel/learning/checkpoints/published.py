@@ -1,4 +1,4 @@
-"""Reward models and backbones in the forms in which others publish them: read, recognised and written."""
+"""Reward models and backbones in the layouts in which others publish them: read, recognised and written."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 from rewardmodel.learning.checkpoints.weights import read_weights
 from rewardmodel.learning.errors import CheckpointError
 from rewardmodel.learning.model.backbones import BACKBONES
-from rewardmodel.learning.model.backbones.forms import Release, StoredWeights
+from rewardmodel.learning.model.backbones.layouts import Release, StoredWeights
 from rewardmodel.learning.model.reward import RewardModel
 from rewardmodel.learning.saving import write_whole
 
@@ -19,19 +19,19 @@ PICKLES = ("*.pt", "*.pth", "pytorch_model.bin")
 
 
 def read(file: Path, image_size: int | None = None) -> Release:
-    """Read a published file under our names; its form is recognised by the names in it.
+    """Read a published file under our names; its layout is recognised by the names in it.
 
     Args: image_size: in pixels, for images of another size than the file's.
     Raises: CheckpointError.
     """
     stored = read_weights(file)
     config = _transformers_config(stored)
-    forms = [form for registered in BACKBONES.values() for form in registered.forms]
-    form = next((form for form in forms if form.mark <= stored.tensors.keys()), None)
-    if form is None:
-        first, known = ", ".join(sorted(stored.tensors)[:3]), ", ".join(form.name for form in forms)
+    layouts = [layout for registered in BACKBONES.values() for layout in registered.layouts]
+    layout = next((layout for layout in layouts if layout.mark <= stored.tensors.keys()), None)
+    if layout is None:
+        first, known = ", ".join(sorted(stored.tensors)[:3]), ", ".join(layout.name for layout in layouts)
         raise CheckpointError(f"{file}: another architecture; it begins with {first}; known are {known}")
-    release = form.read(stored, config)
+    release = layout.read(stored, config)
     if image_size is None:
         return release
     try:
@@ -42,20 +42,21 @@ def read(file: Path, image_size: int | None = None) -> Release:
 
 
 def write(model: RewardModel, tokenizer: Any, path: Path, export: str) -> None:
-    """Write a model in a published form, a file or a folder, without its heads for aspects.
+    """Write a model in a published layout, a file or a folder, without its heads for aspects.
 
     Args:
-        tokenizer: written beside the weights where the form is a folder.
-        export: the form's name for `convert`.
-    Raises: CheckpointError when the form cannot hold the model; NotSaved.
+        tokenizer: written beside the weights where the layout is a folder.
+        export: the layout's name for `convert`.
+    Raises: CheckpointError when the layout cannot hold the model; NotSaved.
     """
-    writers = {form.export: form.write for form in BACKBONES[model.config.kind].forms if form.write}
+    layouts = BACKBONES[model.config.kind].layouts
+    writers = {layout.export: layout.write for layout in layouts if layout.write}
     if export not in writers:
         raise CheckpointError(f"a {model.config.kind} model is no BLIP")
     weights = {
         name: tensor.detach().cpu().contiguous()
         for name, tensor in model.state_dict().items()
-        if not name.startswith("aspect_heads.")  # no published form has these
+        if not name.startswith("aspect_heads.")  # no published layout has these
     }
     with write_whole(path) as written:
         try:

@@ -15,7 +15,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from rewardmodel.learning.errors import CheckpointError
-from rewardmodel.learning.model.backbones.forms import StoredWeights
+from rewardmodel.learning.model.backbones.layouts import StoredWeights
 
 WRAPPINGS = ("state_dict", "model")  # what training scripts put a state dict under
 DISTRIBUTED = "module."  # what DistributedDataParallel puts before each name

@@ -9,27 +9,27 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from rewardmodel.learning.model.backbones import blip_forms, dual_forms
+from rewardmodel.learning.model.backbones import blip_layouts, dual_layouts
 from rewardmodel.learning.model.backbones.backbone import Backbone, BackboneConfig
 from rewardmodel.learning.model.backbones.blip import BlipConfig
 from rewardmodel.learning.model.backbones.dual import DualConfig
-from rewardmodel.learning.model.backbones.forms import Form
+from rewardmodel.learning.model.backbones.layouts import PublishedLayout
 
 __all__ = ["BACKBONES", "Backbone", "BackboneConfig", "Registered", "backbone_from_dict"]
 
 
 @dataclass(frozen=True)
 class Registered:
-    """A kind of backbone, and the forms in which others publish its weights."""
+    """A kind of backbone, and the layouts in which others publish its weights."""
 
     config: type[BackboneConfig]
-    forms: tuple[Form, ...] = ()
+    layouts: tuple[PublishedLayout, ...] = ()
 
 
 BACKBONES = {
-    "blip": Registered(BlipConfig, blip_forms.FORMS),
-    "clip": Registered(DualConfig, dual_forms.FORMS),
-    "siglip": Registered(DualConfig),  # its form is among CLIP's
+    "blip": Registered(BlipConfig, blip_layouts.LAYOUTS),
+    "clip": Registered(DualConfig, dual_layouts.LAYOUTS),
+    "siglip": Registered(DualConfig),  # its layout is among CLIP's
 }
 
 

@@ -17,7 +17,7 @@ from rewardmodel.learning.errors import CheckpointError
 from rewardmodel.learning.model.backbones import BACKBONES, Backbone, Registered
 from rewardmodel.learning.model.backbones.backbone import count_frozen
 from rewardmodel.learning.model.backbones.config import ImageInput
-from rewardmodel.learning.model.backbones.forms import Form, Release
+from rewardmodel.learning.model.backbones.layouts import PublishedLayout, Release
 from rewardmodel.learning.model.heads import HeadConfig, RewardHead
 from rewardmodel.learning.model.reward import RewardModel, freeze
 from rewardmodel.learning.training import Callbacks, train
@@ -124,8 +124,8 @@ def read_theirs(stored, config):
 
 @pytest.fixture(autouse=True)
 def _registered(monkeypatch):
-    forms = (Form("a bag of words", frozenset({"theirs.patches.weight"}), read_theirs),)
-    monkeypatch.setitem(BACKBONES, "bag", Registered(BagConfig, forms))
+    layouts = (PublishedLayout("a bag of words", frozenset({"theirs.patches.weight"}), read_theirs),)
+    monkeypatch.setitem(BACKBONES, "bag", Registered(BagConfig, layouts))
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""Dual encoders: any CLIP or SigLIP of transformers (PickScore is one), and HPSv2 in open_clip's form.
+"""Dual encoders: any CLIP or SigLIP of transformers (PickScore is one), and HPSv2 in open_clip's layout.
 
 Sources: transformers; open_clip's CLIP and HPSv2's scoring code; PickScore's model card.
 """
@@ -15,7 +15,7 @@ from torch import Tensor
 from rewardmodel.learning.errors import CheckpointError
 from rewardmodel.learning.model.backbones.config import ImageInput
 from rewardmodel.learning.model.backbones.dual import DualConfig
-from rewardmodel.learning.model.backbones.forms import Form, Release, StoredWeights
+from rewardmodel.learning.model.backbones.layouts import PublishedLayout, Release, StoredWeights
 
 PREPROCESSOR = "preprocessor_config.json"
 PATCHES = "embeddings.patch_embedding.weight"
@@ -79,13 +79,13 @@ def read_open_clip(stored: StoredWeights, config: Mapping[str, Any] | None) -> R
     return Release(**{**vars(release), "std": scale})
 
 
-FORMS = (
-    Form(
+LAYOUTS = (
+    PublishedLayout(
         "CLIP or SigLIP of transformers",
         frozenset({f"vision_model.{PATCHES}", f"text_model.{WORDS}"}),
         read_transformers,
     ),
-    Form(
+    PublishedLayout(
         "CLIP of open_clip (HPSv2)",
         frozenset({"visual.conv1.weight", "token_embedding.weight"}),
         read_open_clip,

@@ -13,7 +13,11 @@ from rewardmodel.learning import checkpoints
 from rewardmodel.learning.checkpoints.published import write as write_published
 from rewardmodel.learning.errors import CheckpointError
 from rewardmodel.learning.model.backbones.blip import BlipConfig, blip_vit_large
-from rewardmodel.learning.model.backbones.blip_forms import write_blip, write_image_reward, write_transformers
+from rewardmodel.learning.model.backbones.blip_layouts import (
+    write_blip,
+    write_image_reward,
+    write_transformers,
+)
 from rewardmodel.learning.model.backbones.config import TextConfig, VisionConfig
 from rewardmodel.learning.model.heads import HeadConfig
 from rewardmodel.learning.model.reward import RewardModel

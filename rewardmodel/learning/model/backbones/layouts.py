@@ -1,4 +1,4 @@
-"""The forms in which others publish weights: how each is recognised, read under our names, and written."""
+"""The layouts in which others publish weights: how each is recognised, read under our names, and written."""
 
 from __future__ import annotations
 
@@ -68,16 +68,16 @@ class Release:
 
 
 @dataclass(frozen=True)
-class Form:
-    """A form in which weights are published.
+class PublishedLayout:
+    """A layout in which others publish weights.
 
     Attributes:
-        mark: names of weights that tell it from other forms.
+        mark: names of weights that tell it from other layouts.
         read: takes the file's weights, and the config that transformers wrote beside it, if any.
             Raises CheckpointError.
         export: the name under which `convert` writes it, if it does.
         write: takes a backbone's config, the weights under our names, and the path of the file or the folder.
-            Raises ValueError when the form cannot hold them.
+            Raises ValueError when the layout cannot hold them.
     """
 
     name: str

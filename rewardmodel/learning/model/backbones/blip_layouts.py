@@ -1,4 +1,4 @@
-"""BLIP and ImageReward: the files of their authors, and transformers' form of them, both ways.
+"""BLIP and ImageReward: the files of their authors, and transformers' layout of them, both ways.
 
 Sources: salesforce/BLIP, zai-org/ImageReward, transformers' BLIP.
 """
@@ -20,7 +20,12 @@ from torch import Tensor
 from rewardmodel.learning.errors import CheckpointError
 from rewardmodel.learning.model.backbones.blip import BlipConfig
 from rewardmodel.learning.model.backbones.config import TextConfig, VisionConfig
-from rewardmodel.learning.model.backbones.forms import Form, Release, StoredWeights, without_leftovers
+from rewardmodel.learning.model.backbones.layouts import (
+    PublishedLayout,
+    Release,
+    StoredWeights,
+    without_leftovers,
+)
 from rewardmodel.learning.model.heads import HeadConfig
 
 logger = logging.getLogger(__name__)
@@ -114,23 +119,25 @@ def write_transformers(config: BlipConfig, weights: Mapping[str, Tensor], folder
     (folder / "config.json").write_text(text, encoding="utf-8")
 
 
-FORMS = (
-    Form(
+LAYOUTS = (
+    PublishedLayout(
         "ImageReward",
         frozenset({"blip.visual_encoder.cls_token"}),
         read_image_reward,
         export="image-reward",
         write=write_image_reward,
     ),
-    Form("BLIP", frozenset({"visual_encoder.cls_token"}), read_blip, export="blip", write=write_blip),
-    Form(
+    PublishedLayout(
+        "BLIP", frozenset({"visual_encoder.cls_token"}), read_blip, export="blip", write=write_blip
+    ),
+    PublishedLayout(
         "transformers' BlipForImageTextRetrieval",
         frozenset({f"vision_model.{THEIR_CLASS_TOKEN}", f"text_encoder.{WORDS}"}),
         read_transformers,
         export="transformers",
         write=write_transformers,
     ),
-    Form(
+    PublishedLayout(
         "transformers' BlipModel",
         frozenset({f"vision_model.{THEIR_CLASS_TOKEN}", f"text_model.{WORDS}"}),
         read_transformers,
@@ -261,7 +268,7 @@ def _transformers_config(shape: BlipConfig) -> dict[str, Any]:
 
 
 def _check_shape_can_be_inferred(config: BlipConfig, weights: Mapping[str, Tensor]) -> None:
-    """Refuse what would be read back as another model: the form leaves heads and the like unsaid."""
+    """Refuse what would be read back as another model: the layout does not say heads and the like."""
     try:
         read = shape_of(weights)
     except (KeyError, ValueError) as error:
