@@ -16,7 +16,7 @@ from annotation.charts import Whisker, whisker
 from annotation.downloads import csv_response
 from annotation.models import Project
 from annotation.statistics.estimates import ENOUGH_PROMPTS, Estimate
-from rewardmodel.forms.evaluations import EvaluationForm
+from rewardmodel.forms import EvaluationForm
 from rewardmodel.models import Evaluation, EvaluationRun
 from rewardmodel.runs.views import Kind
 from rewardmodel.runs.waking import wake

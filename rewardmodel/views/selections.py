@@ -15,7 +15,7 @@ from django.views.decorators.http import require_POST, require_safe
 from annotation.access import MemberRequest, admin_required
 from annotation.models import Project, PromptSelection
 from annotation.selectors.projects.selections import newest_selection
-from rewardmodel.forms.selections import SelectionForm
+from rewardmodel.forms import SelectionForm
 from rewardmodel.models import SelectionRun
 from rewardmodel.runs.views import Kind
 from rewardmodel.runs.waking import wake

@@ -10,7 +10,7 @@ from django.views.decorators.http import require_http_methods
 
 from annotation.access import Do, MemberRequest, may, researcher_required
 from annotation.models import Project
-from rewardmodel.forms.try_model import TryForm
+from rewardmodel.forms import TryForm
 from rewardmodel.scoring import client_socket, score_with_promoted
 from rewardmodel.selectors import NothingPromoted, promoted_checkpoint
 from rewardmodel.serving.client import ClientGone, ImagesUnreadable, ModelBroken, NoScorer, Unavailable
