@@ -31,7 +31,7 @@ class DenoiserConfig:
     learning_rate: float = 1.2e-3
     warmup: int = 100
     hold: float = 0.45  # share of the steps at the full learning rate; it then falls linearly to nothing
-    average: float = 0.998  # of the weights that are kept
+    average: float = 0.998  # decay of the moving average of the weights
 
 
 def build_unet(channels: int) -> Any:
@@ -89,7 +89,7 @@ def build_scheduler() -> Any:
 
 
 def misstated_caption(statement: Statement, generator: Random) -> str:
-    """A caption with wrong words, but one that is kept for generators, so that none of the others leaks."""
+    """Return a misstated caption of the generators' own split, so that no caption of another split leaks."""
     while True:
         caption = str(misstate(statement, generator))
         if split_of(caption) is Split.GENERATOR:
@@ -109,6 +109,12 @@ def learn_to_denoise(
 ) -> None:
     """Train both in place; they end with the moving average of their weights.
 
+    Each step:
+
+    1. `_draw_captions` misstates the captions of a random batch of scenes, or leaves them out.
+    2. `_denoising_loss` compares the predicted velocity with the true one.
+    3. The optimiser steps, and the average of the weights follows.
+
     Args: latents: (N, C, 8, 8), of the scenes, standard deviation about 1.
     """
     from diffusers.models.attention_processor import AttnProcessor
@@ -120,32 +126,42 @@ def learn_to_denoise(
     optimizer = torch.optim.AdamW(parameters, lr=config.learning_rate, weight_decay=1e-2)
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: _rate(step, config))
     for step in range(1, config.steps + 1):
-        chosen = torch.randint(len(latents), (config.batch,))
-        captions = [
-            "" if generator.random() < EMPTY else misstated_caption(scenes[scene].statement, generator)
-            for scene in chosen.tolist()
-        ]
+        batch = torch.randint(len(latents), (config.batch,))
+        captions = _draw_captions([scenes[scene] for scene in batch.tolist()], generator)
         tokens = tokenizer(captions, padding="max_length", max_length=LENGTH, return_tensors="pt").input_ids
-        clean = latents[chosen]  # (B, C, 8, 8)
-        noise, times = torch.randn_like(clean), torch.randint(0, 1000, (config.batch,))
-        with torch.autocast("cpu", torch.bfloat16):
-            predicted = unet(scheduler.add_noise(clean, noise, times), times, text_encoder(tokens)[0]).sample
-        loss = F.mse_loss(predicted.float(), scheduler.get_velocity(clean, noise, times))
+        loss = _denoising_loss(unet, text_encoder, scheduler, latents[batch], tokens)
         optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(parameters, 1.0)
         optimizer.step()
         schedule.step()
-        keep = min(config.average, (1 + step) / (10 + step))
+        decay = min(config.average, (1 + step) / (10 + step))
         with torch.no_grad():
-            torch._foreach_lerp_(average, parameters, 1 - keep)
+            torch._foreach_lerp_(average, parameters, 1 - decay)
         on_step(step, loss.item())
     with torch.no_grad():
         torch._foreach_copy_(parameters, average)
 
 
+def _draw_captions(scenes: Sequence[Scene], generator: Random) -> list[str]:
+    """Return a misstated caption of each scene; some are empty, for guidance."""
+    return [
+        "" if generator.random() < EMPTY else misstated_caption(scene.statement, generator)
+        for scene in scenes
+    ]
+
+
+def _denoising_loss(unet: Any, text_encoder: Any, scheduler: Any, clean: Tensor, tokens: Tensor) -> Tensor:
+    """Mean squared error of the velocity at random timesteps. Args: clean (B, C, 8, 8); tokens (B, T)."""
+    noise, timesteps = torch.randn_like(clean), torch.randint(0, 1000, (len(clean),))
+    with torch.autocast("cpu", torch.bfloat16):
+        noisy = scheduler.add_noise(clean, noise, timesteps)
+        predicted = unet(noisy, timesteps, text_encoder(tokens)[0]).sample
+    return F.mse_loss(predicted.float(), scheduler.get_velocity(clean, noise, timesteps))
+
+
 def _rate(step: int, config: DenoiserConfig) -> float:
-    """The learning rate's share at this step, from 0."""
+    """Return the factor of the learning rate at this step, counted from 0."""
     rising = min(1.0, (step + 1) / config.warmup)
     falling = (config.steps - step) / (config.steps * (1 - config.hold))
     return rising * min(1.0, max(falling, 0.02))

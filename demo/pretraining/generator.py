@@ -10,15 +10,18 @@ import argparse
 import json
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from random import Random
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from demo.pretraining.autoencoder import (
     CHANNELS,
     AutoencoderConfig,
+    Code,
     OnStep,
     build_autoencoder,
     draw,
@@ -39,7 +42,7 @@ from demo.world.captions import Split, split_of
 from demo.world.scenes import Scene, caption, random_scene, render
 
 SCENES = 20_000
-AUTOENCODED = 10_000  # of them; more teach the autoencoder nothing
+AUTOENCODED = 10_000  # of the scenes; more do not improve the autoencoder
 
 
 def draw_scenes(count: int, generator: Random) -> list[Scene]:
@@ -79,34 +82,27 @@ def train_generator(
     seed: int,
     on_step: Callable[[str, int, float], None],
 ) -> Any:
-    """A StableDiffusionPipeline trained from nothing. `on_step` gets the part's name, its step and loss."""
+    """Train a StableDiffusionPipeline from nothing.
+
+    1. `draw_scenes` draws the scenes; `fit_code` fixes the latent code of their pictures.
+    2. `_train_autoencoder` teaches it to an autoencoder.
+    3. `_train_denoiser` trains a UNet and a text encoder on the latents.
+
+    Steps 2 and 3 are seeded apart: each can be repeated without the other.
+
+    Args: on_step: gets the part's name, its step and its loss.
+    """
     from diffusers import StableDiffusionPipeline
 
-    # The parts are seeded apart: each can be trained again without the others.
     drawn = draw_scenes(scenes, Random(seed))
-    parts = [drawn[start : start + 500] for start in range(0, scenes, 500)]
-    pixels = torch.cat([draw(part) for part in parts[: AUTOENCODED // 500]])
+    batches = [drawn[start : start + 500] for start in range(0, scenes, 500)]
+    pixels = torch.cat([draw(batch) for batch in batches[: AUTOENCODED // 500]])
     code = fit_code(pixels[:2000])
-    torch.manual_seed(seed)
-    autoencoder = build_autoencoder()
-    learn_to_encode(
-        autoencoder, pixels=pixels, code=code, config=autoencoding, on_step=_named("encoder", on_step)
-    )
-    learn_to_decode(
-        autoencoder, pixels=pixels, code=code, config=autoencoding, on_step=_named("decoder", on_step)
-    )
+    autoencoder = _train_autoencoder(pixels, code, config=autoencoding, seed=seed, on_step=on_step)
+    latents = torch.cat([code.encode(draw(batch)) for batch in batches])
     tokenizer = build_tokenizer()
-    torch.manual_seed(seed)
-    unet, text_encoder = build_unet(CHANNELS), build_text_encoder(tokenizer)
-    learn_to_denoise(
-        unet,
-        text_encoder,
-        tokenizer,
-        latents=torch.cat([code.encode(draw(part)) for part in parts]),
-        scenes=drawn,
-        config=denoising,
-        generator=Random(seed),
-        on_step=_named("denoiser", on_step),
+    unet, text_encoder = _train_denoiser(
+        tokenizer, latents, drawn, config=denoising, seed=seed, on_step=partial(on_step, "denoiser")
     )
     return StableDiffusionPipeline(
         vae=autoencoder.eval(),
@@ -120,8 +116,44 @@ def train_generator(
     )
 
 
-def _named(part: str, on_step: Callable[[str, int, float], None]) -> OnStep:
-    return lambda step, loss: on_step(part, step, loss)
+def _train_autoencoder(
+    pixels: Tensor,
+    code: Code,
+    *,
+    config: AutoencoderConfig,
+    seed: int,
+    on_step: Callable[[str, int, float], None],
+) -> Any:
+    torch.manual_seed(seed)
+    autoencoder = build_autoencoder()
+    learn_to_encode(autoencoder, pixels=pixels, code=code, config=config, on_step=partial(on_step, "encoder"))
+    learn_to_decode(autoencoder, pixels=pixels, code=code, config=config, on_step=partial(on_step, "decoder"))
+    return autoencoder
+
+
+def _train_denoiser(
+    tokenizer: Any,
+    latents: Tensor,
+    scenes: list[Scene],
+    *,
+    config: DenoiserConfig,
+    seed: int,
+    on_step: OnStep,
+) -> tuple[Any, Any]:
+    """Return the UNet and the text encoder."""
+    torch.manual_seed(seed)
+    unet, text_encoder = build_unet(CHANNELS), build_text_encoder(tokenizer)
+    learn_to_denoise(
+        unet,
+        text_encoder,
+        tokenizer,
+        latents=latents,
+        scenes=scenes,
+        config=config,
+        generator=Random(seed),
+        on_step=on_step,
+    )
+    return unet, text_encoder
 
 
 def save(pipeline: Any, folder: Path) -> None:
