@@ -11,13 +11,13 @@ from annotation.selectors.results.agreement import project_agreement, read_opini
 from annotation.services.exports.formats.format import Format, Plan
 from annotation.statistics.estimates import Estimate, NotEnough
 
-COMPARABLE = 10_000  # prompts: resampling more takes more memory than an export may
-IMPORTED = "imported"  # in place of a guideline's version
+COMPARABLE = 10_000  # prompts; resampling more would take too much memory
+IMPORTED = "imported"  # in place of the guideline's version
 
 
 @dataclass
 class Counts:
-    """What was written. `pairs` counts pairs of images in different slots, `ties` those in the same slot.
+    """Rankings written. `pairs` counts pairs of images in different slots, `ties` those in the same slot.
 
     `guidelines` is the number of rankings given under each version, by its number.
     """
@@ -40,7 +40,7 @@ class Counts:
 
 
 def card(project: Project, format: Format, plan: Plan, counts: Counts) -> str:
-    """Return README.md, headed by the YAML by which `datasets.load_dataset` finds the rows."""
+    """Return README.md, headed by the YAML that tells `datasets.load_dataset` where the rows are."""
     return f"""---
 configs:
 - config_name: default

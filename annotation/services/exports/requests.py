@@ -1,4 +1,4 @@
-"""What people may do with an export: ask for it, try it again, cancel it, delete it."""
+"""Requesting, retrying, cancelling and deleting exports."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from annotation.services.judgements.revisions import settle_answers
 
 
 class UnknownFormat(Exception):
-    """There is no such format."""
+    """No export format has this name."""
 
 
 @transaction.atomic
@@ -30,7 +30,7 @@ def request_export(
     after: datetime | None = None,
     until: datetime | None = None,
 ) -> Export:
-    """Ask for the rankings accepted until now, or until an earlier moment.
+    """Request an export of the rankings accepted until now, or until an earlier time.
 
     Args: after: only those accepted later than this.
     Raises: UnknownFormat.
@@ -53,21 +53,21 @@ def request_export(
 
 @transaction.atomic
 def retry_export(export: Export, *, by: User) -> None:
-    """Queue a failed export again; it goes on where it stopped. Raises: JobLost."""
+    """Queue a failed export again; it resumes where it stopped. Raises: JobLost."""
     jobs.requeue(export)
     record_action(Action.Kind.EXPORT_RETRIED, project=export.project_id, by=by, subject=export)
 
 
 @transaction.atomic
 def cancel_export(export: Export, *, by: User, now: datetime) -> None:
-    """Take the export out of the queue, or ask its worker to stop. Raises: JobLost when it is over."""
+    """Take the export out of the queue, or ask its worker to stop. Raises: JobLost when it has ended."""
     jobs.cancel(export, now=now)
     record_action(Action.Kind.EXPORT_CANCELLED, project=export.project_id, by=by, subject=export)
 
 
 @transaction.atomic
 def delete_export(export: Export, *, by: User) -> None:
-    """Remove an export that is over, with its file. Raises: JobLost while it waits or is at work."""
+    """Delete an export that has ended, with its file. Raises: JobLost while it is queued or running."""
     folder, name = export.folder, str(export)
     if not Export.objects.over().filter(pk=export.pk).delete()[0]:
         raise JobLost(f"{export} is not over")

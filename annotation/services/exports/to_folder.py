@@ -1,4 +1,4 @@
-"""Exporting straight into a folder, for whoever works on the machine."""
+"""Exporting straight into a folder, for the command line."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def export_to_folder(
 
     An interrupted call is resumed from a hidden folder beside it, without answers accepted since it began.
 
-    Args: progress: called for every ranking with what was written so far and the number of rankings in all.
+    Args: progress: called after each ranking with the counts so far and the total number of rankings.
     Raises: ExportFailed when the folder is not empty, or cannot be made; ExportBusy.
     """
     unfinished = folder.parent / f".{folder.name}.unfinished"
@@ -61,11 +61,11 @@ def export_to_folder(
 def _resumed_plan(
     selection: Selection, format: Format, images: bool, unfinished: Path, *, has_end: bool
 ) -> Plan:
-    """Return the plan of the interrupted call if it asked for the same, else a new one.
+    """Return the plan of the interrupted call if it has the same arguments, else a new one.
 
-    Args: has_end: whether the end of the selection was given. If not, the interrupted call's stands.
+    Args: has_end: whether the end of the selection was given. If not, the interrupted call's is used.
     """
-    new = plan_export(selection=selection, format=format, images=images)
-    begun = unfinished_plan(unfinished)
+    plan = plan_export(selection=selection, format=format, images=images)
+    older = unfinished_plan(unfinished)
     names = ["project", "format", "after", "images", *(["until"] if has_end else [])]
-    return begun if begun and all(getattr(begun, name) == getattr(new, name) for name in names) else new
+    return older if older and all(getattr(older, name) == getattr(plan, name) for name in names) else plan

@@ -1,4 +1,4 @@
-"""Doing an export that was asked for: files, archive, and the job's row."""
+"""Running a requested export: its files, its archive, and the job's row."""
 
 from __future__ import annotations
 
@@ -32,21 +32,21 @@ Clock = Callable[[], datetime]
 
 
 class _Cancelled(Exception):
-    """Somebody asked for it."""
+    """The export was asked to stop."""
 
 
 def run_export(export: Export, *, clock: Clock) -> None:
-    """Claim the export and write its file; what an earlier attempt wrote is resumed.
+    """Claim the export and write its file, resuming from what an earlier attempt wrote.
 
     Args: clock: returns the time.
-    Raises: JobLost when it is over, another's, or was given to another meanwhile.
+    Raises: JobLost when it has ended or another worker has it.
     """
     jobs.claim(export, now=clock())
     work = export.folder / "work"
     try:
-        size, sha256 = _write(export, clock)
+        size, sha256 = _write_archive(export, clock)
     except ExportBusy:
-        jobs.release(export, now=clock())  # a worker given up for dead is still writing: try later
+        jobs.release(export, now=clock())  # a worker presumed dead is still writing: try later
         return
     except _Cancelled:
         jobs.release(export, now=clock())
@@ -72,7 +72,7 @@ def _finish(export: Export, *, now: datetime, bytes: int, sha256: str) -> None:
     announce(EXPORT_READY, project=export.project, data=data)
 
 
-def _write(export: Export, clock: Clock) -> tuple[int, str]:
+def _write_archive(export: Export, clock: Clock) -> tuple[int, str]:
     """Write the files and their archive; return the archive's size in bytes and sha256."""
     work = export.folder / "work"
     format = FORMATS[export.format]
@@ -85,7 +85,7 @@ def _write(export: Export, clock: Clock) -> tuple[int, str]:
 
 
 def _progress(export: Export, plan: Plan, clock: Clock) -> Callable[..., None]:
-    """Return a function that records progress about once a second, and raises _Cancelled when asked to."""
+    """Return a function that records progress about once a second, and raises _Cancelled when cancelled."""
 
     def record(counts: Counts, at_once: bool = False) -> None:
         now = clock()

@@ -19,9 +19,9 @@ from annotation.services.exports.cards import Counts, card
 from annotation.services.exports.formats.format import PARTS, ExportFailed, Format, Part, Plan
 
 FILES, CHECKPOINT, LOCK = "files", "checkpoint.json", "lock"
-EPOCH = (1980, 1, 1, 0, 0, 0)  # the first moment a zip knows: equal files give an equal archive
+EPOCH = (1980, 1, 1, 0, 0, 0)  # the earliest date in a zip: equal files give an equal archive
 CHUNK = 1 << 20
-PACKED = (".zip", ".parquet")  # do not get smaller when compressed again
+PACKED = (".zip", ".parquet")  # already compressed
 
 
 class ExportBusy(ExportFailed):
@@ -30,7 +30,7 @@ class ExportBusy(ExportFailed):
 
 @dataclass
 class _Checkpoint:
-    """How far the export is: all prompts up to the id `after` are in the files."""
+    """Progress of an export: all prompts up to the id `after` are in the files."""
 
     plan: Plan
     after: int = 0
@@ -40,7 +40,7 @@ class _Checkpoint:
 
 
 def plan_export(*, selection: Selection, format: Format, images: bool) -> Plan:
-    """Count what there is to write, and note it with what was asked for."""
+    """Return the plan of an export: what was requested, and the number of rankings to write."""
     size = extent(selection)
     return Plan(
         project=selection.project.slug,
@@ -56,7 +56,7 @@ def plan_export(*, selection: Selection, format: Format, images: bool) -> Plan:
 
 
 def unfinished_plan(folder: Path) -> Plan | None:
-    """Return the plan of the export that was interrupted in this folder; None when there is none."""
+    """Return the plan of the export interrupted in this folder, or None."""
     checkpoint = _load_checkpoint(folder)
     return checkpoint.plan if checkpoint else None
 
@@ -78,7 +78,7 @@ def write_files(
 
     Interrupted at any moment and called again, it ends with the same files.
 
-    Args: progress: called for every ranking with what was written so far; an exception in it ends the call.
+    Args: progress: called after each ranking with the counts so far; an exception in it ends the call.
     Raises: ExportFailed; ExportBusy when another process is writing in the folder.
     """
     folder.mkdir(parents=True, exist_ok=True)
@@ -162,7 +162,7 @@ def _resume(folder: Path, plan: Plan) -> _Checkpoint:
 
 
 def _truncate(files: Path, sizes: dict[str, int]) -> bool:
-    """Remove what an interrupted batch left; return False when something written before is missing."""
+    """Remove what an interrupted batch left; return False when earlier output is missing."""
     for file in _files_in(files):
         if str(file.relative_to(files)) not in sizes:
             file.unlink()

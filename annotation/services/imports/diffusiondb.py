@@ -16,8 +16,8 @@ from annotation.services.imports.rows import ImportRefused, Row, read_document, 
 from annotation.services.projects.prompts import NewImage
 
 GENERATOR = "stable-diffusion"
-UNSAFE = 0.5  # of image_nsfw: 0 to 1, or 2 where the maker's own filter hid it. The threshold is ours
-FOLDER_PARAMETERS = {"cfg": "c", "steps": "st", "sampler": "sa"}  # ours -> theirs
+UNSAFE = 0.5  # of image_nsfw: 0 to 1, or 2 where the dataset's own filter hid it. The threshold is ours
+FOLDER_PARAMETERS = {"cfg": "c", "steps": "st", "sampler": "sa"}  # our name -> the column
 TABLE_PARAMETERS = {"cfg": "cfg", "steps": "step", "sampler": "sampler"}
 
 
@@ -50,7 +50,7 @@ def read_folders(file: ImportFile) -> Iterator[PromptRecord]:
 def read_table(file: ImportFile) -> Iterator[PromptRecord]:
     """Yield the prompts of a metadata table, in the order in which their texts first appear.
 
-    Images are in the part-XXXXXX folders. Prompts not wanted take no memory. Raises: ImportRefused.
+    Images are in the part-XXXXXX folders. Prompts not in `file.texts` take no memory. Raises: ImportRefused.
     """
     by_text: dict[str, list[tuple[Row, NewImage]]] = {}
     for row in read_rows(file.path):
@@ -75,13 +75,13 @@ def _image(
     """Return the image of a row, whose fields are called name, seed and parameters, in the part's folder."""
     file = row.text(name, longest=SOURCE_LENGTH - len(part) - 1)
     unsafe = row.fields.get("image_nsfw")
-    given = {ours: row.fields[theirs] for ours, theirs in parameters.items() if theirs in row.fields}
+    values = {name: row.fields[column] for name, column in parameters.items() if column in row.fields}
     return NewImage(
         content=row.inside(file, folder / part),
         source=f"{part}/{file}",
         generator=GENERATOR,
         seed=row.integer(seed, low=SEEDS[0], high=SEEDS[1]) if seed in row.fields else None,
-        parameters=replace(row, fields={"parameters": given}).record("parameters"),
+        parameters=replace(row, fields={"parameters": values}).record("parameters"),
         is_flagged=isinstance(unsafe, int | float) and unsafe >= UNSAFE,
     )
 

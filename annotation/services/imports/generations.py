@@ -31,8 +31,8 @@ CheckedPrompt = tuple[PromptRecord, list[tuple[NewImage, CheckedImage]]]
 
 @dataclass(frozen=True)
 class ImportedGenerations:
-    """What is new. `passed_over` are prompts asked for that have too few images or none; `left_out` are
-    images of the others beyond those that were taken.
+    """Numbers of rows added. `passed_over` are requested prompts with too few images or none; `left_out` are
+    images of the other prompts in excess of `most`.
     """
 
     prompts: int
@@ -43,8 +43,8 @@ class ImportedGenerations:
 
     @property
     def summary(self) -> str:
-        new = f"{self.prompts:,} prompts and {self.images:,} images new"
-        return f"{new}; {self.assignments:,} assignments opened"
+        rows = f"{self.prompts:,} prompts and {self.images:,} images new"
+        return f"{rows}; {self.assignments:,} assignments opened"
 
 
 def import_generations(
@@ -61,7 +61,7 @@ def import_generations(
 ) -> ImportedGenerations:
     """Add the prompts and images of a manifest, or of DiffusionDB; all of them or none.
 
-    1. Read the prompts that are asked for, with all their images (`_read_prompts`).
+    1. Read the requested prompts with all their images (`_read_prompts`).
     2. Pass over those with too few images, and decode the first images of the others (`_check`).
     3. In one transaction, add what the project does not have, and ask for opinions (`_add`).
 
@@ -71,21 +71,21 @@ def import_generations(
         images: the folder to which a file's image paths are relative; None: its own.
         chosen_only: only prompts that the project's newest selection chose, recognized by their text.
         fewest: prompts with fewer images are passed over. The paper takes 4 to 9 (section 2.1).
-        most: take so many images of a prompt, the first; None: as many as can be placed.
+        most: take at most this many images of a prompt, the first; None: as many as can be placed.
         with_assignments: open assignments for the prompts.
         progress: called with the number of images checked since the last call.
         by: who asked, for the log; None for a command.
     Raises: ImportRefused.
     """
-    chosen = _chosen_prompts(project) if chosen_only else None
-    prompts = _read_prompts(ImportFile(project, manifest, images or manifest.parent, chosen), chosen)
-    wanted = [prompt for prompt in prompts if len(prompt.images) >= fewest]
+    keys = _chosen_prompts(project) if chosen_only else None
+    prompts = _read_prompts(ImportFile(project, manifest, images or manifest.parent, keys), keys)
+    sufficient = [prompt for prompt in prompts if len(prompt.images) >= fewest]
     most = min(most or project.max_images, project.max_images)
-    checked = [(prompt, _check(prompt, prompt.images[:most], progress)) for prompt in wanted]
-    new = _add(project, checked, with_assignments=with_assignments, file=manifest.name, by=by)
-    passed_over = len(prompts if chosen is None else chosen) - len(wanted)
-    left_out = sum(len(prompt.images) - len(taken) for prompt, taken in checked)
-    return replace(new, passed_over=passed_over, left_out=left_out)
+    checked = [(prompt, _check(prompt, prompt.images[:most], progress)) for prompt in sufficient]
+    added = _add(project, checked, with_assignments=with_assignments, file=manifest.name, by=by)
+    passed_over = len(prompts if keys is None else keys) - len(sufficient)
+    left_out = sum(len(prompt.images) - len(taken_images) for prompt, taken_images in checked)
+    return replace(added, passed_over=passed_over, left_out=left_out)
 
 
 def _chosen_prompts(project: Project) -> dict[str, str]:
@@ -96,33 +96,33 @@ def _chosen_prompts(project: Project) -> dict[str, str]:
     return dict(selection.chosen.values_list("prompt__text", "prompt__key"))
 
 
-def _read_prompts(file: ImportFile, chosen: Mapping[str, str] | None) -> list[PromptRecord]:
-    """Return the prompts that are asked for, under the project's keys where they were chosen.
+def _read_prompts(file: ImportFile, chosen_keys: Mapping[str, str] | None) -> list[PromptRecord]:
+    """Return the requested prompts, under the project's keys where they were chosen.
 
-    A chosen prompt's text may have images under several keys of the file: they are brought together.
+    A chosen prompt's text may have images under several keys of the file: these are merged.
 
-    Raises: ImportRefused, also where there is none.
+    Raises: ImportRefused, also when no prompt matches.
     """
     reader = next(reader for reader in READERS if reader.accepts(file.path))
     prompts: dict[str, PromptRecord] = {}
     for prompt in reader.read(file):
-        key = prompt.key if chosen is None else chosen.get(prompt.text)
+        key = prompt.key if chosen_keys is None else chosen_keys.get(prompt.text)
         if key is None:
             continue
-        before = prompts[key].images if key in prompts else []
-        prompts[key] = replace(prompt, key=key, images=[*before, *prompt.images])
+        earlier_images = prompts[key].images if key in prompts else []
+        prompts[key] = replace(prompt, key=key, images=[*earlier_images, *prompt.images])
     if not prompts:
-        lacks = "rows" if chosen is None else "prompt that was chosen"
-        raise ImportRefused(f"{file.path}: has no {lacks}")
+        missing = "rows" if chosen_keys is None else "prompt that was chosen"
+        raise ImportRefused(f"{file.path}: has no {missing}")
     return list(prompts.values())
 
 
 def _check(
     prompt: PromptRecord, images: Iterable[NewImage], progress: Progress | None
 ) -> list[tuple[NewImage, CheckedImage]]:
-    """Decode the prompt's images. Raises: ImportRefused for a broken one, and for one picture twice.
+    """Decode the prompt's images. Raises: ImportRefused for a broken or a duplicate one.
 
-    In a sample the second is left out: people who asked for the same picture twice both got it.
+    In a sample, duplicates are left out: the generator was asked for the same picture twice.
     """
     checked_images = []
     sources: dict[str, str] = {}  # by sha256
@@ -146,7 +146,7 @@ def _add(
     project: Project, checked: list[CheckedPrompt], *, with_assignments: bool, file: str, by: User | None
 ) -> ImportedGenerations:
     """Add prompts and images, open assignments, and log it. Raises: ImportRefused."""
-    prompts, new = _add_prompts(project, [prompt for prompt, _ in checked])
+    prompts, new_prompts = _add_prompts(project, [prompt for prompt, _ in checked])
     added = 0
     for prompt, images in checked:
         try:
@@ -154,17 +154,17 @@ def _add(
         except (ImageRefused, ImagesRefused) as error:
             raise prompt.row.refused(error) from None
     opened = open_assignments(prompts=prompts.values()) if with_assignments else []
-    if new or added or opened:
+    if new_prompts or added or opened:
         record_action(
             Action.Kind.IMAGES_ADDED,
             project=project,
             by=by,
             subject=f"{added} images",
-            prompts=new,
+            prompts=new_prompts,
             opinions=len(opened),
             file=file,
         )
-    return ImportedGenerations(new, added, len(opened))
+    return ImportedGenerations(new_prompts, added, len(opened))
 
 
 def _add_prompts(project: Project, records: list[PromptRecord]) -> tuple[dict[str, Prompt], int]:

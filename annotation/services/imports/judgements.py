@@ -31,8 +31,8 @@ def generation_ids(batch: Iterable[RankingRecord], prompts: dict[str, Prompt]) -
 def imported_annotator(file: Path, name: str) -> User:
     """Return the user to whom the file's judgements are attributed; nobody can sign in as them."""
     longest = User._meta.get_field("username").max_length or 0
-    whole = f"{IMPORTED}{file.stem}"
-    username = f"{whole[: longest - ANNOTATOR_LENGTH - 1]}:{name}" if name else whole[:longest]
+    full_name = f"{IMPORTED}{file.stem}"
+    username = f"{full_name[: longest - ANNOTATOR_LENGTH - 1]}:{name}" if name else full_name[:longest]
     user, is_new = User.objects.get_or_create(username=username, defaults={"is_active": False})
     if is_new:
         user.set_unusable_password()
@@ -45,34 +45,34 @@ def record_judgements(
 ) -> int:
     """Add the judgements that the project does not have yet; return how many.
 
-    1. Pass over those that are known (`_new_records`).
+    1. Skip those that are known (`_new_records`).
     2. Add an accepted assignment for each of the others (`_add_assignments`).
     3. Add their rankings (`_add_rankings`), prompt labels (`_add_labels`) and ratings (`_add_ratings`).
 
-    Raises: ImportRefused for one that differs from what is known of this annotator.
+    Raises: ImportRefused for a ranking that differs from a known one by this annotator.
     """
     ids = generation_ids(batch, prompts)
     orders = {
         record.key: [ids[prompts[record.key].pk, source] for source in record.sources] for record in batch
     }
-    new = _new_records(batch, prompts, orders, annotator)
-    assignments = _add_assignments(project, new, prompts, orders, annotator, now)
-    _add_rankings(assignments, new)
-    _add_labels(assignments, new)
-    _add_ratings(assignments, new)
-    return len(new)
+    new_records = _new_records(batch, prompts, orders, annotator)
+    assignments = _add_assignments(project, new_records, prompts, orders, annotator, now)
+    _add_rankings(assignments, new_records)
+    _add_labels(assignments, new_records)
+    _add_ratings(assignments, new_records)
+    return len(new_records)
 
 
 def _new_records(
     batch: list[RankingRecord], prompts: dict[str, Prompt], orders: dict[str, list[int]], annotator: User
 ) -> list[RankingRecord]:
-    """Raises: ImportRefused for one that differs from what is known."""
-    known = _slots_by_prompt(annotator, [prompts[record.key] for record in batch])
+    """Return the records not known yet. Raises: ImportRefused for one that differs from a known one."""
+    known_slots = _slots_by_prompt(annotator, [prompts[record.key] for record in batch])
     for record in batch:
         slots = dict(zip(orders[record.key], record.slots, strict=True))
-        if known.get(prompts[record.key].pk, slots) != slots:
+        if known_slots.get(prompts[record.key].pk, slots) != slots:
             raise record.row.refused(f"another ranking of {record.key!r} is known from {annotator}")
-    return [record for record in batch if prompts[record.key].pk not in known]
+    return [record for record in batch if prompts[record.key].pk not in known_slots]
 
 
 def _slots_by_prompt(annotator: User, prompts: list[Prompt]) -> dict[int, dict[int, int]]:

@@ -1,4 +1,4 @@
-"""Reading a manifest: a line a prompt, with its images. And what every reader of images gives."""
+"""Reading a manifest, with one prompt and its images per line; and what every reader of images returns."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ SEEDS = -(2**63), 2**63 - 1
 
 @dataclass(frozen=True)
 class PromptRecord:
-    """A prompt of a file with its images; `row` is the first that has it."""
+    """A prompt of a file with its images; `row` is the first row with it."""
 
     row: Row
     key: str
@@ -28,12 +28,12 @@ class PromptRecord:
 
 @dataclass(frozen=True)
 class ImportFile:
-    """What to read, and for which prompts.
+    """A file to read, and the prompts to read from it.
 
     Args:
         path: of a file or a folder.
         images: the folder that a file's image paths are relative to.
-        texts: the prompts wanted; None: all. A reader may skip others.
+        texts: the requested prompts; None: all. A reader may skip others.
     """
 
     project: Project
@@ -56,7 +56,7 @@ class GenerationReader:
 
 
 def read_manifest(file: ImportFile) -> Iterator[PromptRecord]:
-    """Raises: ImportRefused."""
+    """Yield the prompts of the manifest. Raises: ImportRefused."""
     manifest = file.path
     if manifest.suffix != ".jsonl":
         raise ImportRefused(f"{manifest}: is {'no .jsonl file' if manifest.exists() else 'missing'}")
@@ -73,8 +73,8 @@ def read_manifest(file: ImportFile) -> Iterator[PromptRecord]:
             raise row.refused(f"{len(entries)} images are more than the {places} that can be placed")
         images = [_read_image(row, fields, file.images) for fields in entries]
         names = [image.source for image in images]
-        if repeated := [name for i, name in enumerate(names) if name in names[:i]]:
-            raise row.refused(f"'images' has {repeated[0]!r} twice")
+        if duplicates := [name for i, name in enumerate(names) if name in names[:i]]:
+            raise row.refused(f"'images' has {duplicates[0]!r} twice")
         yield PromptRecord(row, key, text, images, row.optional_text("translation"))
 
 

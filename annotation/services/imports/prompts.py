@@ -77,12 +77,12 @@ def import_prompts(
 
 
 def own_id(text: str) -> str:
-    """Return the id of a prompt that came without one: the same text has the same id."""
+    """Return the id for a prompt without one: the same text has the same id."""
     return f"text-{hashlib.sha256(text.encode()).hexdigest()[:32]}"
 
 
 def _add_batch(project: Project, file: Path, batch: list[_PromptRow], seen: dict[str, int]) -> int:
-    """Add the prompts not seen before, and note them in `seen`; return how many are new to the project.
+    """Add the prompts not in `seen`, and record them there; return how many are new to the project.
 
     Raises: ImportRefused for an id that is repeated, or known with another text.
     """
@@ -102,7 +102,7 @@ def _add_batch(project: Project, file: Path, batch: list[_PromptRow], seen: dict
 
 
 def _read_prompts(file: Path) -> Iterator[_PromptRow]:
-    """Raises: ImportRefused."""
+    """Yield the prompts of the file. Raises: ImportRefused."""
     if file.suffix == ".txt":
         for number, line in read_lines(file):
             yield _without_id(Row(file, number, {"prompt": line}))
@@ -121,7 +121,7 @@ def _without_id(row: Row) -> _PromptRow:
 
 
 def _with_id(row: Row) -> _PromptRow:
-    """A record of ours, of a manifest, or of the paper's rankings, benchmark or ReFL data."""
+    """Parse a record of ours, of a manifest, or of the paper's rankings, benchmark or ReFL data."""
     if "text" in row.fields:
         row.check_names(required=["text", "image"])  # what refl_data.json calls image is the prompt's id
         return _PromptRow(row, row.text("image", longest=KEY_LENGTH), row.text("text"), may_repeat=False)

@@ -75,18 +75,18 @@ def find_images(
     packs: Packs,
     unpacked: Path,
 ) -> list[NewImageFile]:
-    """Return every image that the project does not have, once each. The files are not read yet.
+    """Return each image that the project does not have. The files are not read yet.
 
     Args:
-        packs: of the folder to which the images' paths are relative.
+        packs: the .zips of the folder that the images' paths are relative to.
         unpacked: an empty folder, for images that are inside tables.
     Raises: ImportRefused.
     """
-    new = _new_images(project, records, packs.folder)
-    names = sorted({name for _, name in new.values()})
+    new_images = _new_images(project, records, packs.folder)
+    names = sorted({name for _, name in new_images.values()})
     absent = reader.unpack(file, packs.folder, names, unpacked) if reader.unpack else set()
     images = []
-    for (_, source), (record, name) in new.items():
+    for (_, source), (record, name) in new_images.items():
         if name in absent:
             continue
         packed = packs.find(name) if reader.in_zips else None
@@ -103,19 +103,19 @@ def _new_images(
 
     Raises: ImportRefused for a name outside the folder.
     """
-    known = set(
+    known_images = set(
         Generation.objects.filter(prompt__project=project, image__isnull=False).values_list(
             "prompt__key", "source"
         )
     )
-    new: dict[tuple[str, str], tuple[RankingRecord, str]] = {}
+    new_images: dict[tuple[str, str], tuple[RankingRecord, str]] = {}
     for record in records:
         for source in record.sources:
             name = record.file_of(source)
-            if name is not None and (record.key, source) not in known:
+            if name is not None and (record.key, source) not in known_images:
                 record.row.inside(name, folder)
-                new.setdefault((record.key, source), (record, name))
-    return new
+                new_images.setdefault((record.key, source), (record, name))
+    return new_images
 
 
 def refuse_missing(file: Path, folder: Path, images: list[NewImageFile]) -> None:
@@ -132,7 +132,7 @@ def refuse_missing(file: Path, folder: Path, images: list[NewImageFile]) -> None
 def checked_images(
     images: Iterable[NewImageFile],
 ) -> Iterator[tuple[NewImageFile, CheckedImage | ImageRefused]]:
-    """Decode the images, in their order; a missing or broken one comes with the refusal."""
+    """Decode the images, in order; a missing or broken one is yielded with the refusal."""
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         for chunk in batches(images, CHUNK):
             yield from zip(chunk, pool.map(_check_or_refusal, chunk), strict=True)

@@ -1,4 +1,4 @@
-"""Importing rankings that people gave elsewhere, from every format that exports write."""
+"""Importing rankings collected elsewhere, from every format that exports write."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ CheckedFiles = dict[str, dict[str, CheckedImage]]  # by prompt key, by source
 
 @dataclass(frozen=True)
 class ImportedRankings:
-    """What is new; `known` rankings were in the project before.
+    """Numbers of rows added; `known` rankings were already in the project.
 
     `left_out` has the reason for each image that is missing or broken; its ranking was imported without it.
     """
@@ -56,7 +56,7 @@ class ImportedRankings:
 
 @dataclass
 class _Import:
-    """An import under way, and what it has added so far."""
+    """An import in progress, with the numbers of rows added so far."""
 
     project: Project
     file: Path
@@ -102,12 +102,12 @@ def import_rankings(
     They are attributed to "imported:FILE", or to "imported:FILE:ANNOTATOR" where the file says who it was.
 
     Args:
-        file: what an export wrote, or others publish; tables of Pick-a-Pic and ImageRewardDB may be a folder.
+        file: of an export or a published dataset; tables of Pick-a-Pic and ImageRewardDB may be a folder.
         format: a name of `formats.READERS`; None: recognized by the fields of the first row.
         images: the folder that image paths are relative to; None: the file's.
         without_images: take the rankings alone; `import_generations` may bring the images later.
-        skip_broken: import a ranking without those of its images that are missing, broken or repeated; no
-            dataset is made of it. Step 3 is then done, and can be resumed, for `STEP` rankings at a time.
+        skip_broken: import a ranking without its missing, broken and repeated images; it is not used
+            in datasets. Step 3 is then done, and can be resumed, for `STEP` rankings at a time.
         split: train, validation or test, the published split where the file does not say it.
         progress: called with the number of rankings added since the last call.
     Raises: ImportRefused.
@@ -133,7 +133,7 @@ def _in_split(record: RankingRecord, split: str) -> RankingRecord:
 def _find_images(
     state: _Import, reader: Reader, records: list[RankingRecord], folder: Path | None
 ) -> Iterator[ImageFiles]:
-    """Give the images that the project does not have; archives are open while the block runs.
+    """Provide the images that the project does not have; archives stay open while the block runs.
 
     Args: folder: to which their paths are relative; None: without images.
     Raises: ImportRefused, also for missing files unless they are skipped.
@@ -169,23 +169,23 @@ def _import_part(state: _Import, records: list[RankingRecord], image_files: Imag
         _lock_settings(state)
         prompts, new_prompts = _add_prompts(state.project, records)
         new_images = _add_images(state, records, prompts, files)
-        new = 0
-        for name, of_annotator in by_annotator.items():
+        new_rankings = 0
+        for name, annotator_records in by_annotator.items():
             annotator = imported_annotator(state.file, name)
-            for batch in batches(of_annotator):
-                new += record_judgements(state.project, batch, prompts, annotator, state.now)
+            for batch in batches(annotator_records):
+                new_rankings += record_judgements(state.project, batch, prompts, annotator, state.now)
                 if state.progress:
                     state.progress(len(batch))
-        if new:
+        if new_rankings:
             details = {"prompts": new_prompts, "images": new_images, "file": state.file.name}
             record_action(
                 Action.Kind.RANKINGS_ADDED,
                 project=state.project,
                 by=None,
-                subject=f"{new} rankings",
+                subject=f"{new_rankings} rankings",
                 **details,
             )
-    state.rankings += new
+    state.rankings += new_rankings
     state.prompts += new_prompts
     state.images += new_images
 
@@ -197,7 +197,7 @@ def _take_images(records: list[RankingRecord], image_files: ImageFiles) -> list[
 
 
 def _decode(state: _Import, images: list[NewImageFile]) -> CheckedFiles:
-    """Raises: ImportRefused for an image that is missing or broken, unless such images are skipped."""
+    """Decode the images. Raises: ImportRefused for a missing or broken one unless these are skipped."""
     files: CheckedFiles = {}
     for image, checked in checked_images(images):
         if isinstance(checked, CheckedImage):
@@ -220,19 +220,19 @@ def _lock_settings(state: _Import) -> None:
 def _add_prompts(project: Project, records: Iterable[RankingRecord]) -> tuple[dict[str, Prompt], int]:
     """Return every prompt by its key, and how many are new. Raises: ImportRefused."""
     prompts: dict[str, Prompt] = {}
-    new = 0
+    new_prompts = 0
     for batch in batches(records):
         try:
-            of_batch, added = add_prompts(
+            batch_prompts, added = add_prompts(
                 project=project,
                 texts={record.key: record.text for record in batch},
                 splits={record.key: record.split for record in batch if record.split},
             )
         except PromptChanged as error:
             raise next(record.row for record in batch if record.key == error.key).refused(error) from None
-        prompts |= of_batch
-        new += added
-    return prompts, new
+        prompts |= batch_prompts
+        new_prompts += added
+    return prompts, new_prompts
 
 
 def _add_images(
@@ -253,19 +253,19 @@ def _add_images(
 def _attach_files(
     state: _Import, record: RankingRecord, prompt: Prompt, files: Mapping[str, CheckedImage]
 ) -> int:
-    """Add the images of a record that have files, one by one where together they are refused."""
-    new = [
+    """Add the images of a record that have files; one by one if they are refused together."""
+    images = [
         (NewImage(checked.source, source, record.generator_of(source)), checked)
         for source, checked in files.items()
         if source in record.sources
     ]
     try:
-        return len(attach_images(prompt=prompt, images=new)) if new else 0
+        return len(attach_images(prompt=prompt, images=images)) if images else 0
     except (ImageRefused, ImagesRefused) as error:
         if not state.skip_broken:
             raise record.row.refused(error) from None
     added = 0
-    for image in new:
+    for image in images:
         try:
             added += len(attach_images(prompt=prompt, images=[image]))
         except (ImageRefused, ImagesRefused) as error:
@@ -275,7 +275,7 @@ def _attach_files(
 
 def _add_without_files(batch: list[RankingRecord], prompts: dict[str, Prompt]) -> int:
     """Add the other images of the records, which have no file."""
-    known = generation_ids(batch, prompts)
+    known_ids = generation_ids(batch, prompts)
     generators = {
         (prompts[record.key], source): record.generator_of(source)
         for record in batch
@@ -285,6 +285,6 @@ def _add_without_files(batch: list[RankingRecord], prompts: dict[str, Prompt]) -
         Generation.objects.bulk_create(
             Generation(prompt=prompt, source=source, generator=generator)
             for (prompt, source), generator in generators.items()
-            if (prompt.pk, source) not in known
+            if (prompt.pk, source) not in known_ids
         )
     )

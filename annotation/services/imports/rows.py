@@ -1,4 +1,4 @@
-"""Reading files to import, row by row, so that every refusal names file and row."""
+"""Reading import files row by row, so that every error names file and row."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ class Row:
     number: int
     fields: dict[str, Any]
 
-    def refused(self, what: object) -> ImportRefused:
-        return ImportRefused(f"{self.file}, row {self.number}: {what}")
+    def refused(self, reason: object) -> ImportRefused:
+        return ImportRefused(f"{self.file}, row {self.number}: {reason}")
 
     def check_names(self, *, required: Iterable[str], optional: Iterable[str] = ()) -> None:
         """Raises ImportRefused when a field is missing or unknown."""
@@ -70,8 +70,8 @@ class Row:
         if not isinstance(values, list):
             raise self.refused(f"{name!r} is no list")
         items = [Row(self.file, self.number, {name: value}).text(name, longest=longest) for value in values]
-        if repeated := [item for item, times in Counter(items).items() if times > 1]:
-            raise self.refused(f"{name!r} has {repeated[0]!r} twice")
+        if duplicates := [item for item, times in Counter(items).items() if times > 1]:
+            raise self.refused(f"{name!r} has {duplicates[0]!r} twice")
         return items
 
     def integer(self, name: str, *, low: int, high: int) -> int:
@@ -95,7 +95,7 @@ class Row:
             raise self.refused(f"{name!r} is no object")
         try:
             encoded = json.dumps(value, allow_nan=False, ensure_ascii=False).encode()
-        except (ValueError, RecursionError):  # NaN, half of a surrogate pair, a thousand levels
+        except (ValueError, RecursionError):  # NaN, a lone surrogate, nesting too deep
             raise self.refused(f"{name!r} holds what JSON cannot") from None
         if b"\\u0000" in encoded:
             raise self.refused(f"{name!r} holds a letter that is none")
@@ -104,11 +104,11 @@ class Row:
     def inside(self, name: str, folder: Path) -> Path:
         """Return the path of a file named relative to the folder. Raises ImportRefused when it is outside.
 
-        A name with ".." is refused even if it ends inside: the same name is looked for in other folders too.
+        A name with ".." is refused even if it ends inside: the same name is also looked up in other folders.
         """
         try:
             path = (folder / name).resolve()
-        except (OSError, RuntimeError):  # too long for the file system; links that go round in circles
+        except (OSError, RuntimeError):  # too long for the file system; a loop of links
             raise self.refused(f"{name!r} is no path") from None
         climbs = Path(name).is_absolute() or ".." in Path(name).parts
         if climbs or not path.is_relative_to(folder.resolve()):
@@ -118,8 +118,8 @@ class Row:
 
 def batches(items: Iterable[T], size: int = BATCH) -> Iterator[list[T]]:
     """Yield the items in lists of at most `size`."""
-    rest = iter(items)
-    while batch := list(islice(rest, size)):
+    iterator = iter(items)
+    while batch := list(islice(iterator, size)):
         yield batch
 
 
@@ -143,7 +143,7 @@ def read_lines(file: Path) -> Iterator[tuple[int, str]]:
 def read_rows(file: Path) -> Iterator[Row]:
     """Yield the records of a .jsonl, .json, .csv or .parquet file, or of a folder's .parquet files in order.
 
-    Columns of bytes are skipped: pictures would fill the memory. Raises ImportRefused.
+    Binary columns are skipped: pictures would exhaust memory. Raises ImportRefused.
     """
     readers = {".jsonl": _read_jsonl, ".json": _read_json, ".csv": _read_csv, ".parquet": _read_parquet}
     for part in parquet_files(file) if file.is_dir() else [file]:

@@ -20,19 +20,19 @@ from annotation.services.projects.projects import create_project
 
 SUFFIXES = (".zip", ".txt", ".jsonl", ".json", ".csv", ".parquet")
 MANIFEST = "manifest.jsonl"
-MOST_BYTES = 512 * 2**20  # of the file, and of what a .zip unpacks to; larger ones are for the commands
+MOST_BYTES = 512 * 2**20  # of the file, and of an unpacked .zip; larger ones need the commands
 MOST_FILES = 20_000
 
 
 def import_upload(
     *, project: Project, name: str, content: IO[bytes], by: User | None = None
 ) -> ImportedGenerations | ImportedPrompts:
-    """Add what the file holds; all of it or nothing.
+    """Import the whole file, or nothing of it.
 
     Args:
-        name: as it was uploaded; its suffix says what the file is.
+        name: of the uploaded file; its suffix determines the format.
         by: who uploaded it, for the log.
-    Raises: ImportRefused; no message names a folder of this machine.
+    Raises: ImportRefused; its message names no folder of this machine.
     """
     suffix = Path(name).suffix.lower()
     if suffix not in SUFFIXES:
@@ -48,8 +48,8 @@ def import_upload(
             return import_prompts(project=project, file=file, by=by)
         except ImportRefused as error:
             message = str(error)
-            for path, shown in ((f"{folder}/file{suffix}", name), (f"{folder}/", ""), (str(folder), name)):
-                message = message.replace(path, shown)
+            for path, text in ((f"{folder}/file{suffix}", name), (f"{folder}/", ""), (str(folder), name)):
+                message = message.replace(path, text)
             raise ImportRefused(message) from None
 
 
@@ -63,7 +63,7 @@ def _unpack(content: IO[bytes], name: str, folder: Path) -> Path:
             entries = archive.infolist()
             if len(entries) > MOST_FILES:
                 raise ImportRefused(f"{name}: has more than {MOST_FILES:,} files")
-            # What an entry claims here is also the most that is read of it.
+            # `extractall` reads no more of an entry than the size it declares here.
             if sum(entry.file_size for entry in entries) > MOST_BYTES:
                 raise ImportRefused(f"{name}: unpacks to more than {MOST_BYTES // 2**20} MiB")
             archive.extractall(folder)
@@ -79,12 +79,12 @@ def _unpack(content: IO[bytes], name: str, folder: Path) -> Path:
 def start_project(
     *, admin: User, material: UploadedFile[bytes] | None = None, **project: Any
 ) -> tuple[Project, ImportedGenerations | ImportedPrompts | None]:
-    """Create a project, and import the file into it if one is given; both or neither.
+    """Create a project and import the file, if any, into it; both or neither.
 
     Args: project: as `create_project` takes it.
     Raises: as `create_project`; ImportRefused.
     """
-    new = create_project(admin=admin, **project)
+    created = create_project(admin=admin, **project)
     if material is None:
-        return new, None
-    return new, import_upload(project=new, name=material.name or "", content=material, by=admin)
+        return created, None
+    return created, import_upload(project=created, name=material.name or "", content=material, by=admin)

@@ -1,4 +1,4 @@
-"""Inviting people by a link, and joining by it."""
+"""Invitation links, and joining a project by one."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from annotation.services.people.tokens import digest_of
 
 
 class InvitationOver(Exception):
-    """There is no such link, or it expired, was revoked or is used up."""
+    """The link does not exist, expired, was revoked, or has no uses left."""
 
 
 class AlreadyMember(Exception):
-    """The user has a role in the project already, and keeps it."""
+    """The user already has a role in the project, and keeps it."""
 
 
 @transaction.atomic
 def invite(
     *, project: Project, role: str, uses: int, expires_at: datetime, by: User, now: datetime
 ) -> tuple[Invitation, str]:
-    """Make a link for this role, which is never admin.
+    """Create a link for this role, which is never admin.
 
     Returns: the invitation and the secret part of its link, which is stored only as a hash.
     """
@@ -78,7 +78,7 @@ def open_invitation(*, token: str, now: datetime) -> Invitation:
 def join(*, token: str, user: User, now: datetime) -> Membership:
     """Make the user a member with the invitation's role. Raises: InvitationOver; AlreadyMember."""
     invitation = open_invitation(token=token, now=now)
-    User.objects.select_for_update(no_key=True).get(pk=user.pk)  # two clicks use one place
+    User.objects.select_for_update(no_key=True).get(pk=user.pk)  # two clicks count as one use
     if Membership.objects.filter(project=invitation.project, user=user).exists():
         raise AlreadyMember
     if not Invitation.objects.open(now=now).filter(pk=invitation.pk).update(used=F("used") + 1):

@@ -1,4 +1,4 @@
-"""Tokens: made and revoked by their owners, kept as digests."""
+"""API tokens: created and revoked by their owners, stored as digests."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from django.db import transaction
 from annotation.models import Action, ApiToken, User
 from annotation.services.actions import record_action
 
-PREFIX = "laurel_"  # scanners for leaked secrets find it
+PREFIX = "laurel_"  # lets scanners for leaked secrets find it
 HINT = len(PREFIX) + 4
 USE_NOTED_EVERY = timedelta(hours=1)  # not at each request: reads would become writes
 
@@ -20,10 +20,10 @@ USE_NOTED_EVERY = timedelta(hours=1)  # not at each request: reads would become 
 def issue_token(
     *, user: User, name: str, days: int | None, now: datetime, reads_only: bool = False
 ) -> tuple[ApiToken, str]:
-    """Make a token.
+    """Create a token.
 
-    Args: days: how long it is valid; None for ever. reads_only: requests that change something are refused.
-    Returns: its row and the secret, which is nowhere else.
+    Args: days: how long it is valid; None: it does not expire. reads_only: refuse requests that change data.
+    Returns: its row and the secret, which is stored nowhere.
     """
     secret = PREFIX + secrets.token_urlsafe(32)
     token = ApiToken.objects.create(
@@ -47,7 +47,7 @@ def revoke_token(token: ApiToken) -> None:
 
 
 def use_token(*, secret: str, now: datetime) -> ApiToken | None:
-    """Return the valid token behind the secret, with its owner, or None; record that it is in use."""
+    """Return the valid token of this secret with its owner, or None; record its use."""
     token = ApiToken.objects.valid(now=now).filter(digest=digest_of(secret)).select_related("user").first()
     if token is None:
         return None

@@ -27,7 +27,7 @@ SIDEWAYS = 5  # EXIF's orientations from here on swap width and height
 
 
 class ImageRefused(Exception):
-    """The file is no image that can be added: "FILE: why"."""
+    """The file cannot be added as an image: "FILE: why"."""
 
 
 @dataclass(frozen=True)
@@ -46,10 +46,10 @@ ImageSource = Path | PackedImage | bytes
 
 @dataclass(frozen=True)
 class CheckedImage:
-    """A picture that decodes and is not too large. `source` is where its file is, or the file's bytes.
+    """A decodable image within the size limits. `source` is its file, or the file's bytes.
 
-    Hash and size are of what will be stored: the file without its metadata. So two files that differ only in
-    metadata are one picture, and the same pixels compressed in two ways are two.
+    Hash and size are of what will be stored: the file without its metadata. So files that differ only in
+    metadata are one picture; the same pixels compressed in two ways are two.
     """
 
     sha256: str
@@ -66,7 +66,7 @@ class CheckedImage:
 
 
 def check_image(source: ImageSource) -> CheckedImage:
-    """Decode the whole image, after its size in bytes and pixels was checked.
+    """Decode the whole image, after checking its size in bytes and pixels.
 
     Raises: ImageRefused naming the file: missing, no PNG, JPEG or WebP, animated, too large, broken.
     """
@@ -96,15 +96,15 @@ def check_image(source: ImageSource) -> CheckedImage:
 
 
 def store_images(checked: Iterable[CheckedImage]) -> dict[str, Image]:
-    """Store the files, each once, and then their rows: a file without a row does no harm.
+    """Store each file once, and then the rows: a file without a row is harmless.
 
     Returns: sha256 -> image.
     Raises: ImageRefused when a file changed since it was checked.
     """
-    wanted = {image.sha256: image for image in checked}
-    known = Image.objects.in_bulk(wanted)
-    for sha256, image in wanted.items():
-        if sha256 not in known:
+    by_hash = {image.sha256: image for image in checked}
+    existing = Image.objects.in_bulk(by_hash)
+    for sha256, image in by_hash.items():
+        if sha256 not in existing:
             _store_file(image)
     Image.objects.bulk_create(
         (
@@ -116,12 +116,12 @@ def store_images(checked: Iterable[CheckedImage]) -> dict[str, Image]:
                 height=image.height,
                 bytes=image.size,
             )
-            for sha256, image in wanted.items()
-            if sha256 not in known
+            for sha256, image in by_hash.items()
+            if sha256 not in existing
         ),
         ignore_conflicts=True,  # stored meanwhile by another import
     )
-    return Image.objects.in_bulk(wanted)
+    return Image.objects.in_bulk(by_hash)
 
 
 def _name(source: ImageSource) -> str:
@@ -132,7 +132,7 @@ def _read_source(source: ImageSource) -> bytes:
     """Raises: ImageRefused when it is missing, empty, too large or unreadable."""
     name = _name(source)
     try:
-        size = _size(source)  # of a packed image what the .zip claims: no more than that is ever read
+        size = _size(source)  # for a packed image the declared size; no more than that is read
         if not size:
             raise ImageRefused(f"{name}: is empty")
         if size > settings.IMAGE_MAX_BYTES:
@@ -166,9 +166,9 @@ def _store_file(image: CheckedImage) -> None:
         if default_storage.size(name) == image.size:
             return
         default_storage.delete(name)  # a process died while writing it
-    stored = default_storage.save(name, ContentFile(content))
-    if stored != name:  # another process stored the same bytes at the same time
-        default_storage.delete(stored)
+    stored_name = default_storage.save(name, ContentFile(content))
+    if stored_name != name:  # another process stored the same bytes at the same time
+        default_storage.delete(stored_name)
 
 
 # What reading an archive raises that is cut off, encrypted, damaged, or compressed in an unknown way.

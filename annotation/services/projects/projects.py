@@ -1,4 +1,4 @@
-"""Setting up what is judged together: settings, guideline versions, members."""
+"""Setting up projects: settings, guideline versions, members."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from annotation.services.actions import record_action
 
 Kind = Action.Kind
 
-# What answers depend on: changed in between, answers of one project could not be compared.
+# Settings that answers depend on: if they changed, answers of one project could not be compared.
 FROZEN = frozenset({"asks_label", "asks_ratings", "slots", "per_slot", "opinions_per_prompt"})
 
 
 class SettingsFrozen(Exception):
-    """Work is open already; `fields` may not change any more."""
+    """Assignments are open already, so `fields` can no longer change."""
 
     def __init__(self, fields: list[str]) -> None:
         super().__init__(", ".join(fields))
@@ -27,9 +27,9 @@ class SettingsFrozen(Exception):
 
 @transaction.atomic
 def create_project(*, slug: str, name: str, admin: User, guideline: str, **settings: Any) -> Project:
-    """Make a project with its first guideline and its first admin.
+    """Create a project with its first guideline and its first admin.
 
-    Args: settings: fields of Project; those not given have the paper's values.
+    Args: settings: fields of Project; the others have the paper's values.
     Raises: ValidationError naming the fields that are out of range, or a slug in use; TypeError for a
         setting that does not exist.
     """
@@ -44,7 +44,7 @@ def create_project(*, slug: str, name: str, admin: User, guideline: str, **setti
 
 @transaction.atomic
 def publish_guideline(*, project: Project, text: str, by: User | None = None) -> Guideline:
-    """Add a version; everybody is asked to read it. Args: by: None for a command."""
+    """Publish a new version, which everybody is asked to read. Args: by: None for a command."""
     Project.objects.select_for_update(no_key=True).get(pk=project.pk)  # two publishers, two versions
     newest = project.guidelines.aggregate(newest=Max("version"))["newest"] or 0
     record_action(Kind.GUIDELINE_PUBLISHED, project=project, by=by, subject=f"version {newest + 1}")
@@ -52,17 +52,17 @@ def publish_guideline(*, project: Project, text: str, by: User | None = None) ->
 
 
 def acknowledge(*, guideline: Guideline, user: User) -> Acknowledgement:
-    """Record that the user read this version; once, however often they say so."""
+    """Record that the user read this version. Idempotent."""
     acknowledgement, _ = Acknowledgement.objects.get_or_create(guideline=guideline, user=user)
     return acknowledgement
 
 
 @transaction.atomic
 def add_member(*, project: Project, user: User, role: str, by: User | None = None) -> Membership:
-    """Give the user a role, in place of the one they had.
+    """Give the user a role, replacing their current one.
 
     Args: by: None for a command.
-    Raises: ValueError when there is no such role.
+    Raises: ValueError for an unknown role.
     """
     membership, _ = Membership.objects.update_or_create(
         project=project, user=user, defaults={"role": Membership.Role(role)}
@@ -73,7 +73,7 @@ def add_member(*, project: Project, user: User, role: str, by: User | None = Non
 
 @transaction.atomic
 def remove_member(*, project: Project, user: User, by: User | None = None) -> None:
-    """Take the user's role away; what they answered stays, what they hold goes back when its lease ends."""
+    """Remove the user's membership; their answers stay, and leased assignments return when the lease ends."""
     removed, _ = Membership.objects.filter(project=project, user=user).delete()
     if removed:
         record_action(Kind.MEMBER_REMOVED, project=project, by=by, subject=user)
@@ -81,7 +81,7 @@ def remove_member(*, project: Project, user: User, by: User | None = None) -> No
 
 @transaction.atomic
 def change_settings(*, project: Project, by: User | None = None, **settings: Any) -> Project:
-    """Change the settings named.
+    """Change the given settings.
 
     Raises: SettingsFrozen when work is open already and one of FROZEN would change; ValidationError naming
         the fields that are out of range.

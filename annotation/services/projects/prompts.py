@@ -49,7 +49,7 @@ def add_prompts(
     """Add the prompts that the project lacks; return all by key, in the order given, and how many are new.
 
     1. Find the prompts that it has (`_known_prompts`).
-    2. Give known prompts the translations and splits that they lack (`_add_translations`, `_add_splits`).
+    2. Fill in missing translations and splits of known prompts (`_add_translations`, `_add_splits`).
     3. Create the others.
 
     Args:
@@ -59,9 +59,9 @@ def add_prompts(
         by: who asked, for the log; None: the caller writes the log.
     Raises: PromptChanged when a key is known with another text, or in another split.
     """
-    known = _known_prompts(project, texts)
-    _add_translations(known, translations)
-    _add_splits(known, splits)
+    known_prompts = _known_prompts(project, texts)
+    _add_translations(known_prompts, translations)
+    _add_splits(known_prompts, splits)
     new = Prompt.objects.bulk_create(
         Prompt(
             project=project,
@@ -71,22 +71,22 @@ def add_prompts(
             published_split=splits.get(key, ""),
         )
         for key, text in texts.items()
-        if key not in known
+        if key not in known_prompts
     )
     if by and new:
         record_action(Kind.PROMPTS_ADDED, project=project, by=by, subject=f"{len(new)} prompts")
-    prompts = known | {prompt.key: prompt for prompt in new}
+    prompts = known_prompts | {prompt.key: prompt for prompt in new}
     return {key: prompts[key] for key in texts}, len(new)
 
 
 def _known_prompts(project: Project, texts: Mapping[str, str]) -> dict[str, Prompt]:
     """Lock the project and return the prompts that it has. Raises: PromptChanged for another text."""
     Project.objects.select_for_update(no_key=True).get(pk=project.pk)  # two imports of the same file
-    known = {prompt.key: prompt for prompt in project.prompts.filter(key__in=texts)}
-    for key, prompt in known.items():
+    prompts = {prompt.key: prompt for prompt in project.prompts.filter(key__in=texts)}
+    for key, prompt in prompts.items():
         if prompt.text != texts[key]:
             raise PromptChanged(key)
-    return known
+    return prompts
 
 
 def _add_translations(prompts: Mapping[str, Prompt], translations: Mapping[str, str]) -> None:
@@ -141,12 +141,12 @@ def attach_images(*, prompt: Prompt, images: Iterable[tuple[NewImage, CheckedIma
     """
     Prompt.objects.select_for_update(no_key=True).get(pk=prompt.pk)
     missing = _missing_images(prompt, list(images))
-    stored = store_images(checked for _, checked in missing)
+    stored_images = store_images(checked for _, checked in missing)
     return Generation.objects.bulk_create(
         [
             Generation(
                 prompt=prompt,
-                image=stored[checked.sha256],
+                image=stored_images[checked.sha256],
                 source=image.source,
                 generator=image.generator,
                 seed=image.seed,

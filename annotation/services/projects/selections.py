@@ -1,4 +1,4 @@
-"""Keeping what a selection of prompts found. Whoever can read texts computes it: this app loads no model."""
+"""Storing the results of prompt selections, which other apps compute: this app loads no model."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class Choice(NamedTuple):
-    """A chosen prompt: its id, its score when it was chosen, and how many prompts voted for it."""
+    """A chosen prompt: its id, its score when chosen, and the number of prompts that voted for it."""
 
     prompt: int
     score: float
@@ -25,12 +25,12 @@ class Choice(NamedTuple):
 
 
 def register_encoder(*, name: str, digest: str) -> Encoder:
-    """The encoder of that digest, whatever it was called first."""
+    """Return the encoder of that digest, creating it if needed; an existing one keeps its name."""
     return Encoder.objects.get_or_create(digest=digest, defaults={"name": name})[0]
 
 
 def keep_vectors(*, encoder: Encoder, texts: Sequence[str], vectors: NDArray[np.float32]) -> None:
-    """Keep a vector for each text; one that is kept already stays. vectors: (N, D)."""
+    """Store a vector for each text that has none. vectors: (N, D)."""
     TextVector.objects.bulk_create(
         (
             TextVector(encoder=encoder, text_sha256=text_hash(text), vector=vector.astype("<f4").tobytes())
@@ -49,7 +49,7 @@ def start_selection(
     exact_duplicates: int,
     near_duplicates: int,
 ) -> PromptSelection:
-    """Begin a selection that has chosen nothing yet.
+    """Create a selection without chosen prompts.
 
     Args: candidates: prompts before the duplicates, exact and near, were dropped.
     """
@@ -72,7 +72,7 @@ def record_set(
     covered: int,
     covered_by_chance: float,
 ) -> None:
-    """Add what was chosen of the next set, best first. Args: prompts: how many the set has."""
+    """Add the prompts chosen from the next set, best first. Args: prompts: the size of the set."""
     locked = PromptSelection.objects.select_for_update().get(pk=selection.pk)
     number = len(locked.sets) + 1
     ChosenPrompt.objects.bulk_create(
@@ -93,7 +93,7 @@ def record_set(
 
 
 def finish_selection(*, selection: PromptSelection, plane: dict[str, Any], now: datetime) -> None:
-    """All sets are recorded: from now on the chosen prompts are those that get images."""
+    """Finish a selection whose sets are all recorded: its chosen prompts are now those that get images."""
     selection.plane, selection.finished_at = plane, now
     selection.save(update_fields=["plane", "finished_at"])
 

@@ -1,4 +1,4 @@
-"""Emptying the outbox: each event to each webhook at least once, signed, later and later when it fails."""
+"""Delivering the outbox: each event to each webhook at least once, signed, with back-off on failure."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from django.db import transaction
 from annotation.models import Delivery, Event, Webhook
 from annotation.services.webhooks.posting import BadAddress, Target, Undeliverable, post
 
-# So long after its first, second ... failed attempt an event is sent again; after the last it has failed.
+# Delays after the first, second ... failed attempt; after the last, the delivery has failed.
 BACK_OFF = (
     timedelta(seconds=10),
     timedelta(minutes=1),
@@ -25,18 +25,18 @@ BACK_OFF = (
     timedelta(hours=6),
     timedelta(hours=16),
 )
-LEASE = timedelta(minutes=2)  # a worker that has not said how an attempt went is given up for dead
-SWEEP = timedelta(seconds=20)  # other tasks wait for this worker too
+LEASE = timedelta(minutes=2)  # after this, a worker that recorded no result is presumed dead
+SWEEP = timedelta(seconds=20)  # other tasks need this worker too
 
 
 def send_due(*, clock: Callable[[], datetime]) -> int:
-    """Send what is due, for a while. A webhook that fails is not tried again in the same sweep.
+    """Send due deliveries until `SWEEP` has passed. A failing webhook is not retried in the same sweep.
 
-    Returns: how many attempts were made.
+    Returns: the number of attempts.
     """
-    begun, attempts = clock(), 0
+    started_at, attempts = clock(), 0
     failing: set[int] = set()
-    while clock() < begun + SWEEP:
+    while clock() < started_at + SWEEP:
         delivery = claim_due(now=clock(), passing_over=failing)
         if delivery is None:
             break
@@ -48,10 +48,10 @@ def send_due(*, clock: Callable[[], datetime]) -> int:
 
 @transaction.atomic
 def claim_due(*, now: datetime, passing_over: Collection[int] = ()) -> Delivery | None:
-    """Take the delivery that is due longest; others do not see it before the lease ends."""
-    due = Delivery.objects.due(now=now).exclude(webhook__in=passing_over)
-    rows = due.select_for_update(skip_locked=True, of=("self",)).select_related("webhook", "event__project")
-    delivery = rows.first()
+    """Claim the delivery that has been due longest; it is hidden from other workers until the lease ends."""
+    deliveries = Delivery.objects.due(now=now).exclude(webhook__in=passing_over)
+    deliveries = deliveries.select_for_update(skip_locked=True, of=("self",))
+    delivery = deliveries.select_related("webhook", "event__project").first()
     if delivery is not None:
         delivery.attempts += 1
         delivery.not_before = now + LEASE
@@ -60,24 +60,24 @@ def claim_due(*, now: datetime, passing_over: Collection[int] = ()) -> Delivery 
 
 
 def attempt(delivery: Delivery, *, clock: Callable[[], datetime]) -> bool:
-    """Send a claimed delivery once and record how it went. Returns: whether it arrived."""
-    webhook, begun = delivery.webhook, clock()
+    """Send a claimed delivery once and record the result. Returns: whether it arrived."""
+    webhook, started_at = delivery.webhook, clock()
     body = body_of(delivery.event)
     status, error = None, ""
     try:
         target = Target.parse(webhook.url, private=settings.WEBHOOKS_TO_PRIVATE_ADDRESSES)
-        status = post(target, body=body, headers=headers_for(webhook, delivery.event, body, now=begun))
+        status = post(target, body=body, headers=headers_for(webhook, delivery.event, body, now=started_at))
     except (BadAddress, Undeliverable) as refusal:
         error = str(refusal)
     arrived = status is not None and 200 <= status < 300
     if status is not None and not arrived:
         error = f"answered {status}" + (": redirects are not followed" if 300 <= status < 400 else "")
-    _record(delivery, arrived=arrived, status=status, error=error, begun=begun, now=clock())
+    _record(delivery, arrived=arrived, status=status, error=error, started_at=started_at, now=clock())
     return arrived
 
 
 def body_of(event: Event) -> bytes:
-    """Return what is sent: the same bytes at each attempt."""
+    """Return the request body: the same bytes at each attempt."""
     message = {
         "id": str(event.pk),
         "type": event.kind,
@@ -89,9 +89,9 @@ def body_of(event: Event) -> bytes:
 
 
 def headers_for(webhook: Webhook, event: Event, body: bytes, *, now: datetime) -> dict[str, str]:
-    """Return the headers of one attempt. The signature covers the time: an old message cannot be sent anew.
+    """Return the headers of one attempt. The signature covers the time, which prevents replay.
 
-    While two secrets hold there are two signatures, of which a receiver needs to know one.
+    While two secrets are valid there are two signatures; a receiver needs to verify one.
 
     Source: github.com/standard-webhooks/standard-webhooks, spec, symmetric signatures.
     """
@@ -108,9 +108,9 @@ def headers_for(webhook: Webhook, event: Event, body: bytes, *, now: datetime) -
 
 
 def _record(
-    delivery: Delivery, *, arrived: bool, status: int | None, error: str, begun: datetime, now: datetime
+    delivery: Delivery, *, arrived: bool, status: int | None, error: str, started_at: datetime, now: datetime
 ) -> None:
-    """Record how an attempt went, unless a later one has begun since."""
+    """Record the result of an attempt, unless a later one has started."""
     state, not_before = Delivery.State.WAITING, now
     if arrived:
         state = Delivery.State.DELIVERED
@@ -124,8 +124,8 @@ def _record(
     attempted.update(
         state=state,
         not_before=not_before,
-        sent_at=begun,
-        seconds=(now - begun).total_seconds(),
+        sent_at=started_at,
+        seconds=(now - started_at).total_seconds(),
         status=status,
         error=error,
     )

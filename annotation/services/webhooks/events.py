@@ -1,4 +1,4 @@
-"""The outbox: events, for the webhooks that ask for them."""
+"""The outbox: events for the webhooks that subscribe to them."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ KEPT = timedelta(days=30)
 
 @transaction.atomic(savepoint=False)
 def announce(kind: EventKind, *, project: Project, data: Mapping[str, Any]) -> Event | None:
-    """Put an event into the outbox, within the transaction of what it announces: both happen, or neither.
+    """Put an event into the outbox, within the transaction of the change that it announces.
 
-    Without a webhook that asks for it, as in most projects, there is no statement: submitting stays quick.
-    Workers look into the outbox every few seconds.
+    Without a webhook that subscribes to it, as in most projects, no query is made: submitting stays fast.
+    Workers poll the outbox every few seconds.
 
-    Args: data: JSON; ids and names, nothing that a receiver could not read by the API.
+    Args: data: JSON; ids and names, only what a receiver could also read through the API.
     """
     if kind not in project.announced:
         return None
@@ -31,7 +31,7 @@ def announce(kind: EventKind, *, project: Project, data: Mapping[str, Any]) -> E
 
 @transaction.atomic
 def announce_to(webhook: Webhook, kind: EventKind, *, data: Mapping[str, Any]) -> Event:
-    """Send an event to one webhook alone, whether it asks for its kind or not."""
+    """Send an event to a single webhook, whether or not it subscribes to the kind."""
     return _post(kind, webhook.project, data, [webhook])
 
 

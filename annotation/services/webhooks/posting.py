@@ -1,7 +1,7 @@
-"""Posting to addresses that people typed in: never into our own network, never for long.
+"""Posting to user-supplied URLs, with a time limit and without access to private networks (SSRF).
 
-A name is resolved once, what it resolves to is checked, and that address is connected to: a name that
-resolves to something else a moment later leads nowhere. Redirects are not followed.
+A name is resolved once, the address is checked, and the connection is made to that address: resolving to
+another address later (DNS rebinding) has no effect. Redirects are not followed.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from ipaddress import IPv6Address, IPv6Network, ip_address
 from typing import Self
 from urllib.parse import urlsplit
 
-SECONDS = 10.0  # from connecting until the answer's headers are here
+SECONDS = 10.0  # from connecting until the response's headers have arrived
 PORTS = {"https": 443, "http": 80}
 _GLOBAL_UNICAST = IPv6Network("2000::/3")
 
@@ -27,12 +27,12 @@ class BadAddress(ValueError):
 
 
 class Undeliverable(Exception):
-    """There was no answer; the message says why."""
+    """No response was received; the message says why."""
 
 
 @dataclass(frozen=True)
 class Target:
-    """Where to post. `private`: addresses of networks that are not public, and plain HTTP, are meant so."""
+    """Where to post. `private` allows addresses of private networks, and plain HTTP."""
 
     scheme: str
     host: str
@@ -69,13 +69,13 @@ class Target:
 
     @property
     def authority(self) -> str:
-        """The value of the Host header."""
+        """Return the value of the Host header."""
         host = f"[{self.host}]" if ":" in self.host else self.host
         return host if self.port == PORTS[self.scheme] else f"{host}:{self.port}"
 
 
 def post(target: Target, *, body: bytes, headers: Mapping[str, str], seconds: float = SECONDS) -> int:
-    """Post the body and give the status that was answered; of the answer nothing else is read.
+    """Post the body and return the response's status; its body is not read.
 
     Raises: Undeliverable.
     """
@@ -87,7 +87,7 @@ def post(target: Target, *, body: bytes, headers: Mapping[str, str], seconds: fl
 
 
 def is_public(address: str) -> bool:
-    """Whether an IP address belongs to the public internet, also where IPv6 wraps one of IPv4."""
+    """Return whether an IP address is public, including IPv4 addresses embedded in IPv6."""
     ip = ip_address(address.partition("%")[0])
     if isinstance(ip, IPv6Address):
         if ip.ipv4_mapped is not None:
@@ -120,7 +120,7 @@ def _converse(
         if encrypted
         else plain
     )
-    # The socket's time-out begins anew with each byte; a server that drips would hold a worker for ever.
+    # The socket's time-out restarts with each byte: a server that drips would hold a worker forever.
     watchdog = threading.Timer(seconds, _hang_up, [link])
     watchdog.start()
     try:
@@ -137,9 +137,9 @@ def _converse(
 
 def _hang_up(link: socket.socket) -> None:
     try:
-        socket.socket.shutdown(link, socket.SHUT_RDWR)  # of TLS too, below its state
+        socket.socket.shutdown(link, socket.SHUT_RDWR)  # the raw socket, also below TLS
     except OSError:
-        return  # it ended at this moment
+        return  # the connection closed meanwhile
 
 
 def _is_literal(host: str) -> bool:

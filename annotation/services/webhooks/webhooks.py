@@ -1,4 +1,4 @@
-"""Webhooks: made, changed and tried by a project's admins."""
+"""Webhooks: created, changed and tested by a project's admins."""
 
 from __future__ import annotations
 
@@ -16,29 +16,29 @@ from annotation.services.actions import record_action
 from annotation.services.webhooks.events import announce_to
 from annotation.services.webhooks.posting import Target
 
-PING = EventKind("ping")  # sent by hand alone: no webhook asks for it
-OVERLAP = timedelta(days=1)  # receivers have so long to take a new secret
+PING = EventKind("ping")  # sent on request only: no webhook subscribes to it
+OVERLAP = timedelta(days=1)  # how long receivers have to take up a new secret
 
 
 @transaction.atomic
 def create_webhook(*, project: Project, url: str, kinds: Iterable[str], by: User) -> Webhook:
-    """Tell the address of events of these kinds from now on.
+    """Create a webhook that receives events of these kinds.
 
-    Raises: BadAddress; ValueError for a kind that does not exist.
+    Raises: BadAddress; ValueError for an unknown kind.
     """
     Target.parse(url, private=settings.WEBHOOKS_TO_PRIVATE_ADDRESSES)
-    wanted = list(kinds)
-    if unknown := set(wanted) - EVENTS.keys():
+    kinds = list(kinds)
+    if unknown := set(kinds) - EVENTS.keys():
         raise ValueError(f"no event is called {', '.join(sorted(unknown))}")
-    webhook = Webhook.objects.create(project=project, url=url, kinds=wanted, created_by=by)
+    webhook = Webhook.objects.create(project=project, url=url, kinds=kinds, created_by=by)
     _note_kinds(project)
-    record_action(Action.Kind.WEBHOOK_MADE, project=project, by=by, subject=url, kinds=wanted)
+    record_action(Action.Kind.WEBHOOK_MADE, project=project, by=by, subject=url, kinds=kinds)
     return webhook
 
 
 @transaction.atomic
 def enable_webhook(webhook: Webhook, *, enabled: bool, by: User) -> None:
-    """Switch it on or off. Off, it is told nothing new; what waits then waits until it is on again."""
+    """Enable or disable the webhook. While disabled it gets no new events; waiting deliveries stay."""
     webhook.enabled = enabled
     webhook.save(update_fields=["enabled"])
     _note_kinds(webhook.project)
@@ -47,9 +47,9 @@ def enable_webhook(webhook: Webhook, *, enabled: bool, by: User) -> None:
 
 @transaction.atomic
 def renew_secret(webhook: Webhook, *, by: User, now: datetime) -> str:
-    """Sign with another key from now on, and for a day with the one before too.
+    """Replace the webhook's secret; for a day, deliveries are signed with the old one too.
 
-    Done twice, it ends the one before both at once. Returns: the secret for the receiver.
+    A second renewal ends the first secret at once. Returns: the secret for the receiver.
     """
     webhook.old_salt, webhook.old_until = webhook.salt, now + OVERLAP
     webhook.salt = uuid.uuid4()
@@ -60,7 +60,7 @@ def renew_secret(webhook: Webhook, *, by: User, now: datetime) -> str:
 
 @transaction.atomic
 def delete_webhook(webhook: Webhook, *, by: User) -> None:
-    """Delete a webhook with its deliveries, those that wait too."""
+    """Delete a webhook with all its deliveries, including waiting ones."""
     _log(Action.Kind.WEBHOOK_DELETED, webhook, by)
     webhook.delete()
     _note_kinds(webhook.project)
@@ -75,7 +75,7 @@ def ping(webhook: Webhook, *, by: User) -> Event:
 
 @transaction.atomic
 def redeliver(delivery: Delivery, *, by: User, now: datetime) -> None:
-    """Send the same event once more, with all its attempts before it."""
+    """Send the same event again, with a full set of attempts."""
     delivery.state, delivery.not_before, delivery.attempts = Delivery.State.WAITING, now, 0
     delivery.save(update_fields=["state", "not_before", "attempts"])
     _log(Action.Kind.WEBHOOK_TRIED, delivery.webhook, by, event=delivery.event.kind)
@@ -86,7 +86,7 @@ def _log(kind: Action.Kind, webhook: Webhook, by: User, **details: Any) -> None:
 
 
 def _note_kinds(project: Project) -> None:
-    """Store with the project which kinds its webhooks ask for. Two changes of them wait for each other."""
+    """Update the kinds of events that the project's webhooks subscribe to, under a lock on the project."""
     Project.objects.select_for_update(no_key=True).get(pk=project.pk)
     kinds_by_webhook = project.webhooks.filter(enabled=True).values_list("kinds", flat=True)
     project.announced = sorted({kind for kinds in kinds_by_webhook for kind in kinds})

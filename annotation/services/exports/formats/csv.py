@@ -1,4 +1,4 @@
-"""A table for spreadsheets: a row a placed image."""
+"""A table for spreadsheets, with one row per placed image."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def _row(ranking: ExportedRanking, image: ExportedImage) -> list[object]:
 
 
 def _cell(value: bool | list[str] | None) -> str:
-    """Empty where it is not known; "none" where the list is empty."""
+    """Return the cell: empty for an unknown value, "none" for an empty list."""
     if value is None:
         return ""
     if isinstance(value, bool):

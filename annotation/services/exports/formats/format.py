@@ -1,4 +1,4 @@
-"""What an export format is, a batch of rankings at a time, and what the formats share."""
+"""The interface of export formats, which write batches of rankings, and what the formats share."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from django.core.files.storage import default_storage
 
 from annotation.selectors.exports import ExportedImage, ExportedRanking
 
-PARTS = ".parts"  # a folder beside the files for intermediate ones, never delivered
+PARTS = ".parts"  # a folder of intermediate files, not part of the export
 
 
 class ExportFailed(Exception):
-    """Why an export cannot be written."""
+    """An export cannot be written; the message says why."""
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What an export will contain. It is saved with the files, so that a resumed export writes the same.
+    """The contents of an export. It is saved with the files, so that a resumed export writes the same.
 
     `after` and `until` are ISO 8601; `several` is whether any prompt has more than one ranking.
     """
@@ -52,7 +52,7 @@ class Format:
 
     Args:
         name: what the API and the command call it.
-        label: what people choose, "NAME: what it is"; the name alone where it needs no more.
+        label: as shown to people, "NAME: what it is", or the name alone.
         data: glob of the files that hold the rows, as `datasets.load_dataset` reads them.
         about: Markdown for the dataset card: what the rows are.
         write: (folder, part): append the part to the files in the folder, or add files. After an

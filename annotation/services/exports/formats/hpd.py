@@ -1,4 +1,4 @@
-"""HPD v2's JSON: one list, an item a prompt, with each annotator's ranking."""
+"""HPD v2's JSON: one list with one item per prompt, with each annotator's ranking."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ FILE = "hpd.json"
 
 
 def _items(rankings: Iterable[ExportedRanking]) -> Iterator[dict[str, Any]]:
-    """One item for a prompt's rankings of the same images: images may be added between two rankings."""
+    """Yield one item per set of images: images may be added to a prompt between two rankings."""
     for of_prompt in by_prompt(rankings):
         by_images: dict[frozenset[str], list[ExportedRanking]] = {}
         for ranking in of_prompt:

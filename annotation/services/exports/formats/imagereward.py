@@ -1,4 +1,4 @@
-"""ImageReward's JSON: one list, an item a ranking."""
+"""ImageReward's JSON: one list with one item per ranking."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ FILE = "imagereward.json"
 
 
 def item(ranking: ExportedRanking, *, several: bool) -> dict[str, Any]:
-    """id, prompt, generations, ranking; and the annotator where some prompt has several rankings.
+    """Return id, prompt, generations and ranking; and the annotator where some prompt has several rankings.
 
     Source: github.com/THUDM/ImageReward, data/test.json.
     """
@@ -27,7 +27,7 @@ def item(ranking: ExportedRanking, *, several: bool) -> dict[str, Any]:
 
 
 def stream(selection: Selection) -> Iterator[str]:
-    """Yield the whole list as pieces of JSON, a ranking at a time."""
+    """Yield the whole list as pieces of JSON, one ranking at a time."""
     several = extent(selection).most_per_prompt > 1
     lead = "["
     for batch in batches(selection):
@@ -37,7 +37,7 @@ def stream(selection: Selection) -> Iterator[str]:
     yield "[]\n" if lead == "[" else "\n]\n"
 
 
-def _write(folder: Path, part: Part) -> None:
+def _write_part(folder: Path, part: Part) -> None:
     append_to_list(folder / FILE, (item(ranking, several=part.plan.several) for ranking in part.rankings))
 
 
@@ -47,6 +47,6 @@ FORMAT = Format(
     data=FILE,
     about="""One item an opinion: `ranking[i]` is the slot of `generations[i]`. An `annotator` is
 given where some prompt has several opinions. Images are named, not included.""",
-    write=_write,
+    write=_write_part,
     finish=lambda folder: close_list(folder / FILE),
 )

@@ -1,4 +1,4 @@
-"""ImageRewardDB's files: one table of all images judged, and the images in zips, about 250 prompts each."""
+"""ImageRewardDB's files: one table of all judged images, and the images in zips of about 250 prompts each."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from annotation.selectors.exports import ExportedImage, ExportedRanking
 from annotation.services.exports.formats.format import PARTS, Format, Part, as_json, open_image
 
 FILE = "metadata-train.parquet"
-EPOCH = (1980, 1, 1, 0, 0, 0)  # the first moment a zip knows: equal rankings give equal bytes
+EPOCH = (1980, 1, 1, 0, 0, 0)  # the earliest date in a zip: equal rankings give equal bytes
 # As the dataset's card spells them.
 CLASSIFICATIONS = {
     Category.FOOD: "Food",
@@ -70,7 +70,7 @@ def _row(ranking: ExportedRanking, image: ExportedImage, pack: str | None) -> di
     }
 
 
-def _write(folder: Path, part: Part) -> None:
+def _write_part(folder: Path, part: Part) -> None:
     tables = folder / PARTS
     tables.mkdir(exist_ok=True)
     if part.plan.images:
@@ -81,17 +81,17 @@ def _write(folder: Path, part: Part) -> None:
 
 
 def _write_zip(file: Path, rankings: Iterable[ExportedRanking]) -> list[dict[str, Any]]:
-    """Write each image once, and NAME.json with the rows of NAME.zip; returns the rows."""
+    """Write each image once, and NAME.json with the rows of NAME.zip; return the rows."""
     file.parent.mkdir(parents=True, exist_ok=True)
     rows = []
-    written: set[str] = set()
+    names: set[str] = set()
     with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as pack:
         for ranking in rankings:
             for image in ranking.images:
                 rows.append(_row(ranking, image, file.stem))
                 name = image.stored_name
-                if name and name not in written:
-                    written.add(name)
+                if name and name not in names:
+                    names.add(name)
                     with open_image(image) as content, pack.open(zipfile.ZipInfo(name, EPOCH), "w") as out:
                         shutil.copyfileobj(content, out)
         listing = "[{}\n]\n".format(",".join(f"\n{as_json(row)}" for row in rows))
@@ -101,7 +101,7 @@ def _write_zip(file: Path, rankings: Iterable[ExportedRanking]) -> list[dict[str
 
 
 def _join_tables(folder: Path) -> None:
-    """Append the tables of the parts to one another."""
+    """Concatenate the tables of the parts."""
     with parquet.ParquetWriter(folder / FILE, SCHEMA, compression="zstd") as table:
         for part in sorted((folder / PARTS).glob("*.parquet")):
             table.write_table(parquet.read_table(part, schema=SCHEMA))
@@ -117,7 +117,7 @@ slot; ratings are from 1 to 7. `images/train/train_N.zip` has the image of `imag
 `intent_unclear` and `issues` (empty lists say that there are none, null that it is not known), the
 `annotator`, the image's `source` and `generator`, and the `split` in which a dataset published the prompt,
 null where none did. All rows are in one file: take those of a `split`, and split the others by prompt.""",
-    write=_write,
+    write=_write_part,
     finish=_join_tables,
     has_images=True,
 )

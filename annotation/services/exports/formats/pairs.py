@@ -1,4 +1,4 @@
-"""Pairs of images, a line a pair."""
+"""Pairs of images, one per line."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ FILE = "pairs.jsonl"
 
 
 def _lines(rankings: list[ExportedRanking]) -> Iterator[dict[str, Any]]:
-    """Args: rankings: all of one prompt."""
+    """Yield the lines of a prompt. Args: rankings: all of one prompt."""
     pairs = count_pairs(rankings)
     for ranking in rankings:
         for a, b in ranking.pairs():
@@ -34,7 +34,7 @@ def _lines(rankings: list[ExportedRanking]) -> Iterator[dict[str, Any]]:
             }
 
 
-def _write(folder: Path, part: Part) -> None:
+def _write_part(folder: Path, part: Part) -> None:
     with (folder / FILE).open("a", encoding="utf-8") as out:
         for rankings in by_prompt(part.rankings):
             out.writelines(f"{as_json(line)}\n" for line in _lines(rankings))
@@ -47,6 +47,6 @@ FORMAT = Format(
     about="""One line for every two images of an opinion, ties included. `better` is `a`, `b` or
 `tie`. The `weight`s of a prompt's lines sum to 1, so that every prompt counts once however many images
 and opinions it has. Images are named, not included.""",
-    write=_write,
+    write=_write_part,
     finish=lambda folder: (folder / FILE).touch(),
 )

@@ -12,7 +12,7 @@ from annotation.selectors.exports import ExportedImage, ExportedRanking
 from annotation.services.exports.formats.format import Format, Part, by_prompt, count_pairs, open_image
 
 ROW_GROUP = 32 << 20  # bytes of images in memory at a time
-# A picture stands in several pairs and is written once a row group: in the dictionary of its column.
+# A picture is in several pairs; dictionary encoding writes it once per row group.
 PICTURE = pyarrow.dictionary(pyarrow.int32(), pyarrow.binary())
 # Pick-a-Pic's columns, then ours. Source: huggingface.co/datasets/yuvalkirstain/pickapic_v1.
 SCHEMA = pyarrow.schema(
@@ -86,7 +86,7 @@ def _uid(image: ExportedImage) -> str:
     return image.sha256 or image.source
 
 
-def _write(folder: Path, part: Part) -> None:
+def _write_part(folder: Path, part: Part) -> None:
     data = folder / "data"
     data.mkdir(exist_ok=True)
     pending: list[_Pending] = []
@@ -126,10 +126,10 @@ def _pictures(ranking: ExportedRanking) -> dict[str, bytes]:
 def _table(pending: list[_Pending]) -> pyarrow.Table:
     pictures: list[dict[str, bytes]] = []  # of each row
     rows: list[dict[str, Any]] = []
-    for each in pending:
-        pairs = _rows(each.ranking, each.examples)
+    for entry in pending:
+        pairs = _rows(entry.ranking, entry.examples)
         rows += pairs
-        pictures += [each.pictures] * len(pairs)
+        pictures += [entry.pictures] * len(pairs)
     table = pyarrow.Table.from_pylist(rows, SCHEMA)
     for column, address in (("jpg_0", "image_0_url"), ("jpg_1", "image_1_url")):
         encoded = _encode(
@@ -149,7 +149,7 @@ def _encode(pictures: list[bytes | None]) -> pyarrow.Array:
 
 
 def _ensure_table(folder: Path) -> None:
-    """Write a table without rows where there was no part: readers need the columns."""
+    """Write an empty table where there was no part: readers need the columns."""
     if not (folder / "data").exists():
         (folder / "data").mkdir()
         with _writer(folder / "data" / "train-000000.parquet") as table:
@@ -164,7 +164,7 @@ FORMAT = Format(
 0.5, `best_image_uid` is `tie`). `ranking_id` tells opinions apart, `user_id` annotators. Beside
 Pick-a-Pic's columns there are `prompt_id` and the two slots. An image's uid is the hash of its bytes,
 its url the name under which it was imported.""",
-    write=_write,
+    write=_write_part,
     finish=_ensure_table,
     has_images=True,
 )

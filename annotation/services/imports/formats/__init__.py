@@ -1,4 +1,4 @@
-"""Reading rankings from every format that exports write, and that others publish.
+"""Reading rankings from every format that exports write, and from published datasets.
 
 To add a format: a module here with a READER, and its name in the list.
 """

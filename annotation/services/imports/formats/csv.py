@@ -1,4 +1,4 @@
-"""Reading the table for spreadsheets: a row a placed image."""
+"""Reading the table for spreadsheets, with one row per placed image."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def _parse_cells(row: Row) -> Row:
 
 
 def _parse_number(text: str | None) -> int | str | None:
-    """Return the number, or the text itself where it is none: the refusal then shows it."""
+    """Return the number, or the text itself if it is not one: the error then shows it."""
     return int(text) if text and text.isascii() and text.isdigit() and len(text) < 9 else text
 
 

@@ -10,8 +10,8 @@ from annotation.models.prompts import KEY_LENGTH, SOURCE_LENGTH
 from annotation.services.imports.formats.record import ANNOTATOR_LENGTH, RankingRecord, Reader
 from annotation.services.imports.rows import Row
 
-# As the dataset's card has it (huggingface.co/datasets/ymhao/HPDv2), and as the README of its repository has
-# it (github.com/tgxs002/HPSv2), which calls a pair's images `file_path`.
+# As in the dataset's card (huggingface.co/datasets/ymhao/HPDv2), and in the README of its repository
+# (github.com/tgxs002/HPSv2), which calls a pair's images `file_path`.
 ANNOTATIONS = ("raw_annotations", "raw_annotation")
 PREFERENCE = "human_preference"
 IMAGES = ("image_path", "file_path")
@@ -23,7 +23,7 @@ def _read_items(project: Project, rows: Iterable[Row]) -> Iterator[RankingRecord
 
 
 def _read_annotations(project: Project, row: Row) -> Iterator[RankingRecord]:
-    """One record per annotator. The item's own `rank` is the rank of a mean, and ignored."""
+    """Yield one record per annotator. The item's own `rank`, the rank of a mean, is ignored."""
     name = _spelling(row, ANNOTATIONS)
     row.check_names(required=["prompt", "image_path", name], optional=["id", "rank"])
     sources = row.texts("image_path", longest=SOURCE_LENGTH)
@@ -43,7 +43,7 @@ def _read_annotations(project: Project, row: Row) -> Iterator[RankingRecord]:
 
 
 def _read_pair(row: Row) -> RankingRecord:
-    """Two images, of which the preferred one is marked with 1."""
+    """Yield a pair of images, of which the preferred one is marked with 1."""
     name = _spelling(row, IMAGES)
     row.check_names(required=["prompt", name, PREFERENCE], optional=["id", "user_hash"])
     sources = row.texts(name, longest=SOURCE_LENGTH)
@@ -56,12 +56,12 @@ def _read_pair(row: Row) -> RankingRecord:
 
 
 def _key(row: Row) -> str:
-    """Return the id, or the item's number where there is none."""
+    """Return the id, or the item's number if it has none."""
     return row.text("id", longest=KEY_LENGTH) if "id" in row.fields else str(row.number)
 
 
 def _spelling(row: Row, names: tuple[str, ...]) -> str:
-    """Return the name that the row uses; the first where it uses none."""
+    """Return the spelling that the row uses, or the first if it uses none."""
     return next((name for name in names if name in row.fields), names[0])
 
 

@@ -1,4 +1,4 @@
-"""Reading ImageReward's JSON: one item a ranking."""
+"""Reading ImageReward's JSON: one item per ranking."""
 
 from __future__ import annotations
 

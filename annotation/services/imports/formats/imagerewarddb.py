@@ -1,4 +1,4 @@
-"""Reading ImageRewardDB: one row an image; images lie in folders, or in the zips of the dataset."""
+"""Reading ImageRewardDB: one row per image, with images in folders or in the zips of the dataset."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def _file(row: Row) -> str | None:
 
 
 def _split(row: Row) -> str:
-    """Return the split of the row, as our exports have it; else of the published file's name; else "".
+    """Return the row's split, as in our exports; else the split of a published file by its name; else "".
 
     metadata-test.parquet of the published dataset is the test split. Raises ImportRefused.
     """

@@ -1,4 +1,4 @@
-"""Reading pairs, a line a pair, and putting the pairs of a ranking together."""
+"""Reading pairs, one per line, and combining the pairs of a ranking."""
 
 from __future__ import annotations
 
@@ -47,12 +47,12 @@ def slots_of_pairs(project: Project, pairs: list[Pair], sides: tuple[Side, Side]
         if frozenset((a, b)) in seen:
             raise row.refused(f"{a!r} and {b!r} are compared twice")
         seen.add(frozenset((a, b)))
-        of_pair = [row.integer(side.slot, low=1, high=project.slots) for side in sides]
-        for name, slot in zip((a, b), of_pair, strict=True):
+        pair_slots = [row.integer(side.slot, low=1, high=project.slots) for side in sides]
+        for name, slot in zip((a, b), pair_slots, strict=True):
             if slots.setdefault(name, slot) != slot:
                 raise row.refused(f"{name!r} is in slot {slot}, and was in slot {slots[name]} before")
-        if better != (None if of_pair[0] == of_pair[1] else int(of_pair[1] < of_pair[0])):
-            raise row.refused(f"what is better contradicts the slots {of_pair[0]} and {of_pair[1]}")
+        if better != (None if pair_slots[0] == pair_slots[1] else int(pair_slots[1] < pair_slots[0])):
+            raise row.refused(f"what is better contradicts the slots {pair_slots[0]} and {pair_slots[1]}")
     count = len(slots) * (len(slots) - 1) // 2
     if len(seen) != count:
         raise pairs[0].row.refused(f"the opinion has {len(seen)} pairs, and its images make {count}")

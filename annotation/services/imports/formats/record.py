@@ -1,4 +1,4 @@
-"""One ranking of a file, whatever the format, and what the readers of the formats share."""
+"""A ranking read from a file of any format, and what the readers of the formats share."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ ANNOTATOR_LENGTH = 64
 
 @dataclass(frozen=True)
 class RankingRecord:
-    """One person's ranking of a prompt's images, with what else the file has of it.
+    """One person's ranking of a prompt's images, with the labels and ratings that the file has.
 
     `slots[i]`, `ratings[i]` (overall, alignment, fidelity), `problems[i]`, `generators[i]` and `files[i]` are
     of the image `sources[i]`. `files` are paths relative to the folder of images, None where the file says
@@ -52,7 +52,7 @@ class Reader:
 
     Args:
         name: as in `import_rankings --format`.
-        fields: its rows have at least one of these, and rows of no other format do.
+        fields: its rows have at least one of these fields, which no other format has.
         read: (project, rows) -> records. Raises ImportRefused.
         suffix: files with it are of this format unless their fields say otherwise; "" where there is none.
         in_zips: an image DIR/NAME may be NAME in DIR.zip.
