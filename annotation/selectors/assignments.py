@@ -1,4 +1,4 @@
-"""Somebody's own work: the task before them, what they answered, and what they passed on."""
+"""A user's own work: their current task, their answers, and their skips."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from annotation.models.assignments import WORK, AssignmentQuerySet
 from annotation.statements import Parameter, Statement
 
 Kind, State = Assignment.Kind, Assignment.State
-CHANGEABLE = (*WORK, Kind.REFERENCE)  # training and tests stay as they were answered
-HUNDRED = 100  # tasks that a project's number of skips is of
+CHANGEABLE = (*WORK, Kind.REFERENCE)  # training and test answers cannot be revised
+HUNDRED = 100  # a project allows its number of skips per so many tasks
 
 
 class Skips(NamedTuple):
-    """One person's skips in a project."""
+    """A user's skips in a project."""
 
     used: int
     allowed: int
@@ -34,8 +34,8 @@ def _own_assignments(*, is_superuser: bool) -> AssignmentQuerySet:
     projects = Project.objects.filter(
         in_projects_where(annotator, is_superuser, Do.WORK), slug=Parameter("slug")
     )
-    own = Assignment.objects.filter(token=Parameter("token"), annotator=annotator, project__in=projects)
-    return own.order_by().select_related("project", "prompt").with_images()
+    rows = Assignment.objects.filter(token=Parameter("token"), annotator=annotator, project__in=projects)
+    return rows.order_by().select_related("project", "prompt").with_images()
 
 
 OWN_ASSIGNMENT = {
@@ -45,7 +45,7 @@ OWN_ASSIGNMENT = {
 
 
 def own_assignment(slug: str, annotator: User, token: UUID) -> Assignment | None:
-    """The assignment of this token, if it is or was theirs and they still work in that project."""
+    """Return the user's assignment of this token, current or past, if they still work in the project."""
     statement = OWN_ASSIGNMENT[annotator.is_superuser]
     assignment = statement.first(slug=slug, annotator=annotator.pk, token=token)
     if assignment is not None:
@@ -54,9 +54,9 @@ def own_assignment(slug: str, annotator: User, token: UUID) -> Assignment | None
 
 
 def own_answers(user: User, project: Project) -> AssignmentQuerySet:
-    """What the user answered in the project, newest first, with all that `why_closed` reads.
+    """Return the user's answers in the project, newest first, with all fields that `why_closed` reads.
 
-    Ordinary, gold and repeated tasks look the same here as well.
+    Ordinary, gold and repeated tasks look the same here, too.
     """
     newest = Review.objects.filter(assignment=OuterRef("pk")).order_by("-pk")
     return (
@@ -73,7 +73,7 @@ def own_answers(user: User, project: Project) -> AssignmentQuerySet:
 
 
 def why_closed(answer: Assignment) -> str:
-    """Why its annotator may not change one of `own_answers` any more, as a sentence; "" while they may."""
+    """Return why an answer of `own_answers` can no longer be revised, as a sentence; "" if it can."""
     annotations, settled = vars(answer), answer.project.settled_until
     if answer.state == State.REJECTED:
         return f"An inspector sent this answer back: {annotations['reason']}"
@@ -87,7 +87,7 @@ def why_closed(answer: Assignment) -> str:
 
 
 def skips_of(annotator: User, project: Project) -> Skips:
-    """So many of every hundred tasks begun may be skipped: the next hundred brings new ones."""
+    """Return the user's skips: each hundred tasks begun allow the project's number of skips again."""
     closed = Assignment.objects.work().filter(project=project, annotator=annotator)
     closed = closed.exclude(state=State.LEASED)
     counts = closed.aggregate(tasks=Count("pk"), used=Count("pk", filter=Q(state=State.SKIPPED)))
@@ -95,6 +95,6 @@ def skips_of(annotator: User, project: Project) -> Skips:
 
 
 def skips_by_annotator(project: Project) -> dict[int, int]:
-    """Annotator id -> skipped tasks, in one query."""
+    """Return annotator id -> number of skipped tasks, in one query."""
     skipped = Assignment.objects.work().filter(project=project, state=State.SKIPPED)
     return dict(skipped.order_by().values_list("annotator").annotate(Count("pk")))

@@ -19,8 +19,8 @@ from annotation.models.assignments import AssignmentQuerySet
 from annotation.models.judgements import SCALES
 from annotation.models.people import IMPORTED
 
-PROMPTS = 250  # in a batch: about what a zip of ImageRewardDB holds
-RANKINGS = 1000  # in a batch, roughly: projects that ask for many per prompt have smaller batches
+PROMPTS = 250  # in a batch: about as many as in a zip of ImageRewardDB
+RANKINGS = 1000  # in a batch, roughly: projects with many rankings per prompt have smaller batches
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class ExportedImage(NamedTuple):
     """An image as one annotator judged it. Ratings are None where the project asked for none.
 
     `sha256`, `file` (its name in default_storage) and `format` are None where the project has no file of it.
-    `problems` is None where it is not known whether there are any.
+    `problems` is None where unknown.
     """
 
     source: str
@@ -61,12 +61,12 @@ class ExportedImage(NamedTuple):
 
 
 class ExportedRanking(NamedTuple):
-    """One accepted ranking, its images in the order in which its annotator, or the imported file, had them.
+    """One accepted ranking, its images in the order shown to its annotator, or of the imported file.
 
     `published_split` is the prompt's; empty where no dataset published it in a split.
     `annotator` is a pseudonym: the same in every export of the project, another in every other project.
     `guideline` is the version in force when it was given: 0 before the first, None where it was imported.
-    Where they are not known, `category` is empty, and `intent_unclear` and `issues` are None.
+    If unknown, `category` is empty, and `intent_unclear` and `issues` are None.
     """
 
     assignment: int
@@ -134,7 +134,7 @@ def batches(selection: Selection, *, after: int = 0) -> Iterator[Batch]:
 
 
 def pseudonym(project: Project, annotator: int) -> str:
-    """Return twelve hexadecimal digits that identify the annotator within the project, and nowhere else."""
+    """Return twelve hexadecimal digits that identify the annotator within this project only."""
     return salted_hmac("annotation.exports", f"{project.pk}:{annotator}", algorithm="sha256").hexdigest()[:12]
 
 

@@ -1,4 +1,4 @@
-"""Finished rankings, ratings and labels: all that the apps above read of judgements."""
+"""Finished rankings, ratings and labels: the interface by which other apps read judgements."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class RankedImage:
 class FinishedRanking:
     """One accepted ranking: `slots[i]` is the slot of `images[i]`, 1 is best, equal slots tie.
 
-    Images are in the order in which the annotator, or the imported file, had them.
+    Images are in the order shown to the annotator, or of the imported file.
     """
 
     assignment_id: int
@@ -116,8 +116,7 @@ def count_finished(project: Project) -> int:
 
 @dataclass(frozen=True)
 class PromptFacts:
-    """What is known of a ranked prompt: the label of its category, "" where there is none; and the generator
-    of each image, by the image's hash."""
+    """A ranked prompt's facts: the label of its category, or ""; and each image's generator by its hash."""
 
     category: str
     generators: Mapping[str, str]
@@ -149,6 +148,6 @@ def facts_of_rankings(project: Project, assignments: Collection[int]) -> dict[in
 
 
 def _most_frequent(counts: Counter[str]) -> str:
-    """Return the label of the category that is named most, or ""."""
-    named = [category for category in Category if counts[category]]
-    return str(max(named, key=lambda category: counts[category]).label) if named else ""
+    """Return the label of the most frequent category, or ""."""
+    categories = [category for category in Category if counts[category]]
+    return str(max(categories, key=lambda category: counts[category]).label) if categories else ""

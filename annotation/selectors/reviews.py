@@ -1,4 +1,4 @@
-"""One submitted answer, as an inspector reads it."""
+"""One submitted answer, as shown to an inspector."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from annotation.models.judgements import HARMFUL
 
 @dataclass(frozen=True)
 class JudgedImage:
-    """One image, with the number that its annotator saw. `rating` is None where the project asks for none."""
+    """One image, with the number shown to its annotator. `rating` is None where the project asks for none."""
 
     number: int
     generation: Generation
@@ -23,19 +23,19 @@ class JudgedImage:
 
     @property
     def is_harmful(self) -> bool:
-        """Whether it was flagged when it was imported, or has a harmful problem by this answer."""
+        """Whether it was flagged at import, or this answer reports a harmful problem."""
         problems = (self.rating and self.rating.problems) or []
         return self.generation.is_flagged or not set(HARMFUL).isdisjoint(problems)
 
     @property
     def problems(self) -> list[str]:
-        """The labels of the problems that were ticked."""
+        """The labels of the reported problems."""
         return [str(Problem(problem).label) for problem in (self.rating and self.rating.problems) or []]
 
 
 @dataclass(frozen=True)
 class Answer:
-    """What was submitted. `slots` has a list of images for each slot, the best first, empty ones too."""
+    """A submitted answer. `slots` has a list of images for each slot, the best first, also empty ones."""
 
     label: PromptLabel | None
     slots: list[list[JudgedImage]]
@@ -54,7 +54,7 @@ class Answer:
 
 
 def answer_of(assignment: Assignment) -> Answer:
-    """Return what was submitted for the assignment; five queries."""
+    """Return the answer to the assignment, in five queries."""
     generations = Generation.objects.select_related("image").in_bulk(assignment.order)
     ratings = {rating.generation_id: rating for rating in assignment.ratings.all()}
     slots: list[list[JudgedImage]] = [[] for _ in range(assignment.project.slots)]

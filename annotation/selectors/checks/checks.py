@@ -1,4 +1,4 @@
-"""How well people's answers agree with known ones, and with their own earlier ones."""
+"""Agreement of annotators' answers with gold answers, and with their own earlier ones."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ ENOUGH = 5  # compared answers below which a share says nothing; ours
 
 @dataclass(frozen=True)
 class Agreed:
-    """Compared answers of one kind: pairs of images that agree, of all their pairs."""
+    """Compared answers of one kind: the number of agreeing pairs of images, and of all pairs."""
 
     answers: int = 0
     agreed: float = 0.0
@@ -25,19 +25,19 @@ class Agreed:
 
     @property
     def share(self) -> float | None:
-        """From 0 to 1; an answer by chance has 1/2. None where there are too few to say."""
+        """The share of agreeing pairs, from 0 to 1; 1/2 by chance. None if too few answers were compared."""
         return self.agreed / self.pairs if self.answers >= ENOUGH else None
 
 
 def start_of_day(now: datetime) -> datetime:
-    """Since when answers are left out of what annotators read of their agreement: today's midnight in UTC."""
+    """Return today's midnight in UTC; later answers are left out of the agreement shown to annotators."""
     return now.replace(hour=0, minute=0, second=0, microsecond=0)
 
 
 def quality_of(annotator: User, project: Project, *, before: datetime) -> Agreed:
-    """The annotator's agreement with gold answers, for their own eyes.
+    """Return the annotator's agreement with gold answers, as shown to them.
 
-    Args: before: answers from then on are left out, so that the figure does not tell which task was gold.
+    Args: before: later answers are left out, so that the figure does not reveal which task was gold.
     """
     gold = Check.objects.filter(
         assignment__annotator=annotator,
@@ -50,7 +50,7 @@ def quality_of(annotator: User, project: Project, *, before: datetime) -> Agreed
 
 
 def agreement_by_annotator(project: Project) -> dict[int, dict[str, Agreed]]:
-    """Annotator id -> kind of check -> what was compared; in one statement."""
+    """Return annotator id -> kind of check -> the agreement, in one query."""
     agreement: dict[int, dict[str, Agreed]] = defaultdict(dict)
     checks = Check.objects.filter(assignment__project=project).values_list(
         "assignment__annotator", "assignment__kind"
@@ -61,7 +61,7 @@ def agreement_by_annotator(project: Project) -> dict[int, dict[str, Agreed]]:
 
 
 def slots_of(assignments: list[int]) -> dict[int, dict[int, int]]:
-    """Generation id -> slot, by assignment id."""
+    """Return assignment id -> generation id -> slot."""
     slots: dict[int, dict[int, int]] = defaultdict(dict)
     placements = Placement.objects.filter(ranking__assignment__in=assignments)
     for assignment, generation, slot in placements.values_list(
@@ -72,23 +72,22 @@ def slots_of(assignments: list[int]) -> dict[int, dict[int, int]]:
 
 
 def slots_when_answered(checks: Iterable[Assignment]) -> dict[int, tuple[dict[int, int], dict[int, int]]]:
-    """Check's id -> slots in the answer it is against and in its own, as both were when it was answered.
+    """Return check id -> slots of the answer it is against and of its own answer, as of its submission.
 
     Slots are by generation id.
     """
-    answered = [(check.pk, check.against_id or 0, check.submitted_at) for check in checks]
-    every = [pk for own, against, _ in answered for pk in (own, against)]
-    now = slots_of(
-        every
-    )  # read before the revisions: an answer that is changed in between is the same in both
+    answers = [(check.pk, check.against_id or 0, check.submitted_at) for check in checks]
+    ids = [pk for check, against, _ in answers for pk in (check, against)]
+    # Read before the revisions: an answer that is revised in between is the same in both.
+    current = slots_of(ids)
     revisions: dict[int, list[Revision]] = defaultdict(list)
-    for revision in Revision.objects.filter(assignment__in=every).order_by("assignment", "number"):
+    for revision in Revision.objects.filter(assignment__in=ids).order_by("assignment", "number"):
         revisions[revision.assignment_id].append(revision)
 
     def slots_at(pk: int, at: datetime | None) -> dict[int, int]:
         for revision in revisions[pk]:
             if at is not None and revision.replaced_at >= at:
                 return {int(generation): slot for generation, slot in revision.said["slots"].items()}
-        return now[pk]
+        return current[pk]
 
-    return {own: (slots_at(against, at), slots_at(own, at)) for own, against, at in answered}
+    return {pk: (slots_at(against, at), slots_at(pk, at)) for pk, against, at in answers}

@@ -1,4 +1,4 @@
-"""Whether somebody's latest answers break a rule of the project, and the words in which they are told."""
+"""Whether an annotator's latest answers break a rule of the project, and the reason shown to them."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from annotation.models import Assignment, Check, Pause, Project, Ranking, User
 from annotation.statistics.places import PlaceTest, compare_places
 
 Rule = Pause.Rule
-PLACE_WINDOW = 200  # latest answers whose best image's place is looked at; ours
-PLACE_LEVEL = 0.001  # such places come by chance once in a thousand tests; ours
+PLACE_WINDOW = 200  # latest answers that the place rule examines; ours
+PLACE_LEVEL = 0.001  # p-value of the place rule: by chance one test in a thousand; ours
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ class Breach:
 
 
 def first_breach(user: User, project: Project) -> Breach | None:
-    """The first rule that the latest answers break; those before the last pause was lifted do not count."""
+    """Return the first rule that the latest answers break; those before a lifted pause do not count."""
     return next(_breaches(user, project), None)
 
 
@@ -53,11 +53,11 @@ def _gold_breach(user: User, project: Project) -> Breach | None:
 
 
 def _speed_breach(user: User, project: Project) -> Breach | None:
-    """More than half of the latest answers were quicker than anybody can look at so many images."""
+    """Return a breach if more than half of the latest answers were too fast to look at the images."""
     answers = answers_since_pause(project, user).filter(claimed_at__isnull=False)
     latest = seconds_an_image(answers).order_by("-submitted_at", "-pk")[: project.pause_window]
     seconds = [vars(answer)["each"] for answer in latest]
-    quick = sum(each < project.seconds_per_image for each in seconds)
+    quick = sum(time < project.seconds_per_image for time in seconds)
     if len(seconds) < project.pause_window or 2 * quick <= len(seconds):
         return None
     return Breach(
@@ -79,7 +79,7 @@ def _place_breach(user: User, project: Project) -> Breach | None:
 
 
 def answers_since_pause(project: Project, user: User | None = None) -> QuerySet[Assignment]:
-    """Answered work of one user or of all, since the last pause of whoever gave the answer was lifted."""
+    """Return the answered work of one user or of all, since their last pause was lifted."""
     answers = Assignment.objects.work().filter(project=project, submitted_at__isnull=False)
     lifted = Pause.objects.filter(project=project, user=OuterRef("annotator"), lifted_at__isnull=False)
     counted = answers.filter(annotator=user) if user else answers
@@ -89,7 +89,7 @@ def answers_since_pause(project: Project, user: User | None = None) -> QuerySet[
 
 
 def seconds_an_image(answers: QuerySet[Assignment]) -> QuerySet[Assignment]:
-    """The answers with `each`: seconds from getting the task to submitting it, per image."""
+    """Annotate the answers with `each`: seconds per image from claiming the task to submitting it."""
     seconds = Func(
         F("submitted_at") - F("claimed_at"),
         template="EXTRACT(EPOCH FROM %(expressions)s)::float",
@@ -100,12 +100,12 @@ def seconds_an_image(answers: QuerySet[Assignment]) -> QuerySet[Assignment]:
 
 
 def place_test(user: User, project: Project) -> PlaceTest:
-    """Where on the page the best image of the user's latest answers stood."""
+    """Return the place test of the user's latest answers: where on the page their best images stood."""
     return place_tests(project, user)[user.pk]
 
 
 def place_tests(project: Project, user: User | None = None) -> dict[int, PlaceTest]:
-    """Annotator id -> where their best images stood, in one statement; answers with two best say nothing."""
+    """Return annotator id -> place test, in one query; answers with a tie for best are ignored."""
     turn = Window(RowNumber(), partition_by="annotator", order_by=[F("submitted_at").desc(), F("pk").desc()])
     latest = answers_since_pause(project, user).annotate(turn=turn).filter(turn__lte=PLACE_WINDOW)
     by_slot = ["placements__slot", "placements__generation"]
@@ -119,4 +119,5 @@ def place_tests(project: Project, user: User | None = None) -> dict[int, PlaceTe
     for _, annotator, order, slots, images in rankings:
         if slots[0] < slots[1] and len(order) == len(images):
             best[annotator].append((len(images), order.index(images[0])))
-    return defaultdict(lambda: compare_places([]), {pk: compare_places(found) for pk, found in best.items()})
+    tests = {pk: compare_places(places) for pk, places in best.items()}
+    return defaultdict(lambda: compare_places([]), tests)

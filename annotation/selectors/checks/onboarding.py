@@ -1,4 +1,4 @@
-"""What somebody sees of their training and their test."""
+"""An annotator's progress in training and test, and the feedback on training items."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from annotation.statistics.answers import compare
 
 
 class Lesson(NamedTuple):
-    """The item in hand is `number` of `total` of its kind."""
+    """The current item is `number` of `total` of its kind."""
 
     kind: str
     number: int
@@ -19,7 +19,7 @@ class Lesson(NamedTuple):
 
 
 class PlacedTwice(NamedTuple):
-    """One image, numbered as it was shown, in the slots of both answers."""
+    """One image, numbered as shown, with its slots in both answers."""
 
     number: int
     generation: Generation
@@ -33,7 +33,7 @@ class PlacedTwice(NamedTuple):
 
 @dataclass(frozen=True)
 class Feedback:
-    """A training item's answer beside the reference's, best image of the reference first."""
+    """An answer to a training item compared with the reference, whose best image comes first."""
 
     images: list[PlacedTwice]
     agreed: float
@@ -42,29 +42,29 @@ class Feedback:
 
 
 def lesson_of(assignment: Assignment) -> Lesson | None:
-    """How far its annotator is with the training or the test; None for other work."""
+    """Return the annotator's progress in the training or the test; None for other work."""
     if assignment.kind not in (Assignment.Kind.TRAINING, Assignment.Kind.QUALIFICATION):
         return None
     lessons = Assignment.objects.filter(
         project=assignment.project_id, annotator=assignment.annotator_id, kind=assignment.kind
     )
     items = Reference.objects.in_use().filter(prompt__project=assignment.project_id, purpose=assignment.kind)
-    left = items.exclude(prompt__in=lessons.values("prompt")).count()
+    unanswered = items.exclude(prompt__in=lessons.values("prompt")).count()
     earlier = lessons.filter(pk__lt=assignment.pk).count()
-    return Lesson(assignment.kind, earlier + 1, lessons.count() + left)
+    return Lesson(assignment.kind, earlier + 1, lessons.count() + unanswered)
 
 
 def feedback_of(assignment: Assignment) -> Feedback:
-    """The submitted training item against the answer that it was asked for."""
-    assert assignment.against_id is not None  # only checks are training
+    """Return the submitted training item compared with its reference answer."""
+    assert assignment.against_id is not None  # training items always have one
     slots = slots_of([assignment.pk, assignment.against_id])
-    yours, theirs = slots[assignment.pk], slots[assignment.against_id]
+    own_slots, reference_slots = slots[assignment.pk], slots[assignment.against_id]
     generations = Generation.objects.select_related("image").in_bulk(assignment.order)
     images = [
-        PlacedTwice(number, generations[pk], yours[pk], theirs[pk])
+        PlacedTwice(number, generations[pk], own_slots[pk], reference_slots[pk])
         for number, pk in enumerate(assignment.order, start=1)
     ]
-    agreed, pairs = compare(theirs, yours)
+    agreed, pairs = compare(reference_slots, own_slots)
     reference = Reference.objects.filter(prompt=assignment.prompt_id).first()
     return Feedback(
         sorted(images, key=lambda image: (image.theirs, image.number)),

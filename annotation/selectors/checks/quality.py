@@ -1,4 +1,4 @@
-"""How well each annotator of a project works."""
+"""Quality figures of each annotator of a project."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Kind = Assignment.Kind
 
 
 class Median(Aggregate):
-    """The value in the middle."""
+    """The SQL median."""
 
     template = "percentile_cont(0.5) WITHIN GROUP (ORDER BY %(expressions)s)"
     output_field = FloatField()
@@ -26,7 +26,7 @@ class Median(Aggregate):
 
 @dataclass(frozen=True)
 class AnnotatorQuality:
-    """`seconds` an image is the median, None without answers; `places` is where their best images stood."""
+    """`seconds` per image is the median, None without answers; `places` tests where best images stood."""
 
     user: User
     progress: AnnotatorProgress
@@ -44,9 +44,9 @@ class AnnotatorQuality:
 
 
 def annotators_quality(project: Project) -> list[AnnotatorQuality]:
-    """The project's annotators by name, in eight statements."""
+    """Return the project's annotators by name, in eight queries."""
     agreed = agreement_by_annotator(project)
-    done = {person.username: person for person in annotators_progress(project)}
+    progress = {person.username: person for person in annotators_progress(project)}
     pauses = {pause.user_id: pause for pause in Pause.objects.in_force().filter(project=project)}
     decided = project.qualifications.order_by("user", "-pk").distinct("user")
     qualifications = {qualification.user_id: qualification for qualification in decided}
@@ -55,7 +55,7 @@ def annotators_quality(project: Project) -> list[AnnotatorQuality]:
     return [
         AnnotatorQuality(
             user=member.user,
-            progress=done.get(member.user.username, AnnotatorProgress(member.user.username, 0, 0, 0, 0)),
+            progress=progress.get(member.user.username, AnnotatorProgress(member.user.username, 0, 0, 0, 0)),
             skipped=skipped.get(member.user_id, 0),
             gold=agreed[member.user_id].get(Kind.GOLD, Agreed()),
             repeats=agreed[member.user_id].get(Kind.REPEAT, Agreed()),
@@ -69,7 +69,7 @@ def annotators_quality(project: Project) -> list[AnnotatorQuality]:
 
 
 def _pace(project: Project) -> dict[int, float]:
-    """Annotator id -> median seconds an image."""
+    """Return annotator id -> median seconds per image."""
     answers = Assignment.objects.work().filter(
         project=project, submitted_at__isnull=False, claimed_at__isnull=False
     )

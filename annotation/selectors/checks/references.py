@@ -1,4 +1,4 @@
-"""References of a project, with how people do on each, and the answers that could become some."""
+"""References of a project with the agreement on each, and the answers that could become references."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from annotation.models import Assignment, Project, Reference
 
 
 def references_of(project: Project) -> QuerySet[Reference]:
-    """All of them, those in use first; each with `answers` compared with it, `agreed` of `pairs`."""
+    """Return all references, those in use first, annotated with `answers`, `agreed` and `pairs`."""
     compared = "answer__checks__check_result"
     return (
         Reference.objects.filter(prompt__project=project)
@@ -20,7 +20,7 @@ def references_of(project: Project) -> QuerySet[Reference]:
 
 
 def trusted_answers(project: Project) -> QuerySet[Assignment]:
-    """Finished answers of researchers, inspectors and admins on prompts that have no reference."""
+    """Return finished answers of researchers, inspectors and admins on prompts without a reference."""
     kinds = (Assignment.Kind.ORDINARY, Assignment.Kind.REFERENCE)
     return (
         Assignment.objects.filter(project=project, state=Assignment.State.ACCEPTED, kind__in=kinds)

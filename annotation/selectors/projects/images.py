@@ -1,4 +1,4 @@
-"""Which image files a person may fetch, and which nobody is shown unasked."""
+"""Image files that a user may fetch, and harmful images, which are hidden by default."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ def visible_image(user: User, token: UUID) -> Image | None:
 
 
 def judged_images() -> QuerySet[Generation]:
-    """Return images with their files and `is_harmful`: flagged when they came in, or by somebody's rating.
+    """Return images with their files and `is_harmful`: flagged at import, or by an annotator's rating.
 
-    For admins. Annotators are told of the first alone: the second is another's answer.
+    For admins only. Annotators see only the flag from the import, because ratings are others' answers.
     """
     harmful = Rating.objects.filter(generation=OuterRef("pk"), problems__overlap=list(HARMFUL))
     return Generation.objects.select_related("image").annotate(
@@ -31,5 +31,5 @@ def judged_images() -> QuerySet[Generation]:
 def most_used_model(project: Project) -> str:
     """Return the name of the reward model that scored most of the project's images, or "" for none."""
     scored = Generation.objects.filter(prompt__project=project, score__isnull=False).order_by()
-    named = scored.values_list("scored_by").annotate(images=Count("pk")).order_by("-images", "scored_by")
-    return next((name for name, _ in named[:1]), "")
+    models = scored.values_list("scored_by").annotate(images=Count("pk")).order_by("-images", "scored_by")
+    return next((name for name, _ in models[:1]), "")

@@ -1,4 +1,4 @@
-"""Prompts to choose among, vectors of their texts, and what was chosen."""
+"""Candidate prompts, vectors of their texts, and chosen prompts."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ def candidate_prompts(project: Project, *, up_to: int) -> list[tuple[int, str]]:
 
 
 def texts_without_vectors(encoder: Encoder, texts: Sequence[str]) -> list[str]:
-    """Return the texts without a vector by this encoder, each once, in their order."""
+    """Return the distinct texts without a vector by this encoder, in order."""
     by_hash = {text_hash(text): text for text in texts}
     for hashes in _batches(list(by_hash)):
-        for known in encoder.vectors.filter(text_sha256__in=hashes).values_list("text_sha256", flat=True):
-            del by_hash[known]
+        for digest in encoder.vectors.filter(text_sha256__in=hashes).values_list("text_sha256", flat=True):
+            del by_hash[digest]
     return list(by_hash.values())
 
 
@@ -43,8 +43,8 @@ def vectors_of(encoder: Encoder, texts: Sequence[str]) -> NDArray[np.float32]:
 
     hashes = [text_hash(text) for text in texts]
     vectors: dict[str, NDArray[np.float32]] = {}
-    for some in _batches(hashes):
-        for digest, vector in encoder.vectors.filter(text_sha256__in=some).values_list(
+    for batch in _batches(hashes):
+        for digest, vector in encoder.vectors.filter(text_sha256__in=batch).values_list(
             "text_sha256", "vector"
         ):
             vectors[digest] = np.frombuffer(vector, "<f4")
@@ -52,13 +52,13 @@ def vectors_of(encoder: Encoder, texts: Sequence[str]) -> NDArray[np.float32]:
 
 
 def wanted_prompts(project: Project) -> QuerySet[Prompt]:
-    """Return the prompts that are to get images: the chosen ones where prompts were selected, else all."""
+    """Return the prompts to make images for: the chosen ones if prompts were selected, else all."""
     newest = newest_selection(project)
     return project.prompts.filter(choices__selection=newest) if newest else project.prompts.all()
 
 
 def newest_selection(project: Project) -> PromptSelection | None:
-    """Return the finished selection that counts, without its map, or None."""
+    """Return the newest finished selection, without its map, or None."""
     return PromptSelection.objects.finished().filter(project=project).defer("plane").first()
 
 

@@ -1,4 +1,4 @@
-"""How unsure a reward model is of the order of a prompt's images."""
+"""A reward model's uncertainty about the order of a prompt's images."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from annotation.models import Generation
 
 
 def mean_pair_entropy(rewards: Sequence[float]) -> float:
-    """Mean, over all pairs of images, of the entropy of which one is preferred.
+    """Return the entropy of the preference, averaged over all pairs of images.
 
     The model says that the first is preferred with probability sigmoid(margin); the entropy is highest, ln 2,
     where the margin is 0.
 
-    Args: rewards: of the images of one prompt, two or more, as the model gives them: not divided by anything.
+    Args: rewards: of the images of one prompt, two or more, as the model outputs them, unscaled.
     Returns: nats, from 0 to ln 2.
     Raises: ValueError for fewer than two images.
     Source: Bradley and Terry, 1952, as in ImageReward's loss; uncertainty sampling, Lewis and Gale, 1994.
@@ -28,7 +28,7 @@ def mean_pair_entropy(rewards: Sequence[float]) -> float:
 
 
 def prompt_uncertainty(prompts: Collection[int]) -> dict[int, float]:
-    """Mean entropy by prompt id, of those whose images have all been scored by one model."""
+    """Return prompt id -> mean entropy, for prompts whose images were all scored by one model."""
     scores: dict[int, list[tuple[float | None, str]]] = defaultdict(list)
     rows = Generation.objects.filter(prompt__in=prompts).order_by("pk")
     for prompt, score, model in rows.values_list("prompt_id", "score", "scored_by"):

@@ -1,4 +1,4 @@
-"""How far people, the ensemble and the reward model agree, and what people think together."""
+"""Agreement of people, the ensemble and the reward model, and people's consensus."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from annotation.statistics.panels import Panel, Placements, panels
 from annotation.statistics.reliability import reliability
 
 CHUNK = 5000  # rows fetched at a time
-SEED = 0  # of the resamples: the same answers give the same page
+SEED = 0  # seed of the resamples: the same answers give the same page
 COLUMNS = ("Researchers", "Annotators", "Ensemble", "Reward model")  # the first three are rows too
 ROW = [("prompt", "i8"), ("opinion", "i8"), ("rater", "i8"), ("image", "i8"), ("slot", "i8"), ("score", "f8")]
 
@@ -31,7 +31,7 @@ Figure = Estimate | NotEnough
 
 
 class Person(NamedTuple):
-    """Somebody whose answers are compared: an annotator, or else a researcher, who sets the standard."""
+    """Somebody whose answers are compared: an annotator, or a researcher, who sets the standard."""
 
     username: str
     annotates: bool
@@ -88,13 +88,13 @@ class Agreement:
 
 @dataclass(frozen=True)
 class Consensus:
-    """Strengths of images, by generation id; those of one prompt can be compared."""
+    """Strengths of images, by generation id; comparable within a prompt."""
 
     strengths: dict[int, float]
     tie: float
 
     def preferred(self, one: int, other: int) -> float:
-        """The probability that people prefer the one image to the other of its prompt, a tie as half.
+        """Return the probability that people prefer one image of a prompt to the other, a tie as half.
 
         Raises: KeyError for an image that no accepted ranking places.
         """
@@ -104,9 +104,9 @@ class Consensus:
 
 
 def read_opinions(project: Project, *, until: datetime | None = None) -> Opinions:
-    """Every accepted ranking of those COMPARED, in one streamed query, with the scores of one reward model.
+    """Return every accepted ranking of those COMPARED, in one streamed query, with one reward model's scores.
 
-    Scores count only where the model has not learned from the prompt.
+    Scores count only where the model was not trained on the prompt.
 
     Args: until: rankings accepted later are left out.
     """
@@ -140,7 +140,7 @@ def read_opinions(project: Project, *, until: datetime | None = None) -> Opinion
 
 
 def project_agreement(opinions: Opinions, measure: Measure) -> Agreement:
-    """Every judge beside every other, by one measure."""
+    """Return the agreement of every two judges, by one measure."""
     resamples = Resamples(len(opinions.prompt_ids), seed=SEED)
     comparisons = compare(opinions.panels, opinions.annotates)
     groups = _groups(opinions)
@@ -205,7 +205,7 @@ def project_consensus(project: Project, *, until: datetime | None = None) -> Con
 
 
 def _groups(opinions: Opinions) -> dict[str, Booleans]:
-    """Who is meant by each of COLUMNS: (people + 2,), the last two MODEL and ENSEMBLE."""
+    """Return the judges of each of COLUMNS: (people + 2,), the last two MODEL and ENSEMBLE."""
     annotators = np.append(opinions.annotates, [False, False])
     judges = np.arange(len(annotators)) - len(annotators)
     ensemble, model = judges == ENSEMBLE, judges == MODEL
@@ -220,18 +220,18 @@ def _by_person(
     rows = []
     for number, person in enumerate(opinions.people):
         alone = np.arange(len(opinions.people) + 2) == number
-        theirs = comparisons.of(number)
-        beside = {group: theirs.between(alone, members) for group, members in groups.items()}
+        person_comparisons = comparisons.of(number)
+        beside = {group: person_comparisons.between(alone, members) for group, members in groups.items()}
         figures = {group: rows.measure(measure, resamples) for group, rows in beside.items()}
         shared = [beside[group].prompts for group in ("Researchers", "Annotators")]
-        known = len(np.unique(np.concatenate(shared))) >= ENOUGH_PROMPTS
+        has_enough = len(np.unique(np.concatenate(shared))) >= ENOUGH_PROMPTS
         rows.append(
             PersonAgreement(
                 username=person.username,
                 annotates=person.annotates,
                 answers=int(opinions.answers[number]),
                 figures=[figures[group] for group in groups],
-                right=float(estimated.right[number]) if known else None,
+                right=float(estimated.right[number]) if has_enough else None,
             )
         )
     return sorted(rows, key=lambda row: (not row.annotates, -row.answers, row.username))

@@ -15,7 +15,7 @@ from annotation.statistics.estimates import Estimate, Floats, Integers, NotEnoug
 from annotation.statistics.function_words import function_share
 
 CHUNK = 5000  # rows fetched at a time
-SEED = 0  # of the resamples: the same answers give the same page
+SEED = 0  # seed of the resamples: the same answers give the same page
 BUCKETS = 5  # of function words, equally wide, besides the prompts without any (ImageReward, appendix A.4)
 MEASURES = (*SCALES, *Problem.values)
 
@@ -33,7 +33,7 @@ class CategoryCount(NamedTuple):
 
 
 class Group(NamedTuple):
-    """Some of the rated images: mean of each scale, share with each problem, in the order of MEASURES."""
+    """A group of rated images: mean of each scale, share with each problem, in the order of MEASURES."""
 
     name: str
     prompts: int
@@ -51,7 +51,7 @@ class Group(NamedTuple):
 
 @dataclass(frozen=True)
 class Analysis:
-    """Of a project's accepted answers; gold tasks, repeats, training and tests do not count.
+    """Analysis of a project's accepted answers, without gold tasks, repeats, training and tests.
 
     `distribution` has for each rating, the best first, how many images have it on each of SCALES.
     """
@@ -88,12 +88,12 @@ class _Rated:
 
 
 def project_analysis(project: Project) -> Analysis:
-    """Everything the analysis page shows, in four statements."""
-    finished = Assignment.objects.finished().filter(project=project).order_by()
-    ratings = Rating.objects.filter(assignment__in=finished).order_by()
+    """Return everything the analysis page shows, in four queries."""
+    assignments = Assignment.objects.finished().filter(project=project).order_by()
+    ratings = Rating.objects.filter(assignment__in=assignments).order_by()
     rated = _sum_ratings(ratings)
     return Analysis(
-        labels=_count_labels(PromptLabel.objects.filter(assignment__in=finished)),
+        labels=_count_labels(PromptLabel.objects.filter(assignment__in=assignments)),
         images=rated.group("All", [True] * len(rated.prompts)),
         by_category=_largest_first(
             rated.group(name, [category == value for category in rated.categories])
@@ -134,7 +134,7 @@ def _sum_ratings(ratings: QuerySet[Rating]) -> _Rated:
 
 
 def _count_labels(labels: QuerySet[PromptLabel]) -> list[CategoryCount]:
-    """Categories that occur, the most frequent first."""
+    """Return the categories that occur, the most frequent first."""
     rows = labels.values_list("category").annotate(
         prompts=Count("assignment__prompt", distinct=True),
         labels=Count("pk"),
@@ -150,7 +150,7 @@ def _largest_first(groups: Iterable[Group]) -> list[Group]:
 
 
 def _by_function_words(rated: _Rated) -> list[Group]:
-    """Prompts by the share of their words that belong to function phrases; those without come first."""
+    """Group prompts by the share of their words in function phrases; those without come first."""
     shares = np.array([function_share(text) for text in rated.texts])
     buckets = np.ceil(shares * BUCKETS).astype(int)[rated.prompts]  # 0: none; then up to 1/5, 2/5 ...
     width = 100 // BUCKETS

@@ -1,4 +1,4 @@
-"""How long people worked, and what came of it."""
+"""Working hours, and the answers given in them."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from django.db import connection
 
 from annotation.models import Project, User
 
-# Work on a task begins when it is given, or with the end of the one before it where that came later: a task
-# that was fetched ahead waits. A day before the period is read for that. References are nobody's work.
+# Work on a task begins when it is claimed, or when the previous one ends if that is later, because tasks may
+# be claimed ahead. One day before the period is read for that. References are not counted as work.
 ENDED = """
 WITH ended AS (
     SELECT username, kind IN ('training', 'qualification') AS is_lesson, state, at,
@@ -47,7 +47,7 @@ GROUP BY {groups} ORDER BY {groups}
 
 @dataclass(frozen=True)
 class Period:
-    """Whole days in a time zone, both ends included; of a task at most `longest` counts as work."""
+    """Whole days in a time zone, both ends included; at most `longest` of each task counts as work."""
 
     first: date
     last: date
@@ -65,7 +65,7 @@ class Period:
 
 @dataclass(frozen=True)
 class Work:
-    """What one person did, on one day or in the period (`day` is None).
+    """One person's work, on one day or in the period (`day` is None).
 
     Times are in seconds: `counted` has no more than the period's `longest` of any task, `elapsed` has all.
     `tasks` are answers to ordinary, gold and repeated ones, to which `accepted`, `rejected` and `median`
@@ -102,12 +102,12 @@ class OwnWork(NamedTuple):
 
 
 def work_by_person(project: Project, period: Period) -> list[Work]:
-    """One row for each person who worked in the period, by name; one statement."""
+    """Return one row per person who worked in the period, by name, in one query."""
     return list(_sum_work(project, period, day="NULL", groups="username"))
 
 
 def work_of(annotator: User, project: Project, *, now: datetime, longest: timedelta) -> OwnWork:
-    """What one person did today and since Monday; one statement. Args: longest: as a Period's."""
+    """Return one person's work today and since Monday, in one query. Args: longest: as a Period's."""
     zone = ZoneInfo(settings.TIME_ZONE)
     today = now.astimezone(zone).date()
     week = Period(today - timedelta(days=today.weekday()), today, zone, longest)
@@ -121,7 +121,7 @@ def work_of(annotator: User, project: Project, *, now: datetime, longest: timede
 
 
 def work_by_day(project: Project, period: Period) -> Iterator[Work]:
-    """One row for each person and day with work, by name, then day; one statement."""
+    """Return one row per person and day with work, by name, then day, in one query."""
     return _sum_work(project, period, day="day", groups="username, day")
 
 

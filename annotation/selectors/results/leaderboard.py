@@ -1,4 +1,4 @@
-"""Which generators people prefer."""
+"""The leaderboard of generators, by people's preferences."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from annotation.statistics.leaderboard import Board, Standing, leaderboard
 from annotation.statistics.panels import Placements
 
 CHUNK = 5000  # rows fetched at a time
-SEED = 0  # of the resamples: the same answers give the same page
-ENOUGH_GENERATORS = 4  # for a rank correlation to say anything
+SEED = 0  # seed of the resamples: the same answers give the same page
+ENOUGH_GENERATORS = 4  # fewest for a rank correlation
 ROW = [("prompt", "i8"), ("opinion", "i8"), ("image", "i8"), ("slot", "i8"), ("generator", "i8")]
 
 
 @dataclass(frozen=True)
 class NamedStanding:
-    """A generator on a board. `score` is the mean of the reward model's, None where it scored no image."""
+    """A generator on a board. `score` is the reward model's mean score, None if it scored no image."""
 
     generator: str
     standing: Standing
@@ -43,7 +43,7 @@ class NamedBoard:
 
 @dataclass(frozen=True)
 class Leaderboard:
-    """`alone` are generators that were compared with no other; `model` gave the scores."""
+    """`alone` are generators never compared with another; `model` is the reward model of the scores."""
 
     boards: list[NamedBoard]
     alone: list[str]
@@ -51,7 +51,7 @@ class Leaderboard:
 
 
 def project_leaderboard(project: Project) -> Leaderboard:
-    """From the project's accepted rankings, in one streamed query."""
+    """Return the leaderboard of the project's accepted rankings, in one streamed query."""
     numbers: dict[str, int] = {}
     placements = (
         Placement.objects.filter(
@@ -102,14 +102,14 @@ def _with_names(board: Board, names: list[str], scores: dict[str, float]) -> Nam
         )
         for standing, strength in zip(board.standings, strengths, strict=True)
     ]
-    both = [(row.standing.strength.value, row.score) for row in standings if row.score is not None]
-    if len(both) >= ENOUGH_GENERATORS:
-        correlation = spearman(*zip(*both, strict=True))
+    points = [(row.standing.strength.value, row.score) for row in standings if row.score is not None]
+    if len(points) >= ENOUGH_GENERATORS:
+        correlation = spearman(*zip(*points, strict=True))
     return NamedBoard(generators, board.prompts, standings, correlation)
 
 
 def _mean_scores(project: Project, model: str) -> dict[str, float]:
-    """Mean score of each generator's images."""
+    """Return the mean score of each generator's images."""
     scored = Generation.objects.filter(prompt__project=project).order_by().values_list("generator")
     means = scored.annotate(mean=Avg("score", filter=Q(scored_by=model)))
     return {name: mean for name, mean in means if mean is not None}

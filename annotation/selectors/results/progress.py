@@ -1,4 +1,4 @@
-"""How far a project is, and each of its annotators."""
+"""Progress of a project and of each of its annotators."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from django.db.models.functions import TruncDate
 from annotation.models import Assignment, Placement, Project, User
 
 State = Assignment.State
-RECENT = timedelta(days=7)  # answers of these days say how fast work goes on; ours
+RECENT = timedelta(days=7)  # the pace is measured over these days; ours
 DAY = timedelta(days=1)
 
 
 @dataclass(frozen=True)
 class AnnotatorProgress:
-    """One person's assignments: `submitted` wait for an inspector; `done` is all that were ever answered."""
+    """One person's assignments: `submitted` await inspection; `done` are all ever answered."""
 
     username: str
     leased: int
@@ -42,7 +42,7 @@ class Day(NamedTuple):
 class ProjectProgress:
     """`pairs` and `ties` count pairs of images in finished rankings: in different slots, and in the same one.
 
-    `assignments` has every state; `days` are those with answers, oldest first; `pace` is answers a day.
+    `assignments` has every state; `days` are those with answers, oldest first; `pace` is in answers per day.
     """
 
     prompts: int
@@ -57,29 +57,29 @@ class ProjectProgress:
 
     @property
     def wanted(self) -> int:
-        """Answers the project will have in the end; what was sent back or skipped is asked anew."""
+        """The final number of answers; rejected and skipped assignments are replaced by new ones."""
         return sum(
             count for state, count in self.assignments.items() if state not in (State.REJECTED, State.SKIPPED)
         )
 
     @property
     def days_left(self) -> float | None:
-        """Until everything wanted is answered, at this pace; None where nobody works or nothing is left."""
-        left = self.assignments[State.OPEN] + self.assignments[State.LEASED]
-        return left / self.pace if left and self.pace else None
+        """Days until everything is answered at this pace; None without a pace or without remaining work."""
+        remaining = self.assignments[State.OPEN] + self.assignments[State.LEASED]
+        return remaining / self.pace if remaining and self.pace else None
 
 
 def project_progress(project: Project, *, now: datetime) -> ProjectProgress:
-    """Everything the progress page shows, in seven statements. Only people's own counts include checks."""
+    """Return everything the progress page shows, in seven queries. Only counts by person include checks."""
     ordinary = Assignment.objects.ordinary().filter(project=project)
     states = dict.fromkeys(State.values, 0) | dict(
         ordinary.order_by().values_list("state").annotate(Count("pk"))
     )
     pairs, ties = count_pairs(project)
     sizes = project.prompts.aggregate(prompts=Count("pk", distinct=True), images=Count("generations"))
-    answered = ordinary.filter(submitted_at__isnull=False)
+    answers = ordinary.filter(submitted_at__isnull=False)
     days = (
-        answered.order_by()
+        answers.order_by()
         .annotate(day=TruncDate("submitted_at"))
         .values_list("day")
         .annotate(Count("pk"))
@@ -94,13 +94,13 @@ def project_progress(project: Project, *, now: datetime) -> ProjectProgress:
         ties=ties,
         annotators=annotators_progress(project),
         days=[Day(*row) for row in days],
-        pace=_pace(answered, now),
+        pace=_pace(answers, now),
     )
 
 
-def _pace(answered: QuerySet[Assignment], now: datetime) -> float:
-    """Answers a day in the last days; a project's first hours count as a whole day."""
-    counts = answered.aggregate(
+def _pace(answers: QuerySet[Assignment], now: datetime) -> float:
+    """Return recent answers per day; a project's first hours count as a whole day."""
+    counts = answers.aggregate(
         first=Min("submitted_at"), recent=Count("pk", filter=Q(submitted_at__gt=now - RECENT))
     )
     age = now - counts["first"] if counts["first"] else DAY
@@ -108,36 +108,36 @@ def _pace(answered: QuerySet[Assignment], now: datetime) -> float:
 
 
 def annotator_progress(user: User, project: Project) -> AnnotatorProgress:
-    """One person's own counts, in one statement."""
+    """Return one person's counts, in one query."""
     return next(iter(annotators_progress(project, user)), AnnotatorProgress(user.username, 0, 0, 0, 0))
 
 
 def count_pairs(project: Project) -> tuple[int, int]:
-    """Pairs of images in the project's finished rankings: (in different slots, in the same slot)."""
+    """Count pairs of images in finished rankings: (in different slots, in the same slot)."""
     placements = Placement.objects.filter(
         ranking__assignment__project=project,
         ranking__assignment__kind=Assignment.Kind.ORDINARY,
         ranking__assignment__state=State.ACCEPTED,
     ).order_by()
-    every = _count_pairs_within(placements.values("ranking"))
+    pairs = _count_pairs_within(placements.values("ranking"))
     ties = _count_pairs_within(placements.values("ranking", "slot"))
-    return every - ties, ties
+    return pairs - ties, ties
 
 
 def _count_pairs_within(groups: QuerySet[Placement, Any]) -> int:
-    """Pairs of placements that are in the same group; `groups` are placements' values to group by."""
-    sizes = groups.annotate(held=Count("pk"))
-    return sizes.aggregate(pairs=Sum(F("held") * (F("held") - 1) / 2))["pairs"] or 0
+    """Count pairs of placements in the same group; `groups` are placements' values to group by."""
+    sizes = groups.annotate(size=Count("pk"))
+    return sizes.aggregate(pairs=Sum(F("size") * (F("size") - 1) / 2))["pairs"] or 0
 
 
 def annotators_progress(project: Project, user: User | None = None) -> list[AnnotatorProgress]:
-    """People with work in the project, checks included, those with most answers first."""
-    whose = Q(annotator=user) if user else Q(annotator__isnull=False)
+    """Return people with work in the project, including checks, those with most answers first."""
+    owned = Q(annotator=user) if user else Q(annotator__isnull=False)
     counts = {
         f"in_{state}": Count("pk", filter=Q(state=state))
         for state in (State.LEASED, State.SUBMITTED, State.ACCEPTED, State.REJECTED)
     }
-    work = Assignment.objects.work().filter(whose, project=project)
+    work = Assignment.objects.work().filter(owned, project=project)
     rows = work.order_by().values_list("annotator__username")
     people = [AnnotatorProgress(*row) for row in rows.annotate(**counts)]
     return sorted(people, key=lambda person: (-person.done, person.username))
