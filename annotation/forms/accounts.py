@@ -1,4 +1,4 @@
-"""Signing in, and what people change of their own account."""
+"""Forms for signing in and for the user's own account."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from django.contrib.auth.forms import BaseUserCreationForm, SetPasswordForm, Use
 from annotation.access import MAY, Do
 from annotation.models import ApiToken, Membership, User
 
-PASSWORD_LENGTH = 4096  # hashing takes time with the length
+PASSWORD_LENGTH = 4096  # hashing time grows with the length
 
 
 def _password(label: str, autocomplete: str, help_text: str = "") -> forms.CharField:
@@ -24,7 +24,7 @@ def _password(label: str, autocomplete: str, help_text: str = "") -> forms.CharF
 
 
 class SignInForm(forms.Form):
-    """A name and a password; whether they match is the service's to say."""
+    """A name and a password, which the service verifies."""
 
     username = UsernameField(
         label="User name", max_length=150, widget=forms.TextInput(attrs={"autofocus": True})
@@ -33,7 +33,7 @@ class SignInForm(forms.Form):
 
 
 class ChangePasswordForm(SetPasswordForm):  # type: ignore[type-arg]  # not subscriptable when it runs
-    """The password so far, and the new one twice."""
+    """The current password, and the new one twice."""
 
     old_password = _password("Password so far", "current-password")
     new_password1 = _password(
@@ -65,19 +65,19 @@ class TokenForm(forms.Form):
     )
 
 
-# A link may be passed on: whoever administers is added by name.
+# Links can be passed on, so admins are added by name only.
 INVITED = [role for role in Membership.Role if Do.ADMINISTER not in MAY[role]]
 
 
 class InvitationForm(forms.Form):
-    """Whom a link lets in, how many, and how long."""
+    """A link's role, number of uses, and days until it expires."""
 
     role = forms.ChoiceField(choices=[(role.value, role.label) for role in INVITED])
     uses = forms.IntegerField(label="How many people", min_value=1, max_value=1000, initial=1)
     days = forms.IntegerField(label="Days it is valid", min_value=1, max_value=90, initial=7)
 
     def expires_at(self, now: datetime) -> datetime:
-        """Of a valid form."""
+        """The expiry, of a valid form."""
         return now + timedelta(days=self.cleaned_data["days"])
 
 

@@ -1,4 +1,4 @@
-"""The form of an export, and the file field by which prompts and images come in."""
+"""The export form, and the file field for importing prompts and images."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ WITH_IMAGES = [format.title for format in FORMATS.values() if format.has_images]
 
 
 class ExportForm(forms.Form):
-    """What to export, and from which days: whole days in UTC."""
+    """The format and days of an export: whole days in UTC."""
 
     format = forms.ChoiceField(choices=[(name, format.label) for name, format in FORMATS.items()])
     first_day = forms.DateField(
@@ -51,7 +51,7 @@ class ExportForm(forms.Form):
         return {
             "format": self.cleaned_data["format"],
             "with_images": self.cleaned_data["with_images"],
-            # An export holds what was accepted later than `after`: the midnight itself is left out.
+            # An export has answers accepted later than `after`, which excludes the midnight itself.
             "after": first and datetime.combine(first, time(), UTC),
             "until": last and datetime.combine(last, time.max, UTC),
         }

@@ -65,7 +65,7 @@ class ImageFields:
 class JudgementForm:
     """The fields above for one assignment. `judgement()` gives a valid form's answer.
 
-    No Django form: for six images that would be 35 fields with their widgets, made anew at every request.
+    Not a Django form: six images would need 35 fields with their widgets, created for every request.
     """
 
     def __init__(self, data: QueryDict | None = None, *, project: Project, order: Sequence[int]) -> None:
@@ -80,7 +80,7 @@ class JudgementForm:
     def from_draft(
         cls, answer: Mapping[str, list[str]], *, project: Project, order: Sequence[int]
     ) -> JudgementForm:
-        """The form as the annotator left it; `answer` is what `draft` gave."""
+        """Return the form of a saved draft; `answer` is the value of `draft`."""
         data = QueryDict(mutable=True)
         for name, values in answer.items():
             data.setlist(name, values)
@@ -88,7 +88,7 @@ class JudgementForm:
 
     @classmethod
     def from_judgement(cls, judgement: Judgement, *, project: Project, order: Sequence[int]) -> JudgementForm:
-        """The form as it was when it was submitted; it opens at the ranking."""
+        """Return the form of a submitted answer, opened at the ranking."""
         answer = {"step": ["rank"]}
         if label := judgement.label:
             answer |= {"category": [label.category], "issues": list(label.issues) or [NONE]}
@@ -100,11 +100,11 @@ class JudgementForm:
                 answer |= scales | {f"rating-{number}-problems": list(rating.problems) or [NONE]}
         return cls.from_draft(answer, project=project, order=order)
 
-    # What was posted
+    # The posted data
 
     def draft(self) -> dict[str, list[str]]:
-        """The fields as posted, for `from_draft`, as far as this form offers them and their values."""
-        offered = self._offered()
+        """Return the posted fields that have allowed values, for `from_draft`."""
+        offered = self._fields()
         posted = {
             name: [value for value in self.data.getlist(name) if value in offered[name]]
             for name in self.data
@@ -113,10 +113,10 @@ class JudgementForm:
         return {name: values for name, values in posted.items() if values}
 
     def judgement(self) -> Judgement:
-        """The answer of a valid form, keyed by generation id."""
+        """Return the answer of a valid form, keyed by generation id."""
         label = None
         if self.project.asks_label:
-            category = self._chosen("category", CATEGORIES)
+            category = self._value("category", CATEGORIES)
             label = Label(category, self._is_on("intent_unclear"), self._ticked("issues"))
         ratings, slots = {}, {}
         for number, pk in zip(self.numbers, self.order, strict=True):
@@ -130,20 +130,20 @@ class JudgementForm:
     def is_confirmed(self) -> bool:
         return self._is_on("confirmed")
 
-    def _offered(self) -> dict[str, Collection[str]]:
-        """Every field, with the values it offers."""
-        offered: dict[str, Collection[str]] = {"step": STEPS, "at": self.numbers, "confirmed": ("on",)}
+    def _fields(self) -> dict[str, Collection[str]]:
+        """Return every field with its allowed values."""
+        values: dict[str, Collection[str]] = {"step": STEPS, "at": self.numbers, "confirmed": ("on",)}
         if self.project.asks_label:
-            offered |= {"category": CATEGORIES, "intent_unclear": ("on",), "issues": (*ISSUES, NONE)}
+            values |= {"category": CATEGORIES, "intent_unclear": ("on",), "issues": (*ISSUES, NONE)}
         for number in self.numbers:
-            offered[f"slot-{number}"] = self.slots
+            values[f"slot-{number}"] = self.slots
             if self.project.asks_ratings:
-                offered |= {f"rating-{number}-{scale}": POINTS for scale in SCALES}
-                offered[f"rating-{number}-problems"] = (*PROBLEMS, NONE)
-        return offered
+                values |= {f"rating-{number}-{scale}": POINTS for scale in SCALES}
+                values[f"rating-{number}-problems"] = (*PROBLEMS, NONE)
+        return values
 
-    def _chosen(self, name: str, offered: Collection[str]) -> str:
-        """The field's value, "" where it has none that it offers."""
+    def _value(self, name: str, offered: Collection[str]) -> str:
+        """Return the field's value, or "" if it is not an allowed one."""
         value = self.data.get(name, "")
         return value if value in offered else ""
 
@@ -153,10 +153,10 @@ class JudgementForm:
     def _is_on(self, name: str) -> bool:
         return self.data.get(name) == "on"
 
-    # Whether it is in order
+    # Validation
 
     def is_valid(self) -> bool:
-        """Whether every field has a value that it offers; what does not is in `errors`."""
+        """Return whether every field has an allowed value; put the others into `errors`."""
         self.errors = {}
         step, image = self.data.get("step", ""), self.data.get("at", "")
         if step not in ("", *STEPS) or image not in ("", *self.numbers):
@@ -170,7 +170,7 @@ class JudgementForm:
         return not self.errors
 
     def refuse(self, error: InvalidJudgement) -> None:
-        """Show why a service refused the answer, at the images that it names."""
+        """Add a service's refusal to the errors of the images that it names."""
         numbers = dict(zip(self.order, self.numbers, strict=True))
         if isinstance(error, Contradiction):
             for better, worse in error.pairs:
@@ -181,7 +181,7 @@ class JudgementForm:
         self._refuse("", f"{error} {images}".strip())
 
     def refusals(self) -> list[str]:
-        """What has to be put right, one sentence each, images named by their numbers."""
+        """Return the errors, one sentence each, with images named by their numbers."""
         sentences = [message for name in ("", "category", "issues") for message in self.errors.get(name, [])]
         for number in self.numbers:
             if unrated := [scale.title for scale in RATED if f"rating-{number}-{scale.name}" in self.errors]:
@@ -199,7 +199,7 @@ class JudgementForm:
     def _check_rating(self, number: str) -> None:
         for scale in SCALES:
             name = f"rating-{number}-{scale}"
-            if not self._chosen(name, POINTS):
+            if not self._value(name, POINTS):
                 self._refuse(name, f"From {SCALE[0]} to {SCALE[1]}.")
         image = f"Image {number}, problems: "
         self._check_ticked(f"rating-{number}-problems", PROBLEMS, "This field is required.", image)
@@ -212,7 +212,7 @@ class JudgementForm:
             self._refuse(name, f"Image {number} {wrong}")
 
     def _check_ticked(self, name: str, offered: Collection[str], missing: str, beginning: str = "") -> None:
-        """Some of what is offered, or "none" alone. Args: beginning: of a refusal's sentence."""
+        """Check for allowed values, or "none" alone. Args: beginning: of the error's sentence."""
         ticked = self.data.getlist(name)
         unknown = [value for value in ticked if value not in offered and value != NONE]
         if not ticked:
@@ -225,37 +225,37 @@ class JudgementForm:
     def _refuse(self, name: str, message: str) -> None:
         self.errors.setdefault(name, []).append(message)
 
-    # What the page shows of it
+    # For the page
 
     def label(self) -> tuple[str, bool, tuple[str, ...]]:
-        """Category, whether the intent is unclear, and issues, as far as chosen."""
+        """Return category, whether the intent is unclear, and issues, as far as chosen."""
         issues = self._shown_ticks("issues", ISSUES)
-        return self._chosen("category", CATEGORIES), self._is_on("intent_unclear"), issues
+        return self._value("category", CATEGORIES), self._is_on("intent_unclear"), issues
 
     def images(self, images: Sequence[ShownImage], *, refused: bool = False) -> list[ImageFields]:
-        """The fields of each image, in the order shown. Args: refused: mark those with errors."""
+        """Return the fields of each image, in the order shown. Args: refused: mark those with errors."""
         wrong = {part for name in self.errors for part in name.split("-")} if refused else set()
         return [
             ImageFields(
                 number=number,
                 shown=shown,
                 address=reverse("image", args=[shown.token]),
-                points=tuple(self._chosen(f"rating-{number}-{scale.name}", POINTS) for scale in RATED),
+                points=tuple(self._value(f"rating-{number}-{scale.name}", POINTS) for scale in RATED),
                 problems=self._shown_ticks(f"rating-{number}-problems", PROBLEMS),
-                placed=self._chosen(f"slot-{number}", self.slots) or None,
+                placed=self._value(f"slot-{number}", self.slots) or None,
                 is_refused=number in wrong,
             )
             for number, shown in zip(self.numbers, images, strict=True)
         ]
 
     def current_step(self) -> str:
-        """The stage where the annotator was, else the first."""
-        asked = (self.project.asks_label, self.project.asks_ratings, True)
-        steps = [step for step, is_asked in zip(STEPS, asked, strict=True) if is_asked]
-        return self._chosen("step", steps) or steps[0]
+        """Return the annotator's current stage, else the first."""
+        asks = (self.project.asks_label, self.project.asks_ratings, True)
+        steps = [step for step, is_asked in zip(STEPS, asks, strict=True) if is_asked]
+        return self._value("step", steps) or steps[0]
 
     def refused_step(self) -> str:
-        """The first stage in which something is refused."""
+        """Return the first stage with an error."""
         if {"category", "issues"} & set(self.errors):
             return "prompt"
         if any(name.startswith("rating-") for name in self.errors):
@@ -263,11 +263,11 @@ class JudgementForm:
         return "rank"
 
     def current_image(self) -> str:
-        """The number of the image being rated."""
-        return self._chosen("at", self.numbers) or "1"
+        """Return the number of the image being rated."""
+        return self._value("at", self.numbers) or "1"
 
     def _shown_ticks(self, name: str, offered: Sequence[str]) -> tuple[str, ...]:
-        """Values ticked, in the order offered."""
+        """Return the ticked values, in the order offered."""
         ticked = self.data.getlist(name)
         return tuple(value for value in (*offered, NONE) if value in ticked)
 
@@ -277,7 +277,7 @@ def no_such(value: str) -> str:
 
 
 class SkipForm(forms.Form):
-    """A reason, and words where it takes some."""
+    """A reason, with a note if the reason requires one."""
 
     reason = forms.ChoiceField(
         choices=Skip.Reason.choices, error_messages={"required": "Say why you skip it."}

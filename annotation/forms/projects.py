@@ -1,4 +1,4 @@
-"""Setting a project up: its settings, its guideline, its members."""
+"""Forms for a project: settings, guideline, members."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from annotation.models import Membership, Project, User
 
 @dataclass(frozen=True)
 class Section:
-    """Fields that belong together. `about` stands beside the title; without it they are never folded."""
+    """A group of fields. `about` is shown beside the title; a section without it is never collapsed."""
 
     title: str
     names: list[str]
@@ -47,7 +47,7 @@ SETTINGS = [name for section in SECTIONS for name in section.names]
 
 @dataclass(frozen=True)
 class ShownSection:
-    """A section on its page; a folded one with an error in it is open."""
+    """A section on a page; a collapsed one with an error is opened."""
 
     title: str
     about: str
@@ -104,7 +104,7 @@ class ProjectForm(forms.ModelForm):  # type: ignore[type-arg]  # not subscriptab
             self.fields[name].widget.attrs.update(step="0.01", min="0", max=most)
 
     def sections(self) -> list[ShownSection]:
-        """The settings; the other fields stand by themselves on the page."""
+        """The sections of settings; the other fields are separate on the page."""
         return [
             ShownSection(section.title, section.about, [self[name] for name in section.names])
             for section in SECTIONS
@@ -112,7 +112,7 @@ class ProjectForm(forms.ModelForm):  # type: ignore[type-arg]  # not subscriptab
 
 
 class NewProjectForm(ProjectForm):
-    """A project that is not there yet: its first guideline and, if they are at hand, prompts and images."""
+    """A new project: its first guideline and, optionally, prompts and images."""
 
     guideline = _markdown()
     material = material_field(required=False)
@@ -131,7 +131,7 @@ class NewProjectForm(ProjectForm):
         self.fields["material"].help_text += " They can also be added later."
 
     def sections(self) -> list[ShownSection]:
-        """Guideline and address come last, folded: both have a first value."""
+        """Guideline and address come last, collapsed: both have an initial value."""
         return [
             *super().sections(),
             ShownSection("Guideline", "what annotators read first", [self["guideline"]]),
@@ -139,7 +139,7 @@ class NewProjectForm(ProjectForm):
         ]
 
     def clean_slug(self) -> str:
-        """Refuses a name that is a page already."""
+        """Reject slugs that are the address of a page."""
         slug: str = self.cleaned_data["slug"]
         if slug in PAGES:
             raise forms.ValidationError("This name is taken.")
@@ -147,11 +147,11 @@ class NewProjectForm(ProjectForm):
 
 
 def free_slug(name: str) -> str:
-    """Make a short name that no project has, with a number where one has it."""
+    """Return an unused slug for the name, with a number appended if needed."""
     stem = slugify(name)[: SLUG_LENGTH - 5].strip("-_") or "project"
-    taken = PAGES | set(Project.objects.filter(slug__startswith=stem).values_list("slug", flat=True))
-    numbered = (f"{stem}-{number}" for number in count(2))
-    return stem if stem not in taken else next(slug for slug in numbered if slug not in taken)
+    slugs = PAGES | set(Project.objects.filter(slug__startswith=stem).values_list("slug", flat=True))
+    candidates = (f"{stem}-{number}" for number in count(2))
+    return stem if stem not in slugs else next(slug for slug in candidates if slug not in slugs)
 
 
 class GuidelineForm(forms.Form):
@@ -161,7 +161,7 @@ class GuidelineForm(forms.Form):
 
 
 class MemberForm(forms.Form):
-    """Somebody's role; an account is made where there is none of that name."""
+    """A member's role; an account is created if the name has none."""
 
     username = forms.CharField(label="User name", max_length=150)
     role = forms.ChoiceField(choices=[(role.value, role.label) for role in Membership.Role])
@@ -170,7 +170,7 @@ class MemberForm(forms.Form):
     )
 
     def clean_username(self) -> str:
-        """The name as accounts spell it. Raises ValidationError when it cannot be one."""
+        """Return the normalized name. Raises: ValidationError for an invalid one."""
         username: str = User.normalize_username(self.cleaned_data["username"])
         User._meta.get_field("username").run_validators(username)
         return username

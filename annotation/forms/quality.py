@@ -1,4 +1,4 @@
-"""What an inspector decides about an annotator."""
+"""Forms for decisions about annotators, and for periods of work."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from annotation.selectors.results.hours import Period
 
 
 class ReasonForm(forms.Form):
-    """Why; the annotator reads it."""
+    """A reason, shown to the annotator."""
 
     reason = forms.CharField(max_length=500)
 
 
 class DecisionForm(ReasonForm):
-    """Whether somebody may work, whatever their test says."""
+    """A decision on an annotator's qualification, regardless of the test."""
 
     outcome = forms.ChoiceField(choices=Qualification.Outcome.choices)
 
@@ -31,7 +31,7 @@ MINUTES = 15  # of a task that count at most; ours
 
 @cache
 def _zones() -> list[tuple[str, str]]:
-    """Zones by place, and UTC; not the old and the numbered names of the same ones."""
+    """Return the zones named by place, and UTC, without legacy and numbered aliases."""
     places = (
         zone for zone in available_timezones() if "/" in zone and not zone.startswith(("Etc/", "SystemV/"))
     )
@@ -39,7 +39,7 @@ def _zones() -> list[tuple[str, str]]:
 
 
 class PeriodForm(forms.Form):
-    """Days, the time zone that says where they begin, and what of a task counts."""
+    """Days, their time zone, and how much of a task counts."""
 
     first = forms.DateField(label="From", widget=forms.DateInput(attrs={"type": "date"}))
     last = forms.DateField(
@@ -55,11 +55,11 @@ class PeriodForm(forms.Form):
 
     @staticmethod
     def of_month(today: date) -> PeriodForm:
-        """The month so far."""
+        """Return the form of the current month."""
         return PeriodForm({"first": today.replace(day=1), "last": today, "zone": "UTC", "minutes": MINUTES})
 
     def clean(self) -> dict[str, Any]:
-        """Raises ValidationError for a period that ends before it begins or never, or is over a year long."""
+        """Raises: ValidationError for a period that is reversed, out of range, or over a year long."""
         cleaned: dict[str, Any] = super().clean() or {}
         first, last = cleaned.get("first"), cleaned.get("last")
         if first and last and last < first:
@@ -71,7 +71,7 @@ class PeriodForm(forms.Form):
         return cleaned
 
     def period(self) -> Period:
-        """Of a valid form."""
+        """The period, of a valid form."""
         cleaned = self.cleaned_data
         longest = timedelta(minutes=cleaned["minutes"])
         return Period(cleaned["first"], cleaned["last"], ZoneInfo(cleaned["zone"]), longest)

@@ -1,4 +1,4 @@
-"""What an answer is to be compared with, and what for."""
+"""Forms for choosing references and for sending answers back."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class ReferenceForm(forms.Form):
 
 
 class SendBackForm(forms.Form):
-    """Why an answer does not count; kept with the answer."""
+    """Why an answer is rejected; stored with the answer."""
 
     reason = forms.CharField(
         max_length=2000,

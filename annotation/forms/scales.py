@@ -1,4 +1,4 @@
-"""What an image is rated on, in the words that annotators read."""
+"""The rating scales, as described to annotators."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Scale:
-    """One axis from 1 to 7: what is asked, and what its ends and its middle mean."""
+    """One scale from 1 to 7: its question, and the meaning of its ends and its middle."""
 
     name: str
     title: str

@@ -1,4 +1,4 @@
-"""Who is to be told of what."""
+"""The form of a webhook."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class WebhookForm(forms.Form):
     )
 
     def clean_url(self) -> str:
-        """Refuses what would not be posted to."""
+        """Reject URLs that would not be posted to."""
         url: str = self.cleaned_data["url"]
         try:
             Target.parse(url, private=settings.WEBHOOKS_TO_PRIVATE_ADDRESSES)

@@ -1,4 +1,4 @@
-"""The door, and everybody's own account: password, sessions, tokens."""
+"""Signing in, and the user's own account: password, sessions, tokens."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ PASSWORD = "annotation/people/password.html"
 @never_cache
 @sensitive_post_parameters("password")
 def sign_in(request: HttpRequest) -> HttpResponse:
-    """Name and password. A name that does not exist is answered as a wrong password is."""
+    """Sign in by name and password. Unknown names get the same response as wrong passwords."""
     onward = _onward(request)
     if request.user.is_authenticated:
         return redirect(onward)
@@ -65,7 +65,7 @@ def sign_in(request: HttpRequest) -> HttpResponse:
 
 @require_safe
 def admin_sign_in(request: HttpRequest) -> HttpResponse:
-    """The admin's own door leads to ours, which counts attempts. Who is in already may not see the admin."""
+    """Redirect to our own sign-in, which counts attempts. Users signed in already may not see the admin."""
     if request.user.is_authenticated:
         raise Http404
     return redirect_to_login(request.GET.get("next", resolve_url("admin:index")))
@@ -89,7 +89,7 @@ def account(request: MemberRequest) -> HttpResponse:
 @sensitive_post_parameters()
 @member_required
 def password(request: MemberRequest) -> HttpResponse:
-    """Set another password; this browser stays signed in, every other is signed out."""
+    """Change the password. This browser stays signed in; all others are signed out."""
     if request.method != "POST":
         return render(request, PASSWORD, {"form": ChangePasswordForm(request.user)})
     form = ChangePasswordForm(request.user, request.POST)
@@ -97,7 +97,7 @@ def password(request: MemberRequest) -> HttpResponse:
         return render(request, PASSWORD, {"form": form}, status=422)
     now = timezone.now()
     try:
-        known = verify_password(
+        user = verify_password(
             name=request.user.username,
             password=form.cleaned_data["old_password"],
             address=client_address(request),
@@ -105,7 +105,7 @@ def password(request: MemberRequest) -> HttpResponse:
         )
     except TooManyAttempts as error:
         return _wait(request, PASSWORD, {"form": form}, error, now)
-    if known is None:
+    if user is None:
         form.add_error("old_password", "This is not your password.")
         return render(request, PASSWORD, {"form": form}, status=422)
     change_password(user=request.user, password=form.cleaned_data["new_password1"])
@@ -117,7 +117,7 @@ def password(request: MemberRequest) -> HttpResponse:
 @require_POST
 @member_required
 def sign_out_all(request: MemberRequest) -> HttpResponse:
-    """End every session, this one too."""
+    """End all sessions, including this one."""
     sign_out_everywhere(request.user)
     logout(request)
     messages.success(request, "You are signed out everywhere.")
@@ -129,7 +129,7 @@ def sign_out_all(request: MemberRequest) -> HttpResponse:
 @sensitive_variables("secret")
 @member_required
 def add_token(request: MemberRequest) -> HttpResponse:
-    """Make a token. Its secret is on this answer only."""
+    """Create a token. Its secret is shown only in this response."""
     form = TokenForm(request.POST)
     if not form.is_valid():
         return render(request, ACCOUNT, _account(request, form), status=422)
@@ -147,7 +147,7 @@ def remove_token(request: MemberRequest, pk: int) -> HttpResponse:
 
 
 def _onward(request: HttpRequest) -> str:
-    """The page that was asked for, if it is one of ours; else home."""
+    """Return the requested page if it is on this host, else home."""
     url = request.POST.get("next", request.GET.get("next", ""))
     safe = url_has_allowed_host_and_scheme(url, {request.get_host()}, require_https=request.is_secure())
     return url if safe else resolve_url("home")
@@ -167,18 +167,18 @@ def _wait(
 
 
 def client_address(request: HttpRequest) -> str:
-    """Where the request comes from; of IPv6 the /64, which is one customer's.
+    """Return the client's address; for IPv6 the /64 network, which belongs to one customer.
 
-    Behind proxies it is what the outermost of ours saw; what stands before that, anybody may have written.
+    Behind proxies it is the address seen by our outermost proxy; earlier entries can be forged.
     """
-    seen = str(request.META.get("REMOTE_ADDR", ""))
+    client = str(request.META.get("REMOTE_ADDR", ""))
     forwarded = request.headers.get("X-Forwarded-For", "").split(",")
     if 0 < settings.PROXIES <= len(forwarded):
-        seen = forwarded[-settings.PROXIES].strip()
+        client = forwarded[-settings.PROXIES].strip()
     try:
-        address = ip_address(seen)
-    except ValueError:  # a Unix socket's, or no address at all
-        return seen[:45]
+        address = ip_address(client)
+    except ValueError:  # a Unix socket, or not an address
+        return client[:45]
     if isinstance(address, IPv6Address):
         return str(ip_network((address, 64), strict=False))
     return str(address)

@@ -1,4 +1,4 @@
-"""One's own answers: reading them, and changing them as long as that is possible."""
+"""The annotator's own answers: reading and revising them."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ SHOWN = 24
 @never_cache
 @worker_required
 def answers(request: WorkerRequest, project: Project) -> HttpResponse:
-    """What this person answered, newest first."""
+    """List the user's answers, newest first."""
     pages = Paginator(own_answers(request.user, project).select_related("prompt").with_images(), SHOWN)
     page = pages.get_page(request.GET.get("page"))
     for answer in page:
@@ -57,12 +57,12 @@ def answers(request: WorkerRequest, project: Project) -> HttpResponse:
 @never_cache
 @worker_required
 def today(request: WorkerRequest, project: Project) -> HttpResponse:
-    """How much this person did today, for the bar above their work."""
+    """Show today's work, for the bar above the workspace."""
     return render(request, "annotation/judgements/today.html", {"work": own_work(request.user, project)})
 
 
 def own_work(user: User, project: Project) -> OwnWork:
-    """As it is counted when people are paid by the usual table."""
+    """Return the user's work, counted as in the default table of hours."""
     return work_of(user, project, now=timezone.now(), longest=timedelta(minutes=MINUTES))
 
 
@@ -70,7 +70,7 @@ def own_work(user: User, project: Project) -> OwnWork:
 @never_cache
 @worker_required
 def last_answer(request: WorkerRequest, project: Project) -> HttpResponse:
-    """Back to the newest answer."""
+    """Redirect to the newest answer."""
     newest = own_answers(request.user, project).first()
     if newest is None:
         messages.info(request, "You have answered nothing here yet.")
@@ -82,14 +82,14 @@ def last_answer(request: WorkerRequest, project: Project) -> HttpResponse:
 @never_cache
 @worker_required
 def answer(request: WorkerRequest, project: Project, token: UUID) -> HttpResponse:
-    """An own answer in the form that it was given in; one that is closed is only shown."""
-    own = own_answers(request.user, project).select_related("prompt", "label").with_images()
-    assignment = get_object_or_404(own, token=token)
+    """Show the user's answer in the form it was given in; a closed one is read-only."""
+    answers = own_answers(request.user, project).select_related("prompt", "label").with_images()
+    assignment = get_object_or_404(answers, token=token)
     assignment.project = project
     if request.method == "POST":
         return _revise(request, assignment)
-    if why := why_closed(assignment):
-        return _show_closed(request, assignment, why)
+    if reason := why_closed(assignment):
+        return _show_closed(request, assignment, reason)
     form = JudgementForm.from_judgement(judgement_of(assignment), project=project, order=assignment.order)
     return _show_form(request, assignment, form)
 

@@ -1,4 +1,4 @@
-"""The annotator's workspace: one task at a time, its drafts, its answer."""
+"""The annotator's workspace: one task at a time, with its drafts and its answer."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ WORK = "annotation/assignments/work.html"
 @never_cache
 @worker_required
 def work(request: WorkerRequest, project: Project) -> HttpResponse:
-    """The next task, or the one in hand as it was left; before the first, guideline, training and test."""
+    """Show the current task with its draft, or the next; before the first, guideline, training and test."""
     return _show_next(request, project)
 
 
@@ -41,7 +41,7 @@ def work(request: WorkerRequest, project: Project) -> HttpResponse:
 @never_cache
 @worker_required
 def ahead(request: WorkerRequest, project: Project) -> HttpResponse:
-    """The task after the one in hand, for the page to show once that is answered; 204 where there is none."""
+    """Return the task after the current one, for the page to prefetch; 204 if there is none."""
     if not request.standing.gets_tasks:
         return HttpResponse(status=204)
     now = timezone.now()
@@ -52,7 +52,7 @@ def ahead(request: WorkerRequest, project: Project) -> HttpResponse:
 
 
 def _show_next(request: WorkerRequest, project: Project) -> HttpResponse:
-    """What comes next for this person: the guideline to read, a lesson, why there is no work, or a task."""
+    """Show the guideline to read, a lesson, why there is no work, or a task."""
     standing = request.standing
     context: dict[str, object] = {"project": project, "guideline": standing.guideline}
     if standing.is_reading_due:
@@ -73,9 +73,9 @@ def _show_next(request: WorkerRequest, project: Project) -> HttpResponse:
 
 
 def _show_chosen(request: WorkerRequest, project: Project, context: dict[str, object]) -> HttpResponse:
-    """The prompt that a researcher chose to answer for comparison, or else the page where they choose."""
-    held = Assignment.objects.held_by(request.user).filter(project=project)
-    assignment = held.select_related("prompt").with_images().first()
+    """Show the prompt that a researcher claimed as a reference, or redirect to the page of references."""
+    assignments = Assignment.objects.held_by(request.user).filter(project=project)
+    assignment = assignments.select_related("prompt").with_images().first()
     if assignment is not None:
         return _show_task(request, assignment, context)
     references = reverse("references", args=[project.slug])
@@ -83,14 +83,14 @@ def _show_chosen(request: WorkerRequest, project: Project, context: dict[str, ob
 
 
 def _show_barred(request: WorkerRequest, project: Project, context: dict[str, object]) -> HttpResponse:
-    """Why this person is given no tasks: a pause, or a test that they did not pass."""
+    """Show why the user gets no tasks: a pause, or a failed test."""
     qualification = Qualification.objects.filter(project=project, user=request.user).first()
     context |= {"standing": request.standing, "qualification": qualification}
     return show_workspace(request, "barred", context)
 
 
 def _show_lesson(request: WorkerRequest, project: Project, context: dict[str, object]) -> HttpResponse | None:
-    """The next item of the training or the test; after the last one, None for whoever passed."""
+    """Show the next item of the training or the test; after the last, return None if the user passed."""
     now = timezone.now()
     item = claim_lesson(annotator=request.user, project=project, now=now, generator=random.Random())
     if item is not None:
@@ -106,7 +106,7 @@ def _show_lesson(request: WorkerRequest, project: Project, context: dict[str, ob
 
 
 def _show_task(request: WorkerRequest, assignment: Assignment, context: dict[str, object]) -> HttpResponse:
-    """The task, as its draft left it. A script that has its page already is only sent the claim."""
+    """Show the task with its draft. A script that prefetched its page gets only the claim."""
     project = assignment.project = request.standing.project
     if assignment.draft is None and request.POST.get("ready") == assignment.ready_version:
         toasts = render(request, f"{WORK}#toasts", context)
@@ -119,7 +119,7 @@ def _show_task(request: WorkerRequest, assignment: Assignment, context: dict[str
 def show_workspace(
     request: MemberRequest, state: str, context: dict[str, object], *, status: int = 200
 ) -> HttpResponse:
-    """The workspace in this state; a script gets the state's partial alone."""
+    """Render the workspace in this state; a script gets only the state's partial."""
     template = f"{WORK}#{state}" if request.htmx else WORK
     return render(request, template, {**context, "state": state}, status=status)
 
@@ -127,7 +127,7 @@ def show_workspace(
 @require_POST
 @member_required
 def submit(request: WorkerRequest, slug: str, token: UUID) -> HttpResponse:
-    """Store the answer and go on to the next task; a refusal shows the answer again with what is wrong."""
+    """Store the answer and show the next task; a refused answer is shown again with its errors."""
     assignment = _claimed_assignment(request, slug, token)
     if assignment is None:
         return _show_lost(request, slug, status=404)
@@ -165,7 +165,7 @@ def submit(request: WorkerRequest, slug: str, token: UUID) -> HttpResponse:
 @require_POST
 @member_required
 def draft(request: MemberRequest, slug: str, token: UUID) -> HttpResponse:
-    """Save the answer as far as it has come; nothing of it is checked."""
+    """Save the unfinished answer without validating it."""
     assignment = _claimed_assignment(request, slug, token)
     if assignment is None:
         return _show_lost(request, slug, status=404)
@@ -180,7 +180,7 @@ def draft(request: MemberRequest, slug: str, token: UUID) -> HttpResponse:
 @require_POST
 @member_required
 def skip(request: MemberRequest, slug: str, token: UUID) -> HttpResponse:
-    """Skip the task and go on to the next one; a refusal shows the task again, as its draft left it."""
+    """Skip the task and show the next one; on a refusal, show the task again with its draft."""
     assignment = _claimed_assignment(request, slug, token)
     if assignment is None:
         return _show_lost(request, slug, status=404)
@@ -202,14 +202,14 @@ def skip(request: MemberRequest, slug: str, token: UUID) -> HttpResponse:
 @require_POST
 @worker_required
 def acknowledge_guideline(request: WorkerRequest, project: Project, version: int) -> HttpResponse:
-    """Record that this version was read, and begin."""
+    """Record that this version was read, and start work."""
     guideline = get_object_or_404(project.guidelines, version=version)
     acknowledge(guideline=guideline, user=request.user)
     return redirect("work", project.slug)
 
 
 def _claimed_assignment(request: MemberRequest, slug: str, token: UUID) -> Assignment | None:
-    """The assignment that the posted form was made for, if this person has the claim on it, or None."""
+    """Return the assignment of the posted form if the user holds its claim, or None."""
     assignment = own_assignment(slug, request.user, token)
     if assignment is None or not assignment.claim or assignment.claim != request.POST.get("claim"):
         return None
@@ -217,7 +217,7 @@ def _claimed_assignment(request: MemberRequest, slug: str, token: UUID) -> Assig
 
 
 def task_context(assignment: Assignment, form: JudgementForm, *, refused: bool = False) -> dict[str, object]:
-    """What the task's partial shows. Args: refused: the form's errors too, beginning at the first."""
+    """Return the context of the task's partial. Args: refused: show errors, starting at the first."""
     in_hand = assignment.state == Assignment.State.LEASED and assignment.kind in KINDS_OF_WORK
     return {
         "assignment": assignment,
@@ -240,7 +240,7 @@ def _show_again(
     refused: bool = False,
     **context: object,
 ) -> HttpResponse:
-    """The same task, with what was wrong with it."""
+    """Show the same task with its errors."""
     standing = standing_in(assignment.project.slug, request.user)
     context |= {"project": assignment.project, "guideline": standing and standing.guideline}
     context |= task_context(assignment, form, refused=refused)
@@ -257,12 +257,12 @@ def _show_unskipped(request: MemberRequest, assignment: Assignment, why: str) ->
 def _show_lost(
     request: MemberRequest, slug: str, *, status: int, closed: Assignment | None = None
 ) -> HttpResponse:
-    """404: not this annotator's (any more). 409: theirs, but closed: with another answer, or skipped."""
+    """404: the annotator does not hold it (any more). 409: it was closed with another answer, or skipped."""
     standing = standing_in(slug, request.user)
     if standing is None:
         raise Http404
     is_skipped = closed is not None and Skip.objects.filter(assignment=closed).exists()
-    opened_by = request.POST.get("by", "")  # somebody else may have signed in since, in another tab
+    opened_by = request.POST.get("by", "")  # another user may have signed in since, in another tab
     context = {
         "project": standing.project,
         "is_answered": status == 409,

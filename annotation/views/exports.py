@@ -1,4 +1,4 @@
-"""Exports: asked for, watched, downloaded, removed."""
+"""Exports: requesting, watching, downloading and deleting them."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ EXPORTS = "annotation/exports/list.html"
 @require_http_methods(["GET", "HEAD", "POST"])
 @admin_required
 def exports(request: MemberRequest, project: Project) -> HttpResponse:
-    """Ask for an export, and see those there are; the page asks again while one is under way."""
+    """Request an export, and list exports; the page polls while one is in progress."""
     rows = project.exports.select_related("requested_by")
     is_active = Export.objects.active().filter(project=project).exists()
     context = {"project": project, "tab": "exports", "exports": rows, "is_active": is_active}
@@ -44,7 +44,7 @@ def exports(request: MemberRequest, project: Project) -> HttpResponse:
 @require_safe
 @admin_required
 def download(request: MemberRequest, project: Project, pk: int) -> HttpResponseBase:
-    """The archive, from any byte on."""
+    """Download the archive, or a range of its bytes."""
     export = get_object_or_404(project.exports, pk=pk, state=Export.State.FINISHED)
     if not export.file.exists():
         raise Http404

@@ -1,4 +1,4 @@
-"""Where somebody lands: their projects, and what there is to do in each."""
+"""The home page: the user's projects, and what there is to do in each."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from annotation.views.answers import own_work
 
 @dataclass(frozen=True)
 class Place:
-    """One project, as the role sees it.
+    """One project on the home page, as shown to the role.
 
     `waiting` counts answers to inspect; `mine`, `work`, `quality` and `standing` are an annotator's own.
     """
@@ -40,18 +40,18 @@ class Place:
 @require_safe
 @member_required
 def home(request: MemberRequest) -> HttpResponse:
-    places = [_place(request.user, project, role) for project, role in _projects(request.user)]
+    places = [_project_place(request.user, project, role) for project, role in _projects(request.user)]
     return render(request, "annotation/home.html", {"places": places, "only": len(places) == 1})
 
 
 def _projects(user: User) -> list[tuple[Project, str]]:
-    """The user's projects with their role in each; a superuser is an admin where they have none."""
+    """Return the user's projects and roles; a superuser without a role is an admin."""
     roles = dict(user.memberships.values_list("project_id", "role"))
     projects = Project.objects.all() if user.is_superuser else Project.objects.filter(pk__in=roles)
     return [(project, roles.get(project.pk, SUPERUSER)) for project in projects]
 
 
-def _place(user: User, project: Project, role: str) -> Place:
+def _project_place(user: User, project: Project, role: str) -> Place:
     assignments = Assignment.objects.filter(project=project)
     submitted = assignments.filter(state=Assignment.State.SUBMITTED).exclude(annotator=user)
     annotates = Do.ANNOTATE in MAY[role]
@@ -72,7 +72,7 @@ def _place(user: User, project: Project, role: str) -> Place:
 
 
 def _has_work(user: User, standing: Standing) -> bool:
-    """Work, or the way to it: guideline, training and test."""
+    """Return whether there is work, or guideline, training or test before it."""
     if standing.paused or standing.is_refused:
         return False
     assignments = Assignment.objects.filter(project=standing.project)

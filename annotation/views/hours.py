@@ -1,4 +1,4 @@
-"""Who worked how long in a project, for its admins: to look at, and as a table to pay by."""
+"""Working hours in a project, for its admins: a page, and tables for payment."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ COLUMNS = (
 @require_safe
 @admin_required
 def hours(request: MemberRequest, project: Project) -> HttpResponse:
-    """The month so far, or the period asked for: each person's hours and answers, and answers by day."""
+    """Show hours and answers by person, and answers by day, of the current month or the requested period."""
     form = PeriodForm(request.GET) if request.GET else PeriodForm.of_month(timezone.now().date())
     context = {"project": project, "tab": "hours", "form": form}
     if not form.is_valid():
@@ -55,7 +55,7 @@ def hours(request: MemberRequest, project: Project) -> HttpResponse:
 @require_safe
 @admin_required
 def hours_table(request: MemberRequest, project: Project) -> HttpResponseBase:
-    """The same as CSV, a row a person, or a row a person and day."""
+    """Return the hours as CSV, with one row per person, or per person and day."""
     form = PeriodForm(request.GET)
     if not form.is_valid():
         return render(request, HOURS, {"project": project, "tab": "hours", "form": form}, status=422)

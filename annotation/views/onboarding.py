@@ -1,4 +1,4 @@
-"""What annotators see between the guideline and their first task."""
+"""Feedback on training, between the guideline and the first task."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ FEEDBACK = "annotation/checks/feedback.html"
 @require_safe
 @worker_required
 def feedback(request: WorkerRequest, project: Project, token: UUID) -> HttpResponse:
-    """One's answer to a training item beside the researchers'."""
+    """Show the user's answer to a training item beside the reference answer."""
     trained = Assignment.objects.filter(
         project=project,
         annotator=request.user,

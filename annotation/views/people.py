@@ -1,4 +1,4 @@
-"""Who takes part in a project: members, whom admins add or invite by a link, and people who join by it."""
+"""A project's people: members, whom admins add or invite by a link, and joining by it."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def people(request: MemberRequest, project: Project) -> HttpResponse:
 @sensitive_variables("password")
 @admin_required
 def add_person(request: MemberRequest, project: Project) -> HttpResponse:
-    """Give somebody a role. A new account's password is on this answer only, and never stored in clear."""
+    """Give somebody a role. A new account's password is shown once, in this response, and stored hashed."""
     form = MemberForm(request.POST)
     if not form.is_valid():
         return render(request, PEOPLE, _context(project, form), status=422)
@@ -75,7 +75,7 @@ def add_person(request: MemberRequest, project: Project) -> HttpResponse:
 @require_POST
 @admin_required
 def remove_person(request: MemberRequest, project: Project, pk: int) -> HttpResponse:
-    """Take a role away; an admin cannot lock themselves out."""
+    """Remove a member; admins cannot remove themselves."""
     user = get_object_or_404(User.objects.filter(memberships__project=project), pk=pk)
     if user == request.user:
         form = MemberForm()
@@ -89,7 +89,7 @@ def remove_person(request: MemberRequest, project: Project, pk: int) -> HttpResp
 @never_cache
 @admin_required
 def add_invitation(request: MemberRequest, project: Project) -> HttpResponse:
-    """Make a link. It is on this answer only, and never stored in clear."""
+    """Create a link. It is shown only in this response, and stored only hashed."""
     form, now = InvitationForm(request.POST, auto_id="invitation_%s"), timezone.now()
     if not form.is_valid():
         context = _context(project, MemberForm()) | {"invitation_form": form}
@@ -106,7 +106,7 @@ def add_invitation(request: MemberRequest, project: Project) -> HttpResponse:
 @require_POST
 @admin_required
 def revoke_invitation(request: MemberRequest, project: Project, pk: int) -> HttpResponse:
-    """Let nobody in by this link any more."""
+    """Revoke the link."""
     invitation = get_object_or_404(project.invitations, pk=pk)
     try:
         revoke(invitation=invitation, by=request.user, now=timezone.now())
@@ -121,7 +121,7 @@ def revoke_invitation(request: MemberRequest, project: Project, pk: int) -> Http
 @never_cache
 @sensitive_post_parameters("password1", "password2")
 def join_project(request: HttpRequest, token: str) -> HttpResponse:
-    """Follow a link: with one's account, or with one made here."""
+    """Join by a link, with an existing account or a new one."""
     try:
         invitation = open_invitation(token=token, now=timezone.now())
         if request.user.is_authenticated:
@@ -132,7 +132,7 @@ def join_project(request: HttpRequest, token: str) -> HttpResponse:
         else:
             form = JoiningForm(request.POST if request.method == "POST" else None)
             if form.is_valid():
-                with transaction.atomic():  # no account is left behind where the last place is gone
+                with transaction.atomic():  # no account is left behind if the link's last use is gone
                     user = form.save()
                     join(token=token, user=user, now=timezone.now())
                 login(request, user)
@@ -146,7 +146,7 @@ def join_project(request: HttpRequest, token: str) -> HttpResponse:
 
 
 def _context(project: Project, form: MemberForm) -> dict[str, object]:
-    """What the page shows: members, and invitations that still let somebody in."""
+    """Return the page's context: members and open invitations."""
     members = project.memberships.select_related("user").order_by("role", "user__username")
     return {
         "project": project,

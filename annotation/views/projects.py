@@ -1,4 +1,4 @@
-"""What admins do with a project: set it up, watch it, write its guideline, read its log."""
+"""Project administration: settings, progress, guideline, log."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ NEW = "annotation/projects/new.html"
 SETTINGS = "annotation/projects/settings.html"
 GUIDELINE = "annotation/projects/guideline.html"
 LOG = "annotation/projects/log.html"
-LOGGED = 50  # actions on a page
+LOGGED = 50  # actions per page
 SHOWN_DAYS = 14
 FORESEEABLE_DAYS = 3650
 
@@ -37,14 +37,14 @@ FORESEEABLE_DAYS = 3650
 @require_safe
 @member_required
 def projects(request: MemberRequest) -> HttpResponse:
-    """The projects that this person administrates."""
+    """List the projects that the user administrates."""
     return render(request, "annotation/projects/list.html", {"projects": _administrated(request)})
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
 @member_required
 def new_project(request: MemberRequest) -> HttpResponse:
-    """Set a project up; whoever is an admin of one may, and superusers."""
+    """Create a project; allowed for superusers and for admins of any project."""
     _administrated(request)
     if request.method != "POST":
         form = NewProjectForm(initial={"guideline": render_to_string(FIRST_GUIDELINE)})
@@ -66,10 +66,10 @@ def new_project(request: MemberRequest) -> HttpResponse:
 @require_safe
 @admin_required
 def overview(request: MemberRequest, project: Project) -> HttpResponse:
-    """How far the project is; the page asks again every few seconds."""
+    """Show the project's progress; the page polls every few seconds."""
     now = timezone.now()
     progress = project_progress(project, now=now)
-    left = progress.days_left
+    days = progress.days_left
     context = {
         "project": project,
         "tab": "overview",
@@ -77,7 +77,7 @@ def overview(request: MemberRequest, project: Project) -> HttpResponse:
         "accepted_note": f"{progress.finished:,} of {progress.wanted:,}",
         "chart": _answers_by_day(progress),
         "has_annotators": members_who(project, Do.ANNOTATE).exists(),
-        "expected_end": now + timedelta(days=left) if left and left < FORESEEABLE_DAYS else None,
+        "expected_end": now + timedelta(days=days) if days and days < FORESEEABLE_DAYS else None,
     }
     return render(request, f"{OVERVIEW}#progress" if request.htmx else OVERVIEW, context)
 
@@ -120,7 +120,7 @@ def guideline(request: MemberRequest, project: Project) -> HttpResponse:
 @require_safe
 @admin_required
 def log(request: MemberRequest, project: Project) -> HttpResponse:
-    """The project's actions, newest first, of one kind or one person where asked."""
+    """Show the project's actions, newest first, optionally filtered by kind or user."""
     actions = project.actions.select_related("actor")
     kind = request.GET.get("kind", "")
     if kind in ACTIONS:
@@ -134,7 +134,7 @@ def log(request: MemberRequest, project: Project) -> HttpResponse:
 
 
 def _administrated(request: MemberRequest) -> QuerySet[Project]:
-    """Raises Http404 for people who are admins nowhere."""
+    """Return the user's projects as an admin. Raises: Http404 if there are none."""
     projects = projects_where(request.user, Do.ADMINISTER)
     if not request.user.is_superuser and not projects.exists():
         raise Http404
@@ -142,7 +142,7 @@ def _administrated(request: MemberRequest) -> QuerySet[Project]:
 
 
 def _answers_by_day(progress: ProjectProgress) -> dict[str, object]:
-    """Answers of the last days."""
+    """Return the chart of answers in the last days."""
     counts = dict(progress.days)
     newest = max(counts, default=timezone.now().date())
     first = newest - timedelta(days=SHOWN_DAYS - 1)

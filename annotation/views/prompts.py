@@ -25,14 +25,14 @@ PER_PAGE = 20
 @require_safe
 @admin_required
 def prompts(request: MemberRequest, project: Project) -> HttpResponse:
-    """Prompts, newest first, searched by their words."""
+    """List prompts, newest first, optionally filtered by a search text."""
     return _render_list(request, project)
 
 
 @require_POST
 @admin_required
 def add_material(request: MemberRequest, project: Project) -> HttpResponse:
-    """Import the file that was sent; all of it or nothing."""
+    """Import the uploaded file, all or nothing."""
     form = MaterialForm(request.POST, request.FILES)
     if not form.is_valid():
         return _render_list(request, project, form)
@@ -47,7 +47,7 @@ def add_material(request: MemberRequest, project: Project) -> HttpResponse:
 
 
 def _render_list(request: MemberRequest, project: Project, form: MaterialForm | None = None) -> HttpResponse:
-    """Args: form: one that was refused."""
+    """Render the list. Args: form: a refused one."""
     words = request.GET.get("q", "").replace("\0", "").strip()[:200]
     prompts = project.prompts.filter(text__icontains=words) if words else project.prompts.all()
     finished = Q(assignments__in=Assignment.objects.finished())
@@ -68,7 +68,7 @@ def _render_list(request: MemberRequest, project: Project, form: MaterialForm | 
 @require_safe
 @admin_required
 def prompt(request: MemberRequest, project: Project, pk: int) -> HttpResponse:
-    """One prompt: its images with generator and score, and whose opinions are asked."""
+    """Show one prompt: its images with generator and score, and its assignments."""
     shown = get_object_or_404(project.prompts, pk=pk)
     images = judged_images().filter(prompt=shown)
     opinions = shown.assignments.select_related("annotator", "skip")
@@ -78,7 +78,7 @@ def prompt(request: MemberRequest, project: Project, pk: int) -> HttpResponse:
 
 @require_safe
 def image(request: MemberRequest, token: UUID) -> HttpResponseBase:
-    """The file; 404 for everybody who may not see it, also who is not signed in."""
+    """Serve the file; 404 for users who may not see it, signed in or not."""
     if not request.user.is_authenticated:
         raise Http404
     return image_response(request, user=request.user, token=token)

@@ -1,4 +1,4 @@
-"""How well the people of a project work, for its inspectors and admins, who may pause and qualify them."""
+"""Quality of annotators' work, for inspectors and admins, who may pause and qualify them."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ PEOPLE = "annotation/checks/people.html"
 @require_safe
 @inspector_required
 def people(request: MemberRequest, project: Project) -> HttpResponse:
-    """Each annotator: answers, agreement with gold and with themselves, pace, and whether they may work."""
+    """List annotators: answers, agreement with gold and with themselves, pace, and status."""
     return render(request, PEOPLE, _context(project))
 
 
 @require_POST
 @inspector_required
 def pause_person(request: MemberRequest, project: Project, pk: int) -> HttpResponse:
-    """Give an annotator no more work; the reason is shown to them."""
+    """Pause an annotator; the reason is shown to them."""
     annotator = _annotator(project, pk)
     form = ReasonForm(request.POST)
     if not form.is_valid():
@@ -46,7 +46,7 @@ def pause_person(request: MemberRequest, project: Project, pk: int) -> HttpRespo
 @require_POST
 @inspector_required
 def lift_pause(request: MemberRequest, project: Project, pk: int) -> HttpResponse:
-    """Give an annotator work again."""
+    """Lift an annotator's pause."""
     annotator = _annotator(project, pk)
     newest = Pause.objects.filter(project=project, user=annotator).first()
     try:
@@ -75,7 +75,7 @@ def decide(request: MemberRequest, project: Project, pk: int) -> HttpResponse:
 
 
 def _annotator(project: Project, pk: int) -> User:
-    """Raises Http404 for people who do not annotate here."""
+    """Return the annotator of the project. Raises: Http404 for other users."""
     members = members_who(project, Do.ANNOTATE)
     return get_object_or_404(members.select_related("user"), user=pk).user
 

@@ -1,4 +1,4 @@
-"""What people are compared with: researchers and admins answer, admins say what each answer is for."""
+"""Reference answers: researchers and admins give them, admins choose their purposes."""
 
 from __future__ import annotations
 
@@ -28,16 +28,16 @@ SHOWN = 50
 @require_safe
 @researcher_required
 def references(request: MemberRequest, project: Project) -> HttpResponse:
-    """References in use and retired, and trusted answers that could become some."""
+    """List references in use and retired, and trusted answers that could become references."""
     return render(request, REFERENCES, _context(request, project))
 
 
 @require_POST
 @researcher_required
 def answer_any(request: MemberRequest, project: Project) -> HttpResponse:
-    """Give this person a prompt to answer in the workspace: the one named, else any."""
-    named = request.POST.get("prompt", "")
-    prompt = get_object_or_404(project.prompts, pk=int(named[:18])) if named.isdecimal() else None
+    """Claim a prompt for the user to answer in the workspace: the requested one, else any."""
+    prompt_id = request.POST.get("prompt", "")
+    prompt = get_object_or_404(project.prompts, pk=int(prompt_id[:18])) if prompt_id.isdecimal() else None
     try:
         claim_reference(
             researcher=request.user,
@@ -55,7 +55,7 @@ def answer_any(request: MemberRequest, project: Project) -> HttpResponse:
 @require_POST
 @admin_required
 def choose(request: MemberRequest, project: Project, pk: int) -> HttpResponse:
-    """Compare others with this answer from now on."""
+    """Make this answer the reference of its prompt."""
     answer = get_object_or_404(trusted_answers(project), pk=pk)
     form = ReferenceForm(request.POST)
     if not form.is_valid():
@@ -68,7 +68,7 @@ def choose(request: MemberRequest, project: Project, pk: int) -> HttpResponse:
 @require_POST
 @admin_required
 def retire(request: MemberRequest, project: Project, pk: int) -> HttpResponse:
-    """Ask nobody any more."""
+    """Retire the reference."""
     reference = get_object_or_404(Reference, pk=pk, prompt__project=project)
     retire_reference(reference=reference, by=request.user, now=timezone.now())
     messages.success(request, "Nobody is asked this any more.")

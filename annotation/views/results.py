@@ -1,4 +1,4 @@
-"""What a project's answers say, in figures: for inspectors, researchers and admins."""
+"""Results of a project's answers, for inspectors, researchers and admins."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ COLUMNS = ("figure", "group", "measure", "value", "low", "high", "prompts", "cou
 @require_safe
 @studying_required
 def agreement(request: MemberRequest, project: Project) -> HttpResponse:
-    """The paper's Table 2a, each person by themselves, and the rating scales."""
+    """Show the paper's Table 2a, the agreement of each person, and of the rating scales."""
     by = request.GET.get("by", "strict")
     measure: Measure = next((name for name in get_args(Measure) if name == by), "strict")
     opinions = read_opinions(project)
@@ -48,7 +48,7 @@ def agreement(request: MemberRequest, project: Project) -> HttpResponse:
 @require_safe
 @studying_required
 def leaderboard(request: MemberRequest, project: Project) -> HttpResponse:
-    """Generators by how often people prefer their images."""
+    """Show generators ranked by people's preferences."""
     context = {"project": project, "tab": "leaderboard", "leaderboard": project_leaderboard(project)}
     return render(request, LEADERBOARD, context)
 
@@ -56,7 +56,7 @@ def leaderboard(request: MemberRequest, project: Project) -> HttpResponse:
 @require_safe
 @studying_required
 def analysis(request: MemberRequest, project: Project) -> HttpResponse:
-    """The paper's analyses of its data (ImageReward, appendix A.4), of this project's."""
+    """Show the paper's analyses (ImageReward, appendix A.4) of this project's answers."""
     results = project_analysis(project)
     context = {
         "project": project,
@@ -74,7 +74,7 @@ def analysis(request: MemberRequest, project: Project) -> HttpResponse:
 @require_safe
 @studying_required
 def analysis_table(request: MemberRequest, project: Project) -> HttpResponseBase:
-    """Every figure of the page as CSV; what there is too little for has no value."""
+    """Return every figure of the page as CSV; figures with too little data are empty."""
     return csv_response(_table(project_analysis(project)), name=f"analysis-{project.slug}.csv")
 
 

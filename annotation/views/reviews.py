@@ -1,4 +1,4 @@
-"""The inspector's queue: submitted answers, accepted or sent back one after another."""
+"""The inspector's queue: accepting or sending back submitted answers."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ SHOWN = 50
 @never_cache
 @required_anywhere(Do.INSPECT)
 def queue(request: MemberRequest) -> HttpResponse:
-    """Submitted answers of the inspector's projects, oldest first."""
+    """List submitted answers of the inspector's projects, oldest first."""
     waiting = _waiting(request)
     projects = (
         projects_where(request.user, Do.INSPECT)
@@ -43,7 +43,7 @@ def queue(request: MemberRequest) -> HttpResponse:
 @never_cache
 @required_anywhere(Do.INSPECT)
 def answer(request: MemberRequest, pk: int) -> HttpResponse:
-    """One answer: label, ratings, images in their slots."""
+    """Show one answer: label, ratings, images in their slots."""
     assignment = _inspectable(request, pk)
     return render(request, ANSWER, _context(request, assignment, SendBackForm()))
 
@@ -88,21 +88,21 @@ def send_answer_back(request: MemberRequest, pk: int) -> HttpResponse:
 
 
 def _waiting(request: MemberRequest) -> QuerySet[Assignment]:
-    """Submitted answers this person may judge: of their projects, and not their own."""
+    """Return the submitted answers that the user may review: of their projects, except their own."""
     projects = projects_where(request.user, Do.INSPECT)
     submitted = Assignment.objects.filter(state=Assignment.State.SUBMITTED, project__in=projects)
     return submitted.exclude(annotator=request.user).order_by("submitted_at", "pk")
 
 
 def _inspectable(request: MemberRequest, pk: int) -> Assignment:
-    """An answered assignment of the inspector's projects. Raises Http404."""
+    """Return an answered assignment of the inspector's projects. Raises: Http404."""
     projects = projects_where(request.user, Do.INSPECT)
-    answered = Assignment.objects.filter(project__in=projects, submitted_at__isnull=False)
-    return get_object_or_404(answered.select_related("project", "prompt", "annotator"), pk=pk)
+    answers = Assignment.objects.filter(project__in=projects, submitted_at__isnull=False)
+    return get_object_or_404(answers.select_related("project", "prompt", "annotator"), pk=pk)
 
 
 def _is_changed(request: MemberRequest, assignment: Assignment) -> bool:
-    """Whether the annotator changed the answer since it was shown."""
+    """Return whether the annotator revised the answer since the page was loaded."""
     return request.POST.get("version", "") != assignment.version
 
 

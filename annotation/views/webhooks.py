@@ -1,4 +1,4 @@
-"""A project's webhooks, for its admins: made, tried, and how each delivery went."""
+"""A project's webhooks and their deliveries, for its admins."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def webhooks(request: MemberRequest, project: Project) -> HttpResponse:
 @never_cache
 @admin_required
 def add_webhook(request: MemberRequest, project: Project) -> HttpResponse:
-    """Make one. Its secret is on this answer only."""
+    """Create a webhook. Its secret is shown only in this response."""
     form = WebhookForm(request.POST)
     if not form.is_valid():
         return render(request, LIST, _list_context(project, form), status=422)
@@ -50,7 +50,7 @@ def add_webhook(request: MemberRequest, project: Project) -> HttpResponse:
 @never_cache
 @admin_required
 def webhook(request: MemberRequest, project: Project, pk: int) -> HttpResponse:
-    """Its deliveries, the newest first; while some wait, the page asks again every few seconds."""
+    """List the webhook's deliveries, newest first; the page polls while some are waiting."""
     context = _webhook_context(request, _webhook_of(project, pk))
     return render(request, f"{WEBHOOK}#deliveries" if request.htmx else WEBHOOK, context)
 
@@ -79,7 +79,7 @@ def switch_webhook(request: MemberRequest, project: Project, pk: int) -> HttpRes
 @never_cache
 @admin_required
 def renew_webhook_secret(request: MemberRequest, project: Project, pk: int) -> HttpResponse:
-    """Another secret, on this answer only; the one before signs too for a day."""
+    """Renew the secret, shown only in this response; the old one also signs for a day."""
     webhook = _webhook_of(project, pk)
     secret = renew_secret(webhook, by=request.user, now=timezone.now())
     return render(
