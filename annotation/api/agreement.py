@@ -1,4 +1,4 @@
-"""How far people agree and which generators they prefer: for inspectors, researchers and admins."""
+"""Agreement and the leaderboard over the API, for inspectors, researchers and admins."""
 
 from __future__ import annotations
 
@@ -95,13 +95,13 @@ class BoardSerializer(serializers.Serializer[Any]):
     )
 
     def to_representation(self, instance: NamedBoard) -> dict[str, Any]:
-        found = instance.standings
-        is_short = isinstance(found, NotEnough)
+        standings = instance.standings
+        is_short = isinstance(standings, NotEnough)
         return {
             "generators": instance.generators,
             "prompts": instance.prompts,
-            "not_enough": found.reason if isinstance(found, NotEnough) else "",
-            "standings": [] if is_short else StandingSerializer(found, many=True).data,
+            "not_enough": standings.reason if isinstance(standings, NotEnough) else "",
+            "standings": [] if is_short else StandingSerializer(standings, many=True).data,
             "correlation": instance.correlation,
         }
 
@@ -129,7 +129,7 @@ def agreement(request: Request, slug: str) -> Response:
     if measure is None:
         raise serializers.ValidationError({"by": [f"Is none of {', '.join(get_args(Measure))}."]})
     result = project_agreement(read_opinions(project), measure)
-    shown = {
+    fields = {
         "measure": measure,
         "answers": result.answers,
         "prompts": result.prompts,
@@ -140,7 +140,7 @@ def agreement(request: Request, slug: str) -> Response:
         "people": result.people,
         "ratings": rating_agreement(project) if project.asks_ratings else [],
     }
-    return Response(AgreementSerializer(shown).data)
+    return Response(AgreementSerializer(fields).data)
 
 
 @extend_schema(responses=LeaderboardSerializer)

@@ -1,4 +1,4 @@
-"""Answers over the API: given, changed, and read, by annotators as their pages show them."""
+"""Answers over the API: submitting, revising and reading them, with the same fields as on pages."""
 
 from __future__ import annotations
 
@@ -142,7 +142,7 @@ def answers(request: Request, slug: str) -> Response:
     if request.method == "PUT":
         return _change(request, project_of(request, slug, Do.ANNOTATE))
     project, user = project_of(request, slug, Do.SEE), user_of(request)
-    rows = _answered(project)
+    rows = _submitted_answers(project)
     if state := query_value(request, "state"):
         rows = rows.filter(state=state)
     if not may(user, Do.INSPECT, project):
@@ -156,12 +156,12 @@ class _AnswerPage(AnswerSerializer):
     """Answers straight from their rows."""
 
     def to_representation(self, instance: Assignment) -> dict[str, Any]:
-        return dict(super().to_representation(_fields_of(self.context["request"], instance)))
+        return dict(super().to_representation(_answer_fields(self.context["request"], instance)))
 
 
 class _InspectedAnswerPage(InspectedAnswerSerializer):
     def to_representation(self, instance: Assignment) -> dict[str, Any]:
-        fields = _fields_of(self.context["request"], instance) | {
+        fields = _answer_fields(self.context["request"], instance) | {
             "assignment": instance.pk,
             "prompt_id": instance.prompt.key,
             "annotator": instance.annotator.username if instance.annotator else "",
@@ -171,9 +171,9 @@ class _InspectedAnswerPage(InspectedAnswerSerializer):
 
 
 def _submit(request: Request, project: Project) -> Response:
-    sent = valid(NewAnswerSerializer(data=request.data))
-    task = held_task(user_of(request), project, sent["claim"])
-    judgement = _judgement(sent, task.order)
+    fields = valid(NewAnswerSerializer(data=request.data))
+    task = held_task(user_of(request), project, fields["claim"])
+    judgement = _judgement(fields, task.order)
     is_new = task.state == Assignment.State.LEASED
     try:
         submit_judgement(
@@ -182,26 +182,26 @@ def _submit(request: Request, project: Project) -> Response:
             judgement=judgement,
             now=timezone.now(),
             generator=random.Random(),
-            confirmed=sent["confirmed"],
+            confirmed=fields["confirmed"],
         )
     except InvalidJudgement as error:
         return Response(_refusal(error, task.order), status=status.HTTP_400_BAD_REQUEST)
     except LeaseLost:
         raise Conflict("This task was answered already, otherwise; the stored answer stays.") from None
-    return _stored(request, task, status.HTTP_201_CREATED if is_new else status.HTTP_200_OK)
+    return _respond(request, task, status.HTTP_201_CREATED if is_new else status.HTTP_200_OK)
 
 
 def _change(request: Request, project: Project) -> Response:
-    sent = valid(ChangedAnswerSerializer(data=request.data))
-    answer = held_task(user_of(request), project, sent["claim"])
+    fields = valid(ChangedAnswerSerializer(data=request.data))
+    answer = held_task(user_of(request), project, fields["claim"])
     try:
         revise_judgement(
             assignment=answer,
             annotator=user_of(request),
-            judgement=_judgement(sent, answer.order),
-            version=sent["version"],
+            judgement=_judgement(fields, answer.order),
+            version=fields["version"],
             now=timezone.now(),
-            confirmed=sent["confirmed"],
+            confirmed=fields["confirmed"],
         )
     except InvalidJudgement as error:
         return Response(_refusal(error, answer.order), status=status.HTTP_400_BAD_REQUEST)
@@ -211,17 +211,17 @@ def _change(request: Request, project: Project) -> Response:
         raise Conflict(str(error)) from None
     except AnswerChanged:
         raise Conflict("It was changed elsewhere since you read it; read it again.") from None
-    return _stored(request, answer, status.HTTP_200_OK)
+    return _respond(request, answer, status.HTTP_200_OK)
 
 
-def _stored(request: Request, answer: Assignment, code: int) -> Response:
-    stored = _answered(answer.project).get(pk=answer.pk)
-    return Response(AnswerSerializer(_fields_of(request, stored)).data, status=code)
+def _respond(request: Request, answer: Assignment, code: int) -> Response:
+    saved = _submitted_answers(answer.project).get(pk=answer.pk)
+    return Response(AnswerSerializer(_answer_fields(request, saved)).data, status=code)
 
 
-def _judgement(sent: Mapping[str, Any], order: Sequence[int]) -> Judgement:
-    """The answer keyed by generation ids, as the service takes it. Raises: ValidationError."""
-    label, images = sent.get("label"), {image["number"]: image for image in sent["images"]}
+def _judgement(fields: Mapping[str, Any], order: Sequence[int]) -> Judgement:
+    """Return the answer keyed by generation ids, as the service takes it. Raises: ValidationError."""
+    label, images = fields.get("label"), {image["number"]: image for image in fields["images"]}
     if unknown := sorted(set(images) - set(range(1, len(order) + 1))):
         raise serializers.ValidationError({"images": [f"The task has no image {unknown[0]}."]})
     slots, ratings = {}, {}
@@ -250,8 +250,8 @@ def _refusal(error: InvalidJudgement, order: Sequence[int]) -> dict[str, Any]:
     }
 
 
-def _answered(project: Project) -> QuerySet[Assignment]:
-    """Answers with all that `_fields_of` reads: a page of them takes a fixed number of statements."""
+def _submitted_answers(project: Project) -> QuerySet[Assignment]:
+    """Return answers with all that `_answer_fields` reads: a page takes a fixed number of queries."""
     placements = Placement.objects.select_related("generation__image")
     reviews = Review.objects.select_related("inspector")
     answers = Assignment.objects.filter(project=project, submitted_at__isnull=False)
@@ -260,8 +260,8 @@ def _answered(project: Project) -> QuerySet[Assignment]:
     )
 
 
-def _fields_of(request: Request, answer: Assignment) -> dict[str, Any]:
-    """The fields of an answer that all who may see it see."""
+def _answer_fields(request: Request, answer: Assignment) -> dict[str, Any]:
+    """Return the fields of an answer that everybody with access sees."""
     numbers = {pk: number for number, pk in enumerate(answer.order, start=1)}
     ratings = {rating.generation_id: rating for rating in answer.ratings.all()}
     images = [

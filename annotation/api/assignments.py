@@ -1,4 +1,4 @@
-"""Assignments over the API: which opinions are wanted and where they are; what inspectors say of them."""
+"""Assignments over the API: opening and listing them, and reviewing answers."""
 
 from __future__ import annotations
 
@@ -100,17 +100,17 @@ def assignments(request: Request, slug: str) -> Response:
 def reviews(request: Request, slug: str, pk: int) -> Response:
     """Accept an answer, or send it back: somebody else is asked then. For inspectors and admins."""
     project, user = project_of(request, slug, Do.INSPECT), user_of(request)
-    answered = Assignment.objects.filter(project=project, submitted_at__isnull=False)
-    assignment = get_object_or_404(answered.select_related("project", "prompt"), pk=pk)
-    sent = valid(NewReviewSerializer(data=request.data))
-    if sent.get("version", assignment.version) != assignment.version:
+    answers = Assignment.objects.filter(project=project, submitted_at__isnull=False)
+    assignment = get_object_or_404(answers.select_related("project", "prompt"), pk=pk)
+    fields = valid(NewReviewSerializer(data=request.data))
+    if fields.get("version", assignment.version) != assignment.version:
         raise Conflict("Its annotator changed it since you read it; read it again.")
     now = timezone.now()
     try:
-        if sent["verdict"] == Review.Verdict.ACCEPTED:
+        if fields["verdict"] == Review.Verdict.ACCEPTED:
             accept(assignment=assignment, inspector=user, now=now)
         else:
-            send_back(assignment=assignment, inspector=user, reason=sent["reason"], now=now)
+            send_back(assignment=assignment, inspector=user, reason=fields["reason"], now=now)
     except OwnAnswer:
         raise Conflict("Nobody reviews their own answer.") from None
     except NotUnderReview:
@@ -123,8 +123,8 @@ def _open(request: Request, project: Project) -> Response:
     prompts = project.prompts.all()
     if keys is not None:
         prompts = prompts.filter(key__in=keys)
-        known = set(prompts.values_list("key", flat=True))
-        if unknown := sorted(set(keys) - known):
+        existing = set(prompts.values_list("key", flat=True))
+        if unknown := sorted(set(keys) - existing):
             raise serializers.ValidationError({"prompts": [f"The project has no prompt {unknown[0]!r}."]})
     opened = OpenedSerializer({"opened": len(open_assignments(prompts=prompts, by=user_of(request)))})
     return Response(opened.data, status=status.HTTP_201_CREATED)

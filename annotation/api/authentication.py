@@ -14,9 +14,9 @@ from annotation.services.people.tokens import use_token
 
 
 class TokenAuthentication(BaseAuthentication):
-    """A token that is unknown, expired or revoked is a 401; requests without one are left to others.
+    """Unknown, expired and revoked tokens get a 401; requests without a token are left to other classes.
 
-    One that only reads is a 403 for whatever may change something.
+    Read-only tokens get a 403 where a request may change data.
     """
 
     def authenticate(self, request: Request) -> tuple[User, ApiToken] | None:
@@ -36,7 +36,7 @@ class TokenAuthentication(BaseAuthentication):
 
 
 def _only_reads(request: Request) -> bool:
-    """By its method, or because its endpoint says that it `changes_nothing`."""
+    """Return whether the request only reads: by its method, or its endpoint is marked `changes_nothing`."""
     return request.method in SAFE_METHODS or hasattr(request.parser_context["view"], "changes_nothing")
 
 

@@ -1,4 +1,4 @@
-"""Lists that grow while they are read: page after page by a cursor, and later on from where they ended."""
+"""Cursor pagination of lists that grow while they are read."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.utils.urls import replace_query_param
 
-DEFAULT, MOST = 100, 1000  # rows of a page
-OVERLAP = timedelta(seconds=10)  # within which what was submitted is surely committed
+DEFAULT, MOST = 100, 1000  # rows per page
+OVERLAP = timedelta(seconds=10)  # time within which a submitted answer is surely committed
 
 
 class SubmissionPages(BasePagination):
-    """Rows in the order in which they were submitted.
+    """Rows in the order of their submission.
 
-    A cursor is the moment and the id of the last row seen: a page far back costs as much as the first, and
-    rows that come in meanwhile shift nothing. A row may become visible after rows that were submitted later;
-    so the last page's cursor stands OVERLAP back at least, and what came in since is told again.
+    A cursor is the moment and the id of the last row seen: late pages cost as much as the first, and new
+    rows shift nothing. A row may become visible after rows that were submitted later; so the last page's
+    cursor lies at least OVERLAP back, and rows submitted since are listed again.
     """
 
     def paginate_queryset(self, queryset: Any, request: Request, view: Any = None) -> list[Any]:
-        """Raises: ValidationError for a cursor that no answer gave, or a limit out of range."""
+        """Return the page. Raises: ValidationError for an invalid cursor, or a limit out of range."""
         limit = _limit(request)
         rows = queryset.order_by("submitted_at", "pk")
         cursor = request.query_params.get("cursor")
@@ -37,11 +37,11 @@ class SubmissionPages(BasePagination):
         page = list(rows[: limit + 1])
         self.has_more = len(page) > limit
         page = page[:limit]
-        self.cursor = self._end(page, timezone.now() - OVERLAP) or cursor
+        self.cursor = self._end_cursor(page, timezone.now() - OVERLAP) or cursor
         self.address = request.build_absolute_uri()
         return page
 
-    def _end(self, page: list[Any], settled: datetime) -> str | None:
+    def _end_cursor(self, page: list[Any], settled: datetime) -> str | None:
         if not page:
             return None
         last = page[-1]
@@ -92,9 +92,9 @@ def _from_cursor(cursor: str) -> tuple[datetime, int]:
     try:
         text = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)).decode("ascii")
         moment, pk = text.split(" ")
-        read = datetime.fromisoformat(moment)
-        if read.tzinfo is None or not 0 <= int(pk) < 2**63:
+        submitted_at = datetime.fromisoformat(moment)
+        if submitted_at.tzinfo is None or not 0 <= int(pk) < 2**63:
             raise ValueError
-    except ValueError:  # binascii.Error and UnicodeDecodeError are some
+    except ValueError:  # includes binascii.Error and UnicodeDecodeError
         raise serializers.ValidationError({"cursor": ["Is no cursor that an answer told."]}) from None
-    return read, int(pk)
+    return submitted_at, int(pk)

@@ -1,4 +1,4 @@
-"""Exports over the API: ask, watch, download from any byte on, remove; for a project's admins."""
+"""Exports over the API, for a project's admins: requesting, watching, downloading and deleting them."""
 
 from __future__ import annotations
 

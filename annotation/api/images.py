@@ -1,4 +1,4 @@
-"""Images over the API: their files for who may see them, the rows and new ones for admins."""
+"""Images over the API: files for members, rows and adding images for admins."""
 
 from __future__ import annotations
 
@@ -77,11 +77,11 @@ def images(request: Request, slug: str) -> Response:
     """The project's images with generator and score; or add one. For its admins."""
     project = project_of(request, slug)
     if request.method == "POST":
-        sent = valid(NewImageSerializer(data=request.data))
-        prompt = project.prompts.select_related("project").filter(key=sent["prompt_id"]).first()
+        fields = valid(NewImageSerializer(data=request.data))
+        prompt = project.prompts.select_related("project").filter(key=fields["prompt_id"]).first()
         if prompt is None:
             raise serializers.ValidationError({"prompt_id": ["The project has no prompt of this id."]})
-        return _add(request, prompt, sent)
+        return _add(request, prompt, fields)
     rows = Generation.objects.filter(prompt__project=project).select_related("prompt", "image")
     for name, column in (("prompt_id", "prompt__key"), ("generator", "generator")):
         if (value := query_value(request, name)) is not None:
@@ -89,14 +89,14 @@ def images(request: Request, slug: str) -> Response:
     return page_of(request, rows, ImageSerializer)
 
 
-def _add(request: Request, prompt: Prompt, sent: dict[str, Any]) -> Response:
+def _add(request: Request, prompt: Prompt, fields: dict[str, Any]) -> Response:
     new = NewImage(
-        sent["file"].read(),
-        sent["name"],
-        sent["generator"],
-        sent["seed"],
-        sent["parameters"],
-        sent["flagged"],
+        fields["file"].read(),
+        fields["name"],
+        fields["generator"],
+        fields["seed"],
+        fields["parameters"],
+        fields["flagged"],
     )
     try:
         added = add_generations(prompt=prompt, images=[new], by=user_of(request))
@@ -105,5 +105,5 @@ def _add(request: Request, prompt: Prompt, sent: dict[str, Any]) -> Response:
     except ImagesRefused as error:
         raise Conflict(str(error)) from None
     generation = prompt.generations.select_related("prompt", "image").get(source=new.source)
-    shown = ImageSerializer(generation, context={"request": request})
-    return Response(shown.data, status=status.HTTP_201_CREATED if added else status.HTTP_200_OK)
+    representation = ImageSerializer(generation, context={"request": request})
+    return Response(representation.data, status=status.HTTP_201_CREATED if added else status.HTTP_200_OK)

@@ -43,8 +43,8 @@ class AcknowledgementSerializer(serializers.Serializer[Any]):
 @api_view(["GET"])
 def projects(request: Request) -> Response:
     """The projects that you are a member of."""
-    mine = projects_where(user_of(request), Do.SEE)
-    return Response(ProjectSerializer(mine, many=True).data)
+    visible = projects_where(user_of(request), Do.SEE)
+    return Response(ProjectSerializer(visible, many=True).data)
 
 
 @extend_schema(responses=ProgressSerializer)
@@ -68,10 +68,10 @@ def prompts(request: Request, slug: str) -> Response:
 
 
 def _add_prompts(request: Request, project: Project) -> Response:
-    sent = valid(NewPromptsSerializer(data=request.data))
-    texts = {prompt["id"]: prompt["prompt"] for prompt in sent["prompts"]}
+    fields = valid(NewPromptsSerializer(data=request.data))
+    texts = {prompt["id"]: prompt["prompt"] for prompt in fields["prompts"]}
     translations = {
-        prompt["id"]: prompt["translation"] for prompt in sent["prompts"] if prompt["translation"]
+        prompt["id"]: prompt["translation"] for prompt in fields["prompts"] if prompt["translation"]
     }
     try:
         _, new = add_prompts(project=project, texts=texts, translations=translations, by=user_of(request))
@@ -92,17 +92,17 @@ def guideline(request: Request, slug: str) -> Response:
         guideline = get_object_or_404(standing.project.guidelines, version=version)
         acknowledge(guideline=guideline, user=user_of(request))
         standing = _standing(request, slug)
-    shown = {
+    fields = {
         "version": standing.guideline.version,
         "text": standing.guideline.text,
         "created_at": standing.guideline.created_at,
         "is_acknowledged": not standing.is_reading_due,
     }
-    return Response(GuidelineSerializer(shown).data)
+    return Response(GuidelineSerializer(fields).data)
 
 
 def _standing(request: Request, slug: str) -> Standing:
-    """Raises: Http404 for people without a part in the project's work."""
+    """Return the user's standing. Raises: Http404 for users without a part in the project's work."""
     standing = standing_in(slug, user_of(request))
     if standing is None:
         raise Http404

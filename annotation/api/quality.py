@@ -1,4 +1,4 @@
-"""How well people work, who is paused and who is qualified, over the API: for inspectors and admins."""
+"""Quality, pauses and qualifications of annotators over the API, for inspectors and admins."""
 
 from __future__ import annotations
 
@@ -95,12 +95,12 @@ def pauses(request: Request, slug: str) -> Response:
     """Who was given no work, and why, the newest first; or pause somebody."""
     project = project_of(request, slug, Do.INSPECT)
     if request.method == "GET":
-        return page_of(request, _of_whom(request, project.pauses), PauseSerializer)
-    sent = valid(NewPauseSerializer(data=request.data))
-    annotator, now = _annotator(project, sent["annotator"]), timezone.now()
+        return page_of(request, _rows_by_annotator(request, project.pauses), PauseSerializer)
+    fields = valid(NewPauseSerializer(data=request.data))
+    annotator, now = _annotator(project, fields["annotator"]), timezone.now()
     try:
         new_pause = pause(
-            annotator=annotator, project=project, reason=sent["reason"], by=user_of(request), now=now
+            annotator=annotator, project=project, reason=fields["reason"], by=user_of(request), now=now
         )
     except AlreadyPaused:
         raise Conflict(f"{annotator} is paused already.") from None
@@ -130,28 +130,28 @@ def qualifications(request: Request, slug: str) -> Response:
     """Who was qualified or refused, by the test or by hand, the newest first; or decide by hand."""
     project = project_of(request, slug, Do.INSPECT)
     if request.method == "GET":
-        return page_of(request, _of_whom(request, project.qualifications), QualificationSerializer)
-    sent = valid(NewQualificationSerializer(data=request.data))
+        return page_of(request, _rows_by_annotator(request, project.qualifications), QualificationSerializer)
+    fields = valid(NewQualificationSerializer(data=request.data))
     decided = decide_by_hand(
-        annotator=_annotator(project, sent["annotator"]),
+        annotator=_annotator(project, fields["annotator"]),
         project=project,
-        outcome=sent["outcome"],
-        reason=sent["reason"],
+        outcome=fields["outcome"],
+        reason=fields["reason"],
         by=user_of(request),
         now=timezone.now(),
     )
     return Response(QualificationSerializer(decided).data, status=status.HTTP_201_CREATED)
 
 
-def _of_whom(request: Request, rows: Any) -> Any:
-    """Those of the annotator that the query asks for, else all, with the people they name."""
+def _rows_by_annotator(request: Request, rows: Any) -> Any:
+    """Return the rows of the annotator in the query, else all, with related users."""
     name = query_value(request, "annotator")
     rows = rows.select_related()
     return rows if name is None else rows.filter(user__username=name)
 
 
 def _annotator(project: Project, name: str) -> User:
-    """Raises: ValidationError for a name that does not annotate here."""
+    """Return the annotator of this name. Raises: ValidationError for other users."""
     members = members_who(project, Do.ANNOTATE).select_related("user")
     member = members.filter(user__username=name.replace("\0", "")).first()
     if member is None:

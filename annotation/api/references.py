@@ -1,4 +1,4 @@
-"""What people are compared with, over the API: researchers read it, admins choose."""
+"""References over the API: researchers list them, admins choose them."""
 
 from __future__ import annotations
 
@@ -56,18 +56,18 @@ def references(request: Request, slug: str) -> Response:
         rows = references_of(project_of(request, slug, Do.RESEARCH))
         return page_of(request, rows, ReferenceSerializer)
     project = project_of(request, slug)
-    sent = valid(NewReferenceSerializer(data=request.data))
-    answer = Assignment.objects.filter(project=project, pk=sent["assignment"]).first()
+    data = valid(NewReferenceSerializer(data=request.data))
+    answer = Assignment.objects.filter(project=project, pk=data["assignment"]).first()
     if answer is None:
         raise serializers.ValidationError({"assignment": ["The project has no such answer."]})
     try:
         reference = choose_reference(
-            answer=answer, purpose=sent["purpose"], note=sent["note"], by=user_of(request), now=timezone.now()
+            answer=answer, purpose=data["purpose"], note=data["note"], by=user_of(request), now=timezone.now()
         )
     except NotTrusted as error:
         raise Conflict(str(NotTrusted.__doc__)) from error
-    chosen = ReferenceSerializer(references_of(project).get(pk=reference.pk))
-    return Response(chosen.data, status=status.HTTP_201_CREATED)
+    representation = ReferenceSerializer(references_of(project).get(pk=reference.pk))
+    return Response(representation.data, status=status.HTTP_201_CREATED)
 
 
 @extend_schema(responses={204: None})

@@ -1,4 +1,4 @@
-"""What every endpoint does with a request: whose project it names, which rows, and how it is refused."""
+"""What endpoints share: finding the project of a request, paging rows, and refusing requests."""
 
 from __future__ import annotations
 
@@ -32,13 +32,13 @@ class Conflict(APIException):
 
 
 def user_of(request: Request) -> User:
-    """Return who asks: permissions let only signed-in people this far."""
+    """Return the user of the request: permissions let only signed-in users this far."""
     assert isinstance(request.user, User)
     return request.user
 
 
 def project_of(request: Request, slug: str, do: Do = Do.ADMINISTER) -> Project:
-    """The project of that slug. Raises Http404 unless the user may do this there."""
+    """Return the project of that slug. Raises: Http404 unless the user may do this there."""
     return get_object_or_404(projects_where(user_of(request), do), slug=slug)
 
 
@@ -54,15 +54,15 @@ def page_of(
     serializer: type[serializers.Serializer[Any]],
     pages: type[BasePagination] = Pages,
 ) -> Response:
-    """Answer with one page of the rows, by limit and offset unless by another paginator."""
+    """Return a response with one page of the rows, by default by limit and offset."""
     paginator = pages()
     page = paginator.paginate_queryset(rows, request)
-    shown = serializer(page, many=True, context={"request": request})
-    return paginator.get_paginated_response(shown.data)
+    representation = serializer(page, many=True, context={"request": request})
+    return paginator.get_paginated_response(representation.data)
 
 
 def paged_by(pages: type[BasePagination]) -> Callable[[V], V]:
-    """An endpoint whose GET answers by `page_of` with these pages: it makes the schema say so."""
+    """Mark an endpoint whose GET uses `page_of` with these pages, for the schema."""
 
     def decorate(view: V) -> V:
         cast(Any, view).cls.pagination_class = pages
@@ -75,7 +75,7 @@ paged = paged_by(Pages)
 
 
 def changes_nothing(view: V) -> V:
-    """An endpoint whose POST only asks what is too long for an address: tokens that only read may."""
+    """Mark an endpoint whose POST only reads, with a body too long for a URL: read-only tokens may use it."""
     cast(Any, view).cls.changes_nothing = True
     return view
 
@@ -83,5 +83,5 @@ def changes_nothing(view: V) -> V:
 def valid(form: serializers.Serializer[Any]) -> dict[str, Any]:
     """Return the validated data. Raises: ValidationError."""
     form.is_valid(raise_exception=True)
-    sent: dict[str, Any] = form.validated_data
-    return sent
+    data: dict[str, Any] = form.validated_data
+    return data

@@ -1,4 +1,4 @@
-"""How endpoints are described in the OpenAPI schema, beyond what drf-spectacular finds by itself."""
+"""Descriptions of endpoints in the OpenAPI schema, beyond what drf-spectacular derives."""
 
 from __future__ import annotations
 
@@ -14,5 +14,5 @@ class DescribedSchema(AutoSchema):
     def get_summary(self) -> str | None:
         sentence = " ".join(self.get_description().split()).partition(". ")[0].rstrip(".")
         reads, _, does = sentence.partition("; or ")
-        said = does if does and self.method != "GET" else reads
-        return said[:1].upper() + said[1:] or None
+        summary = does if does and self.method != "GET" else reads
+        return summary[:1].upper() + summary[1:] or None

@@ -1,4 +1,4 @@
-"""What the API takes and gives; nothing here writes."""
+"""Serializers of requests and responses; nothing here writes."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Tasks over the API: one at a time, held and answered, or skipped.
+"""Tasks over the API: claimed, answered or skipped, one at a time.
 
-Annotators see what their pages show, and no more: a task and its images have no ids, only the claim under
-which they hold it and the numbers under which they see the images. Ids would tell generators apart.
+Annotators see only what their pages show: tasks are identified by their claim and images by the numbers
+shown, because ids would reveal which generator made an image.
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ def next_task(request: Request, slug: str) -> Response:
     task = claim_next(annotator=user, project=project, now=timezone.now(), generator=random.Random())
     if task is None:
         return Response(status=status.HTTP_204_NO_CONTENT)
-    shown = {
+    fields = {
         "claim": task.claim,
         "prompt": task.prompt.text,
         "translation": task.prompt.translation,
@@ -91,7 +91,7 @@ def next_task(request: Request, slug: str) -> Response:
         "slots": project.slots,
         "per_slot": project.per_slot,
     }
-    return Response(TaskSerializer(shown).data)
+    return Response(TaskSerializer(fields).data)
 
 
 @extend_schema(
@@ -106,11 +106,11 @@ def next_task(request: Request, slug: str) -> Response:
 def skip(request: Request, slug: str) -> Response:
     """Pass on the task you hold, with a reason. Again changes nothing."""
     project, user = project_of(request, slug, Do.ANNOTATE), user_of(request)
-    sent = valid(NewSkipSerializer(data=request.data))
-    task = held_task(user, project, sent["claim"])
+    fields = valid(NewSkipSerializer(data=request.data))
+    task = held_task(user, project, fields["claim"])
     try:
         skip_task(
-            assignment=task, annotator=user, reason=sent["reason"], note=sent["note"], now=timezone.now()
+            assignment=task, annotator=user, reason=fields["reason"], note=fields["note"], now=timezone.now()
         )
     except SkipsUsedUp as error:
         raise Conflict(str(error)) from None
@@ -122,7 +122,7 @@ def skip(request: Request, slug: str) -> Response:
 
 
 def held_task(user: User, project: Project, claim: str) -> Assignment:
-    """The annotator's task of that claim, answered or not. Raises: Http404."""
+    """Return the annotator's task of that claim, answered or not. Raises: Http404."""
     try:
         claimed_at = datetime.fromisoformat(claim)
     except ValueError:
@@ -139,7 +139,7 @@ def held_task(user: User, project: Project, claim: str) -> Assignment:
 def shown_image(
     request: Request, number: int, image: Image | ShownImage | None, *, is_flagged: bool
 ) -> dict[str, Any]:
-    """An image as annotators know it. Without its file, as rankings may come in, it has no address."""
+    """Return an image as shown to annotators. Images imported without a file have no URL."""
     return {
         "number": number,
         "url": reverse("api-image", [image.token], request=request) if image else None,
