@@ -45,21 +45,19 @@ class Statement(Generic[M]):
 
     def first(self, **values: Any) -> M | None:
         """The first object, with those it selects as related and its annotations, or None."""
-        row = fetch_one(self._sql, values)
-        return None if row is None else self._read(row)
+        sql, read = self._compiled
+        row = fetch_one(sql, values)
+        return None if row is None else read(row)
 
     @cached_property
-    def _compiler(self) -> Any:
-        return self.build().query.get_compiler(DEFAULT_DB_ALIAS)
+    def _compiled(self) -> tuple[str, Callable[[Row], M]]:
+        """The SQL and what reads its rows, made together: two threads may both be first."""
+        compiler = self.build().query.get_compiler(DEFAULT_DB_ALIAS)
+        sql = self.ahead() + with_names(*compiler.as_sql())
+        return sql, self._reader(compiler)
 
-    @cached_property
-    def _sql(self) -> str:
-        return self.ahead() + with_names(*self._compiler.as_sql())
-
-    @cached_property
-    def _read(self) -> Callable[[Row], M]:
+    def _reader(self, compiler: Any) -> Callable[[Row], M]:
         """What Django's ModelIterable does with a row, with all that it looks up looked up before."""
-        compiler = self._compiler
         select, fields = compiler.select, compiler.klass_info["select_fields"]
         model: type[M] = compiler.klass_info["model"]
         first, end = fields[0], fields[-1] + 1
@@ -96,7 +94,9 @@ def update(queryset: models.QuerySet[Any], **values: Any) -> str:
 def with_names(sql: str, values: Sequence[Any]) -> str:
     """The SQL with its Parameters named as `fetch_one` fills them in, and its other values written out."""
     written = (
-        f"%({value.name})s" if isinstance(value, Parameter) else Literal(value).as_string()
+        f"%({value.name})s"
+        if isinstance(value, Parameter)
+        else Literal(value).as_string().replace("%", "%%")  # psycopg reads the result once more
         for value in values
     )
     return sql % tuple(written)
