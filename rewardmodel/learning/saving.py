@@ -36,30 +36,43 @@ def write_whole(path: Path) -> Iterator[Path]:
     """Yield a path beside `path` to write a file or a folder at; on leaving, it replaces what is at `path`.
 
     Killed at any moment, this leaves what was at `path` or what was written, never a part. A folder that is
-    replaced lies for an instant at `replaced_folder(path)`: no folder that is not empty can be renamed over.
+    replaced lies for an instant at `replaced_folder(path)`, where a kill at that instant leaves it: no folder
+    that is not empty can be renamed over.
 
     Raises: NotSaved; what was at `path` is as it was, and nothing new lies beside it.
     """
-    written, replaced = path.with_name(f".{path.name}.new"), replaced_folder(path)
+    written = path.with_name(f".{path.name}.new")
     _remove(written)
     try:
         with saving(path):
             yield written
             sync(written)
             if path.is_dir():
-                _remove(replaced)
-                os.replace(path, replaced)
-            os.replace(written, path)
+                _replace_folder(path, written)
+            else:
+                os.replace(written, path)
             sync_name(path)
     except BaseException:
         _remove(written)
         raise
-    _remove(replaced)
+    _remove(replaced_folder(path))
 
 
 def replaced_folder(folder: Path) -> Path:
     """Where a folder lies while `write_whole` puts another in its place."""
     return folder.with_name(f".{folder.name}.old")
+
+
+def _replace_folder(path: Path, written: Path) -> None:
+    """Put a folder in another's place. Where that fails, the older one is back."""
+    replaced = replaced_folder(path)
+    _remove(replaced)
+    os.replace(path, replaced)
+    try:
+        os.replace(written, path)
+    except BaseException:
+        os.replace(replaced, path)
+        raise
 
 
 def _remove(path: Path) -> None:

@@ -1,5 +1,6 @@
 """Files and folders written whole or not at all."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -45,3 +46,18 @@ def test_a_file_is_written_whole_or_not_at_all(tmp_path):
     with write_whole(tmp_path / "state") as written:
         written.write_text("whole")
     assert (tmp_path / "state").read_text() == "whole"
+
+
+def test_a_folder_that_cannot_be_put_in_its_place_leaves_the_older_one_there(folder, monkeypatch):
+    replace = os.replace
+
+    def refuse_the_new(source, target):
+        if source.name.endswith(".new"):
+            raise OSError("no room")
+        replace(source, target)
+
+    monkeypatch.setattr(os, "replace", refuse_the_new)
+    with pytest.raises(NotSaved, match="what was saved there before stays"), write_whole(folder) as written:
+        written.mkdir()
+    assert (folder / "weights").read_text() == "old"
+    assert list(folder.parent.iterdir()) == [folder]
