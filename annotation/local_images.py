@@ -109,7 +109,7 @@ def _fetch(name: str, file: Path) -> None:
 @contextmanager
 def _locked(cache: Path, how: int) -> Iterator[None]:
     """Shared by those who rely on what they find; exclusive for whoever removes some of it."""
-    with (cache / "lock").open("a") as lock:
+    with (cache / "lock").open("a+") as lock:  # over NFS a shared lock needs a file that may be read
         fcntl.flock(lock, how)
         yield
 

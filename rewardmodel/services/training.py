@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,7 +13,6 @@ from django.conf import settings
 from django.db import transaction
 from django.utils.timezone import now
 
-from annotation.local_images import WrongContent
 from annotation.models import Project, User
 from rewardmodel.learning.config import RewardConfig
 from rewardmodel.learning.errors import Interrupted
@@ -128,12 +127,16 @@ def train(run: TrainingRun, heartbeat: Heartbeat) -> None:
 
 @contextmanager
 def _images(run: TrainingRun, heartbeat: Heartbeat) -> Iterator[Path]:
-    """The folder of the run's images, of which those of all splits are inspected. Raises: CannotTrain."""
-    try:
-        with dataset_images(run.dataset, should_stop=heartbeat.should_stop) as images:
-            yield images
-    except WrongContent as error:
-        raise CannotTrain(str(error)) from error
+    """The folder of the run's images: those of all splits, which are inspected. Raises: WrongContent."""
+    from rewardmodel.learning import training
+
+    with ExitStack() as stack:
+        try:
+            images = stack.enter_context(dataset_images(run.dataset, should_stop=heartbeat.should_stop))
+        except Exception:
+            training.release_peers()  # they wait for what will not come
+            raise
+        yield images
 
 
 def _learn(run: TrainingRun, heartbeat: Heartbeat, images: Path) -> None:

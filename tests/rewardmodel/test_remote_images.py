@@ -53,7 +53,7 @@ def test_a_run_fails_at_once_and_names_the_image_that_the_storage_has_not_as_it_
     (remote / image.name).write_bytes(b"something else")
     run = done(queue_training(project=project, config=QUICK))
     assert (run.state, run.crashes) == (State.FAILED, 0)
-    assert run.error == f"CannotTrain: {image.name}: the storage has 14 bytes that are not this image"
+    assert run.error == f"WrongContent: {image.name}: the storage has 14 bytes that are not this image"
 
 
 def test_images_that_are_gone_from_elsewhere_are_left_out_by_a_run_that_may_drop_them(

@@ -16,12 +16,16 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor, nn
 from torch import distributed as dist
+from torch.distributed.distributed_c10d import Store
+from torch.distributed.rendezvous import rendezvous
 
 from rewardmodel.learning.data.rankings import Ranking
 
 T = TypeVar("T")
 # How long a process waits for another. Errors and requests to stop arrive at once; this is for lost hosts.
 TIMEOUT = timedelta(minutes=10)
+# How long it waits for all to meet: the main process may fetch images first. torchrun ends all if one dies.
+MEETING_TIMEOUT = timedelta(days=1)
 BUCKET_BYTES = 64 << 20  # of gradients in one all-reduce
 
 
@@ -167,9 +171,19 @@ def process_group(device: str | torch.device | None) -> Iterator[ProcessGroup]:
 
     if device.type == "cuda":
         torch.cuda.set_device(device)
+    store, rank, size = next(rendezvous("env://", timeout=MEETING_TIMEOUT))
+    _meet(store, rank, size)
     # Objects and sums go by gloo, so that they never wait for what the GPU has queued; gradients go by NCCL.
-    dist.init_process_group("cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo", timeout=TIMEOUT)
+    backend = "cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo"
+    dist.init_process_group(backend, store=store, rank=rank, world_size=size, timeout=TIMEOUT)
     try:
-        yield ProcessGroup(device, rank(), size)
+        yield ProcessGroup(device, rank, size)
     finally:
         dist.destroy_process_group()
+
+
+def _meet(store: Store, rank: int, size: int) -> None:
+    """Wait until every process of the run is here."""
+    names = [f"here/{other}" for other in range(size)]
+    store.set(names[rank], "")
+    store.wait(names, MEETING_TIMEOUT)

@@ -243,3 +243,21 @@ def test_each_ranking_lies_in_one_shard_and_shards_are_even_by_images():
     assert sorted(int(one.id) for shard in shards for one in shard) == list(range(31))
     images = [sum(len(one.images) for one in shard) for shard in shards]
     assert max(images) - min(images) <= 4
+
+
+LATE = """
+import os, time
+from datetime import timedelta
+from rewardmodel.learning.training import distributed
+distributed.TIMEOUT = timedelta(seconds=3)
+if os.environ["RANK"] == "0":
+    time.sleep(8)
+with distributed.process_group("cpu") as group:
+    print(f"met {group.sum(1.0)[0]:.0f}", flush=True)
+"""
+
+
+def test_the_others_wait_for_a_main_process_that_fetches_images_first(a_script):
+    done = run(in_two(a_script(LATE)))
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("met 2") == 2
