@@ -19,6 +19,7 @@ from demo.pretraining.autoencoder import OnStep
 from demo.pretraining.tokens import LENGTH
 from demo.world.captions import Split, Statement, misstate, split_of
 from demo.world.scenes import Scene
+from rewardmodel.learning.averaging import ExponentialMovingAverage
 
 WIDTH = 128  # of the text encoder
 EMPTY = 0.1  # share of captions left out, for guidance
@@ -122,7 +123,7 @@ def learn_to_denoise(
     unet.set_attn_processor(AttnProcessor())  # written out: bfloat16 is twice as fast here, but only with it
     scheduler = build_scheduler()
     parameters = [*unet.parameters(), *text_encoder.parameters()]
-    average = [parameter.detach().clone() for parameter in parameters]
+    average = ExponentialMovingAverage(parameters, config.average)
     optimizer = torch.optim.AdamW(parameters, lr=config.learning_rate, weight_decay=1e-2)
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: _rate(step, config))
     for step in range(1, config.steps + 1):
@@ -135,12 +136,9 @@ def learn_to_denoise(
         torch.nn.utils.clip_grad_norm_(parameters, 1.0)
         optimizer.step()
         schedule.step()
-        decay = min(config.average, (1 + step) / (10 + step))
-        with torch.no_grad():
-            torch._foreach_lerp_(average, parameters, 1 - decay)
+        average.update()
         on_step(step, loss.item())
-    with torch.no_grad():
-        torch._foreach_copy_(parameters, average)
+    average.copy_to_parameters()
 
 
 def _draw_captions(scenes: Sequence[Scene], generator: Random) -> list[str]:

@@ -52,6 +52,12 @@ class ExponentialMovingAverage:
             self._swap()
 
     @torch.no_grad()
+    def copy_to_parameters(self) -> None:
+        """Put the averages into the parameters, for good."""
+        for shadow, parameter in zip(self.shadow_params, self.parameters, strict=True):
+            parameter.copy_(shadow)
+
+    @torch.no_grad()
     def _swap(self) -> None:
         for shadow, parameter in zip(self.shadow_params, self.parameters, strict=True):
             trained = parameter.clone()  # one at a time: never a third copy of all of them
