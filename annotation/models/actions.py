@@ -82,5 +82,5 @@ class Action(models.Model):
         return f"{self.actor or 'by itself'}: {self.kind} {self.subject}"
 
 
-for kind in Action.Kind:
-    register_action(kind.value, kind.label)
+for _kind in Action.Kind:
+    register_action(_kind.value, _kind.label)

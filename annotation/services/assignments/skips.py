@@ -36,9 +36,8 @@ def skip_task(*, assignment: Assignment, annotator: User, reason: str, note: str
     """
     if assignment.kind not in WORK:
         raise NotSkippable
-    User.objects.select_for_update(no_key=True).get(
-        pk=annotator.pk
-    )  # two tabs must not both take the last skip
+    # Two tabs must not both take the last skip.
+    User.objects.select_for_update(no_key=True).get(pk=annotator.pk)
     skip = Skip.objects.filter(assignment=assignment, assignment__annotator=annotator).first()
     if skip is not None:
         return skip
