@@ -1,4 +1,4 @@
-"""Who did what: rows that are only ever added."""
+"""The action log: rows that are only added."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ SUBJECT_LENGTH = 200
 
 
 class ActionKindField(models.CharField):  # type: ignore[type-arg]  # no generic class at run time
-    """A kind that some app registered. Migrations do not list them: an app that adds one changes no table."""
+    """The kind of an action. Migrations do not list the choices: apps register kinds without one."""
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options | {"choices": action_choices})
@@ -26,10 +26,10 @@ class ActionKindField(models.CharField):  # type: ignore[type-arg]  # no generic
 
 
 class Action(models.Model):
-    """Something that an admin, an inspector or a rule did. The database refuses to change or delete it."""
+    """An action of an admin, an inspector or a rule. The database refuses updates and deletes."""
 
     class Kind(models.TextChoices):
-        """What this app logs. Apps above register theirs beside what they do."""
+        """The kinds that this app logs. Other apps register theirs in their services."""
 
         ACCOUNT_MADE = "account.made", "Account made"
         PASSWORD_CHANGED = "password.changed", "Password changed"
@@ -65,12 +65,12 @@ class Action(models.Model):
         WEBHOOK_TRIED = "webhook.tried", "Event sent by hand"
         WEBHOOK_DELETED = "webhook.deleted", "Webhook deleted"
 
-    # Null: it concerns no project alone.
+    # Null: not about a single project.
     project = models.ForeignKey(Project, models.PROTECT, null=True, related_name="actions")
     # Null: a rule or a command.
     actor = models.ForeignKey(User, models.PROTECT, null=True, related_name="actions")
     kind = ActionKindField(max_length=24)
-    subject = models.CharField(max_length=SUBJECT_LENGTH, blank=True)  # whom or what, as it was called then
+    subject = models.CharField(max_length=SUBJECT_LENGTH, blank=True)  # whom or what, by its name then
     details = models.JSONField(default=dict)  # what changed, by name
     at = models.DateTimeField(auto_now_add=True)
 

@@ -1,4 +1,4 @@
-"""Work handed out: who judges which prompt, what for, and until when it is theirs."""
+"""Assignments: who judges which prompt, for what purpose, and until when."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from annotation.models.projects import Project
 from annotation.models.prompts import Generation, Prompt
 
 WORK = ("ordinary", "gold", "repeat")
-# What people thought of a prompt when they first saw it, and were not being taught or tested.
+# Kinds of first answers to a prompt, outside training and test.
 COMPARED = ("ordinary", "gold", "reference")
 
 
 @dataclass(frozen=True)
 class ShownImage:
-    """What a task's page has to know of an image. Width and height are in pixels."""
+    """The fields of an image that a task's page needs. Width and height are in pixels."""
 
     generation_id: int
     token: str
@@ -35,40 +35,40 @@ class ShownImage:
 
 
 class AssignmentQuerySet(models.QuerySet["Assignment"]):
-    """The rules of handing out work; each takes a value, or an expression of one."""
+    """The rules for giving out work. Arguments are values or expressions."""
 
     def leased_by(self, annotator: User | Expression) -> AssignmentQuerySet:
-        """The one they work on, and the one that lies ready for when it is done."""
+        """The annotator's current assignment, and the one leased ahead."""
         return self.filter(annotator=annotator, state=Assignment.State.LEASED)
 
     def held_by(self, annotator: User | Expression) -> AssignmentQuerySet:
-        """The one they work on."""
+        """The annotator's current assignment."""
         return self.leased_by(annotator).filter(claimed_at__isnull=False)
 
     def unbegun(self) -> AssignmentQuerySet:
-        """Leased to lie ready behind another: nobody has seen them yet."""
+        """Leased ahead: not shown to anybody yet."""
         return self.filter(state=Assignment.State.LEASED, claimed_at=None)
 
     def claimable_by(self, annotator: User | Expression, *, now: datetime | Expression) -> AssignmentQuerySet:
-        """Open ones, and those whose lease ran out, on prompts this annotator has not had."""
+        """Open ones, and those with an expired lease, on prompts new to this annotator."""
         lapsed = Q(state=Assignment.State.LEASED, leased_until__lte=now)
         return self.new_to(annotator).filter(Q(state=Assignment.State.OPEN) | lapsed)
 
     def new_to(self, annotator: User | Expression) -> AssignmentQuerySet:
-        """Ordinary ones on prompts this annotator has not had."""
-        had = Assignment.objects.filter(annotator=annotator, prompt=OuterRef("prompt"))
-        return self.ordinary().filter(~Exists(had))
+        """Ordinary ones on prompts that this annotator was never assigned."""
+        earlier = Assignment.objects.filter(annotator=annotator, prompt=OuterRef("prompt"))
+        return self.ordinary().filter(~Exists(earlier))
 
     def ordinary(self) -> AssignmentQuerySet:
-        """Opinions that the project wants; the others measure the people who give them."""
+        """Opinions that the project collects; other kinds assess or train annotators."""
         return self.filter(kind=Assignment.Kind.ORDINARY)
 
     def work(self) -> AssignmentQuerySet:
-        """What annotators are given as work: to them ordinary, gold and repeated tasks look the same."""
+        """Ordinary, gold and repeated tasks, which look the same to annotators."""
         return self.filter(kind__in=WORK)
 
     def with_images(self) -> AssignmentQuerySet:
-        """Each with its `images` and `showable` ones at hand, in the same statement."""
+        """Prefetch `images` and `showable` in the same query."""
         fields = {name: f"image__{name}" for name in ("token", "width", "height")}
         generations = Generation.objects.filter(prompt=OuterRef("prompt"), image__isnull=False).order_by("pk")
         images = generations.values(json=JSONObject(generation_id="pk", is_flagged="is_flagged", **fields))
@@ -80,12 +80,12 @@ class AssignmentQuerySet(models.QuerySet["Assignment"]):
 
 
 class Assignment(models.Model):
-    """One judgement wanted of one prompt."""
+    """One judgement to be given on one prompt."""
 
     class Kind(models.TextChoices):
         ORDINARY = "ordinary"
-        GOLD = "gold"  # mixed in: the prompt has a reference that the answer is compared with
-        REPEAT = "repeat"  # mixed in: a prompt that the annotator judged before
+        GOLD = "gold"  # mixed in: compared with the prompt's reference
+        REPEAT = "repeat"  # mixed in: compared with the annotator's own earlier answer
         TRAINING = "training"  # before the first task, with feedback
         QUALIFICATION = "qualification"  # the test before the first task
         REFERENCE = "reference", "answered to compare with"  # by a researcher or an admin
@@ -93,9 +93,9 @@ class Assignment(models.Model):
     class State(models.TextChoices):
         OPEN = "open"
         LEASED = "leased"
-        SUBMITTED = "submitted"  # waits for an inspector
+        SUBMITTED = "submitted"  # awaits inspection
         ACCEPTED = "accepted"
-        SKIPPED = "skipped"  # its annotator passed on it; a new assignment asks somebody else
+        SKIPPED = "skipped"  # skipped by its annotator; a new assignment asks somebody else
         REJECTED = "rejected"  # an inspector sent it back; a new assignment asks somebody else
 
     project = models.ForeignKey(Project, models.CASCADE, related_name="assignments")
@@ -104,23 +104,23 @@ class Assignment(models.Model):
     kind = models.CharField(max_length=13, choices=Kind, default=Kind.ORDINARY)
     # The answer this one will be compared with.
     against = models.ForeignKey("self", models.PROTECT, null=True, related_name="checks", db_index=False)
-    # What the annotator's pages call it: ids tell a gold task, made just now, from one opened long ago.
+    # Identifies it on the annotator's pages: ids would tell a new gold task from one opened long ago.
     token = models.UUIDField(unique=True, db_default=RandomUUID())
     state = models.CharField(max_length=9, choices=State, default=State.OPEN)
     priority = models.IntegerField(default=0)  # the largest is given first; services.priorities
     leased_until = models.DateTimeField(null=True)
     # Generation ids in the order they are shown to this annotator, shuffled when it is claimed.
     order = ArrayField(models.BigIntegerField(), default=list)
-    # Since when it is before its annotator; null while it lies ready behind the task in hand.
+    # When its annotator began it; null while it is leased ahead.
     claimed_at = models.DateTimeField(null=True)
     submitted_at = models.DateTimeField(null=True)
     accepted_at = models.DateTimeField(null=True)  # since when the answer counts as preferences
-    revised_at = models.DateTimeField(null=True)  # when its annotator changed it last
+    revised_at = models.DateTimeField(null=True)  # when its annotator last revised it
     # The unfinished answer, saved as the annotator works: the form's fields as posted.
     draft = models.JSONField(null=True)
     drafted_at = models.DateTimeField(null=True)
 
-    files: list[dict[str, Any]]  # the fields of each ShownImage; of `with_images` only
+    files: list[dict[str, Any]]  # the fields of each ShownImage; set by `with_images` only
 
     objects = AssignmentQuerySet.as_manager()
 
@@ -193,38 +193,38 @@ class Assignment(models.Model):
 
     @property
     def claim(self) -> str:
-        """Names the order that an answer's numbers go by: whoever claims it next gets another one."""
+        """Identifies the image order that an answer's numbers refer to; the next claim gets another one."""
         return self.claimed_at.isoformat() if self.claimed_at else ""
 
     @property
     def ready_version(self) -> str:
-        """Names the task and its order before it has a claim; ids cannot be read from it."""
+        """Identifies the task and its order before it has a claim, without revealing ids."""
         return salted_hmac("annotation.ready", f"{self.token} {self.order}").hexdigest()
 
     @property
     def draft_version(self) -> str:
-        """Changes with each draft that is kept; "" when there is none."""
+        """Changes with each saved draft; "" without one."""
         return self.drafted_at.isoformat() if self.drafted_at else ""
 
     @property
     def version(self) -> str:
-        """Changes whenever the answer's annotator changes it; "" before."""
+        """Changes with each revision of the answer; "" before the first."""
         return self.revised_at.isoformat() if self.revised_at else ""
 
     @property
     def showable(self) -> list[ShownImage]:
-        """The prompt's images that have files, as they came; of `with_images` only."""
+        """The prompt's images with files, in import order; needs `with_images`."""
         return [ShownImage(**fields) for fields in self.files]
 
     @property
     def images(self) -> list[ShownImage]:
-        """The images of this assignment in the order shown; of `with_images` only."""
-        known = {image.generation_id: image for image in self.showable}
-        return [known[pk] for pk in self.order]
+        """The images of this assignment in the order shown; needs `with_images`."""
+        by_id = {image.generation_id: image for image in self.showable}
+        return [by_id[pk] for pk in self.order]
 
 
 class Skip(models.Model):
-    """Why somebody did not judge a task; another annotator is asked instead."""
+    """A skipped task and the reason; another annotator is asked instead."""
 
     class Reason(models.TextChoices):
         """The paper lets people pass on both (ImageReward, appendix B)."""

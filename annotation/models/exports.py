@@ -1,4 +1,4 @@
-"""Exports asked for, as rows: who asked for what, how far it is, which file came of it."""
+"""Export jobs: who requested what, the progress, and the resulting file."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from annotation.models.projects import Project
 
 
 class Export(Job):
-    """One export asked for.
+    """A requested export.
 
-    It holds the answers that had been accepted when it was asked for, however late it is written.
+    It contains the answers accepted at the time of the request, however late it is written.
     """
 
     most_attempts = 5
@@ -50,7 +50,7 @@ class Export(Job):
 
     @property
     def folder(self) -> Path:
-        """Everything made for this export: what is unfinished, then the file."""
+        """The folder of this export: unfinished files, then the archive."""
         return Path(settings.EXPORTS_DIR) / str(self.pk)
 
     @property
@@ -63,7 +63,7 @@ class Export(Job):
 
     @property
     def is_part(self) -> bool:
-        """Whether only answers of some time were asked for."""
+        """Whether only answers of some period were requested."""
         return self.accepted_after is not None or self.accepted_until < self.created_at
 
     @property

@@ -1,4 +1,4 @@
-"""Image files, kept once under the hash of their bytes."""
+"""Image files, each stored once under the hash of its bytes."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from django.db import models
 
 
 class Image(models.Model):
-    """One decoded-and-checked image file. Hash and bytes are of the file as kept: without metadata."""
+    """One decoded and checked image file. Hash and bytes are of the stored file, without metadata."""
 
     sha256 = models.CharField(max_length=64, primary_key=True)
-    # What pages call it: who has the file knows its hash, and with it where the file comes from.
+    # Identifies it on pages: a hash would let those who have the file find out where it comes from.
     token = models.UUIDField(unique=True, db_default=RandomUUID())
     file = models.FileField(max_length=120)  # its name: services.images.stored_name
     format = models.CharField(max_length=5)

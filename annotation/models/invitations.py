@@ -13,12 +13,12 @@ from annotation.models.projects import Project
 
 class InvitationQuerySet(models.QuerySet["Invitation"]):
     def open(self, *, now: datetime) -> InvitationQuerySet:
-        """Links that still let somebody in."""
+        """Links that can still be used."""
         return self.filter(revoked_at=None, expires_at__gt=now, used__lt=F("uses"))
 
 
 class Invitation(models.Model):
-    """Whoever has the link may join, so many times and until then. Only the link's hash is kept."""
+    """A link by which people join, with limited uses and an expiry. Only its hash is stored."""
 
     project = models.ForeignKey(Project, models.CASCADE, related_name="invitations")
     role = models.CharField(max_length=10, choices=Membership.Role)

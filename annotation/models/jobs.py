@@ -1,4 +1,4 @@
-"""Durable work, as rows: who has it, when its worker was last heard of, how it ended."""
+"""Durable jobs: which worker has one, its last heartbeat, how it ended."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ OVER = ["finished", "failed", "cancelled"]
 
 class JobQuerySet(models.QuerySet[J]):
     def active(self) -> JobQuerySet[J]:
-        """Waiting or at work."""
+        """Queued or running."""
         return self.filter(state__in=ACTIVE)
 
     def over(self) -> JobQuerySet[J]:
@@ -24,11 +24,11 @@ class JobQuerySet(models.QuerySet[J]):
         return self.filter(state__in=OVER)
 
     def queued(self) -> JobQuerySet[J]:
-        """Waiting for a worker, the oldest first."""
+        """Waiting for a worker, oldest first."""
         return self.filter(state=Job.State.QUEUED).order_by("pk")
 
     def silent(self, *, now: datetime) -> JobQuerySet[J]:
-        """At work by their row, but without a heartbeat for longer than a worker may be silent."""
+        """Running according to their row, but without a heartbeat for too long."""
         silence = timedelta(seconds=settings.RUN_SILENCE_SECONDS)
         return self.filter(state=Job.State.RUNNING, heartbeat__lt=now - silence)
 
@@ -39,8 +39,8 @@ JobManager = models.Manager.from_queryset(JobQuerySet)
 class Job(models.Model):
     """Work that outlives the process that does it; `annotation.jobs` moves it from state to state.
 
-    Its row is the truth. `attempt` counts claims: it is the fence that keeps a worker given up for dead from
-    writing. A subclass that is not to be claimed for ever says in `most_attempts` how often it may be.
+    Its row is the truth. `attempt` counts claims: it is a fencing token against writes by workers presumed
+    dead. A subclass limits the number of claims by `most_attempts`.
     """
 
     class State(models.TextChoices):
@@ -50,7 +50,7 @@ class Job(models.Model):
         FAILED = "failed"
         CANCELLED = "cancelled"
 
-    most_attempts: ClassVar[int | None] = None  # a job that falls silent in the last of them has failed
+    most_attempts: ClassVar[int | None] = None  # a job that falls silent in the last attempt has failed
 
     state = models.CharField(max_length=9, choices=State, default=State.QUEUED)
     attempt = models.PositiveIntegerField(default=0)

@@ -47,16 +47,16 @@ class Problem(models.TextChoices):
     DEFAMING = "defaming", "Demeans a group of people"
 
 
-# Problems for which an image is not shown to anybody unasked.
+# Problems for which an image is hidden by default.
 HARMFUL = (Problem.DISTURBING, Problem.SEXUAL, Problem.VIOLENT, Problem.DEFAMING)
 
 
 class PromptLabel(models.Model):
-    """Stage 1: what the prompt is about, and what is wrong with it."""
+    """Stage 1: the prompt's category and issues."""
 
     assignment = models.OneToOneField(Assignment, models.CASCADE, related_name="label")
     category = models.CharField(max_length=13, choices=Category)
-    # Null: not known, because the label was imported without them.
+    # Null: unknown, because the label was imported without them.
     intent_unclear = models.BooleanField(null=True)
     issues = ArrayField(models.CharField(max_length=8, choices=Issue), null=True)  # empty: none
 
@@ -84,7 +84,7 @@ class Rating(models.Model):
     overall = models.PositiveSmallIntegerField()
     alignment = models.PositiveSmallIntegerField()
     fidelity = models.PositiveSmallIntegerField()
-    # Empty: none. Null: not known, because the rating was imported without them.
+    # Empty: none. Null: unknown, because the rating was imported without them.
     problems = ArrayField(models.CharField(max_length=10, choices=Problem), null=True)
 
     class Meta:
@@ -133,7 +133,7 @@ class Placement(models.Model):
 
 
 class Revision(models.Model):
-    """Words that an answer does not have any more. The database refuses to change or delete them.
+    """An earlier version of a revised answer. The database refuses updates and deletes.
 
     `said` is {"label": {..} or null, "ratings": {generation id: {..}}, "slots": {generation id: slot}}.
     """

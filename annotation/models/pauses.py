@@ -1,4 +1,4 @@
-"""Annotators who are given no work for a while, and why."""
+"""Pauses of annotators, with reasons."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class PauseQuerySet(models.QuerySet["Pause"]):
 
 
 class Pause(models.Model):
-    """Somebody gets no work in a project until this is lifted; the reason is shown to them."""
+    """An annotator gets no work in a project until the pause is lifted; the reason is shown to them."""
 
     class Rule(models.TextChoices):
         BY_HAND = "hand", "by hand"

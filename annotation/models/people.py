@@ -1,4 +1,4 @@
-"""Who takes part, and as what."""
+"""Users, their roles in projects, and their tokens."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ from django.db import models
 from django.db.models import Q
 from django.utils.crypto import salted_hmac
 
-IMPORTED = "imported:"  # how names begin to which the answers of imported files are put down
+IMPORTED = "imported:"  # prefix of the usernames that imported answers are attributed to
 
 
 class User(AbstractUser):
-    """Somebody who signs in. What they may do is said per project by their membership."""
+    """A user account. Permissions come from its membership in each project."""
 
-    sessions_version = models.PositiveIntegerField(default=1)  # counted up, it ends every session
+    sessions_version = models.PositiveIntegerField(default=1)  # incremented to end all sessions
 
     def get_session_auth_hash(self) -> str:
-        """What a session must know to go on: it changes with the password and with `sessions_version`."""
+        """Return the hash that keeps a session valid; it changes with the password and `sessions_version`."""
         return self._session_hash()
 
     def get_session_auth_fallback_hash(self) -> Iterator[str]:
-        """The same, for sessions begun under an earlier SECRET_KEY."""
+        """Yield the hashes for sessions begun under earlier SECRET_KEYs."""
         for key in settings.SECRET_KEY_FALLBACKS:
             yield self._session_hash(key)
 
@@ -39,7 +39,7 @@ class Membership(models.Model):
     class Role(models.TextChoices):
         ANNOTATOR = "annotator"
         INSPECTOR = "inspector"
-        RESEARCHER = "researcher"  # answers to compare others' with
+        RESEARCHER = "researcher"  # gives reference answers
         ADMIN = "admin"
 
     project = models.ForeignKey("annotation.Project", models.CASCADE, related_name="memberships")
@@ -61,9 +61,9 @@ class Membership(models.Model):
 
 
 class SignInAttempt(models.Model):
-    """One password given and not found right; gone when the same place then gives the right one.
+    """A failed password attempt; deleted when the same address then gives the right password.
 
-    The name is kept as a digest: people type passwords there too.
+    The name is stored as a digest, because people type passwords there by mistake.
     """
 
     account = models.CharField(max_length=64)
@@ -82,19 +82,19 @@ class SignInAttempt(models.Model):
 
 class ApiTokenQuerySet(models.QuerySet["ApiToken"]):
     def valid(self, *, now: datetime) -> ApiTokenQuerySet:
-        """Not expired, and of somebody who may sign in."""
+        """Tokens that have not expired, of active users."""
         lasting = Q(expires_at=None) | Q(expires_at__gt=now)
         return self.filter(lasting, user__is_active=True)
 
 
 class ApiToken(models.Model):
-    """Lets a program act as its owner. Only a digest is kept: a copy of the database opens nothing."""
+    """Lets a program act as its owner. Only a digest is stored: a copy of the database gives no access."""
 
     user = models.ForeignKey(User, models.CASCADE, related_name="api_tokens")
     name = models.CharField(max_length=100)
     digest = models.CharField(max_length=64, unique=True)  # sha256, hex
-    hint = models.CharField(max_length=12)  # how the secret begins, for its owner to tell tokens apart
-    reads_only = models.BooleanField(default=False)  # what it asks for may change nothing
+    hint = models.CharField(max_length=12)  # of the secret, so that its owner can tell tokens apart
+    reads_only = models.BooleanField(default=False)  # its requests may not change data
     created_at = models.DateTimeField()
     expires_at = models.DateTimeField(null=True)  # null: never
     last_used_at = models.DateTimeField(null=True)  # to the hour

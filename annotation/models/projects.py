@@ -1,4 +1,4 @@
-"""What is judged together: one guideline, one record of settings."""
+"""Projects: prompts judged under one guideline and one set of settings."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from annotation.models.people import User
 
 
 class Project(models.Model):
-    """Prompts judged under one guideline and one record of settings. Defaults are the paper's."""
+    """Prompts judged under one guideline and one set of settings. Defaults are the paper's."""
 
     class Consistency(models.TextChoices):
-        """What happens when a higher-rated image stands in a worse slot (ImageReward, appendix B.3)."""
+        """What happens when a higher-rated image is in a worse slot (ImageReward, appendix B.3)."""
 
         BLOCK = "block", "Refuse the answer"
         WARN = "warn", "Warn, then accept"
         OFF = "off", "Accept"
 
     class TaskOrder(models.TextChoices):
-        """Which open task somebody is given first."""
+        """The order in which open tasks are given out."""
 
         PROMPT = "prompt", "As imported: all opinions on one prompt, then the next"
         BREADTH = "breadth", "Every prompt once, before any has its second opinion"
@@ -76,12 +76,12 @@ class Project(models.Model):
         default=0.0,
         validators=[MinValueValidator(0.0), MaxValueValidator(0.5)],
     )
-    # Kinds of events that its webhooks ask for, noted by their services: what nobody asks for costs nothing.
+    # Kinds of events that its webhooks subscribe to, set by their services: other events cost nothing.
     announced = ArrayField(models.CharField(max_length=30), default=list, editable=False)
-    # Answers accepted until then were exported or frozen in a dataset: who gave them changes them no more.
+    # Answers accepted until then were exported or frozen in a dataset, and can no longer be revised.
     settled_until = models.DateTimeField(null=True, editable=False)
     requires_qualification = models.BooleanField("only the qualified get work", default=False)
-    # What the paper's annotators and researchers agreed on: 65 % (Table 2a).
+    # The agreement of the paper's annotators and researchers: 65 % (Table 2a).
     qualification_threshold = models.FloatField(
         "agreement that qualifies",
         default=0.65,
@@ -146,12 +146,12 @@ class Project(models.Model):
 
     @property
     def max_images(self) -> int:
-        """More images than this cannot all be placed."""
+        """The largest number of images that can be placed."""
         return self.slots * self.per_slot
 
 
 class Guideline(models.Model):
-    """One version of what annotators are told, in Markdown. A version never changes."""
+    """One version of the annotators' guideline, in Markdown. A version never changes."""
 
     project = models.ForeignKey(Project, models.CASCADE, related_name="guidelines")
     version = models.PositiveIntegerField()
@@ -169,7 +169,7 @@ class Guideline(models.Model):
 
 
 class Acknowledgement(models.Model):
-    """Somebody read one version of the guideline."""
+    """A user's confirmation of having read one version of the guideline."""
 
     guideline = models.ForeignKey(Guideline, models.PROTECT, related_name="acknowledgements")
     user = models.ForeignKey(User, models.CASCADE, related_name="acknowledgements")

@@ -27,7 +27,7 @@ class Prompt(models.Model):
     translation = models.TextField(blank=True)  # shown beside the text
     published_split = models.CharField(max_length=10, choices=Split, blank=True)  # "": published in none
     created_at = models.DateTimeField(auto_now_add=True)
-    # How far the finished opinions agree, 0 to 1, and how many they were when that was measured.
+    # The agreement of the finished opinions, 0 to 1, and their number when it was measured.
     agreement = models.FloatField(null=True)
     opinions_compared = models.PositiveSmallIntegerField(default=0)
 
@@ -47,19 +47,19 @@ class Prompt(models.Model):
 
 
 class Generation(models.Model):
-    """One image made for one prompt. `image` is null only where rankings came in without their files."""
+    """One image made for one prompt. `image` is null only if rankings were imported without files."""
 
     prompt = models.ForeignKey(Prompt, models.CASCADE, related_name="generations")
     image = models.ForeignKey(Image, models.PROTECT, null=True, related_name="generations")
-    source = models.CharField(max_length=SOURCE_LENGTH)  # the file's name as imported: exports give it back
+    source = models.CharField(max_length=SOURCE_LENGTH)  # the file's name as imported and exported
     generator = models.CharField(max_length=GENERATOR_LENGTH, blank=True)
     seed = models.BigIntegerField(null=True)
     parameters = models.JSONField(default=dict)
-    is_flagged = models.BooleanField(default=False)  # whoever brought it says that it may be harmful: blurred
+    is_flagged = models.BooleanField(default=False)  # marked at import as possibly harmful: blurred
     # The promoted reward model's score, for admins' eyes; written by the app above through a service.
     score = models.FloatField(null=True)
     scored_by = models.CharField(max_length=200, blank=True)
-    scored_unseen = models.BooleanField(default=False)  # that model has not learned from this prompt
+    scored_unseen = models.BooleanField(default=False)  # that model was not trained on this prompt
     created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:

@@ -1,4 +1,4 @@
-"""Who may do ordinary work in projects that ask for a qualification."""
+"""Qualifications for ordinary work in projects that require one."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from annotation.models.projects import Project
 
 
 class Qualification(models.Model):
-    """What came of somebody's test, or was decided by hand. The newest one counts, older ones stay."""
+    """The result of an annotator's test, or a decision by hand. The newest counts; older ones stay."""
 
     class Outcome(models.TextChoices):
         QUALIFIED = "qualified"
@@ -21,7 +21,7 @@ class Qualification(models.Model):
     outcome = models.CharField(max_length=9, choices=Outcome)
     agreed = models.FloatField(default=0.0)  # of so many pairs of the test, as a Check has them
     pairs = models.PositiveIntegerField(default=0)
-    threshold = models.FloatField()  # the share asked for then
+    threshold = models.FloatField()  # the share required at that time
     decided_by = models.ForeignKey(User, models.PROTECT, null=True, related_name="+")  # null: by the test
     reason = models.TextField(blank=True)
     decided_at = models.DateTimeField()

@@ -1,4 +1,4 @@
-"""Answers that others are compared with, and what came of comparing."""
+"""Reference answers, and the results of comparing others with them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class ReferenceQuerySet(models.QuerySet["Reference"]):
 
 
 class Reference(models.Model):
-    """A prompt whose answer is trusted, and what for: to check people, to teach them, or to test them."""
+    """A prompt's trusted answer, and its purpose: gold, training or test."""
 
     class Purpose(models.TextChoices):
         GOLD = "gold", "Gold: mixed in among the tasks"
@@ -29,7 +29,7 @@ class Reference(models.Model):
     note = models.TextField(blank=True)  # why it is so; shown after a training item
     created_by = models.ForeignKey(User, models.PROTECT, related_name="+")
     created_at = models.DateTimeField()
-    retired_at = models.DateTimeField(null=True)  # since when nobody is asked any more
+    retired_at = models.DateTimeField(null=True)  # since when it is no longer used
 
     objects = ReferenceQuerySet.as_manager()
 
@@ -46,7 +46,7 @@ class Reference(models.Model):
 
 
 class Check(models.Model):
-    """How far an answer agrees with the one it was asked to be compared with.
+    """The agreement of an answer with the one it was given to be compared with.
 
     `agreed` of `pairs` of images: 1 for the same preference or tie, 1/2 where only one calls a tie.
     """

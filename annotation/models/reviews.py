@@ -1,4 +1,4 @@
-"""What inspectors said of submitted answers."""
+"""Inspectors' reviews of submitted answers."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from annotation.models.people import User
 
 
 class Review(models.Model):
-    """An inspector's verdict on one answer; the newest one counts, older ones stay."""
+    """An inspector's verdict on one answer; the newest counts, older ones stay."""
 
     class Verdict(models.TextChoices):
         ACCEPTED = "accepted"

@@ -1,4 +1,4 @@
-"""Which prompts are worth people's time: vectors of their texts, and the choices made by them."""
+"""Selections of prompts to annotate, and the text vectors they are based on."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from annotation.models.prompts import Prompt
 
 
 class Encoder(models.Model):
-    """What turned texts into vectors. Vectors of one encoder can be compared, of two they cannot."""
+    """A text encoder. Vectors can be compared only within one encoder."""
 
     name = models.CharField(max_length=500)
-    digest = models.CharField(max_length=64, unique=True)  # sha256 of all that decides its vectors
+    digest = models.CharField(max_length=64, unique=True)  # sha256 of everything that determines its vectors
 
     def __str__(self) -> str:
         return f"{self.name} ({self.digest[:12]})"
 
 
 class TextVector(models.Model):
-    """The vector of one text: float32, little-endian. Whoever asks for the same text again has it."""
+    """The vector of one text: float32, little-endian; shared by all prompts with this text."""
 
     encoder = models.ForeignKey(Encoder, models.CASCADE, related_name="vectors")
     text_sha256 = models.CharField(max_length=64)
@@ -44,13 +44,13 @@ class PromptSelection(models.Model):
     """Prompts of a project chosen by the paper's graph. Images are made for those of the newest finished one.
 
     `sets` has for each set of the graph: prompts, chosen, covered (chosen, or voting for one that is), and
-    covered_by_chance (the mean of a blind draw of as many).
+    covered_by_chance (the mean of a random draw of as many).
     """
 
     project = models.ForeignKey(Project, models.CASCADE, related_name="selections")
     config = models.JSONField()  # how the prompts were selected
     encoder = models.ForeignKey(Encoder, models.PROTECT, related_name="selections")
-    candidates = models.PositiveIntegerField()  # prompts there were
+    candidates = models.PositiveIntegerField()  # number of prompts
     exact_duplicates = models.PositiveIntegerField()
     near_duplicates = models.PositiveIntegerField()
     sets = models.JSONField(default=list)
@@ -75,22 +75,22 @@ class PromptSelection(models.Model):
 
     @property
     def distinct(self) -> int:
-        """Prompts that stood to choice once duplicates had gone."""
+        """The number of candidates without duplicates."""
         return self.candidates - self.exact_duplicates - self.near_duplicates
 
     @property
     def coverage(self) -> float:
-        """Share of the distinct prompts that are chosen, or vote for one that is."""
-        return float(sum(one["covered"] for one in self.sets)) / max(1, self.distinct)
+        """The share of distinct prompts that are chosen, or vote for a chosen one."""
+        return float(sum(entry["covered"] for entry in self.sets)) / max(1, self.distinct)
 
     @property
     def coverage_by_chance(self) -> float:
-        """The same of a blind draw, on average."""
-        return float(sum(one["covered_by_chance"] for one in self.sets)) / max(1, self.distinct)
+        """The mean coverage of a random draw."""
+        return float(sum(entry["covered_by_chance"] for entry in self.sets)) / max(1, self.distinct)
 
 
 class ChosenPrompt(models.Model):
-    """One prompt of a selection, with the votes it had when its set's turn came to it."""
+    """A chosen prompt of a selection, with its votes at the time it was chosen."""
 
     selection = models.ForeignKey(PromptSelection, models.CASCADE, related_name="chosen")
     prompt = models.ForeignKey(Prompt, models.CASCADE, related_name="choices")

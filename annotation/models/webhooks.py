@@ -1,4 +1,4 @@
-"""Webhooks: the events that each asks for, the outbox, and how each delivery went."""
+"""Webhooks: the events each subscribes to, the outbox, and the deliveries."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ class Webhook(models.Model):
     url = models.URLField(max_length=500)
     kinds = ArrayField(models.CharField(max_length=30))
     enabled = models.BooleanField(default=True)
-    salt = models.UUIDField(default=uuid.uuid4)  # a new one, a new secret
-    old_salt = models.UUIDField(null=True)  # of the secret before, which signs too until old_until
+    salt = models.UUIDField(default=uuid.uuid4)  # a new salt makes a new secret
+    old_salt = models.UUIDField(null=True)  # of the previous secret, which also signs until old_until
     old_until = models.DateTimeField(null=True)
     created_by = models.ForeignKey(User, models.PROTECT, related_name="+")
     created_at = models.DateTimeField(auto_now_add=True)
@@ -44,23 +44,23 @@ class Webhook(models.Model):
         return self.url
 
     def keys(self, *, now: datetime) -> list[bytes]:
-        """The 32 bytes that sign, and those of the secret before where it has not ended."""
-        old = self.old_salt if self.old_until and self.old_until > now else None
-        return [_key(salt) for salt in (self.salt, old) if salt]
+        """Return the 32-byte signing keys: the current one, and the previous one until it expires."""
+        old_salt = self.old_salt if self.old_until and self.old_until > now else None
+        return [_key(salt) for salt in (self.salt, old_salt) if salt]
 
     @property
     def secret(self) -> str:
-        """The key as receivers take it (standardwebhooks.com)."""
+        """The secret in the receivers' format (standardwebhooks.com)."""
         return f"whsec_{base64.b64encode(_key(self.salt)).decode()}"
 
 
 def _key(salt: uuid.UUID) -> bytes:
-    """From SECRET_KEY too, so that a copy of the database signs nothing."""
+    """Derive the key from SECRET_KEY too, so that a copy of the database cannot sign."""
     return salted_hmac("annotation.webhook", salt.hex, algorithm="sha256").digest()
 
 
 class Event(models.Model):
-    """Something that happened, written in the transaction in which it did. Receivers know it by its id."""
+    """An event, written in the transaction of the change. Receivers identify it by its id."""
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4)
     project = models.ForeignKey(Project, models.CASCADE, related_name="events")
@@ -74,13 +74,13 @@ class Event(models.Model):
 
 class DeliveryQuerySet(models.QuerySet["Delivery"]):
     def due(self, *, now: datetime) -> DeliveryQuerySet:
-        """To be sent now, the longest waiting first; of webhooks switched off, none."""
-        waiting = self.filter(state=Delivery.State.WAITING, not_before__lte=now, webhook__enabled=True)
-        return waiting.order_by("not_before", "pk")
+        """Deliveries to send now, the longest waiting first; none of disabled webhooks."""
+        deliveries = self.filter(state=Delivery.State.WAITING, not_before__lte=now, webhook__enabled=True)
+        return deliveries.order_by("not_before", "pk")
 
 
 class Delivery(models.Model):
-    """One event on its way to one webhook. `attempts` fences off a worker given up for dead."""
+    """The delivery of one event to one webhook. `attempts` fences off workers presumed dead."""
 
     class State(models.TextChoices):
         WAITING = "waiting"
@@ -94,7 +94,7 @@ class Delivery(models.Model):
     not_before = models.DateTimeField(db_default=Now())
     sent_at = models.DateTimeField(null=True)  # the last attempt
     seconds = models.FloatField(null=True)  # that it took
-    status = models.PositiveSmallIntegerField(null=True)  # what was answered, if anything was
+    status = models.PositiveSmallIntegerField(null=True)  # of the response, if there was one
     error = models.TextField(blank=True)
 
     objects = DeliveryQuerySet.as_manager()
