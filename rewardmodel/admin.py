@@ -1,4 +1,4 @@
-"""A look at the rows for superusers. Policies are set here; every other write goes through a service."""
+"""The admin site, for superusers. It edits policies; every other write goes through a service."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ else:
 
 
 class OfProject(ReadOnly):
-    """Rows of a project."""
+    """Read-only rows, filtered by project."""
 
     list_filter = ["project"]
     list_select_related = ["project"]
@@ -63,7 +63,7 @@ class RewardCheckpointAdmin(OfProject):
 
 
 class PolicyForm(ModelForm):
-    """Of a policy with a `config`; refuses a configuration that no run can have."""
+    """A form for a policy with a `config`; it rejects an invalid configuration."""
 
     configures: ClassVar[type[Any]]  # the dataclass that checks it
 

@@ -37,8 +37,8 @@ from rewardmodel.services.training import NotTrainable, queue_training
 @api_view(["GET"])
 def datasets(request: Request, slug: str) -> Response:
     """The project's frozen datasets, the newest first."""
-    found = DatasetVersion.objects.filter(project=project_of(request, slug))
-    return page_of(request, found, DatasetSerializer)
+    rows = DatasetVersion.objects.filter(project=project_of(request, slug))
+    return page_of(request, rows, DatasetSerializer)
 
 
 @extend_schema(responses=CheckpointSerializer(many=True))
@@ -46,8 +46,8 @@ def datasets(request: Request, slug: str) -> Response:
 @api_view(["GET"])
 def checkpoints(request: Request, slug: str) -> Response:
     """The project's reward models, the newest first."""
-    found = RewardCheckpoint.objects.filter(project=project_of(request, slug)).select_related("run")
-    return page_of(request, found, CheckpointSerializer)
+    rows = RewardCheckpoint.objects.filter(project=project_of(request, slug)).select_related("run")
+    return page_of(request, rows, CheckpointSerializer)
 
 
 @extend_schema(responses=EvaluationSerializer(many=True))
@@ -55,16 +55,16 @@ def checkpoints(request: Request, slug: str) -> Response:
 @api_view(["GET"])
 def evaluations(request: Request, slug: str) -> Response:
     """What the project's reward models are worth on its datasets, measured last first."""
-    found = Evaluation.objects.filter(project=project_of(request, slug, Do.RESEARCH))
-    return page_of(request, found.select_related("checkpoint", "dataset"), EvaluationSerializer)
+    rows = Evaluation.objects.filter(project=project_of(request, slug, Do.RESEARCH))
+    return page_of(request, rows.select_related("checkpoint", "dataset"), EvaluationSerializer)
 
 
-def _queue(project: Project, by: User, sent: dict[str, Any]) -> TrainingRun:
+def _queue(project: Project, by: User, fields: dict[str, Any]) -> TrainingRun:
     return queue_training(
         project=project,
-        dataset=find_row(DatasetVersion.objects.all(), project, "hash", sent.get("dataset")),
-        initial=find_row(RewardCheckpoint.objects.all(), project, "name", sent.get("initial")),
-        config=sent.get("config"),
+        dataset=find_row(DatasetVersion.objects.all(), project, "hash", fields.get("dataset")),
+        initial=find_row(RewardCheckpoint.objects.all(), project, "name", fields.get("initial")),
+        config=fields.get("config"),
         by=by,
     )
 
@@ -90,7 +90,7 @@ def training_run(request: Request, slug: str, pk: int) -> Response:
 
 SELECTION = RunRequest(
     NewSelectionRunSerializer,
-    lambda project, by, sent: queue_selection(project=project, config=sent.get("config"), by=by),
+    lambda project, by, fields: queue_selection(project=project, config=fields.get("config"), by=by),
     (CannotSelect,),
 )
 
@@ -119,5 +119,5 @@ def selection_run(request: Request, slug: str, pk: int) -> Response:
 def chosen_prompts(request: Request, slug: str, pk: int) -> Response:
     """What one selection chose, in the order of choice."""
     run = get_object_or_404(SelectionRun, pk=pk, project=project_of(request, slug))
-    found = ChosenPrompt.objects.filter(selection__run=run)
-    return page_of(request, found.select_related("prompt"), ChosenPromptSerializer)
+    rows = ChosenPrompt.objects.filter(selection__run=run)
+    return page_of(request, rows.select_related("prompt"), ChosenPromptSerializer)

@@ -1,4 +1,4 @@
-"""Reward models: what runs made, and what they started from."""
+"""Reward models, trained by runs or registered."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ from annotation.models import Project
 
 class RewardCheckpointQuerySet(models.QuerySet["RewardCheckpoint"]):
     def registered(self) -> RewardCheckpointQuerySet:
-        """Those that no run made: what training starts from."""
+        """Filter to those that no run produced: what training starts from."""
         return self.filter(run=None)
 
     def promoted(self) -> RewardCheckpointQuerySet:
-        """Those in use, at most one a project, with the run that made each."""
+        """Filter to those in use, at most one per project, with the run that produced each."""
         return self.filter(promoted=True).select_related("run")
 
 
 class RewardCheckpoint(models.Model):
-    """One reward model of a project: made by a run, or registered from a folder or the hub.
+    """One reward model of a project, trained by a run or registered from a folder or the hub.
 
     `metrics` is empty until it was evaluated, then
     {"dataset", "accuracy", "accuracy_by_prompt", "interval", "pairs", "prompts", "ceiling", "beside"}; beside
     holds, for each model evaluated on the same pairs, the same figures and {"id", "name", "difference",
-    "difference_interval"}: this accuracy less that one's, with its paired 95 % interval.
+    "difference_interval"}: this accuracy minus the other's, with its paired 95 % interval.
     """
 
     project = models.ForeignKey(Project, models.CASCADE, related_name="reward_checkpoints")
@@ -62,14 +62,14 @@ class RewardCheckpoint(models.Model):
         return self.name
 
     def get_absolute_url(self) -> str:
-        """The run that made it, else the project's models; for admins."""
+        """Return the page of its run, else of the project's models; for admins."""
         if self.run_id is None:
             return reverse("project-models", args=[self.project.slug])
         return reverse("training-run", args=[self.project.slug, self.run_id])
 
     @property
     def location(self) -> str:
-        """What `rewardmodel.learning.load` takes: a folder, a published file, or a hub id."""
+        """Where `rewardmodel.learning.load` finds it: a folder, a published file or a hub id."""
         if self.run is not None:
             return str(self.run.folder / "best")
         shipped: Path = settings.ROOT / self.folder
@@ -77,6 +77,6 @@ class RewardCheckpoint(models.Model):
 
     @property
     def accuracy(self) -> float | None:
-        """Share of test pairs ordered as people did; None before it was evaluated."""
+        """Share of test pairs ordered as people ordered them; None before evaluation."""
         metrics: dict[str, Any] = self.metrics
         return metrics.get("accuracy")

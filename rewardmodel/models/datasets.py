@@ -15,7 +15,7 @@ SPLITS = ("train", "validation", "test")
 
 
 class SplitBy(models.TextChoices):
-    """What says in which split a prompt is."""
+    """What decides the split of a prompt."""
 
     PUBLISHED = "published"  # the dataset that published it in one; else its text
     HASH = "hash"  # its text alone
@@ -29,14 +29,14 @@ class DatasetVersion(models.Model):
     folder = models.CharField(max_length=200)  # below DATASETS_DIR
     # Split -> {"rankings", "pairs", "ties", "prompts", "images"}.
     counts = models.JSONField()
-    shares = models.JSONField()  # split -> share of prompts it was to get
-    answers = models.PositiveIntegerField()  # finished rankings there were
-    left_out = models.PositiveIntegerField()  # of these, rankings whose images are not at hand
+    shares = models.JSONField()  # split -> intended share of prompts
+    answers = models.PositiveIntegerField()  # finished rankings at the time
+    left_out = models.PositiveIntegerField()  # of these, rankings whose images were missing
     split_by = models.CharField(max_length=10, choices=SplitBy, default=SplitBy.HASH)
     # Split -> rankings left out because their text is also published in a split that takes precedence.
     repeated = models.JSONField(default=dict)
     newest_answer = models.DateTimeField(null=True)  # null: all were imported before this was recorded
-    # Accuracy that people themselves reach on the test split, where known. No content: it may come later.
+    # People's own accuracy on the test split, where known. It may be added later: it is not part of the hash.
     ceiling = models.FloatField(null=True)
     created_at = models.DateTimeField(auto_now_add=True)
 
@@ -59,14 +59,14 @@ class DatasetVersion(models.Model):
 
     @property
     def splits(self) -> list[tuple[str, dict[str, int]]]:
-        """Each split with its counts, as they are used: first trained, then validated, then tested on."""
+        """Each split with its counts, in the order train, validation, test."""
         return [(split, self.counts[split]) for split in SPLITS if split in self.counts]
 
     def get_absolute_url(self) -> str:
-        """Its place among the project's datasets; for admins."""
+        """Return its place on the project's page of datasets; for admins."""
         return f"{reverse('project-models', args=[self.project.slug])}#dataset-{self}"
 
     def total(self, count: str) -> int:
-        """rankings, pairs, ties, prompts or images of all splits."""
+        """Add up a count over all splits: rankings, pairs, ties, prompts or images."""
         splits: dict[str, Any] = self.counts
         return sum(split[count] for split in splits.values())

@@ -1,4 +1,4 @@
-"""What reward models are worth on frozen datasets, and the runs that measure it."""
+"""The figures of reward models on frozen datasets, and the runs that measure them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from rewardmodel.models.runs import Run
 class EvaluationRun(Run):
     """Several models on several datasets. `config` is an EvaluationConfig; a step is a model on a dataset.
 
-    Nothing is measured on the way, so there are no points.
+    It has no points: nothing is measured on the way.
     """
 
     command = "evaluate_reward_model"
@@ -26,7 +26,7 @@ class EvaluationRun(Run):
 
 
 class Evaluation(models.Model):
-    """One model on one split of one dataset: the figures that were measured last.
+    """The latest figures of one model on one split of one dataset.
 
     `figures` is what `rewardmodel.learning.evaluation.report` gives. A model is a checkpoint, or a baseline
     by its published name.
@@ -68,12 +68,12 @@ class Evaluation(models.Model):
 
     @property
     def model_key(self) -> str:
-        """What tells its model from the project's others: a checkpoint may be called as a baseline is."""
+        """Identifies the model within the project: a checkpoint may have the same name as a baseline."""
         return self.baseline or str(self.checkpoint_id)
 
     @property
     def ceiling(self) -> float | None:
-        """Accuracy of people themselves: as recorded with the dataset, else as its own opinions tell."""
+        """People's own accuracy: as recorded with the dataset, else estimated from its judgements."""
         if self.split == "test" and self.dataset.ceiling is not None:
             return self.dataset.ceiling
         measured: dict[str, float] | None = self.figures.get("ceiling")

@@ -1,4 +1,4 @@
-"""Long work on a device, as rows: what was asked, who has it, how far it is."""
+"""Long-running work as rows: its configuration, its state and its progress."""
 
 from __future__ import annotations
 
@@ -17,22 +17,22 @@ R = TypeVar("R", bound="Run")
 
 class RunManager(JobManager[R]):
     def startable(self, *, now: datetime) -> JobQuerySet[R]:
-        """Queued, and not held back after a crash; the oldest first."""
+        """Filter to queued runs that are not waiting after a crash, oldest first."""
         return self.queued().filter(Q(not_before=None) | Q(not_before__lte=now))
 
 
 class Run(Job):
     """One run.
 
-    A subclass names the `command` that does the work (`manage.py COMMAND --run ID`), the `kind` its folder is
-    called after, and as `inputs` the foreign keys to what it works with, each with the word for it. Where it
-    measures something, it has a `Point` model of its own whose foreign key is related as `points`.
+    A subclass names the `command` that does the work (`manage.py COMMAND --run ID`), the `kind` that its
+    folder is named after, and in `inputs` the foreign keys to what it works with, each with its label. If it
+    measures anything, it has its own `Point` model whose foreign key has the related name `points`.
     """
 
     command: ClassVar[str]
     can_be_shared: ClassVar[bool] = False  # whether several processes can do its work together
     kind: ClassVar[str]
-    # So long a run is held back after its first, second ... crash; with one crash more it has failed.
+    # How long a run waits after its first, second ... crash; after one more crash it has failed.
     back_off: ClassVar[tuple[timedelta, ...]] = (timedelta(seconds=10), timedelta(seconds=60))
     inputs: ClassVar[dict[str, str]]
     if TYPE_CHECKING:
@@ -41,7 +41,7 @@ class Run(Job):
     project = models.ForeignKey(Project, models.CASCADE, related_name="%(class)ss")
     config = models.JSONField(default=dict)  # the frozen dataclass that configures the run, as JSON
     crashes = models.PositiveSmallIntegerField(default=0)
-    not_before = models.DateTimeField(null=True)  # held back after a crash
+    not_before = models.DateTimeField(null=True)  # it waits until then after a crash
     step = models.PositiveIntegerField(default=0)
     steps = models.PositiveIntegerField(default=0)  # 0: not known yet
     created_at = models.DateTimeField(auto_now_add=True)
@@ -66,7 +66,7 @@ class Run(Job):
 
     @property
     def folder(self) -> Path:
-        """Checkpoints, the log and what was made."""
+        """Where its checkpoints, log and results are."""
         return Path(settings.RUNS_DIR) / f"{self.kind}-{self.pk}"
 
     @property
@@ -75,13 +75,13 @@ class Run(Job):
 
     @property
     def page(self) -> str:
-        """The URL name of its page; with `cancel-` or `retry-` before it, of what may be done to it."""
+        """The URL name of its page; with the prefix `cancel-` or `retry-`, that of the action."""
         return str(self._meta.verbose_name).replace(" ", "-")
 
     @property
     def works_with(self) -> dict[str, Any]:
-        """Its inputs by their words."""
-        return {word: getattr(self, name) for name, word in self.inputs.items()}
+        """Its inputs by label."""
+        return {label: getattr(self, name) for name, label in self.inputs.items()}
 
     @property
     def steps_done(self) -> str:
@@ -89,7 +89,7 @@ class Run(Job):
 
 
 class Point(models.Model):
-    """What was measured at one step. A subclass adds `run`, a foreign key related as `points`."""
+    """What was measured at one step. A subclass adds the foreign key `run` with the related name `points`."""
 
     step = models.PositiveIntegerField()
     values = models.JSONField()  # name -> number

@@ -1,4 +1,4 @@
-"""Selecting prompts: the run that reads their texts and lets them vote."""
+"""Runs that select prompts by graph-based voting."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from rewardmodel.models.runs import Run
 
 
 class SelectionRun(Run):
-    """From a project's prompts to a selection of them. `config` is an rewardmodel.selection SelectionConfig.
+    """A selection among a project's prompts. `config` is a SelectionConfig of `rewardmodel.selection`.
 
-    A prompt counts two steps: one when its text was read, one when its neighbours were found. Nothing is
-    measured on the way, so there are no points.
+    Each prompt counts two steps: one for encoding its text, one for finding its neighbours. It has no points:
+    nothing is measured on the way.
     """
 
     command = "select_prompts"
     kind = "selection"
     inputs = {}
 
-    newest_prompt = models.BigIntegerField()  # prompts with a higher id came too late
+    newest_prompt = models.BigIntegerField()  # prompts with a higher id are ignored
     selection = models.OneToOneField(PromptSelection, models.SET_NULL, null=True, related_name="run")
 
     class Meta(Run.Meta):

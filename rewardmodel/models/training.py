@@ -1,4 +1,4 @@
-"""Training a reward model: the run, its curves, and when the next one is due."""
+"""Runs that train a reward model, their curves, and the policy that starts the next one."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from rewardmodel.models.runs import Point, Run
 
 
 class TrainingRun(Run):
-    """From one dataset version and one checkpoint to the next checkpoint. `config` is a RewardConfig."""
+    """Trains one checkpoint on one dataset version. `config` is a RewardConfig."""
 
     command = "train_reward_model"
     can_be_shared = True
@@ -21,8 +21,8 @@ class TrainingRun(Run):
 
     dataset = models.ForeignKey(DatasetVersion, models.PROTECT, related_name="runs")
     initial = models.ForeignKey(RewardCheckpoint, models.PROTECT, related_name="started_runs")
-    # What it began with: {"trainable", "parameters", "images", "unreadable", "unreadable_files": the first of
-    # them, file -> what is wrong, "dropped": split -> rankings}. Empty until then.
+    # What training began with: {"trainable", "parameters", "images", "unreadable", "unreadable_files": the
+    # first of them, file -> error, "dropped": split -> rankings}. Empty until then.
     report = models.JSONField(default=dict)
 
     class Meta(Run.Meta):
@@ -30,7 +30,7 @@ class TrainingRun(Run):
 
 
 class TrainingPoint(Point):
-    """Loss and accuracy at one step; at some steps those of the validation split too."""
+    """Loss and accuracy at one step, at some steps also on the validation split."""
 
     run = models.ForeignKey(TrainingRun, models.CASCADE, related_name="points")
 
@@ -39,7 +39,7 @@ class TrainingPoint(Point):
 
 
 class TrainingPolicy(models.Model):
-    """When a project's reward model is trained anew, and how."""
+    """When a project's reward model is retrained, and how."""
 
     project = models.OneToOneField(Project, models.CASCADE, related_name="training_policy")
     enabled = models.BooleanField(default=True)

@@ -1,4 +1,4 @@
-"""Which split a prompt is in: the one it was published in, else one that its text draws."""
+"""The split of each prompt: the one it was published in, else one derived from a hash of its text."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from annotation.models import Project
 from rewardmodel.models import DatasetVersion, RewardCheckpoint
 from rewardmodel.models.datasets import SplitBy
 
-# Where two splits publish the same text, the later one here has it: what judges a model stays whole.
+# Where two splits publish the same text, the later of these takes it: test data is never trained on.
 PRECEDENCE = ("train", "validation", "test")
 
 
 @dataclass(frozen=True)
 class Shares:
-    """How prompts are split. Ours: the paper holds out a fixed number of prompts."""
+    """The share of prompts in each split. Ours: the paper holds out a fixed number of prompts."""
 
     train: float = 0.8
     validation: float = 0.1
@@ -40,22 +40,22 @@ class Splits:
 
 
 def split_of(prompt: str, shares: Shares) -> str:
-    """The split that a hash of the text draws."""
-    # Salted: whoever drew the project's prompts by a plain hash of their texts must not have drawn one split.
+    """Return the split that a hash of the text decides."""
+    # Salted, so that prompts sampled by a plain hash of their texts do not all land in one split.
     digest = hashlib.sha256(b"dataset split\n" + folded(prompt).encode()).digest()
-    at = int.from_bytes(digest[:8]) / 2**64  # uniform in 0..1
-    if at < shares.train:
+    position = int.from_bytes(digest[:8]) / 2**64  # uniform in 0..1
+    if position < shares.train:
         return "train"
-    return "validation" if at < shares.train + shares.validation else "test"
+    return "validation" if position < shares.train + shares.validation else "test"
 
 
 def folded(prompt: str) -> str:
-    """Texts that differ in case, in white space or in how Unicode composes them are one prompt."""
+    """Normalise a text: case, white space and Unicode composition do not make another prompt."""
     return " ".join(unicodedata.normalize("NFKC", prompt).casefold().split())
 
 
 def project_splits(project: Project, *, shares: Shares, split_by: str = SplitBy.PUBLISHED) -> Splits:
-    """How the project's prompts are split now."""
+    """Return the splits of the project's prompts as they are published now."""
     if split_by == SplitBy.HASH:
         return Splits(shares)
     published: dict[str, str] = {}
@@ -66,13 +66,13 @@ def project_splits(project: Project, *, shares: Shares, split_by: str = SplitBy.
 
 
 def dataset_splits(dataset: DatasetVersion) -> Splits:
-    """How the prompts of the dataset's project are split for models that learn from it."""
+    """Return the splits to use for models trained on this dataset."""
     shares = Shares(**dataset.shares)
     return project_splits(dataset.project, shares=shares, split_by=dataset.split_by)
 
 
 def checkpoint_splits(checkpoint: RewardCheckpoint) -> Splits:
-    """How the prompts were split when the model was trained; the default where it was not trained here."""
+    """Return the splits that the model was trained with; the default ones if it was not trained here."""
     if checkpoint.run:
         return dataset_splits(checkpoint.run.dataset)
     return project_splits(checkpoint.project, shares=Shares())

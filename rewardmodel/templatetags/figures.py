@@ -1,4 +1,4 @@
-"""How figures of models and runs are written on pages. What is not there (to a template: "") stays empty."""
+"""Filters that format the figures of models and runs. A missing value (in a template: "") stays empty."""
 
 from __future__ import annotations
 
@@ -57,14 +57,14 @@ def gain_span(lead: Estimate) -> str:
 
 @register.filter
 def is_clear(lead: Estimate) -> bool:
-    """Whether the interval leaves out 0: one of the two is better."""
+    """Whether the interval excludes 0: one of the two is better."""
     return lead.low > 0 or lead.high < 0
 
 
 @register.filter
-def at(found: Mapping[int, object], key: int) -> object:
-    """What a mapping holds for the key, None where it holds nothing."""
-    return found.get(key)
+def at(mapping: Mapping[int, object], key: int) -> object:
+    """Return the value of the key, or None."""
+    return mapping.get(key)
 
 
 @register.filter

@@ -1,4 +1,4 @@
-"""Pages about what reward models are worth: one table of all, and the plots of one. Admins start runs."""
+"""Pages about the accuracy of reward models: a table of all, the plots of one, and runs that admins start."""
 
 from __future__ import annotations
 
@@ -71,11 +71,11 @@ def evaluate_now(request: MemberRequest, project: Project) -> HttpResponse:
 @require_safe
 @researcher_required
 def evaluation(request: MemberRequest, project: Project, pk: int) -> HttpResponse:
-    found = get_object_or_404(
+    row = get_object_or_404(
         Evaluation.objects.select_related("checkpoint", "dataset"), pk=pk, project=project
     )
     is_admin = may(request.user, Do.ADMINISTER, project)
-    context = {"project": project, "tab": "evaluations", "is_admin": is_admin, **_plots(found)}
+    context = {"project": project, "tab": "evaluations", "is_admin": is_admin, **_plots(row)}
     return render(request, ONE, context)
 
 
@@ -105,42 +105,44 @@ def _lines(table: EvaluationTable) -> Iterator[tuple[object, ...]]:
     yield COLUMNS
     for row in table.rows:
         for cell in filter(None, row.cells):
-            one, figures, lead = cell.evaluation, cell.evaluation.figures, cell.lead
+            evaluation, lead = cell.evaluation, cell.lead
+            figures, ceiling = evaluation.figures, evaluation.ceiling
             accuracy, rival = figures["accuracy"], table.beside.name if table.beside and lead else ""
             gain = (lead.value, lead.low, lead.high) if isinstance(lead, Estimate) else ("", "", "")
             yield (
-                *(row.name, row.is_baseline, row.is_promoted, one.dataset.hash, one.split),
+                *(row.name, row.is_baseline, row.is_promoted, evaluation.dataset.hash, evaluation.split),
                 *(accuracy["prompts"], accuracy["count"]),
                 *(accuracy["value"], accuracy["low"], accuracy["high"]),
-                *(figures["accuracy_by_prompt"]["value"], "" if one.ceiling is None else one.ceiling),
-                *(rival, *gain, one.measured_at.isoformat()),
+                *(figures["accuracy_by_prompt"]["value"], "" if ceiling is None else ceiling),
+                *(rival, *gain, evaluation.measured_at.isoformat()),
             )
 
 
 def _whiskers(table: EvaluationTable) -> dict[int, Whisker]:
-    """By an evaluation's id: its interval, and people's own accuracy, on one axis for the whole table."""
+    """Return each evaluation's interval and people's own accuracy, by id, on one axis for the whole table."""
     cells = [
         {**cell.evaluation.figures["accuracy"], "pk": cell.evaluation.pk, "mark": column.ceiling}
         for row in table.rows
         for column, cell in zip(table.columns, row.cells, strict=True)
         if cell
     ]
-    for one in cells:
-        one["mark"] = one["value"] if one["mark"] is None else one["mark"]  # hidden by the figure's own mark
-    return {one["pk"]: one["whisker"] for one in _on_one_axis(cells) if "whisker" in one}
+    for figure in cells:
+        if figure["mark"] is None:
+            figure["mark"] = figure["value"]  # hidden by the figure's own mark
+    return {figure["pk"]: figure["whisker"] for figure in _on_one_axis(cells) if "whisker" in figure}
 
 
-def _plots(found: Evaluation) -> Row:
-    figures = found.figures
+def _plots(evaluation: Evaluation) -> Row:
+    figures = evaluation.figures
     mean = figures["accuracy"]["value"]
     groups = [
-        ("By category", "Category", _named(figures["by_category"], mean)),
-        ("By agreement of people", "People agree on", _named(figures["by_agreement"], mean)),
-        ("By images of a ranking", "Images", _numbered(figures["by_images"], mean)),
-        ("By slots between the two", "Slots", _numbered(figures["by_gap"], mean)),
+        ("By category", "Category", _rows_by_name(figures["by_category"], mean)),
+        ("By agreement of people", "People agree on", _rows_by_name(figures["by_agreement"], mean)),
+        ("By images of a ranking", "Images", _rows_by_number(figures["by_images"], mean)),
+        ("By slots between the two", "Slots", _rows_by_number(figures["by_gap"], mean)),
     ]
     return {
-        "evaluation": found,
+        "evaluation": evaluation,
         "figures": figures,
         "found": [
             (title, _against_chance(figures[name]))
@@ -152,7 +154,7 @@ def _plots(found: Evaluation) -> Row:
         "reliability": _reliability(figures["calibration"]),
         "margins": _margins(figures["by_margin"], figures["calibration"]),
         "picks": _picks(figures["best_of_n"]),
-        "generators": _boxed(figures["generators"]),
+        "generators": _box_plots(figures["generators"]),
     }
 
 
@@ -161,18 +163,18 @@ def _group(title: str, of: str, rows: list[Row]) -> Row:
 
 
 def _side_by_side(groups: Sequence[Row]) -> list[list[Row]]:
-    """Two columns; each group goes below the one that has fewer rows."""
+    """Divide the groups into two columns; each goes to the column with fewer rows."""
     columns: list[list[Row]] = [[], []]
     for group in groups:
-        min(columns, key=lambda column: sum(len(one["rows"]) for one in column)).append(group)
+        min(columns, key=lambda column: sum(len(placed["rows"]) for placed in column)).append(group)
     return columns
 
 
-def _named(rows: Sequence[Row], mark: float) -> list[Row]:
+def _rows_by_name(rows: Sequence[Row], mark: float) -> list[Row]:
     return _on_one_axis([{**row, "mark": mark} for row in rows])
 
 
-def _numbered(rows: Sequence[Row], mark: float) -> list[Row]:
+def _rows_by_number(rows: Sequence[Row], mark: float) -> list[Row]:
     return _on_one_axis([{**row, "name": row["number"], "mark": mark} for row in rows])
 
 
@@ -181,7 +183,7 @@ def _against_chance(rows: Sequence[Row]) -> list[Row]:
 
 
 def _on_one_axis(rows: list[Row]) -> list[Row]:
-    """Rows of enough prompts get a whisker; all from the lowest to the highest end of any."""
+    """Give each row with enough prompts a whisker; all share one axis, from the lowest to the highest end."""
     sure = [row for row in rows if row["prompts"] >= ENOUGH_PROMPTS]
     if not sure:
         return rows
@@ -196,17 +198,20 @@ def _on_one_axis(rows: list[Row]) -> list[Row]:
 
 def _reliability(calibrations: Sequence[Row]) -> Row:
     series: list[Row] = [
-        {"name": _heat(one), "points": [[each["confidence"], each["accuracy"]] for each in one["bins"]]}
-        for one in calibrations
+        {
+            "name": _temperature_label(calibration),
+            "points": [[group["confidence"], group["accuracy"]] for group in calibration["bins"]],
+        }
+        for calibration in calibrations
     ]
     series.append({"name": "as right as sure", "points": [[HALF, HALF], [1, 1]]})
     label = "Share right, by the model's confidence"
     return _chart("reliability", label, "confidence", series, "%", ends=["50 %", "confidence 100 %"])
 
 
-def _heat(calibration: Row) -> str:
-    given = calibration["temperature"]
-    return "as trained" if given == 1 else f"at temperature {given:.2f}"
+def _temperature_label(calibration: Row) -> str:
+    temperature = calibration["temperature"]
+    return "as trained" if temperature == 1 else f"at temperature {temperature:.2f}"
 
 
 def _margins(rows: Sequence[Row], calibrations: Sequence[Row]) -> Row:
@@ -216,7 +221,7 @@ def _margins(rows: Sequence[Row], calibrations: Sequence[Row]) -> Row:
     ]
     series = [
         {"name": "share right", "points": [[row["distance"], row["value"]] for row in rows]},
-        {"name": f"promised, {_heat(fitted)}", "points": promised},
+        {"name": f"promised, {_temperature_label(fitted)}", "points": promised},
     ]
     ends = ["alike", f"{rows[-1]['distance']:.2f} apart"]
     return _chart("margins", "Share right, by the distance of the two rewards", "distance", series, "%", ends)
@@ -238,18 +243,18 @@ def _chart(
     return {"id": id, "label": label, "x": x, "series": series, "format": numbers, "ends": ends}
 
 
-def _boxed(found: Row | None) -> Row | None:
-    """Boxes from 0 to 100 along the axis."""
-    if found is None:
+def _box_plots(ranking: Row | None) -> Row | None:
+    """Return the generators with their boxes scaled to 0..100 along the axis."""
+    if ranking is None:
         return None
     names = ("lowest", "low", "middle", "high", "highest")
     rows = [
-        {**one, "box": dict(zip(names, (round(100 * mark, 1) for mark in one["box"]), strict=True))}
-        for one in found["generators"]
+        {**row, "box": dict(zip(names, (round(100 * mark, 1) for mark in row["box"]), strict=True))}
+        for row in ranking["generators"]
     ]
     for row in rows:
         row["box"]["width"] = round(row["box"]["high"] - row["box"]["low"], 1)
-    return {**found, "generators": rows}
+    return {**ranking, "generators": rows}
 
 
 def _run_details(run: EvaluationRun) -> Row:

@@ -53,8 +53,8 @@ def select_now(request: MemberRequest, project: Project) -> HttpResponse:
 @require_POST
 @admin_required
 def discard(request: MemberRequest, project: Project, pk: int) -> HttpResponse:
-    """Forget what a run chose."""
-    discard_selection(_finished(project, pk), by=request.user)
+    """Discard what a run chose."""
+    discard_selection(_find_selection(project, pk), by=request.user)
     messages.success(request, "The selection is discarded; images made for its prompts stay.")
     return redirect("selections", project.slug)
 
@@ -63,19 +63,19 @@ def discard(request: MemberRequest, project: Project, pk: int) -> HttpResponse:
 @gzip_page
 @admin_required
 def points(request: MemberRequest, project: Project, pk: int) -> HttpResponse:
-    """What the map's points stand for, in columns. It never changes."""
-    plane = _finished(project, pk).plane or {}
+    """Return the map's points and their prompts as columns. They never change."""
+    plane = _find_selection(project, pk).plane or {}
     texts = dict(project.prompts.filter(pk__in=plane["prompts"]).values_list("pk", "text"))
-    shown = [texts.get(prompt, "")[:SHOWN_LENGTH] for prompt in plane["prompts"]]
-    columns = {name: plane[name] for name in ("prompts", "x", "y")} | {"texts": shown}
+    labels = [texts.get(prompt, "")[:SHOWN_LENGTH] for prompt in plane["prompts"]]
+    columns = {name: plane[name] for name in ("prompts", "x", "y")} | {"texts": labels}
     return JsonResponse(columns, headers={"Cache-Control": "private, max-age=31536000, immutable"})
 
 
 @require_safe
 @admin_required
 def download(request: MemberRequest, project: Project, pk: int) -> StreamingHttpResponse:
-    """The chosen prompts as `import_prompts` takes them, a line each."""
-    rows = _finished(project, pk).chosen.values_list("prompt__key", "prompt__text")
+    """Return the chosen prompts as `import_prompts` takes them, one a line."""
+    rows = _find_selection(project, pk).chosen.values_list("prompt__key", "prompt__text")
 
     def lines() -> Iterator[str]:
         for key, text in rows.iterator():
@@ -87,7 +87,7 @@ def download(request: MemberRequest, project: Project, pk: int) -> StreamingHttp
     )
 
 
-def _finished(project: Project, run: int) -> PromptSelection:
+def _find_selection(project: Project, run: int) -> PromptSelection:
     return get_object_or_404(PromptSelection.objects.finished(), run__pk=run, project=project)
 
 
@@ -122,7 +122,7 @@ def _details(run: SelectionRun) -> dict[str, Any]:
 
 
 def _map(selection: PromptSelection) -> dict[str, Any]:
-    """The plane as the two paths that draw it: a dot is a line of no length with round ends."""
+    """Return the plane as two SVG paths: a dot is a line of no length with round ends."""
     plane: dict[str, Any] = selection.plane or {}
     chosen = set(selection.chosen.values_list("prompt", flat=True))
     dots: dict[bool, list[str]] = {True: [], False: []}
