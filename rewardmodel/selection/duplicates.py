@@ -1,4 +1,4 @@
-"""Prompts that say again what another says. The graph would take copies for crowds, so they go first."""
+"""Drop duplicate prompts before selection: the graph would take copies for a popular prompt."""
 
 from __future__ import annotations
 
@@ -50,11 +50,11 @@ def near_duplicates(texts: Sequence[str], *, threshold: float) -> dict[int, int]
     sets = _ranked_sets(texts)
     repeats: dict[int, int] = {}
     kept_with: dict[int, list[int]] = defaultdict(list)  # a rare member -> kept texts that have it
-    for position, mine in enumerate(sets):
-        ordered = sorted(mine)  # the rarest first
-        rarest = ordered[: len(mine) - math.ceil(threshold * len(mine) - ROUNDING) + 1]
+    for position, members in enumerate(sets):
+        ordered = sorted(members)  # the rarest first
+        rarest = ordered[: len(members) - math.ceil(threshold * len(members) - ROUNDING) + 1]
         candidates = {other for member in rarest for other in kept_with.get(member, ())}
-        twins = [other for other in candidates if _jaccard(mine, sets[other]) >= threshold - ROUNDING]
+        twins = [other for other in candidates if _jaccard(members, sets[other]) >= threshold - ROUNDING]
         if twins:
             repeats[position] = min(twins)
             continue
@@ -64,7 +64,7 @@ def near_duplicates(texts: Sequence[str], *, threshold: float) -> dict[int, int]
 
 
 def normalised(text: str) -> str:
-    """The text whatever its case, its spaces and the forms of its letters."""
+    """Normalise case, white space and Unicode composition."""
     return " ".join(unicodedata.normalize("NFKC", text).casefold().split())
 
 
@@ -78,11 +78,11 @@ def word_pairs(text: str) -> frozenset[tuple[str, str]]:
 def _ranked_sets(texts: Sequence[str]) -> list[frozenset[int]]:
     """The word pairs of each text as numbers, the rarest pair of all texts being 0."""
     pairs = [word_pairs(text) for text in texts]
-    frequency = Counter(pair for one in pairs for pair in one)
+    frequency = Counter(pair for text_pairs in pairs for pair in text_pairs)
     rank = {pair: number for number, pair in enumerate(sorted(frequency, key=lambda p: (frequency[p], p)))}
-    return [frozenset(rank[pair] for pair in one) for one in pairs]
+    return [frozenset(rank[pair] for pair in text_pairs) for text_pairs in pairs]
 
 
-def _jaccard(one: frozenset[int], other: frozenset[int]) -> float:
-    shared = len(one & other)
-    return shared / (len(one) + len(other) - shared)
+def _jaccard(a: frozenset[int], b: frozenset[int]) -> float:
+    shared = len(a & b)
+    return shared / (len(a) + len(b) - shared)

@@ -54,14 +54,14 @@ def nearest_neighbours(
     n = len(vectors)
     k = min(k, n - 1)
     unit = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
-    found = np.empty((n, k), np.int64)
+    neighbours = np.empty((n, k), np.int64)
     for start in range(0, n if k else 0, block):
         similar = unit[start : start + block] @ unit.T  # (B, N)
         rows = np.arange(len(similar))
         similar[rows, start + rows] = -np.inf  # nobody votes for itself
-        found[start : start + block] = _largest(similar, k)
+        neighbours[start : start + block] = _largest(similar, k)
         on_rows(len(similar))
-    return found
+    return neighbours
 
 
 def choose(neighbours: Ints, count: int, *, discount: float) -> list[Choice]:

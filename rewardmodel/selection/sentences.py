@@ -58,8 +58,8 @@ def find_encoder(name: str) -> EncoderFolder:
     if name == DEFAULT and _sha256(path / "model.safetensors") != DEFAULT_WEIGHTS:
         raise EncoderRefused(f"{path / 'model.safetensors'} is not the file that {DEFAULT} was released with")
     files = sorted({file for pattern in DECIDING for file in path.glob(pattern)})
-    whole = "\n".join(f"{file.relative_to(path)} {_sha256(file)}" for file in files)
-    return EncoderFolder(name, path, hashlib.sha256(whole.encode()).hexdigest())
+    listing = "\n".join(f"{file.relative_to(path)} {_sha256(file)}" for file in files)
+    return EncoderFolder(name, path, hashlib.sha256(listing.encode()).hexdigest())
 
 
 @dataclass(frozen=True)
@@ -88,8 +88,8 @@ class SentenceEncoder:
         for start in range(0, len(order), batch_size):
             batch = [texts[position] for position in order[start : start + batch_size]]
             batches.append(self._encode(batch).float().cpu().numpy())
-        found: NDArray[np.float32] = np.concatenate(batches)
-        return found[np.argsort(order)]
+        vectors: NDArray[np.float32] = np.concatenate(batches)
+        return vectors[np.argsort(order)]
 
     def _encode(self, texts: list[str]) -> Tensor:
         ready = [self.plan.prefix + (text.lower() if self.plan.lower_case else text) for text in texts]
@@ -106,7 +106,7 @@ def load_encoder(folder: EncoderFolder) -> SentenceEncoder:
     from transformers.utils import logging
 
     logging.disable_progress_bar()
-    plan = _plan(folder.path)
+    plan = _read_plan(folder.path)
     local = {"local_files_only": True, "trust_remote_code": False}
     model, report = AutoModel.from_pretrained(
         folder.path, use_safetensors=True, output_loading_info=True, **local
@@ -141,11 +141,11 @@ def _locate(name: str) -> Path:
         if package is None or package.origin is None:
             raise EncoderMissing(f"{DEFAULT} is not installed; {HOW_TO_GET}")
         return Path(package.origin).parent / "model"
-    return _from_hub(name)
+    return _download(name)
 
 
-def _from_hub(name: str) -> Path:
-    """Looked for on this machine first: the network is asked only for what is not there."""
+def _download(name: str) -> Path:
+    """Return the folder from the hub's cache; only what is missing there is downloaded."""
     from huggingface_hub import snapshot_download
 
     patterns = ["*.json", "*.txt", "*.model", "model*.safetensors", "1_Pooling/*"]
@@ -158,26 +158,26 @@ def _from_hub(name: str) -> Path:
     raise EncoderMissing(f"no encoder {name!r}, neither a folder nor on the hub ({reason}); {HOW_TO_GET}")
 
 
-def _plan(path: Path) -> TextPlan:
-    modules = _read(path / "modules.json") or []
+def _read_plan(path: Path) -> TextPlan:
+    modules = _read_json(path / "modules.json") or []
     kinds = [module["type"].rpartition(".")[2] for module in modules]
     unknown = sorted(set(kinds) - {"Transformer", "Pooling", "Normalize"})
     if unknown:
         raise EncoderRefused(f"{path}: a module of kind {unknown[0]} is not known here")
-    text = _read(path / "sentence_bert_config.json") or {}
-    prompts = _read(path / "config_sentence_transformers.json") or {}
-    limit = text.get("max_seq_length") or (_read(path / "config.json") or {}).get("max_position_embeddings")
+    text = _read_json(path / "sentence_bert_config.json") or {}
+    prompts = _read_json(path / "config_sentence_transformers.json") or {}
+    transformer = _read_json(path / "config.json") or {}
     return TextPlan(
-        pooling=_pooling(path),
-        max_tokens=limit or 512,
+        pooling=_read_pooling(path),
+        max_tokens=text.get("max_seq_length") or transformer.get("max_position_embeddings") or 512,
         lower_case=bool(text.get("do_lower_case")),
         prefix=(prompts.get("prompts") or {}).get(prompts.get("default_prompt_name") or "", ""),
     )
 
 
-def _pooling(path: Path) -> str:
+def _read_pooling(path: Path) -> str:
     """The name of the one way of pooling; the mean where none is given, as sentence-transformers has it."""
-    config = _read(path / "1_Pooling" / "config.json") or {}
+    config = _read_json(path / "1_Pooling" / "config.json") or {}
     on = [config["pooling_mode"]] if "pooling_mode" in config else []
     on = on or [key.removeprefix("pooling_mode_") for key, value in config.items() if value is True]
     names = {"mean_tokens": "mean", "cls_token": "cls", "max_tokens": "max"}
@@ -187,7 +187,7 @@ def _pooling(path: Path) -> str:
     return str(ways[0])
 
 
-def _read(file: Path) -> Any:
+def _read_json(file: Path) -> Any:
     return json.loads(file.read_text(encoding="utf-8")) if file.is_file() else None
 
 

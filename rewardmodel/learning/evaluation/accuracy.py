@@ -44,7 +44,7 @@ class Comparison:
 
 def evaluate(model: Scorer, rankings: Sequence[Ranking], *, seed: int = 0) -> Evaluation:
     """Score the images of the rankings and compare. Raises: ValueError without a pair; UnreadableImage."""
-    rewards = model.score_groups([one.prompt for one in rankings], [one.images for one in rankings])
+    rewards = model.score_groups([row.prompt for row in rankings], [row.images for row in rankings])
     return evaluate_rewards(rewards, rankings, seed=seed)
 
 

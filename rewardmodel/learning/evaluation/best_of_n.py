@@ -27,7 +27,7 @@ class Pick:
 
 
 def expected_place(rewards: Sequence[float], places: Sequence[int], n: int) -> float:
-    """The place of the image of highest reward among n, over all ways to take n of the K; ties by lot.
+    """Return the mean place of the highest-rewarded of n images over all choices of n from K; ties by lot.
 
     The r-th best of K is the best of n in C(K - r, n - 1) of the C(K, n) ways.
     """
@@ -49,20 +49,20 @@ def best_of_n(rewards: Sequence[Sequence[float]], rankings: Sequence[Ranking], *
 
     A common ranking has as many images as at least half of the rankings have; smaller ones are left out.
     """
-    most = int(np.median([len(own) for own in rewards])) if rewards else 0
+    most = int(np.median([len(scores) for scores in rewards])) if rewards else 0
     numbers: dict[str, int] = {}
-    kept = [
-        (numbers.setdefault(ranking.prompt, len(numbers)), own, ranking.places)
-        for own, ranking in zip(rewards, rankings, strict=True)
-        if len(own) >= most
+    common = [
+        (numbers.setdefault(ranking.prompt, len(numbers)), scores, ranking.places)
+        for scores, ranking in zip(rewards, rankings, strict=True)
+        if len(scores) >= most
     ]
-    prompts = np.array([prompt for prompt, _, _ in kept], np.int64)
+    prompts = np.array([prompt for prompt, _, _ in common], np.int64)
     picks = []
     for n in range(1, most + 1):
-        model = np.array([expected_place(own, places, n) for _, own, places in kept])
-        people = [expected_place([-place for place in places], places, n) for _, _, places in kept]
+        model = np.array([expected_place(scores, places, n) for _, scores, places in common])
+        people = [expected_place([-place for place in places], places, n) for _, _, places in common]
         estimate = mean_over_prompts(prompts, model, seed=seed)
         assert estimate is not None  # most is the median of what there is
-        chance = float(np.mean([np.mean(places) for _, _, places in kept]))
+        chance = float(np.mean([np.mean(places) for _, _, places in common]))
         picks.append(Pick(n, estimate, float(np.mean(people)), chance))
     return picks

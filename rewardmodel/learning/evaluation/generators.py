@@ -57,11 +57,11 @@ def standings(places: Sequence[int], generators: Sequence[str]) -> dict[str, tup
     best: dict[str, int] = {}
     for place, generator in zip(places, generators, strict=True):
         best[generator] = min(place, best.get(generator, place))
-    found = {}
-    for name, own in best.items():
+    counts = {}
+    for name, rank in best.items():
         others = [place for other, place in best.items() if other != name]
-        found[name] = (sum(own < p for p in others), sum(own == p for p in others), len(others))
-    return found
+        counts[name] = (sum(rank < p for p in others), sum(rank == p for p in others), len(others))
+    return counts
 
 
 def rank_generators(
@@ -78,7 +78,7 @@ def rank_generators(
     known = [(*row[:2], row[2]) for row in zip(rewards, rankings, generators, strict=True) if row[2]]
     if not known:
         return None
-    names = sorted({name for _, _, theirs in known for name in theirs})
+    names = sorted({name for _, _, sources in known for name in sources})
     wins = np.zeros(len(names), np.int64)
     sums = _add_up(known, names, wins)
     low, high = _correlation_interval(sums, seed)
@@ -97,7 +97,7 @@ def rank_generators(
         )
         for at, name in enumerate(names)
     ]
-    figures.sort(key=lambda one: -1.0 if one.win_share is None else one.win_share, reverse=True)
+    figures.sort(key=lambda figure: -1.0 if figure.win_share is None else figure.win_share, reverse=True)
     return GeneratorRanking(tuple(figures), _correlation(shares, means), low, high)
 
 
@@ -110,12 +110,12 @@ def _add_up(known: Sequence[Known], names: Sequence[str], wins: Integers) -> _Su
     for _, ranking, _ in known:
         row.setdefault(ranking.prompt, len(row))
     sums = _Sums(*(np.zeros((len(row), len(names))) for _ in range(4)))
-    for rewards, ranking, theirs in known:
+    for rewards, ranking, sources in known:
         at = row[ranking.prompt]
-        for reward, name in zip(rewards, theirs, strict=True):
+        for reward, name in zip(rewards, sources, strict=True):
             sums.reward[at, column[name]] += reward
             sums.images[at, column[name]] += 1
-        for name, (won, tied, compared) in standings(ranking.places, theirs).items():
+        for name, (won, tied, compared) in standings(ranking.places, sources).items():
             wins[column[name]] += won
             sums.points[at, column[name]] += won + tied / 2
             sums.compared[at, column[name]] += compared
@@ -123,17 +123,17 @@ def _add_up(known: Sequence[Known], names: Sequence[str], wins: Integers) -> _Su
 
 
 def _correlation_interval(sums: _Sums, seed: int) -> tuple[float | None, float | None]:
-    found = []
+    correlations = []
     for rows in (rows for some in resample(len(sums.reward), seed=seed) for rows in some):
         points, compared, reward, images = (
             table[rows].sum(axis=0) for table in (sums.points, sums.compared, sums.reward, sums.images)
         )
         value = _correlation(_ratio(points, compared), _ratio(reward, images))
         if value is not None:
-            found.append(value)
-    if not found:
+            correlations.append(value)
+    if not correlations:
         return None, None
-    around = interval(np.array(found))
+    around = interval(np.array(correlations))
     return around.low, around.high
 
 
@@ -145,7 +145,7 @@ def _correlation(shares: Floats, means: Floats) -> float | None:
 
 
 def _ratio(parts: Floats, wholes: Floats) -> Floats:
-    """NaN where there is nothing."""
+    """Divide; NaN where the divisor is 0."""
     return np.divide(parts, wholes, out=np.full(len(parts), np.nan), where=wholes > 0)
 
 
@@ -153,8 +153,8 @@ def _boxes(known: Sequence[Known], names: Sequence[str]) -> list[tuple[float, ..
     """Each image counts once, however many ranked it. Source: the paper's figure on distinguishability."""
     seen = {
         image: (name, reward)
-        for rewards, ranking, theirs in known
-        for image, name, reward in zip(ranking.images, theirs, rewards, strict=True)
+        for rewards, ranking, sources in known
+        for image, name, reward in zip(ranking.images, sources, rewards, strict=True)
     }
     values = np.array([reward for _, reward in seen.values()])
     low, span = values.min(), np.ptp(values) or 1.0

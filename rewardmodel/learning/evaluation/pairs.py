@@ -35,10 +35,10 @@ def pairs_of(rewards: Sequence[Sequence[float]], rankings: Sequence[Ranking]) ->
     numbers: dict[str, int] = {}
     prompts, counts = [], []
     margins, gaps = [np.empty(0)], [np.empty(0, np.int64)]
-    for own, ranking in zip(rewards, rankings, strict=True):
-        places, given = np.array(ranking.places, np.int64), np.array(own, np.float64)  # (K,)
+    for scores, ranking in zip(rewards, rankings, strict=True):
+        places, values = np.array(ranking.places, np.int64), np.array(scores, np.float64)  # (K,)
         better, worse = np.nonzero(places[:, None] < places[None, :])
-        margins.append(given[better] - given[worse])
+        margins.append(values[better] - values[worse])
         gaps.append(places[worse] - places[better])
         prompts.append(numbers.setdefault(ranking.prompt, len(numbers)))
         counts.append(len(better))

@@ -53,7 +53,7 @@ class Judged:
 
 def judge(model: Judge, rankings: Sequence[Ranking]) -> Judged:
     """Score the images of the rankings. Raises: UnreadableImage."""
-    prompts, images = [one.prompt for one in rankings], [one.images for one in rankings]
+    prompts, images = [row.prompt for row in rankings], [row.images for row in rankings]
     return Judged(rankings, model.score_groups(prompts, images))
 
 
@@ -68,12 +68,12 @@ def report(
     Raises: ValueError when there is no pair in different places.
     """
     rankings, rewards = judged.rankings, judged.rewards
-    known = about or [About()] * len(rankings)
+    facts = about or [About()] * len(rankings)
     pairs = pairs_of(rewards, rankings)
     if not len(pairs):
         raise ValueError("no two images in different places to evaluate on")
     people = ceiling(rankings, seed=seed)
-    generators = rank_generators(rewards, rankings, [one.generators for one in known], seed=seed)
+    generators = rank_generators(rewards, rankings, [fact.generators for fact in facts], seed=seed)
     return {
         "accuracy": _plain(pair_accuracy(pairs, seed=seed)),
         "accuracy_by_prompt": _plain(prompt_accuracy(pairs, seed=seed)),
@@ -82,7 +82,7 @@ def report(
         "ceiling": _plain(people),
         "recall": _recall(judged, worst=False, seed=seed),
         "filter": _recall(judged, worst=True, seed=seed),
-        **_groups(pairs, rankings, known, seed),
+        **_groups(pairs, rankings, facts, seed),
         "by_margin": _by_margin(pairs, seed),
         "best_of_n": [asdict(pick) for pick in best_of_n(rewards, rankings, seed=seed)],
         "calibration": _calibration(pairs, validation, seed),
@@ -108,11 +108,11 @@ def _groups(
 ) -> dict[str, list[dict[str, Any]]]:
     """Accuracy within groups of rankings, and of pairs."""
     agreed = {prompt: right / count for prompt, (right, count) in agreement_of_prompts(rankings).items()}
-    levels = [agreement_level(agreed[one.prompt]) if one.prompt in agreed else "" for one in rankings]
+    levels = [agreement_level(agreed[row.prompt]) if row.prompt in agreed else "" for row in rankings]
     return {
-        "by_category": _by_name(pairs, [one.category for one in about], seed),
-        "by_agreement": sorted(_by_name(pairs, levels, seed), key=lambda one: LEVELS.index(one["name"])),
-        "by_images": _by_number(pairs, np.array([len(one.places) for one in rankings])[pairs.ranking], seed),
+        "by_category": _by_name(pairs, [fact.category for fact in about], seed),
+        "by_agreement": sorted(_by_name(pairs, levels, seed), key=lambda group: LEVELS.index(group["name"])),
+        "by_images": _by_number(pairs, np.array([len(row.places) for row in rankings])[pairs.ranking], seed),
         "by_gap": _by_number(pairs, pairs.gap, seed),
     }
 

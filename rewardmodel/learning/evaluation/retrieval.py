@@ -25,8 +25,8 @@ def recall_at(rewards: Sequence[float], places: Sequence[int], k: int) -> float:
     Args: rewards, places: of the K images of a ranking, 1 is the best place.
     """
     best = min(places)
-    meant = [reward for reward, place in zip(rewards, places, strict=True) if place == best]
-    return sum(sum(other >= own for other in rewards) <= k for own in meant) / len(meant)
+    favourites = [reward for reward, place in zip(rewards, places, strict=True) if place == best]
+    return sum(sum(other >= reward for other in rewards) <= k for reward in favourites) / len(favourites)
 
 
 def filter_at(rewards: Sequence[float], places: Sequence[int], k: int) -> float:
@@ -45,10 +45,10 @@ def mean_recall(
     measure = filter_at if worst else recall_at
     numbers: dict[str, int] = {}
     prompts, values, chances = [], [], []
-    for own, ranking in zip(rewards, rankings, strict=True):
-        if len(own) > k and len(set(ranking.places)) > 1:
+    for scores, ranking in zip(rewards, rankings, strict=True):
+        if len(scores) > k and len(set(ranking.places)) > 1:
             prompts.append(numbers.setdefault(ranking.prompt, len(numbers)))
-            values.append(measure(own, ranking.places, k))
-            chances.append(k / len(own))
+            values.append(measure(scores, ranking.places, k))
+            chances.append(k / len(scores))
     estimate = mean_over_prompts(np.array(prompts, np.int64), np.array(values, np.float64), seed=seed)
     return None if estimate is None else (estimate, float(np.mean(chances)))
