@@ -26,9 +26,9 @@ def tuning_prompts(checkpoint: RewardCheckpoint) -> list[str]:
     ranked = Exists(Assignment.objects.finished().filter(prompt=OuterRef("pk")))
     rows = checkpoint.project.prompts.annotate(is_ranked=ranked).order_by("is_ranked", "pk")
     splits = checkpoint_splits(checkpoint)
-    wanted = {False: ("train", "validation"), True: ("train",)}
+    allowed = {False: ("train", "validation"), True: ("train",)}
     texts = rows.values_list("text", "is_ranked")
-    return list(dict.fromkeys(text for text, is_ranked in texts if splits.of(text) in wanted[is_ranked]))
+    return list(dict.fromkeys(text for text, is_ranked in texts if splits.of(text) in allowed[is_ranked]))
 
 
 def held_out_prompts(checkpoint: RewardCheckpoint) -> list[str]:

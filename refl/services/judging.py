@@ -95,6 +95,6 @@ def paired_change(
     first = np.array([np.mean(scores) for scores in before])  # (B,)
     second = np.array([np.mean(scores) for scores in after])  # (B,)
     differences = second - first
-    drawn = resample(len(differences), seed=seed, resamples=draws)
-    ends = interval(np.concatenate([differences[rows].mean(axis=1) for rows in drawn]))
+    samples = resample(len(differences), seed=seed, resamples=draws)
+    ends = interval(np.concatenate([differences[rows].mean(axis=1) for rows in samples]))
     return Change(float(first.mean()), float(second.mean()), ends.low, ends.high, len(differences))

@@ -139,7 +139,7 @@ def make_samples(run: SamplingRun, heartbeat: Heartbeat) -> None:
     }
     ready = _make_images(run, pool, files, config, heartbeat)
     # Where there is nothing to choose, annotators begin on the first images while the others are made.
-    chosen = ready if run.checkpoint is None else _choose(run.checkpoint, list(ready), files, config)
+    chosen = ready if run.checkpoint is None else _choose_prompts(run.checkpoint, list(ready), files, config)
     for prompt in chosen:
         # It may have images by now: of this run before it was interrupted, or imported by somebody.
         if not prompt.generations.exists():
@@ -168,8 +168,8 @@ def _make_images(
     from refl.learning.sampling import sample
 
     (run.folder / "images").mkdir(parents=True, exist_ok=True)
-    wanted = [(prompt, seed, file) for prompt in pool for seed, file in files[prompt.pk].items()]
-    batches = [wanted[at : at + config.batch_size] for at in range(0, len(wanted), config.batch_size)]
+    rows = [(prompt, seed, file) for prompt in pool for seed, file in files[prompt.pk].items()]
+    batches = [rows[at : at + config.batch_size] for at in range(0, len(rows), config.batch_size)]
     missing = [row for batch in batches if not all(file.exists() for _, _, file in batch) for row in batch]
     incomplete = {prompt.pk for prompt, _, _ in missing}
     yield from (prompt for prompt in pool if prompt.pk not in incomplete)
@@ -183,18 +183,18 @@ def _make_images(
         guidance_scale=run.generator.guidance_scale,
         batch_size=config.batch_size,
     )
-    done = len(wanted) - len(missing)
+    done = len(rows) - len(missing)
     for number, ((prompt, _, file), image) in enumerate(zip(missing, images, strict=True), start=1):
         with write_whole(file) as partial:
             image.save(partial, "PNG")
-        heartbeat.report(step=done + number, steps=len(wanted), values={})
+        heartbeat.report(step=done + number, steps=len(rows), values={})
         if heartbeat.should_stop():
             raise Interrupted
         if number == len(missing) or missing[number][0] is not prompt:
             yield prompt
 
 
-def _choose(
+def _choose_prompts(
     checkpoint: RewardCheckpoint,
     pool: Sequence[Prompt],
     files: Mapping[int, Mapping[int, Path]],
