@@ -37,12 +37,12 @@ def simulate(
     Returns: how many tasks were done.
     Raises: PageRefused; Strayed; URLError when nobody answers.
     """
-    wanted = _countdown(tasks)
+    take = _countdown(tasks)
 
     def shift(number: int, person: Person) -> int:
         done = 0
         for _ in work(
-            url=url, project=project, person=person, wanted=wanted, generator=Random(f"{seed} {number}")
+            url=url, project=project, person=person, take=take, generator=Random(f"{seed} {number}")
         ):
             on_task()
             done += 1
@@ -53,7 +53,7 @@ def simulate(
         return sum(each.result() for each in shifts)
 
 
-def work(*, url: str, project: str, person: Person, wanted: Countdown, generator: Random) -> Iterator[None]:
+def work(*, url: str, project: str, person: Person, take: Countdown, generator: Random) -> Iterator[None]:
     """Sign in and judge one task after the other; yield after each that the server has accepted."""
     browser = Browser(url)
     _sign_in(browser, person)
@@ -61,7 +61,7 @@ def work(*, url: str, project: str, person: Person, wanted: Countdown, generator
     guideline = page.form(id="acknowledge")
     if guideline is not None:
         page = browser.post(guideline, {})
-    while (form := page.form(id="judgement")) is not None and wanted():
+    while (form := page.form(id="judgement")) is not None and take():
         page = browser.post(form, _answer(browser, page, form, person.annotator, generator))
         yield
 
@@ -106,8 +106,8 @@ def _answer(
 def _countdown(tasks: int) -> Countdown:
     numbers, lock = count(), Lock()
 
-    def take() -> bool:
+    def take_number() -> bool:
         with lock:
             return next(numbers) < tasks
 
-    return take
+    return take_number

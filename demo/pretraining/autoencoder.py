@@ -100,11 +100,10 @@ def learn_to_encode(
     codes = code.encode(pixels)
 
     def loss() -> Tensor:
-        chosen = torch.randint(len(pixels), (config.batch,))
-        written = autoencoder.encode(pixels[chosen]).latent_dist
-        return (
-            F.mse_loss(written.mean, codes[chosen]) + 0.01 * (written.logvar - LOG_VARIANCE).square().mean()
-        )
+        batch = torch.randint(len(pixels), (config.batch,))
+        posterior = autoencoder.encode(pixels[batch]).latent_dist
+        certainty = 0.01 * (posterior.logvar - LOG_VARIANCE).square().mean()
+        return F.mse_loss(posterior.mean, codes[batch]) + certainty
 
     learned = [*autoencoder.encoder.parameters(), *autoencoder.quant_conv.parameters()]
     _learn(learned, loss, config.encoder_steps, config.learning_rate, on_step)
@@ -122,9 +121,9 @@ def learn_to_decode(
     codes = code.encode(pixels)
 
     def loss() -> Tensor:
-        chosen = torch.randint(len(pixels), (config.batch,))
-        noise = CODE_NOISE * torch.rand(config.batch, 1, 1, 1) * torch.randn_like(codes[chosen])
-        off = autoencoder.decode(codes[chosen] + noise).sample - pixels[chosen]  # (B, 3, H, W)
+        batch = torch.randint(len(pixels), (config.batch,))
+        noise = CODE_NOISE * torch.rand(config.batch, 1, 1, 1) * torch.randn_like(codes[batch])
+        off = autoencoder.decode(codes[batch] + noise).sample - pixels[batch]  # (B, 3, H, W)
         return off.abs().mean() + off.diff(dim=2).abs().mean() + off.diff(dim=3).abs().mean()
 
     learned = [*autoencoder.decoder.parameters(), *autoencoder.post_quant_conv.parameters()]

@@ -123,16 +123,16 @@ class Pretraining(nn.Module):
         known = torch.tensor([split_of(caption) is Split.GENERATOR for caption in captions_of])
         scores, aspects = self.read(tokens, mask, seen)  # (B / G, G, G): caption, image
         choosing, matching = choosing_and_matching(scores, known.view(-1, GROUP))
-        own = [scene for scene, is_known in zip(scenes, known.tolist(), strict=True) if is_known]
-        shown = aspects_of(scenes, flaws)  # whatever the caption says of it
-        filling, pointing = self.filling(tokens[known], mask[known], seen[known], own, generator)
+        known_scenes = [scene for scene, is_known in zip(scenes, known.tolist(), strict=True) if is_known]
+        targets = aspects_of(scenes, flaws)  # whatever the caption says of it
+        filling, pointing = self.filling(tokens[known], mask[known], seen[known], known_scenes, generator)
         return {
             "patches": patches,
             "choosing": choosing,
             "matching": 0.3 * matching,
             "filling": filling,
             "pointing": pointing,
-            "aspects": 0.5 * F.mse_loss(aspects, shown.view(-1, 1, GROUP, ASPECTS).expand_as(aspects)),
+            "aspects": 0.5 * F.mse_loss(aspects, targets.view(-1, 1, GROUP, ASPECTS).expand_as(aspects)),
         }
 
     def read(self, tokens: Tensor, mask: Tensor, seen: Tensor) -> tuple[Tensor, Tensor]:
@@ -160,10 +160,10 @@ class Pretraining(nn.Module):
         *early, last = (layer for layer in encoder.encoder.layer if isinstance(layer, TextLayer))
         real = mask.bool()[:, None, None, :]
         for layer in early:  # in time for the layers after it to compare places
-            asking = layer.attention(text, text, real)
-            pointing = pointing + 0.3 * self.pointer.looking(layer.crossattention.self, asking, seen, named)
-            asking = layer.crossattention(asking, seen)
-            text = layer.output(layer.intermediate(asking), asking)
+            queries = layer.attention(text, text, real)
+            pointing = pointing + 0.3 * self.pointer.looking(layer.crossattention.self, queries, seen, named)
+            queries = layer.crossattention(queries, seen)
+            text = layer.output(layer.intermediate(queries), queries)
             pointing = pointing + 2 * self.pointer.saying(text, named)
         text = last(text, real, seen, first_only=False)
         return F.cross_entropy(self.words(text[hidden]).float(), tokens[hidden]), pointing
@@ -176,11 +176,12 @@ def choosing_and_matching(scores: Tensor, known: Tensor) -> tuple[Tensor, Tensor
         is not to be learned.
     """
     group = scores.shape[1]
-    own = torch.arange(group).expand(len(scores), group)[known]
-    choosing = F.cross_entropy(scores[known], own) + F.cross_entropy(scores.transpose(1, 2)[known], own)
+    diagonal = torch.arange(group).expand(len(scores), group)[known]
+    by_caption = F.cross_entropy(scores[known], diagonal)
+    by_image = F.cross_entropy(scores.transpose(1, 2)[known], diagonal)
     truth = torch.eye(group).expand_as(scores)
     weight = torch.where(truth.bool(), (group - 1.0) * known[:, :, None], 1.0)
-    return choosing, F.binary_cross_entropy_with_logits(scores, truth, weight)
+    return by_caption + by_image, F.binary_cross_entropy_with_logits(scores, truth, weight)
 
 
 def look(learner: Pretraining, autoencoder: Any, *, steps: int, seed: int) -> None:
@@ -204,19 +205,19 @@ def _train(
     seed: int,
 ) -> None:
     """Train these parameters in place. Dropout stays off: no picture is seen twice."""
-    chance, torch_chance = Random(seed), torch.Generator().manual_seed(seed)
+    rng, torch_rng = Random(seed), torch.Generator().manual_seed(seed)
     optimiser = torch.optim.AdamW(parameters, lr=LEARNING_RATE, betas=(0.9, 0.98), weight_decay=0.01)
     began, sums = time.process_time(), Counter[str]()
     for step in range(steps):
         for group in optimiser.param_groups:
             group["lr"] = LEARNING_RATE * rate(step, steps)
-        scenes = [scene for _ in range(GROUPS) for scene in draw_group(Split.GENERATOR, GROUP, chance)]
+        scenes = [scene for _ in range(GROUPS) for scene in draw_group(Split.GENERATOR, GROUP, rng)]
         clean = pictures(scenes)
         # bfloat16 is twice as fast here, but only with attention written out
         with torch.autocast("cpu", torch.bfloat16), sdpa_kernel(SDPBackend.MATH):
-            images = spoil(repaint(clean, autoencoder, torch_chance), torch_chance)
+            images = spoil(repaint(clean, autoencoder, torch_rng), torch_rng)
             losses = learner.losses(
-                images, scenes, flaws_of(images, clean), torch_chance, captions=lesson == "reading"
+                images, scenes, flaws_of(images, clean), torch_rng, captions=lesson == "reading"
             )
         optimiser.zero_grad()
         torch.stack(list(losses.values())).sum().backward()  # type: ignore[no-untyped-call]
@@ -248,20 +249,20 @@ def rewards_of(model: RewardModel, tokenizer: Any, captions: Sequence[str], imag
 
 def measure(model: RewardModel, tokenizer: Any, *, pairs: int, seed: int) -> dict[Attribute, float]:
     """Share of held-out pairs in which the picture of the caption beats one of a contradicting caption."""
-    chance, torch_chance = Random(seed), torch.Generator().manual_seed(seed)
+    rng, torch_rng = Random(seed), torch.Generator().manual_seed(seed)
     accuracy = {}
     for attribute in Attribute:
         captions: list[str] = []
         scenes: list[tuple[Scene, Scene]] = []
         while len(scenes) < pairs:
-            true = draw_statement(Split.EVALUATION, chance)
+            true = draw_statement(Split.EVALUATION, rng)
             if attribute not in attributes_of(true):
                 continue
-            false = contradict(true, attribute, chance)
+            false = contradict(true, attribute, rng)
             captions.append(str(true))
-            scenes.append((scene_of(true, chance), scene_of(false, chance)))
+            scenes.append((scene_of(true, rng), scene_of(false, rng)))
         right, wrong = (
-            rewards_of(model, tokenizer, captions, spoil(pictures(side), torch_chance))
+            rewards_of(model, tokenizer, captions, spoil(pictures(side), torch_rng))
             for side in zip(*scenes, strict=True)
         )
         accuracy[attribute] = (right > wrong).double().mean().item()
@@ -274,10 +275,10 @@ def calm(model: RewardModel, tokenizer: Any, *, seed: int) -> None:
 
     Matching makes scores so sure that, unscaled, a ranking loss starts far above ln 2 and shakes the model.
     """
-    chance, torch_chance = Random(seed), torch.Generator().manual_seed(seed)
-    said = [draw_statement(Split.GENERATOR, chance) for _ in range(1000)]
-    images = spoil(pictures([scene_of(misstate(each, chance), chance) for each in said]), torch_chance)
-    scores = rewards_of(model, tokenizer, [str(each) for each in said], images)
+    rng, torch_rng = Random(seed), torch.Generator().manual_seed(seed)
+    statements = [draw_statement(Split.GENERATOR, rng) for _ in range(1000)]
+    images = spoil(pictures([scene_of(misstate(each, rng), rng) for each in statements]), torch_rng)
+    scores = rewards_of(model, tokenizer, [str(each) for each in statements], images)
     last = cast(RewardHead, model.head).layers[-1]
     assert isinstance(last, nn.Linear)
     last.bias.sub_(scores.mean())
@@ -301,9 +302,9 @@ def main() -> None:
     torch.set_num_threads(1)
     tokenizer = build_tokenizer()
     model = RewardModel(shape_of(len(tokenizer))).eval()
-    chance, torch_chance = Random(arguments.seed), torch.Generator().manual_seed(arguments.seed)
-    scenes = [scene_of(draw_statement(Split.GENERATOR, chance), chance) for _ in range(400)]
-    initialise(model, normalise(spoil(pictures(scenes), torch_chance), model.config.image_input))
+    rng, torch_rng = Random(arguments.seed), torch.Generator().manual_seed(arguments.seed)
+    scenes = [scene_of(draw_statement(Split.GENERATOR, rng), rng) for _ in range(400)]
+    initialise(model, normalise(spoil(pictures(scenes), torch_rng), model.config.image_input))
     learner = Pretraining(model, tokenizer).eval()
     autoencoder = load_autoencoder(arguments.generator)
     look(learner, autoencoder, steps=arguments.looking, seed=arguments.seed)

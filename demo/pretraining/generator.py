@@ -94,15 +94,15 @@ def train_generator(
     """
     from diffusers import StableDiffusionPipeline
 
-    drawn = draw_scenes(scenes, Random(seed))
-    batches = [drawn[start : start + 500] for start in range(0, scenes, 500)]
+    drawn_scenes = draw_scenes(scenes, Random(seed))
+    batches = [drawn_scenes[start : start + 500] for start in range(0, scenes, 500)]
     pixels = torch.cat([draw(batch) for batch in batches[: AUTOENCODED // 500]])
     code = fit_code(pixels[:2000])
     autoencoder = _train_autoencoder(pixels, code, config=autoencoding, seed=seed, on_step=on_step)
     latents = torch.cat([code.encode(draw(batch)) for batch in batches])
     tokenizer = build_tokenizer()
     unet, text_encoder = _train_denoiser(
-        tokenizer, latents, drawn, config=denoising, seed=seed, on_step=partial(on_step, "denoiser")
+        tokenizer, latents, drawn_scenes, config=denoising, seed=seed, on_step=partial(on_step, "denoiser")
     )
     return StableDiffusionPipeline(
         vae=autoencoder.eval(),

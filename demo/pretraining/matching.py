@@ -45,13 +45,13 @@ class Attribute(StrEnum):
 
 def attributes_of(statement: Statement) -> list[Attribute]:
     """What can be wrong about it."""
-    found = [Attribute.COLOUR, Attribute.SHAPE]
-    found.append(Attribute.RELATION if statement.kind is Kind.RELATED else Attribute.COUNT)
+    attributes = [Attribute.COLOUR, Attribute.SHAPE]
+    attributes.append(Attribute.RELATION if statement.kind is Kind.RELATED else Attribute.COUNT)
     if statement.kind is Kind.RELATED and _bindings(statement):
-        found.append(Attribute.BINDING)
+        attributes.append(Attribute.BINDING)
     if statement.background:
-        found.append(Attribute.BACKGROUND)
-    return found
+        attributes.append(Attribute.BACKGROUND)
+    return attributes
 
 
 def contradict(statement: Statement, attribute: Attribute, generator: Random) -> Statement:
@@ -110,21 +110,21 @@ def draw_group(split: Split, size: int, generator: Random) -> list[Scene]:
     captions that hardly any has its counterpart in its own split.
     """
     statement = draw_statement(split, generator)
-    group, said = [statement], {_meaning(statement)}
+    group, meanings = [statement], {_meaning(statement)}
     close = generator.random() < 0.7
     while len(group) < size:
         for _ in range(30):
             attribute = generator.choice(attributes_of(statement))
             variant = contradict(statement, attribute, generator) if close else misstate(statement, generator)
             allowed = split_of(str(variant)) is split or (close and attribute is Attribute.COUNT)
-            if allowed and _meaning(variant) not in said:
+            if allowed and _meaning(variant) not in meanings:
                 break
         else:  # a rare statement has too few neighbours in its split
             variant = draw_statement(split, generator)
-            if _meaning(variant) in said or bool(variant.background) != bool(statement.background):
+            if _meaning(variant) in meanings or bool(variant.background) != bool(statement.background):
                 continue
         group.append(variant)
-        said.add(_meaning(variant))
+        meanings.add(_meaning(variant))
     return [scene_of(each, generator) for each in group]
 
 

@@ -32,8 +32,8 @@ def coverage(scenes: Sequence[Scene]) -> Tensor:
             colours[row, number] = 1 + COLOURS.index(thing.colour)
     shares = []
     for classes, count in ((shapes, SHAPE_CLASSES), (colours, 1 + len(COLOURS))):
-        shown = np.take_along_axis(classes, things.reshape(len(scenes), -1), axis=1).reshape(things.shape)
-        pixels = F.one_hot(torch.from_numpy(shown), count).permute(0, 3, 1, 2).float()  # (B, C, H, W)
+        labels = np.take_along_axis(classes, things.reshape(len(scenes), -1), axis=1).reshape(things.shape)
+        pixels = F.one_hot(torch.from_numpy(labels), count).permute(0, 3, 1, 2).float()  # (B, C, H, W)
         shares.append(F.avg_pool2d(pixels, PATCH).flatten(2).transpose(1, 2))
     return torch.cat(shares, dim=-1)
 
@@ -90,14 +90,14 @@ class PatchReader(nn.Module):
         Args: seen (B, P, V), what the image encoder gave; flaws (B, P - 1).
         """
         shares = coverage(scenes)  # (B, P - 1, CLASSES)
-        said = self.project(seen[:, 1:]).float()
+        logits = self.project(seen[:, 1:]).float()
         weight = 0.1 + (shares[..., 0] < 0.9).float()  # (B, P - 1): empty patches count little
         things = torch.tensor([len(scene.things) - 1 for scene in scenes])
         loss = 0.5 * F.cross_entropy(self.count(seen[:, 0]).float(), things)
         loss = loss + F.mse_loss(self.flaws(seen[:, 1:]).float()[..., 0], flaws)
         for part in (slice(None, SHAPE_CLASSES), slice(SHAPE_CLASSES, None)):
-            own = -(shares[..., part] * said[..., part].log_softmax(dim=-1)).sum(dim=-1)  # (B, P - 1)
-            loss = loss + (own * weight).sum() / weight.sum()
+            entropy = -(shares[..., part] * logits[..., part].log_softmax(dim=-1)).sum(dim=-1)  # (B, P - 1)
+            loss = loss + (entropy * weight).sum() / weight.sum()
         return loss
 
 
@@ -140,17 +140,17 @@ class Pointer(nn.Module):
         super().__init__()
         self.project = nn.Linear(width, 2)
 
-    def looking(self, attention: Attention, asking: Tensor, seen: Tensor, named: Named) -> Tensor:
+    def looking(self, attention: Attention, queries: Tensor, seen: Tensor, named: Named) -> Tensor:
         """Cross-entropy of the first half of a cross-attention's heads with where the thing is.
 
-        Args: asking (B, T, D), the words; seen (B, P, V), what the image encoder gave.
+        Args: queries (B, T, D), the words; seen (B, P, V), what the image encoder gave.
         """
         heads = attention.heads // 2
-        q = split_heads(attention.query(asking), attention.heads)[:, :heads].float()  # (B, h, T, d)
+        q = split_heads(attention.query(queries), attention.heads)[:, :heads].float()  # (B, h, T, d)
         k = split_heads(attention.key(seen), attention.heads)[:, :heads].float()  # (B, h, P, d)
         weights = (q @ k.transpose(-1, -2) * q.shape[-1] ** -0.5).log_softmax(dim=-1)  # (B, h, T, P)
-        said = weights[named.rows, :, named.tokens, 1:]  # (N, h, P - 1)
-        return -(named.shares[:, None] * said).sum(dim=-1).mean()
+        log_weights = weights[named.rows, :, named.tokens, 1:]  # (N, h, P - 1)
+        return -(named.shares[:, None] * log_weights).sum(dim=-1).mean()
 
     def saying(self, text: Tensor, named: Named) -> Tensor:
         """Mean squared distance, in half sides, from the thing: text (B, T, D), the words having looked."""

@@ -17,24 +17,24 @@ def build_tokenizer() -> Any:
     merges: dict[tuple[str, str], None] = {}
     for word in words:
         parts = [*word[:-1], f"{word[-1]}</w>"]
-        for one, other in merges:  # in the order in which the tokenizer applies them
-            parts = _merged(parts, one, other)
+        for left, right in merges:  # in the order in which the tokenizer applies them
+            parts = _merge_parts(parts, left, right)
         while len(parts) > 1:
             merges[parts[0], parts[1]] = None
             parts[:2] = [parts[0] + parts[1]]
     letters = _byte_letters()
     tokens = [*letters, *(f"{letter}</w>" for letter in letters)]
-    tokens += dict.fromkeys(one + other for one, other in merges)
+    tokens += dict.fromkeys(left + right for left, right in merges)
     tokens += ["<|startoftext|>", "<|endoftext|>"]
     vocabulary = {token: number for number, token in enumerate(tokens)}
     return CLIPTokenizer(vocab=vocabulary, merges=list(merges), model_max_length=LENGTH)
 
 
-def _merged(parts: list[str], one: str, other: str) -> list[str]:
+def _merge_parts(parts: list[str], left: str, right: str) -> list[str]:
     joined: list[str] = []
     for part in parts:
-        if joined and (joined[-1], part) == (one, other):
-            joined[-1] = one + other
+        if joined and (joined[-1], part) == (left, right):
+            joined[-1] = left + right
         else:
             joined.append(part)
     return joined

@@ -58,14 +58,14 @@ def _resemblance(seen: Seen, noun: Noun) -> float:
 
 def _assignment(view: View, statement: Statement) -> tuple[Seen | None, ...]:
     """The thing that each noun stands for: of all assignments the one that makes most nouns right."""
-    wanted = len(statement.nouns)
-    candidates: list[Seen | None] = [*view.things[:4], *[None] * wanted]
+    count = len(statement.nouns)
+    candidates: list[Seen | None] = [*view.things[:4], *[None] * count]
 
     def right(chosen: tuple[Seen | None, ...]) -> float:
-        found = sum(_resemblance(s, noun) for s, noun in zip(chosen, statement.nouns, strict=True) if s)
-        return found + 0.01 * sum(s is not None for s in chosen) + 0.001 * _in_order(chosen, statement)
+        resemblance = sum(_resemblance(s, noun) for s, noun in zip(chosen, statement.nouns, strict=True) if s)
+        return resemblance + 0.01 * sum(s is not None for s in chosen) + 0.001 * _in_order(chosen, statement)
 
-    return max(permutations(candidates, wanted), key=right)
+    return max(permutations(candidates, count), key=right)
 
 
 def _things_right(view: View, statement: Statement) -> float:

@@ -120,6 +120,6 @@ def _templates() -> dict[str, Mask]:
     return masks
 
 
-def _overlap(one: Mask, other: Mask) -> float:
+def _overlap(a: Mask, b: Mask) -> float:
     """Intersection over union, 0..1."""
-    return float((one & other).sum() / (one | other).sum())
+    return float((a & b).sum() / (a | b).sum())
