@@ -33,7 +33,7 @@ OPPOSITES = {"left of": "right of", "right of": "left of", "above": "below", "be
 
 
 class Attribute(StrEnum):
-    """What one caption can say otherwise than another."""
+    """A way in which two captions can differ."""
 
     COLOUR = "colour"
     SHAPE = "shape"
@@ -44,7 +44,7 @@ class Attribute(StrEnum):
 
 
 def attributes_of(statement: Statement) -> list[Attribute]:
-    """What can be wrong about it."""
+    """Return the attributes that can be wrong in a caption of it."""
     attributes = [Attribute.COLOUR, Attribute.SHAPE]
     attributes.append(Attribute.RELATION if statement.kind is Kind.RELATED else Attribute.COUNT)
     if statement.kind is Kind.RELATED and _bindings(statement):
@@ -55,7 +55,7 @@ def attributes_of(statement: Statement) -> list[Attribute]:
 
 
 def contradict(statement: Statement, attribute: Attribute, generator: Random) -> Statement:
-    """A statement that says this attribute otherwise, and nothing else."""
+    """Return a statement that differs in this attribute only."""
     if attribute is Attribute.BACKGROUND:
         return replace(statement, background=_other(statement.background, BACKGROUNDS, generator))
     if attribute is Attribute.RELATION:

@@ -1,4 +1,4 @@
-"""Simulated annotators: they see the oracle's verdict through noise, each with weights of their own."""
+"""Simulated annotators: each sees the oracle's verdict through noise, with individual weights."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class Annotator:
 
     @classmethod
     def drawn(cls, seed: int, noise: float = NOISE) -> Annotator:
-        """The annotator that this seed stands for, a little different from every other."""
+        """Return the annotator of this seed, slightly different from every other."""
         draw = Random(f"annotator {seed}")
         alignment, taste, cleanliness = (
             weight * draw.gauss(1, WEIGHT_SPREAD) for weight in (ALIGNMENT, TASTE, CLEANLINESS)
@@ -64,7 +64,7 @@ class Annotator:
             raise ValueError(f"{len(images)} images do not fit into {SLOTS} slots of {PER_SLOT}")
         verdicts = [judge(image, caption) for image in images]
         seen = [self._impression(verdict) + generator.gauss(0, self.noise) for verdict in verdicts]
-        slots = _place(seen)
+        slots = _fill_slots(seen)
         ratings = []
         for verdict, mark in zip(verdicts, _overall_marks(seen, slots), strict=True):
             alignment = _mark(verdict.alignment + generator.gauss(0, self.noise))
@@ -85,8 +85,8 @@ class Annotator:
         return sum(weight * part for weight, part in zip(self.weights, parts, strict=True))
 
 
-def _place(seen: Sequence[float]) -> tuple[int, ...]:
-    """Slots for these impressions: close ones share one while it has room, and every image finds a place.
+def _fill_slots(seen: Sequence[float]) -> tuple[int, ...]:
+    """Return a slot for each impression: close ones share a slot while it has room, and every image gets one.
 
     Of all ways to fill the slots from best to worst, images are put together where they are closest.
     """
@@ -119,7 +119,7 @@ def _overall_marks(seen: Sequence[float], slots: Sequence[int]) -> list[int]:
     """Marks 1..7 from the mean impression of each slot; one mark for all images of a slot."""
     marks = {}
     for slot in set(slots):
-        together = [s for s, its in zip(seen, slots, strict=True) if its == slot]
+        together = [score for score, place in zip(seen, slots, strict=True) if place == slot]
         marks[slot] = _mark(sum(together) / len(together))
     return [marks[slot] for slot in slots]
 

@@ -1,4 +1,4 @@
-"""What a caption of the small world can say, and which captions are kept for which purpose.
+"""The captions of the small world, and the purpose that each is reserved for.
 
 "a red circle", "two red circles", "a red circle left of an orange square on a white background".
 """
@@ -42,7 +42,7 @@ SPLIT_SHARES = {Split.GENERATOR: 0.4, Split.RANKING: 0.3, Split.TUNING: 0.15, Sp
 
 
 class NotACaption(ValueError):
-    """The text is none of the small world's captions."""
+    """The text is not a caption of the small world."""
 
 
 @dataclass(frozen=True)
@@ -98,7 +98,7 @@ _STATEMENTS = {str(statement): statement for statement in every_statement()}
 
 
 def parse(caption: str) -> Statement:
-    """What the caption states. Raises NotACaption."""
+    """Return what the caption states. Raises NotACaption."""
     try:
         return _STATEMENTS[caption]
     except KeyError:
@@ -151,7 +151,7 @@ def misstate(statement: Statement, generator: Random, wrong: float = WORD_IS_WRO
 
 
 def split_of(caption: str) -> Split:
-    """Which use the caption is kept for: drawn from its text alone, so the same on every machine."""
+    """Return the split of a caption: a hash of its text decides, so it is the same on every machine."""
     draw = int.from_bytes(hashlib.sha256(caption.encode()).digest()[:8]) / 2**64
     for split, share in SPLIT_SHARES.items():
         draw -= share

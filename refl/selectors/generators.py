@@ -1,4 +1,4 @@
-"""Which generator is next, and which reward model may judge it."""
+"""Find the generator to tune or sample next, and the reward model that may judge it."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def newest_kept(project: Project) -> Generator:
 
 
 def independent_checkpoint(run: TuningRun) -> RewardCheckpoint | None:
-    """Return what judges the run's generator: the reward model registered last, trained on no ranking here.
+    """Return the reward model that judges the run's generator: the newest registered one, not trained here.
 
     None when there is none, or the run tuned on it.
     """

@@ -1,4 +1,4 @@
-"""Generators come in by hand or out of a tuning; a tuned one is kept only if it is sound."""
+"""Register generators, by hand or from a tuning, and decide whether a tuned one is kept."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ GENERATOR_KEPT = register_event("generator.kept", "A tuned generator was kept")
 
 
 class BadGenerator(ValueError):
-    """No generator can be registered so; the message says why."""
+    """The generator cannot be registered; the message says why."""
 
 
 class AlreadyJudged(ValueError):
-    """The generator was judged before; the verdict stays."""
+    """The generator was already judged; the verdict stands."""
 
 
 @transaction.atomic
@@ -35,7 +35,7 @@ def register_generator(
     guidance_scale: float = 7.5,
     pretraining: str | Path = "",
 ) -> Generator:
-    """Register a pipeline that somebody chose; it is kept without being judged.
+    """Register a pipeline by hand; it is kept without being judged.
 
     Args:
         pipeline: a folder, absolute or below the project's root, or a hub id.
@@ -66,7 +66,7 @@ def register_generator(
 
 
 def register_tuned(*, run: TuningRun) -> Generator:
-    """Register what a tuning made, not yet judged; called again, return the same row."""
+    """Register the result of a tuning, not yet judged; called again, return the same row."""
     start = run.generator
     tuned, _ = Generator.objects.get_or_create(
         run=run,
@@ -86,9 +86,9 @@ def register_tuned(*, run: TuningRun) -> Generator:
 def keep_if_sound(generator: Generator, *, tuned_on: Change, independent: Change | None) -> bool:
     """Judge a tuned generator, once: keep it only if a reward it was not tuned on does not fall.
 
-    A reward falls when the whole interval of its change lies below zero. Without an independent reward
-    nothing speaks for the generator, so it is not kept. The reward it was tuned on decides nothing: that it
-    rises is no news.
+    A reward falls when the whole interval of its change lies below zero. Without an independent reward there
+    is no evidence for the generator, so it is not kept. The reward it was tuned on decides nothing: it is
+    expected to rise.
 
     Args: tuned_on, independent: scores of held-out prompts, parent and generator with the same seeds.
     Returns: whether it is kept.
@@ -106,7 +106,7 @@ def keep_if_sound(generator: Generator, *, tuned_on: Change, independent: Change
 
 
 def set_control_aside(generator: Generator) -> None:
-    """Do not keep a generator that was tuned without a reward: it is there to be compared with.
+    """Do not keep a generator that was tuned without a reward: it serves as a baseline.
 
     Raises: AlreadyJudged.
     """

@@ -1,4 +1,4 @@
-"""Comparing a tuned generator with the one it came from, by rewards."""
+"""Compare a tuned generator with its parent by rewards."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ def paired_change(
     """Compare two generators on the same prompts with the same seeds.
 
     The interval is the percentile bootstrap of the mean difference. Prompts are drawn, not images: images of
-    one prompt are no independent witnesses.
+    one prompt are not independent.
 
     Args:
         before, after: for each prompt the scores of its images, in the same order of prompts and seeds.

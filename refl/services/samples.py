@@ -1,4 +1,4 @@
-"""Images that a generator made, on their way to annotators."""
+"""Import the images that a generator made, for annotators."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from refl.models import Generator
 
 @transaction.atomic
 def import_samples(*, prompt: Prompt, generator: Generator, images: Mapping[int, Path]) -> list[Generation]:
-    """Add the images to the prompt and open its assignments. An image it has already is not added again.
+    """Add the images to the prompt and open its assignments. An image that it already has is skipped.
 
     Two seeds may give equal images; annotators see one of them.
 
     Args: images: seed -> file.
     Returns: the images added.
-    Raises: ImagesRefused when the prompt has more images then than can be placed.
+    Raises: ImagesRefused when the prompt would have more images than can be placed.
     """
     distinct, seen = [], set()
     for seed, file in images.items():

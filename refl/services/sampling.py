@@ -28,16 +28,16 @@ from rewardmodel.services.scores import score_generations
 
 
 class CannotSample(ValueError):
-    """There is nothing to make, or no way to make it; the message says why."""
+    """There is no image to make, or no way to make it; the message says why."""
 
 
 @dataclass(frozen=True)
 class SamplingConfig:
-    """What a sampling makes. All ours.
+    """The configuration of a sampling. All defaults are ours.
 
     Attributes:
         pool: ids of the prompts that images are made for.
-        prompts: how many of the pool get them; the others' images are thrown away.
+        prompts: how many of the pool are used; the images of the others are discarded.
         per_prompt: images of a prompt, which differ by seed.
         batch_size: images made at once.
     """

@@ -1,4 +1,4 @@
-"""Tuning a project's generator: asking for a run, and what that run does."""
+"""Queue tunings of a project's generator, and carry them out."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 
 class CannotTune(ValueError):
-    """A run like this could not work; the message says why."""
+    """The run could not succeed; the message says why."""
 
 
 @transaction.atomic

@@ -1,4 +1,4 @@
-"""What pages show of tunings and samplings besides what every run has, for admins of the project."""
+"""The parts of run pages that are specific to tunings and samplings, for admins of the project."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ CHARTS = {
 
 @admin_required
 def sample_grid(request: MemberRequest, project: Project, pk: int, step: int) -> FileResponse:
-    """One grid of a tuning's samples. It never changes."""
+    """Return one grid of a tuning's samples. It never changes."""
     run = get_object_or_404(TuningRun, project=project, pk=pk)
     file = run.folder / "samples" / f"step-{step:06}.png"
     if not file.is_file():
@@ -52,12 +52,12 @@ def _tuning_details(run: TuningRun) -> dict[str, Any]:
 
 
 def _grids(run: TuningRun) -> list[int]:
-    """The updates of which there are samples: before the first, the newest, and those between."""
+    """Return the updates that have a sample grid, ascending; 0 is before the first."""
     return sorted(int(file.stem.removeprefix("step-")) for file in run.folder.glob("samples/step-*.png"))
 
 
 def _shown_prompts(run: TuningRun) -> list[str]:
-    """The prompts of the sample grids, in their order."""
+    """Return the prompts of the sample grids, in order."""
     try:
         frozen = json.loads((run.folder / "prompts.json").read_text(encoding="utf-8"))
     except FileNotFoundError:
