@@ -1,7 +1,7 @@
-"""Who may do what: one table of what each role allows, and what asks it.
+"""Permissions: one table of what each role may do, and the functions that check it.
 
 A new role is a member of `Membership.Role`, with its migration, and a line of `MAY`: nothing else names one.
-Whoever may not is answered 404, which does not tell that the project exists.
+Refusals are 404s, which do not reveal that the project exists.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ Role = Membership.Role
 
 
 class Do(Enum):
-    """What a member of a project may do there."""
+    """A permission of a project's members."""
 
     SEE = auto()  # learn that the project exists, and fetch its images
     WORK = auto()  # answer in the workspace: tasks, or prompts that others are compared on
@@ -58,12 +58,12 @@ CREATOR = Role.ADMIN  # the role of whoever makes a project
 
 
 def roles_that(do: Do) -> list[str]:
-    """The roles whose members may do this."""
+    """Return the roles that may do this."""
     return [role for role, allowed in MAY.items() if do in allowed]
 
 
 def permissions_in(project: Project, user: User) -> frozenset[Do]:
-    """What the user may do in the project; a superuser what an admin may."""
+    """Return the user's permissions in the project; superusers have an admin's."""
     if user.is_superuser:
         return MAY[SUPERUSER]
     role = project.memberships.filter(user=user).values_list("role", flat=True).first()
@@ -71,7 +71,7 @@ def permissions_in(project: Project, user: User) -> frozenset[Do]:
 
 
 def permissions_anywhere(user: User) -> frozenset[Do]:
-    """What the user may do in at least one project, in one query."""
+    """Return the user's permissions in any project, in one query."""
     allowed = MAY[SUPERUSER] if user.is_superuser else frozenset()
     return allowed.union(*(MAY[role] for role in user.memberships.values_list("role", flat=True).distinct()))
 
@@ -81,7 +81,7 @@ def may(user: User, do: Do, project: Project) -> bool:
 
 
 def projects_where(user: User, do: Do) -> QuerySet[Project]:
-    """The projects in which the user may do this."""
+    """Return the projects in which the user may do this."""
     return Project.objects.filter(in_projects_where(user.pk, user.is_superuser, do))
 
 
@@ -92,22 +92,22 @@ def in_projects_where(user: int | Parameter, is_superuser: bool, do: Do) -> Q:
 
 
 def members_who(project: Project, do: Do) -> QuerySet[Membership]:
-    """The project's members who may do this. Superusers without a membership are none."""
+    """Return the project's members who may do this, without superusers who are not members."""
     return project.memberships.filter(role__in=roles_that(do))
 
 
 def people_who(project: Project, do: Do) -> QuerySet[User]:
-    """Everybody who may do this in the project, superusers too."""
+    """Return everybody who may do this in the project, including superusers."""
     people = Q(pk__in=members_who(project, do).values("user"))
     return User.objects.filter(people | Q(is_superuser=True) if do in MAY[SUPERUSER] else people)
 
 
 @dataclass(frozen=True)
 class Standing:
-    """Somebody's part in the work of a project: their role, and what keeps them from being given tasks.
+    """A user's standing in a project: their role, and what keeps them from getting tasks.
 
-    `guideline` is the newest version; `is_reading_due` until they acknowledge it. `paused` says why they are
-    given no tasks, None while they are. `outcome` is of their qualification, None where untested.
+    `guideline` is the newest version; `is_reading_due` until they acknowledge it. `paused` is the reason of
+    their pause, or None. `outcome` is of their qualification, None where untested.
     """
 
     project: Project
@@ -135,17 +135,17 @@ class Standing:
 
 
 def is_qualified(project: Project, outcome: str | None) -> bool:
-    """Whether an annotator with this outcome, None where untested, may be given the project's tasks."""
+    """Return whether an annotator with this outcome, None if untested, may get the project's tasks."""
     return not project.requires_qualification or outcome == Qualification.Outcome.QUALIFIED
 
 
 def pause_reason(project: OuterRef | Parameter, user: Parameter) -> QuerySet[Pause, Any]:
-    """Of the user's pause that is in force in the project."""
+    """Return the reason of the user's current pause in the project, as a subquery."""
     return Pause.objects.in_force().order_by().filter(project=project, user=user).values("reason")
 
 
 def newest_outcome(project: OuterRef | Parameter, user: Parameter) -> QuerySet[Qualification, Any]:
-    """Of the user's qualification for the project."""
+    """Return the outcome of the user's qualification for the project, as a subquery."""
     outcomes = Qualification.objects.filter(project=project, user=user).order_by("-pk")
     return outcomes.values("outcome")[:1]
 
@@ -154,11 +154,11 @@ def _standings(*, is_superuser: bool) -> QuerySet[Guideline]:
     project, user = OuterRef("project"), Parameter("user")
     projects = Project.objects.filter(in_projects_where(user, is_superuser, Do.WORK), slug=Parameter("slug"))
     role = Membership.objects.filter(project=project, user=user).values("role")
-    read = Acknowledgement.objects.filter(guideline=OuterRef("pk"), user=user)
+    acknowledgements = Acknowledgement.objects.filter(guideline=OuterRef("pk"), user=user)
     newest = Guideline.objects.filter(project__in=projects).select_related("project").order_by("-version")
     return newest.annotate(
         role=Coalesce(Subquery(role), Value(SUPERUSER)),
-        is_reading_due=~Exists(read),
+        is_reading_due=~Exists(acknowledgements),
         paused=Subquery(pause_reason(project, user)),
         outcome=Subquery(newest_outcome(project, user)),
     )[:1]
@@ -170,29 +170,29 @@ STANDINGS = {
 
 
 def standing_in(slug: str, user: User) -> Standing | None:
-    """How the user stands in the project, in one statement; None for those who have no part in its work."""
+    """Return the user's standing in the project, in one query; None without a part in its work."""
     guideline = STANDINGS[user.is_superuser].first(slug=slug, user=user.pk)
     if guideline is None:
         return None
-    read = {name: getattr(guideline, name) for name in ("role", "is_reading_due", "paused", "outcome")}
-    return Standing(guideline.project, guideline=guideline, **read)
+    fields = {name: getattr(guideline, name) for name in ("role", "is_reading_due", "paused", "outcome")}
+    return Standing(guideline.project, guideline=guideline, **fields)
 
 
 class MemberRequest(HttpRequest):
-    """A request of somebody who is signed in."""
+    """A request of a signed-in user."""
 
     user: User
     htmx: HtmxDetails
 
 
 class WorkerRequest(MemberRequest):
-    """A request of somebody who has a part in the work of a project."""
+    """A request of a user with a part in the work of a project."""
 
     standing: Standing
 
 
 def member_required(view: View) -> View:
-    """Signed-in people only. A page asks to sign in; a script gets a 401, so that its page stays."""
+    """Admit signed-in users. Pages redirect to the sign-in; scripts get a 401, so that their page stays."""
 
     @wraps(view)
     def check(request: MemberRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
@@ -206,7 +206,7 @@ def member_required(view: View) -> View:
 
 
 def required(do: Do) -> Callable[[View], View]:
-    """Members of the project `slug` who may do this; the view is given the project."""
+    """Admit members of the project `slug` who may do this; the view gets the project."""
 
     def decorate(view: View) -> View:
         @wraps(view)
@@ -227,7 +227,7 @@ admin_required = required(Do.ADMINISTER)
 
 
 def required_anywhere(do: Do) -> Callable[[View], View]:
-    """People who may do this in at least one project; the view looks only at theirs."""
+    """Admit users who may do this in any project; the view must restrict itself to those."""
 
     def decorate(view: View) -> View:
         @wraps(view)
@@ -243,7 +243,7 @@ def required_anywhere(do: Do) -> Callable[[View], View]:
 
 
 def admins_projects(page: str) -> Callable[[View], View]:
-    """Admins only. One who has a single project is sent to its `page`; the view is given all of several."""
+    """Admit admins. With a single project, redirect to its `page`; else the view gets all of theirs."""
 
     def decorate(view: View) -> View:
         @wraps(view)
@@ -262,7 +262,7 @@ def admins_projects(page: str) -> Callable[[View], View]:
 
 
 def worker_required(view: View) -> View:
-    """People with a part in the work of the project `slug`; the view is given the project."""
+    """Admit users with a part in the work of the project `slug`; the view gets the project."""
 
     @wraps(view)
     @member_required

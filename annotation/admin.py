@@ -1,4 +1,4 @@
-"""A look at the rows for superusers; writes go through pages, commands and the API."""
+"""Read-only admin for superusers; writes go through pages, commands and the API."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ admin.site.register(User, UserAdmin)
 
 
 class ReadOnly(ModelAdmin):
-    """Shows, and neither adds, changes nor deletes."""
+    """An admin without permission to add, change or delete."""
 
     show_full_result_count = False
 
@@ -87,7 +87,7 @@ class ReviewAdmin(ReadOnly):
 
 @admin.register(Action)
 class ActionAdmin(ReadOnly):
-    """Those of every project, and those that concern none: tokens and passwords."""
+    """Actions of all projects, and those without a project: tokens and passwords."""
 
     list_display = ["at", "actor", "kind", "subject", "project"]
     list_filter = ["kind", "project"]

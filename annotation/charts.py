@@ -1,4 +1,4 @@
-"""What the templates of `components/` draw: curves and intervals."""
+"""Data for the charts in `components/`: curves and intervals."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from datetime import date, timedelta
 
 @dataclass(frozen=True)
 class Whisker:
-    """Where a figure, the ends of its interval and a mark to compare with lie on an axis, from 0 to 100."""
+    """Positions on an axis, from 0 to 100, of a figure, the ends of its interval and a reference mark."""
 
     low: float
     value: float
@@ -30,7 +30,7 @@ def whisker(low: float, value: float, high: float, *, mark: float, axis: tuple[f
 def by_day(
     counts: Mapping[date, int], *, first: date, last: date, id: str, label: str, name: str
 ) -> dict[str, object]:
-    """A curve of counts over the days from first to last, those without any included."""
+    """Return a curve of counts over the days from first to last, including days without any."""
     days = [first + timedelta(days=number) for number in range((last - first).days + 1)]
     points = [[number, counts.get(day, 0)] for number, day in enumerate(days)]
     return {

@@ -1,4 +1,4 @@
-"""HTTP answers with a large file, or a range of its bytes, or with a table."""
+"""HTTP responses with a large file, a range of its bytes, or a CSV table."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ ONE_RANGE = re.compile(r"bytes=(\d{0,18})-(\d{0,18})")
 
 
 def file_response(request: HttpRequest, *, file: Path, sha256: str) -> HttpResponseBase:
-    """Answer with the file as a download: 206 with the bytes of `Range`, 416 where it has no such bytes.
+    """Return the file as a download: 206 with the bytes of `Range`, 416 for a range outside the file.
 
     Several ranges at once, and a range of a file that has changed (`If-Range`), get the whole file.
     The file must exist.
@@ -74,7 +74,7 @@ class _Echo:
 
 
 def csv_response(rows: Iterable[Iterable[object]], *, name: str) -> StreamingHttpResponse:
-    """Stream the rows as a download; texts that a spreadsheet would take for formulas are escaped."""
+    """Stream the rows as a download; texts that spreadsheets would interpret as formulas are escaped."""
     table = csv.writer(_Echo())
     lines = (
         table.writerow([guarded(cell) if isinstance(cell, str) else cell for cell in row]) for row in rows
@@ -90,10 +90,10 @@ def csv_response(rows: Iterable[Iterable[object]], *, name: str) -> StreamingHtt
     )
 
 
-# A spreadsheet takes a text that begins with one of these for a formula, unless an apostrophe precedes it.
+# Spreadsheets interpret a text that begins with one of these as a formula, unless an apostrophe precedes it.
 FORMULAS = ("=", "+", "-", "@", "\t", "\r", "'")
 
 
 def guarded(text: str) -> str:
-    """Return the text with an apostrophe before it if it looks like a formula; imports remove it again."""
+    """Return the text, prefixed by an apostrophe if it looks like a formula; imports remove it again."""
     return f"'{text}" if text.startswith(FORMULAS) else text

@@ -1,4 +1,4 @@
-"""Image files as HTTP answers, for pages and the API alike."""
+"""Image files as HTTP responses, for pages and the API."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ FOREVER = 60 * 60 * 24 * 365  # the bytes behind a token never change
 def image_response(request: HttpRequest, *, user: User, token: UUID) -> HttpResponseBase:
     """Stream the file from the storage. Raises: Http404 when the user may not see it.
 
-    No header reveals where it comes from: neither its name, nor its hash, nor when it was stored.
+    No header reveals the file's name, its hash or when it was stored.
     """
     image = visible_image(user, token)
     if image is None:

@@ -1,8 +1,8 @@
-"""The life of durable work: queued, claimed, heard of, then finished, failed, or given back to the queue.
+"""The life of durable jobs: queued, claimed, with heartbeats, then finished, failed, or queued again.
 
-Every write is one UPDATE that names the state and the attempt it expects: of two workers one wins, and one
-given up for dead changes nothing any more. Further `fields` are set in the same statement: what one kind of
-job records with that move.
+Every write is one UPDATE that names the expected state and attempt: of two workers one wins, and one that was
+presumed dead can no longer write. Further `fields` are set in the same statement: what a kind of job records
+with the move.
 """
 
 from __future__ import annotations
@@ -27,32 +27,32 @@ MOVES = {
 
 
 class JobLost(Exception):
-    """The job moved on without this process: it is over, or another worker has it."""
+    """This process no longer has the job: it has ended, or another worker has it."""
 
 
 def claim(job: Job, *, now: datetime, **fields: Any) -> None:
-    """Take a queued job for this worker. Raises: JobLost when it is over or another's."""
+    """Claim a queued job for this worker. Raises: JobLost when it has ended or another worker has it."""
     move(job, State.RUNNING, attempt=job.attempt + 1, heartbeat=now, **fields)
 
 
 def heartbeat(job: Job, *, now: datetime, **fields: Any) -> None:
-    """Record that the work goes on, and read back whether it is to be cancelled. Raises: JobLost."""
+    """Record a heartbeat, and read back whether the job is to be cancelled. Raises: JobLost."""
     _update_fenced(job, [State.RUNNING], heartbeat=now, **fields)
     job.refresh_from_db(fields=["cancel_requested"])
 
 
 def finish(job: Job, *, now: datetime, **fields: Any) -> None:
-    """Record that the work is done. Raises: JobLost."""
+    """Record that the job is finished. Raises: JobLost."""
     move(job, State.FINISHED, finished_at=now, error="", cancel_requested=False, **fields)
 
 
 def fail(job: Job, *, error: str, now: datetime) -> None:
-    """Record that the work cannot be done, and why. Raises: JobLost."""
+    """Record that the job failed, and why. Raises: JobLost."""
     move(job, State.FAILED, finished_at=now, error=error)
 
 
 def release(job: Job, *, now: datetime, **fields: Any) -> None:
-    """Give an interrupted job back to the queue, or cancel it where that was asked for. Raises: JobLost."""
+    """Return an interrupted job to the queue, or cancel it if requested. Raises: JobLost."""
     _update_fenced(job, [State.RUNNING], **_given_back(now), **fields)
 
 
@@ -62,9 +62,9 @@ def requeue(job: Job, **fields: Any) -> None:
 
 
 def requeue_silent(model: type[Job], *, now: datetime) -> int:
-    """Take jobs of one kind from workers that fell silent, and return how many.
+    """Requeue jobs of one kind whose workers fell silent, and return how many.
 
-    What was claimed `most_attempts` times has failed: it would fall silent for ever.
+    Jobs that were claimed `most_attempts` times have failed.
     """
     silent = model.objects.silent(now=now)
     failed = 0
@@ -79,7 +79,7 @@ def requeue_silent(model: type[Job], *, now: datetime) -> int:
 
 
 def cancel(job: Job, *, now: datetime) -> None:
-    """Take the job out of the queue, or ask its worker to stop. Raises: JobLost when it is over."""
+    """Take the job out of the queue, or ask its worker to stop. Raises: JobLost when it has ended."""
     rows = type(job)._default_manager.filter(pk=job.pk)
     left_queue = rows.filter(state=State.QUEUED).update(state=State.CANCELLED, finished_at=now)
     if not left_queue and not rows.filter(state=State.RUNNING).update(cancel_requested=True):
@@ -94,7 +94,7 @@ def move(job: Job, to: State, **fields: Any) -> None:
 
 
 def _given_back(now: datetime) -> dict[str, Any]:
-    """Fields of a job that nobody works at any more. One statement, so that no cancel slips in between."""
+    """Return the fields of a job without a worker. They are set in one statement, to not lose a cancel."""
     return {
         "state": Case(When(cancel_requested=True, then=Value(State.CANCELLED)), default=Value(State.QUEUED)),
         "finished_at": Case(When(cancel_requested=True, then=Value(now)), default=None),
@@ -103,7 +103,7 @@ def _given_back(now: datetime) -> dict[str, Any]:
 
 
 def _update_fenced(job: Job, sources: list[State], **fields: Any) -> None:
-    """Set fields where state and attempt are as expected; the job in hand follows. Raises: JobLost."""
+    """Set fields if state and attempt are as expected, in the row and on the instance. Raises: JobLost."""
     rows = type(job)._default_manager.filter(pk=job.pk, attempt=job.attempt, state__in=sources)
     if rows.update(**fields) != 1:
         raise JobLost(f"{job}, attempt {job.attempt}: not {' or '.join(sources)} any more")

@@ -1,4 +1,4 @@
-"""Image files as files on this machine, for what reads paths, wherever the storage keeps them."""
+"""Image files as local files, for code that needs paths, from any storage."""
 
 from __future__ import annotations
 
@@ -17,24 +17,24 @@ from uuid import uuid4
 from django.conf import settings
 from django.core.files.storage import default_storage
 
-THREADS = 16  # most of the time each waits for the storage
-CHUNK = 1024  # names taken at a time, so that whoever gives them can stop in between
+THREADS = 16  # they mostly wait for the storage
+CHUNK = 1024  # names read at a time, so that their iterator can stop in between
 
 
 class WrongContent(Exception):
-    """The storage has other bytes under an image's name than were stored there; the message names it."""
+    """The storage has other bytes under an image's name than were stored; the message names it."""
 
 
 @contextmanager
 def local_images(names: Iterable[str]) -> Iterator[Path]:
-    """Give a folder in which images lie under their names in the storage.
+    """Provide a folder with the images under their names in the storage.
 
-    A storage on the local disk gives its own folder; `names` is not even read. Of any other, what is missing
-    is fetched into a cache below LAUREL_VAR that processes share: checked against the hash that names it,
-    and in its place whole or not at all. The cache keeps to IMAGE_CACHE_BYTES by removing what was used
-    longest ago, but nothing that was asked for while the folder is in use: for that long it may be larger.
+    For a storage on the local disk this is its own folder, and `names` is not read. For others, missing files
+    are fetched into a cache below LAUREL_VAR that processes share: checked against the hash in their name,
+    and moved into place atomically. The cache keeps to IMAGE_CACHE_BYTES by removing the least recently used
+    files, but none that were requested while the folder is in use: it may be larger meanwhile.
 
-    An image that the storage lacks is missing in the folder, as on a local disk: whoever opens it says so.
+    An image that the storage lacks is missing in the folder, as on a local disk.
 
     Raises: WrongContent; what the storage raises where it cannot be reached, and what `names` raises.
     """
@@ -57,7 +57,7 @@ def local_images(names: Iterable[str]) -> Iterator[Path]:
 
 
 def local_root() -> Path | None:
-    """The folder of a storage on the local disk; None for any other storage."""
+    """Return the folder of a storage on the local disk; None for other storages."""
     try:
         return Path(default_storage.path(""))
     except NotImplementedError:
@@ -65,7 +65,7 @@ def local_root() -> Path | None:
 
 
 def _touch(file: Path) -> bool:
-    """Note that a file of the cache is used now. Returns: whether it is there."""
+    """Mark a cached file as used now. Returns: whether it exists."""
     try:
         os.utime(file)
     except FileNotFoundError:
@@ -74,7 +74,7 @@ def _touch(file: Path) -> bool:
 
 
 def _fetch_missing(names: Iterable[str], cache: Path) -> bool:
-    """Fetch what is not in the cache yet; the rest is used now. Returns: whether anything was missing."""
+    """Fetch the files not in the cache, and mark the others as used. Returns: whether any was missing."""
     folder, fetched, remaining = cache / "images", False, iter(names)
     with ThreadPoolExecutor(THREADS) as pool:
         while chunk := list(islice(remaining, CHUNK)):
@@ -86,39 +86,39 @@ def _fetch_missing(names: Iterable[str], cache: Path) -> bool:
 
 
 def _fetch(name: str, file: Path) -> None:
-    """Copy an image from the storage, unless the storage lacks it. Raises: WrongContent."""
+    """Copy an image from the storage, if the storage has it. Raises: WrongContent."""
     try:
-        with default_storage.open(name) as stored:
-            content = stored.read()
+        with default_storage.open(name) as source:
+            content = source.read()
     except FileNotFoundError:
         return
     if hashlib.sha256(content).hexdigest() != file.stem:
         raise WrongContent(f"{name}: the storage has {len(content):,} bytes that are not this image")
     file.parent.mkdir(exist_ok=True)
-    descriptor, written = tempfile.mkstemp(dir=file.parent, prefix=".new-")
+    descriptor, temporary = tempfile.mkstemp(dir=file.parent, prefix=".new-")
     try:
         with open(descriptor, "wb") as copy:
             copy.write(content)
             copy.flush()
-            os.fsync(descriptor)  # else a power failure may leave an empty file under the name
-        os.replace(written, file)
+            os.fsync(descriptor)  # otherwise a power failure may leave an empty file
+        os.replace(temporary, file)
     finally:
-        Path(written).unlink(missing_ok=True)
+        Path(temporary).unlink(missing_ok=True)
 
 
 @contextmanager
-def _locked(cache: Path, how: int) -> Iterator[None]:
-    """Shared by those who rely on what they find; exclusive for whoever removes some of it."""
+def _locked(cache: Path, mode: int) -> Iterator[None]:
+    """Lock the cache: shared for readers, exclusive for removal."""
     with (cache / "lock").open("a+") as lock:  # over NFS a shared lock needs a file that may be read
-        fcntl.flock(lock, how)
+        fcntl.flock(lock, mode)
         yield
 
 
 @contextmanager
 def _using(cache: Path) -> Iterator[None]:
-    """Keep what is touched or fetched from now on from being removed, until this ends or its process dies.
+    """Protect files touched or fetched from now on from removal, until this ends or the process dies.
 
-    A use is a file that is made as it begins and stays locked while it lasts.
+    A use is represented by a file that is created when it begins and is locked while it lasts.
     """
     file = cache / "uses" / uuid4().hex
     file.parent.mkdir(exist_ok=True)
@@ -133,7 +133,7 @@ def _using(cache: Path) -> Iterator[None]:
 
 
 def _used_since(cache: Path) -> float:
-    """When the oldest use that still lasts began, in nanoseconds; infinity where there is none."""
+    """Return when the oldest current use began, in nanoseconds; infinity without one."""
     since = math.inf
     for use in (cache / "uses").iterdir():
         with suppress(FileNotFoundError), use.open("r+") as file:
@@ -147,15 +147,15 @@ def _used_since(cache: Path) -> float:
 
 
 def _trim(cache: Path) -> None:
-    """Remove what was used longest ago and is in no use, until the cache is within its bound."""
+    """Remove the least recently used files that are not in use, until the cache is within its limit."""
     with _locked(cache, fcntl.LOCK_EX):
         since = _used_since(cache)
         files = []
         for folder in os.scandir(cache / "images"):
             for file in os.scandir(folder):
-                with suppress(FileNotFoundError):  # a file being fetched just took its name
-                    found = file.stat()
-                    files.append((found.st_mtime_ns, found.st_size, file.path))
+                with suppress(FileNotFoundError):  # a temporary file was just renamed
+                    status = file.stat()
+                    files.append((status.st_mtime_ns, status.st_size, file.path))
         excess = sum(size for _, size, _ in files) - settings.IMAGE_CACHE_BYTES
         for used, size, path in sorted(files):
             if excess <= 0 or used >= since:

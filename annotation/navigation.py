@@ -1,6 +1,6 @@
-"""What the navigation leads to: the items of the main menu, and the pages of a project by section.
+"""The items of the main menu, and the pages of a project by section.
 
-An app above adds its own when it is ready, so that this one names none of its pages.
+Other apps register theirs when they are ready, so that this one names none of their pages.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from annotation.models import Project
 
 @dataclass(frozen=True)
 class MenuItem:
-    """An item of the main menu, the name of its address, and what somebody may do anywhere to see it."""
+    """An item of the main menu, its URL name, and the permission needed in any project to see it."""
 
     title: str
     url: str
@@ -24,7 +24,7 @@ class MenuItem:
 
 @dataclass(frozen=True)
 class Page:
-    """A page of a project: what its view calls it, the name of its address, and what it takes to open it."""
+    """A page of a project: its tab name, its URL name, and the permission needed to open it."""
 
     tab: str
     title: str
@@ -70,11 +70,11 @@ def register_menu_item(item: MenuItem) -> None:
 
 
 def register_page(page: Page, *, section: str, after: str | None = None) -> None:
-    """Add a page to a section, behind the page whose tab is `after`, or else at its end.
+    """Add a page to a section, after the page whose tab is `after`, or else at its end.
 
-    Raises: ValueError when there is no such section or tab.
+    Raises: ValueError for an unknown section or tab.
     """
-    tabs = [other.tab for other in SECTIONS.get(section, [])]
+    tabs = [page.tab for page in SECTIONS.get(section, [])]
     if not tabs or (after is not None and after not in tabs):
         raise ValueError(f"there is no {after or 'page'} in a section {section}")
     SECTIONS[section].insert(len(tabs) if after is None else tabs.index(after) + 1, page)

@@ -1,7 +1,7 @@
-"""What apps add to lists that this one shows: events that webhooks are told of, and actions that are logged.
+"""Registries that other apps extend: events for webhooks, and kinds of logged actions.
 
 The service that announces an event or records an action registers it; each app's `ready` imports those
-services, in the order in which pages list what they register. The names are stored and sent: they stay.
+services, in the order in which pages list what they register. The names are stored and sent: they must stay.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ ACTIONS: dict[str, str] = {}
 
 
 def register_event(name: str, title: str) -> EventKind:
-    """Let webhooks ask for events of this kind. Raises: ValueError when the name is in use."""
+    """Let webhooks subscribe to events of this kind. Raises: ValueError when the name is in use."""
     _add(EVENTS, name, title)
     return EventKind(name)
 
@@ -28,12 +28,12 @@ def register_action(name: str, title: str) -> ActionKind:
 
 
 def event_choices() -> list[tuple[str, str]]:
-    """Name and title of each kind of event that a webhook may ask for."""
+    """Return name and title of each kind of event that webhooks may subscribe to."""
     return list(EVENTS.items())
 
 
 def action_choices() -> list[tuple[str, str]]:
-    """Name and title of each kind of action that is logged."""
+    """Return name and title of each kind of logged action."""
     return list(ACTIONS.items())
 
 

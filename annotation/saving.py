@@ -1,4 +1,4 @@
-"""Files that are written whole or not at all."""
+"""Atomic writes of files."""
 
 from __future__ import annotations
 
@@ -9,11 +9,10 @@ from pathlib import Path
 
 @contextmanager
 def write_whole(file: Path) -> Iterator[Path]:
-    """Give a path beside the file to write to; when the block ends, it replaces the file.
+    """Provide a temporary path beside the file; when the block ends, it replaces the file.
 
-    If the process is killed at any moment, the file is what it was or what was written, never a part. An
-    exception in the block leaves the file as it was, and nothing beside it. Two writers at once are kept
-    apart by the caller.
+    If the process is killed, the file has either its old or its new content. An exception in the block leaves
+    the file unchanged and removes the temporary one. Callers must prevent concurrent writers.
     """
     unfinished = file.with_name(f".{file.name}.new")
     try:

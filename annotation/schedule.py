@@ -1,4 +1,4 @@
-"""What beat starts, and how often; admins may change or switch off every entry."""
+"""The tasks that beat starts, and how often; admins may change or disable every entry."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ ENTRIES = {
 
 
 def schedule_tasks() -> None:
-    """Enter this app's tasks into the schedule. Entries that are there stay as the admin left them."""
+    """Add this app's tasks to the schedule. Existing entries stay as admins left them."""
     for name, (task, seconds) in ENTRIES.items():
         schedule_task(name=name, task=task, seconds=seconds)
 
 
 @transaction.atomic
 def schedule_task(*, name: str, task: str, seconds: int) -> PeriodicTask:
-    """Enter one task, unless there is an entry of that name."""
+    """Add one task, unless an entry of that name exists."""
     interval = IntervalSchedule.objects.filter(every=seconds, period=IntervalSchedule.SECONDS).first()
     if interval is None:
         interval = IntervalSchedule.objects.create(every=seconds, period=IntervalSchedule.SECONDS)
-    # A message that nobody took before the next one is sent says nothing new.
+    # A message not taken before the next one is sent is redundant.
     entry, _ = PeriodicTask.objects.get_or_create(
         name=name, defaults={"task": task, "interval": interval, "expire_seconds": seconds}
     )

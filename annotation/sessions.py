@@ -1,4 +1,4 @@
-"""Django's sessions and sign-ins, each read with one prepared statement: every request begins with both."""
+"""Django's sessions and authentication, each with one prepared statement, as every request needs both."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ PERSON = Statement(lambda: User.objects.filter(pk=Parameter("user")))
 
 
 class SessionStore(db.SessionStore):
-    """In the database: whoever signs out, or is signed out, is so everywhere at once."""
+    """Sessions in the database, so that signing out takes effect everywhere at once."""
 
     def _get_session_from_db(self) -> Session | None:
         session = SESSION.first(key=self.session_key, now=timezone.now())
@@ -27,7 +27,7 @@ class SessionStore(db.SessionStore):
 
 
 class People(ModelBackend):
-    """Who signs in, and who a session is of."""
+    """The authentication backend."""
 
     def get_user(self, user_id: int) -> User | None:
         person = PERSON.first(user=user_id)

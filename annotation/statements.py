@@ -1,8 +1,8 @@
-"""Querysets that are turned into SQL once, for what people wait for all day long.
+"""Querysets compiled to SQL once, for the most frequent requests.
 
 Django turns a queryset into SQL at every request, which takes longer than running it. Here the rules stay
-querysets, with a Parameter for each value that changes, and Postgres parses and plans each statement once a
-connection, unless settings.PREPARE_STATEMENTS says otherwise.
+querysets, with a Parameter for each value that changes, and Postgres parses and plans each statement once
+per connection, unless settings.PREPARE_STATEMENTS is off.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ Row = Sequence[Any]
 
 
 class Parameter(models.Expression):
-    """Stands in a queryset for a value that is given when the statement is run."""
+    """A placeholder in a queryset for a value that is given when the statement is run."""
 
     def __init__(self, name: str, kind: models.Field[Any, Any] | None = None) -> None:
         super().__init__(output_field=kind or models.Field())
@@ -33,31 +33,31 @@ class Parameter(models.Expression):
 
 
 class Statement(Generic[M]):
-    """A queryset of whole objects as SQL, made when it is first asked.
+    """A queryset of model instances as SQL, compiled at first use.
 
     Args:
-        build: makes the queryset.
-        ahead: makes what stands before its SELECT: common table expressions.
+        build: returns the queryset.
+        ahead: returns the SQL before its SELECT: common table expressions.
     """
 
     def __init__(self, build: Callable[[], models.QuerySet[M]], *, ahead: Callable[[], str] = str) -> None:
         self.build, self.ahead = build, ahead
 
     def first(self, **values: Any) -> M | None:
-        """The first object, with those it selects as related and its annotations, or None."""
-        sql, read = self._compiled
+        """Return the first object, with its related objects and annotations, or None."""
+        sql, convert = self._compiled
         row = fetch_one(sql, values)
-        return None if row is None else read(row)
+        return None if row is None else convert(row)
 
     @cached_property
     def _compiled(self) -> tuple[str, Callable[[Row], M]]:
-        """The SQL and what reads its rows, made together: two threads may both be first."""
+        """The SQL and the converter of its rows, made together: two threads may both be first."""
         compiler = self.build().query.get_compiler(DEFAULT_DB_ALIAS)
         sql = self.ahead() + with_names(*compiler.as_sql())
-        return sql, self._reader(compiler)
+        return sql, self._converter(compiler)
 
-    def _reader(self, compiler: Any) -> Callable[[Row], M]:
-        """What Django's ModelIterable does with a row, with all that it looks up looked up before."""
+    def _converter(self, compiler: Any) -> Callable[[Row], M]:
+        """A function from row to instance, like Django's ModelIterable, with its look-ups done in advance."""
         select, fields = compiler.select, compiler.klass_info["select_fields"]
         model: type[M] = compiler.klass_info["model"]
         first, end = fields[0], fields[-1] + 1
@@ -67,7 +67,7 @@ class Statement(Generic[M]):
         related = populators(compiler.klass_info, select, DEFAULT_DB_ALIAS)
         annotations = compiler.annotation_col_map.items()
 
-        def read(row: Row) -> M:
+        def convert(row: Row) -> M:
             converted = next(compiler.apply_converters([row], converters)) if converters else row
             instance = model.from_db(DEFAULT_DB_ALIAS, names, converted[first:end])
             for populator in related:
@@ -76,36 +76,36 @@ class Statement(Generic[M]):
                 setattr(instance, name, converted[position])
             return instance
 
-        return read
+        return convert
 
 
 def select(queryset: models.QuerySet[Any]) -> str:
-    """The SQL of a queryset with Parameters, to be part of a statement."""
+    """Return the SQL of a queryset with Parameters, to be part of a statement."""
     return with_names(*queryset.query.sql_with_params())
 
 
 def update(queryset: models.QuerySet[Any], **values: Any) -> str:
-    """The SQL that would set these fields of a queryset's rows."""
+    """Return the SQL of an UPDATE of a queryset's rows."""
     query: Any = queryset.order_by().query.chain(UpdateQuery)
     query.add_update_values(values)
     return with_names(*query.get_compiler(DEFAULT_DB_ALIAS).as_sql())
 
 
 def with_names(sql: str, values: Sequence[Any]) -> str:
-    """The SQL with its Parameters named as `fetch_one` fills them in, and its other values written out."""
-    written = (
+    """Return the SQL with named placeholders for Parameters, as `fetch_one` expects, and literals."""
+    literals = (
         f"%({value.name})s"
         if isinstance(value, Parameter)
         else Literal(value).as_string().replace("%", "%%")  # psycopg reads the result once more
         for value in values
     )
-    return sql % tuple(written)
+    return sql % tuple(literals)
 
 
 def fetch_one(statement: str, values: Mapping[str, Any]) -> Row | None:
-    """The first row of a statement, or None."""
+    """Return the first row of a statement, or None."""
     with connection.cursor() as cursor:
-        # Django's own cursor writes the values into the text, so no two statements would be the same.
+        # Django's own cursor interpolates the values, so that no two statements would be the same.
         cursor.cursor = psycopg.Cursor(cursor.connection)
         cursor.execute(statement, values)
         row: Row | None = cursor.fetchone()

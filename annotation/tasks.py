@@ -1,4 +1,4 @@
-"""What workers do for this app. A message only wakes them: rows say what there is to do."""
+"""Celery tasks of this app. A message only wakes a worker: the rows are the truth."""
 
 from __future__ import annotations
 
@@ -22,20 +22,20 @@ from annotation.services.webhooks.events import forget_events
 
 logger = logging.getLogger(__name__)
 TEND_SECONDS = 15
-ACTIVE = timedelta(hours=1)  # people idle for so long have broken no rule since it was last looked at
+ACTIVE = timedelta(hours=1)  # annotators idle for longer cannot have broken a rule since the last check
 
 
 def wake(export: Export) -> None:
-    """Send word of a queued export. Without a broker the schedule does it when there is one again."""
+    """Send a message about a queued export. If the broker is down, the schedule sends it later."""
     try:
         write_export.delay(export.pk)
     except OperationalError as error:
         logger.warning("%s waits: the broker does not answer: %s", export, error)
 
 
-@shared_task(acks_late=False)  # an export may outlive a broker's patience; its row brings it back
+@shared_task(acks_late=False)  # an export may outlast the broker's visibility time-out; its row decides
 def write_export(export_id: int) -> None:
-    """Write one export. Ends at once when it is over or taken."""
+    """Write one export. Ends at once if it has ended or is taken."""
     export = Export.objects.queued().filter(pk=export_id).select_related("project").first()
     if export is None:
         return
@@ -47,7 +47,7 @@ def write_export(export_id: int) -> None:
 
 @shared_task
 def tend_exports() -> None:
-    """Take exports from workers that fell silent, and wake a worker for the one queued longest."""
+    """Requeue exports of silent workers, and wake a worker for the oldest queued one."""
     jobs.requeue_silent(Export, now=now())
     export = Export.objects.queued().first()
     if export is not None:
@@ -56,7 +56,7 @@ def tend_exports() -> None:
 
 @shared_task
 def compare_checks() -> None:
-    """Compare the answers to gold and repeated tasks that came in; then pause whom a rule says to."""
+    """Compare new answers to gold and repeated tasks; then pause annotators by the rules."""
     while compare_answers(now=now()) == BATCH:
         pass
     pause_by_rules(now=now(), active_within=ACTIVE)
@@ -64,7 +64,7 @@ def compare_checks() -> None:
 
 @shared_task
 def ask_for_more_opinions() -> None:
-    """Ask once more where the opinions on a prompt differ, in projects that want it."""
+    """Ask for another opinion where those on a prompt differ, in projects with extra opinions."""
     for project in Project.objects.filter(extra_opinions__gt=0):
         opened = ask_where_opinions_differ(project=project)
         if opened:
@@ -73,12 +73,12 @@ def ask_for_more_opinions() -> None:
 
 @shared_task
 def send_webhooks() -> None:
-    """Send what lies in the outbox and is due."""
+    """Send the due deliveries of the outbox."""
     send_due(clock=now)
 
 
 @shared_task
 def forget() -> None:
-    """Delete sessions that ran out, and events that were told long ago."""
+    """Delete expired sessions and old events."""
     import_module(settings.SESSION_ENGINE).SessionStore.clear_expired()
     forget_events(now=now())

@@ -1,4 +1,4 @@
-"""Finding the project that a command line names."""
+"""Looking up the project of a command line."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How figures with intervals are written on pages."""
+"""Template filters for figures with intervals."""
 
 from __future__ import annotations
 
@@ -18,48 +18,48 @@ MINUS = "\N{MINUS SIGN}"
 @register.filter
 def value_in(figure: Estimate, unit: str) -> str:
     """0.653 -> 65.3 % where the unit is percent, 0.65 where it is plain, +0.65 where it is signed."""
-    return f"{_written(figure.value, unit)} %" if unit == "percent" else _written(figure.value, unit)
+    return f"{_format(figure.value, unit)} %" if unit == "percent" else _format(figure.value, unit)
 
 
 @register.filter
 def interval_in(figure: Estimate, unit: str) -> str:
     """0.61 and 0.7 -> 61.0 to 70.0, or 0.61 to 0.70."""
-    return f"{_written(figure.low, unit)} to {_written(figure.high, unit)}"
+    return f"{_format(figure.low, unit)} to {_format(figure.high, unit)}"
 
 
 @register.filter
 def share(probability: float) -> str:
     """0.653 -> 65.3 %."""
-    return f"{_written(probability, 'percent')} %"
+    return f"{_format(probability, 'percent')} %"
 
 
 @register.filter
 def decimals(number: float) -> str:
     """0.254 -> 0.25."""
-    return _written(number, "plain")
+    return _format(number, "plain")
 
 
 @register.simple_tag
 def whisker_on(axis: tuple[float, float], figure: Estimate, mean: Estimate) -> Whisker:
-    """Where a mean rating lies on the axis, with that of all images as the mark."""
+    """Return the position of a mean rating on the axis, with that of all images as the mark."""
     return whisker(figure.low, figure.value, figure.high, mark=mean.value, axis=axis)
 
 
 @register.filter
 def along_shares(figure: Estimate, most: float) -> Whisker:
-    """Where a share lies from 0 to the highest one."""
+    """Return the position of a share on an axis from 0 to the highest one."""
     return whisker(figure.low, figure.value, figure.high, mark=0.0, axis=(0.0, most))
 
 
 @register.filter
 def highest(figures: Iterable[Estimate | NotEnough]) -> float:
-    """The upper end of all intervals; 0 where there is none."""
+    """Return the upper end of all intervals; 0 without any."""
     return max((figure.high for figure in figures if isinstance(figure, Estimate)), default=0.0)
 
 
 @register.filter
 def axis_of(groups: Sequence[Group], every: Group) -> tuple[float, float]:
-    """From the lowest to the highest end of the groups' mean ratings and those of all images."""
+    """Return the axis from the lowest to the highest end of all mean ratings."""
     scores = [score for group in (*groups, every) for score in group.scores if isinstance(score, Estimate)]
     low, high = (
         min((score.low for score in scores), default=SCALE[0]),
@@ -68,26 +68,26 @@ def axis_of(groups: Sequence[Group], every: Group) -> tuple[float, float]:
     return (low, high) if low < high else SCALE
 
 
-def _written(number: float, unit: str) -> str:
+def _format(number: float, unit: str) -> str:
     text = {"percent": f"{100 * number:.1f}", "plain": f"{number:.2f}", "signed": f"{number:+.2f}"}[unit]
     return text.replace("-", MINUS)
 
 
 @register.filter
 def percent(share: float | None) -> str:
-    """From 0 to 1, as a whole percentage; a dash where there is none."""
+    """A share from 0 to 1 as a whole percentage; a dash for None."""
     return "–" if share is None else f"{100 * share:.0f} %"  # noqa: RUF001  # an en dash is meant
 
 
 @register.filter
 def share_of(part: float | None, whole: float | None) -> str:
-    """`part` of `whole` as a percentage; a dash of nothing."""
+    """`part` of `whole` as a percentage; a dash if there is no whole."""
     return percent((part or 0) / whole if whole else None)
 
 
 @register.filter
 def duration(seconds: float | str | None) -> str:
-    """Seconds -> 42 s, 3 min 12 s, or 2 h 5 min. What is not there (to a template: "") stays empty."""
+    """Seconds -> 42 s, 3 min 12 s, or 2 h 5 min. A missing value (in a template: "") stays empty."""
     if not isinstance(seconds, int | float):
         return ""
     whole = round(seconds)

@@ -1,4 +1,4 @@
-"""How texts, logged details and states are written on pages."""
+"""Template filters for texts, logged details and states."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def markdown(text: str) -> SafeString:
 
 @register.filter
 def in_words(value: object) -> str:
-    """True -> yes, ["a", "b"] -> a, b; whatever else as it is."""
+    """True -> yes, ["a", "b"] -> a, b; other values unchanged."""
     if isinstance(value, bool):
         return "yes" if value else "no"
     return ", ".join(map(str, value)) if isinstance(value, list) else str(value)

@@ -1,4 +1,4 @@
-"""The main menu and the pages of a project, each as far as somebody's roles let them go."""
+"""The main menu and the pages of a project, as far as the user may open them."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ register = template.Library()
 
 @dataclass(frozen=True)
 class Link:
-    """`current`: the page that is open is this one, or below it."""
+    """`current`: the open page is this one, or below it."""
 
     name: str
     url: str
@@ -27,11 +27,11 @@ class Link:
 
 @register.filter
 def menu(request: HttpRequest) -> list[Link]:
-    """Where this person may go, in one query."""
+    """Return the links that the user may open, in one query."""
     assert isinstance(request.user, User)
     permissions = permissions_anywhere(request.user)
-    shown = [("Home", "home"), *((item.title, item.url) for item in MENU if item.needs in permissions)]
-    addresses = [(title, reverse(name)) for title, name in shown]
+    items = [("Home", "home"), *((item.title, item.url) for item in MENU if item.needs in permissions)]
+    addresses = [(title, reverse(name)) for title, name in items]
     return [Link(title, url, _is_current(url, request.path)) for title, url in addresses]
 
 
@@ -41,7 +41,7 @@ def _is_current(url: str, path: str) -> bool:
 
 @dataclass(frozen=True)
 class ProjectPages:
-    """The sections that somebody may open, the pages of the open one, and where they came from."""
+    """The sections that the user may open, the pages of the open one, and the link back."""
 
     back: Link
     sections: list[Link]
@@ -51,7 +51,7 @@ class ProjectPages:
 
 @register.simple_tag(takes_context=True)
 def project_pages(context: Context, project: Project, tab: str) -> ProjectPages:
-    """What leads around in the project, one query. A section of one page goes by that page's name."""
+    """Return the project's navigation, in one query. A section of one page has that page's name."""
     permissions = permissions_in(project, context["request"].user)
     sections, opened, pages = [], "", []
     for title, listed in SECTIONS.items():

@@ -1,7 +1,7 @@
-"""The questions of a task's page: each is written once for each thing said of it, and then taken from memory.
+"""The questions of a task's page, rendered once per combination of arguments and then cached.
 
-A task of six images has two hundred inputs, which are the same for every prompt and everybody. Nothing here
-may depend on more than the arguments.
+A task of six images has two hundred inputs, which are the same for every prompt and annotator. Nothing here
+may depend on anything but the arguments.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from annotation.forms.scales import RATED, Scale
 from annotation.models import Category, Issue, Problem
 
 register = template.Library()
-KEPT = 512  # of each; more kinds of answers are written anew
+KEPT = 512  # of each question; beyond that, they are rendered again
 NONE_CHOICE = (NONE, "None of these")
 
 
@@ -43,7 +43,7 @@ def slot_question(image: ImageFields, slots: list[str]) -> SafeString:
 
 @register.filter
 def in_slot(images: Sequence[ImageFields], slot: str | None) -> list[ImageFields]:
-    """The images placed in the slot so far; None: those in no slot."""
+    """Return the images placed in the slot so far; None: those in no slot."""
     return [image for image in images if image.placed == slot]
 
 

@@ -36,7 +36,7 @@ print(", ".join(names) or f"no GPU: {torch.get_num_threads()} CPU threads")
 
 @dataclass(frozen=True)
 class Finding:
-    """The result of a check. `advice` is what to do about it, empty when all is well."""
+    """The result of a check. `advice` is how to fix it, empty if nothing is wrong."""
 
     what: str
     result: str
@@ -92,8 +92,8 @@ def check_broker(queues: Sequence[str] = ("default", "gpu")) -> Iterator[Finding
         return
     yield Finding("broker", where)
     for queue in queues:
-        workers = [name for name, active in served.items() if queue in {each["name"] for each in active}]
-        # A worker that supervises a run does not answer before the run is over.
+        workers = [name for name, active in served.items() if queue in {entry["name"] for entry in active}]
+        # A worker that supervises a run does not answer before the run has ended.
         advice = "" if workers else f"Unless it is busy, start one: celery -A config worker -Q {queue}"
         yield Finding("worker", f"{', '.join(workers) or 'none answers'} on the queue {queue}", advice)
 
