@@ -1,4 +1,4 @@
-"""The Content-Security-Policy of every page, in case a text ever gets into one as markup."""
+"""The Content-Security-Policy of every page, as a second defence against markup injection."""
 
 from __future__ import annotations
 

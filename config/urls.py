@@ -1,4 +1,4 @@
-"""Which app answers where."""
+"""URLs of all apps."""
 
 from django.contrib import admin
 from django.urls import include, path
@@ -20,7 +20,7 @@ urlpatterns = [
     path("api/v1/", include("refl.api")),
     path("api/v1/schema/", SpectacularAPIView.as_view(), name="schema"),
     path("api/v1/docs/", SpectacularSwaggerSplitView.as_view(url_name="schema"), name="api-docs"),
-    # The admin's own doors count no attempts.
+    # The admin's own sign-in counts no attempts.
     path("admin/login/", admin_sign_in),
     path("admin/password_change/", RedirectView.as_view(pattern_name="change-password")),
     path("admin/", admin.site.urls),

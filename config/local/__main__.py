@@ -31,8 +31,8 @@ def main() -> int:
     try:
         with hold(VAR, serving=URL):
             _run()
-    except AlreadyRunning as other:
-        print(f"Laurel is already running: {other}", file=sys.stderr)
+    except AlreadyRunning as error:
+        print(f"Laurel is already running: {error}", file=sys.stderr)
         return 1
     except (ServiceFailed, UnsafeFolder, WrongMajor) as error:
         print(f"Laurel did not start: {error}", file=sys.stderr)

@@ -25,7 +25,7 @@ def check_port(port: int) -> None:
 def web(port: int) -> Service:
     """Return gunicorn with two processes. Nothing is preloaded: an error in code ends one worker only.
 
-    Of each one's 40 threads SCORES_AT_ONCE may wait for scores: four are left for pages.
+    Of the 40 threads of each, SCORES_AT_ONCE may wait for scores: four remain for pages.
     """
 
     def answers() -> bool:

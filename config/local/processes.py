@@ -12,7 +12,7 @@ from pathlib import Path
 
 import psutil
 
-# Inherited by all descendants: a run that a worker started is found when the worker is dead.
+# Inherited by all descendants, so that a run is found after the worker that started it died.
 MARK = "LAUREL_SERVICE"
 
 
@@ -37,7 +37,7 @@ def find_marked(var: Path, name: str | None = None) -> list[psutil.Process]:
         try:
             folder, _, service = process.environ().get(MARK, "").rpartition(":")
         except psutil.Error:
-            continue  # ended since, or another user's
+            continue  # exited since, or another user's
         if folder == str(var) and name in (None, service) and process.pid != os.getpid():
             marked.append(process)
     return marked
@@ -61,7 +61,7 @@ def end(
 
 
 def end_orphans(var: Path) -> int:
-    """Stop what an earlier supervisor of this folder left behind when it was killed; return how many.
+    """Stop the processes of an earlier, killed supervisor of this folder; return how many.
 
     Postgres is stopped last, by SIGINT, its fast shutdown: others may still be writing to it.
     """
@@ -72,10 +72,10 @@ def end_orphans(var: Path) -> int:
     return len(orphans)
 
 
-def _send(processes: Iterable[psutil.Process], what: signal.Signals) -> None:
+def _send(processes: Iterable[psutil.Process], number: signal.Signals) -> None:
     for process in processes:
         with suppress(psutil.NoSuchProcess):
-            process.send_signal(what)
+            process.send_signal(number)
 
 
 def _lives(process: psutil.Process) -> bool:

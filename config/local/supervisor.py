@@ -29,10 +29,10 @@ class Service:
     """A command to keep running.
 
     Args:
-        ready: whether it answers.
+        ready: returns whether it responds.
         prepare: called before every start.
-        stop_signal: what its first process gets when it is to stop.
-        patience: seconds after which all its processes are killed when it has not stopped.
+        stop_signal: sent to its main process to stop it.
+        patience: seconds to stop in, after which all its processes are killed.
         environment: variables beside the current ones.
     """
 
@@ -64,7 +64,7 @@ class Child:
         self.reader = self.log.follow(self.process)
 
     def wait_until_ready(self, *, patience: float) -> None:
-        """Wait `patience` seconds at most. Raises: ServiceFailed when it ends, or does not answer in time."""
+        """Wait `patience` seconds at most. Raises: ServiceFailed when it exits or is too slow."""
         assert self.process is not None
         assert self.reader is not None
         deadline = time.monotonic() + patience
@@ -79,7 +79,7 @@ class Child:
             time.sleep(0.05)
 
     def tend(self) -> None:
-        """Notice when the process has ended, and start it again when the wait is over."""
+        """Check whether the process has exited, and restart it once the wait is over."""
         if self.process is not None and self.process.poll() is not None:
             self._end_children()
             if time.monotonic() - self.started_at > STEADY:
@@ -91,10 +91,10 @@ class Child:
             except (OSError, ServiceFailed) as error:
                 self._wait_longer(str(error))
 
-    def _wait_longer(self, why: str) -> None:
+    def _wait_longer(self, reason: str) -> None:
         """Wait 1 s before the next start, then 2, 4 ... LONGEST_WAIT."""
         wait = min(2.0**self.failures, LONGEST_WAIT)
-        self.log.say(f"{why}; starting again in {wait:.0f} s")
+        self.log.say(f"{reason}; starting again in {wait:.0f} s")
         self.process, self.failures, self.due_at = None, self.failures + 1, time.monotonic() + wait
 
     def stop(self) -> None:
@@ -106,7 +106,7 @@ class Child:
         self._end_children()
 
     def _end_children(self) -> None:
-        """End the processes that the service started: they must not outlive it."""
+        """End the child processes of the service: they must not outlive it."""
         end(find_marked(self.var, self.service.name), patience=2)
 
 
@@ -121,19 +121,19 @@ class Supervisor:
         self.children: list[Child] = []
 
     def start(self, *services: Service, patience: float = 120.0) -> None:
-        """Start services and wait until all of them answer.
+        """Start services and wait until all of them respond.
 
-        Raises: ServiceFailed when one ends, or does not answer within `patience` seconds.
+        Raises: ServiceFailed when one exits, or does not respond within `patience` seconds.
         """
         started = [Child(service, var=self.var, log=self._log(service.name)) for service in services]
         for child in started:
-            self.children.append(child)  # before it starts: Ctrl-C in between must stop it too
+            self.children.append(child)  # before it starts, so that Ctrl-C in between stops it too
             child.start()
         for child in started:
             child.wait_until_ready(patience=patience)
 
     def run(self, name: str, command: Sequence[str]) -> None:
-        """Run a command to its end. Raises: ServiceFailed when its status is not 0."""
+        """Run a command to completion. Raises: ServiceFailed when its status is not 0."""
         log = self._log(name)
         process = spawn(name, command, var=self.var)
         reader = log.follow(process)
@@ -143,14 +143,14 @@ class Supervisor:
             raise ServiceFailed(f"{name} ended with status {status}{log.unseen()}")
 
     def watch(self) -> None:
-        """Tend the services until an exception (a signal) ends it."""
+        """Tend the services until an exception (from a signal) ends the loop."""
         while True:
             for child in self.children:
                 child.tend()
             time.sleep(0.2)
 
     def stop(self) -> None:
-        """Stop all services, the last started first, and whatever they left."""
+        """Stop all services in reverse order, and any processes they left."""
         while self.children:
             self.children[-1].stop()
             self.children.pop()

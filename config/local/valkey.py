@@ -36,7 +36,7 @@ def valkey(folder: Path, sockets: Path, *, socket_owner: int | None = None) -> S
             str(_binary()),
             *("--port", "0", "--unixsocket", str(socket), "--unixsocketperm", "700"),
             *("--dir", str(folder), "--appendonly", "yes", "--save", "", "--loglevel", "warning"),
-            *("--set-proc-title", "no"),  # it would overwrite the mark by which processes are found
+            *("--set-proc-title", "no"),  # it would overwrite the environment mark that identifies processes
         ),
         prepare=prepare,
         ready=answers,
