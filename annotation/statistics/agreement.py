@@ -15,8 +15,8 @@ import numpy as np
 from annotation.statistics.estimates import Booleans, Estimate, Floats, Integers, NotEnough, Resamples
 from annotation.statistics.panels import Panel
 
-ENSEMBLE, MODEL = -1, -2  # judges who are no person
-MAJORITY = 2  # annotators that make an ensemble at least
+ENSEMBLE, MODEL = -1, -2  # judges that are not people
+MAJORITY = 2  # fewest annotators of an ensemble
 
 # What two judges said of the pairs of one prompt: columns of a tally.
 SAME, OPPOSITE, FIRST_TIES, SECOND_TIES, BOTH_TIE = range(5)
@@ -26,7 +26,7 @@ Measure = Literal["strict", "half", "tau"]
 
 
 def tally(first: Floats, second: Floats) -> Floats:
-    """Pairs by what two judges said: verdicts (..., P) twice -> (..., 5). Unknown ones count nowhere."""
+    """Count pairs by two judges' verdicts: (..., P) twice -> (..., 5). Unknown verdicts are ignored."""
     decided = np.abs(first * second) == 1
     kinds = (
         decided & (first == second),
@@ -117,7 +117,7 @@ class Comparisons:
 
 
 def compare(by_shape: Iterable[Panel], annotates: Booleans) -> Comparisons:
-    """Every judge with every other on every prompt that both judged.
+    """Compare every two judges on every prompt that both judged.
 
     The ensemble that a person is compared with leaves out their own opinions.
 
@@ -128,24 +128,24 @@ def compare(by_shape: Iterable[Panel], annotates: Booleans) -> Comparisons:
         nobody = np.zeros(0, np.int64)
         return Comparisons(nobody, nobody, nobody, np.zeros((0, 5)))
     prompts, first, second, tallies = (np.concatenate(column) for column in zip(*rows, strict=True))
-    some = tallies.sum(axis=-1) > 0
-    return Comparisons(prompts[some], first[some], second[some], tallies[some])
+    has_pairs = tallies.sum(axis=-1) > 0
+    return Comparisons(prompts[has_pairs], first[has_pairs], second[has_pairs], tallies[has_pairs])
 
 
 def _compare(panel: Panel, annotates: Booleans) -> Iterator[tuple[Integers, Integers, Integers, Floats]]:
     verdicts, model = panel.verdicts, panel.model_verdicts
     voices = annotates[panel.raters]  # (n, R)
-    for one, other in combinations(range(panel.raters.shape[1]), 2):
+    for i, j in combinations(range(panel.raters.shape[1]), 2):
         yield (
             panel.prompts,
-            panel.raters[:, one],
-            panel.raters[:, other],
-            tally(verdicts[:, one], verdicts[:, other]),
+            panel.raters[:, i],
+            panel.raters[:, j],
+            tally(verdicts[:, i], verdicts[:, j]),
         )
-    for one in range(panel.raters.shape[1]):
-        rater = panel.raters[:, one]
-        others = majority(verdicts, voices & (panel.raters != rater[:, None]))
-        yield panel.prompts, rater, np.full_like(rater, ENSEMBLE), tally(verdicts[:, one], others)
-        yield panel.prompts, rater, np.full_like(rater, MODEL), tally(verdicts[:, one], model)
+    for i in range(panel.raters.shape[1]):
+        rater = panel.raters[:, i]
+        ensemble = majority(verdicts, voices & (panel.raters != rater[:, None]))
+        yield panel.prompts, rater, np.full_like(rater, ENSEMBLE), tally(verdicts[:, i], ensemble)
+        yield panel.prompts, rater, np.full_like(rater, MODEL), tally(verdicts[:, i], model)
     everybody = tally(majority(verdicts, voices), model)
     yield panel.prompts, np.full_like(panel.prompts, ENSEMBLE), np.full_like(panel.prompts, MODEL), everybody

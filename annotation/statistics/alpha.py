@@ -31,9 +31,9 @@ def ordinal_alpha(
     involved = by_prompt.any(axis=(1, 2))
     if involved.sum() < ENOUGH_PROMPTS:
         return too_few(int(involved.sum()))
-    bearing = by_prompt[involved].reshape(-1, highest * highest)
-    drawn = (resamples.weights[:, involved] @ bearing).reshape(-1, highest, highest)
-    value = float(alpha_of(bearing.sum(axis=0).reshape(highest, highest)))
+    sums = by_prompt[involved].reshape(-1, highest * highest)
+    drawn = (resamples.weights[:, involved] @ sums).reshape(-1, highest, highest)
+    value = float(alpha_of(sums.sum(axis=0).reshape(highest, highest)))
     if np.isnan(value):
         return NotEnough("every rating is the same")
     return estimate(value, alpha_of(drawn), int(involved.sum()), int(pairable.sum()))

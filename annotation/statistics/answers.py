@@ -1,4 +1,4 @@
-"""Two answers to one prompt against each other."""
+"""The agreement of two answers to one prompt."""
 
 from __future__ import annotations
 

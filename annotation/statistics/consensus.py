@@ -1,4 +1,4 @@
-"""What several opinions on one prompt come to, each counting by how reliable its author is."""
+"""The consensus of several opinions on one prompt, weighted by their authors' reliability."""
 
 from __future__ import annotations
 

@@ -7,12 +7,12 @@ from collections.abc import Sequence
 import numpy as np
 
 
-def spearman(one: Sequence[float], other: Sequence[float]) -> float | None:
+def spearman(x: Sequence[float], y: Sequence[float]) -> float | None:
     """Return the correlation of the ranks, equal values sharing theirs; None where all are equal.
 
     Source: Spearman, 1904; the last row of the paper's Table 1.
     """
-    ranks = [mean_ranks(values) for values in (one, other)]
+    ranks = [mean_ranks(values) for values in (x, y)]
     if any(np.ptp(values) == 0 for values in ranks):
         return None
     table = np.asarray(np.corrcoef(ranks), np.float64)

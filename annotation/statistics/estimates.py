@@ -1,7 +1,7 @@
-"""Figures with the interval they are sure to, over prompts; or the statement that there is too little.
+"""Figures with confidence intervals over prompts, or the statement that there is too little data.
 
-What was said of one prompt hangs together, so prompts are drawn, each with all that belongs to it: the
-cluster bootstrap. The same seed draws the same prompts, however many resamples are taken.
+Answers on one prompt are correlated, so prompts are resampled, each with all its answers: the cluster
+bootstrap. The same seed draws the same prompts, however many resamples are taken.
 
 Source: Efron and Tibshirani, An Introduction to the Bootstrap, 1993, chapter 8; Davison and Hinkley, 1997,
 section 3.8.
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 ENOUGH_PROMPTS = 10  # ours: fewer clusters than this give bootstrap intervals that are far too narrow
 RESAMPLES = 2000
-PAGE_RESAMPLES = 1000  # of the figures that a page computes while somebody waits
+PAGE_RESAMPLES = 1000  # for figures computed while a page loads
 TOGETHER = 1 << 20  # indices drawn at once: 8 MB, and as much for each number taken by them
 
 Floats = NDArray[np.float64]
@@ -35,7 +35,7 @@ class Interval:
 
 @dataclass(frozen=True)
 class Estimate:
-    """A figure with its 95 % bootstrap interval over prompts, and how much it rests on."""
+    """A figure with its 95 % bootstrap interval over prompts, and its sample size."""
 
     value: float
     low: float
@@ -52,7 +52,7 @@ class NotEnough:
 
 
 def too_few(prompts: int) -> NotEnough:
-    """So few prompts bear on the figure that none is given."""
+    """Return that the figure has too few prompts."""
     return NotEnough(f"{prompts} of {ENOUGH_PROMPTS} prompts")
 
 
@@ -107,7 +107,7 @@ class Resamples:
     def __init__(self, prompts: int, *, seed: int) -> None:
         """Args: prompts: how many there are; they are numbered 0..prompts - 1."""
         self.prompts = prompts
-        drawn = (rows for some in resample(prompts, seed=seed, resamples=PAGE_RESAMPLES) for rows in some)
+        drawn = (rows for chunk in resample(prompts, seed=seed, resamples=PAGE_RESAMPLES) for rows in chunk)
         self.weights = np.empty(
             (PAGE_RESAMPLES, prompts), np.float32
         )  # (B, prompts): how often each was drawn
@@ -132,21 +132,21 @@ class Resamples:
         self, prompts: Integers, numerators: Floats, denominators: Floats
     ) -> list[Estimate | NotEnough]:
         """The same of every column, in one go. Args: numerators, denominators: (N, M)."""
-        involved, at = np.unique(prompts, return_inverse=True)
+        ids, at = np.unique(prompts, return_inverse=True)
         above, below = (
-            np.stack([np.bincount(at, column, len(involved)) for column in columns.T], axis=1)
+            np.stack([np.bincount(at, column, len(ids)) for column in columns.T], axis=1)
             for columns in (numerators, denominators)
-        )  # (involved, M)
-        weights = self.weights[:, involved]
+        )  # (ids, M)
+        weights = self.weights[:, ids]
         # In single precision: doubles would copy the weights at twice their size, for digits nobody is shown.
         drawn_above, drawn_below = (weights @ sums.astype(np.float32) for sums in (above, below))  # (B, M)
         figures: list[Estimate | NotEnough] = []
         for column in range(above.shape[1]):
-            bearing, some = int((below[:, column] > 0).sum()), drawn_below[:, column] > 0
-            if bearing < ENOUGH_PROMPTS:
-                figures.append(too_few(bearing))
+            count, valid = int((below[:, column] > 0).sum()), drawn_below[:, column] > 0
+            if count < ENOUGH_PROMPTS:
+                figures.append(too_few(count))
                 continue
             value = above[:, column].sum() / below[:, column].sum()
-            shares = np.asarray(drawn_above[some, column] / drawn_below[some, column], np.float64)
-            figures.append(estimate(value, shares, bearing, int(denominators[:, column].sum())))
+            shares = np.asarray(drawn_above[valid, column] / drawn_below[valid, column], np.float64)
+            figures.append(estimate(value, shares, count, int(denominators[:, column].sum())))
         return figures

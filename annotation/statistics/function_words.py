@@ -1,4 +1,4 @@
-"""Words of a prompt that ask for a better picture, and say nothing of what it shows or in which style."""
+"""Words of a prompt that ask for a better picture, without describing its content or style."""
 
 from __future__ import annotations
 

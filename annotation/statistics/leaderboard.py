@@ -1,4 +1,4 @@
-"""Which generator people prefer: strengths with intervals, and the paper's count of wins."""
+"""A leaderboard of generators: strengths with intervals, and the paper's count of wins."""
 
 from __future__ import annotations
 
@@ -126,13 +126,13 @@ def best_of_each(placed: Placements, items: Integers) -> tuple[Placements, Integ
 
 def _connected(met: Booleans) -> list[Integers]:
     """Groups of two or more items that are linked by comparisons."""
-    groups, left = [], set(range(len(met)))
-    while left:
-        group, edge = set[int](), {left.pop()}
+    groups, unvisited = [], set(range(len(met)))
+    while unvisited:
+        group, edge = set[int](), {unvisited.pop()}
         while edge:
             group |= edge
-            edge = {int(other) for one in edge for other in np.flatnonzero(met[one])} - group
-        left -= group
+            edge = {int(neighbour) for item in edge for neighbour in np.flatnonzero(met[item])} - group
+        unvisited -= group
         if len(group) > 1:
             groups.append(np.array(sorted(group), np.int64))
     return groups

@@ -1,4 +1,4 @@
-"""Rankings of the same prompts side by side, and what each says of every pair of images."""
+"""Rankings of the same prompts as arrays, and their verdicts on every pair of images."""
 
 from __future__ import annotations
 

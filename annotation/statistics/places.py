@@ -1,4 +1,4 @@
-"""Whether the best image stands at one place on the page too often. Images are shuffled: none is better."""
+"""Test whether the best image is at one place on the page too often. Images are shuffled: all are equal."""
 
 from __future__ import annotations
 

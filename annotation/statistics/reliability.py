@@ -1,4 +1,4 @@
-"""How often each person says what the images' true order is, judged by those who saw the same pairs."""
+"""How often each person states the images' true order, estimated from others' answers on the same pairs."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Reliability:
 
 
 def reliability(by_shape: Sequence[Panel], people: int) -> Reliability:
-    """Who is right how often, when nobody knows the truth: expectation maximisation.
+    """Estimate how often each person is right, without known truth, by expectation maximisation.
 
     Each pair has one true order. Each person states it with a probability of their own; ties say nothing.
 
@@ -48,8 +48,8 @@ def reliability(by_shape: Sequence[Panel], people: int) -> Reliability:
     compared, raters = _compared_verdicts(by_shape)
     verdicts = sum(
         (
-            np.bincount(who.ravel(), (one != 0).sum(axis=-1).ravel(), people)
-            for one, who in zip(compared, raters, strict=True)
+            np.bincount(ids.ravel(), (votes != 0).sum(axis=-1).ravel(), people)
+            for votes, ids in zip(compared, raters, strict=True)
         ),
         np.zeros(people),
     )
@@ -57,13 +57,13 @@ def reliability(by_shape: Sequence[Panel], people: int) -> Reliability:
     for _ in range(ROUNDS):
         odds = np.log(right / (1 - right))
         agreed = np.zeros(people)
-        for one, who in zip(compared, raters, strict=True):
-            evidence = (one * odds[who][:, :, None]).sum(axis=1)  # (n, P): log odds that the first is better
+        for votes, ids in zip(compared, raters, strict=True):
+            evidence = (votes * odds[ids][:, :, None]).sum(axis=1)  # (n, P): log odds that the first wins
             first_better = 1 / (1 + np.exp(-evidence))[:, None, :]
-            hits = np.where(one > 0, first_better, np.where(one < 0, 1 - first_better, 0))
-            agreed += np.bincount(who.ravel(), hits.sum(axis=-1).ravel(), people)
-        before, right = right, (agreed + RIGHT) / (verdicts + RIGHT + WRONG)
-        if np.abs(right - before).max(initial=0) < CLOSE:
+            hits = np.where(votes > 0, first_better, np.where(votes < 0, 1 - first_better, 0))
+            agreed += np.bincount(ids.ravel(), hits.sum(axis=-1).ravel(), people)
+        previous, right = right, (agreed + RIGHT) / (verdicts + RIGHT + WRONG)
+        if np.abs(right - previous).max(initial=0) < CLOSE:
             break
     return Reliability(right, verdicts.astype(np.int64))
 

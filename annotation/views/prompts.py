@@ -50,8 +50,8 @@ def _render_list(request: MemberRequest, project: Project, form: MaterialForm | 
     """Render the list. Args: form: a refused one."""
     words = request.GET.get("q", "").replace("\0", "").strip()[:200]
     prompts = project.prompts.filter(text__icontains=words) if words else project.prompts.all()
-    finished = Q(assignments__in=Assignment.objects.finished())
-    accepted = Count("assignments", filter=finished, distinct=True)
+    is_finished = Q(assignments__in=Assignment.objects.finished())
+    accepted = Count("assignments", filter=is_finished, distinct=True)
     images = Prefetch("generations", judged_images())
     rows = prompts.annotate(accepted=accepted).prefetch_related(images).order_by("-pk")
     page = Paginator(rows, PER_PAGE).get_page(request.GET.get("page"))
