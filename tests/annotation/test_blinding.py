@@ -22,7 +22,7 @@ from tests.annotation.test_api import signed_in
 
 GENERATORS = ("alpha-diffusion-1", "beta-diffusion-2", "gamma-diffusion-3")
 FIRST_ID = 7_000_001  # of generations: a number that nothing else on a page has
-SECRETS = (*GENERATORS, "70000", "1.2345", "1.23", "987654", "a-sampler", "a-folder", "image-maker")
+SECRETS = (*GENERATORS, "70000", "71234567", "71,234,567", "987654", "a-sampler", "a-folder", "image-maker")
 TASKS = 4
 
 
@@ -59,7 +59,7 @@ def two_projects(a_project, alice, rita):
         for take, prompt in enumerate(prompts.values()):
             add_generations(prompt=prompt, images=[new_image(number, take) for number in order])
         open_assignments(prompts=prompts.values())
-    Generation.objects.update(score=1.2345, scored_by="image-maker")
+    Generation.objects.update(score=71234567.0, scored_by="image-maker")
     return projects
 
 

@@ -64,7 +64,9 @@ def test_an_admin_watches_a_tuning_to_its_end_without_reloading(adas_page, live_
     states.finish(at_work, now=now())
     page.get_by_text("finished").wait_for()
     page.get_by_text("is not kept").wait_for()
-    assert page.locator("figure img").evaluate_all("all => all.every(one => one.naturalWidth > 0)")
+    page.wait_for_function(
+        "[...document.querySelectorAll('figure img')].every((image) => image.naturalWidth > 0)"
+    )
     assert page.evaluate("window.loadedOnce")
 
 
