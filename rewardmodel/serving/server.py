@@ -33,6 +33,7 @@ logger = logging.getLogger(__name__)
 FORMATS = ("PNG", "JPEG", "WEBP")
 SENDING_SECONDS = 10.0  # within which a request must be here once it may come
 DRAIN_SECONDS = 5.0
+LISTEN_SECONDS = 1.0  # a signal that comes just before we wait for a connection does not end that wait
 
 
 class AlreadyServed(Exception):
@@ -76,10 +77,12 @@ class Server:
         with _listener(self.address) as listener:
             logger.info("listening at %s", name_of(self.address))
             Thread(target=self._compute, daemon=True, name="batches").start()
+            listener.settimeout(LISTEN_SECONDS)
             try:
                 while True:
-                    connection, _ = listener.accept()
-                    Thread(target=self._answer, args=(connection,), daemon=True).start()
+                    with suppress(TimeoutError):
+                        connection, _ = listener.accept()
+                        Thread(target=self._answer, args=(connection,), daemon=True).start()
             finally:
                 if isinstance(self.address, str):
                     Path(self.address).unlink(missing_ok=True)
