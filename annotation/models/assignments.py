@@ -164,10 +164,10 @@ class Assignment(models.Model):
                 | (~Q(kind__in=["ordinary", "reference"]) & Q(against__isnull=False)),
             ),
             models.CheckConstraint(
-                name="only_ordinary_slots_are_open", condition=Q(kind="ordinary") | ~Q(state="open")
+                name="only_ordinary_assignments_are_open", condition=Q(kind="ordinary") | ~Q(state="open")
             ),
             models.CheckConstraint(
-                name="only_open_slots_are_nobodys",
+                name="only_open_assignments_have_no_annotator",
                 condition=Q(state="open", annotator=None, leased_until=None)
                 | (~Q(state="open") & Q(annotator__isnull=False, leased_until__isnull=False)),
             ),
