@@ -1,6 +1,6 @@
 """ReFL: ImageReward, arXiv 2304.05977, Algorithm 1. A step on pre-training pairs, then one on the reward.
 
-Letters: B samples of an update, C latent channels, h w latent pixels, H W image pixels, T tokens, D width.
+Letters: B samples of an update, C latent channels, h w latent pixels, T tokens, D width.
 """
 
 from __future__ import annotations
@@ -8,12 +8,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
+from torch import Tensor
 
 from refl.learning.denoising import Rollout, draw_exit_steps
-from refl.learning.losses import pretraining_loss, reward_loss
 from refl.learning.methods import Batch
-from refl.learning.pairs import Pair, load_images
-from refl.learning.rewards import Reward, score
+from refl.learning.methods.steps import pretraining_step, reward_step
+from refl.learning.rewards import Reward
 from refl.learning.tuner import Tuner
 
 
@@ -37,7 +37,7 @@ class ReFL:
         """
         loss = gradient = mean = loss_of_reward = gradient_of_reward = None
         if self.tuner.config.pretraining_weight:
-            loss, gradient = self.pretraining_step(batch.pairs, rng)
+            loss, gradient = pretraining_step(self.tuner, batch.pairs, rng)
         if self.tuner.config.reward_weight:
             mean, loss_of_reward, gradient_of_reward = self.reward_step(batch.prompts, rng)
         return {
@@ -47,30 +47,6 @@ class ReFL:
             "reward_gradient": gradient_of_reward,
             "pretraining_gradient": gradient,
         }
-
-    def pretraining_step(self, pairs: Sequence[Pair], rng: torch.Generator) -> tuple[float, float]:
-        """Denoise captioned images, as in pre-training.
-
-        Returns: the loss, and the norm of the gradient of the weighted loss before clipping.
-        Raises: BadPairs; Diverged.
-        """
-        b, config, family = len(pairs), self.tuner.config, self.tuner.family
-        images = load_images(pairs, family.image_size).to(family.device)  # (B, 3, H, W)
-        latents = family.encode(images, rng)  # (B, C, h, w)
-        is_left_out = torch.rand(b, generator=rng) < config.empty_prompts  # (B,)
-        captions = ["" if out else pair.prompt for out, pair in zip(is_left_out, pairs, strict=True)]
-        text = family.encode_prompts(captions)  # (B, T, D)
-        noise = torch.randn(latents.shape, generator=rng).to(latents)
-        timesteps = family.random_timesteps(b, rng)  # (B,)
-        noisy = family.add_noise(latents, noise, timesteps)  # (B, C, h, w)
-
-        total = 0.0
-        for part in self.tuner.microbatches(b):
-            output = family.predict(noisy[part], timesteps[part], text[part])  # (B, C, h, w)
-            target = family.training_target(latents[part], noise[part], timesteps[part])
-            loss = pretraining_loss(output, target)
-            total += self.tuner.backward(loss * (len(output) / b), config.pretraining_weight)
-        return total, self.tuner.step()
 
     def reward_step(self, prompts: Sequence[str], rng: torch.Generator) -> tuple[float, float, float]:
         """Denoise to a random late step, predict x_0 from there, and raise its reward.
@@ -85,12 +61,7 @@ class ReFL:
         noise = torch.randn((b, *family.latent_shape), generator=rng).to(family.device)  # (B, C, h, w)
         late = self.rollout.denoise_to(exit_steps, noise, text, rng)
 
-        mean = total = 0.0
-        for part in self.tuner.microbatches(b):
-            x0 = self.rollout.predict_x0(exit_steps[part], late[part], text[part])  # (B, C, h, w)
-            images = family.decode(x0)  # (B, 3, H, W)
-            rewards = score(self.reward, list(prompts[part]), images)  # (B,)
-            loss = reward_loss(rewards, config.reward_ceiling)
-            total += self.tuner.backward(loss * (len(images) / b), config.reward_weight)
-            mean += rewards.detach().sum().item() / b
-        return mean, total, self.tuner.step()
+        def clean_latents(part: slice) -> Tensor:
+            return self.rollout.predict_x0(exit_steps[part], late[part], text[part])
+
+        return reward_step(self.tuner, self.reward, prompts, clean_latents)

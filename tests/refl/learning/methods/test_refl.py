@@ -9,6 +9,7 @@ from refl.learning.config import TuningConfig
 from refl.learning.families.loading import load_family
 from refl.learning.guards import Diverged
 from refl.learning.methods.refl import ReFL
+from refl.learning.methods.steps import pretraining_step
 from refl.learning.pairs import read_pairs
 from refl.learning.rewards import BadReward
 from refl.learning.tuner import Tuner
@@ -49,7 +50,7 @@ def test_both_updates_move_the_unet_and_nothing_else(a_method, pairs_folder):
     pipeline = method.tuner.family.pipeline
     parts = [pipeline.unet, pipeline.vae, pipeline.text_encoder]
     start = [weights_of(part) for part in parts]
-    method.pretraining_step(read_pairs(pairs_folder), rng())
+    pretraining_step(method.tuner, read_pairs(pairs_folder), rng())
     halfway = [weights_of(part) for part in parts]
     method.reward_step(PROMPTS, rng())
     end = [weights_of(part) for part in parts]
@@ -60,7 +61,7 @@ def test_both_updates_move_the_unet_and_nothing_else(a_method, pairs_folder):
 @pytest.mark.parametrize("kind", ["epsilon", "v_prediction"])
 def test_the_pretraining_update_lowers_the_pretraining_loss(a_method, pipeline_folders, pairs_folder, kind):
     method, pairs = a_method(pipeline_folders[kind]), read_pairs(pairs_folder)
-    losses = [method.pretraining_step(pairs, rng())[0] for _ in range(15)]
+    losses = [pretraining_step(method.tuner, pairs, rng())[0] for _ in range(15)]
     assert losses[-1] < 0.8 * losses[0]
 
 
@@ -97,7 +98,7 @@ def test_microbatches_and_gradient_checkpointing_change_memory_but_not_the_step(
     ends = []
     for changes in ({}, {"microbatch_size": 3}, {"gradient_checkpointing": True}):
         method = a_method(**changes)
-        losses = method.pretraining_step(read_pairs(pairs_folder), rng())
+        losses = pretraining_step(method.tuner, read_pairs(pairs_folder), rng())
         rewards = method.reward_step(PROMPTS, rng())
         ends.append((*losses, *rewards))
     assert ends[1] == pytest.approx(ends[0], rel=1e-4)
@@ -115,7 +116,7 @@ def test_captions_can_be_left_out_of_pretraining(a_method, pairs_folder):
     for share in (0.0, 1.0):
         method = a_method(empty_prompts=share)
         method.tuner.family.denoiser.register_forward_pre_hook(lambda module, args: asked.append(args[2]))
-        method.pretraining_step(read_pairs(pairs_folder), rng())
+        pretraining_step(method.tuner, read_pairs(pairs_folder), rng())
     assert not torch.equal(asked[0][0], asked[0][1])
     assert torch.equal(asked[1], method.tuner.family.empty_prompt.expand(4, -1, -1))
 
@@ -158,7 +159,7 @@ def test_the_averaged_weights_follow_the_trained_ones_and_give_them_back(a_metho
     method = a_method(ema=0.75)
     denoiser = method.tuner.family.denoiser
     start = weights_of(denoiser)
-    method.pretraining_step(read_pairs(pairs_folder), rng())
+    pretraining_step(method.tuner, read_pairs(pairs_folder), rng())
     method.tuner.update_average()
     trained = weights_of(denoiser)
     with method.tuner.averaged():
