@@ -6,11 +6,19 @@ from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 # What a configuration may name. Dotted names, so that it is checked without torch.
-METHODS = {"refl": "refl.learning.methods.refl:ReFL"}  # -> a `methods.Method`
+METHODS = {  # -> a `methods.Method`
+    "refl": "refl.learning.methods.refl:ReFL",
+    "draft": "refl.learning.methods.draft:DRaFT",
+}
 WEIGHTS = {"all": "refl.learning.weights:AllWeights"}  # -> a `weights.Trainable`
 
 # Not stored while they are as they are here, so that configurations stored before them stay equal.
-DEFAULTS = {"method": "refl", "weights": "all"}
+DEFAULTS: dict[str, Any] = {
+    "method": "refl",
+    "weights": "all",
+    "gradient_steps": 0,
+    "random_gradient_steps": False,
+}
 
 
 @dataclass(frozen=True)
@@ -31,6 +39,10 @@ class TuningConfig:
     late_steps: tuple[int, int] = (1, 10)  # first and last step to score at, counted from the end: [T1, T2]
     sampler: str = "ddpm"  # the schedule of the rollout: "ddpm" or "ddim" (without noise)
     guidance_scale: float = 1.0  # 1 is none, as the paper trains; ours: what users sample with
+
+    # DRaFT.
+    gradient_steps: int = DEFAULTS["gradient_steps"]  # K, the last of the steps; 0 for all of them
+    random_gradient_steps: bool = DEFAULTS["random_gradient_steps"]  # each update draws its K from 1..K
 
     # The two losses. One of weight 0 is left out.
     reward_weight: float = 1e-3  # lambda; to be scaled to the ratio of the two gradients
@@ -72,6 +84,7 @@ class TuningConfig:
             f"late_steps must lie within 1..{self.steps}, the first not after the last": (
                 1 <= first <= last <= self.steps
             ),
+            f"gradient_steps must lie within 0..{self.steps}": 0 <= self.gradient_steps <= self.steps,
             "sampler must be 'ddpm' or 'ddim'": self.sampler in ("ddpm", "ddim"),
             "guidance_scale must be at least 1": self.guidance_scale >= 1,
             "reward_weight and pretraining_weight must not be negative, nor both 0": (
