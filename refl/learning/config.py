@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, fields
+import math
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
 # What a configuration may name. Dotted names, so that it is checked without torch.
@@ -11,6 +12,7 @@ METHODS = {  # -> a `methods.Method`
     "draft": "refl.learning.methods.draft:DRaFT",
 }
 WEIGHTS = {"all": "refl.learning.weights:AllWeights"}  # -> a `weights.Trainable`
+GRADIENT_METHODS = frozenset({"refl", "draft"})  # those that want a reward they can follow the gradient of
 
 # Not stored while they are as they are here, so that configurations stored before them stay equal.
 DEFAULTS: dict[str, Any] = {
@@ -18,6 +20,7 @@ DEFAULTS: dict[str, Any] = {
     "weights": "all",
     "gradient_steps": 0,
     "random_gradient_steps": False,
+    "rewards": {},
 }
 
 
@@ -50,6 +53,10 @@ class TuningConfig:
     pretraining_weight: float = 1.0
     empty_prompts: float = 0.0  # ours: share of pre-training captions left out, as Stable Diffusion trained
 
+    # Ours: the weights of a mixture of rewards, by name; empty is the run's reward model alone. What weighs 1
+    # counts one standard deviation of that reward. `reward_weight` multiplies the sum.
+    rewards: dict[str, float] = field(default_factory=dict)
+
     # The optimiser. An update is one pre-training step and one reward step.
     updates: int = 100
     batch_size: int = 64  # prompts, and as many pre-training pairs, per update
@@ -77,6 +84,7 @@ class TuningConfig:
             value = getattr(self, each.name)
             if each.type == "int" and type(value) is not int:
                 raise ValueError(f"{each.name} must be a whole number, is {value!r}")
+        _check_rewards(self.rewards)
         first, last = self.late_steps
         demands = {
             f"method must be one of {', '.join(METHODS)}": self.method in METHODS,
@@ -114,3 +122,14 @@ class TuningConfig:
     def to_dict(self) -> dict[str, Any]:
         """Return fields and values, fit for JSON."""
         return {name: value for name, value in asdict(self).items() if DEFAULTS.get(name) != value}
+
+
+def _check_rewards(rewards: object) -> None:
+    """Raises: ValueError unless it maps names to weights above 0."""
+    if not isinstance(rewards, dict):
+        raise ValueError(f"rewards must be an object of names and weights, is {rewards!r}")
+    for name, weight in rewards.items():
+        if not isinstance(name, str) or not name.strip():
+            raise ValueError(f"rewards must each have a name, not {name!r}")
+        if type(weight) not in (int, float) or not math.isfinite(weight) or weight <= 0:
+            raise ValueError(f"rewards must each have a weight above 0; that of {name!r} is {weight!r}")

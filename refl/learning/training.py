@@ -16,7 +16,7 @@ from refl.learning.config import METHODS, TuningConfig
 from refl.learning.families.loading import load_family
 from refl.learning.methods import Batch, Method
 from refl.learning.pairs import Pair, read_pairs
-from refl.learning.rewards import Reward
+from refl.learning.rewards import Reward, check_differentiable, measured_parts
 from refl.learning.sampling import grid, sample
 from refl.learning.tuner import Tuner
 from rewardmodel.learning.errors import Interrupted
@@ -37,7 +37,8 @@ class Progress:
 
     Attributes:
         step, steps: updates done, and wanted.
-        measures: what the method measured, by name; None for what it left out.
+        measures: what the method measured, by name; None for what it left out. Parts of a mixture of rewards
+            are called `reward/<name>`.
         seconds: of this update.
     """
 
@@ -72,7 +73,7 @@ def tune(
 
     Args:
         pipeline: the folder (or hub id) of the pipeline to start from; it is not changed.
-        reward: see `Reward`.
+        reward: see `Reward`; the parts of a `Mixture` are measured by name.
         prompts: to tune on; the first few are those of the sample grids.
         pretraining: a folder of captioned images, as `read_pairs` wants it.
         folder: of this run alone: its checkpoint, samples/step-*.png, and at the end pipeline/.
@@ -85,6 +86,7 @@ def tune(
     # 1. What cannot run writes nothing; what has run is not run again
     if not prompts:
         raise NoPrompts("no prompts to tune on")
+    check_differentiable(reward, config)
     pairs = read_pairs(pretraining)
     _claim_folder(folder, config)
     result, checkpoint = folder / "pipeline", folder / "checkpoint.pt"
@@ -102,10 +104,11 @@ def tune(
         # 3. One update; all that is random in it follows from seed and step
         started = perf_counter()
         batch = _batch_at(step, prompts=prompts, pairs=pairs, config=config)
-        measures = method.update(batch, _rng_at(step, config.seed))
+        with measured_parts(reward) as parts:
+            measures = method.update(batch, _rng_at(step, config.seed))
         tuner.update_average()
         step += 1
-        on_step(Progress(step, config.updates, measures, perf_counter() - started))
+        on_step(Progress(step, config.updates, {**measures, **parts}, perf_counter() - started))
 
         # 4. Samples to look at, a checkpoint to go on from
         is_last = step == config.updates

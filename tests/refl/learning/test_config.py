@@ -30,6 +30,12 @@ def test_a_configuration_stored_before_there_was_a_choice_of_methods_stays_equal
     assert TuningConfig(**stored) == TuningConfig(method="refl", weights="all")
 
 
+def test_a_mixture_of_rewards_is_stored_and_the_lack_of_one_is_not():
+    config = TuningConfig(rewards={"reward-3": 1, "reward-3:fidelity": 0.5})
+    assert TuningConfig(**json.loads(json.dumps(config.to_dict()))) == config
+    assert "rewards" not in TuningConfig().to_dict()
+
+
 @pytest.mark.parametrize(
     ("registry", "protocol"), [(METHODS, Method), (WEIGHTS, Trainable), (FAMILIES, Family)]
 )
@@ -66,6 +72,10 @@ def test_a_field_it_does_not_know_is_refused():
         ({"batch_size": "64"}, "batch_size must be a whole number, is '64'"),
         ({"seed": -1}, "seed"),
         ({"betas": (0.9, 1.0)}, "betas"),
+        ({"rewards": ["reward-3"]}, r"rewards must be an object of names and weights, is \['reward-3'\]"),
+        ({"rewards": {"reward-3": 0}}, "rewards must each have a weight above 0; that of 'reward-3' is 0"),
+        ({"rewards": {"reward-3": "much"}}, "that of 'reward-3' is 'much'"),
+        ({"rewards": {" ": 1.0}}, "rewards must each have a name, not ' '"),
     ],
 )
 def test_a_value_no_run_can_have_is_refused(values, words):
