@@ -144,15 +144,7 @@ def _learn(run: TrainingRun, heartbeat: Heartbeat, images: Path) -> None:
     from rewardmodel.learning.data.preprocessing import UnreadableImage
 
     def on_step(progress: Progress) -> None:
-        values = {
-            "loss": progress.loss,
-            "accuracy": progress.accuracy,
-            "validation_loss": progress.validation_loss,
-            "validation_accuracy": progress.validation_accuracy,
-            "learning_rate": progress.learning_rate,
-            "images_per_second": progress.images_per_second,
-        }
-        heartbeat.report(step=progress.step, steps=progress.steps, values=values)
+        heartbeat.report(step=progress.step, steps=progress.steps, values=progress.measures)
 
     def on_start(start: Start) -> None:
         record_start(run, start)

@@ -11,6 +11,7 @@ from pathlib import Path
 import torch
 
 from rewardmodel.learning.config import RewardConfig
+from rewardmodel.learning.curves import CurveFiles
 from rewardmodel.learning.data.rankings import load_splits
 from rewardmodel.learning.errors import Interrupted
 from rewardmodel.learning.losses import better_than, margins, pair_loss
@@ -40,7 +41,8 @@ def train(
         dataset: folder of a dataset version, with its train and validation splits.
         images: what the image paths in it are relative to.
         initial: checkpoint to start from.
-        folder: the run's own; gets the state while it runs and `best/`, the result.
+        folder: the run's own; gets the state while it runs, `best/`, the result, and its curves as
+            `CurveFiles` writes them.
         cache: where runs share what they computed of images; `folder` when not given.
         device: None takes a GPU if there is one.
 
@@ -75,7 +77,7 @@ def release_peers() -> None:
 
 def _train(arguments: TrainingArguments, group: ProcessGroup, callbacks: Callbacks) -> TrainingResult:
     # 1. Check the images, build the model and its optimiser, take up the saved state.
-    with _open_run(arguments, group, callbacks) as run:
+    with _open_run(arguments, group, callbacks) as run, _open_curves(run) as curves:
         config, steps = run.config, len(run.plan)
         for step in run.plan[run.done :]:
             began = time.perf_counter()
@@ -103,7 +105,7 @@ def _train(arguments: TrainingArguments, group: ProcessGroup, callbacks: Callbac
                 validation_accuracy=validation.accuracy if validation else None,
                 images_per_second=sum(len(r.images) for r in run.rankings_of(step)) / seconds,
             )
-            stopping = _report(progress, group, callbacks)
+            stopping = _report(progress, group, callbacks, curves)
 
             # 5. Save the state, and stop if any process is asked to.
             if run.done == steps or stopping or run.done % config.checkpoint_every == 0:
@@ -139,6 +141,16 @@ def _open_run(arguments: TrainingArguments, group: ProcessGroup, callbacks: Call
         with closing(run.loader):
             run.check_peers()
             yield run
+
+
+@contextmanager
+def _open_curves(run: Run) -> Iterator[CurveFiles | None]:
+    """The run's curves in files, which the main process writes; None in the others."""
+    if not run.group.is_main_process:
+        yield None
+        return
+    with CurveFiles(run.folder, done=run.done) as curves:
+        yield curves
 
 
 def _compute_gradients(run: Run, step: Step) -> tuple[float, float]:
@@ -206,10 +218,11 @@ def _validate(run: Run, step: Step) -> Validation:
     return validation
 
 
-def _report(progress: Progress, group: ProcessGroup, callbacks: Callbacks) -> bool:
+def _report(progress: Progress, group: ProcessGroup, callbacks: Callbacks, curves: CurveFiles | None) -> bool:
     """Report the step; return whether any process is asked to stop before the last one."""
     with group.error_barrier():
-        if group.is_main_process:
+        if curves is not None:
+            curves.record(progress.step, progress.measures)
             callbacks.on_step(progress)
         stop_requested = progress.step < progress.steps and callbacks.should_stop()
     return group.any(stop_requested)

@@ -36,6 +36,18 @@ class Progress:
     validation_accuracy: float | None
     images_per_second: float
 
+    @property
+    def measures(self) -> dict[str, float | None]:
+        """What there is a curve of, by name; None where this step did not measure it."""
+        return {
+            "loss": self.loss,
+            "accuracy": self.accuracy,
+            "validation_loss": self.validation_loss,
+            "validation_accuracy": self.validation_accuracy,
+            "learning_rate": self.learning_rate,
+            "images_per_second": self.images_per_second,
+        }
+
 
 @dataclass(frozen=True)
 class Validation:
