@@ -11,7 +11,10 @@ METHODS = {  # -> a `methods.Method`
     "refl": "refl.learning.methods.refl:ReFL",
     "draft": "refl.learning.methods.draft:DRaFT",
 }
-WEIGHTS = {"all": "refl.learning.weights:AllWeights"}  # -> a `weights.Trainable`
+WEIGHTS = {  # -> a `weights.Trainable`
+    "all": "refl.learning.weights:AllWeights",
+    "lora": "refl.learning.weights:LoRA",
+}
 GRADIENT_METHODS = frozenset({"refl", "draft"})  # those that want a reward they can follow the gradient of
 
 # Not stored while they are as they are here, so that configurations stored before them stay equal.
@@ -21,6 +24,9 @@ DEFAULTS: dict[str, Any] = {
     "gradient_steps": 0,
     "random_gradient_steps": False,
     "rewards": {},
+    "lora_rank": 16,
+    "lora_alpha": 0.0,
+    "lora_targets": (),
 }
 
 
@@ -36,6 +42,11 @@ class TuningConfig:
 
     method: str = DEFAULTS["method"]  # how an update is made: a name in METHODS
     weights: str = DEFAULTS["weights"]  # what trains: a name in WEIGHTS
+
+    # LoRA, all ours. It takes a learning rate about ten times that of all weights.
+    lora_rank: int = DEFAULTS["lora_rank"]
+    lora_alpha: float = DEFAULTS["lora_alpha"]  # the change is scaled by alpha / rank; 0 takes the rank
+    lora_targets: tuple[str, ...] = DEFAULTS["lora_targets"]  # ends of layer names; none: attention's layers
 
     # The rollout.
     steps: int = 40  # denoising steps, the paper's T
@@ -80,6 +91,7 @@ class TuningConfig:
     def __post_init__(self) -> None:
         object.__setattr__(self, "late_steps", tuple(self.late_steps))  # JSON has lists only
         object.__setattr__(self, "betas", tuple(self.betas))
+        object.__setattr__(self, "lora_targets", tuple(self.lora_targets))
         for each in fields(self):
             value = getattr(self, each.name)
             if each.type == "int" and type(value) is not int:
@@ -89,6 +101,9 @@ class TuningConfig:
         demands = {
             f"method must be one of {', '.join(METHODS)}": self.method in METHODS,
             f"weights must be one of {', '.join(WEIGHTS)}": self.weights in WEIGHTS,
+            "lora_rank must be at least 1, lora_alpha not negative": (
+                self.lora_rank >= 1 and self.lora_alpha >= 0
+            ),
             f"late_steps must lie within 1..{self.steps}, the first not after the last": (
                 1 <= first <= last <= self.steps
             ),

@@ -28,7 +28,7 @@ class Tuner:
         family.freeze()
         if config.gradient_checkpointing:
             family.enable_gradient_checkpointing()
-        self.weights: Trainable = resolve_name(WEIGHTS[config.weights])(family)
+        self.weights: Trainable = resolve_name(WEIGHTS[config.weights])(family, config)
         self.optimizer = torch.optim.AdamW(
             self.weights.parameters,
             lr=config.learning_rate,

@@ -2,14 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-if TYPE_CHECKING:
-    from torch import nn
+import torch
+from peft import LoraConfig
 
+from refl.learning.lora import save_lora
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from refl.learning.config import TuningConfig
     from refl.learning.families import Family
+
+# The projections of attention in diffusers' UNets and transformers, for image and for text.
+ATTENTION = ("to_q", "to_k", "to_v", "to_out.0", "add_q_proj", "add_k_proj", "add_v_proj", "to_add_out")
+
+REFERENCE = "reference."  # before the name of a weight in a state dict
+
+
+class NoSuchLayer(ValueError):
+    """The denoiser has no layer of a name that LoRA is to train."""
 
 
 class Trainable(Protocol):
@@ -17,29 +33,123 @@ class Trainable(Protocol):
 
     parameters: list[nn.Parameter]
 
-    def __init__(self, family: Family) -> None:
+    def __init__(self, family: Family, config: TuningConfig) -> None:
         """Make the family's denoiser ask for the gradient of these weights."""
+
+    def reference(self) -> AbstractContextManager[None]:
+        """Within, without gradient, the denoiser is what it was before it was tuned."""
 
     def state_dict(self) -> dict[str, Any]: ...
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None: ...
 
     def save(self, folder: Path) -> None:
-        """Save a pipeline that diffusers loads, with these weights in it."""
+        """Save what diffusers loads: a pipeline with these weights in it, or a LoRA for the pipeline."""
 
 
 class AllWeights:
-    """All weights of the denoiser, as the paper trains."""
+    """All weights of the denoiser, as the paper trains.
 
-    def __init__(self, family: Family) -> None:
+    The reference is a copy that is made when it is first used, and from then on kept in the state.
+    """
+
+    def __init__(self, family: Family, config: TuningConfig) -> None:
         self.family = family
         self.parameters = list(family.denoiser.requires_grad_(True).parameters())
+        self._reference: list[Tensor] = []
+
+    @contextmanager
+    def reference(self) -> Iterator[None]:
+        if not self._reference:
+            self._reference = [parameter.detach().clone() for parameter in self.parameters]
+        self._swap()
+        try:
+            with torch.no_grad():
+                yield
+        finally:
+            self._swap()
+
+    def _swap(self) -> None:
+        for index, parameter in enumerate(self.parameters):
+            # The tensor itself, not its values: a graph that was built before still holds its own.
+            parameter.data, self._reference[index] = self._reference[index], parameter.data
+        torch.clear_autocast_cache()  # it would go on with the weights of before
 
     def state_dict(self) -> dict[str, Any]:
-        return self.family.denoiser.state_dict()
+        names = [name for name, _ in self.family.denoiser.named_parameters()]
+        reference = zip(names, self._reference, strict=False)  # none before its first use
+        return self.family.denoiser.state_dict() | {REFERENCE + name: value for name, value in reference}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        self.family.denoiser.load_state_dict(state)
+        tuned = {name: value for name, value in state.items() if not name.startswith(REFERENCE)}
+        self.family.denoiser.load_state_dict(tuned)
+        self._reference = [
+            state[REFERENCE + name].to(parameter.device)
+            for name, parameter in self.family.denoiser.named_parameters()
+            if REFERENCE + name in state
+        ]
 
     def save(self, folder: Path) -> None:
         self.family.save(folder)
+
+
+class LoRA:
+    """Two thin float32 matrices beside each target layer of the denoiser, whose own weights stay.
+
+    They begin as no change. The reference is the denoiser without them.
+
+    Raises: NoSuchLayer.
+    Source: Hu et al., LoRA, arXiv 2106.09685.
+    """
+
+    def __init__(self, family: Family, config: TuningConfig) -> None:
+        self.family = family
+        self.denoiser: Any = family.denoiser
+        self.rank, self.alpha = config.lora_rank, config.lora_alpha or config.lora_rank
+        self.layers = _layers(self.denoiser, config.lora_targets)
+        with torch.random.fork_rng(devices=[]):
+            torch.default_generator.manual_seed(config.seed)  # peft draws on the CPU
+            self.denoiser.add_adapter(
+                # Its type says int; its arithmetic takes any number, and so do the files.
+                LoraConfig(r=self.rank, lora_alpha=self.alpha, target_modules=self.layers)  # type: ignore[arg-type]
+            )
+        self._named: dict[str, nn.Parameter] = {}
+        for name, parameter in self.denoiser.named_parameters():
+            if parameter.requires_grad:
+                parameter.data = parameter.data.float()  # peft takes the precision of the layer
+                self._named[name.replace(".default.", ".")] = parameter
+        self.parameters = list(self._named.values())
+
+    @contextmanager
+    def reference(self) -> Iterator[None]:
+        self.denoiser.disable_adapters()
+        try:
+            with torch.no_grad():
+                yield
+        finally:
+            self.denoiser.enable_adapters()
+
+    def state_dict(self) -> dict[str, Any]:
+        return {name: parameter.detach() for name, parameter in self._named.items()}
+
+    @torch.no_grad()
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        for name, parameter in self._named.items():
+            parameter.copy_(state[name])
+
+    def save(self, folder: Path) -> None:
+        """Save the LoRA alone, in each of its layouts."""
+        save_lora(
+            self.family, self.state_dict(), folder, rank=self.rank, alpha=self.alpha, layers=self.layers
+        )
+
+
+def _layers(denoiser: nn.Module, targets: Sequence[str]) -> list[str]:
+    """Return the ends of the names of the layers that get matrices. Raises: NoSuchLayer."""
+    names = [f".{name}" for name, _ in denoiser.named_modules()]
+    ends = {end: any(name.endswith(f".{end}") for name in names) for end in targets or ATTENTION}
+    present = [end for end, is_there in ends.items() if is_there]
+    missing = [end for end in targets if not ends[end]] or ([] if present else list(ends))
+    if missing:
+        raise NoSuchLayer(f"lora_targets: {type(denoiser).__name__} has no layer {', '.join(missing)}")
+    return present

@@ -20,13 +20,13 @@ def test_the_defaults_are_the_papers():
 
 
 def test_a_stored_configuration_comes_back_equal():
-    config = TuningConfig(steps=12, late_steps=(2, 5), seed=7)
+    config = TuningConfig(steps=12, late_steps=(2, 5), seed=7, weights="lora", lora_targets=("to_q",))
     assert TuningConfig(**json.loads(json.dumps(config.to_dict()))) == config
 
 
 def test_a_configuration_stored_before_there_was_a_choice_of_methods_stays_equal():
     stored = TuningConfig().to_dict()
-    assert not {"method", "weights"} & set(stored)
+    assert not {"method", "weights", "lora_rank", "lora_targets"} & set(stored)
     assert TuningConfig(**stored) == TuningConfig(method="refl", weights="all")
 
 
@@ -60,6 +60,8 @@ def test_a_field_it_does_not_know_is_refused():
         ({"sampler": "euler"}, "sampler"),
         ({"method": "guesswork"}, "method must be one of refl"),
         ({"weights": "none"}, "weights must be one of all"),
+        ({"lora_rank": 0}, "lora_rank must be at least 1"),
+        ({"lora_alpha": -1.0}, "lora_alpha"),
         ({"guidance_scale": 0.0}, "guidance_scale"),
         ({"reward_weight": -1.0}, "reward_weight"),
         ({"reward_weight": 0.0, "pretraining_weight": 0.0}, "nor both 0"),
