@@ -76,7 +76,7 @@ def all_tasks(most: int) -> list[Task]:
 
     Past the last caption they come again, with other seeds.
     """
-    from refl.drawing import seeds_of
+    from refl.seeds import seeds_of
 
     held_out, chance = TEST + VALIDATION, Random(0)
     captions = draw_captions(Split.RANKING, CAPTIONS, chance)

@@ -41,9 +41,9 @@ def draw_lists(folder: Path, lists: int) -> None:
     from demo.settings import GUIDANCE_SCALE, STEPS
     from demo.world.annotators import Annotator
     from demo.world.captions import Split, draw_captions
-    from refl.drawing import seeds_of
     from refl.learning.families.loading import load_family
     from refl.learning.sampling import sample
+    from refl.seeds import seeds_of
     from rewardmodel.learning.model.aspects import RATINGS
 
     people = [Annotator.drawn(seed) for seed in range(PEOPLE)]

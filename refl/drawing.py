@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator, Sequence
 from itertools import islice
 
 from PIL import Image
 
 from refl.models import Generator
+from refl.seeds import seeds_of
 
 BATCH = 16  # images made at once
 
@@ -33,15 +33,3 @@ def draw(generator: Generator, prompts: Sequence[str], *, each: int) -> Iterator
     )
     for _ in prompts:
         yield list(islice(images, each))
-
-
-def seeds_of(prompt: str, count: int) -> list[int]:
-    """Return the seeds of a prompt's images, distinct, in 0..2^31 - 1; more seeds begin with the same ones.
-
-    They do not depend on the generator, so two generators are compared image by image.
-
-    Args: prompt: its key in its project, or its text.
-    """
-    digest = hashlib.sha256(prompt.encode()).digest()
-    first = int.from_bytes(digest[:4], "big")
-    return [(first + number) % 2**31 for number in range(count)]

@@ -12,8 +12,8 @@ from django.db import transaction
 
 from annotation.models import Project, Prompt, User
 from annotation.selectors.projects.uncertainty import mean_pair_entropy
-from refl.drawing import seeds_of
 from refl.models import Generator, SamplingRun, TuningPolicy
+from refl.seeds import seeds_of
 from refl.selectors.generators import unsampled_generator
 from refl.selectors.prompts import prompts_without_images
 from refl.services.samples import import_samples

@@ -1,6 +1,9 @@
 """Seeds of a prompt's images."""
 
-from refl.drawing import seeds_of
+import subprocess
+import sys
+
+from refl.seeds import seeds_of
 
 
 def test_images_of_one_prompt_differ_by_their_seeds():
@@ -14,3 +17,9 @@ def test_a_prompt_always_has_the_same_seeds():
 
 def test_prompts_have_seeds_of_their_own():
     assert not set(seeds_of("a red square", 4)) & set(seeds_of("a blue square", 4))
+
+
+def test_seeds_are_at_hand_without_django():
+    """Benchmarks draw pictures without setting Django up."""
+    code = "import sys, refl.seeds; sys.exit('django' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

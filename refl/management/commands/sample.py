@@ -14,7 +14,7 @@ from tqdm import tqdm
 
 from annotation.services.imports import ImportRefused
 from annotation.services.imports.rows import read_lines
-from refl.drawing import seeds_of
+from refl.seeds import seeds_of
 from rewardmodel.learning.saving import write_whole
 
 BATCH = 16
