@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import math
 
+from rewardmodel.learning.errors import PermanentError
 
-class Diverged(ValueError):
+
+class Diverged(PermanentError):
     """A gradient is not finite: the weights would be lost."""
 
 

@@ -12,8 +12,10 @@ import torch
 from PIL import Image, ImageOps
 from torch import Tensor
 
+from rewardmodel.learning.errors import PermanentError
 
-class BadPairs(ValueError):
+
+class BadPairs(PermanentError):
     """The folder of pre-training pairs cannot be used; the message names file and row."""
 
 

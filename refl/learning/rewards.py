@@ -10,13 +10,14 @@ import torch
 from torch import Tensor
 
 from refl.learning.config import GRADIENT_METHODS, TuningConfig
+from rewardmodel.learning.errors import PermanentError
 
 # (prompts, images (B, 3, H, W) in 0..1) -> (B,) on the images' device, normalised, higher is better. It is
 # taken to be differentiable unless it has an attribute `differentiable` that is false.
 Reward = Callable[[list[str], Tensor], Tensor]
 
 
-class BadReward(ValueError):
+class BadReward(PermanentError):
     """The reward gives what no generator can be tuned with; the message says which of a mixture it was."""
 
 

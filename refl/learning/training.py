@@ -19,15 +19,15 @@ from refl.learning.pairs import Pair, read_pairs
 from refl.learning.rewards import Reward, check_differentiable, measured_parts
 from refl.learning.sampling import grid, sample
 from refl.learning.tuner import Tuner
-from rewardmodel.learning.errors import Interrupted
+from rewardmodel.learning.errors import Interrupted, PermanentError
 from rewardmodel.learning.saving import write_whole
 
 
-class NoPrompts(ValueError):
+class NoPrompts(PermanentError):
     """There is no prompt to tune on."""
 
 
-class AnotherRun(ValueError):
+class AnotherRun(PermanentError):
     """The folder holds a run of another configuration."""
 
 
