@@ -8,18 +8,24 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, Self
 
+from rewardmodel.learning.errors import PermanentError
+
 if TYPE_CHECKING:
     import torch
     from torch import Tensor, nn
 
 # Class of the diffusers pipeline -> its family. Names, so that nothing heavy is imported before it is used.
-FAMILIES = {"StableDiffusionPipeline": "refl.learning.families.stable_diffusion:StableDiffusion"}
+# What the folder of each must hold is in `forms.FORMS`.
+FAMILIES = {
+    "StableDiffusionPipeline": "refl.learning.families.stable_diffusion:StableDiffusion",
+    "StableDiffusionImg2ImgPipeline": "refl.learning.families.stable_diffusion:StableDiffusion",
+}
 
 Conditioning = Any  # what prompts are encoded to; indexed by sample, as a tensor (B, ...) is
 
 
-class NotAPipeline(ValueError):
-    """No pipeline of a known family can be read there."""
+class NotAPipeline(PermanentError):
+    """No pipeline of a known family can be read there; the message names the file and what would help."""
 
 
 class Family(Protocol):
@@ -29,7 +35,7 @@ class Family(Protocol):
 
     @classmethod
     def load(cls, path_or_hub_id: str, **options: Any) -> Self:
-        """Load the pipeline; `options` are those of diffusers' `from_pretrained`."""
+        """Load the pipeline; `options` are its networks, loaded, and others of `from_pretrained`."""
 
     @property
     def device(self) -> torch.device: ...
@@ -82,4 +88,4 @@ class Family(Protocol):
         """Return what the denoiser should predict for latents that were noised so. (B, C, h, w)"""
 
     def save(self, folder: Path) -> None:
-        """Save the whole pipeline as diffusers does."""
+        """Save the whole pipeline as diffusers does, with what it was loaded without."""

@@ -13,6 +13,8 @@ import torch
 from diffusers import DDIMScheduler, DDPMScheduler, StableDiffusionPipeline
 from torch import Tensor, nn
 
+from refl.learning.families.saving import carry_components
+
 SCHEDULERS = {"ddpm": DDPMScheduler, "ddim": DDIMScheduler}
 UNKNOWN = "prediction type {!r}: ReFL knows 'epsilon' and 'v_prediction'"
 
@@ -37,6 +39,7 @@ class StableDiffusion:
 
     def save(self, folder: Path) -> None:
         self.pipeline.save_pretrained(folder)
+        carry_components(Path(self.pipeline.name_or_path), folder)
 
     # The networks.
 

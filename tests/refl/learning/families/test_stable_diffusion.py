@@ -1,14 +1,11 @@
 """Stable Diffusion: what its UNet is asked, its two kinds of prediction, and its images and latents."""
 
-import json
-import shutil
 from types import SimpleNamespace
 
 import pytest
 import torch
 from diffusers import DDIMScheduler, DDPMScheduler
 
-from refl.learning.families.loading import load_family
 from refl.learning.families.stable_diffusion import StableDiffusion, add_noise, predict_x0, prediction_target
 from tests.refl.learning.conftest import rng, some_noise
 
@@ -93,11 +90,3 @@ def test_the_noise_of_pretraining_is_that_of_every_sampler(a_family, sampler):
     timesteps = torch.arange(len(alphas_cumprod))
     assert torch.equal(a_family.alpha_bar(timesteps), alphas_cumprod)
     assert a_family.random_timesteps(2000, rng()).max() < len(alphas_cumprod)
-
-
-def test_a_class_that_no_family_names_is_tried_as_stable_diffusion(pipeline_folder, tmp_path):
-    folder = shutil.copytree(pipeline_folder, tmp_path / "other")
-    index = json.loads((folder / "model_index.json").read_text())
-    for name in ("StableDiffusionImg2ImgPipeline", "SomebodysOwnPipeline"):
-        (folder / "model_index.json").write_text(json.dumps({**index, "_class_name": name}))
-        assert isinstance(load_family(folder, "cpu"), StableDiffusion)
