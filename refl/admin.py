@@ -14,8 +14,8 @@ RUN = ["__str__", "project", "state", "step", "steps", "attempt", "seconds", "cr
 
 @admin.register(Generator)
 class GeneratorAdmin(OfProject):
-    list_display = ["name", "project", "parent", "kept", "reason", "created_at"]
-    list_filter = ["project", "kept"]
+    list_display = ["name", "project", "parent", "kept", "is_seen", "reason", "created_at"]
+    list_filter = ["project", "kept", "is_seen"]
     list_select_related = ["project", "parent"]
 
 

@@ -28,5 +28,5 @@ class SamplingForm(forms.Form):
         self.fields["per_prompt"].initial = policy.images_per_prompt
         generators = self.fields["generator"]
         assert isinstance(generators, forms.ModelChoiceField)
-        generators.queryset = Generator.objects.kept().filter(project=project)
+        generators.queryset = Generator.objects.kept().filter(project=project).order_by("-is_seen", "-pk")
         self.fields["per_prompt"].widget.attrs["max"] = project.max_images

@@ -16,6 +16,10 @@ class GeneratorQuerySet(models.QuerySet["Generator"]):
         """Those that may be tuned further and make images for annotators."""
         return self.filter(kept=True)
 
+    def seen(self) -> GeneratorQuerySet:
+        """Those whose pipeline was looked at, when it was registered or by a run."""
+        return self.filter(is_seen=True)
+
 
 class Generator(models.Model):
     """A diffusers pipeline, and how it is sampled from. A tuned one waits to be judged before it is used."""
@@ -24,6 +28,8 @@ class Generator(models.Model):
     name = models.CharField(max_length=100)
     # A folder, absolute or below the project's root, or a hub id; empty: its run's.
     pipeline = models.CharField("diffusers pipeline", max_length=500, blank=True)
+    # False of a hub id that could not be looked up when it was registered, until a run has loaded it.
+    is_seen = models.BooleanField("its pipeline was looked at", default=True)
     parent = models.ForeignKey("self", models.PROTECT, null=True, blank=True, related_name="children")
     run = models.OneToOneField("refl.TuningRun", models.PROTECT, null=True, blank=True, related_name="result")
     kept = models.BooleanField(null=True, default=None)  # null until judged

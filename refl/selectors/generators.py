@@ -12,8 +12,16 @@ class NoGenerator(Exception):
 
 
 def newest_kept(project: Project) -> Generator:
-    """Return the generator that is tuned next and makes the next images. Raises: NoGenerator."""
-    generator = Generator.objects.kept().filter(project=project).order_by("-pk").first()
+    """Return the generator that is tuned next and makes the next images.
+
+    One whose pipeline nobody has looked at yet is passed over: its name may be mistyped.
+
+    Raises: NoGenerator.
+    """
+    kept = Generator.objects.kept().filter(project=project).order_by("-pk")
+    generator = kept.seen().first()
+    if generator is None and kept:
+        raise NoGenerator(f"{project.slug}: {kept[0]} is not seen yet; name it in a run, which loads it")
     if generator is None:
         raise NoGenerator(f"{project.slug}: no generator is kept; register one")
     return generator
@@ -39,7 +47,7 @@ def untried_promotion(project: Project) -> RewardCheckpoint | None:
 
 def unsampled_generator(project: Project) -> Generator | None:
     """Return the newest kept generator if a tuning made it and no sampling was queued for it."""
-    newest = Generator.objects.kept().filter(project=project).order_by("-pk").first()
+    newest = Generator.objects.kept().seen().filter(project=project).order_by("-pk").first()
     if newest is None or newest.run is None or SamplingRun.objects.filter(generator=newest).exists():
         return None
     return newest

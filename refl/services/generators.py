@@ -11,6 +11,9 @@ from django.db import transaction
 from annotation.models import Project
 from annotation.registry import register_event
 from annotation.services.webhooks.events import announce
+from refl.learning.families import NotAPipeline
+from refl.learning.families.hub import HubUnreachable, inspect_repository, is_hub_id, no_such_folder
+from refl.learning.families.inspection import inspect_pipeline
 from refl.models import Generator, TuningRun
 from refl.services.judging import Change
 
@@ -37,18 +40,18 @@ def register_generator(
 ) -> Generator:
     """Register a pipeline by hand; it is kept without being judged.
 
+    It is looked at: a folder whole, of a hub id the configurations. A hub id is registered as not yet seen
+    where the hub cannot be asked, and is seen when a run has loaded it.
+
     Args:
-        pipeline: a folder, absolute or below the project's root, or a hub id.
+        pipeline: a folder, absolute or below the project's root, or a hub id, owner/name or
+            owner/name@revision.
         steps, guidance_scale: how it is sampled from. The defaults are the paper's guidance and ours.
         pretraining: a folder of pairs.jsonl and its images, named alike; without it, no tuning.
-    Raises: BadGenerator when the name is in use, or a folder is not what it should be.
+    Raises: BadGenerator when the name is in use, or the pipeline or its pairs are not what they should be.
     """
     if Generator.objects.filter(project=project, name=name).exists():
         raise BadGenerator(f"project {project.slug} has a generator {name} already")
-    folder = Path(settings.ROOT) / pipeline
-    is_folder = folder.is_dir() or Path(pipeline).is_absolute()
-    if is_folder and not (folder / "model_index.json").is_file():
-        raise BadGenerator(f"{pipeline}: no diffusers pipeline, it has no model_index.json")
     if pretraining and not (Path(settings.ROOT) / pretraining / "pairs.jsonl").is_file():
         raise BadGenerator(f"{pretraining}: no pre-training folder, it has no pairs.jsonl")
     if steps < 1 or guidance_scale < 1:
@@ -57,12 +60,41 @@ def register_generator(
         project=project,
         name=name,
         pipeline=str(pipeline),
+        is_seen=_look_at(str(pipeline)),
         steps=steps,
         guidance_scale=guidance_scale,
         pretraining=str(pretraining),
         kept=True,
         reason="Registered by hand.",
     )
+
+
+def _look_at(pipeline: str) -> bool:
+    """Return whether the pipeline could be looked at. Raises: BadGenerator."""
+    folder = Path(settings.ROOT) / pipeline
+    try:
+        if folder.is_dir():
+            inspect_pipeline(folder, name=pipeline)
+        elif not is_hub_id(pipeline):
+            raise no_such_folder(pipeline)
+        elif folder.parent.is_dir() and "@" not in pipeline:
+            raise BadGenerator(
+                f"{pipeline}: no such folder in {folder.parent}; if it is a hub id, write {pipeline}@main"
+            )
+        else:
+            inspect_repository(pipeline)
+    except NotAPipeline as error:
+        raise BadGenerator(str(error)) from error
+    except HubUnreachable:
+        return False
+    return True
+
+
+def mark_seen(generator: Generator) -> None:
+    """Note that a run has loaded the generator's pipeline."""
+    if not generator.is_seen:
+        generator.is_seen = True
+        generator.save(update_fields=["is_seen"])
 
 
 def register_tuned(*, run: TuningRun) -> Generator:

@@ -16,6 +16,7 @@ from refl.models import Generator, SamplingRun, TuningPolicy
 from refl.seeds import seeds_of
 from refl.selectors.generators import unsampled_generator
 from refl.selectors.prompts import prompts_without_images
+from refl.services.generators import mark_seen
 from refl.services.samples import import_samples
 from rewardmodel.learning.errors import Interrupted
 from rewardmodel.learning.saving import write_whole
@@ -175,8 +176,10 @@ def _make_images(
     yield from (prompt for prompt in pool if prompt.pk not in incomplete)
     if not missing:
         return
+    family = load_family(run.generator.location)
+    mark_seen(run.generator)
     images = sample(
-        load_family(run.generator.location),
+        family,
         [prompt.text for prompt, _, _ in missing],
         [seed for _, seed, _ in missing],
         steps=run.generator.steps,

@@ -14,7 +14,7 @@ from refl.learning.config import TuningConfig
 from refl.models import Generator, TuningPolicy, TuningRun
 from refl.selectors.generators import independent_checkpoint, newest_kept, untried_promotion
 from refl.selectors.prompts import held_out_prompts, tuning_prompts
-from refl.services.generators import keep_if_sound, register_tuned, set_control_aside
+from refl.services.generators import keep_if_sound, mark_seen, register_tuned, set_control_aside
 from refl.services.judging import measure_changes
 from rewardmodel.learning.saving import write_whole
 from rewardmodel.models import RewardCheckpoint
@@ -109,6 +109,7 @@ def tune_generator(run: TuningRun, heartbeat: Heartbeat) -> None:
     from refl.learning import training
 
     def on_step(progress: Progress) -> None:
+        mark_seen(run.generator)
         values = {**progress.measures, "seconds": progress.seconds}
         heartbeat.report(step=progress.step, steps=progress.steps, values=values)
 

@@ -32,7 +32,7 @@ LISTED = 50  # newest runs of a kind on a page
 def index(request: MemberRequest, projects: QuerySet[Project]) -> HttpResponse:
     newest = {
         generator.project_id: generator
-        for generator in Generator.objects.kept().filter(project__in=projects).order_by("pk")
+        for generator in Generator.objects.kept().seen().filter(project__in=projects).order_by("pk")
     }
     rows = [{"project": project, "newest": newest.get(project.pk)} for project in projects]
     return render(request, INDEX, {"rows": rows})

@@ -1,16 +1,26 @@
 """Which generators there are, and which of them are kept."""
 
+import json
+import shutil
+
 import pytest
+from django.core.management import CommandError, call_command
 
 from annotation.models import Event
 from annotation.services.webhooks.webhooks import create_webhook
 from refl.models import Generator
-from refl.selectors.generators import NoGenerator, independent_checkpoint, newest_kept
+from refl.selectors.generators import (
+    NoGenerator,
+    independent_checkpoint,
+    newest_kept,
+    unsampled_generator,
+)
 from refl.services.generators import (
     GENERATOR_KEPT,
     AlreadyJudged,
     BadGenerator,
     keep_if_sound,
+    mark_seen,
     register_generator,
     register_tuned,
     set_control_aside,
@@ -49,9 +59,99 @@ def test_a_folder_without_pairs_is_refused(project, pipeline, tmp_path):
     assert not Generator.objects.exists()
 
 
-def test_a_hub_id_is_taken_at_its_word(project):
-    generator = register_generator(project=project, name="sd", pipeline="CompVis/stable-diffusion-v1-4")
-    assert generator.location == "CompVis/stable-diffusion-v1-4"
+@pytest.mark.parametrize("hub_id", ["CompVis/stable-diffusion-v1-4", "somebody/sd-1.5@fp16"])
+def test_a_hub_id_that_cannot_be_looked_up_is_not_yet_seen_and_not_the_next_one(project, pipeline, hub_id):
+    unseen = register_generator(project=project, name="sd", pipeline=hub_id)
+    assert (unseen.location, unseen.kept, unseen.is_seen) == (hub_id, True, False)
+    with pytest.raises(NoGenerator, match="sd is not seen yet; name it in a run, which loads it"):
+        newest_kept(project)
+    seen = register_generator(project=project, name="small", pipeline=pipeline)
+    again = register_generator(project=project, name="sd again", pipeline=hub_id)
+    assert seen.is_seen
+    assert newest_kept(project) == seen
+    assert unsampled_generator(project) is None
+
+    mark_seen(again)
+    assert newest_kept(project) == again
+
+
+def test_what_was_fetched_from_the_hub_before_is_looked_at_without_it(project, hub_cache):
+    assert register_generator(project=project, name="sd", pipeline="somebody/sd").is_seen
+
+
+@pytest.fixture
+def hub_cache(pipeline, tmp_path, monkeypatch):
+    """A cache of the hub that holds one pipeline."""
+    repository = tmp_path / "models--somebody--sd"
+    shutil.copytree(pipeline, repository / "snapshots" / ("a" * 40))
+    (repository / "refs").mkdir()
+    (repository / "refs" / "main").write_text("a" * 40)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    return repository / "snapshots" / ("a" * 40)
+
+
+def test_what_lies_in_the_cache_and_cannot_be_loaded_is_refused(project, hub_cache):
+    (hub_cache / "tokenizer" / "tokenizer.json").unlink()
+    with pytest.raises(BadGenerator, match=r"somebody/sd: tokenizer/vocab\.json: it is missing"):
+        register_generator(project=project, name="sd", pipeline="somebody/sd")
+
+
+@pytest.mark.parametrize(
+    ("pipeline", "line"),
+    [
+        ("/models/sd15", "/models/sd15: no such folder, and a hub id is owner/name"),
+        ("./models/sd15", "no such folder"),
+        ("models/sd15/v2", "no such folder"),
+        ("models", "no such folder"),
+        ("models/sd15.safetensors", "a single file is not read; make a folder of it once"),
+        ("somebody/sd15.ckpt", "a single file is not read"),
+        ("demo/weightz", "no such folder in .*/demo; if it is a hub id, write demo/weightz@main"),
+        ("demo", "no model_index.json in it"),
+    ],
+)
+def test_what_is_neither_a_folder_nor_a_hub_id_is_refused(project, pipeline, line):
+    with pytest.raises(BadGenerator, match=line):
+        register_generator(project=project, name="new", pipeline=pipeline)
+    assert not Generator.objects.exists()
+
+
+@pytest.mark.parametrize(
+    ("file", "fields", "line"),
+    [
+        ("model_index.json", {"_class_name": "PixArtAlphaPipeline"}, "PixArtAlphaPipeline is of no family"),
+        ("unet/config.json", {"in_channels": 9}, "an inpainting UNet"),
+        ("scheduler/scheduler_config.json", {"prediction_type": "sample"}, "prediction_type is 'sample'"),
+    ],
+)
+def test_a_pipeline_that_cannot_be_tuned_is_refused_in_one_line(
+    project, pipeline, tmp_path, file, fields, line
+):
+    folder = shutil.copytree(pipeline, tmp_path / "spoilt")
+    content = json.loads((folder / file).read_text())
+    (folder / file).write_text(json.dumps(content | fields))
+    with pytest.raises(BadGenerator, match=f"^{folder}: {file}: .*{line}"):
+        register_generator(project=project, name="new", pipeline=folder)
+
+
+def test_the_command_says_what_it_registered(project, pipeline, capsys):
+    call_command("register_generator", project.slug, "small", str(pipeline))
+    said = capsys.readouterr().out
+    assert said == "small is registered: StableDiffusionPipeline, DDIMScheduler, epsilon, 4 channels\n"
+    call_command("register_generator", project.slug, "sd", "somebody/sd15")
+    assert "sd is registered: not yet seen, since the hub could not be asked" in capsys.readouterr().out
+
+
+def test_the_command_looks_at_every_tensor(project, pipeline, tmp_path):
+    from safetensors.torch import load_file, save_file
+
+    folder = shutil.copytree(pipeline, tmp_path / "spoilt")
+    file = folder / "text_encoder" / "model.safetensors"
+    tensors = load_file(file)
+    tensors.pop("final_layer_norm.bias")
+    save_file(tensors, file, {"format": "pt"})
+    with pytest.raises(CommandError, match=r"text_encoder: model\.safetensors lacks final_layer_norm\.bias"):
+        call_command("register_generator", project.slug, "small", str(folder))
+    assert not Generator.objects.exists()
 
 
 def test_a_project_without_a_generator_has_no_next_one(project):

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.db import transaction
 
 from annotation.management.projects import find_project
+from refl.learning.families import NotAPipeline
+from refl.models import Generator
 from refl.services.generators import BadGenerator, register_generator
 
 
@@ -26,9 +30,22 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         fields = ("name", "pipeline", "pretraining", "steps", "guidance_scale")
         try:
-            generator = register_generator(
-                project=find_project(options["project"]), **{name: options[name] for name in fields}
-            )
-        except BadGenerator as error:
+            with transaction.atomic():
+                generator = register_generator(
+                    project=find_project(options["project"]), **{name: options[name] for name in fields}
+                )
+                description = describe(generator)
+        except (BadGenerator, NotAPipeline) as error:
             raise CommandError(str(error)) from error
-        self.stdout.write(f"{generator} is registered")
+        self.stdout.write(f"{generator} is registered: {description}")
+
+
+def describe(generator: Generator) -> str:
+    """Say what the pipeline is, having looked at every tensor of a folder. Raises: NotAPipeline."""
+    if not generator.is_seen:
+        return "not yet seen, since the hub could not be asked; it is once a run that names it has loaded it"
+    if not Path(generator.location).is_dir():
+        return "its configurations were looked at; its weights are when a run loads it"
+    from refl.learning.families.loading import check_pipeline
+
+    return str(check_pipeline(Path(generator.location), name=generator.pipeline))
