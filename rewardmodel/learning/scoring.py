@@ -19,7 +19,7 @@ from rewardmodel.learning import checkpoints
 from rewardmodel.learning.data.preprocessing import UnreadableImage, normalise, read_image, to_pixels
 from rewardmodel.learning.model.heads import describe_aspects
 from rewardmodel.learning.model.reward import RewardModel
-from rewardmodel.learning.tensor_scoring import Precision, PromptTruncated, TensorScorer
+from rewardmodel.learning.tensor_scoring import NoAspects, Precision, PromptTruncated, TensorScorer
 
 __all__ = [
     "ImageSkipped",
@@ -33,16 +33,13 @@ __all__ = [
 
 ImageSource = str | Path | Image.Image
 OnError = Literal["raise", "nan"]
+AspectAnswers = dict[str, Any]  # of an image: `alignment`, `fidelity`, and `problems` by their names
 BATCH = 32
 T = TypeVar("T")
 
 
 class ImageSkipped(UserWarning):
     """An image could not be read and has NaN for a score; the message names it."""
-
-
-class NoAspects(ValueError):
-    """The model has no head beside the reward's."""
 
 
 @dataclass(frozen=True)
@@ -115,9 +112,7 @@ class FileScorer(TensorScorer):
         return [list(islice(scores, len(group))) for group in groups]
 
     @torch.inference_mode()
-    def score_aspects(
-        self, prompts: Sequence[str], images: Sequence[ImageSource]
-    ) -> list[dict[str, float | dict[str, float]]]:
+    def score_aspects(self, prompts: Sequence[str], images: Sequence[ImageSource]) -> list[AspectAnswers]:
         """Predict what people would say of image i for prompt i, on the aspects that the model has heads for.
 
         Returns: for each image, `alignment` and `fidelity`, the expected rating from 1 to 7, and `problems`,
@@ -126,7 +121,7 @@ class FileScorer(TensorScorer):
         """
         if not isinstance(self.model, RewardModel) or not self.config.aspects:
             raise NoAspects("the model has no head beside the reward's: it was trained without aspects")
-        answers: list[dict[str, float | dict[str, float]]] = [{} for _ in images]
+        answers: list[AspectAnswers] = [{} for _ in images]
         for batch in self._encoded(prompts, images, "raise"):
             with self._autocast():
                 inputs = self._inputs(batch.prompts, batch.features, batch.places)

@@ -12,13 +12,17 @@ from torch import Tensor, nn
 from rewardmodel.learning.baselines import Baseline
 from rewardmodel.learning.checkpoints.folder import Checkpoint
 from rewardmodel.learning.data.preprocessing import fit, normalise, tokenise
-from rewardmodel.learning.model.heads import RewardHead
+from rewardmodel.learning.model.heads import ArtifactHead, RewardHead, aspect_score
 
 Precision = Literal["float32", "bfloat16"]
 
 
 class PromptTruncated(UserWarning):
     """A prompt is longer than the model reads: what lies beyond has no say in its scores."""
+
+
+class NoAspects(ValueError):
+    """The model has no head beside the reward's, or none for what is asked."""
 
 
 class TensorScorer(nn.Module):
@@ -58,10 +62,35 @@ class TensorScorer(nn.Module):
             another size than the model's the two differ by rounding (0.002 at 512 px).
         Raises: ValueError when there is not one image a prompt.
         """
+        return self.score_features(prompts, self._fitted_features(prompts, images))
+
+    def score_aspect(self, aspect: str, prompts: Sequence[str], images: Tensor) -> Tensor:
+        """Score image i for prompt i on one aspect, differentiable with respect to the images.
+
+        Args: images: as `score_tensor` has them.
+        Returns: (B,), higher is better: the expected rating of 1 to 7; of problems, minus how many of the
+            seven to expect. Normalised as rewards are: 0 and 1 are mean and deviation on the validation
+            images of the model's training. Where the checkpoint knows no `aspect_scale`, as it is.
+        Raises: NoAspects; ValueError as `score_tensor`.
+        """
+        if aspect not in self.config.aspects:
+            raise NoAspects(f"the model has no head for {aspect}: it was trained without")
+        inputs = self._inputs(prompts, self._fitted_features(prompts, images), None)
+        with self._autocast():
+            logits = self.model.forward_features(*inputs)[1][aspect]
+        mean, std = self.aspect_scale(aspect) or (0.0, 1.0)
+        return (aspect_score(aspect, logits.float()) - mean) / std
+
+    def aspect_scale(self, aspect: str) -> tuple[float, float] | None:
+        """Mean and deviation of an aspect's score; None where the checkpoint is older than they are."""
+        return self.config.aspect_scales.get(aspect)
+
+    def _fitted_features(self, prompts: Sequence[str], images: Tensor) -> Tensor:
+        """(B, 3, H, W) in 0..1, any size -> (B, P, V), of `encode`. Raises: ValueError."""
         if images.ndim != 4 or images.shape[1] != 3 or len(images) != len(prompts):
             raise ValueError(f"{len(prompts)} prompts, images {list(images.shape)}, not (B, 3, H, W)")
         self._warn_truncated(prompts)
-        return self.score_features(prompts, self.encode(fit(images, self.image_input)))
+        return self.encode(fit(images, self.image_input))
 
     @torch.inference_mode()
     def score_pixels(self, prompts: Sequence[str], pixels: Sequence[Tensor]) -> list[float]:
@@ -127,7 +156,7 @@ class TensorScorer(nn.Module):
 
 def _cast_encoders(model: nn.Module) -> None:
     """Hold the encoders' matrices in bfloat16: autocast would cast them anew at each call."""
-    heads = [head for head in model.modules() if isinstance(head, RewardHead)]
+    heads = [head for head in model.modules() if isinstance(head, RewardHead | ArtifactHead)]
     in_heads = {part for head in heads for part in head.modules()}
     for module in model.modules():
         if isinstance(module, nn.Linear | nn.Conv2d) and module not in in_heads:

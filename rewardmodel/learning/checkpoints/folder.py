@@ -27,6 +27,7 @@ __all__ = ["Checkpoint", "CheckpointConfig", "find", "load", "save"]
 
 CONFIG = "config.json"
 WEIGHTS = "model.safetensors"
+ARTIFACT_WEIGHT = ".look.weight"  # heads of older checkpoints have none: they read no patches
 
 
 @dataclass(frozen=True)
@@ -38,6 +39,8 @@ class CheckpointConfig:
     mean: float = 0.0
     std: float = 1.0
     aspects: tuple[str, ...] = ()  # those that heads beside the reward's predict
+    # Of each aspect's score, mean and deviation on the validation images.
+    aspect_scales: Mapping[str, tuple[float, float]] = field(default_factory=dict)
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> CheckpointConfig:
@@ -46,7 +49,9 @@ class CheckpointConfig:
         Raises: TypeError or KeyError on a wrong field; ValueError on an unknown kind or aspect.
         """
         heads = aspects.validate(values.get("aspects", ()))  # the first checkpoints did not say it
-        return cls(**{**values, "backbone": backbone_from_dict(values["backbone"]), "aspects": heads})
+        scales = {name: (mean, std) for name, (mean, std) in values.get("aspect_scales", {}).items()}
+        backbone = backbone_from_dict(values["backbone"])
+        return cls(**{**values, "backbone": backbone, "aspects": heads, "aspect_scales": scales})
 
 
 @dataclass(frozen=True)
@@ -100,7 +105,8 @@ def load(path_or_hub_id: str | Path, *, image_size: int | None = None) -> Checkp
     config = _read_config(path / CONFIG)
     stored = read_weights(path / WEIGHTS)
     tokenizer = _load_tokenizer(path, config.backbone.tokenizer_class)
-    model = _build(config.backbone, config.aspects)
+    reads_patches = any(name.endswith(ARTIFACT_WEIGHT) for name in stored.tensors)
+    model = _build(config.backbone, config.aspects, artifact_heads=reads_patches)
     load_state_dict(model, stored.tensors, source=path / WEIGHTS)
     return Checkpoint(model.eval(), tokenizer, config)
 
@@ -115,12 +121,14 @@ def _from_release(release: Release) -> Checkpoint:
     return Checkpoint(model.eval(), tokenizer, config)
 
 
-def _build(backbone: BackboneConfig, aspects: tuple[str, ...] = ()) -> RewardModel:
+def _build(
+    backbone: BackboneConfig, aspects: tuple[str, ...] = (), *, artifact_heads: bool = True
+) -> RewardModel:
     """A model whose weights are yet to come; drawing those of a large one takes seconds."""
     if not backbone.meta_init:
-        return RewardModel(backbone, aspects)
+        return RewardModel(backbone, aspects, artifact_heads=artifact_heads)
     with torch.device("meta"):
-        return RewardModel(backbone, aspects)
+        return RewardModel(backbone, aspects, artifact_heads=artifact_heads)
 
 
 def find(path_or_hub_id: str | Path) -> Path:

@@ -9,6 +9,7 @@ RATINGS = ("alignment", "fidelity")  # each from 1 to LEVELS, higher is better
 LEVELS = 7
 PROBLEMS = ("repeated", "body", "blurry", "disturbing", "sexual", "violent", "defaming")
 ASPECTS = (*RATINGS, "problems")
+ARTIFACTS = ("fidelity", "problems")  # what the picture alone answers, whatever it was to show
 
 Answers = tuple[tuple[bool, ...] | None, ...]  # of each image, None where nobody said; see `questions`
 

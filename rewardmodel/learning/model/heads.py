@@ -101,9 +101,46 @@ class AspectHead(nn.Module):
             return F.linear(x.to(self.weight.dtype), self.weight) + self.bias
 
 
+class ArtifactHead(nn.Module):
+    """The log odds of each question of one aspect that the picture alone answers, whatever its prompt.
+
+    A flaw is small and lies anywhere: a layer with an activation looks at each patch by itself, and the mean
+    and the largest of what it sees anywhere are what an `AspectHead` reads. On the reward's own feature,
+    which has met the prompt, little of a picture's cleanliness is left. In the dtype of its weights.
+
+    Ours; that a small artifact model from a small set of labels does what ensembles of rewards do not:
+    arXiv 2601.03468.
+    """
+
+    HIDDEN, DROPOUT = 64, 0.2
+
+    def __init__(self, aspect: str, width: int) -> None:
+        super().__init__()
+        self.norm = nn.LayerNorm(width)
+        self.look = nn.Linear(width, self.HIDDEN)
+        self.dropout = nn.Dropout(self.DROPOUT)
+        self.answers = AspectHead(aspect, 2 * self.HIDDEN)
+
+    def start_at(self, shares: Sequence[float]) -> None:
+        """Predict these probabilities for every image, as `AspectHead` has it."""
+        self.answers.start_at(shares)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """(N, P, V), what the image encoder makes of each patch -> (N, questions)."""
+        with torch.autocast(features.device.type, enabled=False):
+            seen = F.gelu(self.look(self.norm(features.to(self.look.weight.dtype))))  # (N, P, hidden)
+            pooled = torch.cat([seen.mean(dim=1), seen.amax(dim=1)], dim=-1)  # (N, 2 hidden)
+        return self.answers(self.dropout(pooled))
+
+
 def expected_rating(logits: Tensor) -> Tensor:
     """(N, 6) -> (N,), from 1 to 7: the mean over ratings is 1 and the probability of each step above it."""
     return 1 + logits.sigmoid().sum(dim=-1)
+
+
+def aspect_score(aspect: str, logits: Tensor) -> Tensor:
+    """(N, questions) -> (N,), higher is better: the expected rating, or minus how many problems to expect."""
+    return expected_rating(logits) if aspect in RATINGS else -logits.sigmoid().sum(dim=-1)
 
 
 def describe_aspects(logits: dict[str, Tensor]) -> list[dict[str, float | dict[str, float]]]:

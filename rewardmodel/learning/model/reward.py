@@ -10,8 +10,9 @@ import torch
 from torch import Tensor, nn
 
 from rewardmodel.learning.errors import CheckpointError
+from rewardmodel.learning.model.aspects import ARTIFACTS
 from rewardmodel.learning.model.backbones import Backbone, BackboneConfig
-from rewardmodel.learning.model.heads import AspectHead
+from rewardmodel.learning.model.heads import ArtifactHead, AspectHead
 
 
 class RewardModel(nn.Module):
@@ -20,13 +21,15 @@ class RewardModel(nn.Module):
     Beside the reward's head it may have heads that predict what people would answer on single aspects.
     """
 
-    def __init__(self, config: BackboneConfig, aspects: Sequence[str] = ()) -> None:
+    def __init__(
+        self, config: BackboneConfig, aspects: Sequence[str] = (), *, artifact_heads: bool = True
+    ) -> None:
         super().__init__()
         self.config = config
         self.add_module(config.backbone_name, config.build())
         self.add_module(config.head_name, config.build_head())
         self.aspect_heads = nn.ModuleDict()
-        self.set_aspects(aspects)
+        self.set_aspects(aspects, artifact_heads=artifact_heads)
 
     @property
     def backbone(self) -> Backbone:
@@ -43,9 +46,12 @@ class RewardModel(nn.Module):
         """All that stands on the backbone, and always trains in full."""
         return (self.head, *self.aspect_heads.values())
 
-    def set_aspects(self, aspects: Sequence[str]) -> None:
-        """Have heads for these aspects and no others; those that exist keep their weights.
+    def set_aspects(self, aspects: Sequence[str], *, artifact_heads: bool = True) -> list[str]:
+        """Have heads for these aspects and no others; those that exist in that form keep their weights.
 
+        Args: artifact_heads: whether what the picture alone answers is read off its patches. Heads of older
+            checkpoints read all aspects off what has met the prompt.
+        Returns: the aspects whose head is new.
         Raises: CheckpointError when nothing in the model has seen prompt and image together.
         """
         width = self.config.fused_width
@@ -54,11 +60,22 @@ class RewardModel(nn.Module):
                 f"a {self.config.kind} model meets its prompt in a cosine alone: nothing in it could tell "
                 + ", ".join(aspects)
             )
-        existing = self.aspect_heads
+        existing, new = self.aspect_heads, []
         self.aspect_heads = nn.ModuleDict()
         for name in aspects:
             assert width is not None
-            self.aspect_heads[name] = existing[name] if name in existing else AspectHead(name, width)
+            form = ArtifactHead if artifact_heads and name in ARTIFACTS else AspectHead
+            if name in existing and isinstance(existing[name], form):
+                self.aspect_heads[name] = existing[name]
+                continue
+            new.append(name)
+            self.aspect_heads[name] = form(name, self.feature_width if form is ArtifactHead else width)
+        return new
+
+    @property
+    def feature_width(self) -> int:
+        """V, of the image features."""
+        return self.backbone.hidden_shape[1]
 
     def encode(self, images: Tensor) -> Tensor:
         """Return image features: (N, 3, H, W) normalised -> (N, P, V)."""
@@ -77,9 +94,21 @@ class RewardModel(nn.Module):
     def forward_features(
         self, tokens: Tensor, mask: Tensor, features: Tensor, rows: Tensor | None = None
     ) -> tuple[Tensor, dict[str, Tensor]]:
-        """Return what `score_features` does, and the logits of each aspect, (N, questions)."""
+        """Return what `score_features` does, and the logits of each aspect, (N, questions).
+
+        While it trains, the heads that read patches only look on: what they learn changes no feature, and so
+        no reward.
+        """
         fused = self.backbone.fuse(tokens, mask, features, rows)  # (N, D)
-        return self.head(fused), {name: head(fused) for name, head in self.aspect_heads.items()}
+        patches = features.detach() if self.training else features
+        logits = {}
+        for name, head in self.aspect_heads.items():
+            if isinstance(head, ArtifactHead):
+                of_images = head(patches)
+                logits[name] = of_images if rows is None else of_images[rows]
+            else:
+                logits[name] = head(fused)
+        return self.head(fused), logits
 
     def score(self, tokens: Tensor, mask: Tensor, images: Tensor) -> Tensor:
         """Return one raw reward a row: tokens, mask (N, T), images (N, 3, H, W) normalised -> (N,)."""

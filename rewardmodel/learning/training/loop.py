@@ -9,12 +9,14 @@ from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
 import torch
+from torch import Tensor
 
 from rewardmodel.learning.config import RewardConfig
 from rewardmodel.learning.curves import CurveFiles
 from rewardmodel.learning.data.rankings import load_splits
 from rewardmodel.learning.errors import Interrupted
 from rewardmodel.learning.losses import better_than, margins, pair_loss
+from rewardmodel.learning.model.heads import aspect_score
 from rewardmodel.learning.training.distributed import ProcessGroup, process_group
 from rewardmodel.learning.training.inspection import inspect, refuse
 from rewardmodel.learning.training.optimiser import learning_rate, set_learning_rate
@@ -194,10 +196,11 @@ def _validate(run: Run, step: Step) -> Validation:
     """Measure the model, or its average, on the validation split; save it if it is the best so far."""
     run.model.eval()
     losses, raw, right = [torch.zeros(0)], [torch.zeros(0)], 0
+    of_aspects: dict[str, list[Tensor]] = {name: [torch.zeros(0)] for name in run.config.aspects}
     with run.averaged_weights():
         with run.group.error_barrier():
             for batch in run.validation_batches():
-                rewards, _ = run.forward(batch)  # (B, K)
+                rewards, aspects = run.forward(batch)  # (B, K), and logits by aspect
                 if not rewards.isfinite().all():
                     what = "a validation reward is no finite number"
                     run.diverged(what, step, batch.at_fault(rewards))
@@ -206,16 +209,26 @@ def _validate(run: Run, step: Step) -> Validation:
                 losses.append(pair_loss(margin).cpu())
                 right += int((margin > 0).sum())
                 raw.append(rewards[batch.real].cpu())
-        loss, reward = torch.cat(losses), torch.cat(raw)
-        sums = loss.sum().item(), right, len(loss), reward.sum().item(), len(reward)
-        loss_sum, right_count, pairs, reward_sum, images = run.group.sum(*sums)
-        mean = reward_sum / images
-        [squares] = run.group.sum((reward - mean).square().sum().item())
-        std = math.sqrt(squares / images)
-        validation = Validation(loss_sum / pairs, right_count / pairs, mean, std if std > 0 else 1.0)
+                for name, logits in aspects.items():
+                    of_aspects[name].append(aspect_score(name, logits[batch.real].double()).cpu())
+        loss = torch.cat(losses)
+        loss_sum, right_count, pairs = run.group.sum(loss.sum().item(), right, len(loss))
+        mean, std = _mean_and_deviation(torch.cat(raw), run.group)
+        scales = {
+            name: _mean_and_deviation(torch.cat(scores), run.group) for name, scores in of_aspects.items()
+        }
+        validation = Validation(loss_sum / pairs, right_count / pairs, mean, std, scales)
         if run.best is None or validation.loss < run.best.loss:
             run.save_best(validation, step)
     return validation
+
+
+def _mean_and_deviation(values: Tensor, group: ProcessGroup) -> tuple[float, float]:
+    """Over all processes' values; the deviation is 1 where all are equal."""
+    total, count = group.sum(values.sum().item(), len(values))
+    mean = total / count
+    [squares] = group.sum((values - mean).square().sum().item())
+    return mean, math.sqrt(squares / count) or 1.0
 
 
 def _report(progress: Progress, group: ProcessGroup, callbacks: Callbacks, curves: CurveFiles | None) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from rewardmodel.learning.model.reward import Trainable
@@ -57,6 +57,9 @@ class Validation:
     accuracy: float  # share of pairs ordered right
     mean: float  # of its raw rewards, an image counting once for each ranking it is in
     std: float
+    aspect_scales: dict[str, tuple[float, float]] = field(
+        default_factory=dict
+    )  # the same of each head's score
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ from rewardmodel.learning.data.rankings import DatasetError, Ranking, Rankings, 
 from rewardmodel.learning.errors import CheckpointError
 from rewardmodel.learning.losses import Objective
 from rewardmodel.learning.model.aspects import shares
-from rewardmodel.learning.model.heads import AspectHead
+from rewardmodel.learning.model.heads import ArtifactHead, AspectHead
 from rewardmodel.learning.model.lora import adapt
 from rewardmodel.learning.model.reward import RewardModel, count_trainable, freeze
 from rewardmodel.learning.training import state
@@ -162,6 +162,7 @@ class Run:
                     validation.mean,
                     validation.std,
                     self.config.aspects,
+                    aspect_scales=validation.aspect_scales,
                 )
                 checkpoints.save(
                     self.folder / BEST, model=self.model, tokenizer=self.tokenizer, config=config
@@ -229,8 +230,7 @@ def add_aspect_heads(model: RewardModel, aspects: Sequence[str], rankings: Seque
     Raises: DatasetError where nobody said anything of an aspect; CheckpointError where the model can have
         no such heads.
     """
-    new = [name for name in aspects if name not in model.aspect_heads]
-    model.set_aspects(aspects)
+    new = model.set_aspects(aspects)
     for name in aspects:
         answers = (answer for ranking in rankings for answer in ranking.aspects.get(name, ()))
         yes = shares(answer for answer in answers if answer is not None)
@@ -239,4 +239,4 @@ def add_aspect_heads(model: RewardModel, aspects: Sequence[str], rankings: Seque
                 f"no training ranking says anything of {name}: freeze the dataset with ratings"
             )
         if name in new:
-            cast(AspectHead, model.aspect_heads[name]).start_at(yes)
+            cast(AspectHead | ArtifactHead, model.aspect_heads[name]).start_at(yes)

@@ -19,10 +19,11 @@ from rewardmodel.learning.errors import CheckpointError, Interrupted
 from rewardmodel.learning.losses import aspect_loss
 from rewardmodel.learning.model.aspects import ASPECTS, PROBLEMS, shares
 from rewardmodel.learning.model.backbones.dual import DualConfig
-from rewardmodel.learning.model.heads import AspectHead, describe_aspects, expected_rating
+from rewardmodel.learning.model.heads import ArtifactHead, AspectHead, describe_aspects, expected_rating
 from rewardmodel.learning.model.reward import RewardModel
 from rewardmodel.learning.scoring import NoAspects, load_scorer
 from rewardmodel.learning.training import Callbacks, train
+from tests.rewardmodel.learning.conftest import spread
 
 CONFIG = RewardConfig(
     learning_rate=3e-3, batch_pairs=16, epochs=3, fix_rate=0.4, micro_batch_images=8, aspects=ASPECTS
@@ -94,6 +95,79 @@ def test_a_rating_is_one_number_and_six_thresholds_and_its_expectation_lies_betw
     assert expected_rating(head(x)).tolist() == pytest.approx(expected, rel=1e-5)
 
 
+def test_an_artifact_head_looks_at_each_patch_by_itself_and_reads_the_mean_and_the_largest():
+    head = ArtifactHead("fidelity", 5).eval()
+    torch.nn.init.normal_(head.answers.weight)
+    torch.nn.init.normal_(head.answers.bias)
+    features = torch.randn(2, 3, 5)
+    seen = [[torch.nn.functional.gelu(head.look(head.norm(patch))) for patch in image] for image in features]
+    for image, logits in zip(seen, head(features), strict=True):
+        columns = list(zip(*(patch.tolist() for patch in image), strict=True))
+        pooled = [sum(column) / 3 for column in columns] + [max(column) for column in columns]
+        level = sum(w * v for w, v in zip(head.answers.weight[0].tolist(), pooled, strict=True))
+        assert logits.tolist() == pytest.approx([level + b for b in head.answers.bias.tolist()], abs=1e-4)
+
+
+def test_what_an_artifact_head_learns_changes_no_feature_that_the_reward_reads(backbone):
+    model = spread(RewardModel(backbone, ("fidelity", "alignment"))).train()
+    features = model.encode(torch.randn(2, 3, 16, 16))
+    logits = model.forward_features(TOKENS, MASK, features)[1]
+    logits["fidelity"].sum().backward(retain_graph=True)
+    moved = {name for name, parameter in model.named_parameters() if parameter.grad is not None}
+    assert moved == {name for name, _ in model.named_parameters() if name.startswith("aspect_heads.fidelity")}
+    logits["alignment"].sum().backward()
+    assert model.backbone.visual_encoder.pos_embed.grad.any()
+
+
+def test_the_score_of_an_aspect_is_that_of_the_files_normalised_and_has_a_gradient(run, a_dataset):
+    _, result = run()
+    scorer = load_scorer(result.checkpoint)
+    folder = a_dataset(train=24, test=8, rated=True)
+    row = load_rankings(folder, "validation")[0]
+    prompts = [row.prompt] * len(row.images)
+    said = scorer.score_aspects(prompts, row.images)
+    images = torch.stack([scorer.pixels(image) for image in row.images]).float() / 255
+    images.requires_grad_()
+    for name in ASPECTS:
+        mean, std = scorer.aspect_scale(name)
+        raw = [sum(each[name].values()) * -1 if name == "problems" else each[name] for each in said]
+        scores = scorer.score_aspect(name, prompts, images)
+        assert scores.tolist() == pytest.approx([(value - mean) / std for value in raw], abs=1e-3)
+        [gradient] = torch.autograd.grad(scores.sum(), images)
+        assert gradient.any()
+
+
+def test_aspects_are_normalised_on_the_validation_images_of_the_training(run, a_dataset):
+    _, result = run()
+    scorer = load_scorer(result.checkpoint)
+    rows = load_rankings(a_dataset(train=24, test=8, rated=True), "validation")
+    said = [each for row in rows for each in scorer.score_aspects([row.prompt] * len(row.images), row.images)]
+    for name in ("alignment", "fidelity"):
+        values = torch.tensor([each[name] for each in said])
+        expected = (values.mean().item(), values.std(correction=0).item())
+        assert scorer.aspect_scale(name) == pytest.approx(expected, rel=1e-3)
+
+
+def test_a_head_that_is_not_there_scores_nothing(initial):
+    with pytest.raises(NoAspects, match="no head for fidelity"):
+        load_scorer(initial).score_aspect("fidelity", ["a red circle"], torch.rand(1, 3, 16, 16))
+
+
+def test_heads_of_older_checkpoints_read_what_has_met_the_prompt_and_go_on_to_score(
+    tmp_path, backbone, tokenizer
+):
+    model = spread(RewardModel(backbone, ("fidelity",), artifact_heads=False)).eval()
+    folder, config = tmp_path / "older", CheckpointConfig(backbone, aspects=("fidelity",))
+    checkpoints.save(folder, model=model, tokenizer=tokenizer, config=config)
+    scorer = load_scorer(folder)
+    images = torch.rand(2, 3, 16, 16)
+    red, blue = (scorer.score_aspect("fidelity", [text] * 2, images) for text in ("a red", "a blue"))
+    assert not torch.equal(red, blue)
+    assert scorer.aspect_scale("fidelity") is None
+    assert model.set_aspects(["fidelity"]) == ["fidelity"]  # a run gives it a head that reads patches
+    assert isinstance(model.aspect_heads["fidelity"], ArtifactHead)
+
+
 def test_a_new_head_says_of_every_image_how_often_people_said_yes():
     said = [(True, False), (True, False), (False, False)]
     assert shares(said) == (2.5 / 4, 0.5 / 4)
@@ -152,19 +226,21 @@ def test_an_interrupted_run_with_aspects_ends_as_one_never_interrupted(run, more
     rest, result = run("broken", config)
     assert rest == whole[2:]
     ours, theirs = (load_file(r.checkpoint / "model.safetensors") for r in (result, expected))
-    assert {"aspect_heads.alignment.weight", "aspect_heads.problems.bias"} < ours.keys()
+    assert {"aspect_heads.alignment.weight", "aspect_heads.problems.answers.bias"} < ours.keys()
     assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
-    assert ours["aspect_heads.fidelity.weight"].any()
+    assert ours["aspect_heads.fidelity.answers.weight"].any()
 
 
 def test_a_checkpoint_comes_back_with_its_heads(tmp_path, backbone, tokenizer):
     model = RewardModel(backbone, ("fidelity",)).eval()
-    torch.nn.init.normal_(model.aspect_heads["fidelity"].weight)
-    folder, config = tmp_path / "own", CheckpointConfig(backbone, aspects=("fidelity",))
+    torch.nn.init.normal_(model.aspect_heads["fidelity"].answers.weight)
+    folder = tmp_path / "own"
+    config = CheckpointConfig(backbone, aspects=("fidelity",), aspect_scales={"fidelity": (4.5, 0.5)})
     checkpoints.save(folder, model=model, tokenizer=tokenizer, config=config)
     read = checkpoints.load(folder)
     assert read.config == config
-    assert torch.equal(read.model.aspect_heads["fidelity"].weight, model.aspect_heads["fidelity"].weight)
+    ours, theirs = (each.aspect_heads["fidelity"].answers.weight for each in (model, read.model))
+    assert torch.equal(ours, theirs)
     assert convert(str(folder), tmp_path / "again", "laurel") == ""
     assert checkpoints.load(tmp_path / "again").config == config
 
@@ -172,8 +248,8 @@ def test_a_checkpoint_comes_back_with_its_heads(tmp_path, backbone, tokenizer):
 @pytest.mark.parametrize(
     ("aspects", "reason"),
     [
-        ([], "unexpected aspect_heads.fidelity.bias"),
-        (["fidelity", "problems"], "missing aspect_heads.problems.bias"),
+        ([], "unexpected aspect_heads.fidelity.answers.bias"),
+        (["fidelity", "problems"], "missing aspect_heads.problems.answers.bias"),
         (["beauty"], "no aspect 'beauty'"),
     ],
 )
