@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from itertools import islice
+from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 
 from annotation.statistics.estimates import Estimate, Integers
 from rewardmodel.learning.data.rankings import Ranking
+from rewardmodel.learning.evaluation.aspects import aspect_figures
 from rewardmodel.learning.evaluation.best_of_n import best_of_n
 from rewardmodel.learning.evaluation.calibration import calibration, fit_temperature
 from rewardmodel.learning.evaluation.generators import rank_generators
@@ -23,6 +26,7 @@ from rewardmodel.learning.evaluation.pairs import (
 )
 from rewardmodel.learning.evaluation.people import agreement_of_prompts, ceiling
 from rewardmodel.learning.evaluation.retrieval import CUTS, mean_recall
+from rewardmodel.learning.scoring import AspectAnswers, FileScorer
 
 MARGIN_GROUPS = 8
 AGREEMENT_EDGES = (0.6, 0.75, 0.9)  # ours: of people on a prompt, between which a group of prompts lies
@@ -49,12 +53,23 @@ class Judged:
 
     rankings: Sequence[Ranking]
     rewards: Sequence[Sequence[float]]
+    aspects: Sequence[Sequence[AspectAnswers]] = ()  # of each image, where the model has heads for any
 
 
 def judge(model: Judge, rankings: Sequence[Ranking]) -> Judged:
     """Score the images of the rankings. Raises: UnreadableImage."""
     prompts, images = [row.prompt for row in rankings], [row.images for row in rankings]
-    return Judged(rankings, model.score_groups(prompts, images))
+    return Judged(rankings, model.score_groups(prompts, images), _aspects(model, prompts, images))
+
+
+def _aspects(
+    model: Judge, prompts: Sequence[str], groups: Sequence[Sequence[Path]]
+) -> list[list[AspectAnswers]]:
+    if not isinstance(model, FileScorer) or not model.config.aspects:
+        return []
+    repeated = [prompt for prompt, images in zip(prompts, groups, strict=True) for _ in images]
+    answers = iter(model.score_aspects(repeated, [image for images in groups for image in images]))
+    return [list(islice(answers, len(images))) for images in groups]
 
 
 def report(
@@ -87,6 +102,7 @@ def report(
         "best_of_n": [asdict(pick) for pick in best_of_n(rewards, rankings, seed=seed)],
         "calibration": _calibration(pairs, validation, seed),
         "generators": asdict(generators) if generators else None,
+        "aspects": aspect_figures(judged.aspects, rankings, seed=seed) if judged.aspects else None,
     }
 
 
