@@ -26,6 +26,7 @@ TUNING_CONFIG = TuningConfig(
     empty_prompts=0.1,
     updates=100,
     batch_size=12,
+    microbatch_size=0,
     learning_rate=1e-4,
     ema=0.95,
     checkpoint_every=10,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any
 
 # What a configuration may name. Dotted names, so that it is checked without torch.
@@ -27,6 +27,18 @@ DEFAULTS: dict[str, Any] = {
     "lora_rank": 16,
     "lora_alpha": 0.0,
     "lora_targets": (),
+    "precision": "float32",
+    "ema_warmup": True,
+    "learning_rate_schedule": "constant",
+    "warmup_updates": 0,
+    "stages": (),
+}
+
+# Of the run as a whole: no stage has its own.
+OF_THE_RUN = {
+    *("stages", "seed", "weights", "lora_rank", "lora_alpha", "lora_targets", "rewards"),
+    *("precision", "gradient_checkpointing"),
+    *("checkpoint_every", "sample_every", "sample_prompts", "sample_steps", "sample_guidance"),
 }
 
 
@@ -42,6 +54,8 @@ class TuningConfig:
 
     method: str = DEFAULTS["method"]  # how an update is made: a name in METHODS
     weights: str = DEFAULTS["weights"]  # what trains: a name in WEIGHTS
+    # ours: several methods, one after the other: for each, the fields in which it differs from this
+    stages: tuple[dict[str, Any], ...] = DEFAULTS["stages"]
 
     # LoRA, all ours. It takes a learning rate about ten times that of all weights.
     lora_rank: int = DEFAULTS["lora_rank"]
@@ -71,14 +85,18 @@ class TuningConfig:
     # The optimiser. An update is one pre-training step and one reward step.
     updates: int = 100
     batch_size: int = 64  # prompts, and as many pre-training pairs, per update
-    microbatch_size: int = 0  # ours: images with a gradient in memory at once, 0 for the whole batch
+    microbatch_size: int = 2  # samples in memory at once, 0 for the whole batch; changes no result
     learning_rate: float = 1e-5
+    learning_rate_schedule: str = DEFAULTS["learning_rate_schedule"]  # ours: or "cosine" or "linear", to 0
+    warmup_updates: int = DEFAULTS["warmup_updates"]  # ours: in which the learning rate rises to its full
     weight_decay: float = 1e-2
     betas: tuple[float, float] = (0.9, 0.999)
     epsilon: float = 1e-8
     clip: float = 1.0  # largest gradient norm of each of the two steps
     ema: float = 0.0  # decay of the averaged weights that are sampled from and saved; 0 for none
+    ema_warmup: bool = DEFAULTS["ema_warmup"]  # bound the n-th update's decay by (1 + n) / (10 + n)
     gradient_checkpointing: bool = False
+    precision: str = DEFAULTS["precision"]  # of matrix products: or "bfloat16", or, as released, "float16"
     seed: int = 0
 
     # What is kept on the way, all ours.
@@ -97,6 +115,7 @@ class TuningConfig:
             if each.type == "int" and type(value) is not int:
                 raise ValueError(f"{each.name} must be a whole number, is {value!r}")
         _check_rewards(self.rewards)
+        object.__setattr__(self, "stages", tuple(self._stage(number) for number in range(len(self.stages))))
         first, last = self.late_steps
         demands = {
             f"method must be one of {', '.join(METHODS)}": self.method in METHODS,
@@ -124,6 +143,15 @@ class TuningConfig:
             "microbatch_size and sample_every must not be negative": (
                 self.microbatch_size >= 0 and self.sample_every >= 0
             ),
+            "precision must be 'float32', 'bfloat16' or 'float16'": (
+                self.precision in ("float32", "bfloat16", "float16")
+            ),
+            "learning_rate_schedule must be 'constant', 'cosine' or 'linear'": (
+                self.learning_rate_schedule in ("constant", "cosine", "linear")
+            ),
+            f"warmup_updates must lie within 0..{self.updates - 1}, below updates": (
+                0 <= self.warmup_updates < self.updates
+            ),
             "learning_rate, epsilon and clip must be positive": (
                 min(self.learning_rate, self.epsilon, self.clip) > 0
             ),
@@ -133,6 +161,29 @@ class TuningConfig:
         for demand, met in demands.items():
             if not met:
                 raise ValueError(demand)
+
+    def _stage(self, number: int) -> dict[str, Any]:
+        """Return a stage's fields as a TuningConfig holds them. Raises: ValueError."""
+        stage = self.stages[number]
+        if not isinstance(stage, dict) or set(stage) & OF_THE_RUN:
+            shared = f" ({', '.join(sorted(set(stage) & OF_THE_RUN))})" if isinstance(stage, dict) else ""
+            raise ValueError(
+                f"stage {number + 1} must be fields in which it differs, none of the run's{shared}"
+            )
+        try:
+            config = replace(self, **{"stages": (), **stage})
+        except (TypeError, ValueError) as error:
+            raise ValueError(f"stage {number + 1}: {error}") from error
+        return {name: getattr(config, name) for name in stage}
+
+    def stage_configs(self) -> list[TuningConfig]:
+        """Return the configurations of the run's stages in order: this one alone where it names none."""
+        return [replace(self, **{"stages": (), **stage}) for stage in self.stages or ({},)]
+
+    @property
+    def total_updates(self) -> int:
+        """Updates of all stages."""
+        return sum(stage.updates for stage in self.stage_configs())
 
     def to_dict(self) -> dict[str, Any]:
         """Return fields and values, fit for JSON."""

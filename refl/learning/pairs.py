@@ -27,6 +27,15 @@ class Pair:
     prompt: str
 
 
+@dataclass(frozen=True)
+class Preference:
+    """Two images of one prompt, of which people preferred one."""
+
+    prompt: str
+    chosen: Path
+    rejected: Path
+
+
 def read_pairs(folder: Path) -> list[Pair]:
     """Read the pairs that `pairs.jsonl` lists, each row {"file", "prompt"}; files are named from the folder.
 

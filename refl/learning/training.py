@@ -1,34 +1,45 @@
-"""A tuning from the first update to the saved pipeline, over interruptions."""
+"""A tuning from the first update to the saved pipeline, over stages and interruptions."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from pkgutil import resolve_name
 from time import perf_counter
+from typing import Any, TypeVar
 
-import numpy as np
 import torch
 
+from refl.learning.chance import indices_at, rng_at
 from refl.learning.config import METHODS, TuningConfig
 from refl.learning.families.loading import load_family
-from refl.learning.methods import Batch, Method
-from refl.learning.pairs import Pair, read_pairs
+from refl.learning.identity import identity
+from refl.learning.methods import Batch, Materials, Method
+from refl.learning.pairs import BadPairs, Pair, Preference, read_pairs
 from refl.learning.rewards import Reward, check_differentiable, measured_parts
 from refl.learning.sampling import grid, sample
 from refl.learning.tuner import Tuner
 from rewardmodel.learning.errors import Interrupted, PermanentError
 from rewardmodel.learning.saving import write_whole
+from rewardmodel.learning.training.distributed import ProcessGroup, process_group
+
+T = TypeVar("T")
+CHECKPOINT = "checkpoint.pt"  # of the stage at work
+START = "start.pt"  # of a stage after the first: the weights and materials that it starts from
 
 
 class NoPrompts(PermanentError):
     """There is no prompt to tune on."""
 
 
+class NoPreferences(PermanentError):
+    """There is no preference to tune on."""
+
+
 class AnotherRun(PermanentError):
-    """The folder holds a run of another configuration."""
+    """The folder holds a run of another configuration, or one that learns from something else."""
 
 
 @dataclass(frozen=True)
@@ -36,16 +47,20 @@ class Progress:
     """What one update came to.
 
     Attributes:
-        step, steps: updates done, and wanted.
+        step, steps: updates done, and wanted, of all stages.
         measures: what the method measured, by name; None for what it left out. Parts of a mixture of rewards
             are called `reward/<name>`.
         seconds: of this update.
+        stage: which of the run's stages, from 1.
+        learning_rate: of this update.
     """
 
     step: int
     steps: int
     measures: Mapping[str, float | None]
     seconds: float
+    stage: int
+    learning_rate: float
 
 
 def tune(
@@ -54,128 +69,283 @@ def tune(
     pipeline: Path,
     reward: Reward,
     prompts: Sequence[str],
-    pretraining: Path,
+    pretraining: Path | None,
     folder: Path,
     on_step: Callable[[Progress], None],
     should_stop: Callable[[], bool],
+    preferences: Sequence[Preference] = (),
     device: str | None = None,
 ) -> Path:
     """Tune a pipeline's denoiser so that its images are preferred.
 
-    1. Refuse what cannot run, and claim the folder for this configuration.
-    2. Load the pipeline; go on from the last checkpoint, or show what the pipeline makes untuned.
-    3. Update: the method steps on a batch, the average follows.
-    4. On the way: sample grids, checkpoints, and whether to stop.
-    5. Save the tuned pipeline.
+    1. Refuse what cannot run, and claim the folder for this configuration and what it learns from.
+    2. Load the pipeline, and show what it makes untuned.
+    3. Tune it, stage by stage: from the averaged weights of the one before, with a new optimizer.
+    4. Save the tuned pipeline.
 
     Called again on the same folder it goes on from the last checkpoint, and ends with the same weights as a
-    run never interrupted (on the same hardware).
+    run never interrupted (on the same hardware). Under torchrun every process calls it with the same
+    arguments: each has its share of every batch, and the main process alone reports and writes.
 
     Args:
         pipeline: the folder (or hub id) of the pipeline to start from; it is not changed.
         reward: see `Reward`; the parts of a `Mixture` are measured by name.
         prompts: to tune on; the first few are those of the sample grids.
-        pretraining: a folder of captioned images, as `read_pairs` wants it.
+        pretraining: a folder of captioned images, as `read_pairs` wants it; None where no method needs any.
         folder: of this run alone: its checkpoint, samples/step-*.png, and at the end pipeline/.
         on_step: called after every update.
         should_stop: asked after every update.
+        preferences: what people preferred of two images, for a method that needs it.
         device: the best there is when None.
     Returns: the folder of the tuned pipeline, complete as diffusers saves one.
-    Raises: NoPrompts; AnotherRun; BadPairs; NotAPipeline; BadReward; Diverged; NotSaved; Interrupted.
+    Raises: NoPrompts; NoPreferences; AnotherRun; BadPairs; NotAPipeline; BadReward; Diverged; NotSaved;
+        Interrupted; PeerFailed where another process failed.
     """
-    # 1. What cannot run writes nothing; what has run is not run again
-    if not prompts:
-        raise NoPrompts("no prompts to tune on")
-    check_differentiable(reward, config)
-    pairs = read_pairs(pretraining)
-    _claim_folder(folder, config)
-    result, checkpoint = folder / "pipeline", folder / "checkpoint.pt"
-    if result.is_dir():
+    with process_group(device) as group:
+        # 1. What cannot run writes nothing; what has run is not run again
+        with group.error_barrier():
+            materials = _gather(config, prompts, pretraining, preferences)
+            for stage in config.stage_configs():
+                check_differentiable(reward, stage)
+            if group.is_main_process:
+                _claim_folder(folder, config, identity(Path(pipeline), materials, reward))
+        result = folder / "pipeline"
+        if group.broadcast(result.is_dir()):
+            return result
+
+        # 2. The pipeline, and what it makes before any update
+        with group.error_barrier():
+            tuner = Tuner(config.stage_configs()[0], load_family(pipeline, group.device), group)
+            state = _load_checkpoint(folder / CHECKPOINT)
+        run = _Run(config, tuner, reward, prompts, folder, on_step, should_stop)
+        if state is None:
+            run.save_samples()
+
+        # 3. Every stage that is not over
+        run.tune(materials, state)
+
+        # 4. The result; what was stored to go on from has done its work
+        with group.error_barrier():
+            if group.is_main_process:
+                with write_whole(result) as partial:
+                    tuner.save(partial)
+                _discard_states(folder)
         return result
 
-    # 2. The pipeline, its optimiser and the method
-    tuner = Tuner(config, load_family(pipeline, device))
-    method: Method = resolve_name(METHODS[config.method])(tuner, reward)
-    step = _load_checkpoint(tuner, checkpoint)
-    if step == 0:
-        _save_samples(tuner, prompts, folder, step)
 
-    while step < config.updates:
-        # 3. One update; all that is random in it follows from seed and step
-        started = perf_counter()
-        batch = _batch_at(step, prompts=prompts, pairs=pairs, config=config)
-        with measured_parts(reward) as parts:
-            measures = method.update(batch, _rng_at(step, config.seed))
-        tuner.update_average()
-        step += 1
-        on_step(Progress(step, config.updates, {**measures, **parts}, perf_counter() - started))
+@dataclass
+class _Run:
+    """A run at work. Attributes: step: updates done, of all stages."""
 
-        # 4. Samples to look at, a checkpoint to go on from
-        is_last = step == config.updates
-        if is_last or (config.sample_every and step % config.sample_every == 0):
-            _save_samples(tuner, prompts, folder, step)
-        is_stopped = not is_last and should_stop()
-        if is_stopped or is_last or step % config.checkpoint_every == 0:
-            _save_checkpoint(tuner, checkpoint, step)
+    config: TuningConfig
+    tuner: Tuner
+    reward: Reward
+    prompts: Sequence[str]
+    folder: Path
+    on_step: Callable[[Progress], None]
+    should_stop: Callable[[], bool]
+    step: int = 0
+
+    def tune(self, materials: Materials, state: Mapping[str, Any] | None) -> None:
+        """Do the stages in order, from a checkpoint's state if there is one. Raises: as `tune`."""
+        configs = self.config.stage_configs()
+        resumed = state.get("stage", 0) if state else None  # one stored before there were stages names none
+        for stage, config in enumerate(configs):
+            if resumed is not None and stage < resumed:
+                self.step += config.updates
+                continue
+
+            # 1. The weights and materials that the stage starts from
+            folder = self.folder / f"stage-{stage + 1}"
+            if stage > 0:
+                materials = self._begin_stage(config, materials, folder / START, stored=stage == resumed)
+            folder.mkdir(exist_ok=True)
+
+            # 2. What the method makes of them
+            method: Method = resolve_name(METHODS[config.method])(self.tuner, self.reward)
+            materials = method.prepare(materials, folder)
+
+            # 3. The updates
+            done = 0
+            if state and stage == resumed:
+                done = int(state["step"])
+                self.tuner.load_state_dict(state["tuner"], done)
+                self.step += done
+            while done < config.updates:
+                self._update(method, materials, config, stage, done)
+                done += 1
+                self._follow_up(stage, done, is_end_of_stage=done == config.updates)
+
+    def _begin_stage(
+        self, config: TuningConfig, materials: Materials, start: Path, *, stored: bool
+    ) -> Materials:
+        """Begin from the stage before, and store where it began; or take up what was stored of that."""
+        group = self.tuner.process_group
+        with group.error_barrier():
+            if stored:
+                state = torch.load(start, map_location="cpu", weights_only=True, mmap=True)
+                self.tuner.weights.load_state_dict(state["weights"])
+                materials = _parse_materials(state["materials"])
+            self.tuner.begin_stage(config)
+            if group.is_main_process and not stored:
+                start.parent.mkdir(exist_ok=True)
+                weights = self.tuner.weights.state_dict()
+                with write_whole(start) as partial:
+                    torch.save({"weights": weights, "materials": _dump_materials(materials)}, partial)
+        return materials
+
+    def _update(
+        self, method: Method, materials: Materials, config: TuningConfig, stage: int, done: int
+    ) -> None:
+        """Update once and report; all that is random follows from seed, update and a sample's place."""
+        started, group = perf_counter(), self.tuner.process_group
+        rate = self.tuner.set_learning_rate(done)
+        places = range(group.rank, config.batch_size, group.size)  # of this process's samples
+        batch = _batch_at(done, materials, config, key=(config.seed, stage), places=places)
+        with measured_parts(self.reward) as parts:
+            measures = method.update(batch, rng_at(config.seed, self.step, places))
+        self.tuner.update_average()
+        self.step += 1
+        means = _average(group, parts, share=len(places) / config.batch_size)
+        seconds = perf_counter() - started
+        with group.error_barrier():
+            if group.is_main_process:
+                total = self.config.total_updates
+                measures = {**measures, **means}
+                self.on_step(Progress(self.step, total, measures, seconds, stage + 1, rate))
+
+    def _follow_up(self, stage: int, done: int, *, is_end_of_stage: bool) -> None:
+        """Save samples to look at and a checkpoint to go on from, where it is time. Raises: Interrupted."""
+        config, total, group = self.config, self.config.total_updates, self.tuner.process_group
+        is_last = self.step == total
+        if is_last or (config.sample_every and self.step % config.sample_every == 0):
+            self.save_samples()
+        with group.error_barrier():
+            stops = not is_last and self.should_stop()
+        is_stopped = group.any(stops)
+        if is_stopped or is_end_of_stage or self.step % config.checkpoint_every == 0:
+            with group.error_barrier():
+                if group.is_main_process:
+                    _save_checkpoint(self.tuner, self.folder / CHECKPOINT, stage, done)
         if is_stopped:
-            raise Interrupted(f"after {step} of {config.updates} updates")
+            raise Interrupted(f"after {self.step} of {total} updates")
 
-    # 5. The result; its checkpoint has done its work
-    with write_whole(result) as partial:
-        tuner.save(partial)
-    checkpoint.unlink()
-    return result
+    def save_samples(self) -> None:
+        """Save a grid of the first prompts' images, from the averaged weights if there are any."""
+        with self.tuner.process_group.error_barrier():
+            if self.tuner.process_group.is_main_process and self.prompts:
+                _save_samples(self.tuner, self.config, self.prompts, self.folder / "samples", self.step)
 
 
-def _batch_at(step: int, *, prompts: Sequence[str], pairs: Sequence[Pair], config: TuningConfig) -> Batch:
-    size, seed = config.batch_size, config.seed
-    return Batch(
-        prompts=[prompts[i] for i in indices_at(step, len(prompts), size, seed)],
-        pairs=[pairs[i] for i in indices_at(step, len(pairs), size, seed)],
+def _gather(
+    config: TuningConfig,
+    prompts: Sequence[str],
+    pretraining: Path | None,
+    preferences: Sequence[Preference],
+) -> Materials:
+    """Read what the stages' methods need. Raises: NoPrompts; NoPreferences; BadPairs."""
+    needs = {need for each in config.stage_configs() for need in resolve_name(METHODS[each.method]).needs}
+    if "prompts" in needs and not prompts:
+        raise NoPrompts("no prompts to tune on")
+    if "preferences" in needs and not preferences:
+        raise NoPreferences("no preferences to tune on")
+    if "pairs" in needs and pretraining is None:
+        raise BadPairs("no folder of pre-training pairs was given")
+    return Materials(prompts, read_pairs(pretraining) if pretraining else [], preferences)
+
+
+def _batch_at(
+    update: int, materials: Materials, config: TuningConfig, *, key: Sequence[int], places: range
+) -> Batch:
+    """Return an update's batch, or the part of it that has these places."""
+
+    def draw(examples: Sequence[T]) -> list[T]:
+        if not examples:
+            return []
+        indices = indices_at(update, len(examples), config.batch_size, key)
+        return [examples[indices[place]] for place in places]
+
+    return Batch(draw(materials.prompts), draw(materials.pairs), draw(materials.preferences))
+
+
+def _average(group: ProcessGroup, means: Mapping[str, float], *, share: float) -> dict[str, float]:
+    """Return the means over a batch, of which each process has its share and the means over that."""
+    weighted = group.all_gather({name: mean * share for name, mean in means.items()})
+    return {name: sum(each.get(name, 0.0) for each in weighted) for name in weighted[0]}
+
+
+def _claim_folder(folder: Path, config: TuningConfig, inputs: Mapping[str, str]) -> None:
+    """Store the configuration and what it learns from, or check that those stored are equal.
+
+    Raises: AnotherRun; NotSaved.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    settings, learned_from = folder / "config.json", folder / "identity.json"
+    another = []
+    if settings.exists():
+        stored = asdict(TuningConfig(**json.loads(settings.read_text())))
+        another += [name for name, value in asdict(config).items() if stored[name] != value]
+    if learned_from.exists():  # a folder may be older than this file
+        stored = json.loads(learned_from.read_text())
+        another += [name for name, value in inputs.items() if stored[name] != value]
+    if another:
+        raise AnotherRun(
+            f"{folder} holds a run with another {', another '.join(another)}: give this one another"
+        )
+    for file, value in ((settings, config.to_dict()), (learned_from, inputs)):
+        if not file.exists():
+            with write_whole(file) as partial:
+                partial.write_text(json.dumps(value, indent=2))
+
+
+def _load_checkpoint(checkpoint: Path) -> dict[str, Any] | None:
+    """Return the state to go on from, or None; read as it is used, since it may be larger than the memory."""
+    if not checkpoint.exists():
+        return None
+    return torch.load(checkpoint, map_location="cpu", weights_only=True, mmap=True)
+
+
+def _save_checkpoint(tuner: Tuner, checkpoint: Path, stage: int, step: int) -> None:
+    with write_whole(checkpoint) as partial:
+        torch.save({"stage": stage, "step": step, "tuner": tuner.state_dict()}, partial)
+
+
+def _discard_states(folder: Path) -> None:
+    (folder / CHECKPOINT).unlink(missing_ok=True)
+    for stage in folder.glob("stage-*"):
+        (stage / START).unlink(missing_ok=True)
+        if not any(stage.iterdir()):
+            stage.rmdir()
+
+
+def _dump_materials(materials: Materials) -> dict[str, list[Any]]:
+    def plain(example: Pair | Preference) -> dict[str, Any]:
+        return {
+            name: str(value) if isinstance(value, Path) else value for name, value in asdict(example).items()
+        }
+
+    return {
+        "prompts": list(materials.prompts),
+        "pairs": [plain(pair) for pair in materials.pairs],
+        "preferences": [plain(preference) for preference in materials.preferences],
+    }
+
+
+def _parse_materials(stored: Mapping[str, list[Any]]) -> Materials:
+    return Materials(
+        stored["prompts"],
+        [Pair(**{**pair, "file": Path(pair["file"])}) for pair in stored["pairs"]],
+        [
+            Preference(each["prompt"], Path(each["chosen"]), Path(each["rejected"]))
+            for each in stored["preferences"]
+        ],
     )
 
 
-def indices_at(step: int, count: int, size: int, seed: int) -> list[int]:
-    """Which of `count` examples the step-th batch holds: passes without repeats, each in a new order."""
-    places = [divmod(place, count) for place in range(step * size, (step + 1) * size)]
-    orders = {epoch: np.random.default_rng((seed, epoch)).permutation(count) for epoch, _ in places}
-    return [int(orders[epoch][place]) for epoch, place in places]
-
-
-def _rng_at(step: int, seed: int) -> torch.Generator:
-    """Return the generator of one update; it follows from the step, so a checkpoint need not hold it."""
-    state = np.random.SeedSequence((seed, step)).generate_state(1, np.uint64)[0]
-    return torch.Generator().manual_seed(int(state))
-
-
-def _claim_folder(folder: Path, config: TuningConfig) -> None:
-    """Store the configuration, or check that the one stored is equal. Raises: AnotherRun; NotSaved."""
-    folder.mkdir(parents=True, exist_ok=True)
-    stored = folder / "config.json"
-    if not stored.exists():
-        with write_whole(stored) as partial:
-            partial.write_text(json.dumps(config.to_dict(), indent=2))
-    elif TuningConfig(**json.loads(stored.read_text())) != config:
-        raise AnotherRun(f"{stored} is of a run with other settings: give this one another folder")
-
-
-def _load_checkpoint(tuner: Tuner, checkpoint: Path) -> int:
-    """Return how many updates are done already; 0 without a checkpoint."""
-    if not checkpoint.exists():
-        return 0
-    state = torch.load(checkpoint, map_location="cpu", weights_only=True)
-    tuner.load_state_dict(state["tuner"])
-    return int(state["step"])
-
-
-def _save_checkpoint(tuner: Tuner, checkpoint: Path, step: int) -> None:
-    with write_whole(checkpoint) as partial:
-        torch.save({"step": step, "tuner": tuner.state_dict()}, partial)
-
-
-def _save_samples(tuner: Tuner, prompts: Sequence[str], folder: Path, step: int) -> None:
-    """Save a grid of the first prompts' images, from the averaged weights if there are any."""
-    config, shown = tuner.config, list(prompts[: tuner.config.sample_prompts])
+def _save_samples(
+    tuner: Tuner, config: TuningConfig, prompts: Sequence[str], folder: Path, step: int
+) -> None:
+    shown = list(prompts[: config.sample_prompts])
     with tuner.averaged():
         images = sample(
             tuner.family,
@@ -183,9 +353,9 @@ def _save_samples(tuner: Tuner, prompts: Sequence[str], folder: Path, step: int)
             range(len(shown)),
             steps=config.sample_steps,
             guidance_scale=config.sample_guidance,
-            batch_size=config.batch_size,
+            batch_size=config.microbatch_size or config.batch_size,
         )
         sheet = grid(list(images), columns=4)
-    (folder / "samples").mkdir(exist_ok=True)
-    with write_whole(folder / "samples" / f"step-{step:06}.png") as partial:
+    folder.mkdir(exist_ok=True)
+    with write_whole(folder / f"step-{step:06}.png") as partial:
         sheet.save(partial, "PNG")

@@ -68,7 +68,7 @@ def queue_tuning(
         generator=generator,
         checkpoint=checkpoint,
         config=complete.to_dict(),
-        steps=complete.updates,
+        steps=complete.total_updates,
     )
     return states.record_request(run, by=by)
 

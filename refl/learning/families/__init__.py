@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor, nn
 
+    from refl.learning.chance import Rng
+
 # Class of the diffusers pipeline -> its family. Names, so that nothing heavy is imported before it is used.
 # What the folder of each must hold is in `forms.FORMS`.
 FAMILIES = {
@@ -61,7 +63,7 @@ class Family(Protocol):
     def encode_prompts(self, prompts: list[str]) -> Conditioning:
         """Encode prompts as the denoiser reads them, without gradient."""
 
-    def encode(self, images: Tensor, rng: torch.Generator) -> Tensor:
+    def encode(self, images: Tensor, rng: Rng) -> Tensor:
         """Encode images (B, 3, H, W) in -1..1 to latents (B, C, h, w), without gradient."""
 
     def decode(self, latents: Tensor) -> Tensor:
@@ -70,8 +72,8 @@ class Family(Protocol):
     def scheduler(self, sampler: str, steps: int) -> Any:
         """Return a diffusers scheduler of this pipeline's noise, set to so many inference steps."""
 
-    def random_timesteps(self, count: int, rng: torch.Generator) -> Tensor:
-        """Draw timesteps as pre-training does. (B,)"""
+    def random_timesteps(self, rng: Rng) -> Tensor:
+        """Draw timesteps as pre-training does, one of each generator. (B,)"""
 
     def add_noise(self, latents: Tensor, noise: Tensor, timesteps: Tensor) -> Tensor:
         """Noise clean latents (B, C, h, w) to their timesteps (B,)."""

@@ -13,6 +13,7 @@ import torch
 from diffusers import DDIMScheduler, DDPMScheduler, StableDiffusionPipeline
 from torch import Tensor, nn
 
+from refl.learning.chance import Rng, randint
 from refl.learning.families.saving import carry_components
 
 SCHEDULERS = {"ddpm": DDPMScheduler, "ddim": DDIMScheduler}
@@ -85,7 +86,7 @@ class StableDiffusion:
         return self.encode_prompts([""])
 
     @torch.no_grad()
-    def encode(self, images: Tensor, rng: torch.Generator) -> Tensor:
+    def encode(self, images: Tensor, rng: Rng) -> Tensor:
         """(B, 3, H, W) in -1..1 -> (B, C, h, w), one draw of the encoder's distribution each."""
         vae = self.pipeline.vae
         return vae.encode(images).latent_dist.sample(generator=rng) * vae.config.scaling_factor
@@ -117,8 +118,8 @@ class StableDiffusion:
         """Return the share of signal at each timestep, in 0..1. (B,) int -> (B,)"""
         return self.noise.alphas_cumprod.to(timesteps.device)[timesteps]
 
-    def random_timesteps(self, count: int, rng: torch.Generator) -> Tensor:
-        return torch.randint(self.noise.config.num_train_timesteps, (count,), generator=rng).to(self.device)
+    def random_timesteps(self, rng: Rng) -> Tensor:
+        return randint(0, self.noise.config.num_train_timesteps, rng).to(self.device)
 
     def add_noise(self, latents: Tensor, noise: Tensor, timesteps: Tensor) -> Tensor:
         return add_noise(latents, noise, self.alpha_bar(timesteps))

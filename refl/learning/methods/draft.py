@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
+from refl.learning.chance import Rng, randint, randn
 from refl.learning.families import Conditioning
 from refl.learning.methods.refl import ReFL
 from refl.learning.methods.steps import reward_step
@@ -21,28 +22,25 @@ from refl.learning.methods.steps import reward_step
 class DRaFT(ReFL):
     """ReFL's two steps; the reward is that of finished images, with gradient through their last K steps."""
 
-    def reward_step(self, prompts: Sequence[str], rng: torch.Generator) -> tuple[float, float, float]:
+    def reward_step(self, prompts: Sequence[str], rng: Rng) -> tuple[float, float, float | None]:
         """Sample to the end, and raise the reward.
 
-        Returns: the mean reward, the loss, and the norm of the gradient of the weighted loss before clipping.
+        Returns: as `steps.reward_step`.
         Raises: BadReward; Diverged.
         """
-        b, config, family = len(prompts), self.tuner.config, self.tuner.family
-        count = config.gradient_steps or config.steps
-        if config.random_gradient_steps:
-            count = int(torch.randint(1, count + 1, (), generator=rng))
-        text = family.encode_prompts(list(prompts))  # (B, T, D)
-        noise = torch.randn((b, *family.latent_shape), generator=rng).to(family.device)  # (B, C, h, w)
+        config, family = self.tuner.config, self.tuner.family
+        most = config.gradient_steps or config.steps
 
         def clean_latents(part: slice) -> Tensor:
-            return self.sample(noise[part], text[part], rng, gradient_steps=count)
+            text = self.tuner.encode_prompts(prompts[part])  # (B, T, D)
+            noise = randn(family.latent_shape, rng[part]).to(family.device)  # (B, C, h, w)
+            counts = randint(1 if config.random_gradient_steps else most, most + 1, rng[part])  # (B,)
+            return self.sample(noise, text, rng[part], gradient_steps=counts)
 
         return reward_step(self.tuner, self.reward, prompts, clean_latents)
 
-    def sample(
-        self, latents: Tensor, text: Conditioning, rng: torch.Generator, *, gradient_steps: int
-    ) -> Tensor:
-        """Denoise noise (B, C, h, w) to clean latents, the last `gradient_steps` of the steps with gradient.
+    def sample(self, latents: Tensor, text: Conditioning, rng: Rng, *, gradient_steps: Tensor) -> Tensor:
+        """Denoise noise (B, C, h, w) to clean latents, each sample's last `gradient_steps` (B,) with gradient.
 
         The backward pass calls the denoiser again, one step at a time, so that memory holds the activations
         of one step however many there are.
@@ -50,8 +48,10 @@ class DRaFT(ReFL):
         Source: DRaFT, arXiv 2309.17400, Algorithm 1 (DRaFT-K); with a random K, AlignProp, arXiv 2310.03739.
         """
         timesteps = self.rollout.scheduler.timesteps
+        first = (len(timesteps) - gradient_steps).to(latents.device).view(-1, 1, 1, 1)  # (B, 1, 1, 1)
         for index, timestep in enumerate(timesteps):
-            with torch.set_grad_enabled(index >= len(timesteps) - gradient_steps):
+            with torch.set_grad_enabled(index >= int(first.min())):
+                latents = torch.where(index <= first, latents.detach(), latents)
                 output = checkpoint(
                     self.tuner.family.predict,
                     latents,

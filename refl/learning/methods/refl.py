@@ -6,19 +6,22 @@ Letters: B samples of an update, C latent channels, h w latent pixels, T tokens,
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import ClassVar
 
-import torch
 from torch import Tensor
 
+from refl.learning.chance import Rng, randn
 from refl.learning.denoising import Rollout, draw_exit_steps
-from refl.learning.methods import Batch
+from refl.learning.methods import Batch, Method
 from refl.learning.methods.steps import pretraining_step, reward_step
 from refl.learning.rewards import Reward
 from refl.learning.tuner import Tuner
 
 
-class ReFL:
+class ReFL(Method):
     """Both updates of Algorithm 1, one after the other, each on its own batch and with its own step."""
+
+    needs: ClassVar[frozenset[str]] = frozenset({"reward", "prompts", "pairs"})
 
     def __init__(self, tuner: Tuner, reward: Reward) -> None:
         config, family = tuner.config, tuner.family
@@ -26,7 +29,7 @@ class ReFL:
         scheduler = family.scheduler(config.sampler, config.steps)
         self.rollout = Rollout(family, scheduler, config.guidance_scale)
 
-    def update(self, batch: Batch, rng: torch.Generator) -> dict[str, float | None]:
+    def update(self, batch: Batch, rng: Rng) -> dict[str, float | None]:
         """Step on the pre-training loss, then on the reward loss.
 
         One of weight 0 is left out: without a gradient Adam would still move by its momentum.
@@ -48,20 +51,19 @@ class ReFL:
             "pretraining_gradient": gradient,
         }
 
-    def reward_step(self, prompts: Sequence[str], rng: torch.Generator) -> tuple[float, float, float]:
+    def reward_step(self, prompts: Sequence[str], rng: Rng) -> tuple[float, float, float | None]:
         """Denoise to a random late step, predict x_0 from there, and raise its reward.
 
-        Returns: the mean reward, the loss, and the norm of the gradient of the weighted loss before clipping.
+        Returns: as `steps.reward_step`.
         Raises: BadReward; Diverged.
         """
-        b, config, family = len(prompts), self.tuner.config, self.tuner.family
-        text = family.encode_prompts(list(prompts))  # (B, T, D)
-        exit_steps = draw_exit_steps(b, steps=config.steps, late_steps=config.late_steps, rng=rng)
-        exit_steps = exit_steps.to(family.device)  # (B,)
-        noise = torch.randn((b, *family.latent_shape), generator=rng).to(family.device)  # (B, C, h, w)
-        late = self.rollout.denoise_to(exit_steps, noise, text, rng)
+        config, family = self.tuner.config, self.tuner.family
 
         def clean_latents(part: slice) -> Tensor:
-            return self.rollout.predict_x0(exit_steps[part], late[part], text[part])
+            text = self.tuner.encode_prompts(prompts[part])  # (B, T, D)
+            exit_steps = draw_exit_steps(rng[part], steps=config.steps, late_steps=config.late_steps)  # (B,)
+            noise = randn(family.latent_shape, rng[part]).to(family.device)  # (B, C, h, w)
+            late = self.rollout.denoise_to(exit_steps, noise, text, rng[part])
+            return self.rollout.predict_x0(exit_steps, late, text)
 
         return reward_step(self.tuner, self.reward, prompts, clean_latents)

@@ -9,6 +9,7 @@ from diffusers import AutoencoderKL, DDIMScheduler, StableDiffusionPipeline, UNe
 from PIL import Image
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
+from refl.learning.chance import rng_at
 from refl.learning.families.loading import load_family
 
 COLOURS = ("red", "green", "blue", "white")
@@ -21,6 +22,11 @@ def some_noise(count, seed=0):
 
 def rng(seed=0):
     return torch.Generator().manual_seed(seed)
+
+
+def rngs(count, seed=0):
+    """The generators of an update's samples."""
+    return rng_at(seed, 0, range(count))
 
 
 @pytest.fixture(autouse=True)

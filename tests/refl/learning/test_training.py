@@ -2,6 +2,8 @@
 
 import dataclasses
 import json
+import shutil
+from collections import Counter
 
 import numpy as np
 import pytest
@@ -10,15 +12,20 @@ from diffusers import StableDiffusionPipeline
 from PIL import Image
 from safetensors.torch import load_file
 
+from refl.learning.chance import indices_at
 from refl.learning.config import METHODS, WEIGHTS, TuningConfig
 from refl.learning.families.loading import load_family
+from refl.learning.families.stable_diffusion import StableDiffusion
+from refl.learning.methods import Method
 from refl.learning.pairs import BadPairs
 from refl.learning.rewards import BadReward
 from refl.learning.sampling import sample
-from refl.learning.training import AnotherRun, NoPrompts, indices_at, tune
+from refl.learning.training import AnotherRun, NoPrompts, tune
 from refl.learning.weights import AllWeights
 from rewardmodel.learning.errors import Interrupted
+from tests.refl.learning.conftest import COLOURS
 
+CAPTIONS = [f"a {colour} page" for colour in COLOURS]
 PROMPTS = ["a red page", "a green page", "a blue page", "a white page", "a page"]
 CONFIG = TuningConfig(
     steps=4,
@@ -194,19 +201,21 @@ def test_a_reward_that_is_not_a_number_stops_the_run_at_once(a_run):
 
 
 def test_every_example_comes_once_in_a_pass_and_passes_differ():
-    stream = [index for step in range(10) for index in indices_at(step, count=5, size=3, seed=0)]
+    stream = [index for step in range(10) for index in indices_at(step, count=5, size=3, key=(0, 0))]
     passes = [stream[start : start + 5] for start in range(0, 30, 5)]
     assert all(sorted(one) == [0, 1, 2, 3, 4] for one in passes)
     assert len({tuple(one) for one in passes}) > 1
-    assert indices_at(3, count=5, size=3, seed=0) != indices_at(3, count=5, size=3, seed=1)
+    assert indices_at(3, count=5, size=3, key=(0, 0)) != indices_at(3, count=5, size=3, key=(1, 0))
 
 
 def test_a_batch_larger_than_what_there_is_goes_on_into_the_next_pass():
-    assert sorted(indices_at(0, count=2, size=4, seed=0)) == [0, 0, 1, 1]
+    assert sorted(indices_at(0, count=2, size=4, key=(0, 0))) == [0, 0, 1, 1]
 
 
-class Shrink:
+class Shrink(Method):
     """A method of one line: it pulls all weights towards 0, whatever the reward."""
+
+    needs = frozenset({"prompts"})
 
     def __init__(self, tuner, reward):
         self.tuner = tuner
@@ -256,6 +265,139 @@ def test_a_checkpoint_has_the_keys_of_those_that_interrupted_runs_stored_before(
     with pytest.raises(Interrupted):
         run(stop_after=2)
     state = torch.load(run.folder / "checkpoint.pt", weights_only=True)
-    assert (set(state), set(state["tuner"])) == ({"step", "tuner"}, {"unet", "optimizer", "average"})
+    assert (set(state), set(state["tuner"])) == (
+        {"stage", "step", "tuner"},
+        {"unet", "optimizer", "average", "loss_scale"},
+    )
     assert isinstance(state["tuner"]["average"], list)
     assert not {"method", "weights"} & set(json.loads((run.folder / "config.json").read_text()))
+
+
+TWO_STAGES = dataclasses.replace(
+    CONFIG,
+    sample_prompts=1,
+    sample_every=0,
+    stages=({"updates": 3, "reward_weight": 0.0}, {"method": "refl", "updates": 4, "learning_rate": 2e-3}),
+)
+
+
+def test_a_run_of_stages_tunes_in_each_as_it_says_and_counts_over_all(a_run):
+    run = a_run()
+    run(TWO_STAGES)
+    assert [(each.stage, each.step, each.steps) for each in run.reports] == [
+        *((1, step, 7) for step in (1, 2, 3)),
+        *((2, step, 7) for step in (4, 5, 6, 7)),
+    ]
+    assert [each.measures["reward"] is None for each in run.reports] == [True] * 3 + [False] * 4
+    assert [each.learning_rate for each in run.reports] == [1e-3] * 3 + [2e-3] * 4
+    assert not list(run.folder.glob("stage-*"))
+
+
+@pytest.mark.parametrize("after", [3, 5])
+def test_a_run_interrupted_within_any_stage_ends_with_the_numbers_of_one_never_interrupted(a_run, after):
+    whole, broken = a_run("whole"), a_run("broken")
+    whole(TWO_STAGES)
+    with pytest.raises(Interrupted, match=f"after {after} of 7"):
+        broken(TWO_STAGES, stop_after=after)
+    broken(TWO_STAGES)
+    assert broken.numbers() == whole.numbers()
+    assert equal(weights(broken.folder / "pipeline"), weights(whole.folder / "pipeline"))
+
+
+def test_a_stage_begins_from_the_average_of_the_one_before_as_a_run_of_its_own_would(a_run):
+    """The first update of a second stage moves what the first stage saved, by an optimizer without a past."""
+    first, both = a_run("first"), a_run("both")
+    result = first(dataclasses.replace(CONFIG, updates=3, reward_weight=0.0))
+    both(dataclasses.replace(CONFIG, reward_weight=0.0, stages=({"updates": 3}, {"updates": 1})))
+    start, end = weights(result), weights(both.folder / "pipeline")
+    moved = max((end[name] - start[name]).abs().max() for name in start)
+    rate, decay = CONFIG.learning_rate, 2 / 11  # of Adam's first step; of the average's, with warm-up
+    assert 0 < moved <= (1 - decay) * rate * 1.02
+
+
+class Chosen(Method):
+    """A method that keeps one pair, and says what it was given."""
+
+    needs = frozenset({"pairs"})
+    given = []
+
+    def __init__(self, tuner, reward):
+        self.tuner = tuner
+
+    def prepare(self, materials, folder):
+        weight = self.tuner.weights.parameters[0]
+        self.given.append((len(materials.pairs), folder.name, weight.flatten()[0].item()))
+        return dataclasses.replace(materials, pairs=materials.pairs[:-1])
+
+    def update(self, batch, rng):
+        assert len(rng) == len(batch.pairs) == 2
+        with torch.no_grad():
+            self.tuner.weights.parameters[0].add_(1)
+        return {"pairs": len({pair.file for pair in batch.pairs})}
+
+
+def test_a_stage_is_prepared_with_what_the_one_before_chose_and_the_weights_it_starts_from(
+    a_run, monkeypatch
+):
+    monkeypatch.setitem(METHODS, "chosen", f"{__name__}:Chosen")
+    monkeypatch.setattr(Chosen, "given", [])
+    config = dataclasses.replace(CONFIG, ema=0.0, stages=({"method": "chosen", "updates": 3},) * 2)
+    run = a_run()
+    with pytest.raises(Interrupted):
+        run(config, stop_after=5)
+    run(config)
+    (pairs, name, start), second, again = Chosen.given
+    assert (pairs, name) == (4, "stage-1")
+    assert second == again == (3, "stage-2", pytest.approx(start + 3))
+
+
+def test_the_text_encoder_is_asked_once_for_each_prompt(a_run, monkeypatch):
+    asked = []
+    encode = StableDiffusion.encode_prompts
+    monkeypatch.setattr(
+        StableDiffusion,
+        "encode_prompts",
+        lambda family, prompts: asked.extend(prompts) or encode(family, prompts),
+    )
+    config = dataclasses.replace(CONFIG, updates=8, empty_prompts=0.5, guidance_scale=2.0)
+    a_run()(config)
+    assert Counter(asked) == {**dict.fromkeys(PROMPTS + CAPTIONS, 1), "": 2}  # left out, and for guidance
+
+
+@pytest.mark.parametrize(
+    ("changes", "named"),
+    [
+        ({"prompts": PROMPTS[1:]}, "prompts"),
+        ({"pipeline": "v_prediction"}, "base pipeline"),
+        ({"pretraining": "other"}, "pre-training pairs"),
+        ({"reward": lambda prompts, images: redness(prompts, images)}, "reward"),
+    ],
+)
+def test_a_folder_goes_on_with_what_it_began_with_and_says_what_is_another(
+    a_run, pipeline_folders, pairs_folder, tmp_path, changes, named
+):
+    run = a_run()
+    with pytest.raises(Interrupted):
+        run(stop_after=1)
+    if "pipeline" in changes:
+        changes = {"pipeline": pipeline_folders["v_prediction"]}
+    if "pretraining" in changes:
+        other = shutil.copytree(pairs_folder, tmp_path / "other")
+        (other / "pairs.jsonl").write_text((other / "pairs.jsonl").read_text().replace("a red page", "red"))
+        changes = {"pretraining": other}
+    with pytest.raises(AnotherRun, match=f"another {named}: "):
+        run(**changes)
+    assert len(run.reports) == 1
+
+
+def test_the_same_pipeline_and_pairs_elsewhere_are_the_same_run(
+    a_run, pipeline_folder, pairs_folder, tmp_path
+):
+    run = a_run()
+    with pytest.raises(Interrupted):
+        run(stop_after=5)
+    run(
+        pipeline=shutil.copytree(pipeline_folder, tmp_path / "moved"),
+        pretraining=shutil.copytree(pairs_folder, tmp_path / "pairs"),
+    )
+    assert len(run.reports) == 6

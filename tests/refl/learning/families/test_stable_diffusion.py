@@ -7,7 +7,7 @@ import torch
 from diffusers import DDIMScheduler, DDPMScheduler
 
 from refl.learning.families.stable_diffusion import StableDiffusion, add_noise, predict_x0, prediction_target
-from tests.refl.learning.conftest import rng, some_noise
+from tests.refl.learning.conftest import rngs, some_noise
 
 PROMPTS = ["a red page", "a green page", "a blue page"]
 
@@ -79,8 +79,8 @@ def test_pictures_lie_between_0_and_1_and_latents_are_scaled_as_the_pipeline_doe
     assert images.min() >= 0
     assert images.max() <= 1
 
-    latents, vae = a_family.encode(torch.zeros(2, 3, 16, 16), rng()), a_family.pipeline.vae
-    drawn = vae.encode(torch.zeros(2, 3, 16, 16)).latent_dist.sample(rng())
+    latents, vae = a_family.encode(torch.zeros(2, 3, 16, 16), rngs(2)), a_family.pipeline.vae
+    drawn = vae.encode(torch.zeros(2, 3, 16, 16)).latent_dist.sample(rngs(2))
     torch.testing.assert_close(latents, drawn * vae.config.scaling_factor)
 
 
@@ -89,4 +89,4 @@ def test_the_noise_of_pretraining_is_that_of_every_sampler(a_family, sampler):
     alphas_cumprod = a_family.scheduler(sampler, 4).alphas_cumprod
     timesteps = torch.arange(len(alphas_cumprod))
     assert torch.equal(a_family.alpha_bar(timesteps), alphas_cumprod)
-    assert a_family.random_timesteps(2000, rng()).max() < len(alphas_cumprod)
+    assert a_family.random_timesteps(rngs(2000)).max() < len(alphas_cumprod)

@@ -11,7 +11,7 @@ from refl.learning.methods import Batch
 from refl.learning.methods.draft import DRaFT
 from refl.learning.pairs import read_pairs
 from refl.learning.tuner import Tuner
-from tests.refl.learning.conftest import rng, some_noise
+from tests.refl.learning.conftest import rngs, some_noise
 
 PROMPTS = ["a red page", "a green page"]
 CONFIG = TuningConfig(
@@ -63,7 +63,7 @@ def test_the_gradient_is_that_of_the_last_steps_of_the_chain_written_out(a_metho
     method = a_method()
     family, weights = method.tuner.family, method.tuner.weights.parameters
     text, noise = family.encode_prompts(PROMPTS), some_noise(2)
-    sampled = method.sample(noise, text, rng(), gradient_steps=gradient_steps)
+    sampled = method.sample(noise, text, rngs(2), gradient_steps=torch.full((2,), gradient_steps))
     timesteps = method.rollout.scheduler.timesteps
     written_out = chain_written_out(family, noise, text, timesteps, gradient_steps)
     torch.testing.assert_close(sampled, written_out, rtol=1e-4, atol=1e-5)
@@ -80,19 +80,19 @@ def test_earlier_steps_are_sampled_without_gradient_and_each_later_one_twice(a_m
     method.tuner.family.denoiser.register_forward_pre_hook(
         lambda module, args: calls.append(torch.is_grad_enabled())
     )
-    method.reward_step(PROMPTS, rng())
+    method.reward_step(PROMPTS, rngs(2))
     assert calls == [False] + [True] * 3 + [True] * 3
 
 
 def test_a_random_number_of_steps_has_a_gradient_where_it_is_asked_for(a_method):
-    method, calls = a_method(random_gradient_steps=True), []
+    method, calls = a_method(random_gradient_steps=True, microbatch_size=1), []
     method.tuner.family.denoiser.register_forward_pre_hook(
         lambda module, args: calls.append(torch.is_grad_enabled())
     )
     counts = set()
-    for seed in range(12):
+    for seed in range(20):
         calls.clear()
-        method.reward_step(PROMPTS, rng(seed))
+        method.reward_step(PROMPTS[:1], rngs(1, seed))
         counts.add(sum(calls) // 2)
     assert counts == {1, 2, 3, 4}
 
@@ -100,17 +100,30 @@ def test_a_random_number_of_steps_has_a_gradient_where_it_is_asked_for(a_method)
 @pytest.mark.parametrize("kind", ["epsilon", "v_prediction"])
 def test_it_raises_the_reward(a_method, pipeline_folders, kind):
     method = a_method(pipeline_folders[kind])
-    rewards = [method.reward_step(PROMPTS, rng())[0] for _ in range(12)]
+    rewards = [method.reward_step(PROMPTS, rngs(2))[0] for _ in range(12)]
     assert rewards[-1] > rewards[0] + 0.2
 
 
+def test_samples_of_a_batch_may_have_their_own_number_of_steps_with_a_gradient(a_method):
+    method = a_method()
+    family, weights = method.tuner.family, method.tuner.weights.parameters
+    text, noise, counts = family.encode_prompts(PROMPTS), some_noise(2), torch.tensor([1, 3])
+
+    def gradients(rows):
+        latents = method.sample(noise[rows], text[rows], rngs(2)[rows], gradient_steps=counts[rows])
+        return torch.autograd.grad(redness(PROMPTS[rows], family.decode(latents)).sum(), weights)
+
+    for both, first, second in zip(*map(gradients, (slice(2), slice(1), slice(1, 2))), strict=True):
+        torch.testing.assert_close(both, first + second, rtol=1e-3, atol=1e-5)
+
+
 def test_microbatches_change_memory_but_not_the_step(a_method):
-    whole, halves = (a_method(microbatch_size=size).reward_step(PROMPTS, rng()) for size in (0, 1))
+    whole, halves = (a_method(microbatch_size=size).reward_step(PROMPTS, rngs(2)) for size in (0, 1))
     assert halves == pytest.approx(whole, rel=1e-4)
 
 
 def test_an_update_steps_on_the_pretraining_loss_too(a_method, pairs_folder):
-    measured = a_method().update(Batch(PROMPTS, read_pairs(pairs_folder)), rng())
+    measured = a_method().update(Batch(PROMPTS, read_pairs(pairs_folder)), rngs(2))
     assert min(measured["pretraining_gradient"], measured["reward_gradient"]) > 0
 
 
