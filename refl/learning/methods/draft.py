@@ -40,7 +40,7 @@ class DRaFT(ReFL):
         return reward_step(self.tuner, self.reward, prompts, clean_latents)
 
     def sample(self, latents: Tensor, text: Conditioning, rng: Rng, *, gradient_steps: Tensor) -> Tensor:
-        """Denoise noise (B, C, h, w) to clean latents, each sample's last `gradient_steps` (B,) with gradient.
+        """Denoise (B, C, h, w) to clean latents, each sample's last `gradient_steps` (B,) with gradient.
 
         The backward pass calls the denoiser again, one step at a time, so that memory holds the activations
         of one step however many there are.

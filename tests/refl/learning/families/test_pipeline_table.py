@@ -21,7 +21,7 @@ from refl.learning.methods.refl import ReFL
 from refl.learning.pairs import read_pairs
 from refl.learning.sampling import sample
 from refl.learning.tuner import Tuner
-from tests.refl.learning.conftest import build_pipeline, rng
+from tests.refl.learning.conftest import build_pipeline, rngs
 
 PROMPTS = ["a red page", "a green page"]
 UNET = "unet/diffusion_pytorch_model.safetensors"
@@ -59,7 +59,7 @@ def use(folder, tmp_path, pairs_folder):
     config = TuningConfig(steps=3, late_steps=(1, 1), batch_size=2, updates=1)
     tuner = Tuner(config, family)
     measures = ReFL(tuner, lambda prompts, images: images.mean((1, 2, 3))).update(
-        Batch(prompts=PROMPTS, pairs=read_pairs(pairs_folder)[:2]), rng()
+        Batch(prompts=PROMPTS, pairs=read_pairs(pairs_folder)[:2]), rngs(2)
     )
     assert measures["reward_gradient"] > 0 < measures["pretraining_gradient"]
     images = [image.tobytes() for image in sample(family, PROMPTS, [1, 2], **settings)]
