@@ -32,11 +32,12 @@ DEFAULTS: dict[str, Any] = {
     "learning_rate_schedule": "constant",
     "warmup_updates": 0,
     "stages": (),
+    "image_size": 0,
 }
 
 # Of the run as a whole: no stage has its own.
 OF_THE_RUN = {
-    *("stages", "seed", "weights", "lora_rank", "lora_alpha", "lora_targets", "rewards"),
+    *("stages", "seed", "weights", "lora_rank", "lora_alpha", "lora_targets", "rewards", "image_size"),
     *("precision", "gradient_checkpointing"),
     *("checkpoint_every", "sample_every", "sample_prompts", "sample_steps", "sample_guidance"),
 }
@@ -65,8 +66,11 @@ class TuningConfig:
     # The rollout.
     steps: int = 40  # denoising steps, the paper's T
     late_steps: tuple[int, int] = (1, 10)  # first and last step to score at, counted from the end: [T1, T2]
-    sampler: str = "ddpm"  # the schedule of the rollout: "ddpm" or "ddim" (without noise)
+    sampler: str = "ddpm"  # the schedule of the rollout: "ddpm" or "ddim" (without noise); "euler" of flows
     guidance_scale: float = 1.0  # 1 is none, as the paper trains; ours: what users sample with
+    image_size: int = DEFAULTS[
+        "image_size"
+    ]  # ours: side in pixels, of samples and pairs; 0 is the pipeline's own
 
     # DRaFT.
     gradient_steps: int = DEFAULTS["gradient_steps"]  # K, the last of the steps; 0 for all of them
@@ -127,7 +131,7 @@ class TuningConfig:
                 1 <= first <= last <= self.steps
             ),
             f"gradient_steps must lie within 0..{self.steps}": 0 <= self.gradient_steps <= self.steps,
-            "sampler must be 'ddpm' or 'ddim'": self.sampler in ("ddpm", "ddim"),
+            "sampler must be 'ddpm', 'ddim' or 'euler'": self.sampler in ("ddpm", "ddim", "euler"),
             "guidance_scale must be at least 1": self.guidance_scale >= 1,
             "reward_weight and pretraining_weight must not be negative, nor both 0": (
                 min(self.reward_weight, self.pretraining_weight)
@@ -140,8 +144,8 @@ class TuningConfig:
                 self.updates, self.batch_size, self.checkpoint_every, self.sample_prompts, self.sample_steps
             )
             >= 1,
-            "microbatch_size and sample_every must not be negative": (
-                self.microbatch_size >= 0 and self.sample_every >= 0
+            "image_size, microbatch_size and sample_every must not be negative": (
+                min(self.image_size, self.microbatch_size, self.sample_every) >= 0
             ),
             "precision must be 'float32', 'bfloat16' or 'float16'": (
                 self.precision in ("float32", "bfloat16", "float16")

@@ -12,7 +12,8 @@ import torch
 from torch import Tensor
 
 from refl.learning.chance import Rng, randint
-from refl.learning.families import Conditioning, Family
+from refl.learning.families import Family
+from refl.learning.families.conditioning import TextConditioning
 
 
 @dataclass(frozen=True)
@@ -29,7 +30,7 @@ class Rollout:
     guidance_scale: float = 1.0
 
     @torch.no_grad()
-    def denoise_to(self, exit_steps: Tensor, latents: Tensor, text: Conditioning, rng: Rng) -> Tensor:
+    def denoise_to(self, exit_steps: Tensor, latents: Tensor, text: TextConditioning, rng: Rng) -> Tensor:
         """Denoise all samples together, each up to its own exit step.
 
         The result is that of one rollout a sample; the denoiser is called max(exit_steps) times in all.
@@ -48,13 +49,13 @@ class Rollout:
             latents[rows] = self.step(index, latents[rows], text[rows], own)
         return latents
 
-    def step(self, index: int, latents: Tensor, text: Conditioning, rng: Rng) -> Tensor:
+    def step(self, index: int, latents: Tensor, text: TextConditioning, rng: Rng) -> Tensor:
         """Take the scheduler's step `index`, with gradient if that is on. (B, C, h, w)"""
         timestep = self.scheduler.timesteps[index]
         output = self.family.predict(latents, timestep, text, self.guidance_scale)
         return self.scheduler.step(output, timestep, latents, generator=rng).prev_sample
 
-    def predict_x0(self, exit_steps: Tensor, latents: Tensor, text: Conditioning) -> Tensor:
+    def predict_x0(self, exit_steps: Tensor, latents: Tensor, text: TextConditioning) -> Tensor:
         """Predict the clean latents in one step from each sample's exit step, with gradient. (B, C, h, w)"""
         timesteps = self.scheduler.timesteps[exit_steps].to(latents.device)  # (B,)
         output = self.family.predict(latents, timesteps, text, self.guidance_scale)

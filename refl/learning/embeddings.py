@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Sequence
 
-import torch
-
-from refl.learning.families import Conditioning, Family
+from refl.learning.families import Family
+from refl.learning.families.conditioning import TextConditioning, concatenate
 
 CACHE_BYTES = 2 << 30  # of encoded prompts, in main memory: 9,000 of Stable Diffusion's
 ENCODED_TOGETHER = 16  # prompts; few, since some text encoders are larger than the denoiser
@@ -18,9 +17,9 @@ class PromptEmbeddings:
 
     def __init__(self, family: Family, cache_bytes: int = CACHE_BYTES) -> None:
         self.family, self.cache_bytes = family, cache_bytes
-        self._rows: OrderedDict[str, Conditioning] = OrderedDict()  # of one prompt each; last used, last
+        self._rows: OrderedDict[str, TextConditioning] = OrderedDict()  # of one prompt each; last used, last
 
-    def encode(self, prompts: Sequence[str]) -> Conditioning:
+    def encode(self, prompts: Sequence[str]) -> TextConditioning:
         """Return what `Family.encode_prompts` gives for these prompts, on the family's device."""
         rows = {prompt: self._rows[prompt] for prompt in prompts if prompt in self._rows}
         missing = [prompt for prompt in dict.fromkeys(prompts) if prompt not in rows]
@@ -33,4 +32,4 @@ class PromptEmbeddings:
             self._rows.move_to_end(prompt)
         while len(self._rows) * next(iter(rows.values())).nbytes > self.cache_bytes:
             self._rows.popitem(last=False)
-        return torch.cat([rows[prompt] for prompt in prompts]).to(self.family.device)
+        return concatenate([rows[prompt] for prompt in prompts]).to(self.family.device)

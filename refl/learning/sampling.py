@@ -42,7 +42,11 @@ def _sample_batches(
     for start in range(0, len(pairs), batch_size):
         batch = pairs[start : start + batch_size]
         generators = [torch.Generator().manual_seed(seed) for _, seed in batch]
-        yield from family.pipeline([prompt for prompt, _ in batch], generator=generators, **settings).images
+        prompts = [prompt for prompt, _ in batch]
+        width, height = family.image_size
+        yield from family.pipeline(
+            prompts, width=width, height=height, generator=generators, **settings
+        ).images
 
 
 def grid(images: Sequence[Image.Image], columns: int) -> Image.Image:

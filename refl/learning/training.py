@@ -115,7 +115,10 @@ def tune(
 
         # 2. The pipeline, and what it makes before any update
         with group.error_barrier():
-            tuner = Tuner(config.stage_configs()[0], load_family(pipeline, group.device), group)
+            family = load_family(pipeline, group.device)
+            for stage in config.stage_configs():
+                family.check(stage)
+            tuner = Tuner(config.stage_configs()[0], family, group)
             state = _load_checkpoint(folder / CHECKPOINT)
         run = _Run(config, tuner, reward, prompts, folder, on_step, should_stop)
         if state is None:

@@ -14,7 +14,8 @@ from torch import Tensor
 
 from refl.learning.config import WEIGHTS, TuningConfig
 from refl.learning.embeddings import PromptEmbeddings
-from refl.learning.families import Conditioning, Family
+from refl.learning.families import Family
+from refl.learning.families.conditioning import TextConditioning
 from refl.learning.optimizer import build_optimizer, learning_rate
 from refl.learning.precision import LossScale, compute_in
 from refl.learning.weights import Trainable
@@ -37,6 +38,8 @@ class Tuner:
     ) -> None:
         self.family = family
         self.process_group = process_group or ProcessGroup(family.device)
+        if config.image_size:
+            family.resize(config.image_size)
         family.freeze()
         if config.gradient_checkpointing:
             family.enable_gradient_checkpointing()
@@ -61,7 +64,7 @@ class Tuner:
 
     # Samples.
 
-    def encode_prompts(self, prompts: Sequence[str]) -> Conditioning:
+    def encode_prompts(self, prompts: Sequence[str]) -> TextConditioning:
         """Encode prompts as the family does, each one once a run."""
         return self.embeddings.encode(prompts)
 

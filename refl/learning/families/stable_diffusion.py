@@ -1,104 +1,49 @@
 """Stable Diffusion 1.x and 2.x: CLIP's text encoder, a UNet that predicts noise or velocity, AutoencoderKL.
 
-Letters: B samples, C latent channels, h w latent pixels, H W image pixels, T tokens, D their width.
+Letters: B samples, C latent channels, h w latent pixels, T tokens, D their width.
 """
 
 from __future__ import annotations
 
 from functools import cached_property
-from pathlib import Path
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import torch
 from diffusers import DDIMScheduler, DDPMScheduler, StableDiffusionPipeline
-from torch import Tensor, nn
+from torch import Tensor
 
 from refl.learning.chance import Rng, randint
-from refl.learning.families.saving import carry_components
+from refl.learning.config import TuningConfig
+from refl.learning.families import Unsupported
+from refl.learning.families.conditioning import TextConditioning
+from refl.learning.families.latent_diffusion import LatentDiffusion
 
 SCHEDULERS = {"ddpm": DDPMScheduler, "ddim": DDIMScheduler}
 UNKNOWN = "prediction type {!r}: ReFL knows 'epsilon' and 'v_prediction'"
 
 
-class StableDiffusion:
+class StableDiffusion(LatentDiffusion):
     """A Family; `Family` says what its methods promise."""
 
-    def __init__(self, pipeline: Any) -> None:
-        self.pipeline = pipeline
+    pipeline_class = StableDiffusionPipeline
+    denoiser_name = "unet"
+    # The checker blackens images, and the others serve it or images given beside a prompt.
+    unused_parts: ClassVar[tuple[str, ...]] = ("safety_checker", "feature_extractor", "image_encoder")
 
     @classmethod
     def load(cls, path_or_hub_id: str, **options: Any) -> Self:
-        pipeline = StableDiffusionPipeline.from_pretrained(
-            path_or_hub_id,
-            safety_checker=None,
-            feature_extractor=None,
-            image_encoder=None,
-            requires_safety_checker=False,
-            **options,
-        )
-        return cls(pipeline)
+        return super().load(path_or_hub_id, requires_safety_checker=False, **options)
 
-    def save(self, folder: Path) -> None:
-        self.pipeline.save_pretrained(folder)
-        carry_components(Path(self.pipeline.name_or_path), folder)
-
-    # The networks.
-
-    @property
-    def device(self) -> torch.device:
-        return self.pipeline.unet.device  # the pipeline's own property takes a millisecond
-
-    @property
-    def denoiser(self) -> nn.Module:
-        return self.pipeline.unet
-
-    def freeze(self) -> None:
-        for network in (self.pipeline.unet, self.pipeline.vae, self.pipeline.text_encoder):
-            network.requires_grad_(False)
-
-    def enable_gradient_checkpointing(self) -> None:
-        self.pipeline.unet.enable_gradient_checkpointing()
-        self.pipeline.vae.enable_gradient_checkpointing()
-
-    # Prompts and images.
-
-    @property
-    def latent_shape(self) -> tuple[int, int, int]:
-        config = self.pipeline.unet.config
-        size = config.sample_size
-        h, w = (size, size) if isinstance(size, int) else size
-        return config.in_channels, h, w
-
-    @property
-    def image_size(self) -> tuple[int, int]:
-        _, h, w = self.latent_shape
-        return w * self.pipeline.vae_scale_factor, h * self.pipeline.vae_scale_factor
+    def check(self, config: TuningConfig) -> None:
+        if config.sampler not in SCHEDULERS:
+            samplers = " or ".join(map(repr, SCHEDULERS))
+            raise Unsupported(f"sampler {config.sampler!r}: {type(self).__name__} is sampled by {samplers}")
 
     @torch.no_grad()
-    def encode_prompts(self, prompts: list[str]) -> Tensor:
-        """Encode prompts, cut at the tokenizer's length. (B, T, D)"""
+    def encode_prompts(self, prompts: list[str]) -> TextConditioning:
+        """Encode prompts, cut at the tokenizer's length: embeddings (B, T, D)."""
         text, _ = self.pipeline.encode_prompt(prompts, self.device, 1, do_classifier_free_guidance=False)
-        return text
-
-    @cached_property
-    def empty_prompt(self) -> Tensor:
-        """(1, T, D), what guidance leads away from."""
-        return self.encode_prompts([""])
-
-    @torch.no_grad()
-    def encode(self, images: Tensor, rng: Rng) -> Tensor:
-        """(B, 3, H, W) in -1..1 -> (B, C, h, w), one draw of the encoder's distribution each."""
-        vae = self.pipeline.vae
-        return vae.encode(images).latent_dist.sample(generator=rng) * vae.config.scaling_factor
-
-    def decode(self, latents: Tensor) -> Tensor:
-        """(B, C, h, w) -> (B, 3, H, W) in 0..1, with gradient.
-
-        Source: Stable Diffusion's pipeline and ImageReward's ReFL.py: (image / 2 + 0.5), clamped.
-        """
-        vae = self.pipeline.vae
-        images = vae.decode(latents / vae.config.scaling_factor).sample
-        return (images / 2 + 0.5).clamp(0, 1)
+        return TextConditioning(text)
 
     # Noise.
 
@@ -126,23 +71,8 @@ class StableDiffusion:
 
     # The UNet's predictions.
 
-    def predict(
-        self, latents: Tensor, timesteps: Tensor, text: Tensor, guidance_scale: float = 1.0
-    ) -> Tensor:
-        """Predict noise or velocity, guided; always one call of the UNet.
-
-        Args: latents (B, C, h, w); timesteps () or (B,); text (B, T, D); guidance_scale: 1 is none.
-        Source: Ho and Salimans, arXiv 2207.12598, eq. 6, in Stable Diffusion's form u + scale (c - u).
-        """
-        unet = self.pipeline.unet
-        if guidance_scale == 1:
-            return unet(latents, timesteps, text).sample
-        both_texts = torch.cat([self.empty_prompt.expand_as(text), text])  # (2B, T, D)
-        # A scheduler keeps its steps on the CPU; the UNet itself moves a single step only.
-        both_timesteps = timesteps.to(latents.device).expand(len(latents)).repeat(2)  # (2B,)
-        both = unet(latents.repeat(2, 1, 1, 1), both_timesteps, both_texts).sample
-        unconditional, conditional = both.chunk(2)  # (2B, C, h, w) -> twice (B, C, h, w)
-        return unconditional + guidance_scale * (conditional - unconditional)
+    def denoise(self, latents: Tensor, timesteps: Tensor, text: TextConditioning, **inputs: Any) -> Tensor:
+        return self.denoiser(latents, timesteps, text.embeddings, **inputs).sample
 
     def predict_x0(self, noisy: Tensor, output: Tensor, timesteps: Tensor) -> Tensor:
         return predict_x0(noisy, output, self.alpha_bar(timesteps), self.prediction_type)

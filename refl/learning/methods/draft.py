@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
 from refl.learning.chance import Rng, randint, randn
-from refl.learning.families import Conditioning
+from refl.learning.families.conditioning import TextConditioning
 from refl.learning.methods.refl import ReFL
 from refl.learning.methods.steps import reward_step
 
@@ -39,7 +39,7 @@ class DRaFT(ReFL):
 
         return reward_step(self.tuner, self.reward, prompts, clean_latents)
 
-    def sample(self, latents: Tensor, text: Conditioning, rng: Rng, *, gradient_steps: Tensor) -> Tensor:
+    def sample(self, latents: Tensor, text: TextConditioning, rng: Rng, *, gradient_steps: Tensor) -> Tensor:
         """Denoise (B, C, h, w) to clean latents, each sample's last `gradient_steps` (B,) with gradient.
 
         The backward pass calls the denoiser again, one step at a time, so that memory holds the activations

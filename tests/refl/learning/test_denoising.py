@@ -49,7 +49,7 @@ def test_the_rollout_is_the_schedulers_own_loop(a_family):
     latents = some_noise(1)
     with torch.no_grad():
         for timestep in rollout.scheduler.timesteps[:6]:
-            output = a_family.denoiser(latents, timestep, text).sample
+            output = a_family.denoiser(latents, timestep, text.embeddings).sample
             latents = rollout.scheduler.step(output, timestep, latents).prev_sample
     torch.testing.assert_close(rollout.denoise_to(torch.tensor([6]), some_noise(1), text, rngs(1)), latents)
 

@@ -1,13 +1,12 @@
 """Stable Diffusion: what its UNet is asked, its two kinds of prediction, and its images and latents."""
 
-from types import SimpleNamespace
-
 import pytest
 import torch
 from diffusers import DDIMScheduler, DDPMScheduler
 
+from refl.learning.families.conditioning import TextConditioning
 from refl.learning.families.stable_diffusion import StableDiffusion, add_noise, predict_x0, prediction_target
-from tests.refl.learning.conftest import rngs, some_noise
+from tests.refl.learning.conftest import build_pipeline, rngs, some_noise
 
 PROMPTS = ["a red page", "a green page", "a blue page"]
 
@@ -54,21 +53,23 @@ def test_guidance_asks_once_for_both_answers_and_goes_beyond_them(a_family, call
     guided = a_family.predict(latents, timestep, text, guidance_scale=2.5)
     assert [size for size, _ in calls] == [6]
     with_prompt = a_family.predict(latents, timestep, text)
-    without = a_family.predict(latents, timestep, a_family.empty_prompt.expand(3, -1, -1))
+    without = a_family.predict(latents, timestep, a_family.unconditional.expand(3))
     torch.testing.assert_close(guided, without + 2.5 * (with_prompt - without))
 
 
 def test_the_steps_of_a_guided_batch_are_on_the_unets_device():
     """A scheduler keeps its steps on the CPU; a UNet on a GPU fetches a single one from there, no batch."""
-    latents, text = torch.empty(3, 4, 8, 8, device="meta"), torch.empty(3, 16, 16, device="meta")
+    latents = torch.empty(3, 4, 8, 8, device="meta")
+    text = TextConditioning(torch.empty(3, 16, 16, device="meta"))
     devices = []
 
-    def unet(latents, timesteps, text):
-        devices.append((timesteps.device.type, timesteps.shape))
-        return SimpleNamespace(sample=latents)
+    class Watching(StableDiffusion):
+        def denoise(self, latents, timesteps, text):
+            devices.append((timesteps.device.type, timesteps.shape))
+            return latents
 
-    family = StableDiffusion(SimpleNamespace(unet=unet))
-    family.empty_prompt = text[:1]
+    family = Watching(build_pipeline("epsilon"))
+    family.unconditional = text[:1]
     family.predict(latents, torch.tensor(500), text, guidance_scale=2.5)
     assert devices == [("meta", (6,))]
 

@@ -47,7 +47,7 @@ def chain_written_out(family, latents, text, timesteps, gradient_steps):
             latents = latents.detach()
         both = [
             family.pipeline.unet(latents, t, words).sample
-            for words in (family.empty_prompt.expand_as(text), text)
+            for words in (family.unconditional.expand(len(text)).embeddings, text.embeddings)
         ]
         noise = both[0] + 2.0 * (both[1] - both[0])
         now = shares[t]

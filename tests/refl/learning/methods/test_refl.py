@@ -132,7 +132,7 @@ def test_captions_can_be_left_out_of_pretraining(a_method, pairs_folder):
         method.tuner.family.denoiser.register_forward_pre_hook(lambda module, args: asked.append(args[2]))
         pretraining_step(method.tuner, read_pairs(pairs_folder), rngs(4))
     assert not torch.equal(asked[0][0], asked[0][1])
-    assert torch.equal(asked[1], method.tuner.family.empty_prompt.expand(4, -1, -1))
+    assert torch.equal(asked[1], method.tuner.family.unconditional.expand(4).embeddings)
 
 
 def test_a_reward_models_own_weights_gather_no_gradient(a_method):
