@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 FAMILIES = {
     "StableDiffusionPipeline": "refl.learning.families.stable_diffusion:StableDiffusion",
     "StableDiffusionImg2ImgPipeline": "refl.learning.families.stable_diffusion:StableDiffusion",
+    "StableDiffusionXLPipeline": "refl.learning.families.stable_diffusion_xl:StableDiffusionXL",
+    "StableDiffusion3Pipeline": "refl.learning.families.stable_diffusion_3:StableDiffusion3",
+    "FluxPipeline": "refl.learning.families.flux:Flux",
 }
 
 
@@ -30,7 +33,7 @@ class NotAPipeline(PermanentError):
     """No pipeline of a known family can be read there; the message names the file and what would help."""
 
 
-class Unsupported(ValueError):
+class Unsupported(PermanentError):
     """A pipeline cannot be tuned as a configuration asks; the message names the field."""
 
 

@@ -71,7 +71,7 @@ def inspect_pipeline(
     """
     contents = PipelineFolder(folder, name, files)
     index = _read_index(contents)
-    form = FORMS[index["_class_name"]]
+    form = FORMS[index["_class_name"]].without_null(index)
     _check_classes(contents, index, form)
     scheduler = _read_scheduler(contents, index["scheduler"][1], form)
     configs = {

@@ -26,7 +26,8 @@ class LatentDiffusion:
 
     pipeline_class: ClassVar[type[DiffusionPipeline]]
     denoiser_name: ClassVar[str]
-    unused_parts: ClassVar[tuple[str, ...]] = ()  # what samples do without; it is not loaded
+    # Not loaded: they serve images that are given beside a prompt.
+    unused_parts: ClassVar[tuple[str, ...]] = ("feature_extractor", "image_encoder")
     patch: ClassVar[int] = 1  # latent pixels along a side that the denoiser reads as one
 
     def __init__(self, pipeline: Any) -> None:

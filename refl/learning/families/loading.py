@@ -86,14 +86,14 @@ def check_pipeline(folder: Path, *, name: str | None = None) -> Inspection:
     Raises: NotAPipeline, also where a network's files lack a tensor, or hold one that it does not know.
     """
     inspection = inspect_pipeline(folder, name=name)
-    form = FORMS[inspection.class_name]
     with _quiet():
+        index = diffusers.DiffusionPipeline.load_config(folder)
         for network in inspection.networks:
             with _refusing(f"{inspection.name}: {network.component}"):
                 _check_tensors(folder, network)
-        for component in (*form.tokenizers, "scheduler"):
+        for component in (*FORMS[inspection.class_name].without_null(index).tokenizers, "scheduler"):
             with _refusing(f"{inspection.name}: {component}"):
-                library, class_name = diffusers.DiffusionPipeline.load_config(folder)[component]
+                library, class_name = index[component]
                 made_by = {"diffusers": diffusers, "transformers": transformers}[library]
                 getattr(made_by, class_name).from_pretrained(
                     folder, subfolder=component, local_files_only=True

@@ -6,7 +6,7 @@ Letters: B samples, C latent channels, h w latent pixels, T tokens, D their widt
 from __future__ import annotations
 
 from functools import cached_property
-from typing import Any, ClassVar, Self
+from typing import Any, Self
 
 import torch
 from diffusers import DDIMScheduler, DDPMScheduler, StableDiffusionPipeline
@@ -27,8 +27,7 @@ class StableDiffusion(LatentDiffusion):
 
     pipeline_class = StableDiffusionPipeline
     denoiser_name = "unet"
-    # The checker blackens images, and the others serve it or images given beside a prompt.
-    unused_parts: ClassVar[tuple[str, ...]] = ("safety_checker", "feature_extractor", "image_encoder")
+    unused_parts = ("safety_checker", *LatentDiffusion.unused_parts)  # it would black out images
 
     @classmethod
     def load(cls, path_or_hub_id: str, **options: Any) -> Self:
