@@ -10,6 +10,7 @@ from typing import Any
 METHODS = {  # -> a `methods.Method`
     "refl": "refl.learning.methods.refl:ReFL",
     "draft": "refl.learning.methods.draft:DRaFT",
+    "selected": "refl.learning.methods.selected:Selected",
 }
 WEIGHTS = {  # -> a `weights.Trainable`
     "all": "refl.learning.weights:AllWeights",
@@ -17,12 +18,17 @@ WEIGHTS = {  # -> a `weights.Trainable`
 }
 GRADIENT_METHODS = frozenset({"refl", "draft"})  # those that want a reward they can follow the gradient of
 
+SELECTIONS = ("filter", "weighted", "raft")
+
 # Not stored while they are as they are here, so that configurations stored before them stay equal.
 DEFAULTS: dict[str, Any] = {
     "method": "refl",
     "weights": "all",
     "gradient_steps": 0,
     "random_gradient_steps": False,
+    "selection": "filter",
+    "keep_share": 0.2,
+    "candidates": 10,
     "rewards": {},
     "lora_rank": 16,
     "lora_alpha": 0.0,
@@ -74,7 +80,12 @@ class TuningConfig:
 
     # DRaFT.
     gradient_steps: int = DEFAULTS["gradient_steps"]  # K, the last of the steps; 0 for all of them
-    random_gradient_steps: bool = DEFAULTS["random_gradient_steps"]  # each update draws its K from 1..K
+    random_gradient_steps: bool = DEFAULTS["random_gradient_steps"]  # each sample draws its K from 1..K
+
+    # Reward-selected training.
+    selection: str = DEFAULTS["selection"]  # "filter" or "weighted", of the pairs; "raft", of own samples
+    keep_share: float = DEFAULTS["keep_share"]  # ours: of the pairs, that of the highest rewards
+    candidates: int = DEFAULTS["candidates"]  # own samples of a prompt: RAFT learns from the best of them
 
     # The two losses. One of weight 0 is left out.
     reward_weight: float = 1e-3  # lambda; to be scaled to the ratio of the two gradients
@@ -130,6 +141,9 @@ class TuningConfig:
             f"late_steps must lie within 1..{self.steps}, the first not after the last": (
                 1 <= first <= last <= self.steps
             ),
+            f"selection must be one of {', '.join(SELECTIONS)}": self.selection in SELECTIONS,
+            "keep_share must lie above 0, and at most at 1": 0 < self.keep_share <= 1,
+            "candidates must be at least 1": self.candidates >= 1,
             f"gradient_steps must lie within 0..{self.steps}": 0 <= self.gradient_steps <= self.steps,
             "sampler must be 'ddpm', 'ddim' or 'euler'": self.sampler in ("ddpm", "ddim", "euler"),
             "guidance_scale must be at least 1": self.guidance_scale >= 1,

@@ -21,10 +21,11 @@ class BadPairs(PermanentError):
 
 @dataclass(frozen=True)
 class Pair:
-    """An image file and its caption."""
+    """An image file and its caption. Attributes: weight: of its loss, beside other pairs'."""
 
     file: Path
     prompt: str
+    weight: float = 1.0
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
+import torch
 from torch import Tensor
 
 from refl.learning.chance import Rng, rand, randn
@@ -31,7 +32,10 @@ def pretraining_step(tuner: Tuner, pairs: Sequence[Pair], rng: Rng) -> tuple[flo
 
 
 def denoising_losses(tuner: Tuner, pairs: Sequence[Pair], rng: Rng) -> Tensor:
-    """Return the pre-training loss of each captioned image, at a random timestep. (B,) Raises: BadPairs."""
+    """Return the pre-training loss of each captioned image, at a random timestep, times its weight. (B,)
+
+    Raises: BadPairs.
+    """
     config, family = tuner.config, tuner.family
     images = load_images(pairs, family.image_size).to(family.device)  # (B, 3, H, W)
     latents = family.encode(images, rng)  # (B, C, h, w)
@@ -41,7 +45,8 @@ def denoising_losses(tuner: Tuner, pairs: Sequence[Pair], rng: Rng) -> Tensor:
     noise = randn(latents.shape[1:], rng).to(latents)  # (B, C, h, w)
     timesteps = family.random_timesteps(rng)  # (B,)
     output = family.predict(family.add_noise(latents, noise, timesteps), timesteps, text)  # (B, C, h, w)
-    return pretraining_losses(output, family.training_target(latents, noise, timesteps))
+    losses = pretraining_losses(output, family.training_target(latents, noise, timesteps))  # (B,)
+    return losses * torch.tensor([pair.weight for pair in pairs], device=losses.device)
 
 
 def reward_step(
