@@ -13,6 +13,7 @@ from rewardmodel.learning.baselines import Baseline
 from rewardmodel.learning.checkpoints.folder import Checkpoint
 from rewardmodel.learning.data.preprocessing import fit, normalise, tokenise
 from rewardmodel.learning.model.heads import ArtifactHead, RewardHead, aspect_score
+from rewardmodel.learning.model.reward import RewardModel
 
 Precision = Literal["float32", "bfloat16"]
 
@@ -73,7 +74,7 @@ class TensorScorer(nn.Module):
             images of the model's training. Where the checkpoint knows no `aspect_scale`, as it is.
         Raises: NoAspects; ValueError as `score_tensor`.
         """
-        if aspect not in self.config.aspects:
+        if not isinstance(self.model, RewardModel) or aspect not in self.config.aspects:
             raise NoAspects(f"the model has no head for {aspect}: it was trained without")
         inputs = self._inputs(prompts, self._fitted_features(prompts, images), None)
         with self._autocast():

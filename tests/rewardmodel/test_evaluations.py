@@ -90,6 +90,7 @@ def figures(accuracy=0.65, **others):
         "best_of_n": picks,
         "calibration": [calibrated, {**calibrated, "temperature": 1.7, "error": 0.02}],
         "generators": {"generators": makers, "correlation": 0.5, "low": -0.5, "high": 1.0},
+        "aspects": None,
         **others,
     }
 
@@ -320,6 +321,22 @@ def test_one_evaluation_shows_every_figure(client, ada, project, measured):
     page = client.get(reverse("evaluation", args=[project.slug, measured.pk])).content.decode()
     assert "By category" not in page
     assert "Generators" not in page.split("project-tabs")[1]
+
+
+def test_the_page_of_a_model_with_heads_says_how_far_they_agree_with_people(client, ada, project, measured):
+    estimate = {"value": 0.44, "low": 0.31, "high": 0.56, "count": 320, "prompts": 80}
+    aspects = {
+        "ratings": [{"name": "fidelity", "pearson": estimate, "spearman": {**estimate, "value": 0.47}}],
+        "problems": [{"name": "blurry", "auc": 0.75, "share": 0.153, "count": 320}],
+    }
+    record_figures(
+        measured.checkpoint, dataset=measured.dataset, split="test", figures=figures(aspects=aspects)
+    )
+    client.force_login(ada)
+    page = client.get(reverse("evaluation", args=[project.slug, measured.pk])).content.decode()
+    section = page.split('id="aspects"')[1].split("</section>")[0]
+    for words in ("fidelity", "0.44", "0.31 to 0.56", "0.47", "blurry", "15.3 %", "0.75"):
+        assert words in section, words
 
 
 def test_a_baselines_page_leads_to_the_table_beside_it_and_to_no_training(client, ada, project, measured):

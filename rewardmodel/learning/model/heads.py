@@ -106,7 +106,8 @@ class ArtifactHead(nn.Module):
 
     A flaw is small and lies anywhere: a layer with an activation looks at each patch by itself, and the mean
     and the largest of what it sees anywhere are what an `AspectHead` reads. On the reward's own feature,
-    which has met the prompt, little of a picture's cleanliness is left. In the dtype of its weights.
+    which has met the prompt, little of a picture's cleanliness is left. It computes in the dtype of its
+    weights, as the reward's head does.
 
     Ours; that a small artifact model from a small set of labels does what ensembles of rewards do not:
     arXiv 2601.03468.

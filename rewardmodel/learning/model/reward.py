@@ -73,6 +73,11 @@ class RewardModel(nn.Module):
         return new
 
     @property
+    def artifact_heads(self) -> dict[str, ArtifactHead]:
+        """Those heads for aspects that read the patches of the picture, by aspect."""
+        return {name: head for name, head in self.aspect_heads.items() if isinstance(head, ArtifactHead)}
+
+    @property
     def feature_width(self) -> int:
         """V, of the image features."""
         return self.backbone.hidden_shape[1]
@@ -94,17 +99,12 @@ class RewardModel(nn.Module):
     def forward_features(
         self, tokens: Tensor, mask: Tensor, features: Tensor, rows: Tensor | None = None
     ) -> tuple[Tensor, dict[str, Tensor]]:
-        """Return what `score_features` does, and the logits of each aspect, (N, questions).
-
-        While it trains, the heads that read patches only look on: what they learn changes no feature, and so
-        no reward.
-        """
+        """Return what `score_features` does, and the logits of each aspect, (N, questions)."""
         fused = self.backbone.fuse(tokens, mask, features, rows)  # (N, D)
-        patches = features.detach() if self.training else features
         logits = {}
         for name, head in self.aspect_heads.items():
             if isinstance(head, ArtifactHead):
-                of_images = head(patches)
+                of_images = head(features)
                 logits[name] = of_images if rows is None else of_images[rows]
             else:
                 logits[name] = head(fused)

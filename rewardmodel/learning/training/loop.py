@@ -114,6 +114,9 @@ def _train(arguments: TrainingArguments, group: ProcessGroup, callbacks: Callbac
                 run.save()
             if stopping:
                 raise Interrupted(f"after step {run.done} of {steps}")
+
+        # 6. What reads the patches of the best model is fitted to what they are now.
+        run.fit_artifact_heads(callbacks.should_stop)
         return run.result()
 
 
@@ -196,7 +199,8 @@ def _validate(run: Run, step: Step) -> Validation:
     """Measure the model, or its average, on the validation split; save it if it is the best so far."""
     run.model.eval()
     losses, raw, right = [torch.zeros(0)], [torch.zeros(0)], 0
-    of_aspects: dict[str, list[Tensor]] = {name: [torch.zeros(0)] for name in run.config.aspects}
+    learned = [name for name in run.config.aspects if name not in run.model.artifact_heads]
+    of_aspects: dict[str, list[Tensor]] = {name: [torch.zeros(0)] for name in learned}
     with run.averaged_weights():
         with run.group.error_barrier():
             for batch in run.validation_batches():

@@ -57,9 +57,8 @@ class Validation:
     accuracy: float  # share of pairs ordered right
     mean: float  # of its raw rewards, an image counting once for each ranking it is in
     std: float
-    aspect_scales: dict[str, tuple[float, float]] = field(
-        default_factory=dict
-    )  # the same of each head's score
+    # Of each aspect's score, the same two.
+    aspect_scales: dict[str, tuple[float, float]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

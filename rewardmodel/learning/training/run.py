@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,13 +18,14 @@ from rewardmodel.learning.config import RewardConfig
 from rewardmodel.learning.data.batches import Batch, BatchLoader
 from rewardmodel.learning.data.pixels import Pixels
 from rewardmodel.learning.data.rankings import DatasetError, Ranking, Rankings, fingerprint
-from rewardmodel.learning.errors import CheckpointError
+from rewardmodel.learning.errors import CheckpointError, Interrupted
 from rewardmodel.learning.losses import Objective
 from rewardmodel.learning.model.aspects import shares
 from rewardmodel.learning.model.heads import ArtifactHead, AspectHead
 from rewardmodel.learning.model.lora import adapt
 from rewardmodel.learning.model.reward import RewardModel, count_trainable, freeze
 from rewardmodel.learning.training import state
+from rewardmodel.learning.training.artifacts import fit_artifact_heads
 from rewardmodel.learning.training.distributed import ProcessGroup
 from rewardmodel.learning.training.frozen_features import FrozenFeatures
 from rewardmodel.learning.training.inspection import Inspection, usable
@@ -82,6 +83,8 @@ class Run:
         self.model.backbone.set_gradient_checkpointing(config.recompute)
         if config.lora_rank:
             adapt(self.model, rank=config.lora_rank, alpha=config.lora_alpha)
+        for head in self.model.artifact_heads.values():
+            head.requires_grad_(False)  # they are fitted to what the finished model sees
         self.trainable = count_trainable(self.model)
         self.objective = Objective(config).to(device)
         self.optimiser = build_optimiser(self.model, self.objective, config)
@@ -131,11 +134,13 @@ class Run:
         return self.loader.load(self.group.shard(self.validation_split), features=self.frozen_features)
 
     def forward(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
-        """Return raw rewards, (B, K), and the logits of each aspect that is learned, (B, K, questions)."""
+        """Return raw rewards, (B, K), and logits, (B, K, questions), of the aspects that the steps learn."""
         with autocast(self.config, self.group.device):
-            return self.model.forward_with_aspects(
+            rewards, logits = self.model.forward_with_aspects(
                 batch.tokens, batch.mask, batch.images, batch.real, batch.block
             )
+        fitted_later = self.model.artifact_heads
+        return rewards, {name: each for name, each in logits.items() if name not in fitted_later}
 
     def trained_parameters(self) -> Iterator[nn.Parameter]:
         """Yield what the optimiser updates: of the model and of the objective."""
@@ -205,6 +210,33 @@ class Run:
         self.done, self.best_step = saved["done"], saved["best_step"]
         self.best = Validation(**saved["best"]) if saved["best"] else None
         state.set_rng_state(saved["chance"], self.group)
+
+    def fit_artifact_heads(self, should_stop: Callable[[], bool]) -> None:
+        """Fit the best model's heads that read patches, in the main process. Raises: Interrupted, in all."""
+        if not self.model.artifact_heads:
+            return
+        stopped = False
+        with self.group.error_barrier():
+            if self.group.is_main_process:
+                try:
+                    self._fit_artifact_heads(should_stop)
+                except Interrupted:
+                    stopped = True
+        if self.group.any(stopped):
+            raise Interrupted("while the heads for artifacts were fitted")
+
+    def _fit_artifact_heads(self, should_stop: Callable[[], bool]) -> None:
+        best = checkpoints.load(self.folder / BEST)
+        scales = fit_artifact_heads(
+            best.model.to(self.group.device),
+            train=self.train_split,
+            validation=self.validation_split,
+            pixels=self.loader.pixels,
+            seed=self.config.seed,
+            should_stop=should_stop,
+        )
+        config = dataclasses.replace(best.config, aspect_scales={**best.config.aspect_scales, **scales})
+        checkpoints.save(self.folder / BEST, model=best.model, tokenizer=best.tokenizer, config=config)
 
     def result(self) -> TrainingResult:
         assert self.best is not None  # the last step of an epoch validates

@@ -1,6 +1,7 @@
 """Heads for alignment, fidelity and problems: what they learn of what people said, and who needs none."""
 
 import dataclasses
+import itertools
 import json
 from itertools import combinations
 from math import exp, log, nan
@@ -108,15 +109,27 @@ def test_an_artifact_head_looks_at_each_patch_by_itself_and_reads_the_mean_and_t
         assert logits.tolist() == pytest.approx([level + b for b in head.answers.bias.tolist()], abs=1e-4)
 
 
-def test_what_an_artifact_head_learns_changes_no_feature_that_the_reward_reads(backbone):
-    model = spread(RewardModel(backbone, ("fidelity", "alignment"))).train()
-    features = model.encode(torch.randn(2, 3, 16, 16))
-    logits = model.forward_features(TOKENS, MASK, features)[1]
-    logits["fidelity"].sum().backward(retain_graph=True)
-    moved = {name for name, parameter in model.named_parameters() if parameter.grad is not None}
-    assert moved == {name for name, _ in model.named_parameters() if name.startswith("aspect_heads.fidelity")}
-    logits["alignment"].sum().backward()
-    assert model.backbone.visual_encoder.pos_embed.grad.any()
+def test_heads_for_artifacts_change_no_weight_that_the_reward_reads(run):
+    _, without = run("without", dataclasses.replace(CONFIG, aspects=()))
+    _, result = run("with", dataclasses.replace(CONFIG, aspects=("fidelity", "problems")))
+    ours, theirs = (load_file(r.checkpoint / "model.safetensors") for r in (result, without))
+    assert {name for name in ours if name not in theirs} == {
+        name for name in ours if name.startswith(("aspect_heads.fidelity", "aspect_heads.problems"))
+    }
+    assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
+
+
+def test_a_run_stopped_while_heads_for_artifacts_are_fitted_goes_on_to_fit_them(run):
+    config = dataclasses.replace(CONFIG, epochs=1, aspects=("fidelity",))
+    asked = []
+    _, expected = run("whole", config, should_stop=lambda: asked.append(None))
+    calls = itertools.count(1)
+    with pytest.raises(Interrupted, match="heads for artifacts"):
+        run("broken", config, should_stop=lambda: next(calls) == len(asked))
+    rest, result = run("broken", config)
+    assert rest == []
+    ours, theirs = (load_file(r.checkpoint / "model.safetensors") for r in (result, expected))
+    assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
 
 
 def test_the_score_of_an_aspect_is_that_of_the_files_normalised_and_has_a_gradient(run, a_dataset):
