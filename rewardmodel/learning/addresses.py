@@ -12,3 +12,5 @@ BASELINES = {
     "Aesthetic": "https://github.com/christophschuhmann/improved-aesthetic-predictor/raw/main/"
     "sac%2Blogos%2Bava1-l14-linearMSE.pth",
 }
+# What does as well where it was put there by hand: LAION's first aesthetic predictor, one linear layer.
+ALTERNATIVES = {"Aesthetic": ("sa_0_4_vit_l_14_linear.pth",)}

@@ -2,7 +2,7 @@
 
 Each is a model that a Scorer can use. Letters: N rows, T tokens, D the width in which image and text meet.
 Sources: ImageReward, arXiv 2304.05977, Table 3; CLIP, 2103.00020; BLIP, 2201.12086;
-christophschuhmann/improved-aesthetic-predictor.
+christophschuhmann/improved-aesthetic-predictor; LAION-AI/aesthetic-predictor.
 """
 
 from __future__ import annotations
@@ -54,16 +54,28 @@ class BlipCosine(nn.Module):
         return self.score_features(tokens, mask, self.encode(images))
 
 
+class LinearHead(nn.Linear):
+    """One linear layer: LAION's first aesthetic predictor."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__(width, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, D) -> (N,)."""
+        return super().forward(x).squeeze(-1)
+
+
 class Aesthetic(nn.Module):
     """How people would rate an image, about 1 to 10: an affine map of CLIP's view of it, whatever the prompt.
 
-    Its head has the form that ImageReward's took over.
+    Its head has the form that ImageReward's took over, or is one linear layer.
     """
 
-    def __init__(self, dual: Clip) -> None:
+    def __init__(self, dual: Clip, *, linear: bool = False) -> None:
         super().__init__()
         self.dual = dual
-        self.head = RewardHead(HeadConfig(), dual.visual_projection.out_features)
+        width = dual.visual_projection.out_features
+        self.head = LinearHead(width) if linear else RewardHead(HeadConfig(), width)
 
     def encode(self, images: Tensor) -> Tensor:
         """(N, 3, H, W) normalised -> (N, 1, D), of length 1."""
@@ -117,8 +129,9 @@ def _blip(root: str | Path | None) -> Baseline:
 def _aesthetic(root: str | Path | None) -> Baseline:
     file = downloads.fetch_baseline("Aesthetic", root)
     checkpoint = _read_clip(root)
-    model = Aesthetic(cast(Clip, checkpoint.model.backbone))
-    load_state_dict(model.head, read_weights(file).tensors, source=file)
+    weights = read_weights(file).tensors
+    model = Aesthetic(cast(Clip, checkpoint.model.backbone), linear=set(weights) == {"weight", "bias"})
+    load_state_dict(model.head, weights, source=file)
     return Baseline(
         model.eval(), checkpoint.tokenizer, dataclasses.replace(checkpoint.config, max_tokens=ANY_LENGTH)
     )

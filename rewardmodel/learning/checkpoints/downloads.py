@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
-from rewardmodel.learning.addresses import BASELINES, CLIP, MODELS
+from rewardmodel.learning.addresses import ALTERNATIVES, BASELINES, CLIP, MODELS
 from rewardmodel.learning.checkpoints import hub
 from rewardmodel.learning.errors import CheckpointError
 
@@ -80,7 +80,7 @@ def fetch_baseline(name: str, root: str | Path | None = None) -> Path:
     address, folder = BASELINES[name], _folder(root)
     as_fetched = address.rpartition("/")[2]  # the published package keeps it under this name
     file = folder / unquote(as_fetched)
-    for path in (file, folder / as_fetched):
+    for path in (file, folder / as_fetched, *(folder / other for other in ALTERNATIVES.get(name, ()))):
         if path.is_file():
             return path
     try:

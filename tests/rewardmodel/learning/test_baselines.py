@@ -67,6 +67,16 @@ def test_aesthetic_is_its_layers_on_clips_unit_features(tmp_path, images, name):
     close(scorer.score(PROMPT, images), x[:, 0])
 
 
+@torch.no_grad()
+def test_laions_first_predictor_is_one_layer_on_the_same_features(tmp_path, images):
+    theirs, width = write_clip(tmp_path), next(iter(HEAD.values()))[1]
+    weights = {"weight": torch.randn(1, width), "bias": torch.randn(1)}
+    torch.save(weights, tmp_path / "sa_0_4_vit_l_14_linear.pth")
+    scorer = load_score("Aesthetic", "cpu", tmp_path)
+    x = unit(theirs.get_image_features(pixel_values=seen(scorer, images)))
+    close(scorer.score(PROMPT, images), (x @ weights["weight"].T + weights["bias"])[:, 0])
+
+
 @pytest.mark.filterwarnings("error")  # a prompt that is not looked at is never too long
 def test_aesthetic_does_not_look_at_the_prompt(tmp_path, images):
     write_clip(tmp_path)
