@@ -214,6 +214,9 @@ SPECTACULAR_SETTINGS = {
 TRAINING_PROCESSES = env.int("TRAINING_PROCESSES", default=0)
 TRAINING_TORCHRUN = env.str("TRAINING_TORCHRUN", default="")
 
+# Functions that generators may be tuned with, as module:function: a project's admin only chooses among them.
+REWARD_FUNCTIONS = env.list("REWARD_FUNCTIONS", default=[])
+
 # Images: what an import accepts.
 IMAGE_MAX_PIXELS = env.int("IMAGE_MAX_PIXELS", default=64_000_000)
 IMAGE_MAX_BYTES = env.int("IMAGE_MAX_BYTES", default=50_000_000)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from django.contrib import admin
 
 from annotation.admin import ModelAdmin
 from refl.learning.config import TuningConfig
 from refl.models import Generator, SamplingRun, TuningPolicy, TuningRun
+from refl.selectors.rewards import NoSuchReward, check_rewards
 from rewardmodel.admin import OfProject, PolicyForm
 
 RUN = ["__str__", "project", "state", "step", "steps", "attempt", "seconds", "created_at"]
@@ -35,6 +38,15 @@ class SamplingRunAdmin(OfProject):
 
 class TuningPolicyForm(PolicyForm):
     configures = TuningConfig
+
+    def clean(self) -> dict[str, Any]:
+        cleaned: dict[str, Any] = super().clean() or self.cleaned_data
+        if "config" in cleaned and "project" in cleaned:
+            try:
+                check_rewards(cleaned["project"], cleaned["config"].get("rewards", {}))
+            except NoSuchReward as error:
+                self.add_error("config", str(error))
+        return cleaned
 
     class Meta:
         model = TuningPolicy

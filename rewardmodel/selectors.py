@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from django.db.models import F, QuerySet
@@ -11,6 +13,7 @@ from django.db.models import F, QuerySet
 from annotation.models import Project
 from annotation.selectors.preferences import count_finished
 from annotation.statistics.estimates import Estimate, NotEnough, Resamples
+from rewardmodel.learning.model import aspects
 from rewardmodel.models import (
     DatasetVersion,
     Evaluation,
@@ -53,6 +56,20 @@ def initial_checkpoint(project: Project) -> RewardCheckpoint:
             f"{project.slug}: no reward model is registered to start from; use register_reward_model"
         )
     return newest
+
+
+def checkpoint_aspects(checkpoint: RewardCheckpoint) -> tuple[str, ...]:
+    """Return what heads a reward model has beside its reward's: as its run was told, or its folder says.
+
+    Without torch. A published file has none, nor has what is not on this machine.
+    """
+    if checkpoint.run is not None:
+        return tuple(checkpoint.run.config.get("aspects", ()))
+    try:
+        config = json.loads((Path(checkpoint.location) / "config.json").read_text(encoding="utf-8"))
+        return aspects.validate(config.get("aspects", ()))
+    except (OSError, ValueError, AttributeError):
+        return ()
 
 
 def answers_since_freeze(project: Project) -> int:

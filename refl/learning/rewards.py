@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -59,27 +59,47 @@ class Part:
     Attributes:
         name: what its curve and its errors are called.
         weight: how many units of the mixture one deviation of it counts.
-        mean, std: of its scores over the pictures that it is normalised on.
+        scale: mean and deviation of its scores over the pictures that it is normalised on; None where nobody
+            knows them yet, and a run measures them on its pre-training pictures.
     """
 
     name: str
     reward: Reward
     weight: float
-    mean: float = 0.0
-    std: float = 1.0
+    scale: tuple[float, float] | None = (0.0, 1.0)
 
     def __call__(self, prompts: list[str], images: Tensor) -> Tensor:
         """Return the normalised score, not weighted. (B,) Raises: BadReward."""
-        rewards = score(self.reward, prompts, images, name=f"the reward {self.name!r}")
-        return (rewards - self.mean) / self.std
+        assert self.scale is not None
+        mean, std = self.scale
+        return (score(self.reward, prompts, images, name=self.title) - mean) / std
+
+    @property
+    def title(self) -> str:
+        """What it is called where it is refused."""
+        return f"the reward {self.name!r}"
 
 
 class Mixture:
-    """The sum of weight x (score - mean) / std over its parts."""
+    """The sum of weight x (score - mean) / deviation over its parts."""
 
     def __init__(self, parts: Sequence[Part]) -> None:
         self.parts = tuple(parts)
         self._measured: dict[str, list[Tensor]] | None = None
+
+    @property
+    def identity(self) -> str:
+        """What tells it from another mixture."""
+        return " + ".join(f"{part.weight} {part.name}" for part in self.parts)
+
+    @property
+    def unscaled(self) -> list[Part]:
+        """The parts that cannot be weighed yet: nobody knows their scale."""
+        return [part for part in self.parts if part.scale is None]
+
+    def scaled(self, scales: Mapping[str, tuple[float, float]]) -> Mixture:
+        """Return the mixture with these scales of parts, by name; the other parts keep theirs."""
+        return Mixture([replace(part, scale=scales.get(part.name, part.scale)) for part in self.parts])
 
     @property
     def differentiable(self) -> bool:
@@ -113,10 +133,10 @@ class Mixture:
 def measured_parts(reward: Reward) -> Iterator[dict[str, float]]:
     """Yield a dict that in the end has the mean of each part of a mixture, as `reward/<its name>`.
 
-    Of the images scored within; normalised, not weighted. It stays empty for a reward that is no mixture.
+    Of the images scored within; normalised, not weighted. It stays empty where there are not two parts.
     """
     curves: dict[str, float] = {}
-    if isinstance(reward, Mixture):
+    if isinstance(reward, Mixture) and len(reward.parts) > 1:
         with reward.measured() as means:
             yield curves
         curves |= {f"reward/{name}": mean for name, mean in means.items()}
@@ -135,19 +155,16 @@ def check_differentiable(reward: Reward, config: TuningConfig) -> None:
 
 
 def mean_and_deviation(
-    reward: Reward, prompts: Sequence[str], images: Tensor, *, name: str, batch_size: int = 16
+    reward: Reward, batches: Iterable[tuple[list[str], Tensor]], *, name: str
 ) -> tuple[float, float]:
-    """Return the mean and the deviation of a reward over images (B, 3, H, W) in 0..1, to normalise it by.
+    """Return the mean and the deviation of a reward over pictures, to normalise it by.
 
-    Raises: BadReward, also where all images are given the same.
+    Args: batches: prompts, and as many images (B, 3, H, W) in 0..1.
+    Raises: BadReward, also where all pictures are given the same.
     """
     with torch.no_grad():
-        scores = [
-            score(reward, list(prompts[at : at + batch_size]), images[at : at + batch_size], name=name)
-            for at in range(0, len(images), batch_size)
-        ]
-    rewards = torch.cat(scores).double()
-    std = rewards.std(correction=0).item()
+        rewards = torch.cat([score(reward, prompts, images, name=name) for prompts, images in batches])
+    std = rewards.double().std(correction=0).item()
     if not std:
-        raise BadReward(f"{name} gives all of {len(images)} images the same: it cannot be normalised")
-    return rewards.mean().item(), std
+        raise BadReward(f"{name} gives all of {len(rewards)} pictures the same: it cannot be normalised")
+    return rewards.double().mean().item(), std

@@ -20,6 +20,7 @@ from refl.learning.methods import Batch, Materials, Method
 from refl.learning.pairs import BadPairs, Pair, Preference, read_pairs
 from refl.learning.rewards import Reward, check_differentiable, measured_parts
 from refl.learning.sampling import grid, sample
+from refl.learning.scales import measure_scales, with_scales
 from refl.learning.tuner import Tuner
 from rewardmodel.learning.errors import Interrupted, PermanentError
 from rewardmodel.learning.saving import write_whole
@@ -27,6 +28,7 @@ from rewardmodel.learning.training.distributed import ProcessGroup, process_grou
 
 T = TypeVar("T")
 CHECKPOINT = "checkpoint.pt"  # of the stage at work
+SCALES = "scales.json"  # of the rewards that the run normalises itself
 START = "start.pt"  # of a stage after the first: the weights and materials that it starts from
 
 
@@ -120,6 +122,9 @@ def tune(
                 family.check(stage)
             tuner = Tuner(config.stage_configs()[0], family, group)
             state = _load_checkpoint(folder / CHECKPOINT)
+            if group.is_main_process:
+                measure_scales(reward, materials.pairs, tuner.family, folder / SCALES)
+        reward = with_scales(reward, folder / SCALES)
         run = _Run(config, tuner, reward, prompts, folder, on_step, should_stop)
         if state is None:
             run.save_samples()

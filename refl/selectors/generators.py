@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from annotation.models import Project
 from refl.models import Generator, SamplingRun, TuningRun
+from refl.selectors.rewards import tuned_on
 from rewardmodel.models import RewardCheckpoint
 
 
@@ -30,10 +31,10 @@ def newest_kept(project: Project) -> Generator:
 def independent_checkpoint(run: TuningRun) -> RewardCheckpoint | None:
     """Return the reward model that judges the run's generator: the newest registered one, not trained here.
 
-    None when there is none, or the run tuned on it.
+    None when there is none but what the run tuned on, be it by a head of it.
     """
     registered = RewardCheckpoint.objects.registered().filter(project=run.project)
-    return registered.exclude(pk=run.checkpoint_id).order_by("-pk").first()
+    return registered.exclude(pk__in=tuned_on(run) | {run.checkpoint_id}).order_by("-pk").first()
 
 
 def untried_promotion(project: Project) -> RewardCheckpoint | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,14 +15,15 @@ from refl.learning.config import TuningConfig
 from refl.models import Generator, TuningPolicy, TuningRun
 from refl.selectors.generators import independent_checkpoint, newest_kept, untried_promotion
 from refl.selectors.prompts import held_out_prompts, tuning_prompts
+from refl.selectors.rewards import NoSuchReward, named_checkpoint, resolve_rewards
 from refl.services.generators import keep_if_sound, mark_seen, register_tuned, set_control_aside
 from refl.services.judging import measure_changes
+from refl.services.rewards import load_mixture
 from rewardmodel.learning.saving import write_whole
 from rewardmodel.models import RewardCheckpoint
 from rewardmodel.runs import states
 from rewardmodel.runs.execution import Heartbeat
 from rewardmodel.runs.policies import lock_policy, policy_config
-from rewardmodel.scoring import scorer
 from rewardmodel.selectors import promoted_checkpoint
 
 if TYPE_CHECKING:
@@ -45,9 +47,11 @@ def queue_tuning(
 
     Args:
         generator: to start from; None takes the newest that was kept.
-        checkpoint: the reward; None takes the promoted one.
+        checkpoint: the reward; None takes the first that the mixture of the configuration names, else the
+            promoted one.
         config: fields of a TuningConfig that differ from the defaults; None takes the project's policy. Its
-            sample grids are made as the generator is sampled from, unless it says otherwise.
+            sample grids are made as the generator is sampled from, unless it says otherwise. In its `rewards`
+            the reward model of the run may be called `checkpoint`, as in `checkpoint:fidelity`.
         by: who asks, for the log; None for a command, or what came due.
     Raises: CannotTune, NoGenerator, NothingPromoted.
     """
@@ -55,19 +59,23 @@ def queue_tuning(
     if TuningRun.objects.active().filter(project=project).exists():
         raise CannotTune(f"a generator of {project.slug} is being tuned already")
     generator = generator or newest_kept(project)
-    checkpoint = checkpoint or promoted_checkpoint(project)
     if not generator.kept:
         raise CannotTune(f"{generator} is not kept: only a kept generator is tuned further")
     if generator.pairs is None:
         raise CannotTune(f"{generator} has no folder of pre-training pairs to be held by")
+    complete = complete_config(policy_config(TuningPolicy, project) if config is None else config, generator)
+    checkpoint = checkpoint or named_checkpoint(project, complete.rewards) or promoted_checkpoint(project)
     if not tuning_prompts(checkpoint) or not held_out_prompts(checkpoint):
         raise CannotTune(f"{project.slug} needs prompts to tune on and, in the test split, some to judge by")
-    complete = complete_config(policy_config(TuningPolicy, project) if config is None else config, generator)
+    try:
+        mixture = resolve_rewards(project, complete.rewards, own=checkpoint)
+    except NoSuchReward as error:
+        raise CannotTune(f"configuration: {error}") from error
     run = TuningRun.objects.create(
         project=project,
         generator=generator,
         checkpoint=checkpoint,
-        config=complete.to_dict(),
+        config=replace(complete, rewards=mixture).to_dict(),
         steps=complete.total_updates,
     )
     return states.record_request(run, by=by)
@@ -118,7 +126,7 @@ def tune_generator(run: TuningRun, heartbeat: Heartbeat) -> None:
     training.tune(
         config,
         pipeline=Path(run.generator.location),
-        reward=scorer(run.checkpoint).score_tensor,
+        reward=load_mixture(run),
         prompts=prompts["tuning"],
         pretraining=run.generator.pairs,
         folder=run.folder,

@@ -33,18 +33,27 @@ def sample_grid(request: MemberRequest, project: Project, pk: int, step: int) ->
 
 
 def _tuning_details(run: TuningRun) -> dict[str, Any]:
-    measured = curves(run, *CHARTS)
+    mixture: dict[str, float] = run.config.get("rewards", {})
+    parts = {f"reward/{name}": name for name in mixture} if len(mixture) > 1 else {}
+    measured = curves(run, *CHARTS, *parts)
+    charts = [
+        {
+            "id": f"{name}-curve",
+            "label": label,
+            "x": "update",
+            "format": "0.000",
+            "series": [{"name": name.replace("_", " "), "points": measured[name]}],
+        }
+        for name, label in CHARTS.items()
+    ]
+    if parts:
+        series = [{"name": name, "points": measured[key]} for key, name in parts.items()]
+        label = "Parts of the reward, each in its own deviations"
+        chart = {"id": "parts-curve", "label": label, "x": "update", "format": "0.000", "series": series}
+        charts.insert(1, chart)
     return {
-        "charts": [
-            {
-                "id": f"{name}-curve",
-                "label": label,
-                "x": "update",
-                "format": "0.000",
-                "series": [{"name": name.replace("_", " "), "points": measured[name]}],
-            }
-            for name, label in CHARTS.items()
-        ],
+        "charts": charts,
+        "mixture": mixture,
         "tuned": Generator.objects.filter(run=run).first(),
         "grids": _grids(run),
         "shown": _shown_prompts(run),

@@ -101,6 +101,8 @@ def _context(project: Project, kind: Kind, run: Run) -> dict[str, Any]:
 
 
 def _shorten(value: Any) -> Any:
+    if isinstance(value, dict):
+        value = [f"{name} {each}" for name, each in value.items()]
     if not isinstance(value, list):
         return value
     shown = [

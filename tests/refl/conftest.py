@@ -56,7 +56,7 @@ def pretraining(tmp_path_factory) -> Path:
     return folder
 
 
-def save_reward_model(folder: Path, seed: int, *, sign: int = 1) -> None:
+def save_reward_model(folder: Path, seed: int, *, sign: int = 1, aspects: tuple[str, ...] = ()) -> None:
     """A reward model of random weights; the sign -1 makes it like what it disliked."""
     import torch
     from transformers import BertTokenizer
@@ -75,14 +75,15 @@ def save_reward_model(folder: Path, seed: int, *, sign: int = 1) -> None:
         head=HeadConfig((16, 8, 8, 4)),
     )
     torch.manual_seed(seed)
-    model = RewardModel(backbone)
+    model = RewardModel(backbone, aspects)
     for parameter in model.parameters():
         torch.nn.init.normal_(parameter, std=0.3)
     last = list(model.mlp.parameters())[-2:]  # weight and bias of the last layer
     for parameter in last:
         parameter.data *= sign
     tokenizer = BertTokenizer(vocab={word: number for number, word in enumerate(words)})
-    checkpoints.save(folder, model=model.eval(), tokenizer=tokenizer, config=CheckpointConfig(backbone))
+    config = CheckpointConfig(backbone, aspects=aspects)
+    checkpoints.save(folder, model=model.eval(), tokenizer=tokenizer, config=config)
 
 
 @pytest.fixture
