@@ -179,7 +179,7 @@ def train_on(folder: Path, count: int) -> float:
     done = own / "seconds.json"
     if done.is_file():
         return float(json.loads(done.read_text()))
-    config = dataclasses.replace(REWARD_CONFIG, epochs=EPOCHS.get(count, 6))
+    config = dataclasses.replace(REWARD_CONFIG, epochs=EPOCHS.get(count, 6), aspects=())
     with tqdm(desc=f"{count} rankings", unit="step") as bar:
 
         def draw(progress: Progress) -> None:

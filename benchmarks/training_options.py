@@ -107,7 +107,9 @@ def main() -> None:
             shutil.rmtree(folder, ignore_errors=True)
             began = process_time()
             result = train(
-                dataclasses.replace(REWARD_CONFIG, **{"seed": seed, "epochs": options.epochs, **option}),
+                dataclasses.replace(
+                    REWARD_CONFIG, **{"aspects": (), "seed": seed, "epochs": options.epochs, **option}
+                ),
                 dataset=options.folder,
                 images=options.folder,
                 initial=ROOT / "demo/weights/encoder",

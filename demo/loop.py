@@ -137,7 +137,7 @@ class Loop:
         with self._step(this, "annotate"):
             this.annotations = self._annotate(this.number)
         with self._step(this, "freeze"):
-            this.dataset = freeze_dataset(project=self.project, shares=SHARES)
+            this.dataset = freeze_dataset(project=self.project, shares=SHARES, ratings=True)
             training = queue_training(project=self.project, dataset=this.dataset)
             ceiling = annotators_ceiling(this.dataset, people=self.people, seed=self.seed)
             record_ceiling(this.dataset, ceiling=ceiling)

@@ -10,9 +10,16 @@ STEPS = 12
 GUIDANCE_SCALE = 2.5
 
 # The encoder is small and pretrained on this very world, so it takes a larger step than BLIP-L's 1e-5; and
-# what is frozen cannot learn a taste.
+# what is frozen cannot learn a taste. The preferences say next to nothing of how clean a picture is; fidelity
+# and problems, which annotators answer as well, do.
 REWARD_CONFIG = RewardConfig(
-    learning_rate=2e-4, batch_pairs=48, epochs=6, validations_per_epoch=2, fix_rate=0.0, warmup=0.05
+    learning_rate=2e-4,
+    batch_pairs=48,
+    epochs=6,
+    validations_per_epoch=2,
+    fix_rate=0.0,
+    warmup=0.05,
+    aspects=("fidelity", "problems"),
 )
 
 # A run this short needs a larger weight than the paper's 1e-3; at 0.05 the taste rises twice as far, but the
