@@ -11,6 +11,8 @@ METHODS = {  # -> a `methods.Method`
     "refl": "refl.learning.methods.refl:ReFL",
     "draft": "refl.learning.methods.draft:DRaFT",
     "selected": "refl.learning.methods.selected:Selected",
+    "dpo": "refl.learning.methods.dpo:DiffusionDPO",
+    "nft": "refl.learning.methods.nft:DiffusionNFT",
 }
 WEIGHTS = {  # -> a `weights.Trainable`
     "all": "refl.learning.weights:AllWeights",
@@ -29,6 +31,8 @@ DEFAULTS: dict[str, Any] = {
     "selection": "filter",
     "keep_share": 0.2,
     "candidates": 10,
+    "beta": 2000.0,
+    "nft_beta": 1.0,
     "rewards": {},
     "lora_rank": 16,
     "lora_alpha": 0.0,
@@ -87,6 +91,10 @@ class TuningConfig:
     keep_share: float = DEFAULTS["keep_share"]  # ours: of the pairs, that of the highest rewards
     candidates: int = DEFAULTS["candidates"]  # own samples of a prompt: RAFT learns from the best of them
 
+    # Diffusion-DPO, and DiffusionNFT.
+    beta: float = DEFAULTS["beta"]  # how much a preference outweighs the distance from the reference
+    nft_beta: float = DEFAULTS["nft_beta"]  # how far the implicit policies lie from the old one
+
     # The two losses. One of weight 0 is left out.
     reward_weight: float = 1e-3  # lambda; to be scaled to the ratio of the two gradients
     reward_ceiling: float = 2.0  # relu(ceiling - reward): no push above it
@@ -144,6 +152,10 @@ class TuningConfig:
             f"selection must be one of {', '.join(SELECTIONS)}": self.selection in SELECTIONS,
             "keep_share must lie above 0, and at most at 1": 0 < self.keep_share <= 1,
             "candidates must be at least 1": self.candidates >= 1,
+            "beta and nft_beta must be positive": min(self.beta, self.nft_beta) > 0,
+            "nft needs ema above 0: the averaged weights are its old policy": (
+                self.method != "nft" or self.ema > 0
+            ),
             f"gradient_steps must lie within 0..{self.steps}": 0 <= self.gradient_steps <= self.steps,
             "sampler must be 'ddpm', 'ddim' or 'euler'": self.sampler in ("ddpm", "ddim", "euler"),
             "guidance_scale must be at least 1": self.guidance_scale >= 1,

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import combinations
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ import torch
 from PIL import Image, ImageOps
 from torch import Tensor
 
+from rewardmodel.learning.data.rankings import Ranking
 from rewardmodel.learning.errors import PermanentError
 
 
@@ -86,3 +88,21 @@ def _load_image(file: Path, size: tuple[int, int]) -> Tensor:
         image = ImageOps.fit(image, size, Image.Resampling.BICUBIC)
     pixels = torch.from_numpy(np.array(image))  # (H, W, 3) uint8
     return pixels.permute(2, 0, 1).float() / 127.5 - 1  # (3, H, W)
+
+
+def preferences_of(rankings: Iterable[Ranking]) -> list[Preference]:
+    """Return each two images of a ranking that are in different places; ties tell nothing and are left out.
+
+    Raises: BadPairs where an image is missing.
+    """
+    preferences = []
+    for ranking in rankings:
+        for image in ranking.images:
+            if not image.is_file():
+                raise BadPairs(f"ranking {ranking.id}: no file {image}")
+        placed = zip(ranking.places, ranking.images, strict=True)
+        for (place, image), (other_place, other) in combinations(placed, 2):
+            if place != other_place:
+                chosen, rejected = (image, other) if place < other_place else (other, image)
+                preferences.append(Preference(ranking.prompt, chosen, rejected))
+    return preferences
