@@ -55,7 +55,7 @@ class Task:
 
     @property
     def files(self) -> list[str]:
-        return [f"images/{self.number:05}-{place}.png" for place in range(IMAGES)]
+        return [f"images/{self.number:05}-{place}.png" for place in range(len(self.seeds))]
 
 
 def main() -> None:
@@ -92,7 +92,17 @@ def all_tasks(most: int) -> list[Task]:
     return tasks
 
 
-def draw_pictures(tasks: Sequence[Task], folder: Path, part: int, parts: int) -> None:
+def draw_pictures(
+    tasks: Sequence[Task],
+    folder: Path,
+    part: int = 0,
+    parts: int = 1,
+    *,
+    generator: Path = GENERATOR,
+    steps: int = STEPS,
+    guidance_scale: float = GUIDANCE_SCALE,
+) -> None:
+    """Draw what the folder lacks of the tasks' pictures. Args: part, parts: which share of the tasks."""
     from refl.learning.families.loading import load_family
     from refl.learning.sampling import sample
 
@@ -101,15 +111,15 @@ def draw_pictures(tasks: Sequence[Task], folder: Path, part: int, parts: int) ->
     missing = [one for one in missing if one.number % parts == part]
     if not missing:
         return
-    generator = load_family(GENERATOR)
+    family = load_family(generator)
     for start in tqdm(range(0, len(missing), CHUNK), desc="pictures", unit="chunk"):
         chunk = missing[start : start + CHUNK]
         drawn = sample(
-            generator,
+            family,
             [one.prompt for one in chunk for _ in one.seeds],
             [seed for one in chunk for seed in one.seeds],
-            steps=STEPS,
-            guidance_scale=GUIDANCE_SCALE,
+            steps=steps,
+            guidance_scale=guidance_scale,
             batch_size=CHUNK * IMAGES,
         )
         files = [file for one in chunk for file in one.files]
@@ -135,7 +145,7 @@ def compare_counts(tasks: Sequence[Task], folder: Path, counts: Sequence[int]) -
     print_row("none", "", untrained, untrained, "")
     for count in counts:
         seconds = train_on(folder, count)
-        model = load(folder / f"run-{count}" / "best")
+        model = load(run_folder(folder, count) / "best")
         print_row(f"{count:,}", EPOCHS.get(count, 6), evaluate(model, test), untrained, f"{seconds:.0f}")
     print_row("the oracle", "", evaluate_rewards(verdicts, test), untrained, "")
     print("another annotator", another_annotator(test))
@@ -171,15 +181,15 @@ def write_dataset(rows: Sequence[dict[str, Any]], folder: Path, count: int) -> N
     (folder / "rankings.jsonl").write_text("".join(json.dumps(row) + "\n" for row in kept))
 
 
-def train_on(folder: Path, count: int) -> float:
-    """The CPU seconds that it took, also where it was done before."""
+def train_on(folder: Path, count: int, *, initial: Path = ENCODER, seed: int = REWARD_CONFIG.seed) -> float:
+    """The CPU seconds that it took, also where it was done before. The model is `best` in its folder."""
     from rewardmodel.learning.training import Callbacks, train
 
-    own, began = folder / f"run-{count}", process_time()
+    own, began = run_folder(folder, count, seed), process_time()
     done = own / "seconds.json"
     if done.is_file():
         return float(json.loads(done.read_text()))
-    config = dataclasses.replace(REWARD_CONFIG, epochs=EPOCHS.get(count, 6), aspects=())
+    config = dataclasses.replace(REWARD_CONFIG, epochs=EPOCHS.get(count, 6), aspects=(), seed=seed)
     with tqdm(desc=f"{count} rankings", unit="step") as bar:
 
         def draw(progress: Progress) -> None:
@@ -187,11 +197,15 @@ def train_on(folder: Path, count: int) -> float:
             bar.update(progress.step - bar.n)
 
         dataset = folder / f"dataset-{count}"
-        places = {"dataset": dataset, "images": folder, "initial": ENCODER, "folder": own}
+        places = {"dataset": dataset, "images": folder, "initial": initial, "folder": own}
         train(config, **places, callbacks=Callbacks(on_step=draw))
     seconds = process_time() - began
     done.write_text(json.dumps(seconds))
     return seconds
+
+
+def run_folder(folder: Path, count: int, seed: int = REWARD_CONFIG.seed) -> Path:
+    return folder / (f"run-{count}" if seed == REWARD_CONFIG.seed else f"run-{count}-{seed}")
 
 
 def another_annotator(test: Sequence[Ranking]) -> str:
