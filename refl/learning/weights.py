@@ -11,6 +11,7 @@ import torch
 from peft import LoraConfig
 
 from refl.learning.lora import save_lora
+from rewardmodel.learning.errors import PermanentError
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -24,7 +25,7 @@ ATTENTION = ("to_q", "to_k", "to_v", "to_out.0", "add_q_proj", "add_k_proj", "ad
 REFERENCE = "reference."  # before the name of a weight in a state dict
 
 
-class NoSuchLayer(ValueError):
+class NoSuchLayer(PermanentError):
     """The denoiser has no layer of a name that LoRA is to train."""
 
 

@@ -9,6 +9,7 @@ import diffusers
 import pytest
 import torch
 from diffusers import StableDiffusionPipeline, UNet2DConditionModel
+from PIL import Image
 from safetensors.torch import load_file, save_file
 
 from refl.learning.config import TuningConfig
@@ -16,12 +17,9 @@ from refl.learning.families import FAMILIES, NotAPipeline
 from refl.learning.families.forms import FORMS
 from refl.learning.families.inspection import inspect_pipeline
 from refl.learning.families.loading import check_pipeline, load_family
-from refl.learning.methods import Batch
-from refl.learning.methods.refl import ReFL
-from refl.learning.pairs import read_pairs
-from refl.learning.sampling import sample
-from refl.learning.tuner import Tuner
-from tests.refl.learning.conftest import build_pipeline, rngs
+from refl.learning.sampling import grid, sample
+from refl.learning.training import tune
+from tests.refl.learning.conftest import build_pipeline
 
 PROMPTS = ["a red page", "a green page"]
 UNET = "unet/diffusion_pytorch_model.safetensors"
@@ -53,20 +51,34 @@ def set_scheduler(folder, name, **config):
 
 
 def use(folder, tmp_path, pairs_folder):
-    """Load, tune by an update, sample, save, load what was saved, and sample that."""
-    family = load_family(folder, "cpu")
-    settings = {"steps": 2, "guidance_scale": 2.0, "batch_size": 2}
-    config = TuningConfig(steps=3, late_steps=(1, 1), batch_size=2, updates=1)
-    tuner = Tuner(config, family)
-    measures = ReFL(tuner, lambda prompts, images: images.mean((1, 2, 3))).update(
-        Batch(prompts=PROMPTS, pairs=read_pairs(pairs_folder)[:2]), rngs(2)
+    """Load, sample, tune by an update, save, load what was saved, and sample that."""
+    config = TuningConfig(
+        steps=3,
+        late_steps=(1, 1),
+        batch_size=2,
+        updates=1,
+        sample_prompts=2,
+        sample_steps=2,
+        sample_guidance=2.0,
     )
-    assert measures["reward_gradient"] > 0 < measures["pretraining_gradient"]
-    images = [image.tobytes() for image in sample(family, PROMPTS, [1, 2], **settings)]
-    assert len(set(images)) == 2
-    tuner.save(tmp_path / "tuned")
-    again = load_family(tmp_path / "tuned", "cpu")
-    assert [image.tobytes() for image in sample(again, PROMPTS, [1, 2], **settings)] == images
+    updates = []
+    result = tune(
+        config,
+        pipeline=folder,
+        reward=lambda prompts, images: images.mean((1, 2, 3)),
+        prompts=PROMPTS,
+        pretraining=pairs_folder,
+        folder=tmp_path / "run",
+        on_step=updates.append,
+        should_stop=lambda: False,
+        device="cpu",
+    )
+    assert updates[0].measures["reward_gradient"] > 0 < updates[0].measures["pretraining_gradient"]
+    again = load_family(result, "cpu")
+    images = list(sample(again, PROMPTS, [0, 1], steps=2, guidance_scale=2.0, batch_size=2))
+    assert images[0].tobytes() != images[1].tobytes()
+    with Image.open(tmp_path / "run" / "samples" / "step-000001.png") as tuned:
+        assert tuned.tobytes() == grid(images, columns=4).tobytes()
     return again
 
 
@@ -107,8 +119,9 @@ def test_the_class_of_image_to_image(folder, tmp_path, pairs_folder):
     use(folder, tmp_path, pairs_folder)
 
 
-@pytest.mark.parametrize("variant", [None, "fp16", "bf16"])
-@pytest.mark.parametrize("shard", ["10GB", "100KB"])
+@pytest.mark.parametrize(
+    ("variant", "shard"), [(None, "10GB"), ("fp16", "10GB"), ("fp16", "100KB"), ("bf16", "100KB")]
+)
 def test_half_precision_under_any_names_whole_or_in_shards(tmp_path, pairs_folder, variant, shard):
     dtype = torch.bfloat16 if variant == "bf16" else torch.float16
     folder = tmp_path / "half"
@@ -186,7 +199,7 @@ def test_a_safety_checker_is_not_loaded_and_not_lost(folder, tmp_path, pairs_fol
         requires_safety_checker=True,
     )
     assert use(folder, tmp_path, pairs_folder).pipeline.safety_checker is None
-    whole = StableDiffusionPipeline.from_pretrained(tmp_path / "tuned", use_safetensors=True)
+    whole = StableDiffusionPipeline.from_pretrained(tmp_path / "run" / "pipeline", use_safetensors=True)
     assert whole.config.requires_safety_checker
     assert type(whole.feature_extractor).__name__.startswith("CLIPImageProcessor")
     for name, tensor in checker.state_dict().items():
