@@ -5,7 +5,9 @@ from __future__ import annotations
 import random
 from typing import Any
 
+from django.http import HttpResponse
 from django.urls import path
+from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import extend_schema
 from rest_framework import serializers
 from rest_framework.decorators import api_view
@@ -20,7 +22,7 @@ from refl.services.sampling import CannotSample, queue_sampling
 from refl.services.tuning import CannotTune, queue_tuning
 from rewardmodel.api.serializers import MeasurementSerializer, RunSerializer
 from rewardmodel.models import RewardCheckpoint
-from rewardmodel.runs.api import RunRequest, find_row, list_or_queue, read_run
+from rewardmodel.runs.api import RunRequest, download_run_curves, find_row, list_or_queue, read_run
 from rewardmodel.selectors import NothingPromoted, promoted_checkpoint
 
 
@@ -32,7 +34,10 @@ class GeneratorSerializer(serializers.Serializer[Any]):
     tuning = serializers.IntegerField(source="run_id", allow_null=True, help_text="the run that made it")
     kept = serializers.BooleanField(allow_null=True, help_text="null until it was judged")
     reason = serializers.CharField()
-    metrics = serializers.DictField(help_text="change of each reward on held-out prompts, with its interval")
+    metrics = serializers.DictField(
+        help_text="tuned_on, and held_out by name: change of each reward on held-out prompts, with its "
+        "interval; guards: where they stopped the run, by which alarm, and which update was kept"
+    )
     steps = serializers.IntegerField()
     guidance_scale = serializers.FloatField()
     created_at = serializers.DateTimeField()
@@ -113,6 +118,15 @@ def tuning(request: Request, slug: str, pk: int) -> Response:
     return read_run(request, slug, pk, model=TuningRun, serializer=TuningSerializer)
 
 
+@extend_schema(
+    responses={(200, "text/csv"): OpenApiTypes.STR, (200, "application/json"): OpenApiTypes.OBJECT}
+)
+@api_view(["GET"])
+def tuning_curves(request: Request, slug: str, pk: int, form: str) -> HttpResponse:
+    """Every curve of one tuning: csv has a row a step, json a list of steps and values a curve."""
+    return download_run_curves(request, slug, pk, form, model=TuningRun)
+
+
 @extend_schema(methods=["GET"], responses=GeneratorRunSerializer(many=True), operation_id="samplings_list")
 @extend_schema(methods=["POST"], request=NewSamplingSerializer, responses={201: GeneratorRunSerializer})
 @paged
@@ -133,6 +147,7 @@ urlpatterns = [
     path("projects/<slug:slug>/generators/", generators, name="api-generators"),
     path("projects/<slug:slug>/tunings/", tunings, name="api-tunings"),
     path("projects/<slug:slug>/tunings/<int:pk>/", tuning, name="api-tuning"),
+    path("projects/<slug:slug>/tunings/<int:pk>/curves.<str:form>", tuning_curves, name="api-tuning-curves"),
     path("projects/<slug:slug>/samplings/", samplings, name="api-samplings"),
     path("projects/<slug:slug>/samplings/<int:pk>/", sampling, name="api-sampling"),
 ]

@@ -17,6 +17,12 @@ urlpatterns = [
     path("<slug:slug>/tune/", generators.tune_now, name="tune-now"),
     path("<slug:slug>/generate/", generators.generate_images, name="generate-images"),
     path("<slug:slug>/tunings/<int:pk>/", runs.show, TUNING, name="tuning-run"),
+    path(
+        "<slug:slug>/tunings/<int:pk>/curves.<str:form>",
+        runs.download_curves,
+        TUNING,
+        name="curves-of-tuning-run",
+    ),
     path("<slug:slug>/tunings/<int:pk>/cancel/", runs.cancel, TUNING, name="cancel-tuning-run"),
     path("<slug:slug>/tunings/<int:pk>/retry/", runs.retry, TUNING, name="retry-tuning-run"),
     path("<slug:slug>/tunings/<int:pk>/samples/<int:step>.png", kinds.sample_grid, name="sample-grid"),

@@ -16,6 +16,12 @@ urlpatterns = [
     path("<slug:slug>/", training.project_models, name="project-models"),
     path("<slug:slug>/train/", training.train_now, name="train-now"),
     path("<slug:slug>/runs/<int:pk>/", runs.show, TRAINING, name="training-run"),
+    path(
+        "<slug:slug>/runs/<int:pk>/curves.<str:form>",
+        runs.download_curves,
+        TRAINING,
+        name="curves-of-training-run",
+    ),
     path("<slug:slug>/runs/<int:pk>/cancel/", runs.cancel, TRAINING, name="cancel-training-run"),
     path("<slug:slug>/runs/<int:pk>/retry/", runs.retry, TRAINING, name="retry-training-run"),
     path("<slug:slug>/evaluations/", evaluations.evaluations, name="evaluations"),

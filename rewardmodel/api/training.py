@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from django.http import HttpResponse
 from django.shortcuts import get_object_or_404
+from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import extend_schema
 from rest_framework.decorators import api_view
 from rest_framework.request import Request
@@ -25,7 +27,7 @@ from rewardmodel.api.serializers import (
     TrainingRunSerializer,
 )
 from rewardmodel.models import DatasetVersion, Evaluation, RewardCheckpoint, SelectionRun, TrainingRun
-from rewardmodel.runs.api import RunRequest, find_row, list_or_queue, read_run
+from rewardmodel.runs.api import RunRequest, download_run_curves, find_row, list_or_queue, read_run
 from rewardmodel.selectors import NothingRegistered
 from rewardmodel.services.datasets import NothingToFreeze
 from rewardmodel.services.selections import CannotSelect, queue_selection
@@ -86,6 +88,15 @@ def training_runs(request: Request, slug: str) -> Response:
 def training_run(request: Request, slug: str, pk: int) -> Response:
     """One training run, with what it measured at each step."""
     return read_run(request, slug, pk, model=TrainingRun, serializer=MeasuredRunSerializer)
+
+
+@extend_schema(
+    responses={(200, "text/csv"): OpenApiTypes.STR, (200, "application/json"): OpenApiTypes.OBJECT}
+)
+@api_view(["GET"])
+def training_run_curves(request: Request, slug: str, pk: int, form: str) -> HttpResponse:
+    """Every curve of one training run: csv has a row a step, json a list of steps and values a curve."""
+    return download_run_curves(request, slug, pk, form, model=TrainingRun)
 
 
 SELECTION = RunRequest(

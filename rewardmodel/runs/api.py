@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from django.db.models import QuerySet
+from django.http import Http404, HttpResponse
 from django.shortcuts import get_object_or_404
 from rest_framework import serializers, status
 from rest_framework.request import Request
@@ -15,6 +16,7 @@ from rest_framework.response import Response
 from annotation.api.requests import Conflict, page_of, project_of, user_of, valid
 from annotation.models import Project, User
 from rewardmodel.models import Run
+from rewardmodel.runs.curves import CURVE_FORMS, curves_file
 from rewardmodel.runs.waking import wake
 
 Serializer = type[serializers.Serializer[Any]]
@@ -56,6 +58,14 @@ def read_run(request: Request, slug: str, pk: int, *, model: type[Run], serializ
     """One run of the project."""
     runs = model._default_manager.filter(project=project_of(request, slug))
     return Response(serializer(get_object_or_404(runs, pk=pk)).data)
+
+
+def download_run_curves(request: Request, slug: str, pk: int, form: str, *, model: type[Run]) -> HttpResponse:
+    """Every curve of one run of the project as a file. Raises: Http404 for another form than csv or json."""
+    if form not in CURVE_FORMS:
+        raise Http404
+    runs = model._default_manager.filter(project=project_of(request, slug))
+    return curves_file(get_object_or_404(runs, pk=pk), form)
 
 
 def find_row(rows: QuerySet[Any], project: Project, field: str, value: str | None) -> Any:

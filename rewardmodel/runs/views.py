@@ -6,16 +6,17 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from django.http import HttpResponse
+from django.http import Http404, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.utils.timezone import now
-from django.views.decorators.http import require_POST
+from django.views.decorators.http import require_POST, require_safe
 
 from annotation import jobs
 from annotation.access import MemberRequest, admin_required
 from annotation.models import Project
 from rewardmodel.models import Evaluation, RewardCheckpoint, Run, TrainingRun
 from rewardmodel.runs import states
+from rewardmodel.runs.curves import CURVE_FORMS, curves_file
 from rewardmodel.runs.supervision import log_tail
 from rewardmodel.runs.waking import wake
 from rewardmodel.selectors import curves
@@ -35,6 +36,7 @@ class Kind:
         unit: what their steps are.
         last: what a run does after its last step.
         results: the template of what a run made; "" when there is none.
+        measured: whether its runs have curves, which then may be downloaded.
         element: that template's custom element, after which its script and its style sheet are called.
         details: what that template needs to know of a run.
     """
@@ -45,6 +47,7 @@ class Kind:
     unit: str
     last: str
     results: str = ""
+    measured: bool = False
     element: str = ""
     details: Callable[[Any], dict[str, Any]] = lambda run: {}
 
@@ -53,6 +56,15 @@ class Kind:
 def show(request: MemberRequest, project: Project, pk: int, kind: Kind) -> HttpResponse:
     template = f"{RUN}#progress" if request.htmx else RUN
     return render(request, template, _context(project, kind, _run_of(project, pk, kind)))
+
+
+@require_safe
+@admin_required
+def download_curves(request: MemberRequest, project: Project, pk: int, form: str, kind: Kind) -> HttpResponse:
+    """Every curve of the run so far, as a table or as JSON."""
+    if form not in CURVE_FORMS:
+        raise Http404
+    return curves_file(_run_of(project, pk, kind), form)
 
 
 @require_POST
@@ -145,5 +157,6 @@ TRAINING = Kind(
     unit="Steps",
     last="compares what came out",
     results="rewardmodel/training_results.html",
+    measured=True,
     details=_training_details,
 )

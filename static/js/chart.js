@@ -37,7 +37,8 @@ class LineChart extends HTMLElement {
   connectedCallback() {
     const data = this.querySelector("script[type='application/json']");
     if (!data) return;
-    const { label, x, ends, format, series } = JSON.parse(data.textContent);
+    const { label, x, ends, format, series, marks } = JSON.parse(data.textContent);
+    this.marks = marks || [];
     this.label = label;
     this.ends = ends;
     this.write = formatter(format);
@@ -63,6 +64,7 @@ class LineChart extends HTMLElement {
     }
     this.drawAxes();
     this.drawCurves();
+    this.drawMarks();
     this.drawLegend();
     this.follow();
   }
@@ -94,6 +96,16 @@ class LineChart extends HTMLElement {
       }
       const d = points.map(([x, y], i) => `${i ? "L" : "M"}${this.px(x).toFixed(1)} ${this.py(y).toFixed(1)}`).join("");
       draw(this.svg, "path", { class: "curve", d, stroke: colour, "stroke-dasharray": DASHES[index % 4] });
+    }
+  }
+
+  /** Named vertical lines, each name on the side where there is room for it. */
+  drawMarks() {
+    for (const [index, { x, label, tone }] of this.marks.entries()) {
+      const at = this.px(x);
+      const isRight = at > this.width - PAD.right - 48;
+      draw(this.svg, "line", { class: `mark ${tone}`, x1: at, x2: at, y1: PAD.top, y2: HEIGHT - PAD.bottom });
+      draw(this.svg, "text", { class: `mark ${tone}`, x: at + (isRight ? -5 : 5), y: PAD.top + 10 + 14 * index, "text-anchor": isRight ? "end" : "start" }, label);
     }
   }
 

@@ -35,6 +35,10 @@ def test_a_tuning_is_queued_and_read(api, project, generator, prompts, promoted)
     assert api.get(at(project, "tunings", run.pk)).json()["points"] == [
         {"step": 1, "values": {"reward": 0.5}}
     ]
+    path = at(project, "tunings", run.pk)
+    assert api.get(f"{path}curves.csv").content == b"step,reward\n1,0.5\n"
+    assert api.get(f"{path}curves.json").json() == {"reward": [[1, 0.5]]}
+    assert api.get(f"{path}curves.xml").status_code == 404
 
 
 @pytest.mark.parametrize(

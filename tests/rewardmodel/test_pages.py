@@ -197,6 +197,12 @@ def test_promoting_takes_the_place_of_the_one_before(admin, project, encoder, ma
 def test_the_api_tells_of_runs_with_their_curves(admin, project, run, made):
     found = admin.get(reverse("api-training-run", args=[project.slug, run.pk])).json()
     assert found["points"][1] == {"step": 2, "values": {"loss": 0.35, "accuracy": 0.5}}
+    curves = admin.get(
+        reverse("api-training-run-curves", args=[project.slug, run.pk, "csv"])
+    ).content.decode()
+    assert curves.splitlines()[2].startswith("2,0.35,")
+    page = reverse("curves-of-training-run", args=[project.slug, run.pk, "csv"])
+    assert admin.get(page).content.decode() == curves
     [listed] = admin.get(reverse("api-training-runs", args=[project.slug])).json()["results"]
     assert (listed["state"], listed["dataset"]) == ("queued", run.dataset.hash)
     models = admin.get(reverse("api-checkpoints", args=[project.slug])).json()["results"]
