@@ -50,6 +50,17 @@ OF_THE_RUN = {
     *("stages", "seed", "weights", "lora_rank", "lora_alpha", "lora_targets", "rewards", "image_size"),
     *("precision", "gradient_checkpointing"),
     *("checkpoint_every", "sample_every", "sample_prompts", "sample_steps", "sample_guidance"),
+    *("guard_every", "guard_prompts", "guard_images", "guard_limits", "patience"),
+}
+
+# How far each figure of the guards may go from the untuned generator's before they stop the run. All ours.
+GUARD_LIMITS = {
+    "held_out": 0.0,  # difference of a reward that is not tuned on, at least
+    "diversity": 0.7,  # ratio of the distances between seeds, at least
+    "colour_entropy": 0.8,  # ratio, at least
+    "dark_share": 0.15,  # difference in share of pixels, at most
+    "patch_grid": 2.0,  # ratio of the grid's energy, at most
+    "drift": 1.2,  # distance from the untuned images by the distance between their seeds, at most
 }
 
 
@@ -129,6 +140,13 @@ class TuningConfig:
     sample_steps: int = 50
     sample_guidance: float = 7.5
 
+    # The guards, all ours. They look at fixed prompts and seeds, and the best look's weights are saved.
+    guard_every: int = 10  # updates between looks; 0 for no guards
+    guard_prompts: int = 32
+    guard_images: int = 2  # of each prompt, which differ by seed
+    guard_limits: dict[str, float] = field(default_factory=dict)  # other values of GUARD_LIMITS, by name
+    patience: int = 4  # looks in a row without a better one that stop the run; 0 for any number
+
     def __post_init__(self) -> None:
         object.__setattr__(self, "late_steps", tuple(self.late_steps))  # JSON has lists only
         object.__setattr__(self, "betas", tuple(self.betas))
@@ -187,6 +205,15 @@ class TuningConfig:
             ),
             "weight_decay and seed must not be negative": self.weight_decay >= 0 and self.seed >= 0,
             "betas must be two decays below 1": len(self.betas) == 2 and all(0 <= b < 1 for b in self.betas),
+            "guard_every and patience must not be negative": min(self.guard_every, self.patience) >= 0,
+            "guards need 2 prompts and 2 images of each, or more": (
+                min(self.guard_prompts, self.guard_images) >= 2
+            ),
+            f"guard_limits must be numbers by the names of {', '.join(GUARD_LIMITS)}": (
+                isinstance(self.guard_limits, dict)
+                and self.guard_limits.keys() <= GUARD_LIMITS.keys()
+                and all(isinstance(limit, int | float) for limit in self.guard_limits.values())
+            ),
         }
         for demand, met in demands.items():
             if not met:

@@ -12,10 +12,14 @@ from accelerate.utils import convert_outputs_to_fp32
 from torch import nn
 
 from refl.learning.families import Family
-from refl.learning.guards import check_gradient
+from rewardmodel.learning.errors import PermanentError
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 MATRICES = (nn.Linear, nn.Conv1d, nn.Conv2d)  # what autocast computes in 16 bits
+
+
+class Diverged(PermanentError):
+    """A gradient is not finite: the weights would be lost."""
 
 
 def compute_in(family: Family, precision: str) -> None:
@@ -91,7 +95,7 @@ class LossScale:
         elif self.value > 1:
             self.value, self.steps = self.value / 2, 0
         else:
-            check_gradient(norm)
+            raise Diverged(f"the gradient's norm is {norm}")
 
     def state_dict(self) -> dict[str, Any]:
         return {"value": self.value, "steps": self.steps}

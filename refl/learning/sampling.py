@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+import numpy as np
 import torch
 from PIL import Image
+from torch import Tensor
 
 from refl.learning.families import Family
 
@@ -47,6 +49,12 @@ def _sample_batches(
         yield from family.pipeline(
             prompts, width=width, height=height, generator=generators, **settings
         ).images
+
+
+def to_tensor(images: Sequence[Image.Image]) -> Tensor:
+    """Return images of one size as rewards take them. (B, 3, H, W) in 0..1"""
+    pixels = np.stack([np.asarray(image.convert("RGB")) for image in images])  # (B, H, W, 3) uint8
+    return torch.from_numpy(pixels).permute(0, 3, 1, 2).float() / 255
 
 
 def grid(images: Sequence[Image.Image], columns: int) -> Image.Image:

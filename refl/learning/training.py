@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from pkgutil import resolve_name
@@ -14,14 +15,18 @@ import torch
 
 from refl.learning.chance import indices_at, rng_at
 from refl.learning.config import METHODS, TuningConfig
+from refl.learning.families import Family
 from refl.learning.families.loading import load_family
+from refl.learning.guards import Guards
 from refl.learning.identity import identity
+from refl.learning.looks import Look
 from refl.learning.methods import Batch, Materials, Method
 from refl.learning.pairs import BadPairs, Pair, Preference, read_pairs
 from refl.learning.rewards import Reward, check_differentiable, measured_parts
 from refl.learning.sampling import grid, sample
 from refl.learning.scales import measure_scales, with_scales
 from refl.learning.tuner import Tuner
+from rewardmodel.learning.curves import CurveFiles
 from rewardmodel.learning.errors import Interrupted, PermanentError
 from rewardmodel.learning.saving import write_whole
 from rewardmodel.learning.training.distributed import ProcessGroup, process_group
@@ -55,6 +60,7 @@ class Progress:
         seconds: of this update.
         stage: which of the run's stages, from 1.
         learning_rate: of this update.
+        look: what the guards saw after it; None where they did not look.
     """
 
     step: int
@@ -63,6 +69,15 @@ class Progress:
     seconds: float
     stage: int
     learning_rate: float
+    look: Look | None = None
+
+    @property
+    def curves(self) -> dict[str, float | None]:
+        """What there is a curve of, by name; before the first update only what the guards saw."""
+        guards = self.look.measures if self.look else {}
+        if self.step == 0:
+            return {**guards}
+        return {**self.measures, "learning_rate": self.learning_rate, "seconds": self.seconds, **guards}
 
 
 def tune(
@@ -76,14 +91,17 @@ def tune(
     on_step: Callable[[Progress], None],
     should_stop: Callable[[], bool],
     preferences: Sequence[Preference] = (),
+    held_out_rewards: Mapping[str, Reward] | None = None,
+    guard_prompts: Sequence[str] = (),
+    on_look: Callable[[Look, Family], None] | None = None,
     device: str | None = None,
 ) -> Path:
     """Tune a pipeline's denoiser so that its images are preferred.
 
     1. Refuse what cannot run, and claim the folder for this configuration and what it learns from.
-    2. Load the pipeline, and show what it makes untuned.
-    3. Tune it, stage by stage: from the averaged weights of the one before, with a new optimizer.
-    4. Save the tuned pipeline.
+    2. Load the pipeline, show what it makes untuned, and let the guards look at it.
+    3. Tune it, stage by stage: from the best weights of those before, with a new optimizer.
+    4. Save the pipeline with the best weights; without guards they are the last ones.
 
     Called again on the same folder it goes on from the last checkpoint, and ends with the same weights as a
     run never interrupted (on the same hardware). Under torchrun every process calls it with the same
@@ -94,10 +112,15 @@ def tune(
         reward: see `Reward`; the parts of a `Mixture` are measured by name.
         prompts: to tune on; the first few are those of the sample grids.
         pretraining: a folder of captioned images, as `read_pairs` wants it; None where no method needs any.
-        folder: of this run alone: its checkpoint, samples/step-*.png, and at the end pipeline/.
-        on_step: called after every update.
+        folder: of this run alone: its checkpoint, samples/step-*.png, its curves (see `CurveFiles`), what the
+            guards saw (guards.jsonl), and at the end pipeline/.
+        on_step: called after every update, and before the first with what the guards saw.
         should_stop: asked after every update.
         preferences: what people preferred of two images, for a method that needs it.
+        held_out_rewards: by name, not tuned on: by them the guards choose what is saved, and stop the run.
+        guard_prompts: what the guards look at, best not tuned on; without any, the first of `prompts`.
+        on_look: called in the main process after the guards looked, while the pipeline has the weights that
+            they looked at.
         device: the best there is when None.
     Returns: the folder of the tuned pipeline, complete as diffusers saves one.
     Raises: NoPrompts; NoPreferences; AnotherRun; BadPairs; NotAPipeline; BadReward; Diverged; NotSaved;
@@ -125,12 +148,25 @@ def tune(
             if group.is_main_process:
                 measure_scales(reward, materials.pairs, tuner.family, folder / SCALES)
         reward = with_scales(reward, folder / SCALES)
-        run = _Run(config, tuner, reward, prompts, folder, on_step, should_stop)
-        if state is None:
-            run.save_samples()
+        guards = Guards(
+            config, tuner, held_out_rewards or {}, guard_prompts or prompts, tuned=reward, folder=folder
+        )
+        guards.start()
+        done = _updates_done(config, state)
+        guards.resume(done)
+        with _open_curves(group, folder, done) as curves:
+            run = _Run(
+                config, tuner, guards, curves, reward, prompts, folder, on_step, on_look, should_stop, done
+            )
+            if state is None:
+                run.save_samples()
+                run.report_start()
 
-        # 3. Every stage that is not over
-        run.tune(materials, state)
+            # 3. Every stage that is not over
+            run.tune(materials, state)
+            guards.restore_best()
+            if guards.best_step not in (None, 0, run.step):
+                run.save_samples(guards.best_step)
 
         # 4. The result; what was stored to go on from has done its work
         with group.error_barrier():
@@ -138,7 +174,18 @@ def tune(
                 with write_whole(result) as partial:
                     tuner.save(partial)
                 _discard_states(folder)
+                guards.forget_weights()
         return result
+
+
+@contextmanager
+def _open_curves(group: ProcessGroup, folder: Path, done: int) -> Iterator[CurveFiles | None]:
+    """The run's curves in files, which the main process writes; None in the others."""
+    if not group.is_main_process:
+        yield None
+        return
+    with CurveFiles(folder, done=done) as curves:
+        yield curves
 
 
 @dataclass
@@ -147,12 +194,15 @@ class _Run:
 
     config: TuningConfig
     tuner: Tuner
+    guards: Guards
+    curves: CurveFiles | None
     reward: Reward
     prompts: Sequence[str]
     folder: Path
     on_step: Callable[[Progress], None]
+    on_look: Callable[[Look, Family], None] | None
     should_stop: Callable[[], bool]
-    step: int = 0
+    step: int
 
     def tune(self, materials: Materials, state: Mapping[str, Any] | None) -> None:
         """Do the stages in order, from a checkpoint's state if there is one. Raises: as `tune`."""
@@ -160,8 +210,9 @@ class _Run:
         resumed = state.get("stage", 0) if state else None  # one stored before there were stages names none
         for stage, config in enumerate(configs):
             if resumed is not None and stage < resumed:
-                self.step += config.updates
                 continue
+            if self.guards.is_alarmed:
+                return
 
             # 1. The weights and materials that the stage starts from
             folder = self.folder / f"stage-{stage + 1}"
@@ -178,11 +229,22 @@ class _Run:
             if state and stage == resumed:
                 done = int(state["step"])
                 self.tuner.load_state_dict(state["tuner"], done)
-                self.step += done
-            while done < config.updates:
+            while done < config.updates and not self._is_over(stage):
                 self._update(method, materials, config, stage, done)
                 done += 1
-                self._follow_up(stage, done, is_end_of_stage=done == config.updates)
+                ends = done == config.updates or self._is_over(stage)
+                self._follow_up(
+                    stage,
+                    done,
+                    ends=ends,
+                    is_last=ends and (stage + 1 == len(configs) or self.guards.is_alarmed),
+                )
+            self.guards.restore_best()
+
+    def _is_over(self, stage: int) -> bool:
+        """Whether the guards ended the stage."""
+        looks = self.guards.looks
+        return bool(looks) and looks[-1].stage == stage + 1 and bool(self.guards.stop_reason)
 
     def _begin_stage(
         self, config: TuningConfig, materials: Materials, start: Path, *, stored: bool
@@ -215,34 +277,63 @@ class _Run:
         self.tuner.update_average()
         self.step += 1
         means = _average(group, parts, share=len(places) / config.batch_size)
-        seconds = perf_counter() - started
-        with group.error_barrier():
-            if group.is_main_process:
-                total = self.config.total_updates
-                measures = {**measures, **means}
-                self.on_step(Progress(self.step, total, measures, seconds, stage + 1, rate))
+        seconds, total = perf_counter() - started, self.config.total_updates
+        is_end = done + 1 == config.updates
+        look = self._look(stage + 1) if self.guards.is_due(self.step, is_end_of_stage=is_end) else None
+        self._report(Progress(self.step, total, {**measures, **means}, seconds, stage + 1, rate, look))
 
-    def _follow_up(self, stage: int, done: int, *, is_end_of_stage: bool) -> None:
-        """Save samples to look at and a checkpoint to go on from, where it is time. Raises: Interrupted."""
+    def _look(self, stage: int) -> Look:
+        look = self.guards.watch(self.step, stage)
+        self._show(look)
+        return look
+
+    def _show(self, look: Look) -> None:
+        group = self.tuner.process_group
+        with group.error_barrier():
+            if group.is_main_process and self.on_look is not None:
+                with self.tuner.averaged():
+                    self.on_look(look, self.tuner.family)
+
+    def report_start(self) -> None:
+        """Report what the guards saw of the untuned generator."""
+        for look in self.guards.looks:
+            self._show(look)
+            self._report(Progress(0, self.config.total_updates, {}, 0.0, 1, 0.0, look))
+
+    def _report(self, progress: Progress) -> None:
+        with self.tuner.process_group.error_barrier():
+            if self.curves is not None:
+                self.curves.record(progress.step, progress.curves)
+                self.on_step(progress)
+
+    def _follow_up(self, stage: int, done: int, *, ends: bool, is_last: bool) -> None:
+        """Save samples to look at and a checkpoint to go on from, where it is time. Raises: Interrupted.
+
+        Args: ends: whether this was the last update of its stage; is_last: of the run.
+        """
         config, total, group = self.config, self.config.total_updates, self.tuner.process_group
-        is_last = self.step == total
         if is_last or (config.sample_every and self.step % config.sample_every == 0):
             self.save_samples()
         with group.error_barrier():
             stops = not is_last and self.should_stop()
         is_stopped = group.any(stops)
-        if is_stopped or is_end_of_stage or self.step % config.checkpoint_every == 0:
+        is_best = self.guards.best_step == self.step
+        if is_stopped or ends or is_best or self.step % config.checkpoint_every == 0:
             with group.error_barrier():
                 if group.is_main_process:
-                    _save_checkpoint(self.tuner, self.folder / CHECKPOINT, stage, done)
+                    _save_checkpoint(self.tuner, self.folder / CHECKPOINT, stage, done, self.step)
         if is_stopped:
             raise Interrupted(f"after {self.step} of {total} updates")
 
-    def save_samples(self) -> None:
-        """Save a grid of the first prompts' images, from the averaged weights if there are any."""
+    def save_samples(self, step: int | None = None) -> None:
+        """Save a grid of the first prompts' images, from the averaged weights if there are any.
+
+        Args: step: whose weights the pipeline has; None for the present one.
+        """
+        number = self.step if step is None else step
         with self.tuner.process_group.error_barrier():
             if self.tuner.process_group.is_main_process and self.prompts:
-                _save_samples(self.tuner, self.config, self.prompts, self.folder / "samples", self.step)
+                _save_samples(self.tuner, self.config, self.prompts, self.folder / "samples", number)
 
 
 def _gather(
@@ -313,9 +404,16 @@ def _load_checkpoint(checkpoint: Path) -> dict[str, Any] | None:
     return torch.load(checkpoint, map_location="cpu", weights_only=True, mmap=True)
 
 
-def _save_checkpoint(tuner: Tuner, checkpoint: Path, stage: int, step: int) -> None:
+def _updates_done(config: TuningConfig, state: Mapping[str, Any] | None) -> int:
+    """Return how many updates of all stages a checkpoint's state has behind it; 0 without one."""
+    if state is None:
+        return 0
+    return int(state.get("updates", state["step"]))  # one stored before there were stages has but one
+
+
+def _save_checkpoint(tuner: Tuner, checkpoint: Path, stage: int, step: int, updates: int) -> None:
     with write_whole(checkpoint) as partial:
-        torch.save({"stage": stage, "step": step, "tuner": tuner.state_dict()}, partial)
+        torch.save({"stage": stage, "step": step, "updates": updates, "tuner": tuner.state_dict()}, partial)
 
 
 def _discard_states(folder: Path) -> None:

@@ -23,6 +23,7 @@ QUICK = {
     "reward_weight": 0.1,
     "checkpoint_every": 1,
     "sample_prompts": 4,
+    "guard_every": 0,
 }
 
 

@@ -40,6 +40,7 @@ CONFIG = TuningConfig(
     sample_prompts=3,
     sample_steps=2,
     sample_guidance=2.0,
+    guard_every=0,
 )
 
 

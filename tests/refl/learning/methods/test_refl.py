@@ -7,10 +7,10 @@ import torch
 
 from refl.learning.config import TuningConfig
 from refl.learning.families.loading import load_family
-from refl.learning.guards import Diverged
 from refl.learning.methods.refl import ReFL
 from refl.learning.methods.steps import pretraining_step
 from refl.learning.pairs import read_pairs
+from refl.learning.precision import Diverged
 from refl.learning.rewards import BadReward
 from refl.learning.tuner import Tuner
 from tests.refl.learning.conftest import rngs

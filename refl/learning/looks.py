@@ -1,0 +1,282 @@
+"""What a tuning's guards saw, and what follows: an alarm, which weights are best, when to stop.
+
+All of it is decided by the looks alone, so a resumed run decides as one that was never interrupted.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from annotation.statistics.estimates import ENOUGH_PROMPTS, resample
+from rewardmodel.learning.saving import write_whole
+
+LOOKS = "guards.jsonl"  # in a run's folder
+TUNED = "tuned_reward"  # the figure that is pushed; it raises no alarm
+HELD_OUT = "held_out/"  # before the name of a reward that is not tuned on
+
+# Of each limit: whether the figure is compared with the base's by its difference or its ratio, and whether a
+# fall or a rise is bad. The limits themselves are `config.GUARD_LIMITS`.
+COMPARISONS = {
+    "held_out": ("difference", "fall"),
+    "diversity": ("ratio", "fall"),
+    "colour_entropy": ("ratio", "fall"),
+    "dark_share": ("difference", "rise"),
+    "patch_grid": ("ratio", "rise"),
+    "drift": ("difference", "rise"),
+}
+# Ours: looks at one run come again and again, so each is asked for more than the usual 95 %.
+CONFIDENCE = 0.98
+
+
+@dataclass(frozen=True)
+class Change:
+    """How a figure stands to the base's, and the interval of that over prompts."""
+
+    value: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class Alarm:
+    """A figure that went further than chance and its limit allow.
+
+    Attributes:
+        figure: its name in `Look.values`.
+        step: updates done.
+        base, value: its means over prompts, of the untuned generator and at that step.
+        change: of the two, as `comparison` ("difference" or "ratio") has it, with its interval.
+        direction: "fall" or "rise".
+        limit: what the change may come to.
+        tuned: how the reward that is tuned on changed meanwhile; None where none was given.
+    """
+
+    figure: str
+    step: int
+    base: float
+    value: float
+    change: Change
+    comparison: str
+    direction: str
+    limit: float
+    tuned: float | None
+
+    def __str__(self) -> str:
+        moved = {"fall": "fell", "rise": "rose"}[self.direction]
+        name = self.figure.removeprefix(HELD_OUT).replace("_", " ")
+        what = f"held-out reward {name}" if self.figure.startswith(HELD_OUT) else name
+        said = f"{what} {moved} from {self.base:.3g} to {self.value:.3g} by update {self.step}"
+        if self.tuned is None:
+            return said
+        meanwhile = "rose" if self.tuned > 0 else "did not rise"
+        return f"{said}, while the reward it is tuned on {meanwhile} ({self.tuned:+.3g})"
+
+
+@dataclass(frozen=True)
+class Look:
+    """What the guards saw after `step` updates.
+
+    Attributes:
+        values: figure -> its value for each prompt, in the order of the guards' prompts.
+        seconds: what the look took.
+        alarm: None while all is well.
+        stage: of the run, from 1.
+    """
+
+    step: int
+    values: Mapping[str, tuple[float, ...]]
+    seconds: float
+    alarm: Alarm | None = None
+    stage: int = 1
+
+    @property
+    def figures(self) -> dict[str, float]:
+        """The mean of each figure over prompts."""
+        return {name: float(np.mean(values)) for name, values in self.values.items()}
+
+    @property
+    def measures(self) -> dict[str, float]:
+        """What there is a curve of, by name."""
+        return {f"guards/{name}": value for name, value in {**self.figures, "seconds": self.seconds}.items()}
+
+
+def find_alarm(
+    base: Look, step: int, values: Mapping[str, Sequence[float]], limits: Mapping[str, float]
+) -> Alarm | None:
+    """Return the alarm of the figure that is furthest beyond its limit, or None.
+
+    A figure raises it when the whole interval of its change from the base lies beyond its limit; of fewer
+    than 10 prompts no interval is taken, and no alarm is raised. Whether the reward that is tuned on rose
+    meanwhile is told, not asked: a figure that falls for nothing is no better.
+
+    Args:
+        values: figure -> for each prompt, in the same order as the base's.
+        limits: as `config.GUARD_LIMITS`.
+    """
+    tuned = float(np.mean(values[TUNED]) - np.mean(base.values[TUNED])) if TUNED in values else None
+    alarms = []
+    for figure, after in values.items():
+        key = HELD_OUT.rstrip("/") if figure.startswith(HELD_OUT) else figure
+        if key not in COMPARISONS:
+            continue
+        comparison, direction = COMPARISONS[key]
+        before, limit = base.values[figure], limits[key]
+        change = compare(before, after, comparison)
+        if change is None:
+            continue
+        excess = limit - change.high if direction == "fall" else change.low - limit
+        if excess > 0:
+            width = max(change.high - change.low, 1e-12)
+            means = float(np.mean(before)), float(np.mean(after))
+            alarm = Alarm(figure, step, *means, change, comparison, direction, limit, tuned)
+            alarms.append((excess / width, alarm))
+    return max(alarms, key=lambda each: each[0])[1] if alarms else None
+
+
+def compare(before: Sequence[float], after: Sequence[float], comparison: str) -> Change | None:
+    """Compare the means of a figure, paired by prompt, with a percentile bootstrap over prompts.
+
+    Args: before, after: (B,); comparison: "difference" or "ratio".
+    Returns: None for a ratio to nothing, and with fewer than 10 prompts.
+    Source: Efron and Tibshirani, An Introduction to the Bootstrap, 1993, chapters 8 and 13.
+    """
+    first, second = np.asarray(before, np.float64), np.asarray(after, np.float64)  # (B,)
+    if len(first) < ENOUGH_PROMPTS or (comparison == "ratio" and not first.mean() > 0):
+        return None
+    rows = np.concatenate(list(resample(len(first), seed=0)))  # (draws, B)
+    means = first[rows].mean(1), second[rows].mean(1)  # (draws,) each
+    drawn = means[1] - means[0] if comparison == "difference" else means[1] / np.maximum(means[0], 1e-12)
+    value = second.mean() - first.mean() if comparison == "difference" else second.mean() / first.mean()
+    low, high = np.quantile(drawn, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
+    return Change(float(value), float(low), float(high))
+
+
+def mean_ranks(looks: Sequence[Look]) -> NDArray[np.float64]:
+    """Rank the looks by each held-out reward, and average the ranks: the lower, the better. (looks,)
+
+    The highest reward has rank 1; equal ones share the mean of their ranks. Without a held-out reward there
+    is nothing to rank by, and all are 0.
+    """
+    ranks = []
+    for figure in (name for name in looks[0].values if name.startswith(HELD_OUT)):
+        means = np.array([look.figures[figure] for look in looks])
+        higher = (means[None, :] > means[:, None]).sum(1)
+        equal = (means[None, :] == means[:, None]).sum(1)  # itself among them
+        ranks.append(higher + (equal + 1) / 2)
+    return np.mean(ranks, axis=0) if ranks else np.zeros(len(looks))
+
+
+def best_look(looks: Sequence[Look]) -> Look:
+    """Return the look whose weights are to be kept.
+
+    Each look without an alarm replaces the best before it if its mean rank among all so far is better; only
+    the two are compared, as older weights are gone. The first is the untuned generator's. Without a held-out
+    reward nothing speaks against a newer one, and the newest without alarm is the best.
+    """
+    best, sound = looks[0], [looks[0]]
+    for look in looks[1:]:
+        if look.alarm is not None:
+            continue
+        sound.append(look)
+        ranks = mean_ranks(sound)
+        if ranks[-1] < ranks[sound.index(best)] or not ranks.any():
+            best = look
+    return best
+
+
+def stop_reason(looks: Sequence[Look], patience: int) -> str:
+    """Say why the stage is to end after the last of the looks; "" when it is not.
+
+    Args: patience: looks of a stage in a row without a better one that end it; 0 for any number.
+    """
+    alarm = looks[-1].alarm
+    if alarm is not None:
+        return str(alarm)
+    best = best_look(looks)
+    since = sum(look.step > best.step and look.stage == looks[-1].stage for look in looks[1:])
+    if patience and since >= patience:
+        better = "the untuned generator" if best.step == 0 else f"update {best.step}"
+        return f"{since} looks in a row were no better than {better} by the held-out rewards"
+    return ""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What the guards made of a run that is over.
+
+    Attributes:
+        step: updates done.
+        best: the update whose weights were saved; 0 for the untuned generator's.
+        reason: why the run stopped early; "" when it did not.
+        alarm: what was beyond its limit, None when nothing was.
+        base, figures, last: means over prompts of the untuned generator, of what was saved, and of the
+            last look.
+        seconds: what all looks took.
+    """
+
+    step: int
+    best: int
+    reason: str
+    alarm: Alarm | None
+    base: Mapping[str, float]
+    figures: Mapping[str, float]
+    last: Mapping[str, float]
+    seconds: float
+
+    @property
+    def is_better(self) -> bool:
+        """Whether what was saved is not the untuned generator."""
+        return self.best > 0
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return fields and values, fit for JSON."""
+        return {**asdict(self), "alarm_in_words": str(self.alarm) if self.alarm else ""}
+
+
+def outcome(looks: Sequence[Look], patience: int) -> Outcome:
+    """Sum up the looks of a run."""
+    best, last = best_look(looks), looks[-1]
+    return Outcome(
+        step=last.step,
+        best=best.step,
+        reason=stop_reason(looks, patience),
+        alarm=last.alarm,
+        base=looks[0].figures,
+        figures=best.figures,
+        last=last.figures,
+        seconds=sum(look.seconds for look in looks),
+    )
+
+
+def read_outcome(run: Path, patience: int) -> Outcome | None:
+    """Return what the guards made of the run in a folder; None where there were none."""
+    looks = read_looks(run / LOOKS)
+    return outcome(looks, patience) if looks else None
+
+
+def write_looks(file: Path, looks: Sequence[Look]) -> None:
+    """Store the looks, a line each. Raises: NotSaved."""
+    with write_whole(file) as partial:
+        partial.write_text("".join(json.dumps(asdict(look)) + "\n" for look in looks), encoding="utf-8")
+
+
+def read_looks(file: Path) -> list[Look]:
+    """Return the stored looks; none where there is no file."""
+    if not file.exists():
+        return []
+    return [_parse_look(json.loads(line)) for line in file.read_text(encoding="utf-8").splitlines()]
+
+
+def _parse_look(stored: dict[str, Any]) -> Look:
+    alarm = stored["alarm"]
+    if alarm is not None:
+        alarm = Alarm(**{**alarm, "change": Change(**alarm["change"])})
+    values = {name: tuple(values) for name, values in stored["values"].items()}
+    return Look(stored["step"], values, stored["seconds"], alarm, stored["stage"])
