@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from django.conf import settings
 from django.db import models
@@ -34,7 +35,8 @@ class Generator(models.Model):
     run = models.OneToOneField("refl.TuningRun", models.PROTECT, null=True, blank=True, related_name="result")
     kept = models.BooleanField(null=True, default=None)  # null until judged
     reason = models.TextField(blank=True)  # why it was kept or not
-    metrics = models.JSONField(default=dict)  # refl.services.judging.Change by reward
+    # tuned_on, held_out by name: refl.services.judging.Change. guards: refl.learning.looks.Outcome.
+    metrics = models.JSONField(default=dict)
     steps = models.PositiveSmallIntegerField("denoising steps of a sample", default=50)
     guidance_scale = models.FloatField("guidance scale of a sample, 1 for none", default=7.5)
     # A folder of pairs.jsonl and its images, absolute or below the project's root.
@@ -67,6 +69,13 @@ class Generator(models.Model):
             return str(self.run.folder / "pipeline")
         shipped: Path = settings.ROOT / self.pipeline
         return str(shipped) if shipped.is_dir() else self.pipeline
+
+    @property
+    def held_out(self) -> dict[str, Any]:
+        """How each reward that it was not tuned on changed, by name; older rows have one, without a name."""
+        older = self.metrics.get("independent")
+        changes: dict[str, Any] = self.metrics.get("held_out", {"not tuned on": older} if older else {})
+        return changes
 
     @property
     def pairs(self) -> Path | None:

@@ -31,6 +31,18 @@ def tuning_prompts(checkpoint: RewardCheckpoint) -> list[str]:
     return list(dict.fromkeys(text for text, is_ranked in texts if splits.of(text) in allowed[is_ranked]))
 
 
+def watched_prompts(checkpoint: RewardCheckpoint) -> list[str]:
+    """Return the texts that a tuning's guards look at: the validation split's, each once, ranked ones first.
+
+    The ranked ones are never tuned on; a run leaves out those of the others that it watches.
+    """
+    ranked = Exists(Assignment.objects.finished().filter(prompt=OuterRef("pk")))
+    rows = checkpoint.project.prompts.annotate(is_ranked=ranked).order_by("-is_ranked", "pk")
+    splits = checkpoint_splits(checkpoint)
+    texts = rows.values_list("text", flat=True)
+    return list(dict.fromkeys(text for text in texts if splits.of(text) == "validation"))
+
+
 def held_out_prompts(checkpoint: RewardCheckpoint) -> list[str]:
     """Return the texts of the project's test split, each once: nothing is trained on them."""
     splits = checkpoint_splits(checkpoint)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from annotation.services.webhooks.events import announce
 from refl.learning.families import NotAPipeline
 from refl.learning.families.hub import HubUnreachable, inspect_repository, is_hub_id, no_such_folder
 from refl.learning.families.inspection import inspect_pipeline
+from refl.learning.looks import Outcome
 from refl.models import Generator, TuningRun
 from refl.services.judging import Change
 
@@ -115,26 +117,43 @@ def register_tuned(*, run: TuningRun) -> Generator:
 
 
 @transaction.atomic
-def keep_if_sound(generator: Generator, *, tuned_on: Change, independent: Change | None) -> bool:
-    """Judge a tuned generator, once: keep it only if a reward it was not tuned on does not fall.
+def keep_if_sound(
+    generator: Generator, *, tuned_on: Change, held_out: Mapping[str, Change], guards: Outcome | None = None
+) -> bool:
+    """Judge a tuned generator, once: keep it only if no reward that it was not tuned on falls.
 
-    A reward falls when the whole interval of its change lies below zero. Without an independent reward there
-    is no evidence for the generator, so it is not kept. The reward it was tuned on decides nothing: it is
+    A reward falls when the whole interval of its change lies below zero. Without a held-out reward there is
+    no evidence for the generator, so it is not kept. The reward it was tuned on decides nothing: it is
     expected to rise.
 
-    Args: tuned_on, independent: scores of held-out prompts, parent and generator with the same seeds.
+    Args:
+        tuned_on: scores of held-out prompts, parent and generator with the same seeds.
+        held_out: the same of each reward that it was not tuned on, by name.
+        guards: what they made of its run, for the reason and the pages.
     Returns: whether it is kept.
     Raises: AlreadyJudged.
     """
-    kept = independent is not None and not independent.is_a_fall
-    metrics = {"tuned_on": tuned_on.to_dict()}
-    if independent is not None:
-        metrics["independent"] = independent.to_dict()
-    _judge(generator, kept=kept, reason=_reason(independent), metrics=metrics)
+    kept = bool(held_out) and not any(change.is_a_fall for change in held_out.values())
+    metrics: dict[str, Any] = {"tuned_on": tuned_on.to_dict()}
+    if held_out:
+        metrics["held_out"] = {name: change.to_dict() for name, change in held_out.items()}
+    if guards is not None:
+        metrics["guards"] = guards.to_dict()
+    sentences = [_reason(held_out), *([_guards_in_words(guards)] if guards and guards.reason else [])]
+    _judge(generator, kept=kept, reason=" ".join(sentences), metrics=metrics)
     if kept:
         data = {"generator": generator.name, "pipeline": generator.location, "reason": generator.reason}
         announce(GENERATOR_KEPT, project=generator.project, data=data)
     return kept
+
+
+def set_unimproved_aside(generator: Generator, *, guards: Outcome) -> None:
+    """Do not keep a generator of which its guards kept nothing: its weights are those it started from.
+
+    Raises: AlreadyJudged.
+    """
+    reason = f"No update made it better by the rewards it was not tuned on. {_guards_in_words(guards)}"
+    _judge(generator, kept=False, reason=reason, metrics={"guards": guards.to_dict()})
 
 
 def set_control_aside(generator: Generator) -> None:
@@ -151,11 +170,20 @@ def _judge(generator: Generator, **verdict: Any) -> None:
     generator.refresh_from_db()
 
 
-def _reason(independent: Change | None) -> str:
-    if independent is None:
+def _reason(held_out: Mapping[str, Change]) -> str:
+    if not held_out:
         return "There is no reward model that it was not tuned on, so nothing speaks for it."
-    word = "fell" if independent.is_a_fall else "did not fall"
-    return (
-        f"The reward it was not tuned on {word}: {independent.difference:+.3g} "
-        f"[{independent.low:+.3g}, {independent.high:+.3g}] on {independent.prompts} held-out prompts."
+    prompts = next(iter(held_out.values())).prompts
+    rewards = "; ".join(
+        f"{name} {'fell' if change.is_a_fall else 'did not fall'}: "
+        f"{change.difference:+.3g} [{change.low:+.3g}, {change.high:+.3g}]"
+        for name, change in held_out.items()
     )
+    return f"By what it was not tuned on, on {prompts} held-out prompts: {rewards}."
+
+
+def _guards_in_words(guards: Outcome) -> str:
+    kept = f"the weights of update {guards.best} were kept" if guards.is_better else "nothing was kept"
+    if not guards.reason:
+        return f"All {guards.step} updates were made; {kept}."
+    return f"Its guards stopped it at update {guards.step}, and {kept}: {guards.reason}."

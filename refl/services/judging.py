@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from PIL import Image
@@ -12,9 +13,10 @@ from annotation.statistics.estimates import interval, resample
 from refl.drawing import draw
 from refl.models import Generator
 from rewardmodel.learning.errors import Interrupted
-from rewardmodel.models import RewardCheckpoint
 from rewardmodel.runs.execution import Heartbeat
-from rewardmodel.scoring import scorer
+
+if TYPE_CHECKING:
+    from refl.learning.rewards import Reward
 
 # Ours. Few prompts are sampled often, up to 4 times; past 200 prompts the interval gains little.
 PROMPTS, IMAGES, IMAGES_EACH = 200, 200, 4
@@ -44,23 +46,22 @@ class Change:
 
 
 def measure_changes(
-    tuned: Generator, *, checkpoints: Sequence[RewardCheckpoint], prompts: Sequence[str], heartbeat: Heartbeat
-) -> list[Change]:
+    tuned: Generator, *, rewards: Mapping[str, Reward], prompts: Sequence[str], heartbeat: Heartbeat
+) -> dict[str, Change]:
     """Measure how each reward changes from the generator's parent to it, on equal prompts and seeds.
 
     Args: prompts: held out from tuning and from the reward models; the first 200 are used.
-    Returns: one change for each checkpoint.
-    Raises: Interrupted, NotAPipeline, CheckpointError; ValueError without a prompt.
+    Returns: the change of each reward, by its name.
+    Raises: Interrupted, NotAPipeline, BadReward; ValueError without a prompt.
     """
     assert tuned.parent is not None
     chosen = list(prompts[:PROMPTS])
     each = min(IMAGES_EACH, -(-IMAGES // max(len(chosen), 1)))
     before, after = (_draw(generator, chosen, each, heartbeat) for generator in (tuned.parent, tuned))
-    changes = []
-    for checkpoint in checkpoints:
-        model = scorer(checkpoint)
-        scores = [model.score_groups(chosen, samples) for samples in (before, after)]
-        changes.append(paired_change(*scores, seed=0))
+    changes = {}
+    for name, reward in rewards.items():
+        scores = [_score(name, reward, chosen, samples) for samples in (before, after)]
+        changes[name] = paired_change(*scores, seed=0)
     return changes
 
 
@@ -74,6 +75,25 @@ def _draw(
         if heartbeat.should_stop():
             raise Interrupted
     return groups
+
+
+def _score(
+    name: str, reward: Reward, prompts: Sequence[str], groups: Sequence[Sequence[Image.Image]]
+) -> list[list[float]]:
+    """Score each image of group i for prompt i. Raises: BadReward."""
+    import torch
+
+    from refl.learning.rewards import score
+    from refl.learning.sampling import to_tensor
+    from rewardmodel.learning.scoring import device_or_default
+
+    with torch.no_grad():
+        return [
+            score(
+                reward, [prompt] * len(images), to_tensor(images).to(device_or_default()), name=name
+            ).tolist()
+            for prompt, images in zip(prompts, groups, strict=True)
+        ]
 
 
 def paired_change(

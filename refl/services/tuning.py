@@ -13,12 +13,18 @@ from django.db import transaction
 from annotation.models import Project, User
 from refl.learning.config import TuningConfig
 from refl.models import Generator, TuningPolicy, TuningRun
-from refl.selectors.generators import independent_checkpoint, newest_kept, untried_promotion
-from refl.selectors.prompts import held_out_prompts, tuning_prompts
+from refl.selectors.generators import newest_kept, untried_promotion
+from refl.selectors.prompts import held_out_prompts, tuning_prompts, watched_prompts
 from refl.selectors.rewards import NoSuchReward, named_checkpoint, resolve_rewards
-from refl.services.generators import keep_if_sound, mark_seen, register_tuned, set_control_aside
+from refl.services.generators import (
+    keep_if_sound,
+    mark_seen,
+    register_tuned,
+    set_control_aside,
+    set_unimproved_aside,
+)
 from refl.services.judging import measure_changes
-from refl.services.rewards import load_mixture
+from refl.services.rewards import load_held_out, load_mixture
 from rewardmodel.learning.saving import write_whole
 from rewardmodel.models import RewardCheckpoint
 from rewardmodel.runs import states
@@ -28,6 +34,9 @@ from rewardmodel.selectors import promoted_checkpoint
 
 if TYPE_CHECKING:
     from refl.learning.training import Progress
+
+
+TUNED = "the reward it is tuned on"
 
 
 class CannotTune(ValueError):
@@ -110,23 +119,28 @@ def complete_config(config: Mapping[str, Any], generator: Generator) -> TuningCo
 def tune_generator(run: TuningRun, heartbeat: Heartbeat) -> None:
     """Tune, register the result, and judge it. Called again, it continues where it stopped.
 
-    A tuning with reward weight 0 is a control; its result is never kept.
+    A tuning with reward weight 0 is a control; its result is never kept. Nor is one of which the guards kept
+    no update.
 
     Raises: Interrupted; what `refl.learning.training.tune` raises; CheckpointError.
     """
     from refl.learning import training
+    from refl.learning.looks import read_outcome
+    from refl.learning.scales import with_scales
 
     def on_step(progress: Progress) -> None:
         mark_seen(run.generator)
-        values = {**progress.measures, "seconds": progress.seconds}
-        heartbeat.report(step=progress.step, steps=progress.steps, values=values)
+        heartbeat.report(step=progress.step, steps=progress.steps, values=progress.curves)
 
     assert run.generator.pairs is not None
     config, prompts = TuningConfig(**run.config), _frozen_prompts(run)
+    reward, held_out = load_mixture(run), load_held_out(run)
     training.tune(
         config,
         pipeline=Path(run.generator.location),
-        reward=load_mixture(run),
+        reward=reward,
+        held_out_rewards=held_out,
+        guard_prompts=prompts["guards"],
         prompts=prompts["tuning"],
         pretraining=run.generator.pairs,
         folder=run.folder,
@@ -134,26 +148,35 @@ def tune_generator(run: TuningRun, heartbeat: Heartbeat) -> None:
         should_stop=heartbeat.should_stop,
     )
     tuned = register_tuned(run=run)
-    if tuned.kept is None and config.reward_weight == 0:
+    if tuned.kept is not None:
+        return
+    guards = read_outcome(run.folder, config.patience)
+    if config.reward_weight == 0:
         set_control_aside(tuned)
-    elif tuned.kept is None:
-        independent = independent_checkpoint(run)
-        checkpoints = [run.checkpoint, *([independent] if independent else [])]
+    elif guards is not None and not guards.is_better:
+        set_unimproved_aside(tuned, guards=guards)
+    else:
+        scaled = with_scales(reward, run.folder / training.SCALES)
         changes = measure_changes(
-            tuned, checkpoints=checkpoints, prompts=prompts["held_out"], heartbeat=heartbeat
+            tuned, rewards={TUNED: scaled, **held_out}, prompts=prompts["held_out"], heartbeat=heartbeat
         )
-        keep_if_sound(tuned, tuned_on=changes[0], independent=changes[1] if independent else None)
+        keep_if_sound(tuned, tuned_on=changes.pop(TUNED), held_out=changes, guards=guards)
 
 
 def _frozen_prompts(run: TuningRun) -> dict[str, list[str]]:
     """Return the prompts the run began with: a resumed run must not see those that came in meanwhile."""
     file = run.folder / "prompts.json"
     if not file.exists():
+        tuning, count = tuning_prompts(run.checkpoint), TuningConfig(**run.config).guard_prompts
+        watched = watched_prompts(run.checkpoint)[:count]
         prompts = {
-            "tuning": tuning_prompts(run.checkpoint),
+            "tuning": [prompt for prompt in tuning if prompt not in set(watched)] or tuning,
             "held_out": held_out_prompts(run.checkpoint),
+            # Where too few are held out, others too.
+            "guards": list(dict.fromkeys([*watched, *tuning]))[:count],
         }
         with write_whole(file) as partial:
             partial.write_text(json.dumps(prompts, ensure_ascii=False, indent=1), encoding="utf-8")
     frozen: dict[str, list[str]] = json.loads(file.read_text(encoding="utf-8"))
+    frozen.setdefault("guards", [])  # a run begun before there were guards watches its first prompts
     return frozen

@@ -11,6 +11,7 @@ from django.shortcuts import get_object_or_404
 from annotation.access import MemberRequest, admin_required
 from annotation.models import Project
 from refl.models import Generator, SamplingRun, TuningRun
+from refl.views.guards import guard_details
 from rewardmodel.runs.views import Kind
 from rewardmodel.selectors import curves
 
@@ -33,6 +34,7 @@ def sample_grid(request: MemberRequest, project: Project, pk: int, step: int) ->
 
 
 def _tuning_details(run: TuningRun) -> dict[str, Any]:
+    tuned = Generator.objects.filter(run=run).first()
     mixture: dict[str, float] = run.config.get("rewards", {})
     parts = {f"reward/{name}": name for name in mixture} if len(mixture) > 1 else {}
     measured = curves(run, *CHARTS, *parts)
@@ -54,7 +56,8 @@ def _tuning_details(run: TuningRun) -> dict[str, Any]:
     return {
         "charts": charts,
         "mixture": mixture,
-        "tuned": Generator.objects.filter(run=run).first(),
+        "tuned": tuned,
+        "guards": guard_details(run, tuned),
         "grids": _grids(run),
         "shown": _shown_prompts(run),
     }
@@ -82,6 +85,7 @@ TUNING = Kind(
     unit="Updates",
     last="judges what came out",
     results="refl/tuning_results.html",
+    measured=True,
     details=_tuning_details,
 )
 SAMPLING = Kind(

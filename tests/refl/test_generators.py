@@ -8,6 +8,7 @@ from django.core.management import CommandError, call_command
 
 from annotation.models import Event
 from annotation.services.webhooks.webhooks import create_webhook
+from refl.learning.looks import Outcome
 from refl.models import Generator
 from refl.selectors.generators import (
     NoGenerator,
@@ -24,6 +25,7 @@ from refl.services.generators import (
     register_generator,
     register_tuned,
     set_control_aside,
+    set_unimproved_aside,
 )
 from refl.services.judging import Change
 from refl.services.tuning import queue_tuning
@@ -171,26 +173,41 @@ def test_a_tuning_makes_one_generator_however_often_it_is_resumed(tuned):
 
 @pytest.mark.parametrize("independent", [RISE, NOISE])
 def test_it_is_kept_when_the_independent_reward_did_not_fall(project, tuned, independent):
-    assert keep_if_sound(tuned, tuned_on=RISE, independent=independent)
+    assert keep_if_sound(tuned, tuned_on=RISE, held_out={"shipped": RISE, "artifacts": independent})
     assert newest_kept(project) == tuned
-    assert tuned.metrics["independent"]["difference"] == pytest.approx(independent.difference)
+    assert tuned.metrics["held_out"]["artifacts"]["difference"] == pytest.approx(independent.difference)
 
 
 def test_that_it_was_kept_is_told_to_who_asked(project, tuned, ada):
     create_webhook(project=project, url="https://hooks.example.org/", kinds=[GENERATOR_KEPT], by=ada)
-    keep_if_sound(tuned, tuned_on=RISE, independent=RISE)
+    keep_if_sound(tuned, tuned_on=RISE, held_out={"shipped": RISE})
     assert Event.objects.get().data["generator"] == tuned.name
 
 
 def test_it_is_not_kept_when_the_independent_reward_fell_whatever_its_own_did(project, generator, tuned):
-    assert not keep_if_sound(tuned, tuned_on=RISE, independent=FALL)
+    assert not keep_if_sound(tuned, tuned_on=RISE, held_out={"shipped": FALL})
     assert newest_kept(project) == generator
-    assert "fell: -0.4 [-0.6, -0.2] on 50 held-out prompts" in tuned.reason
+    assert "on 50 held-out prompts: shipped fell: -0.4 [-0.6, -0.2]" in tuned.reason
 
 
 def test_it_is_not_kept_when_nothing_independent_speaks_for_it(tuned):
-    assert not keep_if_sound(tuned, tuned_on=RISE, independent=None)
+    assert not keep_if_sound(tuned, tuned_on=RISE, held_out={})
     assert tuned.metrics == {"tuned_on": RISE.to_dict()}
+
+
+def test_it_is_not_kept_when_any_of_its_held_out_rewards_fell(project, generator, tuned):
+    assert not keep_if_sound(tuned, tuned_on=RISE, held_out={"shipped": RISE, "artifacts": FALL})
+    assert "shipped did not fall: +0.4 [+0.2, +0.6]; artifacts fell: -0.4 [-0.6, -0.2]" in tuned.reason
+    assert newest_kept(project) == generator
+
+
+def test_it_is_not_kept_when_no_update_was_better_than_what_it_started_from(project, generator, tuned):
+    stopped = Outcome(40, 0, "4 looks in a row were no better", None, {}, {}, {}, 9.0)
+    set_unimproved_aside(tuned, guards=stopped)
+    assert newest_kept(project) == generator
+    assert "Its guards stopped it at update 40, and nothing was kept: 4 looks" in tuned.reason
+    with pytest.raises(AlreadyJudged):
+        keep_if_sound(tuned, tuned_on=RISE, held_out={"shipped": RISE})
 
 
 def test_a_control_is_never_kept(project, generator, tuned):
@@ -202,9 +219,9 @@ def test_a_control_is_never_kept(project, generator, tuned):
 
 
 def test_a_verdict_is_final(tuned):
-    keep_if_sound(tuned, tuned_on=RISE, independent=FALL)
+    keep_if_sound(tuned, tuned_on=RISE, held_out={"shipped": FALL})
     with pytest.raises(AlreadyJudged):
-        keep_if_sound(tuned, tuned_on=RISE, independent=RISE)
+        keep_if_sound(tuned, tuned_on=RISE, held_out={"shipped": RISE})
     tuned.refresh_from_db()
     assert tuned.kept is False
 

@@ -12,6 +12,7 @@ from refl.services.tuning import queue_tuning
 from rewardmodel.runs import states
 from tests.accessibility import complaints
 from tests.refl.test_generators import FALL, RISE
+from tests.refl.test_pages import GUARDED, GUARDS
 
 
 def a_grid(colour):
@@ -60,7 +61,7 @@ def test_an_admin_watches_a_tuning_to_its_end_without_reloading(adas_page, live_
     page.get_by_text("judges what came out").wait_for()
 
     (at_work.folder / "samples" / "step-000003.png").write_bytes(a_grid("teal"))
-    keep_if_sound(register_tuned(run=at_work), tuned_on=RISE, independent=FALL)
+    keep_if_sound(register_tuned(run=at_work), tuned_on=RISE, held_out={"shipped": FALL})
     states.finish(at_work, now=now())
     page.get_by_text("finished").wait_for()
     page.get_by_text("is not kept").wait_for()
@@ -71,10 +72,13 @@ def test_an_admin_watches_a_tuning_to_its_end_without_reloading(adas_page, live_
 
 
 def test_no_page_has_anything_serious_or_is_wider_than_the_window(adas_page, live_server, project, at_work):
-    keep_if_sound(register_tuned(run=at_work), tuned_on=RISE, independent=FALL)
+    for step, values in GUARDED.items():
+        at_work.points.update_or_create(step=step, defaults={"values": values})
+    keep_if_sound(register_tuned(run=at_work), tuned_on=RISE, held_out={"shipped": FALL}, guards=GUARDS)
     found = []
     slug = project.slug
     for name, of in (("generators", []), ("project-generators", [slug]), ("tuning-run", [slug, at_work.pk])):
         adas_page.goto(live_server.url + reverse(name, args=of))
         found += complaints(adas_page, name)
+    assert adas_page.locator("#guards line-chart line.mark").count() == 3 * 2  # the alarm, and what was kept
     assert not found, "\n".join(found)

@@ -1,13 +1,17 @@
 """What admins see of generators, and that nobody else does."""
 
+import dataclasses
+import json
+
 import pytest
 from django.urls import reverse
 from django.utils.timezone import now
 
 from annotation.models import Membership
 from annotation.services.projects.projects import add_member
+from refl.learning.looks import Alarm, Change, Outcome
 from refl.models import SamplingRun, TuningRun
-from refl.services.generators import keep_if_sound, register_tuned
+from refl.services.generators import keep_if_sound, register_tuned, set_unimproved_aside
 from refl.services.tuning import queue_tuning
 from rewardmodel.runs import states
 from tests.refl.test_generators import FALL, RISE
@@ -98,11 +102,109 @@ def test_the_lineage_says_what_was_kept_and_why_not(client, ada, project, genera
     client.force_login(ada)
     page = reverse("project-generators", args=[project.slug])
     assert "being judged" in client.get(page).content.decode()
-    keep_if_sound(tuned, tuned_on=RISE, independent=FALL)
+    keep_if_sound(tuned, tuned_on=RISE, held_out={"shipped": FALL})
     said = client.get(page).content.decode()
     assert "not kept" in said
     assert tuned.reason in said
     assert "+0.400 (+0.200 to +0.600)" in said
+
+
+GUARDS = Outcome(
+    step=30,
+    best=20,
+    reason="held-out reward shipped fell",
+    alarm=Alarm(
+        figure="held_out/shipped",
+        step=30,
+        base=0.5,
+        value=0.25,
+        change=Change(-0.25, -0.4, -0.1),
+        comparison="difference",
+        direction="fall",
+        limit=0.0,
+        tuned=0.75,
+    ),
+    base={"tuned_reward": 0.1, "held_out/shipped": 0.5, "diversity": 0.2},
+    figures={"tuned_reward": 0.4, "held_out/shipped": 0.6, "diversity": 0.19},
+    last={"tuned_reward": 0.85, "held_out/shipped": 0.25, "diversity": 0.1},
+    seconds=12.0,
+)
+
+
+GUARDED = {  # what its guards saw, by update
+    step: {
+        "guards/tuned_reward": 0.1 + step / 40,
+        "guards/held_out/shipped": reward,
+        "guards/diversity": 0.2 - step / 300,
+        "guards/colour_entropy": 4 - step / 40,
+        "guards/patch_grid": 0.02 + step / 2000,
+        "guards/drift": step / 30,
+        "guards/dark_share": 0.1,
+    }
+    for step, reward in ((0, 0.5), (10, 0.55), (20, 0.6), (30, 0.25))
+}
+
+
+@pytest.fixture
+def watched(at_work):
+    """A tuning that its guards looked at four times."""
+    for step, values in GUARDED.items():
+        at_work.points.update_or_create(step=step, defaults={"values": values})
+    return at_work
+
+
+def test_an_alarm_is_told_where_the_run_and_its_generator_are_shown(client, ada, project, watched):
+    tuned = register_tuned(run=watched)
+    set_unimproved_aside(tuned, guards=dataclasses.replace(GUARDS, best=0))
+    client.force_login(ada)
+    page = client.get(reverse("tuning-run", args=[project.slug, watched.pk])).content.decode()
+    said = "held-out reward shipped fell from 0.5 to 0.25 by update 30, while the reward it is tuned on rose"
+    assert said in page
+    assert "nothing was kept" in page
+    listed = client.get(reverse("project-generators", args=[project.slug])).content.decode()
+    assert "alarm at update 30" in listed
+    assert tuned.reason in listed
+
+
+def test_the_curves_of_the_guards_are_drawn_with_the_alarm_and_what_was_kept(client, ada, project, watched):
+    keep_if_sound(register_tuned(run=watched), tuned_on=RISE, held_out={"shipped": RISE}, guards=GUARDS)
+    client.force_login(ada)
+    response = client.get(reverse("tuning-run", args=[project.slug, watched.pk]))
+    rewards, ratios, shares = response.context["guards"]["charts"]
+    assert [(mark["x"], mark["label"]) for mark in rewards["marks"]] == [(20, "kept"), (30, "alarm")]
+    assert {series["name"]: series["points"] for series in rewards["series"]} == {
+        "reward it is tuned on": [(0, 0.1), (10, 0.35), (20, 0.6), (30, 0.85)],
+        "shipped": [(0, 0.5), (10, 0.55), (20, 0.6), (30, 0.25)],
+    }
+    diversity = ratios["series"][0]["points"]
+    assert [value for _, value in diversity] == pytest.approx([1, 5 / 6, 2 / 3, 0.5])
+    assert [series["name"] for series in shares["series"]] == ["drift from the untuned images", "dark share"]
+    page = response.content.decode()
+    assert "Stopped at update 30 of 3" in page
+    assert "The weights of update 20 were kept instead." in page
+    assert "the weights of update 20 were kept" in watched.result.reason
+
+
+def test_a_run_without_guards_shows_none(client, ada, project, at_work):
+    client.force_login(ada)
+    page = client.get(reverse("tuning-run", args=[project.slug, at_work.pk]))
+    assert page.context["guards"] is None
+
+
+def test_the_curves_of_a_tuning_are_downloaded(client, ada, eve, project, at_work):
+    client.force_login(ada)
+    page = client.get(reverse("tuning-run", args=[project.slug, at_work.pk])).content.decode()
+    for form, start in (("csv", "step,"), ("json", '{"')):
+        link = reverse("curves-of-tuning-run", args=[project.slug, at_work.pk, form])
+        assert link in page
+        answer = client.get(link)
+        assert answer.content.decode().startswith(start)
+        assert f"tuning-{at_work.pk}-curves.{form}" in answer["Content-Disposition"]
+    assert json.loads(answer.content)["reward"] == [[1, 0.1], [2, 0.2]]
+    other = reverse("curves-of-tuning-run", args=[project.slug, at_work.pk, "xml"])
+    assert client.get(other).status_code == 404
+    client.force_login(eve)
+    assert client.get(link).status_code == 404
 
 
 def test_tuning_is_asked_for_once(client, ada, project, generator, prompts, promoted, policy):

@@ -49,7 +49,7 @@ def test_the_next_promotion_waits_for_the_tuning_at_work_and_then_starts_the_nex
 def test_the_next_tuning_starts_from_the_newest_kept_generator(policy, tuning, a_promotion):
     tuned = register_tuned(run=tuning)
     end(tuning)
-    keep_if_sound(tuned, tuned_on=RISE, independent=RISE)
+    keep_if_sound(tuned, tuned_on=RISE, held_out={"shipped": RISE})
     a_promotion()
     assert queue_due_tuning(policy).generator == tuned
 
@@ -57,7 +57,7 @@ def test_the_next_tuning_starts_from_the_newest_kept_generator(policy, tuning, a
 def test_a_generator_that_was_not_kept_is_not_built_upon(policy, tuning, generator, a_promotion):
     tuned = register_tuned(run=tuning)
     end(tuning)
-    keep_if_sound(tuned, tuned_on=RISE, independent=FALL)
+    keep_if_sound(tuned, tuned_on=RISE, held_out={"shipped": FALL})
     a_promotion()
     assert queue_due_tuning(policy).generator == generator
 
@@ -107,7 +107,7 @@ def test_a_promotion_without_prompts_to_judge_by_says_so(policy, generator, prom
 def test_a_kept_generator_makes_images_once(policy, tuning):
     tuned = register_tuned(run=tuning)
     assert queue_due_sampling(policy, rng=random.Random(0)) is None
-    keep_if_sound(tuned, tuned_on=RISE, independent=RISE)
+    keep_if_sound(tuned, tuned_on=RISE, held_out={"shipped": RISE})
     run = queue_due_sampling(policy, rng=random.Random(0))
     assert (run.generator, run.checkpoint, run.state) == (tuned, tuning.checkpoint, "queued")
     assert run.config["prompts"] == policy.prompts_per_round
@@ -117,7 +117,7 @@ def test_a_kept_generator_makes_images_once(policy, tuning):
 
 
 def test_a_generator_that_was_not_kept_makes_none(policy, tuning):
-    keep_if_sound(register_tuned(run=tuning), tuned_on=RISE, independent=FALL)
+    keep_if_sound(register_tuned(run=tuning), tuned_on=RISE, held_out={"shipped": FALL})
     assert queue_due_sampling(policy, rng=random.Random(0)) is None
 
 
@@ -126,7 +126,7 @@ def test_a_generator_registered_by_hand_makes_none_by_itself(policy, generator, 
 
 
 def test_a_kept_generator_with_no_prompt_left_says_so(policy, tuning, project):
-    keep_if_sound(register_tuned(run=tuning), tuned_on=RISE, independent=RISE)
+    keep_if_sound(register_tuned(run=tuning), tuned_on=RISE, held_out={"shipped": RISE})
     project.prompts.all().delete()
     with pytest.raises(CannotSample, match="no prompt"):
         queue_due_sampling(policy, rng=random.Random(0))
@@ -138,7 +138,7 @@ def test_beat_starts_a_tuning_and_then_images(policy, generator, prompts, promot
     tuning = TuningRun.objects.get()
     look_for_generators()
     assert not SamplingRun.objects.exists()
-    keep_if_sound(register_tuned(run=tuning), tuned_on=RISE, independent=RISE)
+    keep_if_sound(register_tuned(run=tuning), tuned_on=RISE, held_out={"shipped": RISE})
     look_for_generators()
     assert SamplingRun.objects.get().generator.run == tuning
 

@@ -1,5 +1,6 @@
 """Tuning runs, for real: in processes of their own, interrupted, resumed, cancelled, judged."""
 
+import json
 import os
 import subprocess
 import sys
@@ -68,8 +69,28 @@ def test_the_command_tunes_judges_and_says_what_came_of_it(ready, capsys):
     assert {"reward", "reward_loss", "pretraining_loss"} <= set(run.points.first().values)
     assert {file.name for file in run.folder.glob("samples/*.png")} == {"step-000000.png", "step-000003.png"}
     assert tuned.kept is not None
-    assert tuned.metrics["independent"]["prompts"] == tuned.metrics["tuned_on"]["prompts"] > 0
+    assert tuned.metrics["held_out"]["shipped"]["prompts"] == tuned.metrics["tuned_on"]["prompts"] > 0
     assert f"{tuned}: {'kept' if tuned.kept else 'not kept'}" in capsys.readouterr().out
+
+
+@for_real
+def test_a_run_that_its_guards_stop_is_finished_and_its_generator_is_not_kept_with_the_reason(ready, capsys):
+    guarded = {"guard_every": 1, "guard_prompts": 10, "guard_limits": {"held_out": -9.0, "drift": 1e-6}}
+    tuned = tune_by_hand(ready, **{**QUICK, **guarded, "learning_rate": 0.01})
+    run = tuned.run
+    assert (run.state, run.step, run.steps) == (TuningRun.State.FINISHED, 1, QUICK["updates"])
+    assert tuned.kept is False
+    assert "stopped it at update 1, and nothing was kept: drift rose from 0 to" in tuned.reason
+    assert tuned.reason in capsys.readouterr().out
+    guards = tuned.metrics["guards"]
+    assert (guards["best"], guards["alarm"]["figure"]) == (0, "drift")
+    assert "held_out/shipped" in guards["base"]
+    before = weights(tuned.parent)
+    assert all((tensor == before[name]).all() for name, tensor in weights(tuned).items())
+    assert "guards/held_out/shipped" in run.points.get(step=0).values
+    frozen = json.loads((run.folder / "prompts.json").read_text())
+    assert len(frozen["guards"]) == 10
+    assert not set(frozen["guards"]) & set(frozen["held_out"])
 
 
 @for_real
@@ -104,8 +125,9 @@ def test_what_is_kept_is_decided_by_the_reward_it_was_not_tuned_on(project, gene
     assert all((tensor == weights(second)[name]).all() for name, tensor in weights(first).items())
     assert {first.kept, second.kept} == {True, False}
     for tuned in verdicts:
-        assert tuned.kept is (tuned.metrics["independent"]["difference"] > 0)
-        assert tuned.metrics["tuned_on"]["difference"] * tuned.metrics["independent"]["difference"] < 0
+        [held_out] = tuned.metrics["held_out"].values()
+        assert tuned.kept is (held_out["difference"] > 0)
+        assert tuned.metrics["tuned_on"]["difference"] * held_out["difference"] < 0
 
 
 @for_real
@@ -159,8 +181,6 @@ def test_a_worker_tunes_what_was_queued(ready, worker):
 
 @for_real
 def test_a_run_goes_on_with_the_prompts_it_started_with(ready, prompts):
-    import json
-
     tuned = tune_by_hand(ready, **QUICK)
     frozen = json.loads((tuned.run.folder / "prompts.json").read_text())
     ready.prompts.create(key="late", text="a red fox that came in late")
