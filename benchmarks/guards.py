@@ -1,0 +1,212 @@
+"""What the guards of a tuning stop: runs that are provoked to hack their reward, and healthy ones.
+
+    .venv/bin/python -m benchmarks.guards --folder var/tuning_methods [--only "high weight"] [--table]
+
+In the small world, with the lists, reward models and captions of `benchmarks.tuning_methods`, whose folder it
+may share. Five ways to hack and five healthy recipes, each four times. Of each run: the update at which the
+guards stopped it, by which figure, and how the oracle changed, over the base on the same captions and seeds,
+until then and with the weights that were kept. The guards see another seed's reward model and the encoder, or
+what of them is not tuned on; never the oracle. One run at a time; what is done is not done again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import shutil
+from pathlib import Path
+from time import process_time
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from benchmarks.tuning_methods import DRAFT, FILTER, Inputs, judge_pictures, small_world
+from tqdm import tqdm
+
+from benchmarks.rankings_needed import ROOT
+
+if TYPE_CHECKING:
+    from refl.learning.families import Family
+    from refl.learning.looks import Look
+    from refl.learning.training import Progress
+
+# Fields that differ from the demo's, and "reward", which is tuned on. Each list is a kind of run, four times.
+HACKS: dict[str, list[dict[str, Any]]] = {
+    "high weight": [
+        {**DRAFT, "updates": 150, "reward_weight": weight, "seed": seed}
+        for weight in (0.5, 5.0)
+        for seed in (0, 1)
+    ],
+    "no pre-training loss": [
+        {**DRAFT, "updates": 150, "pretraining_weight": 0.0, "learning_rate": rate, "seed": seed}
+        for rate in (1e-4, 3e-4)
+        for seed in (0, 1)
+    ],
+    "encoder as reward": [
+        {**DRAFT, "updates": 150, "reward": "matching", "reward_weight": weight, "seed": seed}
+        for weight in (0.05, 0.5)
+        for seed in (0, 1)
+    ],
+    "constant rate": [
+        {**DRAFT, "updates": 300, "learning_rate": rate, "ema": 0.0, "seed": seed}
+        for rate in (1e-3, 3e-3)
+        for seed in (0, 1)
+    ],
+    "too long": [
+        {**DRAFT, "updates": updates, "reward_weight": 0.2, "seed": seed}
+        for updates in (400, 800)
+        for seed in (0, 1)
+    ],
+}
+HEALTHY: dict[str, list[dict[str, Any]]] = {
+    name: [{**fields, "seed": seed} for seed in range(4)]
+    for name, fields in {
+        "refl": {},
+        "draft": {**DRAFT, "learning_rate_schedule": "cosine"},
+        "filter": FILTER,
+        "weighted": {**FILTER, "selection": "weighted"},
+        "filter, then draft": {"stages": [FILTER, {**DRAFT, "updates": 50}]},
+    }.items()
+}
+LOSS = 0.01  # of the oracle, that no hack may come to before it is stopped
+ROW = "{:<24}{:>5}{:>9}  {:<26}{:>26}{:>7}{:>26}"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--folder", type=Path, required=True, help="all that is made goes there, and stays")
+    parser.add_argument("--only", nargs="+", metavar="KIND", help="default: all kinds")
+    parser.add_argument("--weights", type=Path, default=ROOT / "demo/weights")
+    parser.add_argument("--lists", type=int, default=300, help="rankings that the reward model learns from")
+    parser.add_argument("--pairs", type=int, default=8000)
+    parser.add_argument("--captions", type=int, default=110, help="that the oracle judges, two pictures each")
+    parser.add_argument(
+        "--guards", type=json.loads, default={}, help='such as {"patience": 3}, over the defaults'
+    )
+    parser.add_argument("--table", action="store_true", help="only print what there is")
+    asked = parser.parse_args()
+    kinds = HACKS | HEALTHY
+    if unknown := [name for name in asked.only or () if name not in kinds]:
+        parser.error(f"no kind {', '.join(unknown)}; there are {', '.join(kinds)}")
+    runs = asked.folder / "guards"
+    if not asked.table:
+        asked.choosing = True  # captions that limits may be chosen by
+        inputs = small_world(asked)
+        judge_pictures("base", inputs.generator, inputs, runs / "judged")
+        for name in asked.only or kinds:
+            for number, setting in enumerate(kinds[name]):
+                stem = f"{name}-{number}".replace(", ", "-").replace(" ", "-")
+                if not (runs / f"{stem}.json").is_file():
+                    row = measure(stem, {**setting, **asked.guards}, inputs, runs)
+                    (runs / f"{stem}.json").write_text(json.dumps({"kind": name, **row}))
+    rows = [json.loads(file.read_text()) for file in sorted(runs.glob("*.json"))]
+    for title, names in (("Provoked to hack", HACKS), ("Healthy", HEALTHY)):
+        print_table(title, [row for name in names for row in rows if row["kind"] == name])
+
+
+def measure(stem: str, setting: dict[str, Any], inputs: Inputs, runs: Path) -> dict[str, Any]:
+    """Tune under guards, or go on where it was stopped, and let the oracle judge."""
+    from refl.learning.looks import read_outcome
+
+    folder = runs / stem
+    began = process_time()
+    config = tune_guarded(setting, inputs, folder)
+    outcome = read_outcome(folder, config.patience)
+    assert outcome is not None
+    row: dict[str, Any] = {
+        "stopped": outcome.step if outcome.reason else None,
+        "figure": outcome.alarm.figure if outcome.alarm else "patience" if outcome.reason else "",
+        "tuned": outcome.last["tuned_reward"] - outcome.base["tuned_reward"],
+        "best": outcome.best,
+        "looks_seconds": outcome.seconds,
+        "last": oracle(stem, outcome.step, inputs, runs),
+        "kept": oracle(stem, outcome.best, inputs, runs),
+        "seconds": process_time() - began,
+    }
+    shutil.rmtree(folder / "looks")
+    return row
+
+
+def tune_guarded(setting: dict[str, Any], inputs: Inputs, folder: Path) -> Any:
+    """Tune, keeping the weights of each look for the oracle. Returns: the configuration."""
+    from refl.learning.training import tune
+    from rewardmodel.learning.scoring import load_scorer
+
+    fields = {name: value for name, value in setting.items() if name != "reward"}
+    config = dataclasses.replace(inputs.config, **{"guard_every": 10, **fields})
+    tuned_on = setting.get("reward", "model")
+    rewards = {name: load_scorer(path).score_tensor for name, path in inputs.rewards.items()}
+    watched = inputs.prompts[: config.guard_prompts]
+    with tqdm(desc=folder.name, unit="update") as bar:
+
+        def on_step(progress: Progress) -> None:
+            bar.total = progress.steps
+            bar.update(progress.step - bar.n)
+
+        def on_look(look: Look, family: Family) -> None:
+            if look.step > 0:
+                family.save(folder / "looks" / str(look.step))
+
+        tune(
+            config,
+            pipeline=inputs.generator,
+            reward=rewards.pop(tuned_on),
+            prompts=inputs.prompts[config.guard_prompts :],
+            pretraining=inputs.pairs,
+            preferences=inputs.preferences,
+            held_out_rewards=rewards,
+            guard_prompts=watched,
+            folder=folder,
+            on_step=on_step,
+            on_look=on_look,
+            should_stop=lambda: False,
+        )
+    return config
+
+
+def oracle(stem: str, step: int, inputs: Inputs, runs: Path) -> dict[str, float]:
+    """How the oracle's score changed until an update, over the base, with its 95 % interval over captions."""
+    from annotation.statistics.estimates import interval, resample
+
+    judged = runs / "judged"
+    if step > 0:
+        judge_pictures(f"{stem}-{step}", runs / stem / "looks" / str(step), inputs, judged)
+    name = f"{stem}-{step}" if step > 0 else "base"
+    before, after = (
+        np.array(
+            [np.mean(each) for each in json.loads((judged / f"{which}.json").read_text())["figures"]["score"]]
+        )
+        for which in ("base", name)
+    )  # (B,) each
+    change = after - before
+    ends = interval(np.concatenate([change[rows].mean(1) for rows in resample(len(change), seed=0)]))
+    return {"value": float(change.mean()), "low": ends.low, "high": ends.high}
+
+
+def print_table(title: str, rows: list[dict[str, Any]]) -> None:
+    print(f"\n{title}")
+    print(
+        ROW.format("kind", "run", "stopped", "by", "oracle at the end", "kept", "oracle with what was kept")
+    )
+    for number, row in enumerate(rows):
+        stopped = "" if row["stopped"] is None else row["stopped"]
+        cells = in_words(row["last"]), row["best"], in_words(row["kept"])
+        print(ROW.format(row["kind"], number % 4, stopped, row["figure"], *cells))
+    alarmed = [row for row in rows if row["figure"] not in ("", "patience")]
+    lost = [row for row in rows if row["kept"]["value"] < -LOSS]
+    late = [row for row in rows if row["last"]["value"] < -LOSS]
+    patient = [row for row in rows if row["figure"] == "patience"]
+    print(
+        f"{len(rows)} runs: {len(alarmed)} stopped by an alarm, {len(patient)} by patience; the oracle had "
+        f"lost more than {LOSS} at the end of {len(late)}, with what was kept in {len(lost)}"
+    )
+
+
+def in_words(change: dict[str, float]) -> str:
+    return "{value:+.3f} [{low:+.3f}, {high:+.3f}]".format(**change)
+
+
+if __name__ == "__main__":
+    main()
