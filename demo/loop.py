@@ -144,7 +144,8 @@ class Loop:
         self._complete(this, "train", training)
         this.checkpoint = RewardCheckpoint.objects.get(run=training)
         start, reward = newest_kept(self.project), promoted_checkpoint(self.project)
-        control = self._tune(this, "tune the control", start, reward, reward_weight=0.0)
+        # Guards would end it with the weights it started from: it is to make as many updates.
+        control = self._tune(this, "tune the control", start, reward, reward_weight=0.0, guard_every=0)
         tuned = self._tune(this, "tune", start, reward)
         this.kept = bool(tuned.kept)
         with self._step(this, "ask the oracle"):

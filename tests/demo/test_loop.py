@@ -25,7 +25,10 @@ def test_a_round_annotates_trains_tunes_judges_and_makes_new_work(capsys, monkey
     project = ensure_project("loop", name="loop", enabled=False)
     TrainingPolicy.objects.update(config={"epochs": 1, "validations_per_epoch": 1})
     TuningPolicy.objects.update(
-        config={"updates": 2, "batch_size": 2, "steps": 4, "late_steps": [1, 2], "sample_steps": 4}
+        config={
+            **{"updates": 2, "batch_size": 2, "steps": 4, "late_steps": [1, 2], "sample_steps": 4},
+            "guard_prompts": 4,
+        }
     )
     under_way = SamplingRun.objects.create(
         project=project,
@@ -56,6 +59,8 @@ def test_a_round_annotates_trains_tunes_judges_and_makes_new_work(capsys, monkey
     assert RewardCheckpoint.objects.filter(project=project).count() == 2
     control, tuned = TuningRun.objects.order_by("pk")
     assert control.config["reward_weight"] == 0 < tuned.config["reward_weight"]
+    assert control.config["guard_every"] == 0 < tuned.config["guard_every"]
+    assert tuned.points.get(step=0).values.keys() >= {"guards/diversity", "guards/tuned_reward"}
     assert Generator.objects.get(run=control).kept is False
     newest = SamplingRun.objects.latest("pk")
     assert newest.state == "finished"
