@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 import torch
 from peft import LoraConfig
 
-from refl.learning.lora import save_lora
+from refl.learning.families.lora import save_lora
 from rewardmodel.learning.errors import PermanentError
 
 if TYPE_CHECKING:
@@ -105,14 +105,13 @@ class LoRA:
 
     def __init__(self, family: Family, config: TuningConfig) -> None:
         self.family = family
-        self.denoiser: Any = family.denoiser
+        self.denoiser = cast(Any, family.denoiser)  # with the methods of diffusers' PeftAdapterMixin
         self.rank, self.alpha = config.lora_rank, config.lora_alpha or config.lora_rank
         self.layers = _layers(self.denoiser, config.lora_targets)
         with torch.random.fork_rng(devices=[]):
             torch.default_generator.manual_seed(config.seed)  # peft draws on the CPU
             self.denoiser.add_adapter(
-                # Its type says int; its arithmetic takes any number, and so do the files.
-                LoraConfig(r=self.rank, lora_alpha=self.alpha, target_modules=self.layers)  # type: ignore[arg-type]
+                LoraConfig(r=self.rank, lora_alpha=self.alpha, target_modules=self.layers)
             )
         self._named: dict[str, nn.Parameter] = {}
         for name, parameter in self.denoiser.named_parameters():
