@@ -18,7 +18,7 @@ from annotation.api.requests import page_of, paged, project_of
 from annotation.models import Project, User
 from refl.models import Generator, SamplingRun, TuningRun
 from refl.selectors.generators import NoGenerator
-from refl.services.sampling import CannotSample, queue_sampling
+from refl.services.sampling import MAX_BEST_OF, CannotSample, queue_sampling
 from refl.services.tuning import CannotTune, queue_tuning
 from rewardmodel.api.serializers import MeasurementSerializer, RunSerializer
 from rewardmodel.models import RewardCheckpoint
@@ -64,6 +64,12 @@ class NewSamplingSerializer(serializers.Serializer[Any]):
     prompts = serializers.IntegerField(min_value=1, required=False, help_text="default: all without images")
     least_sure = serializers.BooleanField(default=False)
     pool_factor = serializers.IntegerField(min_value=1, default=4)
+    best_of = serializers.IntegerField(
+        min_value=1,
+        max_value=MAX_BEST_OF,
+        default=1,
+        help_text="candidates of each image; the one that the promoted reward model likes best is kept",
+    )
 
 
 @extend_schema(responses=GeneratorSerializer(many=True))
@@ -93,6 +99,8 @@ def _queue_sampling(project: Project, by: User, fields: dict[str, Any]) -> Sampl
         prompts=fields.get("prompts"),
         checkpoint=promoted_checkpoint(project) if fields["least_sure"] else None,
         pool_factor=fields["pool_factor"],
+        best_of=fields["best_of"],
+        best_by=promoted_checkpoint(project) if fields["best_of"] > 1 else None,
         rng=random.Random(generator.pk),
         by=by,
     )

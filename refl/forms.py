@@ -8,6 +8,7 @@ from django import forms
 
 from annotation.models import Project
 from refl.models import Generator, TuningPolicy
+from refl.services.sampling import MAX_BEST_OF
 
 
 class SamplingForm(forms.Form):
@@ -16,6 +17,14 @@ class SamplingForm(forms.Form):
     generator = forms.ModelChoiceField(Generator.objects.none(), empty_label=None)
     prompts = forms.IntegerField(min_value=1, label="Prompts", help_text="Of those that have no image yet.")
     per_prompt = forms.IntegerField(min_value=1, label="Images of each prompt")
+    best_of = forms.IntegerField(
+        min_value=1,
+        max_value=MAX_BEST_OF,
+        initial=1,
+        required=False,
+        label="Candidates of each image",
+        help_text="The one that the promoted reward model likes best is kept. Each takes an image's time.",
+    )
     least_sure = forms.BooleanField(
         required=False,
         label="Choose the prompts on which the promoted reward model is least sure",

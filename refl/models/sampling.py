@@ -16,12 +16,16 @@ class SamplingRun(Run):
 
     command = "generate"
     kind = "sampling"
-    inputs = {"generator": "Generator", "checkpoint": "Reward model"}
+    inputs = {"generator": "Generator", "checkpoint": "Reward model", "best_by": "Best candidates by"}
 
     generator = models.ForeignKey(Generator, models.PROTECT, related_name="samplings")
     # Whose doubt chooses among the pool of prompts; null takes the pool's first ones.
     checkpoint = models.ForeignKey(
         RewardCheckpoint, models.PROTECT, null=True, blank=True, related_name="samplings"
+    )
+    # What keeps the best of an image's candidates; null where each image is the only one.
+    best_by = models.ForeignKey(
+        RewardCheckpoint, models.PROTECT, null=True, blank=True, related_name="best_of_samplings"
     )
 
     class Meta(Run.Meta):

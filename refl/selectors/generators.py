@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from annotation.models import Project
 from refl.models import Generator, SamplingRun, TuningRun
-from refl.selectors.rewards import tuned_on
 from rewardmodel.models import RewardCheckpoint
 
 
@@ -26,15 +25,6 @@ def newest_kept(project: Project) -> Generator:
     if generator is None:
         raise NoGenerator(f"{project.slug}: no generator is kept; register one")
     return generator
-
-
-def independent_checkpoint(run: TuningRun) -> RewardCheckpoint | None:
-    """Return the reward model that judges the run's generator: the newest registered one, not trained here.
-
-    None when there is none but what the run tuned on, be it by a head of it.
-    """
-    registered = RewardCheckpoint.objects.registered().filter(project=run.project)
-    return registered.exclude(pk__in=tuned_on(run) | {run.checkpoint_id}).order_by("-pk").first()
 
 
 def untried_promotion(project: Project) -> RewardCheckpoint | None:

@@ -62,7 +62,7 @@ def generate_images(request: MemberRequest, project: Project) -> HttpResponse:
     form = SamplingForm(request.POST, project=project, policy=policy)
     if not form.is_valid():
         return render(request, PROJECT, _context(project, form=form), status=422)
-    generator = form.cleaned_data["generator"]
+    generator, best_of = form.cleaned_data["generator"], form.cleaned_data["best_of"] or 1
     try:
         run = queue_sampling(
             generator=generator,
@@ -70,6 +70,8 @@ def generate_images(request: MemberRequest, project: Project) -> HttpResponse:
             prompts=form.cleaned_data["prompts"],
             checkpoint=promoted_checkpoint(project) if form.cleaned_data["least_sure"] else None,
             pool_factor=policy.pool_factor,
+            best_of=best_of,
+            best_by=promoted_checkpoint(project) if best_of > 1 else None,
             rng=random.Random(generator.pk),
             by=request.user,
         )

@@ -235,9 +235,19 @@ def test_images_are_asked_for(client, ada, project, generator, prompts, promoted
     assert client.get(answer.url).status_code == 200
 
 
+def test_the_best_of_several_candidates_is_asked_for(client, ada, project, generator, prompts, promoted):
+    client.force_login(ada)
+    form = {"generator": generator.pk, "prompts": 3, "per_prompt": 2, "best_of": 4}
+    answer = client.post(reverse("generate-images", args=[project.slug]), form)
+    run = SamplingRun.objects.get()
+    assert (run.best_by, run.config["best_of"], run.checkpoint) == (promoted, 4, None)
+    assert "Best candidates by" in client.get(answer.url).content.decode()
+
+
 @pytest.mark.parametrize(
     ("changed", "said"),
     [
+        ({"best_of": 65}, "less than or equal to 64"),
         ({"per_prompt": 11}, "gets 2 to 10 images"),
         ({"per_prompt": 0}, "greater than or equal to 1"),
         ({"prompts": ""}, "required"),

@@ -12,14 +12,18 @@ from django.utils.timezone import now
 from annotation.models import Assignment, Generation
 from annotation.selectors.projects.uncertainty import mean_pair_entropy
 from annotation.services.projects.prompts import NewImage, add_generations
-from refl.drawing import seeds_of
+from refl.image_files import Description
+from refl.learning.families.loading import load_family
+from refl.learning.sampling import sample
 from refl.models import SamplingRun
+from refl.seeds import seeds_of
 from refl.services.sampling import CannotSample, least_sure, make_samples, queue_sampling
 from rewardmodel.learning.errors import Interrupted
 from rewardmodel.runs import states
 from rewardmodel.runs.execution import Heartbeat, execute
 from rewardmodel.scoring import scorer
 from tests.cast import picture
+from tests.refl.conftest import save_reward_model
 
 # The heart of a run beats in a thread of its own, which sees only what was committed.
 for_real = pytest.mark.django_db(transaction=True)
@@ -127,6 +131,50 @@ def test_annotators_get_the_prompts_on_which_the_reward_model_is_least_sure(
     assert set(Assignment.objects.values_list("prompt", flat=True)) == {p.pk for p in most_doubted}
 
 
+@for_real
+def test_the_best_candidate_of_each_image_is_kept_and_its_data_say_so(project, generator, prompts, shipped):
+    generate(project, "--prompts", "2", "--best-of", "3", "--reward", "shipped")
+    made = list(Generation.objects.order_by("prompt", "pk"))
+    assert [image.prompt for image in made] == [p for p in prompts[:2] for _ in range(2)]
+    family, model = load_family(generator.location), scorer(shipped)
+    for prompt in prompts[:2]:
+        seeds = seeds_of(prompt.key, 6)
+        candidates = list(sample(family, [prompt.text] * 6, seeds, steps=2, guidance_scale=1.0, batch_size=6))
+        rewards = dict(zip(seeds, model.score(prompt.text, candidates), strict=True))
+        for image, group in zip(prompt.generations.order_by("pk"), (seeds[:3], seeds[3:]), strict=True):
+            assert image.seed == max(group, key=lambda seed: rewards[seed])
+            said = image.parameters
+            assert (said["best_of"], said["reward_model"], said["steps"]) == (3, "shipped", 2)
+            assert said["reward"] == pytest.approx(rewards[image.seed], abs=0.1)
+
+
+def test_an_interrupted_choice_goes_on_with_the_same_images(generator, prompts, promoted):
+    asked = {"prompts": 3, "best_of": 2, "best_by": promoted}
+    images = []
+    for stops in ([], [3, 1]):
+        run = queue(generator, **asked)
+        run.config["batch_size"] = 4  # candidates of two images
+        states.claim(run, now=now())
+        for reports in stops:
+            with pytest.raises(Interrupted):
+                make_samples(run, Impatient(run, reports))
+        make_samples(run, Impatient(run, 99))
+        images.append(list(Generation.objects.order_by("pk").values_list("prompt", "seed", "image")))
+        Assignment.objects.all().delete()
+        Generation.objects.all().delete()
+        SamplingRun.objects.all().delete()
+    assert len(images[0]) == 6
+    assert images[0] == images[1]
+
+
+@pytest.mark.parametrize(("best_of", "with_model"), [(0, False), (65, True), (2, False), (1, True)])
+def test_the_best_is_one_of_a_few_candidates_by_a_reward_model(
+    generator, prompts, promoted, best_of, with_model
+):
+    with pytest.raises(CannotSample, match="best of"):
+        queue(generator, best_of=best_of, best_by=promoted if with_model else None)
+
+
 def test_the_prompts_with_the_closest_rewards_are_chosen_first():
     rewards = {7: [0.0, 4.0], 3: [1.0, 1.1], 5: [0.0, 1.0]}
     assert least_sure(rewards, 2) == [3, 5]
@@ -206,6 +254,34 @@ def test_a_file_of_prompts_is_sampled_into_a_folder_and_what_is_there_stays(pipe
     assert all((folder / image["file"]).is_file() for row in rows for image in row["images"])
     call_command(*asked)
     assert "0 images made, 4 were there" in capsys.readouterr().out
+
+
+def test_a_file_of_prompts_gets_the_best_of_several_candidates(pipeline, shipped, tmp_path, capsys):
+    file, folder = tmp_path / "prompts.txt", tmp_path / "images"
+    file.write_text("a red fox\n")
+    asked = ["sample", "--generator", pipeline, "--prompts", file, "--to", folder, "--per-prompt", "2"]
+    asked += ["--steps", "2", "--guidance-scale", "1", "--best-of", "2", "--reward", shipped.location]
+    asked = [str(word) for word in asked]
+    call_command(*asked)
+    [row] = [json.loads(line) for line in (folder / "manifest.jsonl").read_text().splitlines()]
+    seeds = seeds_of("a red fox", 4)
+    for image, group in zip(row["images"], (seeds[:2], seeds[2:]), strict=True):
+        assert image["seed"] in group
+        assert image["parameters"]["best_of"] == 2
+        assert Description.read(folder / image["file"]).reward == image["parameters"]["reward"]
+    call_command(*asked)
+    assert "0 images made, 2 were there" in capsys.readouterr().out
+    save_reward_model(tmp_path / "other", seed=3)
+    asked[-1] = str(tmp_path / "other")
+    call_command(*asked)
+    assert "2 images made, 0 were there" in capsys.readouterr().out
+
+
+def test_the_best_of_a_file_takes_a_reward_model(pipeline, tmp_path):
+    asked = ["--generator", str(pipeline), "--prompts", "none.txt", "--to", str(tmp_path / "images")]
+    for more in (["--best-of", "2"], ["--reward", "somewhere"]):
+        with pytest.raises(CommandError, match="are given together"):
+            call_command("sample", *asked, *more)
 
 
 @for_real

@@ -8,10 +8,12 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from annotation.management.projects import find_project
-from annotation.models import Generation
+from annotation.models import Generation, Project
 from refl.management.rows import find_generator
 from refl.models import SamplingRun
 from refl.services.sampling import make_samples, queue_sampling
+from rewardmodel.management.rows import find_checkpoint
+from rewardmodel.models import RewardCheckpoint
 from rewardmodel.runs.command import add_run_arguments, work_on
 from rewardmodel.selectors import promoted_checkpoint
 
@@ -38,6 +40,16 @@ class Command(BaseCommand):
             metavar="F",
             help="with --least-sure: try F prompts for each that is chosen (default 4)",
         )
+        parser.add_argument(
+            "--best-of",
+            type=int,
+            default=1,
+            metavar="N",
+            help="make N candidates of each image; the one a reward model likes best is kept (default 1)",
+        )
+        parser.add_argument(
+            "--reward", metavar="NAME", help="with --best-of: the reward model; default: the promoted one"
+        )
         add_run_arguments(parser)
 
     def handle(self, *args: Any, **options: Any) -> None:
@@ -58,5 +70,14 @@ class Command(BaseCommand):
             prompts=options["prompts"],
             checkpoint=promoted_checkpoint(project) if options["least_sure"] else None,
             pool_factor=options["pool_factor"],
+            best_of=options["best_of"],
+            best_by=best_by(project, options),
             rng=random.Random(generator.pk),
         )
+
+
+def best_by(project: Project, options: dict[str, Any]) -> RewardCheckpoint | None:
+    """Return the reward model that keeps the best of several candidates. Raises: CommandError."""
+    if options["reward"]:
+        return find_checkpoint(project, options["reward"])
+    return promoted_checkpoint(project) if options["best_of"] > 1 else None

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -14,20 +13,10 @@ from tqdm import tqdm
 
 from annotation.services.imports import ImportRefused
 from annotation.services.imports.rows import read_lines
+from refl.image_files import Description, ImageFile, Judge, make_files, split_seeds
 from refl.seeds import seeds_of
-from rewardmodel.learning.saving import write_whole
 
 BATCH = 16
-
-
-@dataclass(frozen=True)
-class Row:
-    """One image: the line of its prompt, and where it goes."""
-
-    number: int
-    prompt: str
-    seed: int
-    file: Path
 
 
 class Command(BaseCommand):
@@ -45,19 +34,32 @@ class Command(BaseCommand):
         )
         parser.add_argument("--steps", type=int, default=50, help="denoising steps (default 50)")
         parser.add_argument("--guidance-scale", type=float, default=7.5, help="1 for none (default 7.5)")
+        parser.add_argument(
+            "--best-of",
+            type=int,
+            default=1,
+            metavar="N",
+            help="make N candidates of each image, and keep the one that --reward likes best (default 1)",
+        )
+        parser.add_argument(
+            "--reward", metavar="MODEL", help="with --best-of: a reward model's folder, file, name or hub id"
+        )
 
     def handle(self, *args: Any, **options: Any) -> None:
-        if min(options["per_prompt"], options["steps"]) < 1 or options["guidance_scale"] < 1:
-            raise CommandError("--per-prompt, --steps and --guidance-scale must be at least 1")
+        per_prompt, best_of = options["per_prompt"], options["best_of"]
+        if min(per_prompt, options["steps"], best_of) < 1 or options["guidance_scale"] < 1:
+            raise CommandError("--per-prompt, --steps, --best-of and --guidance-scale must be at least 1")
+        if (best_of > 1) != bool(options["reward"]):
+            raise CommandError("--best-of N, of 2 or more, and --reward MODEL are given together")
         try:
             rows = [
-                Row(number, text, seed, options["to"] / f"{number:05}-{seed}.png")
+                (number, ImageFile(text, seeds, options["to"] / _name(number, seeds)))
                 for number, text in read_lines(options["prompts"])
-                for seed in seeds_of(text, options["per_prompt"])
+                for seeds in split_seeds(seeds_of(text, per_prompt * best_of), best_of)
             ]
             if not rows:
                 raise CommandError(f"{options['prompts']}: has no prompts")
-            missing = [row for row in rows if not row.file.exists()]
+            missing = [row for _, row in rows if not _is_made(row, options["reward"])]
             if missing:
                 self.make(missing, options)
             manifest = options["to"] / "manifest.jsonl"
@@ -68,27 +70,49 @@ class Command(BaseCommand):
             f"{len(missing)} images made, {len(rows) - len(missing)} were there, in {options['to']}"
         )
 
-    def make(self, missing: list[Row], options: dict[str, Any]) -> None:
+    def make(self, missing: list[ImageFile], options: dict[str, Any]) -> None:
         from refl.learning.families.loading import load_family
-        from refl.learning.sampling import sample
+        from rewardmodel.learning import load
 
-        images = sample(
-            load_family(options["generator"]),
-            [row.prompt for row in missing],
-            [row.seed for row in missing],
+        judge = Judge(options["reward"], load(options["reward"]).score_pairs) if options["reward"] else None
+        family = load_family(options["generator"])
+        options["to"].mkdir(parents=True, exist_ok=True)
+        made = make_files(
+            family,
+            missing,
+            judge,
             steps=options["steps"],
             guidance_scale=options["guidance_scale"],
             batch_size=BATCH,
         )
-        options["to"].mkdir(parents=True, exist_ok=True)
-        for row, image in zip(missing, tqdm(images, total=len(missing), unit="image"), strict=True):
-            with write_whole(row.file) as partial:
-                image.save(partial, "PNG")
+        for _ in tqdm(made, total=len(missing), unit="image"):
+            pass
 
 
-def _manifest(rows: list[Row], generator: str) -> Iterator[str]:
+def _name(number: int, seeds: Sequence[int]) -> str:
+    best = f"-best-of-{len(seeds)}" if len(seeds) > 1 else ""
+    return f"{number:05}-{seeds[0]}{best}.png"
+
+
+def _is_made(row: ImageFile, reward: str | None) -> bool:
+    """Whether its file is there, and this reward model chose it, if one is to choose."""
+    if reward is None:
+        return row.file.exists()
+    description = Description.read(row.file)
+    return description is not None and description.reward_model == reward
+
+
+def _manifest(rows: list[tuple[int, ImageFile]], generator: str) -> Iterator[str]:
     """One line for each prompt."""
-    for (number, prompt), images in groupby(rows, key=lambda row: (row.number, row.prompt)):
-        files = [{"file": row.file.name, "generator": generator, "seed": row.seed} for row in images]
-        row = {"prompt_id": f"{number:05}", "prompt": prompt, "images": files}
-        yield json.dumps(row, ensure_ascii=False)
+    for (number, prompt), images in groupby(rows, key=lambda row: (row[0], row[1].prompt)):
+        files = [{"file": row.file.name, "generator": generator, **_origin(row)} for _, row in images]
+        line = {"prompt_id": f"{number:05}", "prompt": prompt, "images": files}
+        yield json.dumps(line, ensure_ascii=False)
+
+
+def _origin(row: ImageFile) -> dict[str, Any]:
+    """Return the seed of its image, and how it was chosen."""
+    description = Description.read(row.file)
+    if description is None:
+        return {"seed": row.seeds[0]}
+    return {"seed": description.seed, "parameters": description.parameters()}

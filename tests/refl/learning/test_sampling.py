@@ -7,7 +7,7 @@ from PIL import Image
 
 from refl.learning.families import NotAPipeline
 from refl.learning.families.loading import load_family
-from refl.learning.sampling import grid, sample
+from refl.learning.sampling import best_of, grid, prompts_at_once, sample
 
 PROMPTS = ["a red page", "a green page", "a blue page", "a red page", "a red page"]
 SEEDS = [1, 2, 3, 4, 1]
@@ -36,6 +36,48 @@ def test_another_seed_gives_another_image(a_family):
 def test_as_many_seeds_as_prompts_are_wanted(a_family):
     with pytest.raises(ValueError, match="shorter"):
         images_of(a_family, PROMPTS, SEEDS[:2], batch_size=4)
+
+
+def redness(prompts, images):
+    return [float(np.asarray(image)[..., 0].mean()) for image in images]
+
+
+@pytest.mark.parametrize("batch_size", [2, 3, 100])
+def test_the_best_of_several_candidates_is_the_one_that_scores_highest(a_family, batch_size):
+    groups = [[1, 2, 3], [4, 5, 6]]
+    chosen = list(
+        best_of(a_family, PROMPTS[:2], groups, redness, steps=3, guidance_scale=2.0, batch_size=batch_size)
+    )
+    assert len(chosen) == 2
+    for prompt, seeds, choice in zip(PROMPTS, groups, chosen, strict=False):
+        candidates = images_of(a_family, [prompt] * 3, seeds, batch_size=3)
+        best = max(range(3), key=lambda i: candidates[i][..., 0].mean())
+        assert choice.seed == seeds[best]
+        assert choice.reward == pytest.approx(candidates[best][..., 0].mean(), abs=0.5)
+        assert abs(np.asarray(choice.image).astype(int) - candidates[best]).max() <= 1
+
+
+def test_of_equal_candidates_the_first_is_chosen_and_none_is_held_longer_than_its_batch(a_family):
+    batches = []
+
+    def same(prompts, images):
+        batches.append(len(images))
+        return [1.0] * len(images)
+
+    asked = {"steps": 1, "guidance_scale": 1.0, "batch_size": 4}
+    chosen = best_of(a_family, PROMPTS[:3], [[1, 2], [3, 4], [5, 6]], same, **asked)
+    assert [choice.seed for choice in chosen] == [1, 3, 5]
+    assert batches == [4, 2]
+    [choice] = best_of(a_family, PROMPTS[:1], [range(9)], same, **asked)
+    assert choice.seed == 0
+    assert batches[2:] == [4, 4, 1]
+    assert [prompts_at_once(count, 16) for count in (1, 4, 5, 16, 17)] == [16, 4, 3, 1, 1]
+
+
+def test_a_reward_that_is_no_number_chooses_nothing(a_family):
+    asked = {"steps": 1, "guidance_scale": 1.0, "batch_size": 4}
+    with pytest.raises(ValueError, match="seed 2 for 'a red page' is nan"):
+        list(best_of(a_family, PROMPTS[:1], [[1, 2]], lambda *_: [1.0, float("nan")], **asked))
 
 
 def test_a_pipeline_is_loaded_in_full_precision_and_in_silence(a_family, pipeline_folder, tmp_path, capfd):
