@@ -20,10 +20,10 @@ from time import process_time
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from benchmarks.tuning_methods import DRAFT, FILTER, Inputs, judge_pictures, small_world
 from tqdm import tqdm
 
 from benchmarks.rankings_needed import ROOT
+from benchmarks.tuning_methods import DRAFT, FILTER, Inputs, judge_pictures, small_world
 
 if TYPE_CHECKING:
     from refl.learning.families import Family

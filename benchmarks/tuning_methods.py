@@ -278,6 +278,7 @@ def rewards_of(checkpoint: Path, captions: list[str], groups: list[list[Image.Im
 def diversity(groups: list[list[Image.Image]]) -> list[list[float]]:
     """How far the pictures of each caption are from one another."""
     import torch
+
     from refl.learning.figures import diversity, thumbnails
 
     arrays = np.stack(

@@ -6,7 +6,6 @@ from django.urls import reverse
 
 from refl.admin import TuningPolicyForm
 from refl.models import TuningRun
-from refl.selectors.generators import independent_checkpoint
 from refl.selectors.rewards import held_out_rewards, rewards_of
 from refl.services.rewards import CannotLoadReward, load_held_out, load_mixture
 from refl.services.tuning import CannotTune, queue_tuning
@@ -133,11 +132,12 @@ def test_a_function_that_cannot_be_imported_fails_the_run_at_once_and_is_named(q
 
 
 def test_what_judges_the_result_is_nothing_of_the_mixture(queue, shipped, judged):
-    assert independent_checkpoint(queue({"judged:fidelity": 0.5, "checkpoint": 1.0})) == shipped
+    judges = held_out_rewards(queue({"judged:fidelity": 0.5, "checkpoint": 1.0}))
+    assert [judge.checkpoint for judge in judges if not judge.head] == [shipped]
 
 
 def test_nothing_judges_where_every_registered_reward_model_is_in_the_mixture(queue, shipped):
-    assert independent_checkpoint(queue({"checkpoint": 1.0, "shipped": 0.1})) is None
+    assert held_out_rewards(queue({"checkpoint": 1.0, "shipped": 0.1})) == []
 
 
 def test_an_artifact_head_and_a_reward_model_stay_apart_to_judge_while_a_run_tunes(
