@@ -123,8 +123,8 @@ def tune(
             they looked at.
         device: the best there is when None.
     Returns: the folder of the tuned pipeline, complete as diffusers saves one.
-    Raises: NoPrompts; NoPreferences; AnotherRun; BadPairs; NotAPipeline; BadReward; Diverged; NotSaved;
-        Interrupted; PeerFailed where another process failed.
+    Raises: NoPrompts; NoPreferences; AnotherRun; BadPairs; NotAPipeline; Unsupported; BadReward; Diverged;
+        NotSaved; Interrupted; PeerFailed where another process failed.
     """
     with process_group(device) as group:
         # 1. What cannot run writes nothing; what has run is not run again

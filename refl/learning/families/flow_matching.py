@@ -9,11 +9,11 @@ from __future__ import annotations
 from math import exp
 from typing import Any
 
-import torch
 from diffusers import FlowMatchEulerDiscreteScheduler
 from diffusers.pipelines.flux.pipeline_flux import calculate_shift
 from torch import Tensor
 
+from refl.learning.chance import Rng, randn
 from refl.learning.config import TuningConfig
 from refl.learning.families import Unsupported
 from refl.learning.families.latent_diffusion import LatentDiffusion
@@ -71,12 +71,12 @@ class FlowMatching(LatentDiffusion):
             return config.shift
         return exp(self.mu) if config.time_shift_type == "exponential" else self.mu
 
-    def random_timesteps(self, count: int, rng: torch.Generator) -> Tensor:
+    def random_timesteps(self, rng: Rng) -> Tensor:
         """Draw timesteps whose shares of noise are logit-normal, shifted as the schedule is. (B,)
 
         Source: Esser et al., arXiv 2403.03206, eq. 19 with mean 0 and deviation 1, and section 5.3.2 (shift).
         """
-        sigmas = shift_sigmas(torch.randn(count, generator=rng).sigmoid(), self.shift)
+        sigmas = shift_sigmas(randn((), rng).sigmoid(), self.shift)
         return (1000 * sigmas).to(self.device)
 
     def add_noise(self, latents: Tensor, noise: Tensor, timesteps: Tensor) -> Tensor:

@@ -20,7 +20,7 @@ from refl.learning.families.latent_diffusion import denormalise_latents, normali
 from refl.learning.families.loading import load_family
 from refl.learning.sampling import sample
 from refl.learning.training import tune
-from tests.refl.learning.conftest import rng, some_noise
+from tests.refl.learning.conftest import rng, rngs, some_noise
 from tests.refl.learning.families.pipelines import KINDS
 
 PROMPTS = ["a red page", "a green page"]
@@ -58,7 +58,7 @@ def test_the_predicted_x0_is_that_of_diffusers_at_every_step(family_of, kind):
 def test_a_denoiser_that_answers_the_target_recovers_the_image(family_of, kind):
     family = family_of(kind)
     latents, noise = some_noise(4), some_noise(4, seed=1)
-    timesteps = family.random_timesteps(4, rng())
+    timesteps = family.random_timesteps(rngs(4))
     noisy = family.add_noise(latents, noise, timesteps)
     target = family.training_target(latents, noise, timesteps)
     recovered = family.predict_x0(noisy, target, timesteps)
@@ -84,7 +84,7 @@ def test_a_whole_rollout_is_the_pipelines_own_sampling(family_of, kind, guidance
     rollout = Rollout(family, scheduler, guidance_scale)
     text, exit_steps = family.encode_prompts(PROMPTS), torch.tensor([4, 4])
     for _ in range(2):  # a scheduler that is used again starts again
-        latents = rollout.denoise_to(exit_steps, some_noise(2), text, rng())
+        latents = rollout.denoise_to(exit_steps, some_noise(2), text, rngs(2))
         torch.testing.assert_close(latents, own, rtol=1e-4, atol=1e-4)
 
 
@@ -97,8 +97,8 @@ def test_images_are_decoded_as_the_pipeline_decodes_them_and_encoded_back(family
     latents = unpack(latents, 8, 8) if "flux" in kind else latents
     torch.testing.assert_close(family.decode(latents), images, rtol=1e-4, atol=1e-5)
 
-    encoded, vae = family.encode(2 * images - 1, rng()), family.pipeline.vae
-    drawn = vae.encode(2 * images - 1).latent_dist.sample(rng())
+    encoded, vae = family.encode(2 * images - 1, rngs(2)), family.pipeline.vae
+    drawn = vae.encode(2 * images - 1).latent_dist.sample(rngs(2))
     shift = vae.config.shift_factor or 0
     torch.testing.assert_close(encoded, (drawn - shift) * vae.config.scaling_factor)
     assert encoded.shape[1:] == family.latent_shape
@@ -116,7 +116,14 @@ def test_sampled_images_follow_from_prompt_and_seed(family_of, kind):
     assert (pixels[0] - pixels[1]).abs().max() > 1
 
 
-TUNED = ["sd, zero snr", "sdxl", "sd3, no t5", "flux dev", "flux schnell"]
+TUNED = {
+    "sd, zero snr": "float32",
+    "sdxl": "bfloat16",
+    "sd3, no t5": "float32",
+    "sd3": "bfloat16",
+    "flux dev": "bfloat16",
+}
+ROUNDING = {"float32": 0, "bfloat16": 2**-8}  # of frozen weights, which are held in that precision
 CONFIG = TuningConfig(
     steps=3,
     late_steps=(1, 2),
@@ -135,12 +142,14 @@ def redness(prompts, images):
     return (images[:, 0] - images[:, 1:].mean(1)).mean((1, 2))
 
 
-@pytest.mark.parametrize("kind", TUNED)
-def test_a_tuned_pipeline_is_saved_whole_and_loaded_by_diffusers(saved, pairs_folder, tmp_path, kind):
+@pytest.mark.parametrize(("kind", "precision"), TUNED.items())
+def test_a_tuned_pipeline_is_saved_whole_and_loaded_by_diffusers(
+    saved, pairs_folder, tmp_path, kind, precision
+):
     before = load_family(saved(kind), "cpu")
     measures = {}
     result = tune(
-        replace(CONFIG, sampler=sampler_of(before), gradient_checkpointing=True),
+        replace(CONFIG, sampler=sampler_of(before), precision=precision),
         pipeline=saved(kind),
         reward=redness,
         prompts=PROMPTS,
@@ -150,7 +159,7 @@ def test_a_tuned_pipeline_is_saved_whole_and_loaded_by_diffusers(saved, pairs_fo
         should_stop=lambda: False,
         device="cpu",
     )
-    assert min(measures["reward_gradient"], measures["pretraining_gradient"]) > 0
+    assert measures["reward_gradient"] > 0 < measures["pretraining_gradient"]
 
     index = json.loads((saved(kind) / "model_index.json").read_text())
     ends = json.loads((result / "model_index.json").read_text())
@@ -162,7 +171,10 @@ def test_a_tuned_pipeline_is_saved_whole_and_loaded_by_diffusers(saved, pairs_fo
         for name, part in before.pipeline.components.items():
             if isinstance(part, torch.nn.Module):
                 state = getattr(pipeline, name).state_dict()
-                is_moved = any(not torch.equal(state[key], value) for key, value in part.state_dict().items())
+                is_moved = any(
+                    not torch.allclose(state[key].float(), value.float(), rtol=ROUNDING[precision], atol=0)
+                    for key, value in part.state_dict().items()
+                )
                 assert is_moved == (name == before.denoiser_name)
     loaded.resize(16)
     assert len(list(sample(loaded, PROMPTS, [0, 1], steps=1, guidance_scale=1.0, batch_size=2))) == 2
@@ -171,8 +183,13 @@ def test_a_tuned_pipeline_is_saved_whole_and_loaded_by_diffusers(saved, pairs_fo
 @each_flow
 def test_the_timesteps_of_a_flow_are_logit_normal_and_shifted_as_its_schedule_is(family_of, kind):
     family = family_of(kind)
-    drawn = family.random_timesteps(100, rng()) / 1000
-    normal = compute_density_for_timestep_sampling("logit_normal", 100, 0.0, 1.0, generator=rng())
+    drawn = family.random_timesteps(rngs(20)) / 1000
+    normal = torch.cat(
+        [
+            compute_density_for_timestep_sampling("logit_normal", 1, 0.0, 1.0, generator=generator)
+            for generator in rngs(20)
+        ]
+    )
     torch.testing.assert_close(drawn, shift_sigmas(normal, family.shift))
 
     scheduler = family.pipeline.scheduler
