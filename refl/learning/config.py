@@ -14,6 +14,13 @@ METHODS = {  # -> a `methods.Method`
     "dpo": "refl.learning.methods.dpo:DiffusionDPO",
     "nft": "refl.learning.methods.nft:DiffusionNFT",
 }
+NEEDS = {  # what each learns from
+    "refl": frozenset({"reward", "prompts", "pairs"}),
+    "draft": frozenset({"reward", "prompts", "pairs"}),
+    "selected": frozenset({"reward", "prompts", "pairs"}),
+    "dpo": frozenset({"preferences"}),
+    "nft": frozenset({"reward", "prompts"}),
+}
 WEIGHTS = {  # -> a `weights.Trainable`
     "all": "refl.learning.weights:AllWeights",
     "lora": "refl.learning.weights:LoRA",
@@ -236,6 +243,18 @@ class TuningConfig:
     def stage_configs(self) -> list[TuningConfig]:
         """Return the configurations of the run's stages in order: this one alone where it names none."""
         return [replace(self, **{"stages": (), **stage}) for stage in self.stages or ({},)]
+
+    @property
+    def needs(self) -> set[str]:
+        """What the methods of all stages learn from: of "reward", "prompts", "pairs" and "preferences"."""
+        return {need for stage in self.stage_configs() for need in NEEDS.get(stage.method, ())}
+
+    @property
+    def is_control(self) -> bool:
+        """Whether it follows a reward in no stage, where its methods would: what tuning does by itself."""
+        return all(
+            stage.method in GRADIENT_METHODS and stage.reward_weight == 0 for stage in self.stage_configs()
+        )
 
     @property
     def total_updates(self) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,6 +15,7 @@ from annotation.models import Project, User
 from refl.learning.config import TuningConfig
 from refl.models import Generator, TuningPolicy, TuningRun
 from refl.selectors.generators import newest_kept, untried_promotion
+from refl.selectors.preferences import preference_dataset
 from refl.selectors.prompts import held_out_prompts, tuning_prompts, watched_prompts
 from refl.selectors.rewards import NoSuchReward, named_checkpoint, resolve_rewards
 from refl.services.generators import (
@@ -24,6 +26,7 @@ from refl.services.generators import (
     set_unimproved_aside,
 )
 from refl.services.judging import measure_changes
+from refl.services.preferences import run_preferences
 from refl.services.rewards import load_held_out, load_mixture
 from rewardmodel.learning.saving import write_whole
 from rewardmodel.models import RewardCheckpoint
@@ -70,12 +73,9 @@ def queue_tuning(
     generator = generator or newest_kept(project)
     if not generator.kept:
         raise CannotTune(f"{generator} is not kept: only a kept generator is tuned further")
-    if generator.pairs is None:
-        raise CannotTune(f"{generator} has no folder of pre-training pairs to be held by")
     complete = complete_config(policy_config(TuningPolicy, project) if config is None else config, generator)
     checkpoint = checkpoint or named_checkpoint(project, complete.rewards) or promoted_checkpoint(project)
-    if not tuning_prompts(checkpoint) or not held_out_prompts(checkpoint):
-        raise CannotTune(f"{project.slug} needs prompts to tune on and, in the test split, some to judge by")
+    _check_materials(complete, generator, checkpoint)
     try:
         mixture = resolve_rewards(project, complete.rewards, own=checkpoint)
     except NoSuchReward as error:
@@ -116,10 +116,21 @@ def complete_config(config: Mapping[str, Any], generator: Generator) -> TuningCo
         raise CannotTune(f"configuration: {error}") from error
 
 
+def _check_materials(config: TuningConfig, generator: Generator, checkpoint: RewardCheckpoint) -> None:
+    """Refuse a run that lacks what its methods learn from, or prompts to judge it by. Raises: CannotTune."""
+    needs, project = config.needs, checkpoint.project
+    if "pairs" in needs and generator.pairs is None:
+        raise CannotTune(f"{generator} has no folder of pre-training pairs to be held by")
+    if ("prompts" in needs and not tuning_prompts(checkpoint)) or not held_out_prompts(checkpoint):
+        raise CannotTune(f"{project.slug} needs prompts to tune on and, in the test split, some to judge by")
+    if "preferences" in needs and preference_dataset(checkpoint, until=now()) is None:
+        raise CannotTune(f"{project.slug} has no dataset version with preferences to tune on: freeze one")
+
+
 def tune_generator(run: TuningRun, heartbeat: Heartbeat) -> None:
     """Tune, register the result, and judge it. Called again, it continues where it stopped.
 
-    A tuning with reward weight 0 is a control; its result is never kept. Nor is one of which the guards kept
+    The result of a control is never kept. Nor is one of which the guards kept
     no update.
 
     Raises: Interrupted; what `refl.learning.training.tune` raises; CheckpointError.
@@ -132,26 +143,28 @@ def tune_generator(run: TuningRun, heartbeat: Heartbeat) -> None:
         mark_seen(run.generator)
         heartbeat.report(step=progress.step, steps=progress.steps, values=progress.curves)
 
-    assert run.generator.pairs is not None
     config, prompts = TuningConfig(**run.config), _frozen_prompts(run)
     reward, held_out = load_mixture(run), load_held_out(run)
-    training.tune(
-        config,
-        pipeline=Path(run.generator.location),
-        reward=reward,
-        held_out_rewards=held_out,
-        guard_prompts=prompts["guards"],
-        prompts=prompts["tuning"],
-        pretraining=run.generator.pairs,
-        folder=run.folder,
-        on_step=on_step,
-        should_stop=heartbeat.should_stop,
-    )
+    preferred = run_preferences(run, held_out=prompts["held_out"], heartbeat=heartbeat)
+    with preferred if "preferences" in config.needs else nullcontext(()) as preferences:
+        training.tune(
+            config,
+            pipeline=Path(run.generator.location),
+            reward=reward,
+            held_out_rewards=held_out,
+            guard_prompts=prompts["guards"],
+            prompts=prompts["tuning"],
+            pretraining=run.generator.pairs,
+            preferences=preferences,
+            folder=run.folder,
+            on_step=on_step,
+            should_stop=heartbeat.should_stop,
+        )
     tuned = register_tuned(run=run)
     if tuned.kept is not None:
         return
     guards = read_outcome(run.folder, config.patience)
-    if config.reward_weight == 0:
+    if config.is_control:
         set_control_aside(tuned)
     elif guards is not None and not guards.is_better:
         set_unimproved_aside(tuned, guards=guards)

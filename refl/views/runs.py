@@ -19,6 +19,9 @@ CHARTS = {
     "reward": "Reward, mean of the update's images",
     "reward_loss": "Reward loss, unweighted",
     "pretraining_loss": "Pre-training loss, unweighted",
+    "preference_loss": "Preference loss",
+    "preference_accuracy": "Share of pairs on whose preferred image it gains more",
+    "policy_loss": "Loss of both implicit policies",
 }
 
 
@@ -38,15 +41,16 @@ def _tuning_details(run: TuningRun) -> dict[str, Any]:
     mixture: dict[str, float] = run.config.get("rewards", {})
     parts = {f"reward/{name}": name for name in mixture} if len(mixture) > 1 else {}
     measured = curves(run, *CHARTS, *parts)
+    shown = [name for name in CHARTS if measured[name]] or ["reward"]  # none before the first update
     charts = [
         {
             "id": f"{name}-curve",
-            "label": label,
+            "label": CHARTS[name],
             "x": "update",
             "format": "0.000",
             "series": [{"name": name.replace("_", " "), "points": measured[name]}],
         }
-        for name, label in CHARTS.items()
+        for name in shown
     ]
     if parts:
         series = [{"name": name, "points": measured[key]} for key, name in parts.items()]

@@ -11,6 +11,7 @@ from typing import ClassVar
 from torch import Tensor
 
 from refl.learning.chance import Rng, randn
+from refl.learning.config import NEEDS
 from refl.learning.losses import preference_losses, pretraining_losses
 from refl.learning.methods import Batch, Method
 from refl.learning.pairs import Pair, Preference, load_images
@@ -21,7 +22,7 @@ from refl.learning.tuner import Tuner
 class DiffusionDPO(Method):
     """The denoiser learns to gain more on preferred images than on rejected ones, over a frozen reference."""
 
-    needs: ClassVar[frozenset[str]] = frozenset({"preferences"})
+    needs: ClassVar[frozenset[str]] = NEEDS["dpo"]
 
     def __init__(self, tuner: Tuner, reward: Reward) -> None:
         self.tuner = tuner

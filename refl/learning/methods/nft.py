@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from refl.learning.chance import Rng, randn
+from refl.learning.config import NEEDS
 from refl.learning.denoising import Rollout
 from refl.learning.losses import implicit_policy_losses, optimality
 from refl.learning.methods import Batch, Method
@@ -29,7 +30,7 @@ class DiffusionNFT(Method):
     denoiser, what scores below pushes it.
     """
 
-    needs: ClassVar[frozenset[str]] = frozenset({"reward", "prompts"})
+    needs: ClassVar[frozenset[str]] = NEEDS["nft"]
 
     def __init__(self, tuner: Tuner, reward: Reward) -> None:
         config, family = tuner.config, tuner.family

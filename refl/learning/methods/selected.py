@@ -20,6 +20,7 @@ import torch
 from torch import Tensor
 
 from refl.learning.chance import Rng
+from refl.learning.config import NEEDS
 from refl.learning.methods import Batch, Materials, Method
 from refl.learning.methods.steps import pretraining_step
 from refl.learning.pairs import Pair, load_images
@@ -32,7 +33,7 @@ from rewardmodel.learning.saving import write_whole
 class Selected(Method):
     """The pre-training step alone, on pairs that the reward selects before the first update."""
 
-    needs: ClassVar[frozenset[str]] = frozenset({"reward", "prompts", "pairs"})
+    needs: ClassVar[frozenset[str]] = NEEDS["selected"]
 
     def __init__(self, tuner: Tuner, reward: Reward) -> None:
         self.tuner, self.reward = tuner, reward
