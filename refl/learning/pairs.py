@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import combinations
@@ -13,6 +14,8 @@ import torch
 from PIL import Image, ImageOps
 from torch import Tensor
 
+from refl.learning.prompts import is_unicode
+from rewardmodel.learning.data.preprocessing import UnreadableImage, check_header, read_image
 from rewardmodel.learning.data.rankings import Ranking
 from rewardmodel.learning.errors import PermanentError
 
@@ -42,36 +45,67 @@ class Preference:
 def read_pairs(folder: Path) -> list[Pair]:
     """Read the pairs that `pairs.jsonl` lists, each row {"file", "prompt"}; files are named from the folder.
 
-    Raises: BadPairs when a row is not such an object, an image is missing, or there are none.
+    Every image is looked at, so that none is found broken in the middle of a run.
+
+    Raises: BadPairs when a row is not such an object, an image is missing or broken, or there are none.
     """
     listing = folder / "pairs.jsonl"
     try:
-        lines = listing.read_text(encoding="utf-8").splitlines()
+        # Not splitlines: JSON may hold U+2028 and others that end a line there.
+        lines = listing.read_text(encoding="utf-8-sig").split("\n")
     except (OSError, UnicodeDecodeError) as error:
         raise BadPairs(f"{listing}: {error}") from error
-    pairs = [_parse_pair(listing, row, line) for row, line in enumerate(lines, 1) if line.strip()]
-    if not pairs:
+    rows = {row: _parse_pair(listing, row, line) for row, line in enumerate(lines, 1) if line.strip()}
+    if not rows:
         raise BadPairs(f"{listing}: no pairs in it")
-    return pairs
+    checked: set[Path] = set()
+    for row, pair in rows.items():
+        if pair.file not in checked:
+            _check_image(listing, row, pair.file)
+            checked.add(pair.file)
+    return list(rows.values())
 
 
 def _parse_pair(listing: Path, row: int, line: str) -> Pair:
     try:
         fields = json.loads(line)
-    except json.JSONDecodeError as error:
-        raise BadPairs(f"{listing}, row {row}: {error}") from error
+    except (ValueError, RecursionError) as error:
+        raise BadPairs(f"{listing}, row {row}: no JSON: {error}") from error
     if not isinstance(fields, dict) or set(fields) != {"file", "prompt"}:
         raise BadPairs(f'{listing}, row {row}: wanted an object with "file" and "prompt", and no more')
-    if not all(isinstance(value, str) for value in fields.values()):
+    if not all(isinstance(value, str) and is_unicode(value) for value in fields.values()):
         raise BadPairs(f'{listing}, row {row}: "file" and "prompt" must be text')
-    file = listing.parent / fields["file"]
-    if not file.is_file():
-        raise BadPairs(f"{listing}, row {row}: no file {file}")
-    return Pair(file, fields["prompt"])
+    return Pair(listing.parent / fields["file"], fields["prompt"])
+
+
+def _check_image(listing: Path, row: int, file: Path) -> None:
+    """Raises: BadPairs for a file that is missing or no whole image, which is decoded only in doubt."""
+    try:
+        if not file.is_file():
+            raise BadPairs(f"{listing}, row {row}: no file {file}")
+        if not _ends_as_it_should(file):
+            read_image(file)
+    except (OSError, UnreadableImage) as error:
+        raise BadPairs(f"{listing}, row {row}: {error}; put it there again, or leave the row out") from error
+
+
+def _ends_as_it_should(file: Path) -> bool:
+    """Whether a PNG has all its chunks, or a JPEG its last marker; False where that is not known."""
+    try:
+        with Image.open(file) as image:
+            check_header(image)
+            if image.format == "PNG":
+                image.verify()
+                return True
+            with file.open("rb") as opened:
+                opened.seek(-2, os.SEEK_END)
+                return image.format == "JPEG" and opened.read() == b"\xff\xd9"
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):
+        return False
 
 
 def load_images(pairs: Sequence[Pair], size: tuple[int, int]) -> Tensor:
-    """Load the images, cropped in the middle and resized to (width, height). (B, 3, H, W) in -1..1
+    """Load the images, upright, cropped in the middle and resized to (width, height). (B, 3, H, W) in -1..1
 
     Raises: BadPairs naming a file that is no image.
     """
@@ -80,10 +114,9 @@ def load_images(pairs: Sequence[Pair], size: tuple[int, int]) -> Tensor:
 
 def _load_image(file: Path, size: tuple[int, int]) -> Tensor:
     try:
-        with Image.open(file) as opened:
-            image = opened.convert("RGB")
-    except (OSError, Image.DecompressionBombError) as error:
-        raise BadPairs(f"{file}: {error}") from error
+        image = read_image(file)
+    except UnreadableImage as error:
+        raise BadPairs(str(error)) from error
     if image.size != size:
         image = ImageOps.fit(image, size, Image.Resampling.BICUBIC)
     pixels = torch.from_numpy(np.array(image))  # (H, W, 3) uint8

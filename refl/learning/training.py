@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -22,6 +23,7 @@ from refl.learning.identity import identity
 from refl.learning.looks import Look
 from refl.learning.methods import Batch, Materials, Method
 from refl.learning.pairs import BadPairs, Pair, Preference, read_pairs
+from refl.learning.prompts import check_prompts, describe_cut
 from refl.learning.rewards import Reward, check_differentiable, measured_parts
 from refl.learning.sampling import grid, sample
 from refl.learning.scales import measure_scales, with_scales
@@ -32,6 +34,8 @@ from rewardmodel.learning.saving import write_whole
 from rewardmodel.learning.training.distributed import ProcessGroup, process_group
 
 T = TypeVar("T")
+logger = logging.getLogger(__name__)
+
 CHECKPOINT = "checkpoint.pt"  # of the stage at work
 SCALES = "scales.json"  # of the rewards that the run normalises itself
 START = "start.pt"  # of a stage after the first: the weights and materials that it starts from
@@ -123,8 +127,8 @@ def tune(
             they looked at.
         device: the best there is when None.
     Returns: the folder of the tuned pipeline, complete as diffusers saves one.
-    Raises: NoPrompts; NoPreferences; AnotherRun; BadPairs; NotAPipeline; Unsupported; BadReward; Diverged;
-        NotSaved; Interrupted; PeerFailed where another process failed.
+    Raises: NoPrompts; BadPrompts; NoPreferences; AnotherRun; BadPairs; NotAPipeline; Unsupported; BadReward;
+        Diverged; NotSaved; Interrupted; PeerFailed where another process failed.
     """
     with process_group(device) as group:
         # 1. What cannot run writes nothing; what has run is not run again
@@ -146,6 +150,7 @@ def tune(
             tuner = Tuner(config.stage_configs()[0], family, group)
             state = _load_checkpoint(folder / CHECKPOINT)
             if group.is_main_process:
+                _warn_of_cut_texts(tuner, materials)
                 measure_scales(reward, materials.pairs, tuner.family, folder / SCALES)
         reward = with_scales(reward, folder / SCALES)
         guards = Guards(
@@ -342,15 +347,24 @@ def _gather(
     pretraining: Path | None,
     preferences: Sequence[Preference],
 ) -> Materials:
-    """Read what the stages' methods need. Raises: NoPrompts; NoPreferences; BadPairs."""
+    """Read what the stages' methods need. Raises: NoPrompts; BadPrompts; NoPreferences; BadPairs."""
     needs = {need for each in config.stage_configs() for need in resolve_name(METHODS[each.method]).needs}
     if "prompts" in needs and not prompts:
         raise NoPrompts("no prompts to tune on")
+    check_prompts(prompts)
     if "preferences" in needs and not preferences:
         raise NoPreferences("no preferences to tune on")
     if "pairs" in needs and pretraining is None:
         raise BadPairs("no folder of pre-training pairs was given")
     return Materials(prompts, read_pairs(pretraining) if pretraining else [], preferences)
+
+
+def _warn_of_cut_texts(tuner: Tuner, materials: Materials) -> None:
+    captions = [pair.prompt for pair in materials.pairs]
+    for what, texts in (("prompts", materials.prompts), ("captions of pairs", captions)):
+        warning = describe_cut(tuner.family.pipeline, texts, what=what)
+        if warning:
+            logger.warning(warning)
 
 
 def _batch_at(

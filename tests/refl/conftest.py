@@ -1,6 +1,7 @@
 """A project with prompts, a tiny real pipeline, and tiny real reward models: one shipped, one promoted."""
 
 import json
+import shutil
 from itertools import product
 from pathlib import Path
 
@@ -137,6 +138,17 @@ def generator(project, pipeline, pretraining):
         guidance_scale=1.0,
         pretraining=pretraining,
     )
+
+
+@pytest.fixture
+def hub_cache(pipeline, tmp_path, monkeypatch):
+    """A cache of the hub that holds one pipeline."""
+    repository = tmp_path / "models--somebody--sd"
+    shutil.copytree(pipeline, repository / "snapshots" / ("a" * 40))
+    (repository / "refs").mkdir()
+    (repository / "refs" / "main").write_text("a" * 40)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    return repository / "snapshots" / ("a" * 40)
 
 
 @pytest.fixture

@@ -77,17 +77,6 @@ def test_what_was_fetched_from_the_hub_before_is_looked_at_without_it(project, h
     assert register_generator(project=project, name="sd", pipeline="somebody/sd").is_seen
 
 
-@pytest.fixture
-def hub_cache(pipeline, tmp_path, monkeypatch):
-    """A cache of the hub that holds one pipeline."""
-    repository = tmp_path / "models--somebody--sd"
-    shutil.copytree(pipeline, repository / "snapshots" / ("a" * 40))
-    (repository / "refs").mkdir()
-    (repository / "refs" / "main").write_text("a" * 40)
-    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
-    return repository / "snapshots" / ("a" * 40)
-
-
 def test_what_lies_in_the_cache_and_cannot_be_loaded_is_refused(project, hub_cache):
     (hub_cache / "tokenizer" / "tokenizer.json").unlink()
     with pytest.raises(BadGenerator, match=r"somebody/sd: tokenizer/vocab\.json: it is missing"):

@@ -3,6 +3,7 @@
 import json
 import os
 import random
+import shutil
 import signal
 
 import pytest
@@ -13,10 +14,13 @@ from annotation.models import Assignment, Generation
 from annotation.selectors.projects.uncertainty import mean_pair_entropy
 from annotation.services.projects.prompts import NewImage, add_generations
 from refl.image_files import Description
+from refl.learning.families import NotAPipeline
 from refl.learning.families.loading import load_family
 from refl.learning.sampling import sample
-from refl.models import SamplingRun
+from refl.models import Generator, SamplingRun
 from refl.seeds import seeds_of
+from refl.selectors.generators import NoGenerator, newest_kept
+from refl.services.generators import register_generator
 from refl.services.sampling import CannotSample, least_sure, make_samples, queue_sampling
 from rewardmodel.learning.errors import Interrupted
 from rewardmodel.runs import states
@@ -106,6 +110,32 @@ def test_the_command_resumes_a_run_that_was_interrupted(project, generator, prom
     run.refresh_from_db()
     assert (run.state, run.step) == (SamplingRun.State.FINISHED, 6)
     assert Generation.objects.count() == 6
+
+
+def test_a_generator_of_the_hub_is_seen_once_a_run_has_loaded_it(project, pipeline, prompts, hub_cache):
+    generator = register_generator(project=project, name="sd", pipeline="somebody/sd", steps=2)
+    Generator.objects.update(is_seen=False)
+    generator.refresh_from_db()
+    with pytest.raises(NoGenerator):
+        newest_kept(project)
+    run = queue(generator, prompts=1)
+    states.claim(run, now=now())
+    make_samples(run, Impatient(run, 99))
+    assert newest_kept(project) == generator
+
+
+@for_real
+def test_a_pipeline_that_broke_fails_a_run_at_once_with_one_line(project, pipeline, prompts, tmp_path):
+    folder = shutil.copytree(pipeline, tmp_path / "mine")
+    generator = register_generator(project=project, name="mine", pipeline=folder)
+    (folder / "tokenizer" / "tokenizer.json").unlink()
+    run = queue(generator, prompts=1)
+    with pytest.raises(NotAPipeline):
+        execute(run, lambda heartbeat: make_samples(run, heartbeat), supervisor=os.getppid())
+    run.refresh_from_db()
+    assert (run.state, run.crashes) == (SamplingRun.State.FAILED, 0)
+    assert run.error.startswith(f"NotAPipeline: {folder}: tokenizer/vocab.json: it is missing")
+    assert "\n" not in run.error
 
 
 def test_annotators_get_the_prompts_on_which_the_reward_model_is_least_sure(

@@ -9,9 +9,9 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import transaction
 
 from annotation.management.projects import find_project
-from refl.learning.families import NotAPipeline
 from refl.models import Generator
 from refl.services.generators import BadGenerator, register_generator
+from rewardmodel.learning.errors import PermanentError
 
 
 class Command(BaseCommand):
@@ -35,13 +35,20 @@ class Command(BaseCommand):
                     project=find_project(options["project"]), **{name: options[name] for name in fields}
                 )
                 description = describe(generator)
-        except (BadGenerator, NotAPipeline) as error:
+        except (BadGenerator, PermanentError) as error:
             raise CommandError(str(error)) from error
         self.stdout.write(f"{generator} is registered: {description}")
 
 
 def describe(generator: Generator) -> str:
-    """Say what the pipeline is, having looked at every tensor of a folder. Raises: NotAPipeline."""
+    """Say what the pipeline is, having looked at every tensor of a folder and at every image of its pairs.
+
+    Raises: NotAPipeline; BadPairs.
+    """
+    if generator.pairs:
+        from refl.learning.pairs import read_pairs
+
+        read_pairs(generator.pairs)
     if not generator.is_seen:
         return "not yet seen, since the hub could not be asked; it is once a run that names it has loaded it"
     if not Path(generator.location).is_dir():

@@ -18,6 +18,7 @@ from refl.learning.families.loading import load_family
 from refl.learning.families.stable_diffusion import StableDiffusion
 from refl.learning.methods import Method
 from refl.learning.pairs import BadPairs
+from refl.learning.prompts import BadPrompts
 from refl.learning.rewards import BadReward
 from refl.learning.sampling import sample
 from refl.learning.training import AnotherRun, NoPrompts, tune
@@ -185,6 +186,26 @@ def test_a_run_without_prompts_is_refused_before_it_begins(a_run):
     with pytest.raises(NoPrompts):
         run(prompts=[])
     assert not run.folder.exists()
+
+
+def test_a_run_with_an_empty_prompt_is_refused_before_it_begins(a_run):
+    run = a_run()
+    with pytest.raises(BadPrompts, match="prompt 2 of 2 is empty"):
+        run(prompts=["a red page", " "])
+    assert not run.folder.exists()
+
+
+def test_a_run_with_a_broken_image_is_refused_before_it_begins(a_run, pairs_folder, tmp_path):
+    run, folder = a_run(), shutil.copytree(pairs_folder, tmp_path / "broken")
+    (folder / "blue.png").write_bytes((folder / "blue.png").read_bytes()[:60])
+    with pytest.raises(BadPairs, match=r"pairs\.jsonl, row 3: .*blue\.png: not a whole image"):
+        run(pretraining=folder)
+    assert not run.folder.exists()
+
+
+def test_a_run_says_how_many_of_its_prompts_are_cut_off(a_run, caplog):
+    a_run()(dataclasses.replace(CONFIG, updates=1), prompts=["a red page", "a page " * 10])
+    assert "1 of 2 prompts are longer than the 16 tokens that the generator reads" in caplog.text
 
 
 def test_a_run_without_pretraining_pairs_is_refused_before_it_begins(a_run, tmp_path):

@@ -7,7 +7,7 @@ import time
 import pytest
 
 from annotation.jobs import JobLost
-from rewardmodel.learning.errors import Interrupted
+from rewardmodel.learning.errors import CheckpointError, Interrupted
 from rewardmodel.models import DatasetVersion, TrainingPoint, TrainingRun
 from rewardmodel.runs import states
 from rewardmodel.runs.execution import PermanentFailure, execute
@@ -100,14 +100,15 @@ def test_an_error_fails_the_run_unless_a_supervisor_will_note_it(run, supervisor
 
 
 @pytest.mark.parametrize("supervisor", [None, os.getppid()])
-def test_work_that_cannot_be_done_fails_the_run_at_once(run, supervisor):
+@pytest.mark.parametrize("error", [PermanentFailure, CheckpointError])
+def test_work_that_cannot_be_done_fails_the_run_at_once(run, supervisor, error):
     def work(heartbeat):
-        raise PermanentFailure("no encoder here")
+        raise error("no encoder here")
 
-    with pytest.raises(PermanentFailure):
+    with pytest.raises(error):
         execute(run, work, supervisor=supervisor)
     row = TrainingRun.objects.get()
-    assert (row.state, row.error, row.crashes) == (State.FAILED, "PermanentFailure: no encoder here", 0)
+    assert (row.state, row.error, row.crashes) == (State.FAILED, f"{error.__name__}: no encoder here", 0)
 
 
 def test_work_stops_when_its_supervisor_died(run):
