@@ -30,6 +30,9 @@ class GeneratorSerializer(serializers.Serializer[Any]):
     name = serializers.CharField()
     pipeline = serializers.CharField(source="location", help_text="a folder or hub id")
     is_seen = serializers.BooleanField(help_text="false of a hub id that nothing has looked up or loaded yet")
+    loras = serializers.ListField(
+        child=serializers.CharField(), help_text="files over the pipeline, in order"
+    )
     tuned_from = serializers.CharField(source="parent.name", default=None)
     tuning = serializers.IntegerField(source="run_id", allow_null=True, help_text="the run that made it")
     kept = serializers.BooleanField(allow_null=True, help_text="null until it was judged")

@@ -24,7 +24,7 @@ def draw(generator: Generator, prompts: Sequence[str], *, each: int) -> Iterator
     from refl.learning.sampling import sample
 
     images = sample(
-        load_family(generator.location),
+        load_family(generator.location, loras=generator.loras),
         [prompt for prompt in prompts for _ in range(each)],
         [seed for prompt in prompts for seed in seeds_of(prompt, each)],
         steps=generator.steps,

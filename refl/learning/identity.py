@@ -12,16 +12,17 @@ from refl.learning.rewards import Reward
 READ = {".json", ".jsonl", ".model", ".safetensors", ".txt"}  # what of a pipeline's folder is ever loaded
 
 
-def identity(pipeline: Path, materials: Materials, reward: Reward) -> dict[str, str]:
+def identity(pipeline: Path, loras: Iterable[Path], materials: Materials, reward: Reward) -> dict[str, str]:
     """Return what makes two runs of one configuration differ, by name.
 
-    A pipeline is known by its files' content, wherever it lies, or by its hub id; images by name and size; a
+    A pipeline, and a LoRA over it, is known by its files' content, wherever it lies, or by its hub id; images by name and size; a
     reward by its attribute `identity`, if it has one, else by its name.
     """
     pairs = (f"{pair.file.name} {pair.file.stat().st_size} {pair.prompt}" for pair in materials.pairs)
     preferences = (f"{p.prompt} {p.chosen.name} {p.rejected.name}" for p in materials.preferences)
+    base = _digest_folder(pipeline) if pipeline.is_dir() else str(pipeline)
     return {
-        "base pipeline": _digest_folder(pipeline) if pipeline.is_dir() else str(pipeline),
+        "base pipeline": " + ".join([base, *map(_digest_file, loras)]),
         "prompts": _digest(materials.prompts),
         "pre-training pairs": _digest(pairs),
         "preferences": _digest(preferences),

@@ -99,6 +99,7 @@ def tune(
     guard_prompts: Sequence[str] = (),
     on_look: Callable[[Look, Family], None] | None = None,
     device: str | None = None,
+    loras: Sequence[Path] = (),
 ) -> Path:
     """Tune a pipeline's denoiser so that its images are preferred.
 
@@ -126,7 +127,8 @@ def tune(
         on_look: called in the main process after the guards looked, while the pipeline has the weights that
             they looked at.
         device: the best there is when None.
-    Returns: the folder of the tuned pipeline, complete as diffusers saves one.
+        loras: files over the pipeline to start from, in order.
+    Returns: the folder of the tuned pipeline, complete as diffusers saves one, or of a LoRA over the pipeline.
     Raises: NoPrompts; BadPrompts; NoPreferences; AnotherRun; BadPairs; NotAPipeline; Unsupported; BadReward;
         Diverged; NotSaved; Interrupted; PeerFailed where another process failed.
     """
@@ -137,14 +139,14 @@ def tune(
             for stage in config.stage_configs():
                 check_differentiable(reward, stage)
             if group.is_main_process:
-                _claim_folder(folder, config, identity(Path(pipeline), materials, reward))
+                _claim_folder(folder, config, identity(Path(pipeline), loras, materials, reward))
         result = folder / "pipeline"
         if group.broadcast(result.is_dir()):
             return result
 
         # 2. The pipeline, and what it makes before any update
         with group.error_barrier():
-            family = load_family(pipeline, group.device)
+            family = load_family(pipeline, group.device, loras=loras)
             for stage in config.stage_configs():
                 family.check(stage)
             tuner = Tuner(config.stage_configs()[0], family, group)

@@ -10,6 +10,7 @@ from django.db import models
 from django.db.models import Q
 
 from annotation.models import Project
+from refl.learning.families.lora_files import DIFFUSERS
 
 
 class GeneratorQuerySet(models.QuerySet["Generator"]):
@@ -29,6 +30,8 @@ class Generator(models.Model):
     name = models.CharField(max_length=100)
     # A folder, absolute or below the project's root, or a hub id; empty: its run's.
     pipeline = models.CharField("diffusers pipeline", max_length=500, blank=True)
+    # A file over the pipeline, absolute or below the project's root.
+    lora = models.CharField("LoRA file", max_length=500, blank=True)
     # False of a hub id that could not be looked up when it was registered, until a run has loaded it.
     is_seen = models.BooleanField("its pipeline was looked at", default=True)
     parent = models.ForeignKey("self", models.PROTECT, null=True, blank=True, related_name="children")
@@ -64,7 +67,9 @@ class Generator(models.Model):
 
     @property
     def location(self) -> str:
-        """What `load_family` takes: a folder, or a hub id."""
+        """The folder or hub id of its pipeline, which `load_family` takes with its `loras`."""
+        if self.run is not None and self.parent is not None and self.run.trains_lora:
+            return self.parent.location
         if self.run is not None:
             return str(self.run.folder / "pipeline")
         shipped: Path = settings.ROOT / self.pipeline
@@ -76,6 +81,13 @@ class Generator(models.Model):
         older = self.metrics.get("independent")
         changes: dict[str, Any] = self.metrics.get("held_out", {"not tuned on": older} if older else {})
         return changes
+
+    @property
+    def loras(self) -> list[Path]:
+        """The files over its pipeline, in order: what it was tuned from may have some, its run adds one."""
+        if self.run is not None and self.parent is not None and self.run.trains_lora:
+            return [*self.parent.loras, self.run.folder / "pipeline" / DIFFUSERS]
+        return [Path(settings.ROOT) / self.lora] if self.lora else []
 
     @property
     def pairs(self) -> Path | None:

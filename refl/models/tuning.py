@@ -7,6 +7,7 @@ from django.db import models
 from django.db.models import Q
 
 from annotation.models import Project
+from refl.learning.config import TuningConfig
 from refl.models.generators import Generator
 from rewardmodel.models import Point, RewardCheckpoint, Run
 
@@ -23,6 +24,11 @@ class TuningRun(Run):
 
     class Meta(Run.Meta):
         pass
+
+    @property
+    def trains_lora(self) -> bool:
+        """Whether its result is a LoRA for the pipeline that it starts from, not a pipeline."""
+        return TuningConfig(**self.config).weights == "lora"
 
 
 class TuningPoint(Point):

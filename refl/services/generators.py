@@ -15,6 +15,7 @@ from annotation.services.webhooks.events import announce
 from refl.learning.families import NotAPipeline
 from refl.learning.families.hub import HubUnreachable, inspect_repository, is_hub_id, no_such_folder
 from refl.learning.families.inspection import inspect_pipeline
+from refl.learning.families.lora_files import check_lora, read_layers
 from refl.learning.looks import Outcome
 from refl.models import Generator, TuningRun
 from refl.services.judging import Change
@@ -39,6 +40,7 @@ def register_generator(
     steps: int = 50,
     guidance_scale: float = 7.5,
     pretraining: str | Path = "",
+    lora: str | Path = "",
 ) -> Generator:
     """Register a pipeline by hand; it is kept without being judged.
 
@@ -50,6 +52,7 @@ def register_generator(
             owner/name@revision.
         steps, guidance_scale: how it is sampled from. The defaults are the paper's guidance and ours.
         pretraining: a folder of pairs.jsonl and its images, named alike; without it, no tuning.
+        lora: a file of safetensors over the pipeline, named alike.
     Raises: BadGenerator when the name is in use, or the pipeline or its pairs are not what they should be.
     """
     if Generator.objects.filter(project=project, name=name).exists():
@@ -62,7 +65,8 @@ def register_generator(
         project=project,
         name=name,
         pipeline=str(pipeline),
-        is_seen=_look_at(str(pipeline)),
+        lora=str(lora),
+        is_seen=_look_at(str(pipeline), str(lora)),
         steps=steps,
         guidance_scale=guidance_scale,
         pretraining=str(pretraining),
@@ -71,12 +75,16 @@ def register_generator(
     )
 
 
-def _look_at(pipeline: str) -> bool:
+def _look_at(pipeline: str, lora: str) -> bool:
     """Return whether the pipeline could be looked at. Raises: BadGenerator."""
-    folder = Path(settings.ROOT) / pipeline
+    folder, file = Path(settings.ROOT) / pipeline, Path(settings.ROOT) / lora
     try:
+        if lora:
+            list(read_layers(file))
         if folder.is_dir():
-            inspect_pipeline(folder, name=pipeline)
+            inspection = inspect_pipeline(folder, name=pipeline)
+            if lora:
+                check_lora(file, folder, inspection)
         elif not is_hub_id(pipeline):
             raise no_such_folder(pipeline)
         elif folder.parent.is_dir() and "@" not in pipeline:
@@ -142,7 +150,12 @@ def keep_if_sound(
     sentences = [_reason(held_out), *([_guards_in_words(guards)] if guards and guards.reason else [])]
     _judge(generator, kept=kept, reason=" ".join(sentences), metrics=metrics)
     if kept:
-        data = {"generator": generator.name, "pipeline": generator.location, "reason": generator.reason}
+        data = {
+            "generator": generator.name,
+            "pipeline": generator.location,
+            "loras": [str(file) for file in generator.loras],
+            "reason": generator.reason,
+        }
         announce(GENERATOR_KEPT, project=generator.project, data=data)
     return kept
 

@@ -203,7 +203,7 @@ def _make_images(
     yield from (prompt for prompt in pool if prompt.pk not in incomplete)
     if not missing:
         return
-    family = load_family(run.generator.location)
+    family = load_family(run.generator.location, loras=run.generator.loras)
     mark_seen(run.generator)
     made = make_files(
         family,

@@ -150,6 +150,7 @@ def tune_generator(run: TuningRun, heartbeat: Heartbeat) -> None:
         training.tune(
             config,
             pipeline=Path(run.generator.location),
+            loras=run.generator.loras,
             reward=reward,
             held_out_rewards=held_out,
             guard_prompts=prompts["guards"],

@@ -3,8 +3,10 @@
 import json
 import shutil
 
+import numpy as np
 import pytest
 from django.core.management import CommandError, call_command
+from safetensors.numpy import save_file
 
 from annotation.models import Event
 from annotation.services.webhooks.webhooks import create_webhook
@@ -138,6 +140,36 @@ def test_the_command_looks_at_every_tensor(project, pipeline, tmp_path):
     save_file(tensors, file, {"format": "pt"})
     with pytest.raises(CommandError, match=r"text_encoder: model\.safetensors lacks final_layer_norm\.bias"):
         call_command("register_generator", project.slug, "small", str(folder))
+    assert not Generator.objects.exists()
+
+
+LAYER = "down_blocks.0.attentions.0.transformer_blocks.0.attn1.to_q"
+
+
+def save_lora(file, layer, inputs):
+    down, up = np.ones((2, inputs)), np.ones((16, 2))
+    save_file({f"unet.{layer}.lora_A.weight": down, f"unet.{layer}.lora_B.weight": up}, file)
+
+
+def test_a_pipeline_is_registered_with_a_lora(project, pipeline, tmp_path, capsys):
+    save_lora(tmp_path / "lora.safetensors", LAYER, 16)
+    words = [project.slug, "new", str(pipeline), "--lora", str(tmp_path / "lora.safetensors")]
+    call_command("register_generator", *words)
+    generator = Generator.objects.get()
+    assert (generator.location, generator.loras) == (str(pipeline), [tmp_path / "lora.safetensors"])
+    assert "with lora.safetensors" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("layer", "inputs", "words"),
+    [(LAYER, 77, "has 77 inputs"), ("mid.to_q", 16, "is no layer of"), (None, 0, "no such file")],
+)
+def test_a_lora_that_does_not_fit_is_refused(project, pipeline, tmp_path, layer, inputs, words):
+    file = tmp_path / "lora.safetensors"
+    if layer is not None:
+        save_lora(file, layer, inputs)
+    with pytest.raises(BadGenerator, match=rf"lora\.safetensors: .*{words}"):
+        register_generator(project=project, name="new", pipeline=pipeline, lora=file)
     assert not Generator.objects.exists()
 
 

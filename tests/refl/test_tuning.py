@@ -61,6 +61,29 @@ def tune_by_hand(project, **config):
 
 
 @for_real
+def test_a_tuned_lora_is_sampled_over_its_pipeline_and_tuned_further_and_exported_whole(ready, tmp_path):
+    from refl.learning.families.loading import load_family
+
+    start = ready.generators.get()
+    quick = {**QUICK, "weights": '"lora"', "lora_rank": 2, "learning_rate": 0.01, "sample_prompts": 1}
+    first = tune_by_hand(ready, **quick)
+    assert first.location == start.location
+    assert [file.parent.parent for file in first.loras] == [first.run.folder]
+    assert first.metrics["tuned_on"]["difference"] != 0
+    Generator.objects.filter(pk=first.pk).update(kept=True, reason="For a test.")
+    second = tune_by_hand(ready, **quick)
+    assert (second.parent, second.location) == (first, start.location)
+    assert second.loras == [*first.loras, second.run.folder / "pipeline" / first.loras[0].name]
+
+    call_command("export_generator", ready.slug, second.name, to=tmp_path / "whole")
+    plain = load_family(tmp_path / "whole", "cpu").denoiser.state_dict()
+    for name, weight in load_family(second.location, "cpu", loras=second.loras).denoiser.state_dict().items():
+        assert weight.equal(plain[name])
+    with pytest.raises(CommandError, match="is there already"):
+        call_command("export_generator", ready.slug, second.name, to=tmp_path / "whole")
+
+
+@for_real
 def test_the_command_tunes_judges_and_says_what_came_of_it(ready, capsys):
     tuned = tune_by_hand(ready, **QUICK)
     run = tuned.run

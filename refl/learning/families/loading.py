@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from pkgutil import resolve_name
@@ -16,6 +16,7 @@ from refl.learning.families import Family, NotAPipeline
 from refl.learning.families.forms import FORMS
 from refl.learning.families.hub import fetch_repository, is_hub_id, no_such_folder
 from refl.learning.families.inspection import Inspection, inspect_pipeline
+from refl.learning.families.lora import fuse_lora
 from refl.learning.families.weight_files import Network
 
 NAMED = 3  # tensors that a refusal names
@@ -53,14 +54,20 @@ def _quiet() -> Iterator[None]:
         diffusers_logging.enable_progress_bar()
 
 
-def load_family(path_or_hub_id: str | Path, device: str | torch.device | None = None) -> Family:
+def load_family(
+    path_or_hub_id: str | Path,
+    device: str | torch.device | None = None,
+    *,
+    loras: Sequence[Path] = (),
+) -> Family:
     """Load a pipeline in float32, without safety checker, to the device, or the best there is.
 
     It is looked at first, with all its tensors by name and shape, so that none is ever random numbers. A
     folder is read without asking the network; a hub id is looked up as HF_HUB_OFFLINE allows. Only
     safetensors are read, never a pickle.
 
-    Raises: NotAPipeline; HubUnreachable.
+    Args: loras: files that are added to its weights, in order.
+    Raises: NotAPipeline; NotALoRA; HubUnreachable.
     """
     folder = _find_folder(str(path_or_hub_id))
     inspection = check_pipeline(folder, name=str(path_or_hub_id))
@@ -75,6 +82,9 @@ def load_family(path_or_hub_id: str | Path, device: str | torch.device | None = 
         family: Family = resolve_name(inspection.family).load(str(folder), **networks, **options)
     for component, network in networks.items():
         _check_finite(f"{inspection.name}: {component}", network)
+    with _quiet():
+        for file in loras:
+            fuse_lora(family, file)
     family.pipeline.set_progress_bar_config(disable=True)
     family.pipeline.to(device or ("cuda" if torch.cuda.is_available() else "cpu"))
     return family

@@ -9,13 +9,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from safetensors.torch import save_file
-from torch import Tensor, tensor
+from peft.tuners.tuners_utils import BaseTunerLayer
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn, tensor
 
 from refl.learning.families import Family
+from refl.learning.families.lora_files import KOHYA, OTHER_KIND, NotALoRA, read_layers
 
-DIFFUSERS = "pytorch_lora_weights.safetensors"  # what diffusers looks for in a folder
-KOHYA = "kohya.safetensors"
 MATRICES = {"lora_A": "lora_down", "lora_B": "lora_up"}  # in peft's names, and in kohya's
 
 
@@ -75,3 +75,38 @@ def kohya_metadata(rank: int, alpha: float) -> dict[str, str]:
         "ss_network_dim": str(rank),
         "ss_network_alpha": str(float(alpha)),
     }
+
+
+def fuse_lora(family: Family, file: Path) -> None:
+    """Add a LoRA to the weights that it changes, in whichever of the layouts that diffusers reads.
+
+    Raises: NotALoRA, also where the pipeline has not every layer that the file changes.
+    """
+    pipeline, layers = family.pipeline, dict(read_layers(file))
+    if not all(value.isfinite().all() for value in load_file(file).values()):
+        raise NotALoRA(f"{file}: it holds numbers that are not finite: fetch or save it again")
+    place = {"weight_name": file.name, "use_safetensors": True, "local_files_only": True}
+    unet = pipeline.components.get("unet")
+    try:
+        renamed = pipeline.lora_state_dict(
+            str(file.parent), **place, **({"unet_config": unet.config} if unet is not None else {})
+        )
+        names = renamed[0] if isinstance(renamed, tuple) else renamed
+        pipeline.load_lora_weights(str(file.parent), adapter_name="base", **place)
+    except Exception as error:  # of every class, according to what does not fit where
+        reason = " ".join(str(error).split())[:300]
+        raise NotALoRA(f"{file}: diffusers cannot load it into this pipeline ({reason})") from error
+    wanted = sum(name.endswith(("lora_A.weight", "down.weight")) for name in names)
+    present = sum(
+        isinstance(module, BaseTunerLayer)
+        for part in pipeline.components.values()
+        if isinstance(part, nn.Module)
+        for module in part.modules()
+    )
+    if present < wanted:
+        raise NotALoRA(
+            f"{file}: the pipeline has {present} of the {wanted} layers that it changes, such as "
+            f"{next(iter(layers))}; {OTHER_KIND}"
+        )
+    pipeline.fuse_lora()
+    pipeline.unload_lora_weights()

@@ -21,6 +21,7 @@ class Command(BaseCommand):
         parser.add_argument("project", help="the project's slug")
         parser.add_argument("name", help="what it is called in the project")
         parser.add_argument("pipeline", help="a folder, absolute or below the project's root, or a hub id")
+        parser.add_argument("--lora", default="", metavar="FILE", help="of safetensors, over the pipeline")
         parser.add_argument("--pretraining", default="", metavar="FOLDER", help="of pairs.jsonl; for tuning")
         parser.add_argument("--steps", type=int, default=50, help="denoising steps of a sample (default 50)")
         parser.add_argument(
@@ -28,7 +29,7 @@ class Command(BaseCommand):
         )
 
     def handle(self, *args: Any, **options: Any) -> None:
-        fields = ("name", "pipeline", "pretraining", "steps", "guidance_scale")
+        fields = ("name", "pipeline", "lora", "pretraining", "steps", "guidance_scale")
         try:
             with transaction.atomic():
                 generator = register_generator(
@@ -55,4 +56,5 @@ def describe(generator: Generator) -> str:
         return "its configurations were looked at; its weights are when a run loads it"
     from refl.learning.families.loading import check_pipeline
 
-    return str(check_pipeline(Path(generator.location), name=generator.pipeline))
+    files = "".join(f", with {file.name}" for file in generator.loras)
+    return f"{check_pipeline(Path(generator.location), name=generator.pipeline)}{files}"

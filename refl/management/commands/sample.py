@@ -27,6 +27,14 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--generator", required=True, metavar="FOLDER", help="of a pipeline, or a hub id")
+        parser.add_argument(
+            "--lora",
+            action="append",
+            default=[],
+            type=Path,
+            metavar="FILE",
+            help="over the pipeline; of several, in order",
+        )
         parser.add_argument("--prompts", required=True, type=Path, metavar="FILE", help="one prompt a line")
         parser.add_argument("--to", required=True, type=Path, metavar="DIR", help="where images are written")
         parser.add_argument(
@@ -75,7 +83,7 @@ class Command(BaseCommand):
         from rewardmodel.learning import load
 
         judge = Judge(options["reward"], load(options["reward"]).score_pairs) if options["reward"] else None
-        family = load_family(options["generator"])
+        family = load_family(options["generator"], loras=options["lora"])
         options["to"].mkdir(parents=True, exist_ok=True)
         made = make_files(
             family,

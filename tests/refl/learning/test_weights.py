@@ -10,7 +10,8 @@ from safetensors import safe_open
 
 from refl.learning.config import TuningConfig
 from refl.learning.families.loading import load_family
-from refl.learning.families.lora import DIFFUSERS, KOHYA, kohya_weights
+from refl.learning.families.lora import kohya_weights
+from refl.learning.families.lora_files import DIFFUSERS, KOHYA
 from refl.learning.methods import Batch
 from refl.learning.methods.refl import ReFL
 from refl.learning.pairs import read_pairs
