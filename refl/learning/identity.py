@@ -15,8 +15,8 @@ READ = {".json", ".jsonl", ".model", ".safetensors", ".txt"}  # what of a pipeli
 def identity(pipeline: Path, loras: Iterable[Path], materials: Materials, reward: Reward) -> dict[str, str]:
     """Return what makes two runs of one configuration differ, by name.
 
-    A pipeline, and a LoRA over it, is known by its files' content, wherever it lies, or by its hub id; images by name and size; a
-    reward by its attribute `identity`, if it has one, else by its name.
+    A pipeline, and a LoRA over it, is known by its files' content, wherever it lies, or by its hub id; images
+    by name and size; a reward by its attribute `identity`, if it has one, else by its name.
     """
     pairs = (f"{pair.file.name} {pair.file.stat().st_size} {pair.prompt}" for pair in materials.pairs)
     preferences = (f"{p.prompt} {p.chosen.name} {p.rejected.name}" for p in materials.preferences)

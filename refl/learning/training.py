@@ -128,7 +128,7 @@ def tune(
             they looked at.
         device: the best there is when None.
         loras: files over the pipeline to start from, in order.
-    Returns: the folder of the tuned pipeline, complete as diffusers saves one, or of a LoRA over the pipeline.
+    Returns: the folder of the tuned pipeline, complete as diffusers saves one, or of a LoRA over it.
     Raises: NoPrompts; BadPrompts; NoPreferences; AnotherRun; BadPairs; NotAPipeline; Unsupported; BadReward;
         Diverged; NotSaved; Interrupted; PeerFailed where another process failed.
     """

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from django.db import transaction
+from django.utils.timezone import now
 
 from annotation.models import Project, User
 from refl.learning.config import TuningConfig
