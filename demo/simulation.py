@@ -12,11 +12,15 @@ from typing import Protocol
 
 from PIL import Image
 
+from annotation.models.judgements import Problem
 from demo.browser import Browser, Form, Page, PageRefused
 from demo.people import Person
 from demo.world.annotators import Annotator
+from demo.world.oracle import Flaw
 
 CATEGORY = "abstract"  # what PartiPrompts would call coloured shapes
+# A thing of the small world has no limbs: what is missing or misshapen counts as its body.
+PROBLEMS = {Flaw.REPEATED: Problem.REPEATED, Flaw.BROKEN: Problem.BODY, Flaw.BLURRED: Problem.BLURRY}
 
 
 class Strayed(Exception):
@@ -98,7 +102,7 @@ def _answer(
                 f"rating-{number}-overall": str(rating.overall),
                 f"rating-{number}-alignment": str(rating.alignment),
                 f"rating-{number}-fidelity": str(rating.fidelity),
-                f"rating-{number}-problems": ["none"],
+                f"rating-{number}-problems": [PROBLEMS[flaw].value for flaw in rating.flaws] or ["none"],
             }
     return fields
 

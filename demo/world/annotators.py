@@ -10,22 +10,26 @@ from random import Random
 
 from PIL import Image
 
-from demo.world.oracle import ALIGNMENT, CLEANLINESS, TASTE, Verdict, judge
+from demo.world.oracle import ALIGNMENT, CLEANLINESS, TASTE, Examination, Flaw, Verdict, examine
 
 SLOTS = 5
 PER_SLOT = 2
 NOISE = 0.06  # of a score in 0..1; 87 of 100 pairs are then in the oracle's order
+FIDELITY_NOISE = 0.03  # flaws are seen more surely than it is known how much they matter
+FLAW_NOISE = 0.25  # of a severity, where 1 is seen by everyone
+NOTICED_FROM = 0.5  # a severity
 WEIGHT_SPREAD = 0.1  # how far annotators differ in each weight, as a share of it
 CLOSE = 0.02  # scores this near look equally good
 
 
 @dataclass(frozen=True)
 class Rating:
-    """An image's marks, each 1 to 7, higher is better."""
+    """An image's marks, each 1 to 7, higher is better, and the flaws that were noticed."""
 
     overall: int
     alignment: int
     fidelity: int
+    flaws: tuple[Flaw, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -62,15 +66,19 @@ class Annotator:
         """
         if len(images) > SLOTS * PER_SLOT:
             raise ValueError(f"{len(images)} images do not fit into {SLOTS} slots of {PER_SLOT}")
-        verdicts = [judge(image, caption) for image in images]
-        seen = [self._impression(verdict) + generator.gauss(0, self.noise) for verdict in verdicts]
+        examined = [examine(image, caption) for image in images]
+        seen = [self._see(each.verdict, generator) for each in examined]
         slots = _fill_slots(seen)
-        ratings = []
-        for verdict, mark in zip(verdicts, _overall_marks(seen, slots), strict=True):
-            alignment = _mark(verdict.alignment + generator.gauss(0, self.noise))
-            fidelity = _mark(verdict.cleanliness + generator.gauss(0, self.noise))
-            ratings.append(Rating(mark, alignment, fidelity))
+        ratings = [
+            self._rate(each, mark, generator)
+            for each, mark in zip(examined, _overall_marks(seen, slots), strict=True)
+        ]
         return Opinion(slots, tuple(ratings))
+
+    def prefers_second(self, first: Verdict, second: Verdict, generator: Random) -> bool | None:
+        """Whether the second of two pictures gets the better slot; None when both get the same."""
+        slots = _fill_slots([self._see(verdict, generator) for verdict in (first, second)])
+        return None if slots[0] == slots[1] else slots[1] < slots[0]
 
     def rank(self, images: Sequence[Image.Image], caption: str, generator: Random) -> tuple[int, ...]:
         """Each image's slot, 1 is best; at most two a slot."""
@@ -80,9 +88,23 @@ class Annotator:
         """Each image's marks; with a generator in the same state they agree with `rank`."""
         return self.judge(images, caption, generator).ratings
 
-    def _impression(self, verdict: Verdict) -> float:
+    def _see(self, verdict: Verdict, generator: Random) -> float:
+        """This person's impression, with the noise of one look."""
         parts = (verdict.alignment, verdict.taste, verdict.cleanliness)
-        return sum(weight * part for weight, part in zip(self.weights, parts, strict=True))
+        impression = sum(weight * part for weight, part in zip(self.weights, parts, strict=True))
+        return impression + generator.gauss(0, self.noise)
+
+    def _rate(self, examined: Examination, overall: int, generator: Random) -> Rating:
+        """Noise on what is seen of each part; a look without any notices every flaw of severity 0.5."""
+        share = self.noise / NOISE  # of the usual noise
+        alignment = _mark(examined.verdict.alignment + generator.gauss(0, self.noise))
+        fidelity = _mark(examined.verdict.cleanliness + generator.gauss(0, share * FIDELITY_NOISE))
+        flaws = tuple(
+            flaw
+            for flaw, severity in examined.severity.items()
+            if severity + generator.gauss(0, share * FLAW_NOISE) > NOTICED_FROM
+        )
+        return Rating(overall, alignment, fidelity, flaws)
 
 
 def _fill_slots(seen: Sequence[float]) -> tuple[int, ...]:

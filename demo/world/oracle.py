@@ -1,24 +1,36 @@
 """The oracle: how good a picture really is, for its caption, for a taste, and as a clean picture.
 
-It is the small world's truth. Simulated annotators see it through noise and studies are measured by it;
-nothing is ever trained on it.
+It also says which words of the caption a picture shows, and what is wrong with how it is drawn. It is the
+small world's truth. Simulated annotators see it through noise and studies are measured by it; nothing is
+ever trained on it.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import StrEnum
 from itertools import permutations
 from math import pi, sqrt
 
 import numpy as np
 from PIL import Image
 
-from demo.world.captions import Kind, Noun, Statement, parse
+from demo.world.captions import Kind, Noun, Statement, parse, plural
 from demo.world.scenes import ALONE_RADII, BACKGROUND_RGB, PAIR_RADII, SIDE
 from demo.world.segments import Floats, Seen, View, erode, look
 
 # Alignment weighs most; a taste that is worth giving up a stated attribute for would be no taste.
 ALIGNMENT, TASTE, CLEANLINESS = 0.5, 0.3, 0.2
+PLAIN = 0.3  # of a fault: it takes a quarter of the cleanliness, and nobody overlooks it
+RIGHT = 0.95  # alignment from which a picture shows its caption: nothing stated is missing or wrong
+
+
+class Flaw(StrEnum):
+    """What can be wrong with how a picture is drawn, whatever it should show."""
+
+    REPEATED = "repeated"  # more things than are named, specks, or a texture where all should be flat
+    BROKEN = "broken"  # a thing that is missing, or not of any shape
+    BLURRED = "blurred"
 
 
 @dataclass(frozen=True)
@@ -33,10 +45,41 @@ class Verdict:
     def score(self) -> float:
         return ALIGNMENT * self.alignment + TASTE * self.taste + CLEANLINESS * self.cleanliness
 
+    @property
+    def is_right(self) -> bool:
+        """The picture shows all that the caption states."""
+        return self.alignment >= RIGHT
+
+
+@dataclass(frozen=True)
+class Examination:
+    """All that the oracle sees in a picture for its caption.
+
+    Attributes:
+        severity: of each flaw, 0 for none; at 1 nobody overlooks it.
+        words: the caption's words in order, each with whether the picture shows it.
+        surplus: how many things there are beyond those named; negative when some are missing.
+    """
+
+    verdict: Verdict
+    severity: dict[Flaw, float]
+    words: tuple[tuple[str, bool], ...]
+    surplus: int
+
 
 def judge(image: Image.Image, caption: str) -> Verdict:
     """What the picture is worth for the caption. Raises NotACaption."""
-    statement, view = parse(caption), look(image)
+    return _verdict(look(image), parse(caption))
+
+
+def examine(image: Image.Image, caption: str) -> Examination:
+    """The verdict, the flaws, and which of the caption's words are shown. Raises NotACaption."""
+    view, statement = look(image), parse(caption)
+    surplus = len(view.things) - len(statement.nouns)
+    return Examination(_verdict(view, statement), _severity(view, surplus), _words(view, statement), surplus)
+
+
+def _verdict(view: View, statement: Statement) -> Verdict:
     return Verdict(_alignment(view, statement), _taste(view, statement), _cleanliness(view))
 
 
@@ -92,6 +135,37 @@ def _in_order(chosen: tuple[Seen | None, ...], statement: Statement) -> bool:
     return toward >= max(abs(right), abs(down), 1.0)
 
 
+def _words(view: View, statement: Statement) -> tuple[tuple[str, bool], ...]:
+    """The caption's words, each with whether it is shown; words that state nothing go with their noun."""
+    chosen = _assignment(view, statement)
+    words: list[tuple[str, bool]] = []
+    if statement.kind is Kind.TWINS:
+        noun = statement.nouns[0]
+        colours = all(s is not None and s.colour == noun.colour for s in chosen)
+        shapes = all(s is not None and _shape_right(s, noun) for s in chosen)
+        words += [("two", len(view.things) == 2), (noun.colour, colours), (plural(noun.shape), shapes)]
+    else:
+        for s, noun in zip(chosen, statement.nouns, strict=True):
+            article = str(noun).split()[0]
+            words += [
+                (article, s is not None),
+                (noun.colour, s is not None and s.colour == noun.colour),
+                (noun.shape, s is not None and _shape_right(s, noun)),
+            ]
+    if statement.relation:
+        in_order = _in_order(chosen, statement)
+        words[3:3] = [(word, in_order) for word in statement.relation.split()]
+    if statement.background:
+        right = _background_right(view, statement.background) > 0.5
+        words += [(word, right) for word in ("on", "a", statement.background, "background")]
+    return tuple(words)
+
+
+def _shape_right(seen: Seen, noun: Noun) -> bool:
+    """Whether it is the shape, drawn well enough to be named: the middle of what `_resemblance` grades."""
+    return seen.shape == noun.shape and seen.fit > 0.675
+
+
 def _background_right(view: View, background: str) -> float:
     """1 near the stated colour, falling to 0 at a quarter of the RGB cube's edge."""
     distance = float(np.abs(view.background - BACKGROUND_RGB[background]).max())
@@ -130,10 +204,40 @@ def _centredness(view: View, statement: Statement) -> float:
 
 def _cleanliness(view: View) -> float:
     """1 for flat areas, sharp edges and no dirt; texture, blur, ragged outlines and specks lower it."""
-    rough, blurred, dirt = _roughness(view), _blur(view), _dirt(view)
-    ragged = 1 - float(np.mean([thing.fit for thing in view.things])) if view.things else 1.0
-    faults = rough / 12 + max(blurred - 0.28, 0) * 2 + dirt * 20 + max(ragged - 0.15, 0) * 2
+    faults = _texture(view) + _softness(view) + _specks(view) + _raggedness(view)
     return float(np.exp(-faults))
+
+
+def _severity(view: View, surplus: int) -> dict[Flaw, float]:
+    """Each flaw, 1 where nobody overlooks it: every thing too many or missing is such a flaw."""
+    softness = _softness(view)
+    worst = max((_misshape(thing.fit) for thing in view.things), default=0.0)
+    texture = max(_texture(view) - 2 * softness, 0)  # smeared rims reach into what should be flat
+    return {
+        Flaw.REPEATED: (texture + _specks(view)) / PLAIN + max(surplus, 0),
+        Flaw.BROKEN: worst / PLAIN + max(-surplus, 0),
+        Flaw.BLURRED: softness / PLAIN,
+    }
+
+
+def _texture(view: View) -> float:
+    return _roughness(view) / 12
+
+
+def _softness(view: View) -> float:
+    return max(_blur(view) - 0.28, 0) * 2
+
+
+def _specks(view: View) -> float:
+    return _dirt(view) * 20
+
+
+def _raggedness(view: View) -> float:
+    return _misshape(float(np.mean([thing.fit for thing in view.things])) if view.things else 0.0)
+
+
+def _misshape(fit: float) -> float:
+    return max(1 - fit - 0.15, 0) * 2
 
 
 def _flat_areas(view: View) -> list[tuple[np.ndarray[tuple[int, ...], np.dtype[np.bool_]], Floats]]:

@@ -1,15 +1,17 @@
 """Simulated annotators: they mostly agree with the oracle, never wholly, and answer as the form wants it."""
 
 from collections import Counter
+from dataclasses import replace
 from itertools import combinations
 from random import Random
 
 import pytest
+from PIL import ImageFilter
 
 from demo.world.annotators import PER_SLOT, SLOTS, Annotator
-from demo.world.captions import NotACaption
-from demo.world.oracle import judge
-from demo.world.scenes import caption, random_scene, render, scene_of
+from demo.world.captions import NotACaption, Noun, Statement
+from demo.world.oracle import Flaw, Verdict, judge
+from demo.world.scenes import BACKGROUND_RGB, Scene, Thing, caption, random_scene, render, scene_of
 
 
 def pictures_of_one_prompt(count, seed):
@@ -84,3 +86,61 @@ def test_noise_makes_annotators_differ_and_each_weighs_the_parts_alike_every_day
     opinions = {Annotator.drawn(seed).rank(images, text, Random(seed)) for seed in range(12)}
     assert len(opinions) > 1
     assert Annotator.drawn(4) == Annotator.drawn(4) != Annotator.drawn(5)
+
+
+@pytest.fixture(scope="module")
+def clean():
+    """A rendered scene with two things, and its caption."""
+    scene = Scene(
+        Statement((Noun("red", "square"), Noun("blue", "circle")), "left of", "white"),
+        (Thing("red", "square", 9, 16, 32), Thing("blue", "circle", 9, 48, 32)),
+        BACKGROUND_RGB["white"],
+    )
+    return scene, caption(scene)
+
+
+def noticed(image, text, annotator=None):
+    return (annotator or Annotator(noise=0)).rate([image], text, Random(0))[0].flaws
+
+
+def test_a_clean_picture_has_no_flaws(clean):
+    scene, text = clean
+    assert noticed(render(scene), text) == ()
+    flaws = [noticed(render(scene), text, Annotator.drawn(seed)) for seed in range(20)]
+    assert flaws.count(()) >= 18
+
+
+def test_each_flaw_is_noticed_for_what_it_is(clean):
+    scene, text = clean
+    image = render(scene)
+    assert noticed(image.filter(ImageFilter.GaussianBlur(1)), text) == (Flaw.BLURRED,)
+    lines = image.copy()
+    for place in (*range(0, 20, 4), *range(44, 64, 4)):
+        lines.paste((230, 230, 230), (0, place, 64, place + 1))
+    assert noticed(lines, text) == (Flaw.REPEATED,)
+    third = render(replace(scene, things=(*scene.things, Thing("green", "cross", 7, 32, 52))))
+    assert noticed(third, text) == (Flaw.REPEATED,)
+    assert noticed(render(replace(scene, things=scene.things[:1])), text) == (Flaw.BROKEN,)
+    eaten = image.copy()
+    eaten.paste((250, 250, 250), (8, 24, 16, 32))
+    assert noticed(eaten, text) == (Flaw.BROKEN,)
+
+
+def test_fidelity_is_seen_more_surely_than_alignment(clean):
+    scene, text = clean
+    images = [render(scene).filter(ImageFilter.GaussianBlur(radius / 10)) for radius in range(4, 12)]
+    exact = [1 + 6 * judge(image, text).cleanliness for image in images]
+    off = [
+        abs(rating.fidelity - mark)
+        for seed in range(20)
+        for rating, mark in zip(Annotator.drawn(seed).rate(images, text, Random(seed)), exact, strict=True)
+    ]
+    assert sum(off) / len(off) < 0.45  # of marks 1 to 7; rounding alone is off by 0.25
+
+
+def test_of_two_pictures_the_better_is_mostly_preferred_and_equal_ones_are_not_decided():
+    good, bad = Verdict(0.9, 0.5, 0.9), Verdict(0.6, 0.5, 0.9)
+    answers = [Annotator.drawn(seed).prefers_second(bad, good, Random(seed)) for seed in range(50)]
+    assert answers.count(True) > 40
+    assert Annotator(noise=0).prefers_second(good, bad, Random(0)) is False
+    assert Annotator(noise=0).prefers_second(good, good, Random(0)) is None

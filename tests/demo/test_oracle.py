@@ -8,7 +8,7 @@ import pytest
 from PIL import Image, ImageFilter
 
 from demo.world.captions import NotACaption, Noun, Statement, random_statement
-from demo.world.oracle import ALIGNMENT, CLEANLINESS, TASTE, Verdict, judge
+from demo.world.oracle import ALIGNMENT, CLEANLINESS, TASTE, Verdict, examine, judge
 from demo.world.scenes import BACKGROUND_RGB, PALETTE, Scene, Thing, caption, random_scene, render
 
 GREY = (150, 150, 150)
@@ -179,3 +179,30 @@ def test_any_pixels_get_a_verdict_between_nothing_and_all():
         verdict = judge(image, str(random_statement(statements)))
         for part in (verdict.alignment, verdict.taste, verdict.cleanliness, verdict.score):
             assert 0 <= part <= 1
+
+
+def test_it_says_which_words_of_a_caption_are_shown():
+    pair = Statement((Noun("red", "square"), Noun("blue", "circle")), "left of", "white")
+    things = (Thing("red", "square", 9, 48, 32), Thing("blue", "triangle", 9, 16, 32))
+    examined = examine(a_picture(*things, background=BACKGROUND_RGB["white"]), str(pair))
+    assert " ".join(word for word, _ in examined.words) == str(pair)
+    assert {word for word, shown in examined.words if not shown} == {"left", "of", "circle"}
+    assert examined.surplus == 0
+    assert not examined.verdict.is_right
+
+
+def test_it_counts_what_is_missing_and_what_nobody_asked_for():
+    twins = examine(a_picture(a_circle()), "two red circles")
+    assert (twins.surplus, dict(twins.words)["two"]) == (-1, False)
+    alone = examine(a_picture(a_circle(radius=9, x=18), a_circle(radius=9, x=46)), "a red circle")
+    assert (alone.surplus, all(shown for _, shown in alone.words)) == (1, True)
+
+
+def test_of_a_scene_all_is_shown_and_no_flaw_is_seen(rendered):
+    for image, text in rendered[:100]:
+        examined = examine(image, text)
+        if examined.verdict.alignment > 0.999:
+            assert " ".join(word for word, _ in examined.words) == text
+            assert all(shown for _, shown in examined.words)
+            assert examined.verdict == judge(image, text)
+            assert max(examined.severity.values()) < 1
