@@ -21,7 +21,7 @@ from annotation.models import Project
 from demo.people import Person
 from demo.seeding import IMAGES_PER_PROMPT, queue_first_images
 from demo.simulation import simulate
-from demo.study import Judged, annotators_ceiling, judge_generator
+from demo.study import Judged, Preference, annotators_ceiling, blind_preference, judge_generator
 from demo.world.captions import Split, draw_captions
 from refl.models import Generator, TuningPolicy
 from refl.selectors.generators import newest_kept
@@ -88,13 +88,18 @@ class Round:
     tuned: Judged | None = None
     control: Judged | None = None
     kept: bool = False
+    people: Sequence[Person] = ()
     steps: list[Step] = field(default_factory=list)
 
-    def over_control(self, part: str) -> Change:
-        """Return the tuned generator's gain over the control. Args: part: of the verdict, or "reward"."""
-        assert self.control is not None
+    def tuned_over(self, rival: Judged, part: str) -> Change:
+        """Return the tuned generator's gain over a rival. Args: part: as in `Judged.scores`."""
         assert self.tuned is not None
-        return paired_change(self.control.scores(part), self.tuned.scores(part), seed=0)
+        return paired_change(rival.scores(part), self.tuned.scores(part), seed=0)
+
+    def preferred_over(self, rival: Judged) -> Preference:
+        """Ask the people which they prefer, the tuned generator's images or the rival's."""
+        assert self.tuned is not None
+        return blind_preference(rival, self.tuned, people=self.people, seed=0)
 
 
 @dataclass(frozen=True)
@@ -127,7 +132,7 @@ class Loop:
                 self.say(f"{run} was under way")
                 _finish(run)
         for number in range(1, count + 1):
-            this = Round(number)
+            this = Round(number, people=self.people)
             if not self.project.assignments.exists():
                 self._complete(this, "first images", queue_first_images(self.project, prompts=self.tasks))
             self._round(this)

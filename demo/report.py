@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from demo.loop import Round
-from demo.study import PARTS
+from demo.study import DIVERSITY, PARTS, RIGHT, Preference
 from refl.services.judging import Change
 
 
@@ -41,11 +41,18 @@ def _tuning(this: Round) -> list[str]:
     assert this.control is not None
     lines = [
         f"held-out captions: {len(this.before.verdicts)}, the same seeds for all",
-        f"{'':<14}{'before':>9}{'control':>9}{'tuned':>9}   tuned - control",
+        f"{'':<14}{'before':>9}{'control':>9}{'tuned':>9}   {'tuned - before':<24}  tuned - control",
     ]
-    for part in ("reward", *PARTS):
+    for part in ("reward", *PARTS, RIGHT, DIVERSITY):
         means = "".join(f"{judged.mean(part):>9.3f}" for judged in (this.before, this.control, this.tuned))
-        lines.append(f"{part:<14}{means}   {_interval(this.over_control(part))}")
+        over_before, over_control = (
+            _interval(this.tuned_over(rival, part)) for rival in (this.before, this.control)
+        )
+        lines.append(f"{part:<14}{means}   {over_before:<24}  {over_control}")
+    for name, rival in (("before", this.before), ("control", this.control)):
+        lines.append(f"{'preferred blind over ' + name:<34}{_share(this.preferred_over(rival))}")
+    diversity = this.tuned.mean(DIVERSITY) / this.before.mean(DIVERSITY)
+    lines.append(f"{'diversity, of that before':<34}{diversity:.0%}")
     lines.append(f"{'kept':<34}{'yes' if this.kept else 'no'}")
     return lines
 
@@ -59,3 +66,11 @@ def _effort(this: Round) -> list[str]:
 
 def _interval(change: Change) -> str:
     return f"{change.difference:+.3f} [{change.low:+.3f}, {change.high:+.3f}]"
+
+
+def _share(preference: Preference) -> str:
+    pairs = f"of {preference.decided} decided pairs in {preference.pairs}"
+    if not preference.decided:
+        return f"none {pairs}"
+    interval = preference.interval
+    return f"{preference.share:.3f} [{interval.low:.3f}, {interval.high:.3f}] {pairs}"
