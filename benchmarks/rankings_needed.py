@@ -98,16 +98,20 @@ def draw_pictures(
     part: int = 0,
     parts: int = 1,
     *,
+    which: slice = slice(None),
     generator: Path = GENERATOR,
     steps: int = STEPS,
     guidance_scale: float = GUIDANCE_SCALE,
 ) -> None:
-    """Draw what the folder lacks of the tasks' pictures. Args: part, parts: which share of the tasks."""
+    """Draw what the folder lacks of the tasks' pictures.
+
+    Args: part, parts: which share of the tasks; which: of the pictures of each.
+    """
     from refl.learning.families.loading import load_family
     from refl.learning.sampling import sample
 
     (folder / "images").mkdir(parents=True, exist_ok=True)
-    missing = [one for one in tasks if not (folder / one.files[-1]).is_file()]
+    missing = [one for one in tasks if not (folder / one.files[which][-1]).is_file()]
     missing = [one for one in missing if one.number % parts == part]
     if not missing:
         return
@@ -116,13 +120,13 @@ def draw_pictures(
         chunk = missing[start : start + CHUNK]
         drawn = sample(
             family,
-            [one.prompt for one in chunk for _ in one.seeds],
-            [seed for one in chunk for seed in one.seeds],
+            [one.prompt for one in chunk for _ in one.seeds[which]],
+            [seed for one in chunk for seed in one.seeds[which]],
             steps=steps,
             guidance_scale=guidance_scale,
             batch_size=CHUNK * IMAGES,
         )
-        files = [file for one in chunk for file in one.files]
+        files = [file for one in chunk for file in one.files[which]]
         for file, image in zip(files, drawn, strict=True):
             written = folder / f"{file}.new"
             image.save(written, "png")
@@ -154,21 +158,23 @@ def compare_counts(tasks: Sequence[Task], folder: Path, counts: Sequence[int]) -
 def ranked(tasks: Sequence[Task], folder: Path) -> list[dict[str, Any]]:
     """A line of rankings.jsonl for each task: its people take turns."""
     file = folder / "ranked.json"
-    said: dict[str, list[int]] = json.loads(file.read_text()) if file.is_file() else {}
+    answers: dict[str, Any] = json.loads(file.read_text()) if file.is_file() else {}
     people = [Annotator.drawn(seed) for seed in range(PEOPLE)]
     for task in tqdm(tasks, desc="rankings", unit="ranking"):
-        if task.files[0] not in said:
+        if task.files[0] not in answers:
             images = [read(folder / name) for name in task.files]
             person = people[task.number % PEOPLE]
-            said[task.files[0]] = list(person.rank(images, task.prompt, Random(f"first {task.number}")))
-    file.write_text(json.dumps(said))
+            opinion = person.judge(images, task.prompt, Random(f"first {task.number}"))
+            fidelity = [rating.fidelity for rating in opinion.ratings]
+            answers[task.files[0]] = {"ranking": list(opinion.slots), "ratings": {"fidelity": fidelity}}
+    file.write_text(json.dumps(answers))
     return [
         {
             "id": str(one.number),
             "prompt": one.prompt,
             "split": one.split,
             "images": one.files,
-            "ranking": said[one.files[0]],
+            **answers[one.files[0]],
         }
         for one in tasks
     ]
@@ -181,7 +187,14 @@ def write_dataset(rows: Sequence[dict[str, Any]], folder: Path, count: int) -> N
     (folder / "rankings.jsonl").write_text("".join(json.dumps(row) + "\n" for row in kept))
 
 
-def train_on(folder: Path, count: int, *, initial: Path = ENCODER, seed: int = REWARD_CONFIG.seed) -> float:
+def train_on(
+    folder: Path,
+    count: int,
+    *,
+    initial: Path = ENCODER,
+    seed: int = REWARD_CONFIG.seed,
+    aspects: tuple[str, ...] = (),
+) -> float:
     """The CPU seconds that it took, also where it was done before. The model is `best` in its folder."""
     from rewardmodel.learning.training import Callbacks, train
 
@@ -189,7 +202,7 @@ def train_on(folder: Path, count: int, *, initial: Path = ENCODER, seed: int = R
     done = own / "seconds.json"
     if done.is_file():
         return float(json.loads(done.read_text()))
-    config = dataclasses.replace(REWARD_CONFIG, epochs=EPOCHS.get(count, 6), aspects=(), seed=seed)
+    config = dataclasses.replace(REWARD_CONFIG, epochs=EPOCHS.get(count, 6), aspects=aspects, seed=seed)
     with tqdm(desc=f"{count} rankings", unit="step") as bar:
 
         def draw(progress: Progress) -> None:

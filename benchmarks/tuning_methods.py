@@ -21,6 +21,7 @@ import hashlib
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from random import Random
 from time import process_time
@@ -43,7 +44,7 @@ from benchmarks.rankings_needed import (
     write_dataset,
 )
 from benchmarks.tuning_table import compare, table
-from demo.settings import REWARD_CONFIG, TUNING_CONFIG
+from demo.settings import HASTY_GUIDANCE_SCALE, HASTY_STEPS, REWARD_CONFIG, TUNING_CONFIG
 from demo.world.annotators import Annotator
 from demo.world.captions import Split, draw_captions
 from demo.world.oracle import judge
@@ -52,12 +53,14 @@ from refl.seeds import seeds_of
 
 if TYPE_CHECKING:
     from refl.learning.pairs import Preference
+    from refl.learning.rewards import Reward
 
 LONGER = {"updates": 400, "learning_rate": 3e-4, "learning_rate_schedule": "cosine", "ema": 0.98}
 FILTER = {"method": "selected", "selection": "filter", **LONGER}
 DRAFT = {"method": "draft", "reward_weight": 0.05, "updates": 60}
 RAFT = {"method": "selected", "selection": "raft", "candidates": 8, **LONGER, "updates": 300}
-# Fields that differ from the demo's; "reward" names the checkpoint that is tuned on, "prompts" is how many.
+# Fields that differ from the demo's; "reward" names the checkpoint that is tuned on, "rewards" a mixture of
+# checkpoints and their heads, "prompts" is how many. Guards are off unless a setting has `guard_every`.
 SETTINGS: dict[str, dict[str, Any]] = {
     "control": {"reward_weight": 0.0},
     "refl": {},
@@ -75,6 +78,7 @@ REWARDS = (
     "independent",
     "matching",
 )  # of the small world; tuned on, of another seed, before rankings
+HEAD = "fidelity"  # beside the reward, of the models that learn from rankings
 PARTS = ("score", "alignment", "taste", "cleanliness")
 EACH = 2  # pictures of a caption
 TUNING_CAPTIONS = 1000
@@ -98,6 +102,11 @@ class Inputs:
     preferences: list[Preference]
     config: TuningConfig
     has_oracle: bool
+
+    @property
+    def held_out(self) -> list[str]:
+        """What guards may look at: a reward of another seed, and a head for flaws."""
+        return ["independent", *([f"model:{HEAD}"] if self.has_oracle else [])]
 
     @property
     def tasks(self) -> list[Task]:
@@ -156,12 +165,14 @@ def small_world(asked: argparse.Namespace) -> Inputs:
     if not (pairs / "pairs.jsonl").is_file():
         pretraining_pairs(pairs, asked.pairs, Random(0))
     tasks = [task for task in all_tasks(asked.lists) if task.split != "test"]
-    draw_pictures(tasks, lists, generator=generator)
+    half, hasty = slice(0, None, 2), {"steps": HASTY_STEPS, "guidance_scale": HASTY_GUIDANCE_SCALE}
+    draw_pictures(tasks, lists, generator=generator, which=half)  # as the first images of the demo are
+    draw_pictures(tasks, lists, generator=generator, which=slice(1, None, 2), **hasty)
     if not (dataset := lists / f"dataset-{asked.lists}").is_dir():
         write_dataset(ranked(tasks, lists), dataset, asked.lists)
     seeds = (REWARD_CONFIG.seed, REWARD_CONFIG.seed + 1)
     for seed in seeds:
-        train_on(lists, asked.lists, initial=encoder, seed=seed)
+        train_on(lists, asked.lists, initial=encoder, seed=seed, aspects=(HEAD,))
     models = [run_folder(lists, asked.lists, seed) / "best" for seed in seeds]
     chosen_by = draw_captions(Split.TUNING, TUNING_CAPTIONS + asked.captions, Random(0))
     Random(0).shuffle(chosen_by)  # they come with the rare kinds first
@@ -211,14 +222,16 @@ def check_unchanged(generator: Path, stored: Path) -> None:
 
 def tune_with(setting: dict[str, Any], seed: int, inputs: Inputs, folder: Path) -> Path:
     """Tune, or go on where it was stopped. Returns: the tuned pipeline."""
+    from refl.learning.rewards import Mixture, Part
     from refl.learning.training import Progress, tune
-    from rewardmodel.learning.scoring import load_scorer
 
     if (folder / "seconds.json").is_file():
         return folder / "pipeline"
     fields = {name: value for name, value in setting.items() if name not in ("reward", "prompts")}
-    config = dataclasses.replace(inputs.config, **fields, seed=seed)
-    reward = load_scorer(inputs.rewards[setting.get("reward", "model")]).score_tensor
+    config = dataclasses.replace(inputs.config, **{"guard_every": 0, **fields, "seed": seed})
+    tuned_on = config.rewards or {setting.get("reward", "model"): 1.0}
+    reward = Mixture([Part(name, reward_of(name, inputs), weight) for name, weight in tuned_on.items()])
+    held_out = {name: reward_of(name, inputs) for name in inputs.held_out if name not in tuned_on}
     began = process_time()
     with tqdm(desc=folder.name, unit="update") as bar:
 
@@ -233,12 +246,22 @@ def tune_with(setting: dict[str, Any], seed: int, inputs: Inputs, folder: Path) 
             prompts=inputs.prompts[: setting.get("prompts")],
             pretraining=inputs.pairs,
             preferences=inputs.preferences,
+            held_out_rewards=held_out,
             folder=folder,
             on_step=on_step,
             should_stop=lambda: False,
         )
     (folder / "seconds.json").write_text(json.dumps(process_time() - began))
     return folder / "pipeline"
+
+
+def reward_of(name: str, inputs: Inputs) -> Reward:
+    """A checkpoint's reward, or as NAME:HEAD what a head of it says; normalised as the checkpoint knows."""
+    from rewardmodel.learning.scoring import load_scorer
+
+    checkpoint, _, head = name.partition(":")
+    scorer = load_scorer(inputs.rewards[checkpoint])
+    return partial(scorer.score_aspect, head) if head else scorer.score_tensor
 
 
 def judge_pictures(run: str, pipeline: Path, inputs: Inputs, judged: Path, setting: str = "") -> None:

@@ -8,6 +8,9 @@ from rewardmodel.learning.config import RewardConfig
 # How the shipped generator and all that come from it are sampled.
 STEPS = 12
 GUIDANCE_SCALE = 2.5
+# How half of the first images are: less clean and less true, so that rankings can teach both.
+HASTY_STEPS = 6
+HASTY_GUIDANCE_SCALE = 1.5
 
 # The encoder is small and pretrained on this very world, so it takes a larger step than BLIP-L's 1e-5; and
 # what is frozen cannot learn a taste. The preferences say next to nothing of how clean a picture is; fidelity
