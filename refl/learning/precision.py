@@ -26,7 +26,8 @@ def compute_in(family: Family, precision: str) -> None:
     """Make the networks compute in this precision, for good.
 
     Whatever calls the denoiser or a text encoder gives and gets float32; within, autocast runs the matrix
-    products in 16 bits, and frozen matrices are held so. Weights that train stay as they are. The VAE keeps
+    products in 16 bits. What trains stays float32. Where matrices train beside a frozen denoiser, frozen
+    matrices are held in 16 bits; a pipeline that is saved whole keeps all others as they came. The VAE has
     float32 weights; it decodes in bfloat16, but not in float16, whose range the decoder exceeds.
 
     Args: precision: a name in DTYPES; float32 changes nothing.
@@ -34,9 +35,11 @@ def compute_in(family: Family, precision: str) -> None:
     dtype = DTYPES[precision]
     if dtype == torch.float32:
         return
+    is_saved_whole = all(weight.requires_grad for weight in family.denoiser.parameters())
     for network in _denoiser_and_encoders(family):
         _autocast(network, "forward", dtype)
-        _hold_frozen(network, dtype)
+        if not is_saved_whole:
+            _hold_frozen(network, dtype)
     if dtype == torch.bfloat16:
         _autocast(family.pipeline.vae, "decode", dtype)
 
