@@ -110,7 +110,8 @@ def tune(
 
     Called again on the same folder it goes on from the last checkpoint, and ends with the same weights as a
     run never interrupted (on the same hardware). Under torchrun every process calls it with the same
-    arguments: each has its share of every batch, and the main process alone reports and writes.
+    arguments, but that the main process's prompts and preferences count: each has its share of every batch,
+    and the main process alone reports and writes.
 
     Args:
         pipeline: the folder (or hub id) of the pipeline to start from; it is not changed.
@@ -133,6 +134,8 @@ def tune(
         Diverged; NotSaved; Interrupted; PeerFailed where another process failed.
     """
     with process_group(device) as group:
+        prompts, guard_prompts, preferences = group.broadcast((prompts, guard_prompts, preferences))
+
         # 1. What cannot run writes nothing; what has run is not run again
         with group.error_barrier():
             materials = _gather(config, prompts, pretraining, preferences)

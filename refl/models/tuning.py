@@ -17,6 +17,7 @@ class TuningRun(Run):
 
     command = "tune_generator"
     kind = "tuning"
+    can_be_shared = True
     inputs = {"generator": "Generator", "checkpoint": "Reward model"}
 
     generator = models.ForeignKey(Generator, models.PROTECT, related_name="tunings")  # the one it starts from

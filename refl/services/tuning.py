@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from contextlib import nullcontext
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -29,6 +29,7 @@ from refl.services.generators import (
 from refl.services.judging import measure_changes
 from refl.services.preferences import run_preferences
 from refl.services.rewards import load_held_out, load_mixture
+from rewardmodel.learning.errors import Interrupted
 from rewardmodel.learning.saving import write_whole
 from rewardmodel.models import RewardCheckpoint
 from rewardmodel.runs import states
@@ -37,6 +38,8 @@ from rewardmodel.runs.policies import lock_policy, policy_config
 from rewardmodel.selectors import promoted_checkpoint
 
 if TYPE_CHECKING:
+    from refl.learning.pairs import Preference
+    from refl.learning.rewards import Reward
     from refl.learning.training import Progress
 
 
@@ -148,17 +151,12 @@ def tune_generator(run: TuningRun, heartbeat: Heartbeat) -> None:
     reward, held_out = load_mixture(run), load_held_out(run)
     preferred = run_preferences(run, held_out=prompts["held_out"], heartbeat=heartbeat)
     with preferred if "preferences" in config.needs else nullcontext(()) as preferences:
-        training.tune(
-            config,
-            pipeline=Path(run.generator.location),
-            loras=run.generator.loras,
-            reward=reward,
-            held_out_rewards=held_out,
-            guard_prompts=prompts["guards"],
-            prompts=prompts["tuning"],
-            pretraining=run.generator.pairs,
+        _tune(
+            run,
+            reward,
+            held_out,
+            prompts=prompts,
             preferences=preferences,
-            folder=run.folder,
             on_step=on_step,
             should_stop=heartbeat.should_stop,
         )
@@ -176,6 +174,52 @@ def tune_generator(run: TuningRun, heartbeat: Heartbeat) -> None:
             tuned, rewards={TUNED: scaled, **held_out}, prompts=prompts["held_out"], heartbeat=heartbeat
         )
         keep_if_sound(tuned, tuned_on=changes.pop(TUNED), held_out=changes, guards=guards)
+
+
+def share_tuning(run: TuningRun, should_stop: Callable[[], bool]) -> None:
+    """Take part in the updates of a run that another process carries out; return when it ends or stops.
+
+    Raises: what `refl.learning.training.tune` raises, but Interrupted.
+    """
+    prompts: dict[str, list[str]] = {"tuning": [], "guards": []}  # what the other process has counts
+    with suppress(Interrupted):
+        _tune(
+            run,
+            load_mixture(run),
+            load_held_out(run),
+            prompts=prompts,
+            preferences=(),
+            on_step=lambda progress: None,
+            should_stop=should_stop,
+        )
+
+
+def _tune(
+    run: TuningRun,
+    reward: Reward,
+    held_out: Mapping[str, Reward],
+    *,
+    prompts: Mapping[str, list[str]],
+    preferences: Sequence[Preference],
+    on_step: Callable[[Progress], None],
+    should_stop: Callable[[], bool],
+) -> None:
+    from refl.learning import training
+
+    training.tune(
+        TuningConfig(**run.config),
+        pipeline=Path(run.generator.location),
+        loras=run.generator.loras,
+        reward=reward,
+        held_out_rewards=held_out,
+        guard_prompts=prompts["guards"],
+        prompts=prompts["tuning"],
+        pretraining=run.generator.pairs,
+        preferences=preferences,
+        folder=run.folder,
+        on_step=on_step,
+        should_stop=should_stop,
+    )
 
 
 def _frozen_prompts(run: TuningRun) -> dict[str, list[str]]:

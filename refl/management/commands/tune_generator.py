@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandParser
+from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from annotation.management.projects import find_project
 from refl.management.rows import find_generator
 from refl.models import Generator, TuningRun
-from refl.services.tuning import queue_tuning, tune_generator
+from refl.services.tuning import queue_tuning, share_tuning, tune_generator
 from rewardmodel.management.rows import find_checkpoint
 from rewardmodel.runs.command import add_config_argument, add_run_arguments, config_from, work_on
 
@@ -27,6 +27,19 @@ class Command(BaseCommand):
         add_run_arguments(parser)
 
     def handle(self, *args: Any, **options: Any) -> None:
+        """Under torchrun the first process alone works on the run's row; the others share its updates."""
+        from rewardmodel.learning.training.distributed import is_launched, rank, take_own_device
+        from rewardmodel.learning.training.signals import end_with_parent, stopping_at_signals
+
+        if is_launched():
+            end_with_parent()
+            take_own_device()
+            if options["run"] is None:
+                raise CommandError("several processes share a queued run: name it with --run")
+        if rank() > 0:
+            with stopping_at_signals() as should_stop:
+                share_tuning(TuningRun.objects.get(pk=options["run"]), should_stop)
+            return
         run = work_on(TuningRun, tune_generator, options=options, queue=lambda: self.queue(options))
         if run.state == TuningRun.State.FINISHED:
             self.stdout.write(in_words(run.result))

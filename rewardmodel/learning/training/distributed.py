@@ -151,6 +151,12 @@ def rank() -> int:
     return int(os.environ.get("RANK", "0"))
 
 
+def take_own_device() -> None:
+    """Make "cuda" mean this process's GPU, for what is loaded before it joins the group."""
+    if is_launched() and torch.cuda.is_available():
+        torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")))
+
+
 @contextmanager
 def process_group(device: str | torch.device | None) -> Iterator[ProcessGroup]:
     """Join the other processes that torchrun started, if there are any, until the block ends.
