@@ -33,6 +33,7 @@ COMPARISONS = {
 }
 # Ours: looks at one run come again and again, so each is asked for more than the usual 95 %.
 CONFIDENCE = 0.98
+ERRORS = 2.33  # standard errors on either side that leave out as much
 
 
 @dataclass(frozen=True)
@@ -161,24 +162,47 @@ def compare(before: Sequence[float], after: Sequence[float], comparison: str) ->
 def mean_ranks(looks: Sequence[Look]) -> NDArray[np.float64]:
     """Rank the looks by each held-out reward, and average the ranks: the lower, the better. (looks,)
 
-    The highest reward has rank 1; equal ones share the mean of their ranks. Without a held-out reward there
-    is nothing to rank by, and all are 0.
+    A look has rank 1, and one more for each that is higher by that reward than chance explains, and half of
+    one for each that chance cannot tell from it. Chance explains a difference within 2.33 standard errors,
+    paired by prompt; with fewer than 10 prompts none. Without a held-out reward all are 0.
     """
     ranks = []
-    for figure in (name for name in looks[0].values if name.startswith(HELD_OUT)):
-        means = np.array([look.figures[figure] for look in looks])
-        higher = (means[None, :] > means[:, None]).sum(1)
-        equal = (means[None, :] == means[:, None]).sum(1)  # itself among them
-        ranks.append(higher + (equal + 1) / 2)
+    for figure in _held_out(looks[0]):
+        values = np.array([look.values[figure] for look in looks])  # (looks, B)
+        differences = values[:, None] - values[None]  # (looks, looks, B): row less column
+        higher = differences.mean(2) > _noise(differences)
+        tied = ~higher & ~higher.T
+        ranks.append(1 + higher.sum(0) + (tied.sum(1) - 1) / 2)  # each is tied with itself
     return np.mean(ranks, axis=0) if ranks else np.zeros(len(looks))
+
+
+def _held_out(look: Look) -> list[str]:
+    return [name for name in look.values if name.startswith(HELD_OUT)]
+
+
+def _noise(differences: NDArray[np.float64]) -> NDArray[np.float64] | float:
+    """How far the mean over prompts, the last axis, may lie from 0 by chance."""
+    prompts = differences.shape[-1]
+    if prompts < ENOUGH_PROMPTS:
+        return 0.0
+    error: NDArray[np.float64] = differences.std(-1, ddof=1) / np.sqrt(prompts)
+    return ERRORS * error
+
+
+def gain(before: Look, after: Look, unit: Look) -> float:
+    """Mean rise of the held-out rewards, each in its deviations over the prompts of the look `unit`."""
+    gains = [np.mean(after.values[name]) - np.mean(before.values[name]) for name in _held_out(unit)]
+    units = [float(np.std(unit.values[name])) or 1.0 for name in _held_out(unit)]
+    return float(np.mean([each / size for each, size in zip(gains, units, strict=True)])) if gains else 0.0
 
 
 def best_look(looks: Sequence[Look]) -> Look:
     """Return the look whose weights are to be kept.
 
-    Each look without an alarm replaces the best before it if its mean rank among all so far is better; only
-    the two are compared, as older weights are gone. The first is the untuned generator's. Without a held-out
-    reward nothing speaks against a newer one, and the newest without alarm is the best.
+    Each look without an alarm replaces the best before it if its mean rank among all so far is better, or is
+    the same while its gain over it is positive; only the two are compared, as older weights are gone. The
+    first is the untuned generator's. Without a held-out reward nothing speaks against a newer one, and the
+    newest without alarm is the best.
     """
     best, sound = looks[0], [looks[0]]
     for look in looks[1:]:
@@ -186,7 +210,8 @@ def best_look(looks: Sequence[Look]) -> Look:
             continue
         sound.append(look)
         ranks = mean_ranks(sound)
-        if ranks[-1] < ranks[sound.index(best)] or not ranks.any():
+        own, other = ranks[-1], ranks[sound.index(best)]
+        if own < other or (own == other and gain(best, look, looks[0]) > 0) or not ranks.any():
             best = look
     return best
 
