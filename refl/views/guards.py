@@ -40,7 +40,7 @@ def guard_details(run: TuningRun, tuned: Generator | None) -> dict[str, Any] | N
             ),
             _chart(
                 "guard-ratios",
-                "By the untuned generator's",
+                "Relative to the untuned generator, where 1 is unchanged",
                 {name: _relative(measured[name]) for name in RATIOS if name in measured},
                 marks,
             ),
@@ -56,7 +56,7 @@ def _chart(
         "id": identifier,
         "label": label,
         "x": "update",
-        "format": "0.000",
+        "format": "0.00",
         "series": [
             {"name": label_of(name).partition(",")[0], "points": curve} for name, curve in series.items()
         ],
@@ -81,17 +81,20 @@ def _marks(outcome: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def _rows(outcome: dict[str, Any]) -> list[dict[str, Any]]:
-    alarm = (outcome.get("alarm") or {}).get("figure")
+    alarm, base = (outcome.get("alarm") or {}).get("figure"), outcome.get("base", {})
+    held_out = sorted(name for name in base if name.startswith(HELD_OUT))
+    order = [TUNED, *held_out, *(name for name in LABELS if name != TUNED)]
     return [
         {
             "label": label_of(name),
             "is_held_out": name.startswith(HELD_OUT),
-            "base": base,
+            "base": base[name],
             "kept": outcome["figures"][name],
             "last": outcome["last"][name],
             "is_alarm": name == alarm,
         }
-        for name, base in outcome.get("base", {}).items()
+        for name in order
+        if name in base
     ]
 
 

@@ -150,9 +150,10 @@ class LineChart extends HTMLElement {
   }
 
   summary() {
-    return this.series
-      .map(({ name, points }) => `${name} ${this.write(points[points.length - 1][1])} at ${this.xName} ${points[points.length - 1][0]}`)
-      .join(", ");
+    const newest = this.series.map(
+      ({ name, points }) => `${name} ${this.write(points[points.length - 1][1])} at ${this.xName} ${points[points.length - 1][0]}`,
+    );
+    return [...newest, ...this.marks.map(({ x, label }) => `${label} at ${this.xName} ${x}`)].join(", ");
   }
 }
 
