@@ -5,8 +5,8 @@
 In the small world, with the lists, reward models and captions of `benchmarks.tuning_methods`, whose folder it
 may share. Five ways to hack and five healthy recipes, each four times. Of each run: the update at which the
 guards stopped it, by which figure, and how the oracle changed, over the base on the same captions and seeds,
-until then and with the weights that were kept. The guards see another seed's reward model and the encoder, or
-what of them is not tuned on; never the oracle. One run at a time; what is done is not done again.
+until then and with the weights that were kept. The guards see another seed's reward model and the head for
+flaws; never the oracle. One run at a time; what is done is not done again.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ import numpy as np
 from tqdm import tqdm
 
 from benchmarks.rankings_needed import ROOT
-from benchmarks.tuning_methods import DRAFT, FILTER, Inputs, judge_pictures, small_world
+from benchmarks.tuning_methods import DRAFT, FILTER, Inputs, judge_pictures, reward_of, small_world
 
 if TYPE_CHECKING:
     from refl.learning.families import Family
@@ -132,12 +132,10 @@ def measure(stem: str, setting: dict[str, Any], inputs: Inputs, runs: Path) -> d
 def tune_guarded(setting: dict[str, Any], inputs: Inputs, folder: Path) -> Any:
     """Tune, keeping the weights of each look for the oracle. Returns: the configuration."""
     from refl.learning.training import tune
-    from rewardmodel.learning.scoring import load_scorer
 
     fields = {name: value for name, value in setting.items() if name != "reward"}
     config = dataclasses.replace(inputs.config, **{"guard_every": 10, **fields})
-    tuned_on = setting.get("reward", "model")
-    rewards = {name: load_scorer(path).score_tensor for name, path in inputs.rewards.items()}
+    held_out = {name: reward_of(name, inputs) for name in inputs.held_out}
     watched = inputs.prompts[: config.guard_prompts]
     with tqdm(desc=folder.name, unit="update") as bar:
 
@@ -152,11 +150,11 @@ def tune_guarded(setting: dict[str, Any], inputs: Inputs, folder: Path) -> Any:
         tune(
             config,
             pipeline=inputs.generator,
-            reward=rewards.pop(tuned_on),
+            reward=reward_of(setting.get("reward", "model"), inputs),
             prompts=inputs.prompts[config.guard_prompts :],
             pretraining=inputs.pairs,
             preferences=inputs.preferences,
-            held_out_rewards=rewards,
+            held_out_rewards=held_out,
             guard_prompts=watched,
             folder=folder,
             on_step=on_step,
