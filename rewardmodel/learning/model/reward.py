@@ -100,15 +100,19 @@ class RewardModel(nn.Module):
         self, tokens: Tensor, mask: Tensor, features: Tensor, rows: Tensor | None = None
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """Return what `score_features` does, and the logits of each aspect, (N, questions)."""
+        rewards, logits = self._forward_fused(tokens, mask, features, rows)
+        for name, head in self.artifact_heads.items():
+            of_images = head(features)
+            logits[name] = of_images if rows is None else of_images[rows]
+        return rewards, {name: logits[name] for name in self.aspect_heads}
+
+    def _forward_fused(
+        self, tokens: Tensor, mask: Tensor, features: Tensor, rows: Tensor | None = None
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """As `forward_features`, without the heads that read patches."""
         fused = self.backbone.fuse(tokens, mask, features, rows)  # (N, D)
-        logits = {}
-        for name, head in self.aspect_heads.items():
-            if isinstance(head, ArtifactHead):
-                of_images = head(features)
-                logits[name] = of_images if rows is None else of_images[rows]
-            else:
-                logits[name] = head(fused)
-        return self.head(fused), logits
+        heads = {name: head for name, head in self.aspect_heads.items() if name not in self.artifact_heads}
+        return self.head(fused), {name: head(fused) for name, head in heads.items()}
 
     def score(self, tokens: Tensor, mask: Tensor, images: Tensor) -> Tensor:
         """Return one raw reward a row: tokens, mask (N, T), images (N, 3, H, W) normalised -> (N,)."""
@@ -140,13 +144,16 @@ class RewardModel(nn.Module):
         real: Tensor | None = None,
         block: int | None = None,
     ) -> tuple[Tensor, dict[str, Tensor]]:
-        """Return what `forward` does, and the logits of each aspect, (B, K, questions)."""
+        """Return what `forward` does, and (B, K, questions) the logits of aspects that learn along with it.
+
+        Not of those that are read off patches: those heads are fitted to the finished model.
+        """
         if real is None:
             real = torch.ones(images.shape[:2], dtype=torch.bool, device=images.device)
         prompt = real.nonzero()[:, 0]  # (N,): the prompt of each of the N real images
         backbone, images = self.backbone, images[real]
         features = backbone.encode(images) if block is None else backbone.encode_suffix(images, block)
-        rewards, logits = self.forward_features(tokens[prompt], mask[prompt], features)
+        rewards, logits = self._forward_fused(tokens[prompt], mask[prompt], features)
         return _pad(rewards, real), {name: _pad(of_aspect, real) for name, of_aspect in logits.items()}
 
 

@@ -30,6 +30,8 @@ MOST_IMAGES = 4096
 EPOCHS, BATCH = 24, 48
 LEARNING_RATE, WEIGHT_DECAY = 2e-3, 0.05
 
+Row = tuple[Ranking, int]  # an image: a ranking, and which of its images
+
 
 @dataclass(frozen=True)
 class RatedImages:
@@ -69,8 +71,9 @@ def fit_artifact_heads(
     heads = model.artifact_heads
     with torch.random.fork_rng(devices=None if _device(model).type == "cuda" else []):
         torch.manual_seed(seed)
-        seen = _look(model, train, pixels, should_stop)
-        held_out = _look(model, validation, pixels, should_stop)
+        rated = [row for row in _rows(train) if any(_answer(name, *row) is not None for name in heads)]
+        seen = _look(model, rated, pixels, should_stop)
+        held_out = _look(model, _rows(validation), pixels, should_stop)
         scales = {}
         for name, head in heads.items():
             _fit(name, head, seen, held_out, should_stop)
@@ -79,11 +82,15 @@ def fit_artifact_heads(
     return scales
 
 
+def _rows(rankings: Sequence[Ranking]) -> list[Row]:
+    """Return every image of the rankings, as often as it was ranked."""
+    return [(ranking, at) for ranking in rankings for at in range(len(ranking.images))]
+
+
 def _look(
-    model: RewardModel, rankings: Sequence[Ranking], pixels: Pixels, should_stop: Callable[[], bool]
+    model: RewardModel, rows: Sequence[Row], pixels: Pixels, should_stop: Callable[[], bool]
 ) -> RatedImages:
-    """Encode the images of the rankings, each as often as it was ranked, a sample of them where too many."""
-    rows = [(ranking, at) for ranking in rankings for at in range(len(ranking.images))]
+    """Encode the images, a sample of them where there are too many."""
     chosen = [rows[index] for index in torch.randperm(len(rows))[:MOST_IMAGES].sort().values.tolist()]
     features = []
     for start in range(0, len(chosen), BATCH):
@@ -94,19 +101,23 @@ def _look(
         with torch.no_grad():
             encoded = model.encode(normalise(batch, model.config.image_input))  # (N, P, V)
         features.append(encoded.to("cpu", torch.bfloat16))
-    answers = {name: _answers(name, chosen) for name in model.artifact_heads}
+    answers = {name: _targets(name, chosen) for name in model.artifact_heads}
     return RatedImages(torch.cat(features), answers)
 
 
-def _answers(name: str, rows: Sequence[tuple[Ranking, int]]) -> Tensor:
+def _targets(name: str, rows: Sequence[Row]) -> Tensor:
     """(N, questions)."""
-    said = torch.full((len(rows), questions(name)), torch.nan)
-    for row, (ranking, at) in enumerate(rows):
-        of_images = ranking.aspects.get(name)
-        answer = of_images[at] if of_images else None
+    targets = torch.full((len(rows), questions(name)), torch.nan)
+    for number, row in enumerate(rows):
+        answer = _answer(name, *row)
         if answer is not None:
-            said[row] = torch.tensor(answer, dtype=torch.float32)
-    return said
+            targets[number] = torch.tensor(answer, dtype=torch.float32)
+    return targets
+
+
+def _answer(name: str, ranking: Ranking, at: int) -> tuple[bool, ...] | None:
+    of_images = ranking.aspects.get(name)
+    return of_images[at] if of_images else None
 
 
 def _fit(
@@ -118,6 +129,8 @@ def _fit(
 ) -> None:
     device = next(head.parameters()).device
     known = (~seen.answers[name].isnan().any(dim=1)).nonzero().squeeze(1)  # (known,)
+    if not len(known):
+        return
     head.requires_grad_(True)
     optimiser = torch.optim.AdamW(head.parameters(), lr=LEARNING_RATE, weight_decay=WEIGHT_DECAY)
     steps = EPOCHS * math.ceil(len(known) / BATCH)

@@ -78,6 +78,7 @@ class Run:
         self.tokenizer = checkpoint.tokenizer
         torch.manual_seed(config.seed)
         add_aspect_heads(checkpoint.model, config.aspects, self.train_split)
+        torch.manual_seed(config.seed)  # heads for artifacts draw their weights: what follows is as without
         self.model = checkpoint.model.to(device)
         freeze(self.model, config.fix_rate)
         self.model.backbone.set_gradient_checkpointing(config.recompute)
@@ -136,11 +137,9 @@ class Run:
     def forward(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
         """Return raw rewards, (B, K), and logits, (B, K, questions), of the aspects that the steps learn."""
         with autocast(self.config, self.group.device):
-            rewards, logits = self.model.forward_with_aspects(
+            return self.model.forward_with_aspects(
                 batch.tokens, batch.mask, batch.images, batch.real, batch.block
             )
-        fitted_later = self.model.artifact_heads
-        return rewards, {name: each for name, each in logits.items() if name not in fitted_later}
 
     def trained_parameters(self) -> Iterator[nn.Parameter]:
         """Yield what the optimiser updates: of the model and of the objective."""
