@@ -18,8 +18,12 @@ from refl.learning.families.flux import pack, patch_places, unpack
 from refl.learning.families.inspection import inspect_pipeline
 from refl.learning.families.latent_diffusion import denormalise_latents, normalise_latents
 from refl.learning.families.loading import load_family
+from refl.learning.methods import Batch
+from refl.learning.methods.refl import ReFL
+from refl.learning.pairs import read_pairs
 from refl.learning.sampling import sample
 from refl.learning.training import tune
+from refl.learning.tuner import Tuner
 from tests.refl.learning.conftest import rng, rngs, some_noise
 from tests.refl.learning.families.pipelines import KINDS
 
@@ -178,6 +182,23 @@ def test_a_tuned_pipeline_is_saved_whole_and_loaded_by_diffusers(
                 assert is_moved == (name == before.denoiser_name)
     loaded.resize(16)
     assert len(list(sample(loaded, PROMPTS, [0, 1], steps=1, guidance_scale=1.0, batch_size=2))) == 2
+
+
+@pytest.mark.parametrize("kind", ["sdxl", "sd3", "flux dev"])
+def test_a_tuned_lora_is_read_by_diffusers(saved, pairs_folder, tmp_path, kind):
+    family = load_family(saved(kind), "cpu")
+    config = replace(CONFIG, sampler=sampler_of(family), weights="lora", lora_rank=2, learning_rate=0.1)
+    tuner = Tuner(config, family)
+    ReFL(tuner, redness).update(Batch(prompts=PROMPTS, pairs=read_pairs(pairs_folder)[:2]), rngs(2))
+    tuner.save(tmp_path)
+
+    plain = load_family(saved(kind), "cpu")
+    plain.resize(16)
+    settings = {"steps": 1, "guidance_scale": 1.0, "batch_size": 1}
+    [untuned] = sample(plain, PROMPTS[:1], [0], **settings)
+    plain.pipeline.load_lora_weights(tmp_path)
+    [loaded], [tuned] = (sample(each, PROMPTS[:1], [0], **settings) for each in (plain, family))
+    assert loaded.tobytes() == tuned.tobytes() != untuned.tobytes()
 
 
 @each_flow
