@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from peft.tuners.tuners_utils import BaseTunerLayer
 from safetensors.torch import load_file, save_file
@@ -34,7 +33,7 @@ def save_lora(
         layers: the ends of their names.
     """
     weights = {name: value.contiguous().cpu() for name, value in weights.items()}
-    component = component_of(family)
+    component = family.denoiser_name
     # Of peft's fields only those that are not its defaults: it refuses a field of another version of it.
     metadata = {"r": rank, "lora_alpha": alpha, "target_modules": layers}
     family.pipeline.save_lora_weights(
@@ -44,12 +43,6 @@ def save_lora(
         base = BASES.get(family.pipeline.unet.config.cross_attention_dim)
         said = kohya_metadata(rank, alpha) | ({"ss_base_model_version": base} if base else {})
         save_file(kohya_weights(weights, alpha), folder / KOHYA, said)
-
-
-def component_of(family: Family) -> str:
-    """What the pipeline calls its denoiser: "unet" or "transformer"."""
-    parts: dict[str, Any] = family.pipeline.components
-    return next(name for name, part in parts.items() if part is family.denoiser)
 
 
 def kohya_weights(weights: Mapping[str, Tensor], alpha: float) -> dict[str, Tensor]:
