@@ -122,7 +122,7 @@ def test_heads_for_artifacts_change_no_weight_that_the_reward_reads(run):
 def test_a_run_stopped_while_heads_for_artifacts_are_fitted_goes_on_to_fit_them(run):
     config = dataclasses.replace(CONFIG, epochs=1, aspects=("fidelity",))
     asked = []
-    _, expected = run("whole", config, should_stop=lambda: asked.append(None))
+    _, expected = run("whole", config, should_stop=lambda: bool(asked.append(None)))
     calls = itertools.count(1)
     with pytest.raises(Interrupted, match="heads for artifacts"):
         run("broken", config, should_stop=lambda: next(calls) == len(asked))
