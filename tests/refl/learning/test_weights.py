@@ -8,6 +8,7 @@ import torch
 from diffusers import DiffusionPipeline
 from safetensors import safe_open
 
+from refl.learning.chance import rng_at
 from refl.learning.config import TuningConfig
 from refl.learning.families.loading import load_family
 from refl.learning.families.lora import kohya_weights
@@ -49,7 +50,7 @@ def update(pairs_folder):
     """Make the n-th update of a tuner."""
 
     def make(tuner, number):
-        ReFL(tuner, redness).update(Batch(PROMPTS, read_pairs(pairs_folder)[:2]), rng(number))
+        ReFL(tuner, redness).update(Batch(PROMPTS, read_pairs(pairs_folder)[:2]), rng_at(0, number, range(2)))
         tuner.update_average()
 
     return make
@@ -100,8 +101,8 @@ def test_loras_matrices_are_float32_over_a_base_in_half_precision(pipeline_folde
     tuner = Tuner(CONFIG, family)
     assert {p.dtype for p in tuner.weights.parameters} == {torch.float32}
     noise = torch.randn(2, *family.latent_shape, dtype=torch.bfloat16)
-    output = family.predict(noise, torch.tensor(3), family.encode_prompts(PROMPTS).bfloat16())
-    tuner.backward(output.float().square().mean(), 1.0)
+    output = family.predict(noise, torch.tensor(3), family.encode_prompts(PROMPTS).to(torch.bfloat16))
+    output.float().square().mean().backward()
     assert sum(p.grad.abs().sum() for p in tuner.weights.parameters) > 0
 
 
@@ -115,7 +116,7 @@ def test_the_reference_is_the_generator_before_the_first_update_also_after_a_res
         assert not torch.is_grad_enabled()
     update(tuner, 0)
     resumed = a_tuner(weights=weights)
-    resumed.load_state_dict(tuner.state_dict())
+    resumed.load_state_dict(tuner.state_dict(), 1)
     for each in (tuner, resumed):
         tuned = image_of(each.family.pipeline)
         with each.weights.reference():
@@ -147,7 +148,7 @@ def test_a_resumed_lora_goes_on_with_equal_numbers(a_tuner, update):
     update(whole, 0)
     update(whole, 1)
     update(first, 0)
-    second.load_state_dict(first.state_dict())
+    second.load_state_dict(first.state_dict(), 1)
     update(second, 1)
     for expected, value in zip(whole.weights.parameters, second.weights.parameters, strict=True):
         assert torch.equal(expected, value)
