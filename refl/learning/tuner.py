@@ -77,10 +77,13 @@ class Tuner:
     def map_samples(self, count: int, values: Callable[[slice], Tensor]) -> Tensor:
         """Compute something of each sample without gradient, in microbatches that the processes share.
 
+        There may be any number of samples: where microbatches are whole batches, they are of a batch's size.
+
         Args: values: of the samples of a slice, (b, ...).
         Returns: (count, ...), on the CPU, the same in every process.
         """
-        group, parts = self.process_group, self.microbatches(count)
+        size = self.config.microbatch_size or self.config.batch_size
+        group, parts = self.process_group, [slice(start, start + size) for start in range(0, count, size)]
         with group.error_barrier():
             own = {place: values(parts[place]).cpu() for place in range(group.rank, len(parts), group.size)}
         computed = {place: value for each in group.all_gather(own) for place, value in each.items()}

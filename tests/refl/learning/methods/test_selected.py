@@ -119,6 +119,18 @@ def test_an_interrupted_raft_makes_what_is_missing_alone(a_method, materials, tm
     assert [pair.file.read_bytes() for pair in whole] == before
 
 
+@pytest.mark.parametrize(("microbatch", "sizes"), [(0, [3, 1]), (2, [2, 2])])
+def test_pairs_are_scored_in_parts_however_many_there_are(a_method, materials, tmp_path, microbatch, sizes):
+    scored = []
+
+    def counting(prompts, images):
+        scored.append(len(prompts))
+        return redness(prompts, images)
+
+    a_method(counting, batch_size=3, microbatch_size=microbatch).prepare(materials, tmp_path)
+    assert scored == sizes
+
+
 def test_a_reward_that_is_not_finite_stores_nothing(a_method, materials, tmp_path):
     with pytest.raises(BadReward, match="not finite"):
         a_method(lambda prompts, images: redness(prompts, images) / 0).prepare(materials, tmp_path)
