@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import math
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -107,3 +109,9 @@ def _check_type(name: str, kind: object, value: object) -> None:
         raise ValueError(f"{name} must be true or false, is {value!r}")
     if kind == "float" and (type(value) not in (int, float) or not math.isfinite(value)):  # type: ignore[arg-type]
         raise ValueError(f"{name} must be a number, is {value!r}")
+
+
+def parse_value(text: str) -> Any:
+    """Return a field's value as command lines give it: a lower-case word, or JSON. Raises: ValueError."""
+    is_word = re.fullmatch("[a-z][a-z0-9_]*", text) and text not in ("true", "false", "null")
+    return text if is_word else json.loads(text)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
@@ -12,6 +11,7 @@ from django.db import transaction
 from django.utils.timezone import now
 from tqdm import tqdm
 
+from rewardmodel.learning.config import parse_value
 from rewardmodel.models import Run
 from rewardmodel.runs import states
 from rewardmodel.runs.execution import Heartbeat, execute
@@ -34,7 +34,7 @@ def add_config_argument(parser: CommandParser, *, of: str, example: str) -> None
         action="append",
         default=[],
         metavar="FIELD=VALUE",
-        help=f"a field of {of}, such as {example}, its value as JSON; replaces the project's policy",
+        help=f"a field of {of}, such as {example}, its value a word or JSON; replaces the project's policy",
     )
 
 
@@ -81,11 +81,12 @@ def work_on(
 
 
 def _parse_field(text: str) -> tuple[str, Any]:
+    """Return a field's name and its value: a word, or JSON. Raises: CommandError."""
     name, _, value = text.partition("=")
     try:
-        return name, json.loads(value)
+        return name, parse_value(value)
     except ValueError as error:
-        raise CommandError(f"--set {text}: not FIELD=VALUE with a JSON value") from error
+        raise CommandError(f"--set {text}: not FIELD=VALUE with a word or a JSON value") from error
 
 
 def _claim(model: type[R], pk: int | None, queue: Callable[[], R]) -> R:

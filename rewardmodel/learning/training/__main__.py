@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from rewardmodel.learning.checkpoints.folder import find
-from rewardmodel.learning.config import RewardConfig
+from rewardmodel.learning.config import RewardConfig, parse_value
 from rewardmodel.learning.data.preprocessing import UnreadableImage
 from rewardmodel.learning.data.rankings import DatasetError
 from rewardmodel.learning.errors import CheckpointError, Interrupted
@@ -77,21 +77,21 @@ def _parser() -> argparse.ArgumentParser:
         action="append",
         default=[],
         metavar="FIELD=VALUE",
-        help="a field of RewardConfig, such as epochs=3, its value as JSON",
+        help="a field of RewardConfig, such as epochs=3, its value a word or JSON",
     )
     return parser
 
 
 def _parse_field(text: str) -> tuple[str, Any]:
-    """Return a field's name and value. Raises: ValueError for an unknown field or a value not in JSON."""
+    """Return a field's name and value. Raises: ValueError for an unknown field or a value that is none."""
     name, _, value = text.partition("=")
     fields = [field.name for field in dataclasses.fields(RewardConfig)]
     if name not in fields:
         raise ValueError(f"no field {name!r}; there are {', '.join(fields)}")
     try:
-        return name, json.loads(value)
+        return name, parse_value(value)
     except ValueError:
-        raise ValueError(f'{text}: the value is to be JSON: a number, true, false or a "word"') from None
+        raise ValueError(f"{text}: the value is to be a word or JSON, such as 3 or true") from None
 
 
 def _print_json(progress: Progress) -> None:

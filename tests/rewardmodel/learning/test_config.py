@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from rewardmodel.learning.config import RewardConfig
+from rewardmodel.learning.config import RewardConfig, parse_value
 
 
 @pytest.mark.parametrize(
@@ -41,3 +41,25 @@ def test_a_config_comes_back_from_json_and_an_unknown_field_is_an_error():
     assert RewardConfig(**stored) == config
     with pytest.raises(TypeError, match="lerning_rate"):
         RewardConfig(**{**stored, "lerning_rate": 1})
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("dpo", "dpo"),
+        ('"dpo"', "dpo"),
+        ("3", 3),
+        ("1e-4", 1e-4),
+        ("true", True),
+        ("null", None),
+        ("[1, 2]", [1, 2]),
+    ],
+)
+def test_a_value_on_a_command_line_is_a_word_or_json(text, value):
+    assert parse_value(text) == value
+
+
+@pytest.mark.parametrize("text", ["", "True", "two words", "[1, 2", "{fox}"])
+def test_a_value_that_is_neither_is_refused(text):
+    with pytest.raises(ValueError, match=r"Expecting|delimiter|property"):
+        parse_value(text)
