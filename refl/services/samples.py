@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -15,40 +16,51 @@ from annotation.services.projects.prompts import NewImage, attach_images
 from refl.models import Generator
 
 
+@dataclass(frozen=True)
+class Sample:
+    """An image file and what made it.
+
+    Attributes:
+        seed: that it was made from.
+        parameters: what is recorded of the image beside the generator's steps and guidance.
+    """
+
+    generator: Generator
+    seed: int
+    file: Path
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+
+
 @transaction.atomic
-def import_samples(
-    *,
-    prompt: Prompt,
-    generator: Generator,
-    images: Mapping[int, Path],
-    parameters: Mapping[int, Mapping[str, Any]] = {},
-) -> list[Generation]:
+def import_samples(*, prompt: Prompt, samples: Iterable[Sample]) -> list[Generation]:
     """Add the images to the prompt and open its assignments. An image that it already has is skipped.
 
     Two seeds may give equal images; annotators see one of them.
 
-    Args:
-        images: seed -> file.
-        parameters: seed -> what is recorded of the image beside the generator's steps and guidance.
     Returns: the images added.
     Raises: ImagesRefused when the prompt would have more images than can be placed.
     """
     distinct, seen = [], set()
-    for seed, file in images.items():
-        checked = check_image(file)
+    for sample in samples:
+        checked = check_image(sample.file)
         if checked.sha256 not in seen:
             seen.add(checked.sha256)
-            distinct.append((_new_image(generator, seed, file, parameters.get(seed, {})), checked))
+            distinct.append((_new_image(sample), checked))
     added = attach_images(prompt=prompt, images=distinct)
     open_assignments(prompts=[prompt])
     return added
 
 
-def _new_image(generator: Generator, seed: int, file: Path, parameters: Mapping[str, Any]) -> NewImage:
+def _new_image(sample: Sample) -> NewImage:
+    generator = sample.generator
     return NewImage(
-        content=file,
-        source=f"{generator.name}/{seed}.png",
+        content=sample.file,
+        source=f"{generator.name}/{sample.seed}.png",
         generator=generator.name,
-        seed=seed,
-        parameters={"steps": generator.steps, "guidance_scale": generator.guidance_scale, **parameters},
+        seed=sample.seed,
+        parameters={
+            "steps": generator.steps,
+            "guidance_scale": generator.guidance_scale,
+            **sample.parameters,
+        },
     )

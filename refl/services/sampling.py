@@ -6,8 +6,7 @@ import random
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path
-from typing import Any
+from itertools import cycle
 
 from django.db import transaction
 
@@ -19,7 +18,7 @@ from refl.seeds import seeds_of
 from refl.selectors.generators import unsampled_generator
 from refl.selectors.prompts import prompts_without_images
 from refl.services.generators import mark_seen
-from refl.services.samples import import_samples
+from refl.services.samples import Sample, import_samples
 from rewardmodel.learning.errors import Interrupted
 from rewardmodel.models import RewardCheckpoint
 from rewardmodel.runs import states
@@ -45,6 +44,7 @@ class SamplingConfig:
         per_prompt: images of a prompt, which differ by seed.
         batch_size: images made at once.
         best_of: candidates of an image, of which a reward model keeps the best.
+        beside: ids of generators that make images of each prompt in turn with the run's own.
     """
 
     pool: tuple[int, ...]
@@ -52,9 +52,11 @@ class SamplingConfig:
     per_prompt: int
     batch_size: int = 16
     best_of: int = 1
+    beside: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "pool", tuple(self.pool))  # JSON has lists only
+        for name in ("pool", "beside"):
+            object.__setattr__(self, name, tuple(getattr(self, name)))  # JSON has lists only
 
 
 @transaction.atomic
@@ -67,6 +69,7 @@ def queue_sampling(
     pool_factor: int = 1,
     best_of: int = 1,
     best_by: RewardCheckpoint | None = None,
+    beside: Sequence[Generator] = (),
     rng: random.Random,
     by: User | None = None,
 ) -> SamplingRun:
@@ -79,14 +82,19 @@ def queue_sampling(
             whose images it orders least surely. Without one they are the project's first.
         best_of, best_by: make so many candidates of each image, and keep the one that this reward model
             scores highest.
+        beside: generators of the project that make images of each prompt in turn with this one, so that a
+            prompt's images differ more.
         by: who asks, for the log; None for a command, or what came due.
     Raises: CannotSample.
     """
     project = Project.objects.select_for_update(no_key=True).get(pk=generator.project_id)
     if SamplingRun.objects.active().filter(project=project).exists():
         raise CannotSample(f"images for {project.slug} are being made already")
-    if not generator.kept:
-        raise CannotSample(f"{generator} is not kept: annotators get images of kept generators only")
+    for each in (generator, *beside):
+        if each.project_id != project.pk:
+            raise CannotSample(f"{each} is of another project than {generator}")
+        if not each.kept:
+            raise CannotSample(f"{each} is not kept: annotators get images of kept generators only")
     least = 1 if checkpoint is None else 2
     if not least <= per_prompt <= project.max_images:
         raise CannotSample(f"a prompt gets {least} to {project.max_images} images here, not {per_prompt}")
@@ -100,7 +108,13 @@ def queue_sampling(
         raise CannotSample(f"no prompt of {project.slug} waits for images")
     pool_size = min(count * pool_factor, len(waiting))
     pool = waiting[:count] if checkpoint is None else sorted(rng.sample(waiting, pool_size))
-    config = SamplingConfig(pool=tuple(pool), prompts=count, per_prompt=per_prompt, best_of=best_of)
+    config = SamplingConfig(
+        pool=tuple(pool),
+        prompts=count,
+        per_prompt=per_prompt,
+        best_of=best_of,
+        beside=tuple(each.pk for each in beside),
+    )
     run = SamplingRun.objects.create(
         project=project,
         generator=generator,
@@ -145,14 +159,14 @@ def make_samples(run: SamplingRun, heartbeat: Heartbeat) -> None:
     """
     config = SamplingConfig(**run.config)
     pool = list(Prompt.objects.filter(pk__in=config.pool))
-    files = {prompt.pk: _image_files(run, prompt, config) for prompt in pool}
-    ready = _make_images(run, pool, files, config, heartbeat)
+    files = _rows(run, pool, config)
+    ready = _make_images(run, files, config, heartbeat)
     # Where there is nothing to choose, annotators begin on the first images while the others are made.
     chosen = ready if run.checkpoint is None else _choose_prompts(run.checkpoint, list(ready), files, config)
     for prompt in chosen:
         # It may have images by now: of this run before it was interrupted, or imported by somebody.
         if not prompt.generations.exists():
-            _import_images(run, prompt, files[prompt.pk])
+            import_samples(prompt=prompt, samples=[_sample(row) for row in files[prompt.pk]])
     promoted = RewardCheckpoint.objects.filter(project=run.project, promoted=True).first()
     if promoted is not None:
         score_generations(checkpoint=promoted, should_stop=heartbeat.should_stop)
@@ -161,77 +175,107 @@ def make_samples(run: SamplingRun, heartbeat: Heartbeat) -> None:
     shutil.rmtree(run.folder / "images")
 
 
-def _image_files(run: SamplingRun, prompt: Prompt, config: SamplingConfig) -> list[ImageFile]:
-    """Return a prompt's images. Where each has one candidate, their seeds are the prompt's first."""
-    groups = split_seeds(seeds_of(prompt.key, config.per_prompt * config.best_of), config.best_of)
+@dataclass(frozen=True)
+class Row:
+    """An image to be made, and the prompt and the generator that it is made of."""
+
+    prompt: Prompt
+    generator: Generator
+    image: ImageFile
+
+
+def _rows(run: SamplingRun, pool: Sequence[Prompt], config: SamplingConfig) -> dict[int, list[Row]]:
+    """Return the images of each prompt by its id. Where each has one candidate, their seeds are its first."""
+    beside = Generator.objects.in_bulk(config.beside)
+    generators = [run.generator, *(beside[pk] for pk in config.beside)]
     folder = run.folder / "images"
-    return [ImageFile(prompt.text, seeds, folder / f"{prompt.pk}-{seeds[0]}.png") for seeds in groups]
+    rows = {}
+    for prompt in pool:
+        groups = split_seeds(seeds_of(prompt.key, config.per_prompt * config.best_of), config.best_of)
+        rows[prompt.pk] = [
+            Row(prompt, generator, ImageFile(prompt.text, seeds, folder / f"{prompt.pk}-{seeds[0]}.png"))
+            for seeds, generator in zip(groups, cycle(generators), strict=False)
+        ]
+    return rows
 
 
-def _import_images(run: SamplingRun, prompt: Prompt, rows: Sequence[ImageFile]) -> None:
-    images: dict[int, Path] = {}
-    parameters: dict[int, dict[str, Any]] = {}
-    for row in rows:
-        description = Description.read(row.file)
-        seed = row.seeds[0] if description is None else description.seed
-        images[seed] = row.file
-        parameters[seed] = {} if description is None else description.parameters()
-    import_samples(prompt=prompt, generator=run.generator, images=images, parameters=parameters)
+def _sample(row: Row) -> Sample:
+    description = Description.read(row.image.file)
+    if description is None:
+        return Sample(row.generator, row.image.seeds[0], row.image.file)
+    return Sample(row.generator, description.seed, row.image.file, description.parameters())
 
 
 def _make_images(
-    run: SamplingRun,
-    pool: Sequence[Prompt],
-    files: Mapping[int, Sequence[ImageFile]],
-    config: SamplingConfig,
-    heartbeat: Heartbeat,
+    run: SamplingRun, rows: Mapping[int, Sequence[Row]], config: SamplingConfig, heartbeat: Heartbeat
 ) -> Iterator[Prompt]:
     """Make the missing files; yield each prompt as soon as all of its files exist.
 
     Batches are those of a run that was never interrupted: an image is rounded by what shares its batch, so a
     batch that was cut short is made again as a whole.
     """
-    from refl.learning.families.loading import load_family
-    from refl.learning.sampling import prompts_at_once
-
     (run.folder / "images").mkdir(parents=True, exist_ok=True)
-    rows = [(prompt, row) for prompt in pool for row in files[prompt.pk]]
-    size = prompts_at_once(config.best_of, config.batch_size)
-    batches = [rows[at : at + size] for at in range(0, len(rows), size)]
-    missing = [row for batch in batches if not all(row.file.exists() for _, row in batch) for row in batch]
-    incomplete = {prompt.pk for prompt, _ in missing}
-    yield from (prompt for prompt in pool if prompt.pk not in incomplete)
-    if not missing:
-        return
-    family = load_family(run.generator.location, loras=run.generator.loras)
-    mark_seen(run.generator)
-    made = make_files(
-        family,
-        [row for _, row in missing],
-        Judge(run.best_by.name, scorer(run.best_by).score_pairs) if run.best_by else None,
-        steps=run.generator.steps,
-        guidance_scale=run.generator.guidance_scale,
-        batch_size=config.batch_size,
-    )
-    done = len(rows) - len(missing)
-    for number, ((prompt, _), _) in enumerate(zip(missing, made, strict=True), start=1):
-        heartbeat.report(step=done + number, steps=len(rows), values={})
+    all_rows = [row for its_rows in rows.values() for row in its_rows]
+    by_generator = {
+        generator: _incomplete_batches([row for row in all_rows if row.generator == generator], config)
+        for generator in {row.generator for row in all_rows}
+    }
+    files = {row.image.file for its_rows in by_generator.values() for row in its_rows}
+    missing = [row for row in all_rows if row.image.file in files]
+    incomplete = {row.prompt for row in missing}
+    yield from (its_rows[0].prompt for its_rows in rows.values() if its_rows[0].prompt not in incomplete)
+    made = {
+        generator: _make_files(run, generator, its_rows, config)
+        for generator, its_rows in by_generator.items()
+        if its_rows
+    }
+    done = len(all_rows) - len(missing)
+    for number, row in enumerate(missing, start=1):
+        next(made[row.generator])
+        heartbeat.report(step=done + number, steps=len(all_rows), values={})
         if heartbeat.should_stop():
             raise Interrupted
-        if number == len(missing) or missing[number][0] is not prompt:
-            yield prompt
+        if number == len(missing) or missing[number].prompt != row.prompt:
+            yield row.prompt
+
+
+def _incomplete_batches(rows: Sequence[Row], config: SamplingConfig) -> list[Row]:
+    """Return the rows of the batches that lack a file."""
+    from refl.learning.sampling import prompts_at_once
+
+    size = prompts_at_once(config.best_of, config.batch_size)
+    batches = [rows[at : at + size] for at in range(0, len(rows), size)]
+    return [row for batch in batches if not all(each.image.file.exists() for each in batch) for row in batch]
+
+
+def _make_files(
+    run: SamplingRun, generator: Generator, rows: Sequence[Row], config: SamplingConfig
+) -> Iterator[object]:
+    """Make one file after the other; a batch is drawn when its first file is asked for."""
+    from refl.learning.families.loading import load_family
+
+    family = load_family(generator.location, loras=generator.loras)
+    mark_seen(generator)
+    return make_files(
+        family,
+        [row.image for row in rows],
+        Judge(run.best_by.name, scorer(run.best_by).score_pairs) if run.best_by else None,
+        steps=generator.steps,
+        guidance_scale=generator.guidance_scale,
+        batch_size=config.batch_size,
+    )
 
 
 def _choose_prompts(
     checkpoint: RewardCheckpoint,
     pool: Sequence[Prompt],
-    files: Mapping[int, Sequence[ImageFile]],
+    files: Mapping[int, Sequence[Row]],
     config: SamplingConfig,
 ) -> list[Prompt]:
     """Return as many prompts as are wanted, those whose images the reward model orders least surely."""
     model = scorer(checkpoint)
     scale = model.config.std  # a model's odds are in its raw margins; scores are divided by this
-    images = [[row.file for row in files[prompt.pk]] for prompt in pool]
+    images = [[row.image.file for row in files[prompt.pk]] for prompt in pool]
     scores = model.score_groups([prompt.text for prompt in pool], images)
     rewards = {
         prompt.pk: [scale * score for score in group] for prompt, group in zip(pool, scores, strict=True)

@@ -97,6 +97,38 @@ def test_an_interrupted_run_makes_the_rest_and_no_batch_twice(project, generator
     assert not (run.folder / "images").exists()
 
 
+@pytest.fixture
+def coarse(project, generator):
+    """The same pipeline, sampled in one step."""
+    return register_generator(
+        project=project, name="coarse", pipeline=generator.pipeline, steps=1, guidance_scale=1.0
+    )
+
+
+def test_generators_side_by_side_make_each_prompts_images_in_turn(project, generator, coarse, prompts):
+    run = queue(generator, prompts=3, per_prompt=3, beside=[coarse])
+    run.config["batch_size"] = 2
+    states.claim(run, now=now())
+    with pytest.raises(Interrupted):
+        make_samples(run, Impatient(run, 4))
+    make_samples(run, Impatient(run, 99))
+    for prompt in prompts[:3]:
+        images = Generation.objects.filter(prompt=prompt).order_by("pk")
+        assert [image.generator for image in images] == ["small", "coarse", "small"]
+        assert [image.parameters["steps"] for image in images] == [2, 1, 2]
+        assert [image.seed for image in images] == seeds_of(prompt.key, 3)
+
+
+def test_a_generator_beside_must_be_kept_and_of_the_same_project(generator, coarse, prompts, a_project):
+    coarse.kept = False
+    coarse.save()
+    with pytest.raises(CannotSample, match="coarse is not kept"):
+        queue(generator, beside=[coarse])
+    stranger = register_generator(project=a_project(), name="stranger", pipeline=generator.pipeline)
+    with pytest.raises(CannotSample, match="stranger is of another project than small"):
+        queue(generator, beside=[stranger])
+
+
 @for_real
 def test_the_command_resumes_a_run_that_was_interrupted(project, generator, prompts):
     run = queue(generator, prompts=3)
