@@ -58,7 +58,7 @@ def _write_caption(draw: ImageDraw.ImageDraw, examined: Examination, left: int, 
         words.append((f"+{examined.surplus}", False))
     is_right = examined.verdict.is_right and all(shown for _, shown in words)
     _draw_mark(draw, left, top, is_right=is_right)
-    x, y = left + LINE, top
+    x, y = float(left + LINE), top
     for word, shown in words:
         length = draw.textlength(word, font=_font())
         if x + length > left + width:

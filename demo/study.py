@@ -110,7 +110,8 @@ def blind_preference(before: Judged, after: Judged, *, people: Sequence[Person],
         for pair in zip(*verdicts, strict=True):
             annotator = generator.choice(people).annotator
             swapped = generator.random() < 0.5
-            second_wins = annotator.prefers_second(*(reversed(pair) if swapped else pair), generator)
+            first, second = reversed(pair) if swapped else pair
+            second_wins = annotator.prefers_second(first, second, generator)
             pairs += 1
             if second_wins is not None:
                 decided += 1
