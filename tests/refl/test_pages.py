@@ -11,7 +11,12 @@ from annotation.models import Membership
 from annotation.services.projects.projects import add_member
 from refl.learning.looks import Alarm, Change, Outcome
 from refl.models import SamplingRun, TuningRun
-from refl.services.generators import keep_if_sound, register_tuned, set_unimproved_aside
+from refl.services.generators import (
+    keep_if_sound,
+    register_generator,
+    register_tuned,
+    set_unimproved_aside,
+)
 from refl.services.tuning import queue_tuning
 from rewardmodel.runs import states
 from tests.refl.test_generators import FALL, RISE
@@ -205,6 +210,18 @@ def test_the_curves_of_a_tuning_are_downloaded(client, ada, eve, project, at_wor
     assert client.get(other).status_code == 404
     client.force_login(eve)
     assert client.get(link).status_code == 404
+
+
+def test_a_generator_that_nothing_has_looked_at_says_so_and_is_not_the_newest(
+    client, ada, project, generator
+):
+    register_generator(project=project, name="sd", pipeline="somebody/sd15")
+    client.force_login(ada)
+    page = client.get(reverse("project-generators", args=[project.slug])).content.decode()
+    assert page.count("not yet seen") == 1
+    assert "The hub could not be asked for somebody/sd15" in page
+    assert page.index(">small</option>") < page.index(">sd</option>")  # what is chosen at first
+    assert ">sd<" not in client.get(reverse("generators")).content.decode()
 
 
 def test_tuning_is_asked_for_once(client, ada, project, generator, prompts, promoted, policy):

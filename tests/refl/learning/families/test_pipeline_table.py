@@ -60,6 +60,7 @@ def use(folder, tmp_path, pairs_folder):
         sample_prompts=2,
         sample_steps=2,
         sample_guidance=2.0,
+        guard_every=0,
     )
     updates = []
     result = tune(
