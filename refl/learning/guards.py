@@ -135,8 +135,7 @@ class Guards:
         """
         if self.looks:
             best = torch.load(self.folder / BEST, map_location="cpu", weights_only=True)
-            self.tuner.weights.load_state_dict(best["weights"])
-            self.tuner.average = None
+            self.tuner.restore_weights(best["weights"])
 
     def forget_weights(self) -> None:
         """Delete what only a run at work needs: the best weights are those of the result."""

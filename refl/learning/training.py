@@ -264,7 +264,7 @@ class _Run:
         with group.error_barrier():
             if stored:
                 state = torch.load(start, map_location="cpu", weights_only=True, mmap=True)
-                self.tuner.weights.load_state_dict(state["weights"])
+                self.tuner.restore_weights(state["weights"])
                 materials = _parse_materials(state["materials"])
             self.tuner.begin_stage(config)
             if group.is_main_process and not stored:

@@ -62,6 +62,11 @@ class Tuner:
             else None
         )
 
+    def restore_weights(self, state: Mapping[str, Any]) -> None:
+        """Put stored weights into the pipeline, for good: the average of those before them ends."""
+        self.weights.load_state_dict(state)
+        self.average = None
+
     # Samples.
 
     def encode_prompts(self, prompts: Sequence[str]) -> TextConditioning:

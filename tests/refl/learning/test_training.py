@@ -358,19 +358,20 @@ class Chosen(Method):
         return {"pairs": len({pair.file for pair in batch.pairs})}
 
 
+@pytest.mark.parametrize(("ema", "moved"), [(0.0, 3.0), (0.5, 372 / 143)])
 def test_a_stage_is_prepared_with_what_the_one_before_chose_and_the_weights_it_starts_from(
-    a_run, monkeypatch
+    a_run, monkeypatch, ema, moved
 ):
     monkeypatch.setitem(METHODS, "chosen", f"{__name__}:Chosen")
     monkeypatch.setattr(Chosen, "given", [])
-    config = dataclasses.replace(CONFIG, ema=0.0, stages=({"method": "chosen", "updates": 3},) * 2)
+    config = dataclasses.replace(CONFIG, ema=ema, stages=({"method": "chosen", "updates": 3},) * 2)
     run = a_run()
     with pytest.raises(Interrupted):
         run(config, stop_after=5)
     run(config)
     (pairs, name, start), second, again = Chosen.given
     assert (pairs, name) == (4, "stage-1")
-    assert second == again == (3, "stage-2", pytest.approx(start + 3))
+    assert second == again == (3, "stage-2", pytest.approx(start + moved))
 
 
 def test_the_text_encoder_is_asked_once_for_each_prompt(a_run, monkeypatch):
