@@ -63,6 +63,7 @@ class Guards:
         if tuned is not None:
             self.rewards = {TUNED: tuned, **self.rewards}
         self.prompts = list(dict.fromkeys(prompts))[: config.guard_prompts]
+        self.together = config.microbatch_size or config.batch_size  # images sampled at once
         self.limits = {**GUARD_LIMITS, **config.guard_limits}
         factor = tuner.family.image_size[0] // tuner.family.latent_shape[2]
         self.period = math.lcm(8, factor)  # pixels: the commonest patch of encoders, and the autoencoder's
@@ -164,8 +165,8 @@ class Guards:
         return Look(step, values, perf_counter() - started, alarm, stage)
 
     def _shares(self) -> list[tuple[int, slice]]:
-        """The parts of the prompts, as many as are sampled at once, that are this process's; numbered."""
-        group, together = self.tuner.process_group, max(1, self.config.batch_size // self.config.guard_images)
+        """The parts of the prompts, as many as are in memory at once, that are this process's; numbered."""
+        group, together = self.tuner.process_group, max(1, self.together // self.config.guard_images)
         parts = [slice(start, start + together) for start in range(0, len(self.prompts), together)]
         return list(enumerate(parts))[group.rank :: group.size]
 
@@ -179,7 +180,7 @@ class Guards:
             range(first, first + len(prompts) * each),
             steps=config.sample_steps,
             guidance_scale=config.sample_guidance,
-            batch_size=len(prompts) * each,
+            batch_size=self.together,
         )
         flat = to_tensor(list(images)).to(family.device)  # (B*S, 3, H, W)
         batch = flat.reshape(len(prompts), each, *flat.shape[1:])  # (B, S, 3, H, W)

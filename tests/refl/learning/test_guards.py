@@ -72,9 +72,17 @@ def test_a_look_leaves_the_weights_and_the_callers_chance_alone(a_family, tmp_pa
 
 
 def test_figures_do_not_depend_on_how_many_images_are_sampled_at_once(a_family, tmp_path):
-    few, many = (guards_of(a_family, tmp_path, batch_size=size).look(0) for size in (2, 64))
+    few, many = (guards_of(a_family, tmp_path, microbatch_size=size).look(0) for size in (1, 64))
     for name, values in few.values.items():
         assert values == pytest.approx(many.values[name], abs=2e-2 if "grid" in name else 5e-3)
+
+
+@pytest.mark.parametrize(("microbatch", "images"), [(1, 1), (6, 6), (0, 2)])
+def test_no_more_images_are_sampled_at_once_than_a_microbatch_holds(
+    a_family, calls, tmp_path, microbatch, images
+):
+    guards_of(a_family, tmp_path, microbatch_size=microbatch, sample_guidance=1.0).look(0)
+    assert max(size for size, _ in calls) == images
 
 
 def test_looks_are_taken_with_the_averaged_weights(a_family, tmp_path):
