@@ -29,6 +29,12 @@ def _generator(*key: int) -> torch.Generator:
     return torch.Generator().manual_seed(int(state))
 
 
+def split(rng: Rng, count: int) -> Rng:
+    """Return `count` generators for each, one after the other, which follow from it. (B * count)"""
+    seeds = (torch.randint(2**62, (count,), generator=generator).tolist() for generator in rng)
+    return [torch.Generator().manual_seed(seed) for each in seeds for seed in each]
+
+
 def randn(shape: Sequence[int], rng: Rng) -> Tensor:
     """Draw from the normal distribution; `shape` is that of one sample. (B, *shape)"""
     draws = (torch.randn(1, *shape, generator=generator) for generator in rng)

@@ -2,8 +2,8 @@
 
 Only clean samples and their rewards are needed: no gradient of the reward, no sampling trajectory.
 
-Letters: b prompts of a microbatch, K samples of a prompt, C latent channels, h w latent pixels, T tokens,
-D width.
+Letters: B prompts of an update, K samples of a prompt, b samples of a microbatch, C latent channels, h w
+latent pixels, T tokens, D width.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from refl.learning.chance import Rng, randn
+from refl.learning.chance import Rng, randn, split
 from refl.learning.config import NEEDS
 from refl.learning.denoising import Rollout
 from refl.learning.losses import implicit_policy_losses, optimality
@@ -43,49 +43,52 @@ class DiffusionNFT(Method):
         Returns: the mean reward of the samples, the loss, and the norm of its gradient before clipping.
         Raises: BadReward; Diverged.
         """
-        tuner, prompts = self.tuner, batch.prompts
+        tuner, k = self.tuner, self.tuner.config.candidates
+        prompts = [prompt for prompt in batch.prompts for _ in range(k)]
+        chances = split(rng, k)
         with tuner.process_group.error_barrier():
-            sampled = [self.sample(prompts[part], rng[part]) for part in tuner.microbatches(len(prompts))]
-        latents, rewards = (torch.cat(each) for each in zip(*sampled, strict=True))  # (B, K, C, h, w), (B, K)
+            latents, scores = self.sample_in_parts(prompts, chances)  # (B*K, C, h, w), (B*K,)
+        rewards = scores.view(-1, k)  # (B, K)
         centred = rewards - rewards.mean(1, keepdim=True)
         squares, count = tuner.process_group.sum(centred.square().sum().item(), centred.numel())
-        shares = optimality(centred, (squares / count) ** 0.5)  # (B, K)
+        shares = optimality(centred, (squares / count) ** 0.5).flatten()  # (B*K,)
 
         def measure(part: slice) -> Mapping[str, Tensor]:
-            losses = self.losses(prompts[part], latents[part], shares[part], rng[part])
-            return {"reward": rewards[part].mean(1), "loss": losses}
+            losses = self.losses(prompts[part], latents[part], shares[part], chances[part])
+            return {"reward": scores[part], "loss": losses}
 
         means = tuner.accumulate(len(prompts), measure)
         return {"reward": means["reward"], "policy_loss": means["loss"], "policy_gradient": tuner.step()}
 
+    def sample_in_parts(self, prompts: Sequence[str], rng: Rng) -> tuple[Tensor, Tensor]:
+        """Return what `sample` does, of any number of prompts; a process may have no share of a batch."""
+        none = torch.zeros(0, *self.tuner.family.latent_shape), torch.zeros(0)
+        parts = self.tuner.microbatches(len(prompts))
+        sampled = [self.sample(prompts[part], rng[part]) for part in parts] or [none]
+        latents, rewards = zip(*sampled, strict=True)
+        return torch.cat(latents), torch.cat(rewards)
+
     @torch.no_grad()
     def sample(self, prompts: Sequence[str], rng: Rng) -> tuple[Tensor, Tensor]:
-        """Return each prompt's samples, clean latents (b, K, C, h, w), and their rewards (b, K)."""
-        config, family = self.tuner.config, self.tuner.family
-        b, k = len(prompts), config.candidates
-        repeated = [prompt for prompt in prompts for _ in range(k)]
-        chances = [generator for generator in rng for _ in range(k)]
-        noise = randn(family.latent_shape, chances).to(family.device)  # (b*K, C, h, w)
-        ends = torch.full((b * k,), config.steps, device=family.device)
+        """Return a sample of each prompt, clean latents (b, C, h, w), and their rewards (b,)."""
+        family = self.tuner.family
+        noise = randn(family.latent_shape, rng).to(family.device)  # (b, C, h, w)
+        ends = torch.full((len(prompts),), self.tuner.config.steps)  # (b,)
         with self.tuner.averaged():
-            latents = self.rollout.denoise_to(ends, noise, self.tuner.encode_prompts(repeated), chances)
-        rewards = score(self.reward, repeated, family.decode(latents))  # (b*K,)
-        return latents.view(b, k, *family.latent_shape), rewards.view(b, k)
+            latents = self.rollout.denoise_to(ends, noise, self.tuner.encode_prompts(prompts), rng)
+        return latents, score(self.reward, list(prompts), family.decode(latents))
 
     def losses(self, prompts: Sequence[str], latents: Tensor, shares: Tensor, rng: Rng) -> Tensor:
-        """Noise clean samples anew, and return each prompt's loss of both implicit policies. (b,)
+        """Noise clean samples anew, and return each one's loss of both implicit policies. (b,)
 
-        Args: latents (b, K, C, h, w); shares (b, K), see `optimality`.
+        Args: latents (b, C, h, w); shares (b,), see `optimality`.
         """
-        family, k = self.tuner.family, latents.shape[1]
-        chances = [generator for generator in rng for _ in range(k)]
-        clean = latents.flatten(0, 1)  # (b*K, C, h, w)
-        text = self.tuner.encode_prompts([prompt for prompt in prompts for _ in range(k)])  # (b*K, T, D)
-        noise, timesteps = randn(clean.shape[1:], chances).to(clean), family.random_timesteps(chances)
-        noisy = family.add_noise(clean, noise, timesteps)  # (b*K, C, h, w)
+        family = self.tuner.family
+        text = self.tuner.encode_prompts(prompts)  # (b, T, D)
+        noise, timesteps = randn(latents.shape[1:], rng).to(latents), family.random_timesteps(rng)
+        noisy = family.add_noise(latents, noise, timesteps)  # (b, C, h, w)
         with self.tuner.averaged(), torch.no_grad():
-            old = family.predict(noisy, timesteps, text)  # (b*K, C, h, w)
-        new = family.predict(noisy, timesteps, text)  # (b*K, C, h, w)
-        target = family.training_target(clean, noise, timesteps)
-        losses = implicit_policy_losses(new, old, target, shares.flatten(), self.tuner.config.nft_beta)
-        return losses.view(-1, k).mean(1)
+            old = family.predict(noisy, timesteps, text)  # (b, C, h, w)
+        new = family.predict(noisy, timesteps, text)  # (b, C, h, w)
+        target = family.training_target(latents, noise, timesteps)
+        return implicit_policy_losses(new, old, target, shares, self.tuner.config.nft_beta)

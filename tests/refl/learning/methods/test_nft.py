@@ -94,6 +94,19 @@ def test_microbatches_change_no_number(a_method):
     assert halves == pytest.approx(whole, rel=1e-4)
 
 
+def test_no_more_samples_are_in_memory_than_a_microbatch_holds(a_method):
+    """Those of one prompt are several."""
+    method, sizes = a_method(microbatch_size=3), []
+    method.tuner.family.denoiser.register_forward_pre_hook(lambda module, args: sizes.append(len(args[0])))
+    method.update(Batch(prompts=PROMPTS), rngs(2))
+    assert max(sizes) == 3
+
+
+def test_a_process_without_a_share_of_the_batch_samples_nothing(a_method):
+    latents, rewards = a_method().sample_in_parts([], [])
+    assert (latents.shape, rewards.shape) == ((0, 4, 8, 8), (0,))
+
+
 def test_it_is_refused_without_averaged_weights():
     with pytest.raises(ValueError, match="nft needs ema"):
         dataclasses.replace(CONFIG, ema=0.0)
