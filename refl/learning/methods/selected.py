@@ -11,7 +11,6 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from itertools import islice
 from pathlib import Path
 from typing import ClassVar
 
@@ -94,17 +93,17 @@ class Selected(Method):
         """Make these pairs' images; seeds follow from their numbers. Returns: the best rewards. (b,)"""
         config, family = self.tuner.config, self.tuner.family
         k, highest = config.candidates, []
-        seeds = [np.random.default_rng((config.seed, number)).integers(2**31, size=k) for number in pairs]
-        images = sample(
-            family,
-            [pair.prompt for pair in pairs.values() for _ in range(k)],
-            np.concatenate(seeds).tolist(),
-            steps=config.sample_steps,
-            guidance_scale=config.sample_guidance,
-            batch_size=config.microbatch_size or config.batch_size,
-        )
-        for pair in pairs.values():
-            drawn = list(islice(images, k))
+        for number, pair in pairs.items():
+            seeds = np.random.default_rng((config.seed, number)).integers(2**31, size=k).tolist()
+            images = sample(  # each prompt by itself: rounding follows from what shares a batch
+                family,
+                [pair.prompt] * k,
+                seeds,
+                steps=config.sample_steps,
+                guidance_scale=config.sample_guidance,
+                batch_size=config.microbatch_size or config.batch_size,
+            )
+            drawn = list(images)
             pixels = torch.from_numpy(np.stack([np.asarray(image) for image in drawn]))  # (K, H, W, 3) uint8
             fractions = pixels.to(family.device).permute(0, 3, 1, 2) / 255  # (K, 3, H, W) in 0..1
             rewards = score(self.reward, [pair.prompt] * k, fractions)  # (K,)

@@ -119,6 +119,13 @@ def test_an_interrupted_raft_makes_what_is_missing_alone(a_method, materials, tm
     assert [pair.file.read_bytes() for pair in whole] == before
 
 
+def test_raft_samples_a_prompt_in_the_same_batches_whatever_else_is_missing(a_method, materials, tmp_path):
+    method, sizes = a_method(selection="raft", microbatch_size=2), []
+    method.tuner.family.denoiser.register_forward_pre_hook(lambda module, args: sizes.append(len(args[0])))
+    method.prepare(materials, tmp_path)
+    assert sizes == [2, 2, 1, 1] * 3  # two steps of two samples, and of the third
+
+
 @pytest.mark.parametrize(("microbatch", "sizes"), [(0, [3, 1]), (2, [2, 2])])
 def test_pairs_are_scored_in_parts_however_many_there_are(a_method, materials, tmp_path, microbatch, sizes):
     scored = []
