@@ -226,6 +226,10 @@ class Run:
 
     def _fit_artifact_heads(self, should_stop: Callable[[], bool]) -> None:
         best = checkpoints.load(self.folder / BEST)
+        best.model.aspect_heads.load_state_dict(
+            # As new, even where a process fitted them and died before it could say so.
+            best.model.aspect_heads.state_dict() | self._new_artifact_heads()
+        )
         scales = fit_artifact_heads(
             best.model.to(self.group.device),
             train=self.train_split,
@@ -236,6 +240,10 @@ class Run:
         )
         config = dataclasses.replace(best.config, aspect_scales={**best.config.aspect_scales, **scales})
         checkpoints.save(self.folder / BEST, model=best.model, tokenizer=best.tokenizer, config=config)
+
+    def _new_artifact_heads(self) -> dict[str, Tensor]:
+        heads = self.model.artifact_heads
+        return {f"{name}.{key}": value for name in heads for key, value in heads[name].state_dict().items()}
 
     def result(self) -> TrainingResult:
         assert self.best is not None  # the last step of an epoch validates

@@ -132,6 +132,14 @@ def test_a_run_stopped_while_heads_for_artifacts_are_fitted_goes_on_to_fit_them(
     assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
 
 
+def test_a_run_that_died_after_heads_for_artifacts_were_fitted_fits_the_same_again(run):
+    config = dataclasses.replace(CONFIG, epochs=1, aspects=("alignment", "fidelity"))
+    _, result = run("run", config)
+    fitted = (result.checkpoint / "model.safetensors").read_bytes()
+    run("run", config)
+    assert (result.checkpoint / "model.safetensors").read_bytes() == fitted
+
+
 def test_the_score_of_an_aspect_is_that_of_the_files_normalised_and_has_a_gradient(run, a_dataset):
     _, result = run()
     scorer = load_scorer(result.checkpoint)
