@@ -124,7 +124,8 @@ def tune(
         should_stop: asked after every update.
         preferences: what people preferred of two images, for a method that needs it.
         held_out_rewards: by name, not tuned on: by them the guards choose what is saved, and stop the run.
-        guard_prompts: what the guards look at, best not tuned on; without any, the first of `prompts`.
+        guard_prompts: what the guards look at, best not tuned on; without any, the first of `prompts`, or of
+            those of the preferences.
         on_look: called in the main process after the guards looked, while the pipeline has the weights that
             they looked at.
         device: the best there is when None.
@@ -158,9 +159,8 @@ def tune(
                 _warn_of_cut_texts(tuner, materials)
                 measure_scales(reward, materials.pairs, tuner.family, folder / SCALES)
         reward = with_scales(reward, folder / SCALES)
-        guards = Guards(
-            config, tuner, held_out_rewards or {}, guard_prompts or prompts, tuned=reward, folder=folder
-        )
+        watched = guard_prompts or prompts or [preference.prompt for preference in preferences]
+        guards = Guards(config, tuner, held_out_rewards or {}, watched, tuned=reward, folder=folder)
         guards.start()
         done = _updates_done(config, state)
         guards.resume(done)

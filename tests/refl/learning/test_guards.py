@@ -9,6 +9,7 @@ import torch
 from refl.learning.config import TuningConfig
 from refl.learning.guards import Guards
 from refl.learning.looks import best_look, read_looks
+from refl.learning.pairs import Preference
 from refl.learning.rewards import BadReward
 from refl.learning.tuner import Tuner
 from rewardmodel.learning.errors import Interrupted
@@ -217,6 +218,15 @@ def test_the_curves_of_a_run_are_in_files_with_those_of_its_guards(a_run):  # no
     for clock in ("seconds", "guards/seconds"):
         del curves[clock], again[clock]
     assert again == curves
+
+
+def test_a_run_of_preferences_alone_is_watched_at_their_prompts(a_run, pairs_folder):  # noqa: F811
+    red, green = pairs_folder / "red.png", pairs_folder / "green.png"
+    preferences = [Preference(prompt, red, green) for prompt in WATCHED[:2]]
+    config = dataclasses.replace(CALM, method="dpo", updates=1)
+    run = a_run()
+    run(config, prompts=[], pretraining=None, preferences=preferences)
+    assert [len(look.values["drift"]) for look in read_looks(run.folder / "guards.jsonl")] == [2, 2]
 
 
 def test_guards_are_on_unless_they_are_switched_off():
