@@ -164,7 +164,7 @@ def tune(
         guards.start()
         done = _updates_done(config, state)
         guards.resume(done)
-        with _open_curves(group, folder, done) as curves:
+        with _open_curves(group, folder, done if state else -1) as curves:  # -1: it reports its start again
             run = _Run(
                 config, tuner, guards, curves, reward, prompts, folder, on_step, on_look, should_stop, done
             )

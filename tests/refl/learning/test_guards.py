@@ -220,6 +220,16 @@ def test_the_curves_of_a_run_are_in_files_with_those_of_its_guards(a_run):  # no
     assert again == curves
 
 
+def test_a_run_that_died_before_its_first_checkpoint_reports_its_start_once(a_run):  # noqa: F811
+    run = a_run()
+    config = dataclasses.replace(CALM, updates=2, checkpoint_every=2)
+    with pytest.raises(MemoryError):
+        guarded(run, config, crash_after=1)
+    guarded(run, config)
+    curves = json.loads((run.folder / "curves/curves.json").read_text())
+    assert [step for step, _ in curves["guards/drift"]] == [0, 2]
+
+
 def test_a_run_of_preferences_alone_is_watched_at_their_prompts(a_run, pairs_folder):  # noqa: F811
     red, green = pairs_folder / "red.png", pairs_folder / "green.png"
     preferences = [Preference(prompt, red, green) for prompt in WATCHED[:2]]
