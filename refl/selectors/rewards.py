@@ -122,10 +122,12 @@ def held_out_rewards(run: TuningRun) -> list[RewardSource]:
 
     First a head for artifacts: of the run's own reward model, else of the newest one that has it. Then a
     whole reward model, none of which the run is tuned on: the newest that rankings trained, else the newest.
+    None is newer than the run, so that one that is taken up again is judged by the same.
     """
     tuned = rewards_of(run)
     used = {(source.checkpoint and source.checkpoint.pk, source.head) for source in tuned}
-    newest = list(run.project.reward_checkpoints.select_related("run").order_by("-pk"))
+    older = run.project.reward_checkpoints.filter(created_at__lte=run.created_at)
+    newest = list(older.select_related("run").order_by("-pk"))
     others = [each for each in newest if each.pk not in tuned_on(run)]
     heads = (
         RewardSource(f"{checkpoint}:{head}", checkpoint, head)

@@ -150,6 +150,18 @@ def test_an_artifact_head_and_a_reward_model_stay_apart_to_judge_while_a_run_tun
     assert all(reward(PROMPTS, images).shape == (2,) for reward in rewards.values())
 
 
+def test_a_reward_model_that_comes_in_while_a_run_tunes_does_not_judge_it(
+    queue, shipped, judged, project, tmp_path
+):
+    """A run that is taken up again would compare its looks with ones that know no such figure."""
+    run = queue({"checkpoint": 1.0})
+    judges = held_out_rewards(run)
+    save_reward_model(tmp_path / "newer", seed=4, aspects=("fidelity",))
+    newer = register_checkpoint(project=project, name="newer", folder=str(tmp_path / "newer"))
+    assert held_out_rewards(run) == judges
+    assert newer.created_at > run.created_at
+
+
 def test_what_is_tuned_on_does_not_judge_meanwhile(queue, shipped, judged):
     run = queue({"checkpoint": 1.0, "judged:fidelity": 0.5})
     assert {source.name for source in rewards_of(run)}.isdisjoint({s.name for s in held_out_rewards(run)})
