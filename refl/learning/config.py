@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any
+
+from rewardmodel.learning.config import check_type, is_number
 
 # What a configuration may name. Dotted names, so that it is checked without torch.
 METHODS = {  # -> a `methods.Method`
@@ -59,6 +60,8 @@ OF_THE_RUN = {
     *("checkpoint_every", "sample_every", "sample_prompts", "sample_steps", "sample_guidance"),
     *("guard_every", "guard_prompts", "guard_images", "guard_limits", "patience"),
 }
+
+MAX_UPDATES = 2**31 - 1  # of a run: more cannot be counted in its row
 
 # How far each figure of the guards may go from the untuned generator's before they stop the run. All ours.
 GUARD_LIMITS = {
@@ -155,19 +158,18 @@ class TuningConfig:
     patience: int = 4  # looks in a row without a better one that stop the run; 0 for any number
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "late_steps", tuple(self.late_steps))  # JSON has lists only
-        object.__setattr__(self, "betas", tuple(self.betas))
-        object.__setattr__(self, "lora_targets", tuple(self.lora_targets))
         for each in fields(self):
-            value = getattr(self, each.name)
-            if each.type == "int" and type(value) is not int:
-                raise ValueError(f"{each.name} must be a whole number, is {value!r}")
+            check_type(each.name, each.type, getattr(self, each.name))
+        for name in ("late_steps", "betas", "lora_targets", "stages"):
+            object.__setattr__(self, name, _as_tuple(name, getattr(self, name)))  # JSON has lists only
         _check_rewards(self.rewards)
         object.__setattr__(self, "stages", tuple(self._stage(number) for number in range(len(self.stages))))
+        if [type(step) for step in self.late_steps] != [int, int]:
+            raise ValueError(f"late_steps must be two whole numbers, is {list(self.late_steps)!r}")
         first, last = self.late_steps
         demands = {
-            f"method must be one of {', '.join(METHODS)}": self.method in METHODS,
-            f"weights must be one of {', '.join(WEIGHTS)}": self.weights in WEIGHTS,
+            f"method must be one of {', '.join(METHODS)}": self.method in tuple(METHODS),
+            f"weights must be one of {', '.join(WEIGHTS)}": self.weights in tuple(WEIGHTS),
             "lora_rank must be at least 1, lora_alpha not negative": (
                 self.lora_rank >= 1 and self.lora_alpha >= 0
             ),
@@ -183,7 +185,10 @@ class TuningConfig:
             ),
             f"gradient_steps must lie within 0..{self.steps}": 0 <= self.gradient_steps <= self.steps,
             "sampler must be 'ddpm', 'ddim' or 'euler'": self.sampler in ("ddpm", "ddim", "euler"),
-            "guidance_scale must be at least 1": self.guidance_scale >= 1,
+            "lora_targets must be ends of layer names": all(_is_text(name) for name in self.lora_targets),
+            "guidance_scale and sample_guidance must be at least 1": (
+                min(self.guidance_scale, self.sample_guidance) >= 1
+            ),
             "reward_weight and pretraining_weight must not be negative, nor both 0": (
                 min(self.reward_weight, self.pretraining_weight)
                 >= 0
@@ -211,7 +216,9 @@ class TuningConfig:
                 min(self.learning_rate, self.epsilon, self.clip) > 0
             ),
             "weight_decay and seed must not be negative": self.weight_decay >= 0 and self.seed >= 0,
-            "betas must be two decays below 1": len(self.betas) == 2 and all(0 <= b < 1 for b in self.betas),
+            "betas must be two decays below 1": (
+                len(self.betas) == 2 and all(is_number(beta) and 0 <= beta < 1 for beta in self.betas)
+            ),
             "guard_every and patience must not be negative": min(self.guard_every, self.patience) >= 0,
             "guards need 2 prompts and 2 images of each, or more": (
                 min(self.guard_prompts, self.guard_images) >= 2
@@ -219,12 +226,14 @@ class TuningConfig:
             f"guard_limits must be numbers by the names of {', '.join(GUARD_LIMITS)}": (
                 isinstance(self.guard_limits, dict)
                 and self.guard_limits.keys() <= GUARD_LIMITS.keys()
-                and all(isinstance(limit, int | float) for limit in self.guard_limits.values())
+                and all(is_number(limit) for limit in self.guard_limits.values())
             ),
         }
         for demand, met in demands.items():
             if not met:
                 raise ValueError(demand)
+        if sum(stage.get("updates", self.updates) for stage in self.stages or ({},)) > MAX_UPDATES:
+            raise ValueError(f"updates of all stages must be at most {MAX_UPDATES:,}")
 
     def _stage(self, number: int) -> dict[str, Any]:
         """Return a stage's fields as a TuningConfig holds them. Raises: ValueError."""
@@ -271,7 +280,18 @@ def _check_rewards(rewards: object) -> None:
     if not isinstance(rewards, dict):
         raise ValueError(f"rewards must be an object of names and weights, is {rewards!r}")
     for name, weight in rewards.items():
-        if not isinstance(name, str) or not name.strip():
+        if not _is_text(name):
             raise ValueError(f"rewards must each have a name, not {name!r}")
-        if type(weight) not in (int, float) or not math.isfinite(weight) or weight <= 0:
+        if not is_number(weight) or weight <= 0:
             raise ValueError(f"rewards must each have a weight above 0; that of {name!r} is {weight!r}")
+
+
+def _as_tuple(name: str, values: object) -> tuple[Any, ...]:
+    if not isinstance(values, list | tuple):
+        raise ValueError(f"{name} must be a list, is {values!r}")
+    return tuple(values)
+
+
+def _is_text(value: object) -> bool:
+    """Whether it is a name that a row can hold: not blank, and without NUL or half of a surrogate pair."""
+    return isinstance(value, str) and bool(value.strip()) and value.isprintable()

@@ -82,7 +82,7 @@ class RewardConfig:
 
     def __post_init__(self) -> None:
         for each in dataclasses.fields(self):
-            _check_type(each.name, each.type, getattr(self, each.name))
+            check_type(each.name, each.type, getattr(self, each.name))
         for allowed, (fits, names) in _RANGES.items():
             for name in names:
                 if not fits(getattr(self, name)):
@@ -101,14 +101,26 @@ class RewardConfig:
         return {**dataclasses.asdict(self), "aspects": list(self.aspects)}
 
 
-def _check_type(name: str, kind: object, value: object) -> None:
-    """Raises: ValueError where the value is not of the field's type; a whole number may stand for any."""
+def check_type(name: str, kind: object, value: object) -> None:
+    """Check a field of a configuration by its annotation; a whole number may stand for any number.
+
+    Raises: ValueError where the value is not of the field's type, or a number that no column holds.
+    """
     if kind == "int" and type(value) is not int:
         raise ValueError(f"{name} must be a whole number, is {value!r}")
     if kind == "bool" and type(value) is not bool:
         raise ValueError(f"{name} must be true or false, is {value!r}")
-    if kind == "float" and (type(value) not in (int, float) or not math.isfinite(value)):  # type: ignore[arg-type]
+    if kind == "float" and not is_number(value):
         raise ValueError(f"{name} must be a number, is {value!r}")
+    if kind == "int" and not is_number(value):
+        raise ValueError(f"{name} must lie within the whole numbers of 64 bits")
+
+
+def is_number(value: object) -> bool:
+    """Whether it is a finite number, and a whole one no longer than 64 bits; true and false are none."""
+    if type(value) is int:
+        return -(2**63) <= value < 2**63
+    return type(value) is float and math.isfinite(value)
 
 
 def parse_value(text: str) -> Any:

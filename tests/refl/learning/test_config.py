@@ -1,6 +1,7 @@
 """What configures a tuning: the paper's defaults, and what no run can have."""
 
 import json
+import math
 from pkgutil import resolve_name
 
 import pytest
@@ -79,6 +80,27 @@ def test_a_field_it_does_not_know_is_refused():
         ({"rewards": {"reward-3": 0}}, "rewards must each have a weight above 0; that of 'reward-3' is 0"),
         ({"rewards": {"reward-3": "much"}}, "that of 'reward-3' is 'much'"),
         ({"rewards": {" ": 1.0}}, "rewards must each have a name, not ' '"),
+        ({"rewards": {"a\0": 1.0}}, r"rewards must each have a name, not 'a\\x00'"),
+        ({"rewards": {"\ud800": 1.0}}, "rewards must each have a name"),
+        ({"rewards": {"reward-3": 10**400}}, "rewards must each have a weight above 0"),
+        ({"stages": {"method": "draft"}}, "stages must be a list"),
+        ({"stages": "draft"}, "stages must be a list, is 'draft'"),
+        ({"stages": ["draft"]}, "stage 1 must be fields"),
+        ({"stages": [{"updates": 2**31 - 1}, {}]}, "updates of all stages must be at most 2,147,483,647"),
+        ({"guard_limits": None}, "guard_limits must be numbers by the names of held_out"),
+        ({"guard_limits": {"diversity": True}}, "guard_limits must be numbers"),
+        ({"guard_limits": {"diversity": math.nan}}, "guard_limits must be numbers"),
+        ({"learning_rate": math.inf}, "learning_rate must be a number, is inf"),
+        ({"reward_ceiling": "high"}, "reward_ceiling must be a number, is 'high'"),
+        ({"ema_warmup": "false"}, "ema_warmup must be true or false, is 'false'"),
+        ({"seed": 10**30}, "seed must lie within the whole numbers of 64 bits"),
+        ({"late_steps": 3}, "late_steps must be a list, is 3"),
+        ({"late_steps": [1.5, 2]}, r"late_steps must be two whole numbers, is \[1.5, 2\]"),
+        ({"betas": ["a", "b"]}, "betas must be two decays below 1"),
+        ({"lora_targets": "to_q"}, "lora_targets must be a list, is 'to_q'"),
+        ({"lora_targets": [1]}, "lora_targets must be ends of layer names"),
+        ({"sample_guidance": -5}, "guidance_scale and sample_guidance must be at least 1"),
+        ({"method": ["refl"]}, "method must be one of refl"),
     ],
 )
 def test_a_value_no_run_can_have_is_refused(values, words):
