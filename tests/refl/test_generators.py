@@ -245,3 +245,10 @@ def test_a_verdict_is_final(tuned):
 
 def test_the_shipped_reward_model_judges_what_it_did_not_tune(tuned, shipped):
     assert [judge.checkpoint for judge in held_out_rewards(tuned.run)] == [shipped]
+
+
+def test_a_generator_of_a_configuration_from_elsewhere_still_has_a_place(tuned):
+    tuned.run.config = {"a field of another version": 1, "weights": "lora"}
+    assert tuned.loras
+    tuned.run.config = {}
+    assert tuned.location == str(tuned.run.folder / "pipeline")
