@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,10 @@ from refl.models import Generator, TuningRun
 from refl.services.judging import Change
 
 GENERATOR_KEPT = register_event("generator.kept", "A tuned generator was kept")
+
+
+MAX_NAME, MAX_PLACE = 100, 500  # characters, as the columns of `Generator` hold
+MAX_STEPS = 1000  # denoising steps of a sample: no pipeline here was trained with more timesteps
 
 
 class BadGenerator(ValueError):
@@ -53,14 +58,15 @@ def register_generator(
         steps, guidance_scale: how it is sampled from. The defaults are the paper's guidance and ours.
         pretraining: a folder of pairs.jsonl and its images, named alike; without it, no tuning.
         lora: a file of safetensors over the pipeline, named alike.
-    Raises: BadGenerator when the name is in use, or the pipeline or its pairs are not what they should be.
+    Raises: BadGenerator when the name is in use, or anything is not what it should be.
     """
+    _check_texts(name, str(pipeline), str(lora), str(pretraining))
     if Generator.objects.filter(project=project, name=name).exists():
         raise BadGenerator(f"project {project.slug} has a generator {name} already")
     if pretraining and not (Path(settings.ROOT) / pretraining / "pairs.jsonl").is_file():
         raise BadGenerator(f"{pretraining}: no pre-training folder, it has no pairs.jsonl")
-    if steps < 1 or guidance_scale < 1:
-        raise BadGenerator("a sample takes 1 step or more, at guidance 1 or more")
+    if not (1 <= steps <= MAX_STEPS and 1 <= guidance_scale < math.inf):
+        raise BadGenerator(f"a sample takes 1 to {MAX_STEPS:,} steps, at guidance 1 or more")
     return Generator.objects.create(
         project=project,
         name=name,
@@ -73,6 +79,19 @@ def register_generator(
         kept=True,
         reason="Registered by hand.",
     )
+
+
+def _check_texts(name: str, *places: str) -> None:
+    """Refuse a name or a place that no row can hold, or no disk. Raises: BadGenerator."""
+    if not name.strip() or not name.isprintable() or len(name) > MAX_NAME:
+        raise BadGenerator(f"a generator's name is 1 to {MAX_NAME} printable characters, not {name!r}")
+    for place in places:
+        if len(place) > MAX_PLACE or not place.isprintable():
+            raise BadGenerator(f"a place is at most {MAX_PLACE} printable characters, not {place!r}")
+        try:
+            (Path(settings.ROOT) / place).exists()
+        except OSError as error:  # a part of it is longer than any file's name, say
+            raise BadGenerator(f"{place}: {error.strerror}") from error
 
 
 def _look_at(pipeline: str, lora: str) -> bool:

@@ -48,6 +48,35 @@ def test_a_name_is_used_once(project, generator, pipeline):
         register_generator(project=project, name="small", pipeline=pipeline)
 
 
+@pytest.mark.parametrize(
+    ("fields", "words"),
+    [
+        ({"name": " "}, "a generator's name is 1 to 100 printable characters, not ' '"),
+        ({"name": "n" * 101}, "a generator's name is 1 to 100"),
+        ({"name": "a\nb"}, "a generator's name is 1 to 100"),
+        ({"pipeline": "p" * 300}, "File name too long"),
+        ({"pipeline": "p/" * 300}, "a place is at most 500"),
+        ({"pretraining": "p" * 300}, "File name too long"),
+        ({"lora": "l\udcff"}, "a place is at most 500 printable"),
+        ({"steps": 10**6}, "a sample takes 1 to 1,000 steps"),
+        ({"guidance_scale": float("nan")}, "at guidance 1 or more"),
+        ({"guidance_scale": float("inf")}, "at guidance 1 or more"),
+    ],
+)
+def test_what_no_row_can_hold_is_refused(project, pipeline, fields, words):
+    with pytest.raises(BadGenerator, match=words):
+        register_generator(**{"project": project, "name": "new", "pipeline": pipeline, **fields})
+
+
+@pytest.mark.parametrize("shape", [[2], "ab", None])
+def test_a_lora_whose_tensor_is_no_matrix_is_refused(project, pipeline, tmp_path, shape):
+    header = json.dumps({"a.lora_A.weight": {"dtype": "F32", "shape": shape, "data_offsets": [0, 8]}})
+    file = tmp_path / "lora.safetensors"
+    file.write_bytes(len(header).to_bytes(8, "little") + header.encode() + bytes(8))
+    with pytest.raises(BadGenerator, match=r"lora.safetensors: a: a LoRA's tensor is a matrix"):
+        register_generator(project=project, name="new", pipeline=pipeline, lora=file)
+
+
 def test_a_folder_without_a_pipeline_is_refused(project, tmp_path):
     with pytest.raises(BadGenerator, match="no model_index"):
         register_generator(project=project, name="empty", pipeline=tmp_path)

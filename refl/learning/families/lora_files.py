@@ -63,10 +63,12 @@ def read_layers(file: Path) -> Iterator[tuple[str, int]]:
         header = read_header(PipelineFolder(file.parent, str(file.parent)), file.name)
     except NotAPipeline as error:
         raise NotALoRA(str(error)) from error
-    downs = {DOWN.sub("", name): tensor["shape"] for name, tensor in header.items() if DOWN.search(name)}
+    downs = {DOWN.sub("", name): tensor.get("shape") for name, tensor in header.items() if DOWN.search(name)}
     if not downs:
         raise NotALoRA(f"{file}: it holds no LoRA: none of its tensors is named like lora_A or lora_down")
     for layer, shape in downs.items():
+        if not isinstance(shape, list) or len(shape) < 2:
+            raise NotALoRA(f"{file}: {layer}: a LoRA's tensor is a matrix, its shape is {shape!r}")
         yield layer, shape[1]
 
 
