@@ -57,6 +57,11 @@ def test_the_command_draws_held_out_captions_by_the_generators_named(project, tm
     assert f"{len(captions)} captions by one, two" in capsys.readouterr().out
     with pytest.raises(CommandError, match=r"no generator is named 'three' in .*; there are: two, one"):
         call_command("contact_sheet", project.slug, "--to", str(file), "--generators", "three")
+    for captions in (0, -1, 10**6):
+        with pytest.raises(CommandError, match="--captions"):
+            call_command("contact_sheet", project.slug, "--to", str(file), captions=captions)
+    with pytest.raises(CommandError, match="no such folder"):
+        call_command("contact_sheet", project.slug, "--to", str(tmp_path / "none" / "sheet.png"))
     Generator.objects.all().delete()
     with pytest.raises(CommandError, match="no generator is kept"):
         call_command("contact_sheet", project.slug, "--to", str(file))

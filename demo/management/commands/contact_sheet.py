@@ -43,7 +43,15 @@ class Command(BaseCommand):
             if options["generators"]
             else _first_and_newest(project)
         )
-        captions = draw_captions(Split.EVALUATION, options["captions"], Random(options["seed"]))
+        folder = options["to"].absolute().parent
+        if not folder.is_dir():
+            raise CommandError(f"{folder}: no such folder")
+        try:
+            captions = draw_captions(Split.EVALUATION, options["captions"], Random(options["seed"]))
+        except ValueError as error:
+            raise CommandError(f"--captions: {error}") from error
+        if not captions:
+            raise CommandError("--captions must be at least 1")
         images = {
             generator.name: [image for (image,) in draw(generator, captions, each=1)]
             for generator in generators
