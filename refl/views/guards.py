@@ -44,7 +44,12 @@ def guard_details(run: TuningRun, tuned: Generator | None) -> dict[str, Any] | N
                 {name: _relative(measured[name]) for name in RATIOS if name in measured},
                 marks,
             ),
-            _chart("guard-shares", "Drift and dark share", {name: measured[name] for name in SHARES}, marks),
+            _chart(
+                "guard-shares",
+                "Drift and dark share",
+                {name: measured[name] for name in SHARES if name in measured},  # what is not finite has none
+                marks,
+            ),
         ],
     }
 

@@ -171,6 +171,31 @@ def test_an_alarm_is_told_where_the_run_and_its_generator_are_shown(client, ada,
     assert tuned.reason in listed
 
 
+def test_a_run_whose_guards_measured_nothing_finite_is_shown(client, ada, project, at_work):
+    at_work.points.update_or_create(step=0, defaults={"values": {"guards/tuned_reward": 0.1}})
+    client.force_login(ada)
+    response = client.get(reverse("tuning-run", args=[project.slug, at_work.pk]))
+    assert [len(chart["series"]) for chart in response.context["guards"]["charts"]] == [1, 0, 0]
+
+
+@pytest.mark.parametrize(
+    ("mixture", "words"),
+    [
+        ({}, "reward-"),
+        ({"shipped": 1.0}, "shipped, which it was tuned on"),
+        ({"shipped": 1.0, "shipped:fidelity": 0.5}, "the mixture, which it was tuned on"),
+    ],
+)
+def test_what_a_generator_was_tuned_on_is_named(client, ada, project, at_work, mixture, words):
+    at_work.config["rewards"] = mixture
+    at_work.save()
+    keep_if_sound(register_tuned(run=at_work), tuned_on=RISE, held_out={"another": FALL})
+    client.force_login(ada)
+    page = client.get(reverse("tuning-run", args=[project.slug, at_work.pk])).content.decode()
+    assert words in page
+    assert (f"{at_work.checkpoint}, which it was tuned on" in page) == (not mixture)
+
+
 def test_the_curves_of_the_guards_are_drawn_with_the_alarm_and_what_was_kept(client, ada, project, watched):
     keep_if_sound(register_tuned(run=watched), tuned_on=RISE, held_out={"shipped": RISE}, guards=GUARDS)
     client.force_login(ada)
