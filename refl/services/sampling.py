@@ -98,6 +98,8 @@ def queue_sampling(
     least = 1 if checkpoint is None else 2
     if not least <= per_prompt <= project.max_images:
         raise CannotSample(f"a prompt gets {least} to {project.max_images} images here, not {per_prompt}")
+    if pool_factor < 1:
+        raise CannotSample(f"for each prompt that is chosen 1 or more are tried, not {pool_factor}")
     if not 1 <= best_of <= MAX_BEST_OF:
         raise CannotSample(f"an image is the best of 1 to {MAX_BEST_OF} candidates, not {best_of}")
     if (best_of > 1) != (best_by is not None):

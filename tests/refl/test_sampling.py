@@ -273,6 +273,13 @@ def test_more_images_than_can_be_placed_or_none_are_refused(project, generator, 
     assert not SamplingRun.objects.exists()
 
 
+@pytest.mark.parametrize("pool_factor", [0, -1])
+def test_a_pool_without_prompts_is_refused(generator, prompts, promoted, pool_factor):
+    with pytest.raises(CannotSample, match="for each prompt that is chosen 1 or more are tried"):
+        queue(generator, checkpoint=promoted, pool_factor=pool_factor)
+    assert not SamplingRun.objects.exists()
+
+
 def test_one_image_leaves_no_order_to_be_unsure_of(generator, prompts, promoted):
     with pytest.raises(CannotSample, match="gets 2 to 10 images"):
         queue(generator, per_prompt=1, checkpoint=promoted)
@@ -344,6 +351,13 @@ def test_the_best_of_a_file_takes_a_reward_model(pipeline, tmp_path):
     for more in (["--best-of", "2"], ["--reward", "somewhere"]):
         with pytest.raises(CommandError, match="are given together"):
             call_command("sample", *asked, *more)
+
+
+@pytest.mark.parametrize("scale", ["nan", "inf", "0.5"])
+def test_a_guidance_of_no_number_of_1_or_more_is_refused(pipeline, tmp_path, scale):
+    asked = ["--generator", str(pipeline), "--prompts", "none.txt", "--to", str(tmp_path / "images")]
+    with pytest.raises(CommandError, match="--guidance-scale must be at least 1"):
+        call_command("sample", *asked, "--guidance-scale", scale)
 
 
 @for_real

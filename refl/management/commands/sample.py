@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterator, Sequence
 from itertools import groupby
 from pathlib import Path
@@ -55,7 +56,7 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         per_prompt, best_of = options["per_prompt"], options["best_of"]
-        if min(per_prompt, options["steps"], best_of) < 1 or options["guidance_scale"] < 1:
+        if min(per_prompt, options["steps"], best_of) < 1 or not 1 <= options["guidance_scale"] < math.inf:
             raise CommandError("--per-prompt, --steps, --best-of and --guidance-scale must be at least 1")
         if (best_of > 1) != bool(options["reward"]):
             raise CommandError("--best-of N, of 2 or more, and --reward MODEL are given together")
