@@ -14,7 +14,14 @@ from annotation.models import Membership, Project
 from annotation.services.projects.projects import add_member, create_project
 from annotation.services.projects.prompts import add_prompts
 from demo.people import STAFF, ensure_person, simulated_name
-from demo.settings import GUIDANCE_SCALE, REWARD_CONFIG, STEPS, TUNING_CONFIG
+from demo.settings import (
+    GUIDANCE_SCALE,
+    HASTY_GUIDANCE_SCALE,
+    HASTY_STEPS,
+    REWARD_CONFIG,
+    STEPS,
+    TUNING_CONFIG,
+)
 from demo.world.captions import Split, draw_captions
 from refl.models import Generator, SamplingRun, TuningPolicy
 from refl.services.generators import register_generator
@@ -26,6 +33,7 @@ SLUG = "small-world"
 CREDENTIALS = Path(settings.VAR) / "credentials.json"
 PAIRS = Path(settings.VAR) / "demo" / "pretraining"
 WEIGHTS = Path("demo") / "weights"  # relative to the repository
+SHIPPED, HASTY = "shipped generator", "shipped generator, hasty"
 PROMPTS, PAIR_COUNT, SIMULATED = 2000, 2000, 8
 FIRST_PROMPTS = 300  # that get images at once; the reward model chooses among the others
 IMAGES_PER_PROMPT = 4
@@ -80,9 +88,11 @@ def paused(project: Project) -> Iterator[None]:
 
 
 def queue_first_images(project: Project, *, prompts: int) -> SamplingRun:
-    """Ask for images of the project's first prompts."""
+    """Ask for images of the project's first prompts, half of each prompt's drawn hastily."""
+    generators = Generator.objects.kept().filter(project=project)
     return queue_sampling(
-        generator=Generator.objects.kept().filter(project=project).earliest("pk"),
+        generator=generators.exclude(name=HASTY).earliest("pk"),
+        beside=list(generators.filter(name=HASTY)),
         per_prompt=IMAGES_PER_PROMPT,
         prompts=prompts,
         rng=random.Random(SEED),
@@ -109,14 +119,19 @@ def _ensure_models(project: Project, *, enabled: bool) -> None:
         )
         promote(encoder, now=now())
     if not Generator.objects.filter(project=project).exists():
-        register_generator(
-            project=project,
-            name="shipped generator",
-            pipeline=WEIGHTS / "generator",
-            steps=STEPS,
-            guidance_scale=GUIDANCE_SCALE,
-            pretraining=_ensure_pairs(),
-        )
+        # The hasty one first: the newest is the one that is tuned, and draws all later images.
+        for name, steps, guidance_scale in (
+            (HASTY, HASTY_STEPS, HASTY_GUIDANCE_SCALE),
+            (SHIPPED, STEPS, GUIDANCE_SCALE),
+        ):
+            register_generator(
+                project=project,
+                name=name,
+                pipeline=WEIGHTS / "generator",
+                steps=steps,
+                guidance_scale=guidance_scale,
+                pretraining=_ensure_pairs(),
+            )
     TrainingPolicy.objects.get_or_create(
         project=project,
         defaults={

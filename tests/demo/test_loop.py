@@ -8,8 +8,9 @@ from django.core.management import CommandError, call_command
 
 from annotation.models import Assignment, Generation
 from demo.loop import LoopBusy, alone_in
-from demo.seeding import ensure_project
+from demo.seeding import HASTY, SHIPPED, ensure_project
 from refl.models import Generator, SamplingRun, TuningPolicy, TuningRun
+from refl.selectors.generators import newest_kept
 from refl.services.sampling import SamplingConfig
 from rewardmodel.models import DatasetVersion, RewardCheckpoint, TrainingPolicy
 from tests.workers import database_url
@@ -32,7 +33,7 @@ def test_a_round_annotates_trains_tunes_judges_and_makes_new_work(capsys, monkey
     )
     under_way = SamplingRun.objects.create(
         project=project,
-        generator=Generator.objects.get(project=project),
+        generator=newest_kept(project),
         config=asdict(SamplingConfig(pool=(), prompts=0, per_prompt=1)),
     )
     call_command(
@@ -54,7 +55,12 @@ def test_a_round_annotates_trains_tunes_judges_and_makes_new_work(capsys, monkey
     assert re.search(rf"annotations +{TASKS}\n", printed)
     assert re.search(r"test accuracy +0\.\d+ \[0\.\d+, [01]\.\d+\]", printed)
     assert re.search(r"over shipped encoder", printed)
-    assert re.search(r"alignment +0\.\d+ +0\.\d+ +0\.\d+ +[+-]0\.\d+ \[", printed)
+    change = r" +[+-]\d\.\d+ \[[+-]\d\.\d+, [+-]\d\.\d+\]"
+    for part in ("score", "alignment", "taste", "cleanliness", "shown rightly", "diversity"):
+        assert re.search(rf"{part} +\d\.\d+ +\d\.\d+ +\d\.\d+{change}{change}\n", printed)
+    assert re.search(r"preferred blind over before +(\d\.\d+ \[|none of )", printed)
+    assert re.search(r"diversity, of that before +\d+%", printed)
+    assert set(Generation.objects.values_list("generator", flat=True)) == {SHIPPED, HASTY}
     assert DatasetVersion.objects.get(project=project).ceiling > 0.6
     assert RewardCheckpoint.objects.filter(project=project).count() == 2
     control, tuned = TuningRun.objects.order_by("pk")

@@ -6,9 +6,20 @@ import pytest
 from django.core.management import call_command
 
 from annotation.models import Membership, Project, User
-from demo.seeding import CREDENTIALS, FIRST_PROMPTS, IMAGES_PER_PROMPT, PROMPTS, SLUG, paused, seed_demo
+from demo.seeding import (
+    CREDENTIALS,
+    FIRST_PROMPTS,
+    HASTY,
+    IMAGES_PER_PROMPT,
+    PROMPTS,
+    SHIPPED,
+    SLUG,
+    paused,
+    seed_demo,
+)
 from demo.world.captions import Split, split_of
 from refl.models import Generator, SamplingRun, TuningPolicy
+from refl.selectors.generators import newest_kept
 from rewardmodel.models import RewardCheckpoint, TrainingPolicy
 
 pytestmark = pytest.mark.django_db
@@ -24,11 +35,15 @@ def test_everything_a_round_needs_is_there(capsys):
     project = Project.objects.get(slug=SLUG)
     assert project.prompts.count() == PROMPTS
     assert RewardCheckpoint.objects.get(project=project).promoted
-    assert Generator.objects.get(project=project).kept
-    assert (Generator.objects.get(project=project).pairs / "pairs.jsonl").is_file()
+    shipped = newest_kept(project)
+    assert shipped.name == SHIPPED
+    assert (shipped.pairs / "pairs.jsonl").is_file()
     assert TrainingPolicy.objects.get(project=project).enabled
     assert TuningPolicy.objects.get(project=project).enabled
-    assert SamplingRun.objects.get(project=project).steps == FIRST_PROMPTS * IMAGES_PER_PROMPT
+    first = SamplingRun.objects.get(project=project)
+    assert first.steps == FIRST_PROMPTS * IMAGES_PER_PROMPT
+    assert first.generator == shipped
+    assert first.config["beside"] == [Generator.objects.get(project=project, name=HASTY).pk]
     assert f"{PROMPTS} prompts" in capsys.readouterr().out
 
 
