@@ -38,7 +38,7 @@ class Trainable(Protocol):
         """Make the family's denoiser ask for the gradient of these weights."""
 
     def reference(self) -> AbstractContextManager[None]:
-        """Within, without gradient, the denoiser is what it was before it was tuned."""
+        """Within, without gradient, the denoiser is an earlier one, which no update changes."""
 
     def state_dict(self) -> dict[str, Any]: ...
 
@@ -51,7 +51,8 @@ class Trainable(Protocol):
 class AllWeights:
     """All weights of the denoiser, as the paper trains.
 
-    The reference is a copy that is made when it is first used, and from then on kept in the state.
+    The reference is a copy that is made when it is first used, and from then on kept in the state: of a run
+    of stages, what the first stage that uses it began with.
     """
 
     def __init__(self, family: Family, config: TuningConfig) -> None:
