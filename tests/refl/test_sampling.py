@@ -325,6 +325,18 @@ def test_a_file_of_prompts_is_sampled_into_a_folder_and_what_is_there_stays(pipe
     assert "0 images made, 4 were there" in capsys.readouterr().out
 
 
+def test_a_folder_of_another_generators_images_is_left_alone(pipeline, tmp_path):
+    file, folder = tmp_path / "prompts.txt", tmp_path / "images"
+    file.write_text("a red fox\n")
+    asked = ["--prompts", str(file), "--to", str(folder), "--steps", "2", "--guidance-scale", "1"]
+    call_command("sample", "--generator", str(pipeline), *asked)
+    written = (folder / "manifest.jsonl").read_text()
+    for other in (["--generator", "other"], ["--generator", str(pipeline), "--lora", "style.safetensors"]):
+        with pytest.raises(CommandError, match="needs its own folder"):
+            call_command("sample", *other, *asked)
+    assert (folder / "manifest.jsonl").read_text() == written
+
+
 def test_a_file_of_prompts_gets_the_best_of_several_candidates(pipeline, shipped, tmp_path, capsys):
     file, folder = tmp_path / "prompts.txt", tmp_path / "images"
     file.write_text("a red fox\n")

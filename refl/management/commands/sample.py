@@ -68,11 +68,13 @@ class Command(BaseCommand):
             ]
             if not rows:
                 raise CommandError(f"{options['prompts']}: has no prompts")
+            generator = " + ".join([options["generator"], *map(str, options["lora"])])
+            manifest = options["to"] / "manifest.jsonl"
+            _check_generator(manifest, generator)
             missing = [row for _, row in rows if not _is_made(row, options["reward"])]
             if missing:
                 self.make(missing, options)
-            manifest = options["to"] / "manifest.jsonl"
-            manifest.write_text("\n".join(_manifest(rows, options["generator"])) + "\n", encoding="utf-8")
+            manifest.write_text("\n".join(_manifest(rows, generator)) + "\n", encoding="utf-8")
         except (ImportRefused, OSError, ValueError) as error:  # NotAPipeline is a ValueError
             raise CommandError(str(error)) from error
         self.stdout.write(
@@ -101,6 +103,19 @@ class Command(BaseCommand):
 def _name(number: int, seeds: Sequence[int]) -> str:
     best = f"-best-of-{len(seeds)}" if len(seeds) > 1 else ""
     return f"{number:05}-{seeds[0]}{best}.png"
+
+
+def _check_generator(manifest: Path, generator: str) -> None:
+    """Refuse a folder that another generator filled: its images would pass for this one's."""
+    if not manifest.exists():
+        return
+    for _, line in read_lines(manifest):
+        for image in json.loads(line)["images"]:
+            if image["generator"] != generator:
+                other = image["generator"]
+                raise CommandError(
+                    f"{manifest.parent} has images by {other}: {generator} needs its own folder"
+                )
 
 
 def _is_made(row: ImageFile, reward: str | None) -> bool:
