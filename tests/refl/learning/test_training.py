@@ -288,7 +288,7 @@ def test_a_checkpoint_has_the_keys_of_those_that_interrupted_runs_stored_before(
         run(stop_after=2)
     state = torch.load(run.folder / "checkpoint.pt", weights_only=True)
     assert (set(state), set(state["tuner"])) == (
-        {"stage", "step", "tuner"},
+        {"stage", "step", "updates", "tuner"},
         {"unet", "optimizer", "average", "loss_scale"},
     )
     assert isinstance(state["tuner"]["average"], list)
