@@ -53,6 +53,7 @@ def named(name, arguments, project, task, rows):
         "pk": rows.get(name, task.pk),
         "version": 1,
         **dict.fromkeys(("delivery", "step"), 1),
+        "form": "csv",
         "token": "nothing" if name == "join" else task.token,
     }
     return reverse(name, kwargs={argument: given[argument] for argument in arguments})

@@ -129,7 +129,7 @@ def test_a_tuning_without_reward_is_a_control_and_is_not_kept(ready, capsys):
 def test_what_is_kept_is_decided_by_the_reward_it_was_not_tuned_on(project, generator, prompts, tmp_path):
     """One and the same ruined generator, judged by a reward model and by its opposite."""
     for name, sign in (("likes", 1), ("dislikes", -1)):
-        save_reward_model(tmp_path / name, seed=5, sign=sign)
+        save_reward_model(tmp_path / name, seed=8, sign=sign)
         register_checkpoint(project=project, name=name, folder=str(tmp_path / name))
     # No reward lies below this ceiling, so neither model has a say in the tuning.
     ruin = {**QUICK, "reward_ceiling": -1e6, "learning_rate": 0.5}
