@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from pkgutil import resolve_name
 from time import perf_counter
 from typing import Any, TypeVar
-
-import torch
 
 from refl.learning.chance import indices_at, rng_at
 from refl.learning.config import METHODS, TuningConfig
@@ -22,9 +19,20 @@ from refl.learning.guards import Guards
 from refl.learning.identity import identity
 from refl.learning.looks import Look
 from refl.learning.methods import Batch, Materials, Method
-from refl.learning.pairs import BadPairs, Pair, Preference, read_pairs
+from refl.learning.pairs import BadPairs, Preference, read_pairs
 from refl.learning.prompts import check_prompts, describe_cut
 from refl.learning.rewards import Reward, check_differentiable, measured_parts
+from refl.learning.run_folder import (
+    CHECKPOINT,
+    START,
+    claim_folder,
+    discard_states,
+    load_checkpoint,
+    restore_start,
+    save_checkpoint,
+    save_start,
+    updates_done,
+)
 from refl.learning.sampling import grid, sample
 from refl.learning.scales import measure_scales, with_scales
 from refl.learning.tuner import Tuner
@@ -36,9 +44,7 @@ from rewardmodel.learning.training.distributed import ProcessGroup, process_grou
 T = TypeVar("T")
 logger = logging.getLogger(__name__)
 
-CHECKPOINT = "checkpoint.pt"  # of the stage at work
 SCALES = "scales.json"  # of the rewards that the run normalises itself
-START = "start.pt"  # of a stage after the first: the weights and materials that it starts from
 
 
 class NoPrompts(PermanentError):
@@ -47,10 +53,6 @@ class NoPrompts(PermanentError):
 
 class NoPreferences(PermanentError):
     """There is no preference to tune on."""
-
-
-class AnotherRun(PermanentError):
-    """The folder holds a run of another configuration, or one that learns from something else."""
 
 
 @dataclass(frozen=True)
@@ -143,7 +145,7 @@ def tune(
             for stage in config.stage_configs():
                 check_differentiable(reward, stage)
             if group.is_main_process:
-                _claim_folder(folder, config, identity(Path(pipeline), loras, materials, reward))
+                claim_folder(folder, config, identity(Path(pipeline), loras, materials, reward))
         result = folder / "pipeline"
         if group.broadcast(result.is_dir()):
             return result
@@ -154,7 +156,7 @@ def tune(
             for stage in config.stage_configs():
                 family.check(stage)
             tuner = Tuner(config.stage_configs()[0], family, group)
-            state = _load_checkpoint(folder / CHECKPOINT)
+            state = load_checkpoint(folder / CHECKPOINT)
             if group.is_main_process:
                 _warn_of_cut_texts(tuner, materials)
                 measure_scales(reward, materials.pairs, tuner.family, folder / SCALES)
@@ -162,7 +164,7 @@ def tune(
         watched = guard_prompts or prompts or [preference.prompt for preference in preferences]
         guards = Guards(config, tuner, held_out_rewards or {}, watched, tuned=reward, folder=folder)
         guards.start()
-        done = _updates_done(config, state)
+        done = updates_done(config, state)
         guards.resume(done)
         with _open_curves(group, folder, done if state else -1) as curves:  # -1: it reports its start again
             run = _Run(
@@ -183,7 +185,7 @@ def tune(
             if group.is_main_process:
                 with write_whole(result) as partial:
                     tuner.save(partial)
-                _discard_states(folder)
+                discard_states(folder)
                 guards.forget_weights()
         return result
 
@@ -263,15 +265,10 @@ class _Run:
         group = self.tuner.process_group
         with group.error_barrier():
             if stored:
-                state = torch.load(start, map_location="cpu", weights_only=True, mmap=True)
-                self.tuner.restore_weights(state["weights"])
-                materials = _parse_materials(state["materials"])
+                materials = restore_start(self.tuner, start)
             self.tuner.begin_stage(config)
             if group.is_main_process and not stored:
-                start.parent.mkdir(exist_ok=True)
-                weights = self.tuner.weights.state_dict()
-                with write_whole(start) as partial:
-                    torch.save({"weights": weights, "materials": _dump_materials(materials)}, partial)
+                save_start(self.tuner, materials, start)
         return materials
 
     def _update(
@@ -331,7 +328,7 @@ class _Run:
         if is_stopped or ends or is_best or self.step % config.checkpoint_every == 0:
             with group.error_barrier():
                 if group.is_main_process:
-                    _save_checkpoint(self.tuner, self.folder / CHECKPOINT, stage, done, self.step)
+                    save_checkpoint(self.tuner, self.folder / CHECKPOINT, stage, done, self.step)
         if is_stopped:
             raise Interrupted(f"after {self.step} of {total} updates")
 
@@ -390,81 +387,6 @@ def _average(group: ProcessGroup, means: Mapping[str, float], *, share: float) -
     """Return the means over a batch, of which each process has its share and the means over that."""
     weighted = group.all_gather({name: mean * share for name, mean in means.items()})
     return {name: sum(each.get(name, 0.0) for each in weighted) for name in weighted[0]}
-
-
-def _claim_folder(folder: Path, config: TuningConfig, inputs: Mapping[str, str]) -> None:
-    """Store the configuration and what it learns from, or check that those stored are equal.
-
-    Raises: AnotherRun; NotSaved.
-    """
-    folder.mkdir(parents=True, exist_ok=True)
-    settings, learned_from = folder / "config.json", folder / "identity.json"
-    another = []
-    if settings.exists():
-        stored = asdict(TuningConfig(**json.loads(settings.read_text())))
-        another += [name for name, value in asdict(config).items() if stored[name] != value]
-    if learned_from.exists():  # a folder may be older than this file
-        stored = json.loads(learned_from.read_text())
-        another += [name for name, value in inputs.items() if stored[name] != value]
-    if another:
-        raise AnotherRun(
-            f"{folder} holds a run with another {', another '.join(another)}: give this one another"
-        )
-    for file, value in ((settings, config.to_dict()), (learned_from, inputs)):
-        if not file.exists():
-            with write_whole(file) as partial:
-                partial.write_text(json.dumps(value, indent=2))
-
-
-def _load_checkpoint(checkpoint: Path) -> dict[str, Any] | None:
-    """Return the state to go on from, or None; read as it is used, since it may be larger than the memory."""
-    if not checkpoint.exists():
-        return None
-    return torch.load(checkpoint, map_location="cpu", weights_only=True, mmap=True)
-
-
-def _updates_done(config: TuningConfig, state: Mapping[str, Any] | None) -> int:
-    """Return how many updates of all stages a checkpoint's state has behind it; 0 without one."""
-    if state is None:
-        return 0
-    return int(state.get("updates", state["step"]))  # one stored before there were stages has but one
-
-
-def _save_checkpoint(tuner: Tuner, checkpoint: Path, stage: int, step: int, updates: int) -> None:
-    with write_whole(checkpoint) as partial:
-        torch.save({"stage": stage, "step": step, "updates": updates, "tuner": tuner.state_dict()}, partial)
-
-
-def _discard_states(folder: Path) -> None:
-    (folder / CHECKPOINT).unlink(missing_ok=True)
-    for stage in folder.glob("stage-*"):
-        (stage / START).unlink(missing_ok=True)
-        if not any(stage.iterdir()):
-            stage.rmdir()
-
-
-def _dump_materials(materials: Materials) -> dict[str, list[Any]]:
-    def plain(example: Pair | Preference) -> dict[str, Any]:
-        return {
-            name: str(value) if isinstance(value, Path) else value for name, value in asdict(example).items()
-        }
-
-    return {
-        "prompts": list(materials.prompts),
-        "pairs": [plain(pair) for pair in materials.pairs],
-        "preferences": [plain(preference) for preference in materials.preferences],
-    }
-
-
-def _parse_materials(stored: Mapping[str, list[Any]]) -> Materials:
-    return Materials(
-        stored["prompts"],
-        [Pair(**{**pair, "file": Path(pair["file"])}) for pair in stored["pairs"]],
-        [
-            Preference(each["prompt"], Path(each["chosen"]), Path(each["rejected"]))
-            for each in stored["preferences"]
-        ],
-    )
 
 
 def _save_samples(

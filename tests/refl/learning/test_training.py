@@ -20,8 +20,9 @@ from refl.learning.methods import Method
 from refl.learning.pairs import BadPairs
 from refl.learning.prompts import BadPrompts
 from refl.learning.rewards import BadReward
+from refl.learning.run_folder import AnotherRun
 from refl.learning.sampling import sample
-from refl.learning.training import AnotherRun, NoPrompts, tune
+from refl.learning.training import NoPrompts, tune
 from refl.learning.weights import AllWeights
 from rewardmodel.learning.errors import Interrupted
 from tests.refl.learning.conftest import COLOURS
