@@ -267,17 +267,29 @@ def test_a_cancelled_run_stops_soon_and_stays_stopped(processes, project, encode
     assert TrainingRun.objects.get(pk=run.pk).attempt == 1
 
 
-def test_a_run_that_cannot_work_fails_with_the_end_of_its_log(processes, project, encoder, rank, monkeypatch):
+def test_a_run_that_crashes_to_the_last_fails_with_the_end_of_its_log(
+    processes, project, encoder, rank, monkeypatch
+):
     rank(16)
     monkeypatch.setattr(TrainingRun, "back_off", ())
+    run = queue_training(project=project, config=QUICK)
+    (run.dataset.path / "rankings.jsonl").unlink()
+    with supervised(run):
+        pass
+    assert run.state == State.FAILED
+    assert "exit status 1" in run.error
+    assert "rankings.jsonl: cannot be read" in run.error
+
+
+def test_a_run_without_its_start_fails_at_once_and_says_why(processes, project, encoder, rank):
+    rank(16)
     encoder.folder = "/nowhere"
     encoder.save()
     run = queue_training(project=project, config=QUICK)
     with supervised(run):
         pass
-    assert run.state == State.FAILED
-    assert "exit status 1" in run.error
-    assert "CheckpointError: /nowhere" in run.error
+    assert (run.state, run.attempt) == (State.FAILED, 1)
+    assert run.error == "CheckpointError: /nowhere: no such checkpoint"
 
 
 def test_a_run_with_an_unreadable_image_fails_at_once_and_says_what_to_do(processes, project, encoder, rank):

@@ -135,7 +135,7 @@ def tune_mixture(tmp_path, pipeline_folder, pairs_folder):
     def make(*parts, folder="run"):
         steps = []
         tune(
-            TuningConfig(steps=3, late_steps=(1, 2), updates=1, batch_size=2, sample_steps=2),
+            TuningConfig(steps=3, late_steps=(1, 2), updates=1, batch_size=2, sample_steps=2, guard_every=0),
             pipeline=pipeline_folder,
             reward=Mixture(parts),
             prompts=PROMPTS,

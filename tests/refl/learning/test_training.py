@@ -262,8 +262,8 @@ def test_a_method_that_is_registered_is_tuned_with_and_reports_its_own_measures(
 class Biases(AllWeights):
     """A choice of weights: the biases alone."""
 
-    def __init__(self, family):
-        super().__init__(family)
+    def __init__(self, family, config):
+        super().__init__(family, config)
         named = family.denoiser.requires_grad_(False).named_parameters()
         self.parameters = [weight.requires_grad_() for name, weight in named if name.endswith("bias")]
 

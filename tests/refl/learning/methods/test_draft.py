@@ -123,7 +123,7 @@ def test_microbatches_change_memory_but_not_the_step(a_method):
 
 
 def test_an_update_steps_on_the_pretraining_loss_too(a_method, pairs_folder):
-    measured = a_method().update(Batch(PROMPTS, read_pairs(pairs_folder)), rngs(2))
+    measured = a_method().update(Batch(PROMPTS, read_pairs(pairs_folder)[:2]), rngs(2))
     assert min(measured["pretraining_gradient"], measured["reward_gradient"]) > 0
 
 
