@@ -189,29 +189,27 @@ def _noise(differences: NDArray[np.float64]) -> NDArray[np.float64] | float:
     return ERRORS * error
 
 
-def gain(before: Look, after: Look, unit: Look) -> float:
-    """Mean rise of the held-out rewards, each in its deviations over the prompts of the look `unit`."""
-    gains = [np.mean(after.values[name]) - np.mean(before.values[name]) for name in _held_out(unit)]
-    units = [float(np.std(unit.values[name])) or 1.0 for name in _held_out(unit)]
-    return float(np.mean([each / size for each, size in zip(gains, units, strict=True)])) if gains else 0.0
+def is_fall(before: Look, after: Look) -> bool:
+    """Whether any held-out reward fell by more than chance explains, paired by prompt."""
+    differences = [np.subtract(after.values[name], before.values[name]) for name in _held_out(before)]
+    return any(difference.mean() < -_noise(difference) for difference in differences)
 
 
 def best_look(looks: Sequence[Look]) -> Look:
     """Return the look whose weights are to be kept.
 
-    Each look without an alarm replaces the best before it if its mean rank among all so far is better, or is
-    the same while its gain over it is positive; only the two are compared, as older weights are gone. The
-    first is the untuned generator's. Without a held-out reward nothing speaks against a newer one, and the
-    newest without alarm is the best.
+    The first is the untuned generator's. Each later one replaces the best before it if it raised no alarm, no
+    held-out reward fell from the untuned generator's, and it ranks better by the held-out rewards. Where
+    chance cannot tell the two apart, the reward that is tuned on decides. Only the two are compared, as older
+    weights are gone. Without a held-out reward nothing speaks against a newer look, and it is the best.
     """
-    best, sound = looks[0], [looks[0]]
+    best = looks[0]
     for look in looks[1:]:
-        if look.alarm is not None:
+        if look.alarm is not None or is_fall(looks[0], look):
             continue
-        sound.append(look)
-        ranks = mean_ranks(sound)
-        own, other = ranks[-1], ranks[sound.index(best)]
-        if own < other or (own == other and gain(best, look, looks[0]) > 0) or not ranks.any():
+        other, own = mean_ranks([best, look])
+        is_newest_best = not _held_out(look) or own < other
+        if is_newest_best or (own == other and np.mean(look.values[TUNED]) > np.mean(best.values[TUNED])):
             best = look
     return best
 
