@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import math
+import re
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from importlib.util import find_spec
@@ -106,7 +107,8 @@ class CurveFiles:
     def _add_event(self, line: Mapping[str, Any]) -> None:
         if self._events is not None:
             for name, value in line["values"].items():
-                self._events.add_scalar(name, value, line["step"], walltime=line["time"])
+                tag = re.sub(r"[^\w./-]", "_", name)  # all that TensorBoard takes
+                self._events.add_scalar(tag, value, line["step"], walltime=line["time"])
 
 
 def _read(journal: Path) -> Iterable[dict[str, Any]]:
