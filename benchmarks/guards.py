@@ -19,11 +19,11 @@ from pathlib import Path
 from time import process_time
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from tqdm import tqdm
 
 from benchmarks.rankings_needed import ROOT
 from benchmarks.tuning_methods import DRAFT, FILTER, Inputs, judge_pictures, reward_of, small_world
+from benchmarks.tuning_table import change, per_caption
 
 if TYPE_CHECKING:
     from refl.learning.families import Family
@@ -164,23 +164,17 @@ def tune_guarded(setting: dict[str, Any], inputs: Inputs, folder: Path) -> Any:
     return config
 
 
-def oracle(stem: str, step: int, inputs: Inputs, runs: Path) -> dict[str, float]:
+def oracle(stem: str, step: int, inputs: Inputs, runs: Path) -> dict[str, Any]:
     """How the oracle's score changed until an update, over the base, with its 95 % interval over captions."""
-    from annotation.statistics.estimates import interval, resample
-
     judged = runs / "judged"
     if step > 0:
         judge_pictures(f"{stem}-{step}", runs / stem / "looks" / str(step), inputs, judged)
     name = f"{stem}-{step}" if step > 0 else "base"
     before, after = (
-        np.array(
-            [np.mean(each) for each in json.loads((judged / f"{which}.json").read_text())["figures"]["score"]]
-        )
+        per_caption(json.loads((judged / f"{which}.json").read_text())["figures"]["score"])
         for which in ("base", name)
     )  # (B,) each
-    change = after - before
-    ends = interval(np.concatenate([change[rows].mean(1) for rows in resample(len(change), seed=0)]))
-    return {"value": float(change.mean()), "low": ends.low, "high": ends.high}
+    return change(before, after[None])
 
 
 def print_table(title: str, rows: list[dict[str, Any]]) -> None:
@@ -202,8 +196,8 @@ def print_table(title: str, rows: list[dict[str, Any]]) -> None:
     )
 
 
-def in_words(change: dict[str, float]) -> str:
-    return "{value:+.3f} [{low:+.3f}, {high:+.3f}]".format(**change)
+def in_words(row: dict[str, Any]) -> str:
+    return "{value:+.3f} [{low:+.3f}, {high:+.3f}]".format(**row)
 
 
 if __name__ == "__main__":

@@ -27,7 +27,6 @@ from random import Random
 from time import process_time
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from PIL import Image
 from tqdm import tqdm
 
@@ -303,11 +302,9 @@ def diversity(groups: list[list[Image.Image]]) -> list[list[float]]:
     import torch
 
     from refl.learning.figures import diversity, thumbnails
+    from refl.learning.sampling import to_tensor
 
-    arrays = np.stack(
-        [np.stack([np.asarray(image) for image in group]) for group in groups]
-    )  # (B, S, H, W, 3)
-    images = torch.from_numpy(arrays).permute(0, 1, 4, 2, 3) / 255
+    images = torch.stack([to_tensor(group) for group in groups])  # (B, S, 3, H, W)
     return [[value] for value in diversity(thumbnails(images)).tolist()]
 
 

@@ -78,7 +78,7 @@ def share(parts: Floats, wholes: Floats) -> dict[str, Any]:
 
 def table(rows: list[dict[str, Any]]) -> Iterator[str]:
     """Lines of text: changes over the base with 95 % intervals, and diversity as a share of the base's."""
-    figures = [name for name in (rows[0] if rows else {}) if name not in ("setting", "seeds", "seconds")]
+    figures = [name for name in (rows[0] if rows else {}) if name not in ABOUT]
     yield ROW.format("over the base", "seeds", "CPU s") + "".join(map(CELL.format, figures))
     for row in rows:
         cells = "".join(CELL.format(in_words(name, row[name]) if name in row else "") for name in figures)
@@ -86,5 +86,5 @@ def table(rows: list[dict[str, Any]]) -> Iterator[str]:
 
 
 def in_words(name: str, figure: dict[str, Any]) -> str:
-    pattern = "{:.0%} [{:.0%}, {:.0%}]" if name in ("diversity", "blind") else "{:+.3f} [{:+.3f}, {:+.3f}]"
+    pattern = "{:.0%} [{:.0%}, {:.0%}]" if name in SHARES else "{:+.3f} [{:+.3f}, {:+.3f}]"
     return pattern.format(figure["value"], figure["low"], figure["high"])
