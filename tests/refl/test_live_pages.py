@@ -6,6 +6,7 @@ import pytest
 from django.urls import reverse
 from django.utils.timezone import now
 from PIL import Image
+from playwright.sync_api import expect
 
 from refl.services.generators import keep_if_sound, register_tuned
 from refl.services.tuning import queue_tuning
@@ -65,9 +66,8 @@ def test_an_admin_watches_a_tuning_to_its_end_without_reloading(adas_page, live_
     states.finish(at_work, now=now())
     page.get_by_text("finished").wait_for()
     page.get_by_text("is not kept").wait_for()
-    page.wait_for_function(
-        "[...document.querySelectorAll('figure img')].every((image) => image.naturalWidth > 0)"
-    )
+    for image in page.locator("figure img").all():
+        expect(image).not_to_have_js_property("naturalWidth", 0)
     assert page.evaluate("window.loadedOnce")
 
 

@@ -42,9 +42,8 @@ def test_dropped_images_stay_chosen_and_are_shown_with_their_scores(
     expect(page.get_by_text("only its beginning counted")).to_be_visible()
     pictures = page.locator("#tried figure img")
     expect(pictures).to_have_count(5)
-    page.wait_for_function(
-        "[...document.querySelectorAll('#tried figure img')].every((i) => i.naturalWidth > 0)"
-    )
+    for picture in pictures.all():
+        expect(picture).not_to_have_js_property("naturalWidth", 0)
     shown = page.locator("#tried figure b").all_inner_texts()
     scores = [float(one.replace("\N{MINUS SIGN}", "-")) for one in shown]
     assert scores == sorted(scores, reverse=True)
