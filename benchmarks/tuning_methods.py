@@ -44,7 +44,7 @@ from benchmarks.rankings_needed import (
 )
 from benchmarks.tuning_table import compare, table
 from demo.settings import HASTY_GUIDANCE_SCALE, HASTY_STEPS, REWARD_CONFIG, TUNING_CONFIG
-from demo.world.annotators import Annotator
+from demo.world.annotators import Annotator, blind_votes
 from demo.world.captions import Split, draw_captions
 from demo.world.oracle import judge
 from refl.learning.config import TuningConfig
@@ -72,11 +72,8 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "nft": {"method": "nft", "updates": 100},
     "filter, then draft": {"stages": [FILTER, {**DRAFT, "updates": 50}]},
 }
-REWARDS = (
-    "model",
-    "independent",
-    "matching",
-)  # of the small world; tuned on, of another seed, before rankings
+# Of the small world: tuned on, of another seed, before rankings.
+REWARDS = ("model", "independent", "matching")
 HEAD = "fidelity"  # beside the reward, of the models that learn from rankings
 PARTS = ("score", "alignment", "taste", "cleanliness")
 EACH = 2  # pictures of a caption
@@ -265,23 +262,29 @@ def reward_of(name: str, inputs: Inputs) -> Reward:
 
 def judge_pictures(run: str, pipeline: Path, inputs: Inputs, judged: Path, setting: str = "") -> None:
     """Draw the captions' pictures and measure them; a list of the pictures' figures for each caption."""
+    from refl.learning.figures import diversity_of_pictures
+
     file, config = judged / f"{run}.json", inputs.config
     if file.is_file():
         return
     sampled = {"steps": config.sample_steps, "guidance_scale": config.sample_guidance}
     draw_pictures(inputs.tasks, judged / run, generator=pipeline, **sampled)
     groups = list(pictures(inputs.tasks, judged / run))
-    figures: dict[str, Any] = {"diversity": diversity(groups)}
+    figures: dict[str, Any] = {"diversity": [[value] for value in diversity_of_pictures(groups)]}
     for name, checkpoint in inputs.rewards.items():
         figures[f"reward: {name}"] = rewards_of(checkpoint, inputs.captions, groups)
     if inputs.has_oracle:
-        verdicts = [
-            [judge(image, caption) for image in group]
-            for caption, group in zip(inputs.captions, groups, strict=True)
-        ]
+        verdicts, base = (
+            [
+                [judge(image, caption) for image in group]
+                for caption, group in zip(inputs.captions, drawn, strict=True)
+            ]
+            for drawn in (groups, pictures(inputs.tasks, judged / "base"))
+        )
         figures |= {part: [[getattr(v, part) for v in group] for group in verdicts] for part in PARTS}
         if setting:
-            figures["blind"] = blind_votes(inputs, list(pictures(inputs.tasks, judged / "base")), groups)
+            annotators = [Annotator.drawn(seed) for seed in range(PEOPLE)]
+            figures["blind"] = blind_votes(base, verdicts, annotators, Random(0))
     seconds = pipeline.parent / "seconds.json"
     about = {"setting": setting, "seconds": json.loads(seconds.read_text()) if setting else 0.0}
     file.write_text(json.dumps({**about, "figures": figures}))
@@ -295,35 +298,6 @@ def rewards_of(checkpoint: Path, captions: list[str], groups: list[list[Image.Im
     from rewardmodel.learning.scoring import load_scorer
 
     return load_scorer(checkpoint).score_groups(captions, groups)
-
-
-def diversity(groups: list[list[Image.Image]]) -> list[list[float]]:
-    """How far the pictures of each caption are from one another."""
-    import torch
-
-    from refl.learning.figures import diversity, thumbnails
-    from refl.learning.sampling import to_tensor
-
-    images = torch.stack([to_tensor(group) for group in groups])  # (B, S, 3, H, W)
-    return [[value] for value in diversity(thumbnails(images)).tolist()]
-
-
-def blind_votes(
-    inputs: Inputs, base: list[list[Image.Image]], tuned: list[list[Image.Image]]
-) -> list[list[int]]:
-    """For each caption and seed, which picture somebody prefers who is not told which is which.
-
-    Returns: 1 for the tuned one, -1 for the base's, 0 where they look equally good.
-    """
-    people, votes = [Annotator.drawn(seed) for seed in range(PEOPLE)], []
-    for number, (caption, *both) in enumerate(zip(inputs.captions, base, tuned, strict=True)):
-        chance = Random(f"blind {number}")
-        slots = [
-            people[(number + place) % PEOPLE].rank(pair, caption, chance)
-            for place, pair in enumerate(zip(*both, strict=True))
-        ]
-        votes.append([int(before > after) - int(before < after) for before, after in slots])
-    return votes
 
 
 if __name__ == "__main__":

@@ -10,8 +10,9 @@ from random import Random
 import numpy as np
 from PIL import Image
 
-from annotation.statistics.estimates import Interval, wilson_interval
+from annotation.statistics.estimates import Interval, interval, resampled_shares
 from demo.people import Person
+from demo.world.annotators import blind_votes
 from demo.world.oracle import Verdict, judge
 from refl.drawing import draw
 from refl.models import Generator
@@ -28,12 +29,12 @@ IMAGES_EACH = 2  # of one caption
 class Judged:
     """The verdicts and rewards of one generator's images, in the order of captions and seeds.
 
-    `differences` has for each caption the `difference` of every two of its images.
+    `diversity` has one number for each caption: how far its images are from one another.
     """
 
     verdicts: list[list[Verdict]]
     rewards: list[list[float]]
-    differences: list[list[float]]
+    diversity: list[list[float]]
 
     def scores(self, part: str) -> list[list[float]]:
         """Return the numbers of each caption.
@@ -44,7 +45,7 @@ class Judged:
         if part == "reward":
             return self.rewards
         if part == DIVERSITY:
-            return self.differences
+            return self.diversity
         attribute = "is_right" if part == RIGHT else part
         return [[float(getattr(verdict, attribute)) for verdict in verdicts] for verdicts in self.verdicts]
 
@@ -57,21 +58,33 @@ class Judged:
 class Preference:
     """How often annotators who do not know which is which prefer the second of two generators.
 
-    The interval takes the pairs as independent. A pair that gets one slot is not decided.
+    Attributes: votes: as `blind_votes` gives them. A pair that gets one slot is not decided.
     """
 
-    preferred: int
-    decided: int
-    pairs: int
+    votes: list[list[int]]
+
+    @property
+    def pairs(self) -> int:
+        return sum(map(len, self.votes))
+
+    @property
+    def decided(self) -> int:
+        return sum(vote != 0 for votes in self.votes for vote in votes)
 
     @property
     def share(self) -> float:
         """Of the decided pairs. Raises: ZeroDivisionError when there are none."""
-        return self.preferred / self.decided
+        return sum(vote > 0 for votes in self.votes for vote in votes) / self.decided
 
     @property
     def interval(self) -> Interval:
-        return wilson_interval(self.preferred, self.decided)
+        """Of the share, over captions. There must be a decided pair."""
+        preferred, decided = (
+            np.array([sum(map(counts, votes)) for votes in self.votes], dtype=np.float64)
+            for counts in (lambda vote: vote > 0, lambda vote: vote != 0)
+        )  # (captions,) each
+        kept = decided > 0
+        return interval(resampled_shares(preferred[kept], decided[kept], seed=0))
 
 
 def judge_generator(generator: Generator, *, captions: Sequence[str], reward: RewardCheckpoint) -> Judged:
@@ -79,6 +92,8 @@ def judge_generator(generator: Generator, *, captions: Sequence[str], reward: Re
 
     Seeds follow from the captions, so two generators are compared image by image.
     """
+    from refl.learning.figures import diversity_of_pictures
+
     images_of = list(draw(generator, captions, each=IMAGES_EACH))
     return Judged(
         verdicts=[
@@ -86,37 +101,14 @@ def judge_generator(generator: Generator, *, captions: Sequence[str], reward: Re
             for caption, images in zip(captions, images_of, strict=True)
         ],
         rewards=scorer(reward).score_groups(captions, images_of),
-        differences=[[difference(*pair) for pair in combinations(images, 2)] for images in images_of],
+        diversity=[[value] for value in diversity_of_pictures(images_of)],
     )
 
 
-def difference(first: Image.Image, second: Image.Image) -> float:
-    """Root mean square of the difference of two images' pixels, each channel in 0..1.
-
-    The diversity of a generator is its mean over pairs of one caption's images, which differ by their seeds.
-    """
-    a, b = (np.asarray(image.convert("RGB"), dtype=np.float64) / 255 for image in (first, second))
-    return float(np.sqrt(np.mean((a - b) ** 2)))
-
-
 def blind_preference(before: Judged, after: Judged, *, people: Sequence[Person], seed: int) -> Preference:
-    """Let one of the people, drawn anew for each pair, place both images of a caption and seed.
-
-    They see no more than the images: which comes first is drawn too.
-    """
-    generator = Random(seed)
-    preferred = decided = pairs = 0
-    for verdicts in zip(before.verdicts, after.verdicts, strict=True):
-        for pair in zip(*verdicts, strict=True):
-            annotator = generator.choice(people).annotator
-            swapped = generator.random() < 0.5
-            first, second = reversed(pair) if swapped else pair
-            second_wins = annotator.prefers_second(first, second, generator)
-            pairs += 1
-            if second_wins is not None:
-                decided += 1
-                preferred += second_wins is not swapped
-    return Preference(preferred, decided, pairs)
+    """Let the people say of each caption and seed whose image they prefer."""
+    annotators = [person.annotator for person in people]
+    return Preference(blind_votes(before.verdicts, after.verdicts, annotators, Random(seed)))
 
 
 def annotators_ceiling(dataset: DatasetVersion, *, people: Sequence[Person], seed: int) -> float:

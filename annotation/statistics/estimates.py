@@ -16,7 +16,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 ENOUGH_PROMPTS = 10  # ours: fewer clusters than this give bootstrap intervals that are far too narrow
-NORMAL_QUANTILE = 1.959963984540054  # of 0.975: 95 % lie within so many standard deviations
 RESAMPLES = 2000
 PAGE_RESAMPLES = 1000  # for figures computed while a page loads
 TOGETHER = 1 << 20  # indices drawn at once: 8 MB, and as much for each number taken by them
@@ -55,20 +54,6 @@ class NotEnough:
 def too_few(prompts: int) -> NotEnough:
     """Return that the figure has too few prompts."""
     return NotEnough(f"{prompts} of {ENOUGH_PROMPTS} prompts")
-
-
-def wilson_interval(successes: int, count: int) -> Interval:
-    """Return the interval of a share of independent cases, which stays within 0..1 however few they are.
-
-    Raises: ValueError without a case.
-    Source: Wilson, JASA 22, 1927; Agresti and Coull, The American Statistician 52, 1998, eq. 1.
-    """
-    if count < 1:
-        raise ValueError("no share of nothing")
-    share, square = successes / count, NORMAL_QUANTILE**2 / count
-    middle = (share + square / 2) / (1 + square)
-    half = NORMAL_QUANTILE / (1 + square) * (share * (1 - share) / count + square / (4 * count)) ** 0.5
-    return Interval(max(middle - half, 0.0), min(middle + half, 1.0))
 
 
 def resample(count: int, *, seed: int, resamples: int = RESAMPLES) -> Iterator[Integers]:

@@ -107,6 +107,33 @@ class Annotator:
         return Rating(overall, alignment, fidelity, flaws)
 
 
+def blind_votes(
+    before: Sequence[Sequence[Verdict]],
+    after: Sequence[Sequence[Verdict]],
+    annotators: Sequence[Annotator],
+    generator: Random,
+) -> list[list[int]]:
+    """Let one of the annotators, drawn anew for each pair, place both pictures of a caption and seed.
+
+    They see no more than the pictures: which comes first is drawn too.
+
+    Args: before, after: for each caption the verdicts on its pictures, in the same order of seeds.
+    Returns: for each caption and seed 1 where the second generator's picture gets the better slot, -1 where
+        the first's does, 0 where both get the same.
+    """
+    return [
+        [_vote(*pair, generator.choice(annotators), generator) for pair in zip(*verdicts, strict=True)]
+        for verdicts in zip(before, after, strict=True)
+    ]
+
+
+def _vote(before: Verdict, after: Verdict, annotator: Annotator, generator: Random) -> int:
+    swapped = generator.random() < 0.5
+    first, second = (after, before) if swapped else (before, after)
+    second_wins = annotator.prefers_second(first, second, generator)
+    return 0 if second_wins is None else 1 if second_wins is not swapped else -1
+
+
 def _fill_slots(seen: Sequence[float]) -> tuple[int, ...]:
     """Return a slot for each impression: close ones share a slot while it has room, and every image gets one.
 

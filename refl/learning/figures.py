@@ -5,9 +5,14 @@ Letters: B prompts, S seeds of a prompt, H W pixels, p a period in pixels. Image
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 import torch.nn.functional as F
+from PIL import Image
 from torch import Tensor
+
+from refl.learning.sampling import to_tensor
 
 LUMA = (0.2126, 0.7152, 0.0722)  # of red, green and blue: ITU-R BT.709
 THUMBNAIL = 32  # ours: pixels wide; large enough for layout and colour, too small for noise
@@ -35,6 +40,11 @@ def diversity(small: Tensor) -> Tensor:
     """
     first, second = torch.triu_indices(small.shape[1], small.shape[1], offset=1)  # (pairs,) each
     return distance(small[:, first], small[:, second]).mean(1)
+
+
+def diversity_of_pictures(groups: Sequence[Sequence[Image.Image]]) -> list[float]:
+    """The same of pictures. Args: groups: of each prompt the pictures of its seeds, all of one size."""
+    return diversity(thumbnails(torch.stack([to_tensor(group) for group in groups]))).tolist()
 
 
 def drift(small: Tensor, base: Tensor) -> Tensor:

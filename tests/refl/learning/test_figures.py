@@ -4,6 +4,7 @@ import math
 
 import pytest
 import torch
+from PIL import Image
 
 from refl.learning import figures
 from tests.refl.learning.conftest import rng
@@ -23,6 +24,14 @@ def test_diversity_is_the_mean_distance_of_every_two_seeds_of_a_prompt():
         flat = [image.flatten().tolist() for image in prompt]
         expected = (rms(flat[0], flat[1]) + rms(flat[0], flat[2]) + rms(flat[1], flat[2])) / 3
         assert value.item() == pytest.approx(expected, rel=1e-5)
+
+
+def test_diversity_of_pictures_is_that_of_their_tensors():
+    groups = [
+        [Image.new("RGB", (8, 8), colour) for colour in colours]
+        for colours in (("red", "red"), ("black", "white"))
+    ]
+    assert figures.diversity_of_pictures(groups) == [0.0, 1.0]
 
 
 def test_seeds_that_give_one_image_have_no_diversity():
