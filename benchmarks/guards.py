@@ -12,23 +12,19 @@ flaws; never the oracle. One run at a time; what is done is not done again.
 from __future__ import annotations
 
 import argparse
-import dataclasses
 import json
 import shutil
 from pathlib import Path
 from time import process_time
 from typing import TYPE_CHECKING, Any
 
-from tqdm import tqdm
-
 from benchmarks.rankings_needed import ROOT
-from benchmarks.tuning_methods import DRAFT, FILTER, Inputs, judge_pictures, reward_of, small_world
+from benchmarks.tuning_methods import DRAFT, FILTER, Inputs, judge_pictures, small_world, tune_with
 from benchmarks.tuning_table import change, per_caption
 
 if TYPE_CHECKING:
     from refl.learning.families import Family
     from refl.learning.looks import Look
-    from refl.learning.training import Progress
 
 # Fields that differ from the demo's, and "reward", which is tuned on. Each list is a kind of run, four times.
 HACKS: dict[str, list[dict[str, Any]]] = {
@@ -112,7 +108,12 @@ def measure(stem: str, setting: dict[str, Any], inputs: Inputs, runs: Path) -> d
 
     folder = runs / stem
     began = process_time()
-    config = tune_guarded(setting, inputs, folder)
+
+    def on_look(look: Look, family: Family) -> None:
+        if look.step > 0:  # the oracle judges the weights of some looks, which are known at the end
+            family.save(folder / "looks" / str(look.step))
+
+    config = tune_with({"guard_every": 10, **setting}, inputs, folder, on_look)
     outcome = read_outcome(folder, config.patience)
     assert outcome is not None
     row: dict[str, Any] = {
@@ -127,41 +128,6 @@ def measure(stem: str, setting: dict[str, Any], inputs: Inputs, runs: Path) -> d
     }
     shutil.rmtree(folder / "looks")
     return row
-
-
-def tune_guarded(setting: dict[str, Any], inputs: Inputs, folder: Path) -> Any:
-    """Tune, keeping the weights of each look for the oracle. Returns: the configuration."""
-    from refl.learning.training import tune
-
-    fields = {name: value for name, value in setting.items() if name != "reward"}
-    config = dataclasses.replace(inputs.config, **{"guard_every": 10, **fields})
-    held_out = {name: reward_of(name, inputs) for name in inputs.held_out}
-    watched = inputs.prompts[: config.guard_prompts]
-    with tqdm(desc=folder.name, unit="update") as bar:
-
-        def on_step(progress: Progress) -> None:
-            bar.total = progress.steps
-            bar.update(progress.step - bar.n)
-
-        def on_look(look: Look, family: Family) -> None:
-            if look.step > 0:
-                family.save(folder / "looks" / str(look.step))
-
-        tune(
-            config,
-            pipeline=inputs.generator,
-            reward=reward_of(setting.get("reward", "model"), inputs),
-            prompts=inputs.prompts[config.guard_prompts :],
-            pretraining=inputs.pairs,
-            preferences=inputs.preferences,
-            held_out_rewards=held_out,
-            guard_prompts=watched,
-            folder=folder,
-            on_step=on_step,
-            on_look=on_look,
-            should_stop=lambda: False,
-        )
-    return config
 
 
 def oracle(stem: str, step: int, inputs: Inputs, runs: Path) -> dict[str, Any]:

@@ -19,7 +19,7 @@ import argparse
 import dataclasses
 import hashlib
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -51,6 +51,8 @@ from refl.learning.config import TuningConfig
 from refl.seeds import seeds_of
 
 if TYPE_CHECKING:
+    from refl.learning.families import Family
+    from refl.learning.looks import Look
     from refl.learning.pairs import Preference
     from refl.learning.rewards import Reward
 
@@ -141,8 +143,9 @@ def main() -> None:
         for name in asked.only or settings:
             for seed in asked.seeds:
                 run = f"{name}-{seed}".replace(", ", "-").replace(" ", "-")
-                pipeline = tune_with(settings[name], seed, inputs, asked.folder / "tuned" / run)
-                judge_pictures(run, pipeline, inputs, judged, setting=name)
+                folder = asked.folder / "tuned" / run
+                tune_with({**settings[name], "seed": seed}, inputs, folder)
+                judge_pictures(run, folder / "pipeline", inputs, judged, setting=name)
     rows = compare(judged)
     (judged / "table.json").write_text(json.dumps(rows, indent=2))
     print("\n".join(table(rows)))
@@ -216,18 +219,26 @@ def check_unchanged(generator: Path, stored: Path) -> None:
     stored.write_text(digest)
 
 
-def tune_with(setting: dict[str, Any], seed: int, inputs: Inputs, folder: Path) -> Path:
-    """Tune, or go on where it was stopped. Returns: the tuned pipeline."""
+def tune_with(
+    setting: dict[str, Any],
+    inputs: Inputs,
+    folder: Path,
+    on_look: Callable[[Look, Family], None] = lambda look, family: None,
+) -> TuningConfig:
+    """Tune, or go on where it was stopped; nothing is done where it was done. Returns: the configuration.
+
+    The guards, where the setting has some, look at prompts that are not tuned on.
+    """
     from refl.learning.rewards import Mixture, Part
     from refl.learning.training import Progress, tune
 
-    if (folder / "seconds.json").is_file():
-        return folder / "pipeline"
     fields = {name: value for name, value in setting.items() if name not in ("reward", "prompts")}
-    config = dataclasses.replace(inputs.config, **{"guard_every": 0, **fields, "seed": seed})
+    config = dataclasses.replace(inputs.config, **{"guard_every": 0, **fields})
+    if (folder / "seconds.json").is_file():
+        return config
     tuned_on = config.rewards or {setting.get("reward", "model"): 1.0}
     reward = Mixture([Part(name, reward_of(name, inputs), weight) for name, weight in tuned_on.items()])
-    held_out = {name: reward_of(name, inputs) for name in inputs.held_out if name not in tuned_on}
+    watched = config.guard_prompts if config.guard_every else 0
     began = process_time()
     with tqdm(desc=folder.name, unit="update") as bar:
 
@@ -239,16 +250,20 @@ def tune_with(setting: dict[str, Any], seed: int, inputs: Inputs, folder: Path) 
             config,
             pipeline=inputs.generator,
             reward=reward,
-            prompts=inputs.prompts[: setting.get("prompts")],
+            prompts=inputs.prompts[watched:][: setting.get("prompts")],
             pretraining=inputs.pairs,
             preferences=inputs.preferences,
-            held_out_rewards=held_out,
+            held_out_rewards={
+                name: reward_of(name, inputs) for name in inputs.held_out if name not in tuned_on
+            },
+            guard_prompts=inputs.prompts[:watched],
             folder=folder,
             on_step=on_step,
+            on_look=on_look,
             should_stop=lambda: False,
         )
     (folder / "seconds.json").write_text(json.dumps(process_time() - began))
-    return folder / "pipeline"
+    return config
 
 
 def reward_of(name: str, inputs: Inputs) -> Reward:
