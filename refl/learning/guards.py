@@ -21,6 +21,7 @@ from refl.learning.looks import (
     best_look,
     find_alarm,
     read_looks,
+    replaces_best,
     stop_reason,
     write_looks,
 )
@@ -68,6 +69,7 @@ class Guards:
         factor = tuner.family.image_size[0] // tuner.family.latent_shape[2]
         self.period = math.lcm(8, factor)  # pixels: the commonest patch of encoders, and the autoencoder's
         self.looks: list[Look] = []
+        self.best: Look | None = None  # of them
         self.base: Tensor | None = None
 
     def start(self) -> None:
@@ -79,6 +81,7 @@ class Guards:
             return
         self.looks = read_looks(self.folder / LOOKS)
         if self.looks:
+            self.best = best_look(self.looks)
             self.base = torch.load(self.folder / BASE, weights_only=True)
         else:
             self.watch(0)
@@ -86,6 +89,7 @@ class Guards:
     def resume(self, step: int) -> None:
         """Forget what was seen after this update: it comes again."""
         self.looks = [look for look in self.looks if look.step <= step]
+        self.best = best_look(self.looks) if self.looks else None
 
     def is_due(self, step: int, *, is_end_of_stage: bool) -> bool:
         """Whether to look after this update: every so many, and after the last of each stage."""
@@ -99,6 +103,8 @@ class Guards:
         """
         look = self.look(step, stage)
         self.looks.append(look)
+        if self.best is None or replaces_best(look, self.best, self.looks[0]):
+            self.best = look
         group = self.tuner.process_group
         with group.error_barrier():
             if group.is_main_process:
@@ -117,12 +123,12 @@ class Guards:
     @property
     def best_step(self) -> int | None:
         """The update after which the weights were best; None without a look."""
-        return best_look(self.looks).step if self.looks else None
+        return self.best.step if self.best else None
 
     @property
     def stop_reason(self) -> str:
         """Why the stage is to end here; "" when it is not."""
-        return stop_reason(self.looks, self.config.patience) if self.looks else ""
+        return stop_reason(self.looks, self.best, self.config.patience) if self.best else ""
 
     @property
     def is_alarmed(self) -> bool:

@@ -8,11 +8,11 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import reduce
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from annotation.statistics.estimates import ENOUGH_PROMPTS, resample
 from rewardmodel.learning.saving import write_whole
@@ -159,70 +159,58 @@ def compare(before: Sequence[float], after: Sequence[float], comparison: str) ->
     return Change(float(value), float(low), float(high))
 
 
-def mean_ranks(looks: Sequence[Look]) -> NDArray[np.float64]:
-    """Rank the looks by each held-out reward, and average the ranks: the lower, the better. (looks,)
+def held_out_changes(before: Look, after: Look) -> list[int]:
+    """Return of each held-out reward 1 where it rose, -1 where it fell, 0 where chance explains it.
 
-    A look has rank 1, and one more for each that is higher by that reward than chance explains, and half of
-    one for each that chance cannot tell from it. Chance explains a difference within 2.33 standard errors,
-    paired by prompt; with fewer than 10 prompts none. Without a held-out reward all are 0.
+    Chance explains a difference within 2.33 standard errors, paired by prompt; with fewer than 10 prompts
+    none.
     """
-    ranks = []
-    for figure in _held_out(looks[0]):
-        values = np.array([look.values[figure] for look in looks])  # (looks, B)
-        differences = values[:, None] - values[None]  # (looks, looks, B): row less column
-        higher = differences.mean(2) > _noise(differences)
-        tied = ~higher & ~higher.T
-        ranks.append(1 + higher.sum(0) + (tied.sum(1) - 1) / 2)  # each is tied with itself
-    return np.mean(ranks, axis=0) if ranks else np.zeros(len(looks))
+    changes = []
+    for name in before.values:
+        if name.startswith(HELD_OUT):
+            differences = np.subtract(after.values[name], before.values[name])  # (B,)
+            mean, count, noise = differences.mean(), len(differences), 0.0
+            if count >= ENOUGH_PROMPTS:
+                noise = ERRORS * differences.std(ddof=1) / np.sqrt(count)
+            changes.append(int(mean > noise) - int(mean < -noise))
+    return changes
 
 
-def _held_out(look: Look) -> list[str]:
-    return [name for name in look.values if name.startswith(HELD_OUT)]
+def replaces_best(look: Look, best: Look, base: Look) -> bool:
+    """Whether the weights of a look are to be kept in place of those of the best look before it.
 
+    They are if it raised no alarm, no held-out reward fell from the untuned generator's, and more held-out
+    rewards rose from the best look's than fell. Where as many rose as fell, the reward that is tuned on
+    decides. Without a held-out reward nothing speaks against a newer look.
 
-def _noise(differences: NDArray[np.float64]) -> NDArray[np.float64] | float:
-    """How far the mean over prompts, the last axis, may lie from 0 by chance."""
-    prompts = differences.shape[-1]
-    if prompts < ENOUGH_PROMPTS:
-        return 0.0
-    error: NDArray[np.float64] = differences.std(-1, ddof=1) / np.sqrt(prompts)
-    return ERRORS * error
-
-
-def is_fall(before: Look, after: Look) -> bool:
-    """Whether any held-out reward fell by more than chance explains, paired by prompt."""
-    differences = [np.subtract(after.values[name], before.values[name]) for name in _held_out(before)]
-    return any(difference.mean() < -_noise(difference) for difference in differences)
+    Args: base: of the untuned generator.
+    """
+    if look.alarm is not None or -1 in held_out_changes(base, look):
+        return False
+    changes = held_out_changes(best, look)
+    if sum(changes) or not changes:
+        return sum(changes) >= 0
+    return bool(np.mean(look.values[TUNED]) > np.mean(best.values[TUNED]))
 
 
 def best_look(looks: Sequence[Look]) -> Look:
-    """Return the look whose weights are to be kept.
+    """Return the look whose weights are to be kept, of looks of which the first is the untuned generator's.
 
-    The first is the untuned generator's. Each later one replaces the best before it if it raised no alarm, no
-    held-out reward fell from the untuned generator's, and it ranks better by the held-out rewards. Where
-    chance cannot tell the two apart, the reward that is tuned on decides. Only the two are compared, as older
-    weights are gone. Without a held-out reward nothing speaks against a newer look, and it is the best.
+    Each is compared with the best before it alone (`replaces_best`), as older weights are gone.
     """
-    best = looks[0]
-    for look in looks[1:]:
-        if look.alarm is not None or is_fall(looks[0], look):
-            continue
-        other, own = mean_ranks([best, look])
-        is_newest_best = not _held_out(look) or own < other
-        if is_newest_best or (own == other and np.mean(look.values[TUNED]) > np.mean(best.values[TUNED])):
-            best = look
-    return best
+    return reduce(lambda best, look: look if replaces_best(look, best, looks[0]) else best, looks)
 
 
-def stop_reason(looks: Sequence[Look], patience: int) -> str:
+def stop_reason(looks: Sequence[Look], best: Look, patience: int) -> str:
     """Say why the stage is to end after the last of the looks; "" when it is not.
 
-    Args: patience: looks of a stage in a row without a better one that end it; 0 for any number.
+    Args:
+        best: of the looks.
+        patience: looks of a stage in a row without a better one that end it; 0 for any number.
     """
     alarm = looks[-1].alarm
     if alarm is not None:
         return str(alarm)
-    best = best_look(looks)
     since = sum(look.step > best.step and look.stage == looks[-1].stage for look in looks[1:])
     if patience and since >= patience:
         better = "the untuned generator" if best.step == 0 else f"update {best.step}"
@@ -269,7 +257,7 @@ def outcome(looks: Sequence[Look], patience: int) -> Outcome:
     return Outcome(
         step=last.step,
         best=best.step,
-        reason=stop_reason(looks, patience),
+        reason=stop_reason(looks, best, patience),
         alarm=last.alarm,
         base=looks[0].figures,
         figures=best.figures,

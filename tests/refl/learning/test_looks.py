@@ -14,7 +14,7 @@ from refl.learning.looks import (
     best_look,
     compare,
     find_alarm,
-    mean_ranks,
+    held_out_changes,
     outcome,
     read_looks,
     stop_reason,
@@ -127,10 +127,11 @@ def test_fewer_than_ten_prompts_raise_no_alarm():
     assert compare((1.0,) * 10, (0.0,) * 10, "difference").high == -1
 
 
-def test_looks_are_ranked_by_every_held_out_reward_and_ties_share_their_rank():
-    looks = [look(0, 0.1, 0.5), look(10, 0.3, 0.5), look(20, 0.2, 0.1)]
-    # other: 3, 1, 2; artifacts: 1.5, 1.5, 3
-    assert mean_ranks(looks).tolist() == [2.25, 1.25, 2.5]
+def test_two_looks_are_compared_by_every_held_out_reward():
+    first, second, third = look(0, 0.1, 0.5), look(10, 0.3, 0.5), look(20, 0.2, 0.1)
+    assert held_out_changes(first, second) == [1, 0]
+    assert held_out_changes(second, third) == [-1, -1]
+    assert held_out_changes(first, third) == [1, -1]
 
 
 def many(step, other, artifacts, seed, tuned=0.0):
@@ -144,10 +145,9 @@ def many(step, other, artifacts, seed, tuned=0.0):
     return Look(step, values, 1.0)
 
 
-def test_looks_that_chance_cannot_tell_apart_share_their_rank():
+def test_a_difference_that_chance_explains_is_no_change():
     looks = [many(0, 0.0, 0.0, seed=1), many(10, 0.5, -0.02, seed=2), many(20, 1.0, -0.03, seed=3)]
-    # other: 3, 2, 1; artifacts: 2, 2, 2
-    assert mean_ranks(looks).tolist() == [2.5, 2, 1.5]
+    assert held_out_changes(looks[0], looks[1]) == held_out_changes(looks[1], looks[2]) == [1, 0]
     assert best_look(looks).step == 20  # a large gain is not thrown away for a loss that may be none
 
 
@@ -157,7 +157,7 @@ def test_of_looks_that_chance_cannot_tell_apart_the_one_with_the_highest_tuned_r
         many(10, 0.0, 0.0, seed=2, tuned=0.4),
         many(20, 0.03, 0.03, seed=3, tuned=0.3),
     ]
-    assert mean_ranks(looks).tolist() == [2, 2, 2]
+    assert held_out_changes(looks[0], looks[1]) == held_out_changes(looks[1], looks[2]) == [0, 0]
     assert best_look(looks).step == 10
 
 
@@ -166,7 +166,7 @@ def test_a_look_in_which_a_held_out_reward_fell_is_not_kept_whatever_the_others_
     assert best_look(looks).step == 0
 
 
-def test_the_best_weights_are_those_with_the_best_mean_rank_among_looks_without_alarm():
+def test_the_best_weights_are_those_that_gain_by_most_held_out_rewards_among_looks_without_alarm():
     looks = [look(0, 0.1, 0.5), look(10, 0.2, 0.6), look(20, 0.9, 0.9, alarm=ALARM), look(30, 0.15, 0.55)]
     assert best_look(looks).step == 10
 
@@ -188,12 +188,12 @@ def test_an_earlier_look_is_chosen_the_same_when_later_ones_are_read_back_one_by
 def test_without_a_held_out_reward_the_newest_weights_without_alarm_are_kept():
     looks = [Look(step, {"drift": (0.1,)}, 1.0, ALARM if step == 3 else None) for step in range(4)]
     assert best_look(looks).step == 2
-    assert stop_reason(looks[:3], patience=1) == ""
+    assert stop_reason(looks[:3], looks[2], patience=1) == ""
 
 
 def test_a_run_stops_at_an_alarm_and_says_which_figure_moved():
     looks = [look(0, 0.1, 0.5), look(20, 0.2, 0.6, alarm=ALARM)]
-    assert stop_reason(looks, patience=4) == (
+    assert stop_reason(looks, best_look(looks), patience=4) == (
         "held-out reward other fell from 0.5 to 0.25 by update 20, "
         "while the reward it is tuned on rose (+0.75)"
     )
@@ -201,13 +201,13 @@ def test_a_run_stops_at_an_alarm_and_says_which_figure_moved():
 
 def test_a_run_stops_when_its_patience_is_over():
     looks = [look(0, 0.1, 0.1), look(10, 0.5, 0.5), look(20, 0.4, 0.4), look(30, 0.3, 0.3)]
-    assert stop_reason(looks, patience=3) == ""
-    assert stop_reason(looks, patience=2) == (
+    assert stop_reason(looks, best_look(looks), patience=3) == ""
+    assert stop_reason(looks, best_look(looks), patience=2) == (
         "2 looks in a row were no better than update 10 by the held-out rewards"
     )
-    assert stop_reason(looks, patience=0) == ""
+    assert stop_reason(looks, best_look(looks), patience=0) == ""
     worse = [look(0, 0.5, 0.5), look(10, 0.4, 0.4)]
-    assert "the untuned generator" in stop_reason(worse, patience=1)
+    assert "the untuned generator" in stop_reason(worse, best_look(worse), patience=1)
 
 
 def test_the_outcome_says_what_was_kept_and_what_it_cost():
