@@ -75,7 +75,7 @@ class Family(Protocol):
         """Recompute activations in the backward pass, in every network that the gradient runs through."""
 
     def encode_prompts(self, prompts: list[str]) -> TextConditioning:
-        """Encode prompts as the denoiser reads them, without gradient."""
+        """Encode prompts as the denoiser reads them, without gradient; the empty one as `unconditional`."""
 
     @property
     def unconditional(self) -> TextConditioning:

@@ -42,10 +42,6 @@ class TextConditioning:
         """Repeat a single prompt, without copying it."""
         return self._map(lambda tensor: tensor.expand(count, *tensor.shape[1:]))
 
-    def zeros(self) -> TextConditioning:
-        """As many prompts that say nothing."""
-        return self._map(torch.zeros_like)
-
     def _map(self, change: Callable[[Tensor], Tensor]) -> TextConditioning:
         return TextConditioning(change(self.embeddings), None if self.pooled is None else change(self.pooled))
 

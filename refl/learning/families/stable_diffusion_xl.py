@@ -5,7 +5,6 @@ Letters: B samples, C latent channels, h w latent pixels, T tokens, D their widt
 
 from __future__ import annotations
 
-from functools import cached_property
 from typing import Any, Self
 
 import torch
@@ -30,17 +29,18 @@ class StableDiffusionXL(StableDiffusion):
 
     @torch.no_grad()
     def encode_prompts(self, prompts: list[str]) -> TextConditioning:
-        """Encode prompts with both encoders: embeddings (B, T, D + D'), pooled (B, P) of the second."""
+        """Encode prompts with both encoders: embeddings (B, T, D + D'), pooled (B, P) of the second.
+
+        The empty prompt is zeros where the pipeline says so, as SDXL's own does: what it is sampled with in
+        place of a negative prompt.
+        """
         embeddings, _, pooled, _ = self.pipeline.encode_prompt(
             prompts, device=self.device, do_classifier_free_guidance=False
         )
+        if self.pipeline.config.force_zeros_for_empty_prompt:
+            empty = [row for row, prompt in enumerate(prompts) if not prompt]
+            embeddings[empty], pooled[empty] = 0, 0
         return TextConditioning(embeddings, pooled)
-
-    @cached_property
-    def unconditional(self) -> TextConditioning:
-        """Zeros where the pipeline says so, as SDXL's own does; else the empty prompt."""
-        empty = self.encode_prompts([""])
-        return empty.zeros() if self.pipeline.config.force_zeros_for_empty_prompt else empty
 
     def denoise(self, latents: Tensor, timesteps: Tensor, text: TextConditioning, **inputs: Any) -> Tensor:
         w, h = self.image_size

@@ -20,6 +20,7 @@ from refl.learning.families.latent_diffusion import denormalise_latents, normali
 from refl.learning.families.loading import load_family
 from refl.learning.methods import Batch
 from refl.learning.methods.refl import ReFL
+from refl.learning.methods.steps import denoising_losses
 from refl.learning.pairs import read_pairs
 from refl.learning.sampling import sample
 from refl.learning.training import tune
@@ -90,6 +91,49 @@ def test_a_whole_rollout_is_the_pipelines_own_sampling(family_of, kind, guidance
     for _ in range(2):  # a scheduler that is used again starts again
         latents = rollout.denoise_to(exit_steps, some_noise(2), text, rngs(2))
         torch.testing.assert_close(latents, own, rtol=1e-4, atol=1e-4)
+
+
+GUIDED_BY_THE_EMPTY_PROMPT = [kind for kind in KINDS if not kind.startswith("flux")]
+
+
+def negative_of_diffusers(family):
+    """What the pipeline puts in place of a negative prompt when it is given none."""
+    asked = {"prompt": "a page", "device": "cpu", "num_images_per_prompt": 1}
+    others = {"prompt_2": None, "prompt_3": None} if isinstance(family, FlowMatching) else {}
+    _, embeddings, *pooled = family.pipeline.encode_prompt(
+        **asked, **others, do_classifier_free_guidance=True
+    )
+    return TextConditioning(embeddings, pooled[1] if pooled else None)
+
+
+def assert_texts_are_close(text, expected):
+    torch.testing.assert_close(text.embeddings, expected.embeddings)
+    if expected.pooled is not None:
+        torch.testing.assert_close(text.pooled, expected.pooled)
+
+
+@pytest.mark.parametrize("kind", GUIDED_BY_THE_EMPTY_PROMPT)
+def test_the_empty_prompt_is_what_diffusers_leads_away_from(family_of, kind):
+    family = family_of(kind)
+    expected = negative_of_diffusers(family)
+    assert_texts_are_close(family.unconditional, expected)
+    among_others = family.encode_prompts(["a red page", "", "a green page"])
+    assert_texts_are_close(among_others[1:2], expected)
+    assert_texts_are_close(among_others[::2], family.encode_prompts(["a red page", "a green page"]))
+    assert bool((expected.embeddings == 0).all()) == (kind == "sdxl")
+
+
+@pytest.mark.parametrize("kind", ["sdxl", "sdxl, empty prompt"])
+def test_a_caption_that_is_left_out_reaches_the_denoiser_as_the_unconditional(family_of, pairs_folder, kind):
+    family, texts = family_of(kind), []
+    config = replace(CONFIG, empty_prompts=1.0, gradient_checkpointing=False)
+
+    def read(denoiser, args, inputs):
+        texts.append(TextConditioning(args[2], inputs["added_cond_kwargs"]["text_embeds"]))
+
+    family.denoiser.register_forward_pre_hook(read, with_kwargs=True)
+    denoising_losses(Tuner(config, family), read_pairs(pairs_folder)[:2], rngs(2))
+    assert_texts_are_close(texts[0], negative_of_diffusers(family).expand(2))
 
 
 @each_kind
