@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rewardmodel.learning.errors import PermanentError
@@ -34,24 +34,22 @@ def is_unicode(text: str) -> bool:
     return True
 
 
-def describe_cut(pipeline: Any, texts: Sequence[str], *, what: str) -> str:
-    """Say how many texts are longer than any of the pipeline's text encoders reads; empty for none.
+def describe_cut(pipeline: Any, limits: Mapping[str, int], texts: Sequence[str], *, what: str) -> list[str]:
+    """Say how many texts are longer than a text encoder reads, a line for each encoder that cuts any.
 
-    Args: pipeline: of diffusers; what: what the texts are called.
+    Args:
+        pipeline: of diffusers.
+        limits: tokens that each of its text encoders reads, see `Family.text_limits`.
+        what: what the texts are called.
     """
-    tokenizers = [
-        tokenizer
-        for component, tokenizer in pipeline.components.items()
-        if component.startswith("tokenizer") and tokenizer is not None
-    ]
-    longest = max(tokenizers, key=lambda tokenizer: tokenizer.model_max_length)
-    limit = longest.model_max_length
-    unique = list(dict.fromkeys(texts))
-    lengths = map(len, longest(unique, verbose=False).input_ids) if unique else ()
-    count = sum(length > limit for length in lengths)
-    if not count:
-        return ""
-    return (
-        f"{count} of {len(unique)} {what} are longer than the {limit} tokens that the generator reads: "
-        "what comes after them has no effect"
-    )
+    unique, lines = list(dict.fromkeys(texts)), []
+    for encoder, limit in limits.items():
+        tokenizer = pipeline.components[encoder.replace("text_encoder", "tokenizer")]
+        lengths = map(len, tokenizer(unique, verbose=False).input_ids) if unique else ()
+        count = sum(length > limit for length in lengths)
+        if count:
+            lines.append(
+                f"{count} of {len(unique)} {what} are longer than the {limit} tokens that the generator's "
+                f"{encoder} reads: what comes after them has no effect on it"
+            )
+    return lines

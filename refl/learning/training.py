@@ -158,7 +158,7 @@ def tune(
             tuner = Tuner(config.stage_configs()[0], family, group)
             state = load_checkpoint(folder / CHECKPOINT)
             if group.is_main_process:
-                _warn_of_cut_texts(tuner, materials)
+                _warn_of_cut_texts(family, materials)
                 measure_scales(reward, materials.pairs, tuner.family, folder / SCALES)
         reward = with_scales(reward, folder / SCALES)
         watched = guard_prompts or prompts or [preference.prompt for preference in preferences]
@@ -361,12 +361,14 @@ def _gather(
     return Materials(prompts, read_pairs(pretraining) if pretraining else [], preferences)
 
 
-def _warn_of_cut_texts(tuner: Tuner, materials: Materials) -> None:
-    captions = [pair.prompt for pair in materials.pairs]
-    for what, texts in (("prompts", materials.prompts), ("captions of pairs", captions)):
-        warning = describe_cut(tuner.family.pipeline, texts, what=what)
-        if warning:
-            logger.warning(warning)
+def _warn_of_cut_texts(family: Family, materials: Materials) -> None:
+    for what, texts in (
+        ("prompts", materials.prompts),
+        ("captions of pairs", [pair.prompt for pair in materials.pairs]),
+        ("prompts of preferences", [preference.prompt for preference in materials.preferences]),
+    ):
+        for line in describe_cut(family.pipeline, family.text_limits, texts, what=what):
+            logger.warning(line)
 
 
 def _batch_at(

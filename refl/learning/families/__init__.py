@@ -5,6 +5,7 @@ Letters: B samples, C latent channels, h w latent pixels, H W image pixels.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self
 
@@ -76,6 +77,10 @@ class Family(Protocol):
 
     def encode_prompts(self, prompts: list[str]) -> TextConditioning:
         """Encode prompts as the denoiser reads them, without gradient; the empty one as `unconditional`."""
+
+    @property
+    def text_limits(self) -> Mapping[str, int]:
+        """How many tokens each text encoder reads of a prompt, by its name in the pipeline."""
 
     @property
     def unconditional(self) -> TextConditioning:

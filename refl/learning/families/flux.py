@@ -17,6 +17,8 @@ from refl.learning.families import Unsupported
 from refl.learning.families.conditioning import TextConditioning
 from refl.learning.families.flow_matching import FlowMatching
 
+T5_TOKENS = 512  # of a prompt: as its pipeline reads when it is not told how many
+
 
 class Flux(FlowMatching):
     """A Family; `Family` says what its methods promise.
@@ -40,8 +42,14 @@ class Flux(FlowMatching):
     @torch.no_grad()
     def encode_prompts(self, prompts: list[str]) -> TextConditioning:
         """Encode prompts: embeddings (B, T, D) of T5, pooled (B, P) of CLIP."""
-        embeddings, pooled, _ = self.pipeline.encode_prompt(prompts, device=self.device)
+        embeddings, pooled, _ = self.pipeline.encode_prompt(
+            prompts, device=self.device, max_sequence_length=T5_TOKENS
+        )
         return TextConditioning(embeddings, pooled)
+
+    @property
+    def text_limits(self) -> dict[str, int]:
+        return super().text_limits | {"text_encoder_2": T5_TOKENS}
 
     def schedule(self, steps: int) -> dict[str, Any]:
         return {"sigmas": np.linspace(1, 1 / steps, steps), "mu": self.mu}

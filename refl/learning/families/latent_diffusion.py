@@ -94,6 +94,15 @@ class LatentDiffusion:
     def encode_prompts(self, prompts: list[str]) -> TextConditioning:
         raise NotImplementedError
 
+    @property
+    def text_limits(self) -> dict[str, int]:
+        parts = self.pipeline.components
+        return {
+            name: parts[name.replace("text_encoder", "tokenizer")].model_max_length
+            for name, part in parts.items()
+            if name.startswith("text_encoder") and part is not None
+        }
+
     @cached_property
     def unconditional(self) -> TextConditioning:
         return self.encode_prompts([""])

@@ -12,6 +12,8 @@ from torch import Tensor
 from refl.learning.families.conditioning import TextConditioning
 from refl.learning.families.flow_matching import FlowMatching
 
+T5_TOKENS = 256  # of a prompt: as its pipeline reads when it is not told how many
+
 
 class StableDiffusion3(FlowMatching):
     """A Family; `Family` says what its methods promise."""
@@ -25,9 +27,19 @@ class StableDiffusion3(FlowMatching):
         Without T5 its tokens are zeros, as in the pipeline.
         """
         embeddings, _, pooled, _ = self.pipeline.encode_prompt(
-            prompts, None, None, device=self.device, do_classifier_free_guidance=False
+            prompts,
+            None,
+            None,
+            device=self.device,
+            do_classifier_free_guidance=False,
+            max_sequence_length=T5_TOKENS,
         )
         return TextConditioning(embeddings, pooled)
+
+    @property
+    def text_limits(self) -> dict[str, int]:
+        limits = super().text_limits
+        return limits | ({"text_encoder_3": T5_TOKENS} if "text_encoder_3" in limits else {})
 
     def denoise(self, latents: Tensor, timesteps: Tensor, text: TextConditioning) -> Tensor:
         return self.denoiser(latents, text.embeddings, text.pooled, timesteps).sample

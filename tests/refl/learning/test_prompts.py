@@ -23,13 +23,14 @@ def test_a_prompt_that_cannot_be_tuned_on_is_named(prompt, line):
 
 
 def test_prompts_that_are_cut_off_are_counted_each_once(pipeline_folder):
-    pipeline = load_family(pipeline_folder, "cpu").pipeline
+    family = load_family(pipeline_folder, "cpu")
+    read = family.pipeline, family.text_limits
     fits, long = (" ".join("abcdefghijklmno"[:count]) for count in (14, 15))  # and a token at each end
-    assert describe_cut(pipeline, [fits, "a"], what="prompts") == ""
-    assert describe_cut(pipeline, [], what="prompts") == ""
-    said = describe_cut(pipeline, [fits, long, long, f"{long} {long}"], what="prompts")
-    assert said.startswith(
-        "2 of 3 prompts are longer than the 16 tokens that the generator reads: what comes"
+    assert describe_cut(*read, [fits, "a"], what="prompts") == []
+    assert describe_cut(*read, [], what="prompts") == []
+    [line] = describe_cut(*read, [fits, long, long, f"{long} {long}"], what="prompts")
+    assert line.startswith(
+        "2 of 3 prompts are longer than the 16 tokens that the generator's text_encoder reads: what comes"
     )
-    whole, cut = (pipeline.tokenizer(text, truncation=True).input_ids for text in (fits, long))
+    whole, cut = (family.pipeline.tokenizer(text, truncation=True).input_ids for text in (fits, long))
     assert whole == cut

@@ -206,7 +206,9 @@ def test_a_run_with_a_broken_image_is_refused_before_it_begins(a_run, pairs_fold
 
 def test_a_run_says_how_many_of_its_prompts_are_cut_off(a_run, caplog):
     a_run()(dataclasses.replace(CONFIG, updates=1), prompts=["a red page", "a page " * 10])
-    assert "1 of 2 prompts are longer than the 16 tokens that the generator reads" in caplog.text
+    assert (
+        "1 of 2 prompts are longer than the 16 tokens that the generator's text_encoder reads" in caplog.text
+    )
 
 
 def test_a_run_without_pretraining_pairs_is_refused_before_it_begins(a_run, tmp_path):

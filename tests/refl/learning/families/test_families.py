@@ -22,6 +22,7 @@ from refl.learning.methods import Batch
 from refl.learning.methods.refl import ReFL
 from refl.learning.methods.steps import denoising_losses
 from refl.learning.pairs import read_pairs
+from refl.learning.prompts import describe_cut
 from refl.learning.sampling import sample
 from refl.learning.training import tune
 from refl.learning.tuner import Tuner
@@ -134,6 +135,35 @@ def test_a_caption_that_is_left_out_reaches_the_denoiser_as_the_unconditional(fa
     family.denoiser.register_forward_pre_hook(read, with_kwargs=True)
     denoising_losses(Tuner(config, family), read_pairs(pairs_folder)[:2], rngs(2))
     assert_texts_are_close(texts[0], negative_of_diffusers(family).expand(2))
+
+
+@each_kind
+def test_prompts_that_a_text_encoder_does_not_read_to_the_end_are_counted_for_each_encoder(family_of, kind):
+    """Also when the pipeline samples: each is given so many tokens, however long the prompt."""
+    family, lengths = family_of(kind), {}
+    parts = family.pipeline.components
+    assert family.text_limits.keys() == {name for name in parts if "text_encoder" in name and parts[name]}
+    for name in family.text_limits:
+        encoder = family.pipeline.components[name]
+
+        def read(encoder, args, inputs, name=name):
+            tokens = args[0] if args else inputs["input_ids"]
+            lengths.setdefault(name, set()).add(tokens.shape[1])
+
+        encoder.register_forward_pre_hook(read, with_kwargs=True)
+    longest = max(family.text_limits.values())
+    family.encode_prompts(["a" * longest])
+    family.pipeline("a" * longest, num_inference_steps=1, height=16, width=16, output_type="latent")
+    assert lengths == {name: {limit} for name, limit in family.text_limits.items()}
+
+    for name, limit in family.text_limits.items():
+        tokenizer = family.pipeline.components[name.replace("text_encoder", "tokenizer")]
+        marks = len(tokenizer("a").input_ids) - 1
+        said = f"1 of 2 prompts are longer than the {limit} tokens that the generator's {name} reads"
+        for surplus in (0, 1):
+            text = "a" * (limit - marks + surplus)
+            lines = describe_cut(family.pipeline, family.text_limits, [text, "a"], what="prompts")
+            assert sum(line.startswith(said) for line in lines) == surplus
 
 
 @each_kind
