@@ -2,32 +2,53 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Set
 from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any
 
 from rewardmodel.learning.config import check_type, is_number
 
+
+@dataclass(frozen=True)
+class MethodEntry:
+    """What is known of a method without importing it.
+
+    Attributes:
+        place: dotted name of its class, a `methods.Method`.
+        needs: what a stage of a configuration learns from, of "reward", "prompts", "pairs" and
+            "preferences". A run is refused that lacks any of it.
+        makes: what the stage makes itself of these, for itself and for the stages after it.
+        follows_gradient: whether it wants a reward that it can follow the gradient of.
+    """
+
+    place: str
+    needs: Callable[[TuningConfig], Set[str]]
+    makes: Callable[[TuningConfig], Set[str]] = lambda config: set()
+    follows_gradient: bool = False
+
+
+def _losses_need(config: TuningConfig) -> set[str]:
+    """What the two losses learn from: one of weight 0 is left out."""
+    needs = {"reward", "prompts"} if config.reward_weight else set()
+    return needs | ({"pairs"} if config.pretraining_weight else set())
+
+
 # What a configuration may name. Dotted names, so that it is checked without torch.
-METHODS = {  # -> a `methods.Method`
-    "refl": "refl.learning.methods.refl:ReFL",
-    "draft": "refl.learning.methods.draft:DRaFT",
-    "selected": "refl.learning.methods.selected:Selected",
-    "dpo": "refl.learning.methods.dpo:DiffusionDPO",
-    "nft": "refl.learning.methods.nft:DiffusionNFT",
-}
-NEEDS = {  # what each learns from
-    "refl": frozenset({"reward", "prompts", "pairs"}),
-    "draft": frozenset({"reward", "prompts", "pairs"}),
-    "selected": frozenset({"reward", "prompts", "pairs"}),
-    "dpo": frozenset({"preferences"}),
-    "nft": frozenset({"reward", "prompts"}),
+METHODS = {
+    "refl": MethodEntry("refl.learning.methods.refl:ReFL", needs=_losses_need, follows_gradient=True),
+    "draft": MethodEntry("refl.learning.methods.draft:DRaFT", needs=_losses_need, follows_gradient=True),
+    "selected": MethodEntry(
+        "refl.learning.methods.selected:Selected",
+        needs=lambda config: {"reward", "prompts" if config.selection == "raft" else "pairs"},
+        makes=lambda config: {"pairs"} if config.selection == "raft" else set(),
+    ),
+    "dpo": MethodEntry("refl.learning.methods.dpo:DiffusionDPO", needs=lambda config: {"preferences"}),
+    "nft": MethodEntry("refl.learning.methods.nft:DiffusionNFT", needs=lambda config: {"reward", "prompts"}),
 }
 WEIGHTS = {  # -> a `weights.Trainable`
     "all": "refl.learning.weights:AllWeights",
     "lora": "refl.learning.weights:LoRA",
 }
-GRADIENT_METHODS = frozenset({"refl", "draft"})  # those that want a reward they can follow the gradient of
-
 SELECTIONS = ("filter", "weighted", "raft")
 
 # Not stored while they are as they are here, so that configurations stored before them stay equal.
@@ -255,14 +276,24 @@ class TuningConfig:
 
     @property
     def needs(self) -> set[str]:
-        """What the methods of all stages learn from: of "reward", "prompts", "pairs" and "preferences"."""
-        return {need for stage in self.stage_configs() for need in NEEDS.get(stage.method, ())}
+        """What a run has to be given: of "reward", "prompts", "pairs" and "preferences".
+
+        What an earlier stage makes, a later one need not be given.
+        """
+        needs: set[str] = set()
+        made: set[str] = set()
+        for stage in self.stage_configs():
+            method = METHODS[stage.method]
+            needs |= method.needs(stage) - made
+            made |= method.makes(stage)
+        return needs
 
     @property
     def is_control(self) -> bool:
         """Whether it follows a reward in no stage, where its methods would: what tuning does by itself."""
         return all(
-            stage.method in GRADIENT_METHODS and stage.reward_weight == 0 for stage in self.stage_configs()
+            METHODS[stage.method].follows_gradient and stage.reward_weight == 0
+            for stage in self.stage_configs()
         )
 
     @property

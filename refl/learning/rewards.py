@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from refl.learning.config import GRADIENT_METHODS, TuningConfig
+from refl.learning.config import METHODS, TuningConfig
 from rewardmodel.learning.errors import PermanentError
 
 # (prompts, images (B, 3, H, W) in 0..1) -> (B,) on the images' device, normalised, higher is better. It is
@@ -146,7 +146,8 @@ def measured_parts(reward: Reward) -> Iterator[dict[str, float]]:
 
 def check_differentiable(reward: Reward, config: TuningConfig) -> None:
     """Refuse a reward without a gradient for a method that follows it. Raises: BadReward naming the part."""
-    if config.method not in GRADIENT_METHODS or not config.reward_weight or is_differentiable(reward):
+    follows_gradient = METHODS[config.method].follows_gradient and config.reward_weight
+    if not follows_gradient or is_differentiable(reward):
         return
     parts = reward.parts if isinstance(reward, Mixture) else ()
     names = [repr(part.name) for part in parts if not is_differentiable(part.reward)]

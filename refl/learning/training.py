@@ -119,7 +119,8 @@ def tune(
         pipeline: the folder (or hub id) of the pipeline to start from; it is not changed.
         reward: see `Reward`; the parts of a `Mixture` are measured by name.
         prompts: to tune on; the first few are those of the sample grids.
-        pretraining: a folder of captioned images, as `read_pairs` wants it; None where no method needs any.
+        pretraining: a folder of captioned images, as `read_pairs` wants it; None where the configuration
+            needs no pairs.
         folder: of this run alone: its checkpoint, samples/step-*.png, its curves (see `CurveFiles`), what the
             guards saw (guards.jsonl), and at the end pipeline/.
         on_step: called after every update, and before the first with what the guards saw.
@@ -127,7 +128,7 @@ def tune(
         preferences: what people preferred of two images, for a method that needs it.
         held_out_rewards: by name, not tuned on: by them the guards choose what is saved, and stop the run.
         guard_prompts: what the guards look at, best not tuned on; without any, the first of `prompts`, or of
-            those of the preferences.
+            those of the preferences, or of the captions of pairs.
         on_look: called in the main process after the guards looked, while the pipeline has the weights that
             they looked at.
         device: the best there is when None.
@@ -143,6 +144,7 @@ def tune(
         with group.error_barrier():
             materials = _gather(config, prompts, pretraining, preferences)
             for stage in config.stage_configs():
+                resolve_name(METHODS[stage.method].place)
                 check_differentiable(reward, stage)
             if group.is_main_process:
                 claim_folder(folder, config, identity(Path(pipeline), loras, materials, reward))
@@ -161,7 +163,7 @@ def tune(
                 _warn_of_cut_texts(family, materials)
                 measure_scales(reward, materials.pairs, tuner.family, folder / SCALES)
         reward = with_scales(reward, folder / SCALES)
-        watched = guard_prompts or prompts or [preference.prompt for preference in preferences]
+        watched = guard_prompts or prompts or [each.prompt for each in preferences or materials.pairs]
         guards = Guards(config, tuner, held_out_rewards or {}, watched, tuned=reward, folder=folder)
         guards.start()
         done = updates_done(config, state)
@@ -233,7 +235,7 @@ class _Run:
             folder.mkdir(exist_ok=True)
 
             # 2. What the method makes of them
-            method: Method = resolve_name(METHODS[config.method])(self.tuner, self.reward)
+            method: Method = resolve_name(METHODS[config.method].place)(self.tuner, self.reward)
             materials = method.prepare(materials, folder)
 
             # 3. The updates
@@ -349,8 +351,8 @@ def _gather(
     pretraining: Path | None,
     preferences: Sequence[Preference],
 ) -> Materials:
-    """Read what the stages' methods need. Raises: NoPrompts; BadPrompts; NoPreferences; BadPairs."""
-    needs = {need for each in config.stage_configs() for need in resolve_name(METHODS[each.method]).needs}
+    """Read what the run needs, and may use. Raises: NoPrompts; BadPrompts; NoPreferences; BadPairs."""
+    needs = config.needs
     if "prompts" in needs and not prompts:
         raise NoPrompts("no prompts to tune on")
     check_prompts(prompts)

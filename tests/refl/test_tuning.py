@@ -221,11 +221,13 @@ def test_the_sample_grids_are_made_as_the_generator_is_sampled_from(ready, gener
     assert queue_tuning(project=ready).config["sample_steps"] == generator.steps
 
 
-def test_a_generator_without_pretraining_pairs_cannot_be_tuned(ready, generator):
+def test_a_generator_without_pretraining_pairs_is_tuned_only_by_what_needs_none(ready, generator):
     generator.pretraining = ""
     generator.save(update_fields=["pretraining"])
     with pytest.raises(CannotTune, match="pre-training"):
         queue_tuning(project=ready)
+    run = queue_tuning(project=ready, config={"method": "selected", "selection": "raft"})
+    assert run.state == TuningRun.State.QUEUED  # it learns from the generator's own samples
 
 
 def test_a_generator_that_is_not_kept_is_tuned_no_further(ready, generator):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from refl.learning.chance import Rng
@@ -33,14 +33,7 @@ class Batch:
 
 
 class Method(Protocol):
-    """An update of the tuner's weights on a batch.
-
-    Attributes:
-        needs: what it learns from, of "reward", "prompts", "pairs" and "preferences". A run is refused that
-            lacks any of it.
-    """
-
-    needs: ClassVar[frozenset[str]]
+    """An update of the tuner's weights on a batch."""
 
     def __init__(self, tuner: Tuner, reward: Reward) -> None: ...
 

@@ -6,12 +6,10 @@ Letters: b samples of a microbatch, C latent channels, h w latent pixels, H W im
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import ClassVar
 
 from torch import Tensor
 
 from refl.learning.chance import Rng, randn
-from refl.learning.config import NEEDS
 from refl.learning.losses import preference_losses, pretraining_losses
 from refl.learning.methods import Batch, Method
 from refl.learning.pairs import Pair, Preference, load_images
@@ -21,8 +19,6 @@ from refl.learning.tuner import Tuner
 
 class DiffusionDPO(Method):
     """The denoiser learns to gain more on preferred images than on rejected ones, over a frozen reference."""
-
-    needs: ClassVar[frozenset[str]] = NEEDS["dpo"]
 
     def __init__(self, tuner: Tuner, reward: Reward) -> None:
         self.tuner = tuner

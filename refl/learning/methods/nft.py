@@ -9,13 +9,11 @@ latent pixels, T tokens, D width.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import ClassVar
 
 import torch
 from torch import Tensor
 
 from refl.learning.chance import Rng, randn, split
-from refl.learning.config import NEEDS
 from refl.learning.denoising import Rollout
 from refl.learning.losses import implicit_policy_losses, optimality
 from refl.learning.methods import Batch, Method
@@ -29,8 +27,6 @@ class DiffusionNFT(Method):
     Of each prompt `candidates` samples are made and scored. What scores above the prompt's mean pulls the
     denoiser, what scores below pushes it.
     """
-
-    needs: ClassVar[frozenset[str]] = NEEDS["nft"]
 
     def __init__(self, tuner: Tuner, reward: Reward) -> None:
         config, family = tuner.config, tuner.family

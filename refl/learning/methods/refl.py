@@ -6,12 +6,10 @@ Letters: B samples of an update, C latent channels, h w latent pixels, T tokens,
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import ClassVar
 
 from torch import Tensor
 
 from refl.learning.chance import Rng, randn
-from refl.learning.config import NEEDS
 from refl.learning.denoising import Rollout, draw_exit_steps
 from refl.learning.methods import Batch, Method
 from refl.learning.methods.steps import pretraining_step, reward_step
@@ -21,8 +19,6 @@ from refl.learning.tuner import Tuner
 
 class ReFL(Method):
     """Both updates of Algorithm 1, one after the other, each on its own batch and with its own step."""
-
-    needs: ClassVar[frozenset[str]] = NEEDS["refl"]
 
     def __init__(self, tuner: Tuner, reward: Reward) -> None:
         config, family = tuner.config, tuner.family

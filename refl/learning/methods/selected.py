@@ -12,14 +12,12 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import ClassVar
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from refl.learning.chance import Rng
-from refl.learning.config import NEEDS
 from refl.learning.methods import Batch, Materials, Method
 from refl.learning.methods.steps import pretraining_step
 from refl.learning.pairs import Pair, load_images
@@ -31,8 +29,6 @@ from rewardmodel.learning.saving import write_whole
 
 class Selected(Method):
     """The pre-training step alone, on pairs that the reward selects before the first update."""
-
-    needs: ClassVar[frozenset[str]] = NEEDS["selected"]
 
     def __init__(self, tuner: Tuner, reward: Reward) -> None:
         self.tuner, self.reward = tuner, reward

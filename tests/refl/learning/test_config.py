@@ -6,7 +6,7 @@ from pkgutil import resolve_name
 
 import pytest
 
-from refl.learning.config import METHODS, WEIGHTS, TuningConfig
+from refl.learning.config import METHODS, WEIGHTS, MethodEntry, TuningConfig
 from refl.learning.families import FAMILIES, Family
 from refl.learning.methods import Method
 from refl.learning.weights import Trainable
@@ -38,13 +38,48 @@ def test_a_mixture_of_rewards_is_stored_and_the_lack_of_one_is_not():
 
 
 @pytest.mark.parametrize(
-    ("registry", "protocol"), [(METHODS, Method), (WEIGHTS, Trainable), (FAMILIES, Family)]
+    ("places", "protocol"),
+    [
+        ([entry.place for entry in METHODS.values()], Method),
+        (WEIGHTS.values(), Trainable),
+        (FAMILIES.values(), Family),
+    ],
 )
-def test_every_registered_name_leads_to_a_class_that_keeps_the_protocol(registry, protocol):
+def test_every_registered_name_leads_to_a_class_that_keeps_the_protocol(places, protocol):
     promised = {name for name, value in vars(protocol).items() if callable(value) and name[0] != "_"}
     assert promised
-    for place in registry.values():
+    for place in places:
         assert promised <= set(dir(resolve_name(place)))
+
+
+REWARDED, PAIRS = {"reward", "prompts"}, {"pairs"}
+RAFT = {"method": "selected", "selection": "raft"}
+
+
+@pytest.mark.parametrize(
+    ("values", "needs"),
+    [
+        ({}, REWARDED | PAIRS),
+        ({"method": "draft"}, REWARDED | PAIRS),
+        ({"pretraining_weight": 0.0}, REWARDED),
+        ({"reward_weight": 0.0}, PAIRS),
+        ({"method": "selected"}, {"reward", "pairs"}),
+        ({"method": "selected", "selection": "weighted"}, {"reward", "pairs"}),
+        (RAFT, REWARDED),
+        ({"method": "nft", "ema": 0.9}, REWARDED),
+        ({"method": "dpo"}, {"preferences"}),
+        ({"method": "dpo", "stages": [{}, {"method": "refl"}]}, {"preferences", *REWARDED, *PAIRS}),
+        ({"stages": [RAFT, {"method": "draft"}]}, REWARDED),  # which has the pairs that RAFT made
+        ({"stages": [{"method": "draft"}, RAFT]}, REWARDED | PAIRS),
+    ],
+)
+def test_what_a_run_has_to_be_given_follows_from_its_configuration(values, needs):
+    assert TuningConfig(**values).needs == needs
+
+
+def test_a_method_cannot_be_registered_without_what_it_needs():
+    with pytest.raises(TypeError, match="needs"):
+        MethodEntry("some.module:Method")
 
 
 def test_a_field_it_does_not_know_is_refused():

@@ -13,7 +13,7 @@ from PIL import Image
 from safetensors.torch import load_file
 
 from refl.learning.chance import indices_at
-from refl.learning.config import METHODS, WEIGHTS, TuningConfig
+from refl.learning.config import METHODS, WEIGHTS, MethodEntry, TuningConfig
 from refl.learning.families.loading import load_family
 from refl.learning.families.stable_diffusion import StableDiffusion
 from refl.learning.methods import Method
@@ -240,8 +240,6 @@ def test_a_batch_larger_than_what_there_is_goes_on_into_the_next_pass():
 class Shrink(Method):
     """A method of one line: it pulls all weights towards 0, whatever the reward."""
 
-    needs = frozenset({"prompts"})
-
     def __init__(self, tuner, reward):
         self.tuner = tuner
 
@@ -252,13 +250,39 @@ class Shrink(Method):
 
 
 def test_a_method_that_is_registered_is_tuned_with_and_reports_its_own_measures(a_run, monkeypatch):
-    monkeypatch.setitem(METHODS, "shrink", f"{__name__}:Shrink")
+    entry = MethodEntry(f"{__name__}:Shrink", needs=lambda config: {"prompts"})
+    monkeypatch.setitem(METHODS, "shrink", entry)
     run = a_run()
     run(dataclasses.replace(CONFIG, method="shrink"))
     assert json.loads((run.folder / "config.json").read_text())["method"] == "shrink"
     assert {tuple(report.measures) for report in run.reports} == {("size", "prompts", "gradient")}
     sizes = [report.measures["size"] for report in run.reports]
     assert sizes == sorted(sizes, reverse=True)
+
+
+def test_a_registered_method_that_is_not_there_is_refused_before_the_run_begins(a_run, monkeypatch):
+    entry = MethodEntry(f"{__name__}:Schrink", needs=lambda config: {"prompts"})
+    monkeypatch.setitem(METHODS, "shrink", entry)
+    run = a_run()
+    with pytest.raises(AttributeError, match="Schrink"):
+        run(dataclasses.replace(CONFIG, stages=({}, {"method": "shrink"})))
+    assert not run.folder.exists()
+
+
+RAFT = {"method": "selected", "selection": "raft", "candidates": 2, "updates": 2}
+
+
+@pytest.mark.parametrize("stages", [(RAFT,), (RAFT, {"updates": 1})])
+def test_raft_needs_no_folder_of_pairs_nor_what_learns_from_its_samples(a_run, stages):
+    run = a_run()
+    run(dataclasses.replace(CONFIG, stages=stages), pretraining=None)
+    assert all(report.measures["pretraining_loss"] > 0 for report in run.reports)
+
+
+def test_pairs_are_learned_from_without_prompts_where_only_they_are_needed(a_run):
+    run = a_run()
+    run(dataclasses.replace(CONFIG, method="selected", updates=1, guard_every=1), prompts=[])
+    assert [report.step for report in run.reports] == [0, 1]
 
 
 class Biases(AllWeights):
@@ -343,7 +367,6 @@ def test_a_stage_begins_from_the_average_of_the_one_before_as_a_run_of_its_own_w
 class Chosen(Method):
     """A method that keeps one pair, and says what it was given."""
 
-    needs = frozenset({"pairs"})
     given = []
 
     def __init__(self, tuner, reward):
@@ -365,7 +388,8 @@ class Chosen(Method):
 def test_a_stage_is_prepared_with_what_the_one_before_chose_and_the_weights_it_starts_from(
     a_run, monkeypatch, ema, moved
 ):
-    monkeypatch.setitem(METHODS, "chosen", f"{__name__}:Chosen")
+    entry = MethodEntry(f"{__name__}:Chosen", needs=lambda config: {"pairs"})
+    monkeypatch.setitem(METHODS, "chosen", entry)
     monkeypatch.setattr(Chosen, "given", [])
     config = dataclasses.replace(CONFIG, ema=ema, stages=({"method": "chosen", "updates": 3},) * 2)
     run = a_run()
