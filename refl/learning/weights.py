@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
@@ -14,7 +14,7 @@ from refl.learning.families.lora import save_lora
 from rewardmodel.learning.errors import PermanentError
 
 if TYPE_CHECKING:
-    from torch import Tensor, nn
+    from torch import nn
 
     from refl.learning.config import TuningConfig
     from refl.learning.families import Family
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 # The projections of attention in diffusers' UNets and transformers, for image and for text.
 ATTENTION = ("to_q", "to_k", "to_v", "to_out.0", "add_q_proj", "add_k_proj", "add_v_proj", "to_add_out")
 
-REFERENCE = "reference."  # before the name of a weight in a state dict
+REFERENCE = "reference."  # before the name of a weight in the state of a run that older versions began
 
 
 class NoSuchLayer(PermanentError):
@@ -37,9 +37,6 @@ class Trainable(Protocol):
     def __init__(self, family: Family, config: TuningConfig) -> None:
         """Make the family's denoiser ask for the gradient of these weights."""
 
-    def reference(self) -> AbstractContextManager[None]:
-        """Within, without gradient, the denoiser is an earlier one, which no update changes."""
-
     def state_dict(self) -> dict[str, Any]: ...
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None: ...
@@ -48,22 +45,16 @@ class Trainable(Protocol):
         """Save what diffusers loads: a pipeline with these weights in it, or a LoRA for the pipeline."""
 
 
-class AllWeights:
-    """All weights of the denoiser, as the paper trains.
+class Reference:
+    """A denoiser as it was when this was made, which no update changes: a copy of the weights that train."""
 
-    The reference is a copy that is made when it is first used, and from then on kept in the state: of a run
-    of stages, what the first stage that uses it began with.
-    """
-
-    def __init__(self, family: Family, config: TuningConfig) -> None:
-        self.family = family
-        self.parameters = list(family.denoiser.requires_grad_(True).parameters())
-        self._reference: list[Tensor] = []
+    def __init__(self, weights: Trainable) -> None:
+        self.parameters = weights.parameters
+        self._values = [parameter.detach().clone() for parameter in self.parameters]
 
     @contextmanager
-    def reference(self) -> Iterator[None]:
-        if not self._reference:
-            self._reference = [parameter.detach().clone() for parameter in self.parameters]
+    def restored(self) -> Iterator[None]:
+        """Within, without gradient, the denoiser is that earlier one."""
         self._swap()
         try:
             with torch.no_grad():
@@ -74,22 +65,24 @@ class AllWeights:
     def _swap(self) -> None:
         for index, parameter in enumerate(self.parameters):
             # The tensor itself, not its values: a graph that was built before still holds its own.
-            parameter.data, self._reference[index] = self._reference[index], parameter.data
+            parameter.data, self._values[index] = self._values[index], parameter.data
         torch.clear_autocast_cache()  # it would go on with the weights of before
 
+
+class AllWeights:
+    """All weights of the denoiser, as the paper trains."""
+
+    def __init__(self, family: Family, config: TuningConfig) -> None:
+        self.family = family
+        self.parameters = list(family.denoiser.requires_grad_(True).parameters())
+
     def state_dict(self) -> dict[str, Any]:
-        names = [name for name, _ in self.family.denoiser.named_parameters()]
-        reference = zip(names, self._reference, strict=False)  # none before its first use
-        return self.family.denoiser.state_dict() | {REFERENCE + name: value for name, value in reference}
+        return self.family.denoiser.state_dict()
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        tuned = {name: value for name, value in state.items() if not name.startswith(REFERENCE)}
-        self.family.denoiser.load_state_dict(tuned)
-        self._reference = [
-            state[REFERENCE + name].to(parameter.device)
-            for name, parameter in self.family.denoiser.named_parameters()
-            if REFERENCE + name in state
-        ]
+        self.family.denoiser.load_state_dict(
+            {name: value for name, value in state.items() if not name.startswith(REFERENCE)}
+        )
 
     def save(self, folder: Path) -> None:
         self.family.save(folder)
@@ -98,7 +91,7 @@ class AllWeights:
 class LoRA:
     """Two thin float32 matrices beside each target layer of the denoiser, whose own weights stay.
 
-    They begin as no change. The reference is the denoiser without them.
+    They begin as no change.
 
     Raises: NoSuchLayer.
     Source: Hu et al., LoRA, arXiv 2106.09685.
@@ -120,15 +113,6 @@ class LoRA:
                 parameter.data = parameter.data.float()  # peft takes the precision of the layer
                 self._named[name.replace(".default.", ".")] = parameter
         self.parameters = list(self._named.values())
-
-    @contextmanager
-    def reference(self) -> Iterator[None]:
-        self.denoiser.disable_adapters()
-        try:
-            with torch.no_grad():
-                yield
-        finally:
-            self.denoiser.enable_adapters()
 
     def state_dict(self) -> dict[str, Any]:
         return {name: parameter.detach() for name, parameter in self._named.items()}

@@ -35,7 +35,8 @@ class Batch:
 class Method(Protocol):
     """An update of the tuner's weights on a batch."""
 
-    def __init__(self, tuner: Tuner, reward: Reward) -> None: ...
+    def __init__(self, tuner: Tuner, reward: Reward) -> None:
+        """Made, as `prepare` is called, while the tuner has the weights that the stage starts from."""
 
     def prepare(self, materials: Materials, folder: Path) -> Materials:
         """Make what the updates need, before the first of them, and choose what they learn from.

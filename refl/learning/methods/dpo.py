@@ -15,13 +15,17 @@ from refl.learning.methods import Batch, Method
 from refl.learning.pairs import Pair, Preference, load_images
 from refl.learning.rewards import Reward
 from refl.learning.tuner import Tuner
+from refl.learning.weights import Reference
 
 
 class DiffusionDPO(Method):
-    """The denoiser learns to gain more on preferred images than on rejected ones, over a frozen reference."""
+    """The denoiser learns to gain more on preferred images than on rejected ones, over a frozen reference.
+
+    The reference is the generator that the stage starts from, as it is when this is made.
+    """
 
     def __init__(self, tuner: Tuner, reward: Reward) -> None:
-        self.tuner = tuner
+        self.tuner, self.reference = tuner, Reference(tuner.weights)
 
     def update(self, batch: Batch, rng: Rng) -> dict[str, float | None]:
         """Step on the preference loss.
@@ -57,7 +61,7 @@ class DiffusionDPO(Method):
         timesteps = family.random_timesteps(rng).repeat(2)  # (2b,)
         noisy = family.add_noise(latents, noise, timesteps)  # (2b, C, h, w)
         target = family.training_target(latents, noise, timesteps)  # (2b, C, h, w)
-        with tuner.weights.reference():
+        with self.reference.restored():
             reference = pretraining_losses(family.predict(noisy, timesteps, text), target)  # (2b,)
         errors = pretraining_losses(family.predict(noisy, timesteps, text), target)  # (2b,)
         chosen, rejected = (errors - reference).chunk(2)  # (b,) each: how much worse than the reference

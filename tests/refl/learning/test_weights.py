@@ -17,7 +17,7 @@ from refl.learning.methods import Batch
 from refl.learning.methods.refl import ReFL
 from refl.learning.pairs import read_pairs
 from refl.learning.tuner import Tuner
-from refl.learning.weights import NoSuchLayer
+from refl.learning.weights import NoSuchLayer, Reference
 from tests.refl.learning.conftest import rng
 
 PROMPTS = ["a red page", "a green page"]
@@ -107,22 +107,26 @@ def test_loras_matrices_are_float32_over_a_base_in_half_precision(pipeline_folde
 
 
 @pytest.mark.parametrize("weights", ["all", "lora"])
-def test_the_reference_is_the_generator_before_the_first_update_also_after_a_resumption(
-    a_tuner, update, pipeline_folder, weights
-):
-    start = image_of(plain_pipeline(pipeline_folder))
+@pytest.mark.parametrize("updates", [0, 1])
+def test_the_reference_is_the_generator_as_it_was_when_it_was_made(a_tuner, update, weights, updates):
     tuner = a_tuner(weights=weights)
-    with tuner.weights.reference():
+    for number in range(updates):
+        update(tuner, number)
+    start, reference = image_of(tuner.family.pipeline), Reference(tuner.weights)
+    update(tuner, updates)
+    tuned = image_of(tuner.family.pipeline)
+    with reference.restored():
         assert not torch.is_grad_enabled()
-    update(tuner, 0)
-    resumed = a_tuner(weights=weights)
-    resumed.load_state_dict(tuner.state_dict(), 1)
-    for each in (tuner, resumed):
-        tuned = image_of(each.family.pipeline)
-        with each.weights.reference():
-            assert torch.equal(image_of(each.family.pipeline), start)
-        assert torch.equal(image_of(each.family.pipeline), tuned)
-        assert not torch.equal(tuned, start)
+        assert torch.equal(image_of(tuner.family.pipeline), start)
+    assert torch.equal(image_of(tuner.family.pipeline), tuned)
+    assert not torch.equal(tuned, start)
+
+
+def test_the_state_of_a_run_that_stored_its_reference_too_is_read(a_tuner):
+    first, second = a_tuner(weights="all"), a_tuner(weights="all")
+    state = first.weights.state_dict()
+    second.weights.load_state_dict(state | {f"reference.{name}": value + 1 for name, value in state.items()})
+    assert all(torch.equal(value, state[name]) for name, value in second.weights.state_dict().items())
 
 
 @pytest.mark.parametrize("weights", ["all", "lora"])
@@ -132,11 +136,13 @@ def test_a_gradient_that_was_begun_is_not_changed_by_the_reference(a_tuner, weig
     noise = torch.randn(2, *family.latent_shape, generator=rng())
     for parameter in tuner.weights.parameters:
         torch.nn.init.normal_(parameter, std=0.1, generator=rng(1))
-    gradients = []
+    reference, gradients = Reference(tuner.weights), []
+    for parameter in tuner.weights.parameters:
+        parameter.data.mul_(2)
     for uses_reference in (False, True):
         loss = family.predict(noise, torch.tensor(3), text).square().mean()
         if uses_reference:
-            with tuner.weights.reference():
+            with reference.restored():
                 family.predict(noise, torch.tensor(3), text)
         gradients.append(torch.autograd.grad(loss, tuner.weights.parameters, allow_unused=True))
     for alone, beside in zip(*gradients, strict=True):

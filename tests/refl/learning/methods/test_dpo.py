@@ -5,6 +5,7 @@ import math
 
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from refl.learning.config import TuningConfig
 from refl.learning.families.loading import load_family
@@ -12,9 +13,11 @@ from refl.learning.losses import preference_losses
 from refl.learning.methods import Batch
 from refl.learning.methods.dpo import DiffusionDPO
 from refl.learning.pairs import BadPairs, Pair, Preference, load_images, preferences_of
+from refl.learning.training import tune
 from refl.learning.tuner import Tuner
 from rewardmodel.learning.data.rankings import Ranking
-from tests.refl.learning.conftest import rngs
+from rewardmodel.learning.errors import Interrupted
+from tests.refl.learning.conftest import rng, rngs
 
 CONFIG = TuningConfig(method="dpo", batch_size=2, microbatch_size=0, learning_rate=1e-3, beta=50.0)
 
@@ -82,6 +85,63 @@ def test_the_first_loss_is_ln_2_and_it_falls(a_method, preferences, weights):
     losses = [method.update(batch, rngs(2))["preference_loss"] for _ in range(6)]
     assert losses[0] == pytest.approx(math.log(2), rel=1e-5)
     assert losses[-1] < losses[0]
+
+
+def test_in_a_first_stage_loras_reference_is_the_generator_without_matrices(a_method, preferences):
+    method = a_method(weights="lora", learning_rate=3e-3)
+    denoiser, bare = method.tuner.family.denoiser, a_method(weights="lora").tuner.family.denoiser
+    bare.disable_adapters()
+    for update in range(2):
+        method.update(Batch(preferences=preferences), rngs(2, update))
+    noise, text = torch.randn(1, 4, 8, 8, generator=rng()), torch.randn(1, 16, 16, generator=rng(1))
+    with method.reference.restored():
+        assert torch.equal(denoiser(noise, 3, text).sample, bare(noise, 3, text).sample)
+    assert not torch.equal(denoiser(noise, 3, text).sample, bare(noise, 3, text).sample)
+
+
+STAGES = ({"updates": 2}, {"updates": 3})
+
+
+@pytest.fixture
+def a_run(pipeline_folder, preferences, tmp_path):
+    """Tune by the preferences in two stages; what was reported, by update, and the weights it ended with."""
+
+    def run(name, config, *, stop_after=None, reports):
+        return tune(
+            config,
+            pipeline=pipeline_folder,
+            reward=lambda prompts, images: images.mean((1, 2, 3)),
+            prompts=[],
+            pretraining=None,
+            preferences=preferences,
+            folder=tmp_path / name,
+            on_step=lambda progress: reports.append((progress.step, dict(progress.measures))),
+            should_stop=lambda: reports[-1][0] == stop_after,
+            device="cpu",
+        )
+
+    return run
+
+
+@pytest.mark.parametrize("weights", ["all", "lora"])
+def test_the_reference_of_each_stage_is_the_generator_it_starts_from_also_after_a_resumption(a_run, weights):
+    config = dataclasses.replace(
+        CONFIG, weights=weights, stages=STAGES, learning_rate=3e-3, ema=0.5, guard_every=0
+    )
+    whole, broken = [], []
+    first = a_run("whole", config, reports=whole)
+    losses = [measures["preference_loss"] for _, measures in whole]
+    at_start = [loss == pytest.approx(math.log(2), rel=1e-6) for loss in losses]
+    assert at_start == [True, False, True, False, False]
+
+    for stop in (1, 4):
+        with pytest.raises(Interrupted):
+            a_run("broken", config, stop_after=stop, reports=broken)
+    second = a_run("broken", config, reports=broken)
+    assert broken == whole
+    for file in first.rglob("*.safetensors"):
+        tuned, resumed = load_file(file), load_file(second / file.relative_to(first))
+        assert all(torch.equal(tuned[name], resumed[name]) for name in tuned)
 
 
 def test_microbatches_change_no_number(a_method, preferences):
