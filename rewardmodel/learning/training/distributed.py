@@ -24,8 +24,9 @@ from rewardmodel.learning.data.rankings import Ranking
 T = TypeVar("T")
 # How long a process waits for another. Errors and requests to stop arrive at once; this is for lost hosts.
 TIMEOUT = timedelta(minutes=10)
-# How long it waits for all to meet: the main process may fetch images first. torchrun ends all if one dies.
-MEETING_TIMEOUT = timedelta(days=1)
+# How long it waits where one may have much to do by itself: for all to meet, as the main process may fetch
+# images first, and at a patient barrier. torchrun ends all if one dies.
+PATIENT_TIMEOUT = timedelta(days=1)
 BUCKET_BYTES = 64 << 20  # of gradients in one all-reduce
 
 
@@ -34,10 +35,14 @@ class PeerFailed(RuntimeError):
 
 
 class ProcessGroup:
-    """The processes of a run, as one of them sees them."""
+    """The processes of a run, as one of them sees them.
 
-    def __init__(self, device: torch.device, rank: int = 0, size: int = 1) -> None:
+    Args: patient: a group of torch's of the same processes, which waits for longer.
+    """
+
+    def __init__(self, device: torch.device, rank: int = 0, size: int = 1, patient: Any = None) -> None:
         self.device, self.rank, self.size = device, rank, size
+        self._patient = patient
 
     @property
     def is_main_process(self) -> bool:
@@ -54,11 +59,12 @@ class ProcessGroup:
                 yield ranking
 
     @contextmanager
-    def error_barrier(self) -> Iterator[None]:
+    def error_barrier(self, *, patient: bool = False) -> Iterator[None]:
         """At the end of the block wait for all processes; an error in the block of one is raised in all.
 
         Nothing in the block may communicate.
 
+        Args: patient: whether one may take hours longer than another.
         Raises: the error itself where it happened; PeerFailed in the other processes.
         """
         error: Exception | None = None
@@ -66,6 +72,8 @@ class ProcessGroup:
             yield
         except Exception as raised:
             error = raised
+        if self.size > 1 and patient:
+            dist.barrier(self._patient)
         if self.size > 1 and self.any(error is not None):
             messages = self.all_gather(error and f"{type(error).__name__}: {error}")
             if error is None:
@@ -177,13 +185,14 @@ def process_group(device: str | torch.device | None) -> Iterator[ProcessGroup]:
 
     if device.type == "cuda":
         torch.cuda.set_device(device)
-    store, rank, size = next(rendezvous("env://", timeout=MEETING_TIMEOUT))
+    store, rank, size = next(rendezvous("env://", timeout=PATIENT_TIMEOUT))
     _meet(store, rank, size)
     # Objects and sums go by gloo, so that they never wait for what the GPU has queued; gradients go by NCCL.
     backend = "cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo"
     dist.init_process_group(backend, store=store, rank=rank, world_size=size, timeout=TIMEOUT)
     try:
-        yield ProcessGroup(device, rank, size)
+        patient = dist.new_group(backend="gloo", timeout=PATIENT_TIMEOUT)
+        yield ProcessGroup(device, rank, size, patient)
     finally:
         dist.destroy_process_group()
 
@@ -192,4 +201,4 @@ def _meet(store: Store, rank: int, size: int) -> None:
     """Wait until every process of the run is here."""
     names = [f"here/{other}" for other in range(size)]
     store.set(names[rank], "")
-    store.wait(names, MEETING_TIMEOUT)
+    store.wait(names, PATIENT_TIMEOUT)

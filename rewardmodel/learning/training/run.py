@@ -215,7 +215,7 @@ class Run:
         if not self.model.artifact_heads:
             return
         stopped = False
-        with self.group.error_barrier():
+        with self.group.error_barrier(patient=True):
             if self.group.is_main_process:
                 try:
                     self._fit_artifact_heads(should_stop)

@@ -261,3 +261,26 @@ def test_the_others_wait_for_a_main_process_that_fetches_images_first(a_script):
     done = run(in_two(a_script(LATE)))
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("met 2") == 2
+
+
+BUSY = """
+import time
+from datetime import timedelta
+from rewardmodel.learning.training import distributed
+distributed.TIMEOUT = timedelta(seconds=2)
+with distributed.process_group("cpu") as group:
+    with group.error_barrier(patient=True):
+        if group.is_main_process:
+            time.sleep(5)
+    print(f"met {group.sum(1.0)[0]:.0f}", flush=True)
+    with group.error_barrier(patient=True):
+        if group.is_main_process:
+            raise RuntimeError("no space left")
+"""
+
+
+def test_the_others_wait_for_what_a_main_process_does_alone_and_hear_of_its_error(a_script):
+    done = run(in_two(a_script(BUSY)))
+    assert done.stdout.count("met 2") == 2
+    assert done.returncode != 0
+    assert "PeerFailed: process 0: RuntimeError: no space left" in done.stderr
