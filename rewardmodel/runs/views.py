@@ -17,13 +17,12 @@ from annotation.models import Project
 from rewardmodel.models import Evaluation, RewardCheckpoint, Run, TrainingRun
 from rewardmodel.runs import states
 from rewardmodel.runs.curves import CURVE_FORMS, curves_file
+from rewardmodel.runs.settings import settings_of
 from rewardmodel.runs.supervision import log_tail
 from rewardmodel.runs.waking import wake
 from rewardmodel.selectors import curves
 
 RUN = "rewardmodel/run.html"
-LONGEST = 40  # letters of a value in a list; a dataset's hash is longer
-LISTED = 8  # values of a setting; of a longer list the page only says how long it is
 
 
 @dataclass(frozen=True)
@@ -107,20 +106,9 @@ def _context(project: Project, kind: Kind, run: Run) -> dict[str, Any]:
         "run": run,
         "is_silent": kind.model.objects.silent(now=now()).filter(pk=run.pk).exists(),
         "log": log_tail(run),
-        "settings": {name: _shorten(value) for name, value in sorted(run.config.items())},
+        "settings": settings_of(run.config),
         **kind.details(run),
     }
-
-
-def _shorten(value: Any) -> Any:
-    if isinstance(value, dict):
-        value = [f"{name} {each}" for name, each in value.items()]
-    if not isinstance(value, list):
-        return value
-    shown = [
-        text if len(text := str(item)) <= LONGEST else f"{text[:12]}\N{HORIZONTAL ELLIPSIS}" for item in value
-    ]
-    return f"{len(value)} values" if len(value) > LISTED else ", ".join(shown) or "none"
 
 
 def _training_details(run: TrainingRun) -> dict[str, Any]:
