@@ -104,7 +104,7 @@ def main() -> None:
 
 def measure(stem: str, setting: dict[str, Any], inputs: Inputs, runs: Path) -> dict[str, Any]:
     """Tune under guards, or go on where it was stopped, and let the oracle judge."""
-    from refl.learning.looks import read_outcome
+    from refl.learning.outcomes import read_outcome
 
     folder = runs / stem
     began = process_time()
@@ -114,7 +114,7 @@ def measure(stem: str, setting: dict[str, Any], inputs: Inputs, runs: Path) -> d
             family.save(folder / "looks" / str(look.step))
 
     config = tune_with({"guard_every": 10, **setting}, inputs, folder, on_look)
-    outcome = read_outcome(folder, config.patience)
+    outcome = read_outcome(folder, config)
     assert outcome is not None
     row: dict[str, Any] = {
         "stopped": outcome.step if outcome.reason else None,

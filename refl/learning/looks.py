@@ -71,8 +71,9 @@ class Alarm:
 
     def __str__(self) -> str:
         moved = {"fall": "fell", "rise": "rose"}[self.direction]
-        name = self.figure.removeprefix(HELD_OUT).replace("_", " ")
-        what = f"held-out reward {name}" if self.figure.startswith(HELD_OUT) else name
+        is_reward = self.figure.startswith(HELD_OUT)
+        name = self.figure.removeprefix(HELD_OUT)
+        what = f"held-out reward {name}" if is_reward else name.replace("_", " ")
         said = f"{what} {moved} from {self.base:.3g} to {self.value:.3g} by update {self.step}"
         if self.tuned is None:
             return said
@@ -159,21 +160,25 @@ def compare(before: Sequence[float], after: Sequence[float], comparison: str) ->
     return Change(float(value), float(low), float(high))
 
 
-def held_out_changes(before: Look, after: Look) -> list[int]:
-    """Return of each held-out reward 1 where it rose, -1 where it fell, 0 where chance explains it.
+def held_out_moves(before: Look, after: Look) -> dict[str, int]:
+    """Return for each held-out reward 1 where it rose, -1 where it fell, 0 where chance explains it.
 
     Chance explains a difference within 2.33 standard errors, paired by prompt; with fewer than 10 prompts
     none.
     """
-    changes = []
-    for name in before.values:
-        if name.startswith(HELD_OUT):
-            differences = np.subtract(after.values[name], before.values[name])  # (B,)
-            mean, count, noise = differences.mean(), len(differences), 0.0
-            if count >= ENOUGH_PROMPTS:
-                noise = ERRORS * differences.std(ddof=1) / np.sqrt(count)
-            changes.append(int(mean > noise) - int(mean < -noise))
-    return changes
+    moves = {}
+    for name in held_out_figures(before):
+        differences = np.subtract(after.values[name], before.values[name])  # (B,)
+        mean, count, noise = differences.mean(), len(differences), 0.0
+        if count >= ENOUGH_PROMPTS:
+            noise = ERRORS * differences.std(ddof=1) / np.sqrt(count)
+        moves[name] = int(mean > noise) - int(mean < -noise)
+    return moves
+
+
+def held_out_figures(look: Look) -> list[str]:
+    """Return the figures that are rewards which are not tuned on."""
+    return [name for name in look.values if name.startswith(HELD_OUT)]
 
 
 def replaces_best(look: Look, best: Look, base: Look) -> bool:
@@ -185,11 +190,11 @@ def replaces_best(look: Look, best: Look, base: Look) -> bool:
 
     Args: base: of the untuned generator.
     """
-    if look.alarm is not None or -1 in held_out_changes(base, look):
+    if look.alarm is not None or -1 in held_out_moves(base, look).values():
         return False
-    changes = held_out_changes(best, look)
-    if sum(changes) or not changes:
-        return sum(changes) >= 0
+    moves = held_out_moves(best, look).values()
+    if sum(moves) or not moves:
+        return sum(moves) >= 0
     return bool(np.mean(look.values[TUNED]) > np.mean(best.values[TUNED]))
 
 
@@ -214,62 +219,9 @@ def stop_reason(looks: Sequence[Look], best: Look, patience: int) -> str:
     since = sum(look.step > best.step and look.stage == looks[-1].stage for look in looks[1:])
     if patience and since >= patience:
         better = "the untuned generator" if best.step == 0 else f"update {best.step}"
-        return f"{since} looks in a row were no better than {better} by the held-out rewards"
+        worse = "a look was" if since == 1 else f"{since} looks in a row were"
+        return f"{worse} no better than {better} by the held-out rewards"
     return ""
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What the guards made of a run that is over.
-
-    Attributes:
-        step: updates done.
-        best: the update whose weights were saved; 0 for the untuned generator's.
-        reason: why the run stopped early; "" when it did not.
-        alarm: what was beyond its limit, None when nothing was.
-        base, figures, last: means over prompts of the untuned generator, of what was saved, and of the
-            last look.
-        seconds: what all looks took.
-    """
-
-    step: int
-    best: int
-    reason: str
-    alarm: Alarm | None
-    base: Mapping[str, float]
-    figures: Mapping[str, float]
-    last: Mapping[str, float]
-    seconds: float
-
-    @property
-    def is_better(self) -> bool:
-        """Whether what was saved is not the untuned generator."""
-        return self.best > 0
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return fields and values, fit for JSON."""
-        return {**asdict(self), "alarm_in_words": str(self.alarm) if self.alarm else ""}
-
-
-def outcome(looks: Sequence[Look], patience: int) -> Outcome:
-    """Sum up the looks of a run."""
-    best, last = best_look(looks), looks[-1]
-    return Outcome(
-        step=last.step,
-        best=best.step,
-        reason=stop_reason(looks, best, patience),
-        alarm=last.alarm,
-        base=looks[0].figures,
-        figures=best.figures,
-        last=last.figures,
-        seconds=sum(look.seconds for look in looks),
-    )
-
-
-def read_outcome(run: Path, patience: int) -> Outcome | None:
-    """Return what the guards made of the run in a folder; None where there were none."""
-    looks = read_looks(run / LOOKS)
-    return outcome(looks, patience) if looks else None
 
 
 def write_looks(file: Path, looks: Sequence[Look]) -> None:

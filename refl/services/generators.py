@@ -17,7 +17,7 @@ from refl.learning.families import NotAPipeline
 from refl.learning.families.hub import HubUnreachable, inspect_repository, is_hub_id, no_such_folder
 from refl.learning.families.inspection import inspect_pipeline
 from refl.learning.families.lora_files import check_lora, read_layers
-from refl.learning.looks import Outcome
+from refl.learning.outcomes import Outcome
 from refl.models import Generator, TuningRun
 from refl.services.judging import Change
 
@@ -166,7 +166,7 @@ def keep_if_sound(
         metrics["held_out"] = {name: change.to_dict() for name, change in held_out.items()}
     if guards is not None:
         metrics["guards"] = guards.to_dict()
-    sentences = [_reason(held_out), *([_guards_in_words(guards)] if guards and guards.reason else [])]
+    sentences = [_reason(held_out), *([guards.sentence()] if guards else [])]
     _judge(generator, kept=kept, reason=" ".join(sentences), metrics=metrics)
     if kept:
         data = {
@@ -184,8 +184,7 @@ def set_unimproved_aside(generator: Generator, *, guards: Outcome) -> None:
 
     Raises: AlreadyJudged.
     """
-    reason = f"No update made it better by the rewards it was not tuned on. {_guards_in_words(guards)}"
-    _judge(generator, kept=False, reason=reason, metrics={"guards": guards.to_dict()})
+    _judge(generator, kept=False, reason=guards.sentence(), metrics={"guards": guards.to_dict()})
 
 
 def set_control_aside(generator: Generator) -> None:
@@ -212,10 +211,3 @@ def _reason(held_out: Mapping[str, Change]) -> str:
         for name, change in held_out.items()
     )
     return f"By what it was not tuned on, on {prompts} held-out prompts: {rewards}."
-
-
-def _guards_in_words(guards: Outcome) -> str:
-    kept = f"the weights of update {guards.best} were kept" if guards.is_better else "nothing was kept"
-    if not guards.reason:
-        return f"All {guards.step} updates were made; {kept}."
-    return f"Its guards stopped it at update {guards.step}, and {kept}: {guards.reason}."

@@ -140,7 +140,7 @@ def tune_generator(run: TuningRun, heartbeat: Heartbeat) -> None:
     Raises: Interrupted; what `refl.learning.training.tune` raises; CheckpointError.
     """
     from refl.learning import training
-    from refl.learning.looks import read_outcome
+    from refl.learning.outcomes import read_outcome
     from refl.learning.scales import with_scales
 
     def on_step(progress: Progress) -> None:
@@ -163,7 +163,7 @@ def tune_generator(run: TuningRun, heartbeat: Heartbeat) -> None:
     tuned = register_tuned(run=run)
     if tuned.kept is not None:
         return
-    guards = read_outcome(run.folder, config.patience)
+    guards = read_outcome(run.folder, config)
     if config.is_control:
         set_control_aside(tuned)
     elif guards is not None and not guards.is_better:

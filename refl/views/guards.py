@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from refl.learning.config import TuningConfig
 from refl.learning.looks import HELD_OUT, TUNED
+from refl.learning.outcomes import read_outcome
 from refl.models import Generator, TuningRun
 from rewardmodel.selectors import Curve, curves
 
@@ -21,7 +23,9 @@ RATIOS = ("diversity", "colour_entropy", "patch_grid")  # drawn by the untuned g
 SHARES = ("drift", "dark_share")
 
 
-def guard_details(run: TuningRun, tuned: Generator | None) -> dict[str, Any] | None:
+def guard_details(
+    run: TuningRun, config: TuningConfig | None, tuned: Generator | None
+) -> dict[str, Any] | None:
     """Return what `refl/guards.html` shows; None of a run that no guard looked at."""
     first = run.points.filter(step=0).first()
     if first is None:
@@ -29,10 +33,15 @@ def guard_details(run: TuningRun, tuned: Generator | None) -> dict[str, Any] | N
     names = [name for name in first.values if name.startswith(PREFIX)]
     measured = {name.removeprefix(PREFIX): curve for name, curve in curves(run, *names).items()}
     rewards = [name for name in measured if name == TUNED or name.startswith(HELD_OUT)]
-    outcome: dict[str, Any] = (tuned.metrics.get("guards") if tuned else None) or {}
-    marks = _marks(outcome)
+    outcome = _outcome(run, config, tuned)
+    is_final = run.is_over or bool(tuned and tuned.metrics)
+    choice = "kept" if is_final else "best so far"
+    marks = _marks(outcome, choice)
     return {
         "outcome": outcome,
+        "sentence": outcome.get("sentence", ""),
+        "choice": choice,
+        "looks": _looks(outcome, choice),
         "rows": _rows(outcome),
         "charts": [
             _chart(
@@ -52,6 +61,17 @@ def guard_details(run: TuningRun, tuned: Generator | None) -> dict[str, Any] | N
             ),
         ],
     }
+
+
+def _outcome(run: TuningRun, config: TuningConfig | None, tuned: Generator | None) -> dict[str, Any]:
+    """Return the outcome that the run's generator was judged with, else that of the looks so far, if any."""
+    judged: dict[str, Any] | None = tuned.metrics.get("guards") if tuned else None
+    if judged is not None:
+        return judged
+    so_far = read_outcome(run.folder, config) if config else None
+    if so_far is None or so_far.step == 0:
+        return {}
+    return {**so_far.to_dict(), "sentence": so_far.sentence(is_over=run.is_over)}
 
 
 def _chart(
@@ -75,27 +95,40 @@ def _relative(curve: Curve) -> Curve:
     return [(step, value / first) for step, value in curve] if first else []
 
 
-def _marks(outcome: dict[str, Any]) -> list[dict[str, Any]]:
+def _marks(outcome: dict[str, Any], choice: str) -> list[dict[str, Any]]:
     """Vertical lines in the charts: what was kept, and the alarm."""
     marks = []
     if outcome.get("best"):
-        marks.append({"x": outcome["best"], "label": "kept", "tone": "good"})
+        marks.append({"x": outcome["best"], "label": choice, "tone": "good"})
     if outcome.get("alarm"):
         marks.append({"x": outcome["alarm"]["step"], "label": "alarm", "tone": "bad"})
     return marks
 
 
+def _looks(outcome: dict[str, Any], choice: str) -> list[dict[str, Any]]:
+    """Columns of the table: the untuned generator, the best look and the last, each once."""
+    if not outcome:
+        return []
+    best, last = outcome["best"], outcome["step"]
+    columns = {0: ["untuned"], best: [], last: []}
+    columns[last].append("last")
+    columns[best].append(choice)
+    return [{"step": step, "label": ", ".join(labels)} for step, labels in sorted(columns.items())]
+
+
 def _rows(outcome: dict[str, Any]) -> list[dict[str, Any]]:
+    """Rows of the table: each figure at those looks."""
     alarm, base = (outcome.get("alarm") or {}).get("figure"), outcome.get("base", {})
     held_out = sorted(name for name in base if name.startswith(HELD_OUT))
     order = [TUNED, *held_out, *(name for name in LABELS if name != TUNED)]
+    by_step = {}
+    if outcome:
+        by_step = {0: base, outcome["best"]: outcome["figures"], outcome["step"]: outcome["last"]}
     return [
         {
             "label": label_of(name),
             "is_held_out": name.startswith(HELD_OUT),
-            "base": base[name],
-            "kept": outcome["figures"][name],
-            "last": outcome["last"][name],
+            "values": [figures[name] for _, figures in sorted(by_step.items())],
             "is_alarm": name == alarm,
         }
         for name in order

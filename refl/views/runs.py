@@ -12,6 +12,7 @@ from annotation.access import MemberRequest, admin_required
 from annotation.models import Project
 from refl.models import Generator, SamplingRun, TuningRun
 from refl.views.guards import guard_details
+from refl.views.stages import read_config
 from rewardmodel.runs.views import Kind
 from rewardmodel.selectors import curves
 
@@ -37,7 +38,7 @@ def sample_grid(request: MemberRequest, project: Project, pk: int, step: int) ->
 
 
 def _tuning_details(run: TuningRun) -> dict[str, Any]:
-    tuned = Generator.objects.filter(run=run).first()
+    tuned, config = Generator.objects.filter(run=run).first(), read_config(run.config)
     mixture: dict[str, float] = run.config.get("rewards", {})
     parts = {f"reward/{name}": name for name in mixture} if len(mixture) > 1 else {}
     measured = curves(run, *CHARTS, *parts)
@@ -57,11 +58,13 @@ def _tuning_details(run: TuningRun) -> dict[str, Any]:
         label = "Parts of the reward, each in its own deviations"
         chart = {"id": "parts-curve", "label": label, "x": "update", "format": "0.000", "series": series}
         charts.insert(1, chart)
+    guards = guard_details(run, config, tuned)
     return {
         "charts": charts,
         "mixture": mixture,
         "tuned": tuned,
-        "guards": guard_details(run, tuned),
+        "guards": guards,
+        "verdict": tuned.reason.removesuffix(guards["sentence"] if guards else "") if tuned else "",
         "grids": _grids(run),
         "shown": _shown_prompts(run),
     }

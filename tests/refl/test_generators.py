@@ -10,7 +10,7 @@ from safetensors.numpy import save_file
 
 from annotation.models import Event
 from annotation.services.webhooks.webhooks import create_webhook
-from refl.learning.looks import Outcome
+from refl.learning.outcomes import Outcome
 from refl.models import Generator
 from refl.selectors.generators import NoGenerator, newest_kept, unsampled_generator
 from refl.selectors.rewards import held_out_rewards
@@ -248,10 +248,14 @@ def test_it_is_not_kept_when_any_of_its_held_out_rewards_fell(project, generator
 
 
 def test_it_is_not_kept_when_no_update_was_better_than_what_it_started_from(project, generator, tuned):
-    stopped = Outcome(40, 0, "4 looks in a row were no better", None, {}, {}, {}, 9.0)
+    stopped = Outcome(
+        40, 0, "", None, {}, {}, {}, 9.0, choice="held-out reward shipped fell in each of 4 looks"
+    )
     set_unimproved_aside(tuned, guards=stopped)
     assert newest_kept(project) == generator
-    assert "Its guards stopped it at update 40, and nothing was kept: 4 looks" in tuned.reason
+    assert tuned.reason == (
+        "The guards kept the untuned generator: held-out reward shipped fell in each of 4 looks."
+    )
     with pytest.raises(AlreadyJudged):
         keep_if_sound(tuned, tuned_on=RISE, held_out={"shipped": RISE})
 

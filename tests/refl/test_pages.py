@@ -9,7 +9,8 @@ from django.utils.timezone import now
 
 from annotation.models import Membership
 from annotation.services.projects.projects import add_member
-from refl.learning.looks import Alarm, Change, Outcome
+from refl.learning.looks import Alarm, Change
+from refl.learning.outcomes import Outcome
 from refl.models import SamplingRun, TuningRun
 from refl.services.generators import (
     keep_if_sound,
@@ -114,25 +115,28 @@ def test_the_lineage_says_what_was_kept_and_why_not(client, ada, project, genera
     assert "+0.400 (+0.200 to +0.600)" in said
 
 
+ALARM = Alarm(
+    figure="held_out/shipped",
+    step=30,
+    base=0.5,
+    value=0.25,
+    change=Change(-0.25, -0.4, -0.1),
+    comparison="difference",
+    direction="fall",
+    limit=0.0,
+    tuned=0.75,
+)
 GUARDS = Outcome(
     step=30,
     best=20,
-    reason="held-out reward shipped fell",
-    alarm=Alarm(
-        figure="held_out/shipped",
-        step=30,
-        base=0.5,
-        value=0.25,
-        change=Change(-0.25, -0.4, -0.1),
-        comparison="difference",
-        direction="fall",
-        limit=0.0,
-        tuned=0.75,
-    ),
+    reason=str(ALARM),
+    alarm=ALARM,
     base={"tuned_reward": 0.1, "held_out/shipped": 0.5, "diversity": 0.2},
     figures={"tuned_reward": 0.4, "held_out/shipped": 0.6, "diversity": 0.19},
     last={"tuned_reward": 0.85, "held_out/shipped": 0.25, "diversity": 0.1},
     seconds=12.0,
+    choice="held-out reward shipped rose from 0.5 to 0.6",
+    endings=(f"an alarm ended the run: {ALARM}",),
 )
 
 
@@ -165,7 +169,8 @@ def test_an_alarm_is_told_where_the_run_and_its_generator_are_shown(client, ada,
     page = client.get(reverse("tuning-run", args=[project.slug, watched.pk])).content.decode()
     said = "held-out reward shipped fell from 0.5 to 0.25 by update 30, while the reward it is tuned on rose"
     assert said in page
-    assert "nothing was kept" in page
+    assert "The guards kept the untuned generator" in page
+    assert page.count(said) == 1
     listed = client.get(reverse("project-generators", args=[project.slug])).content.decode()
     assert "alarm at update 30" in listed
     assert tuned.reason in listed
@@ -210,9 +215,15 @@ def test_the_curves_of_the_guards_are_drawn_with_the_alarm_and_what_was_kept(cli
     assert [value for _, value in diversity] == pytest.approx([1, 5 / 6, 2 / 3, 0.5])
     assert [series["name"] for series in shares["series"]] == ["drift from the untuned images", "dark share"]
     page = response.content.decode()
-    assert "Stopped at update 30 of 3" in page
-    assert "The weights of update 20 were kept instead." in page
-    assert "the weights of update 20 were kept" in watched.result.reason
+    assert "The guards kept update 20 of 30: held-out reward shipped rose from 0.5 to 0.6" in page
+    assert watched.result.reason.endswith(GUARDS.sentence())
+    assert [look["label"] for look in response.context["guards"]["looks"]] == [
+        "untuned",
+        "kept",
+        "last",
+    ]
+    diversity = next(row for row in response.context["guards"]["rows"] if row["label"].startswith("div"))
+    assert diversity["values"] == [0.2, 0.19, 0.1]
 
 
 def test_a_run_without_guards_shows_none(client, ada, project, at_work):
