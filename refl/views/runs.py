@@ -12,7 +12,7 @@ from annotation.access import MemberRequest, admin_required
 from annotation.models import Project
 from refl.models import Generator, SamplingRun, TuningRun
 from refl.views.guards import guard_details
-from refl.views.stages import read_config
+from refl.views.stages import method_in_words, read_config, settings_beside, stages_at_work
 from rewardmodel.runs.views import Kind
 from rewardmodel.selectors import curves
 
@@ -39,6 +39,7 @@ def sample_grid(request: MemberRequest, project: Project, pk: int, step: int) ->
 
 def _tuning_details(run: TuningRun) -> dict[str, Any]:
     tuned, config = Generator.objects.filter(run=run).first(), read_config(run.config)
+    stages = stages_at_work(run, config) if config else []
     mixture: dict[str, float] = run.config.get("rewards", {})
     parts = {f"reward/{name}": name for name in mixture} if len(mixture) > 1 else {}
     measured = curves(run, *CHARTS, *parts)
@@ -62,6 +63,9 @@ def _tuning_details(run: TuningRun) -> dict[str, Any]:
     return {
         "charts": charts,
         "mixture": mixture,
+        "method": method_in_words(config) if config and not stages else "",
+        "stages": stages,
+        "settings": settings_beside(stages, run.config),
         "tuned": tuned,
         "guards": guards,
         "verdict": tuned.reason.removesuffix(guards["sentence"] if guards else "") if tuned else "",

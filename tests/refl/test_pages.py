@@ -9,7 +9,8 @@ from django.utils.timezone import now
 
 from annotation.models import Membership
 from annotation.services.projects.projects import add_member
-from refl.learning.looks import Alarm, Change
+from refl.learning.config import METHODS, SELECTIONS
+from refl.learning.looks import Alarm, Change, Look, write_looks
 from refl.learning.outcomes import Outcome
 from refl.models import SamplingRun, TuningRun
 from refl.services.generators import (
@@ -19,6 +20,7 @@ from refl.services.generators import (
     set_unimproved_aside,
 )
 from refl.services.tuning import queue_tuning
+from refl.views import stages as stage_words
 from rewardmodel.runs import states
 from tests.refl.test_generators import FALL, RISE
 
@@ -174,6 +176,112 @@ def test_an_alarm_is_told_where_the_run_and_its_generator_are_shown(client, ada,
     listed = client.get(reverse("project-generators", args=[project.slug])).content.decode()
     assert "alarm at update 30" in listed
     assert tuned.reason in listed
+
+
+STAGED = {
+    "updates": 40,
+    "guard_every": 10,
+    "patience": 2,
+    "learning_rate": 1e-5,
+    "rewards": {"shipped": 1.0, "shipped:fidelity": 0.5},
+    "guard_limits": {"diversity": 0.6, "drift": 1.5},
+    "stages": [
+        {"method": "selected", "selection": "filter", "updates": 30, "learning_rate": 1e-5, "batch_size": 8},
+        {"method": "draft", "updates": 20, "late_steps": [1, 4], "learning_rate": 2e-5},
+    ],
+}
+
+
+def a_look(step, tuned, held_out, *, stage=1):
+    values = {"tuned_reward": (tuned,) * 12, "held_out/shipped": (held_out,) * 12}
+    return Look(step, values, 2.0, None, stage)
+
+
+@pytest.fixture
+def staged(at_work):
+    """A tuning of two stages, in its first."""
+    at_work.config = STAGED
+    write_looks(at_work.folder / "guards.jsonl", [a_look(0, 0.1, 0.5)])
+    at_work.step, at_work.steps = 5, 50
+    at_work.save()
+    return at_work
+
+
+def stages_on(client, run):
+    page = client.get(reverse("tuning-run", args=[run.project.slug, run.pk]))
+    rows = page.context["stages"]
+    return page, [(row["method"], row["made"], row["updates"], row["state"][0]) for row in rows]
+
+
+def test_the_stages_of_a_run_are_told_in_words_and_how_far_each_has_come(client, ada, staged):
+    client.force_login(ada)
+    page, stages = stages_on(client, staged)
+    assert stages == [
+        ("Reward-selected training on the best pairs", 5, 30, "at work"),
+        ("DRaFT", 0, 20, "to come"),
+    ]
+    first, second = page.context["stages"]
+    assert [(each.name, each.text) for each in first["settings"]] == [("batch_size", "8")]
+    assert [(each.name, each.text) for each in second["settings"]] == [
+        ("late_steps", "1, 4"),
+        ("learning_rate", "2e-05"),
+    ]
+    assert "{" not in page.content.decode().partition("<h2>Configuration</h2>")[2]
+
+
+def test_a_stage_that_its_guards_ended_is_told_while_the_next_is_at_work(client, ada, staged):
+    write_looks(
+        staged.folder / "guards.jsonl",
+        [a_look(0, 0.1, 0.5), a_look(10, 0.2, 0.6), a_look(20, 0.2, 0.5), a_look(29, 0.2, 0.5)],
+    )
+    staged.step = 33
+    staged.save()
+    client.force_login(ada)
+    _, stages = stages_on(client, staged)
+    assert [stage[1:] for stage in stages] == [(29, 30, "ended early"), (4, 20, "at work")]
+    states.fail(staged, error="out of memory", now=now())
+    _, stages = stages_on(client, staged)
+    assert [state for *_, state in stages] == ["ended early", "stopped"]
+
+
+def test_the_configuration_is_shown_as_names_and_numbers(client, ada, staged):
+    client.force_login(ada)
+    page, _ = stages_on(client, staged)
+    settings = {setting.name: setting for setting in page.context["settings"]}
+    assert settings["rewards"].entries == {"shipped": "1.0", "shipped:fidelity": "0.5"}
+    assert settings["guard_limits"].entries == {"diversity": "0.6", "drift": "1.5"}
+    assert "stages" not in settings
+    assert "<li>drift: 1.5</li>" in page.content.decode()
+
+
+def test_a_configuration_of_another_version_is_shown_as_it_is_stored(client, ada, staged):
+    staged.config = {"stages": [{"method": "magic", "updates": 3}], "a field of another version": True}
+    staged.save()
+    client.force_login(ada)
+    page, stages = stages_on(client, staged)
+    assert stages == []
+    assert {setting.name: setting.text or setting.rows for setting in page.context["settings"]} == {
+        "a field of another version": "yes",
+        "stages": ("method magic, updates 3",),
+    }
+
+
+def test_what_the_next_tuning_does_is_told_beside_its_button(client, ada, project, generator, policy):
+    policy.config = STAGED
+    policy.save()
+    client.force_login(ada)
+    page = client.get(reverse("project-generators", args=[project.slug])).content.decode()
+    assert "1. Reward-selected training on the best pairs" in page
+    assert "2. DRaFT" in page
+    policy.config = {}
+    policy.save()
+    page = client.get(reverse("project-generators", args=[project.slug])).content.decode()
+    assert "Method: <strong>ReFL</strong>" in page
+
+
+def test_every_method_and_selection_has_words():
+    assert stage_words.METHODS.keys() == METHODS.keys()
+    assert stage_words.SELECTIONS.keys() == set(SELECTIONS)
 
 
 def test_a_run_whose_guards_measured_nothing_finite_is_shown(client, ada, project, at_work):
