@@ -9,6 +9,15 @@ document.addEventListener("htmx:configRequest", (event) => {
   if (event.detail.formData.has("csrfmiddlewaretoken")) event.detail.formData.set("csrfmiddlewaretoken", token);
 });
 
+// Polling swaps a table for its newer self: it stays where it was scrolled to. Focus is kept by id, by htmx.
+let scrolled = [];
+document.addEventListener("htmx:beforeSwap", ({ detail }) => {
+  scrolled = [...detail.target.querySelectorAll(".table-scroll[id]")].map(({ id, scrollLeft }) => [id, scrollLeft]);
+});
+document.addEventListener("htmx:afterSwap", () => {
+  for (const [id, left] of scrolled.splice(0)) document.getElementById(id)?.scrollTo({ left, behavior: "instant" });
+});
+
 function failed(event, text) {
   const { elt, requestConfig } = event.detail;
   if (requestConfig.verb === "get") return; // polling: the next beat asks again

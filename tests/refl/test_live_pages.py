@@ -13,7 +13,7 @@ from refl.services.tuning import queue_tuning
 from rewardmodel.runs import states
 from tests.accessibility import complaints
 from tests.refl.test_generators import FALL, RISE
-from tests.refl.test_pages import GUARDED, GUARDS
+from tests.refl.test_pages import GUARDED, GUARDS, STAGED
 
 
 def a_grid(colour):
@@ -71,7 +71,28 @@ def test_an_admin_watches_a_tuning_to_its_end_without_reloading(adas_page, live_
     assert page.evaluate("window.loadedOnce")
 
 
+def test_a_table_stays_scrolled_and_focused_while_its_run_goes_on(adas_page, live_server, project, at_work):
+    at_work.config = STAGED
+    at_work.save()
+    page = adas_page
+    page.set_viewport_size({"width": 390, "height": 900})
+    page.goto(live_server.url + reverse("tuning-run", args=[project.slug, at_work.pk]))
+    table = page.locator("#stage-table")
+    table.focus()
+    for _ in range(3):
+        page.keyboard.press("ArrowRight")
+    expect(table).not_to_have_js_property("scrollLeft", 0)
+    page.wait_for_timeout(300)  # until the browser has scrolled to its end, smoothly
+    left = table.evaluate("table => table.scrollLeft")
+    measure(at_work, 2)
+    page.get_by_text("2 of 3", exact=True).wait_for()
+    expect(table).to_be_focused()
+    assert table.evaluate("table => table.scrollLeft") == pytest.approx(left, abs=1)
+
+
 def test_no_page_has_anything_serious_or_is_wider_than_the_window(adas_page, live_server, project, at_work):
+    at_work.config = STAGED
+    at_work.save()
     for step, values in GUARDED.items():
         at_work.points.update_or_create(step=step, defaults={"values": values})
     keep_if_sound(register_tuned(run=at_work), tuned_on=RISE, held_out={"shipped": FALL}, guards=GUARDS)
