@@ -103,7 +103,7 @@ class LineChart extends HTMLElement {
   drawMarks() {
     for (const [index, { x, label, tone }] of this.marks.entries()) {
       const at = this.px(x);
-      const isRight = at > this.width - PAD.right - 48;
+      const isRight = at > this.width - PAD.right - 8 * label.length;
       draw(this.svg, "line", { class: `mark ${tone}`, x1: at, x2: at, y1: PAD.top, y2: HEIGHT - PAD.bottom });
       draw(this.svg, "text", { class: `mark ${tone}`, x: at + (isRight ? -5 : 5), y: PAD.top + 10 + 14 * index, "text-anchor": isRight ? "end" : "start" }, label);
     }
