@@ -34,7 +34,7 @@ def guard_details(
     measured = {name.removeprefix(PREFIX): curve for name, curve in curves(run, *names).items()}
     rewards = [name for name in measured if name == TUNED or name.startswith(HELD_OUT)]
     outcome = _outcome(run, config, tuned)
-    is_final = run.is_over or bool(tuned and tuned.metrics)
+    is_final = _is_finished(run) or bool(tuned and tuned.metrics)
     choice = "kept" if is_final else "best so far"
     marks = _marks(outcome, choice)
     return {
@@ -71,7 +71,12 @@ def _outcome(run: TuningRun, config: TuningConfig | None, tuned: Generator | Non
     so_far = read_outcome(run.folder, config) if config else None
     if so_far is None or so_far.step == 0:
         return {}
-    return {**so_far.to_dict(), "sentence": so_far.sentence(is_over=run.is_over)}
+    return {**so_far.to_dict(), "sentence": so_far.sentence(is_over=_is_finished(run))}
+
+
+def _is_finished(run: TuningRun) -> bool:
+    """Whether it has a result; one that failed or was cancelled has none yet, and may go on."""
+    return bool(run.state == TuningRun.State.FINISHED)
 
 
 def _chart(

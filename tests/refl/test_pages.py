@@ -244,6 +244,21 @@ def test_a_stage_that_its_guards_ended_is_told_while_the_next_is_at_work(client,
     assert [state for *_, state in stages] == ["ended early", "stopped"]
 
 
+def test_what_the_guards_keep_is_told_as_of_now_until_the_run_is_finished(client, ada, staged):
+    staged.points.update_or_create(step=0, defaults={"values": {"guards/tuned_reward": 0.1}})
+    write_looks(staged.folder / "guards.jsonl", [a_look(0, 0.1, 0.5), a_look(10, 0.2, 0.6)])
+    client.force_login(ada)
+    states.fail(staged, error="out of memory", now=now())
+    guards = stages_on(client, staged)[0].context["guards"]
+    words = "update 10: held-out reward shipped rose from 0.5 to 0.6."
+    assert (guards["sentence"], guards["choice"]) == (f"So far the guards keep {words}", "best so far")
+    staged.state = TuningRun.State.FINISHED
+    staged.save()
+    guards = stages_on(client, staged)[0].context["guards"]
+    assert guards["sentence"].startswith("The guards kept the last of 10 updates")
+    assert guards["choice"] == "kept"
+
+
 def test_the_configuration_is_shown_as_names_and_numbers(client, ada, staged):
     client.force_login(ada)
     page, _ = stages_on(client, staged)
