@@ -33,13 +33,20 @@ def _losses_need(config: TuningConfig) -> set[str]:
     return needs | ({"pairs"} if config.pretraining_weight else set())
 
 
+def _selection_needs(config: TuningConfig) -> set[str]:
+    """What pairs, or prompts to make them of, are chosen by: to keep all of them takes no reward."""
+    if config.selection == "raft":
+        return {"reward", "prompts"}
+    return {"pairs"} if config.selection == "filter" and config.keep_share == 1 else {"reward", "pairs"}
+
+
 # What a configuration may name. Dotted names, so that it is checked without torch.
 METHODS = {
     "refl": MethodEntry("refl.learning.methods.refl:ReFL", needs=_losses_need, follows_gradient=True),
     "draft": MethodEntry("refl.learning.methods.draft:DRaFT", needs=_losses_need, follows_gradient=True),
     "selected": MethodEntry(
         "refl.learning.methods.selected:Selected",
-        needs=lambda config: {"reward", "prompts" if config.selection == "raft" else "pairs"},
+        needs=_selection_needs,
         makes=lambda config: {"pairs"} if config.selection == "raft" else set(),
     ),
     "dpo": MethodEntry("refl.learning.methods.dpo:DiffusionDPO", needs=lambda config: {"preferences"}),
@@ -290,11 +297,8 @@ class TuningConfig:
 
     @property
     def is_control(self) -> bool:
-        """Whether it follows a reward in no stage, where its methods would: what tuning does by itself."""
-        return all(
-            METHODS[stage.method].follows_gradient and stage.reward_weight == 0
-            for stage in self.stage_configs()
-        )
+        """Whether it learns from pairs alone, unchosen: what tuning does by itself."""
+        return self.needs == {"pairs"}
 
     @property
     def total_updates(self) -> int:

@@ -37,6 +37,8 @@ class Selected(Method):
         """Select or weigh the pairs, or put the best samples in their place. Raises: BadPairs; BadReward."""
         if self.tuner.config.selection == "raft":
             return replace(materials, pairs=self.best_samples(materials.prompts, folder))
+        if "reward" not in self.tuner.config.needs:
+            return materials
         pairs, rewards = materials.pairs, self.rewards_of(materials.pairs, folder / "rewards.json")
         if self.tuner.config.selection == "filter":
             return replace(materials, pairs=[pairs[i] for i in best(rewards, self.tuner.config.keep_share)])

@@ -65,6 +65,7 @@ RAFT = {"method": "selected", "selection": "raft"}
         ({"reward_weight": 0.0}, PAIRS),
         ({"method": "selected"}, {"reward", "pairs"}),
         ({"method": "selected", "selection": "weighted"}, {"reward", "pairs"}),
+        ({"method": "selected", "keep_share": 1.0}, PAIRS),
         (RAFT, REWARDED),
         ({"method": "nft", "ema": 0.9}, REWARDED),
         ({"method": "dpo"}, {"preferences"}),
@@ -75,6 +76,15 @@ RAFT = {"method": "selected", "selection": "raft"}
 )
 def test_what_a_run_has_to_be_given_follows_from_its_configuration(values, needs):
     assert TuningConfig(**values).needs == needs
+
+
+def test_a_control_learns_from_pairs_that_nothing_chose():
+    control = {"reward_weight": 0.0, "keep_share": 1.0}
+    assert TuningConfig(**control).is_control
+    stages = [{"method": "selected"}, {"method": "draft"}]
+    assert TuningConfig(stages=[stage | control for stage in stages]).is_control
+    for values in ({}, {"method": "dpo"}, {"stages": stages}, {"method": "selected"}):
+        assert not TuningConfig(**values).is_control
 
 
 def test_a_method_cannot_be_registered_without_what_it_needs():

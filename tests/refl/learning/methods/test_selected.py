@@ -63,6 +63,10 @@ def test_weights_are_rewards_scaled_to_0_and_1():
     assert weights_of([2.0, 2.0]) == [1.0, 1.0]
 
 
+def test_all_pairs_are_kept_without_asking_the_reward(a_method, materials, tmp_path):
+    assert a_method(never, selection="filter", keep_share=1.0).prepare(materials, tmp_path) == materials
+
+
 def test_filtering_keeps_the_pairs_of_the_highest_reward(a_method, materials, tmp_path):
     kept = a_method(selection="filter", keep_share=0.5).prepare(materials, tmp_path)
     assert [pair.prompt for pair in kept.pairs] == ["a red page", "a white page"]
