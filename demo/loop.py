@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from time import monotonic, sleep
+from typing import Any
 
 from django.conf import settings
 from django.utils.timezone import now
@@ -149,9 +150,9 @@ class Loop:
         self._complete(this, "train", training)
         this.checkpoint = RewardCheckpoint.objects.get(run=training)
         start, reward = newest_kept(self.project), promoted_checkpoint(self.project)
-        # Guards would end it with the weights it started from: it is to make as many updates.
-        control = self._tune(this, "tune the control", start, reward, reward_weight=0.0, guard_every=0)
-        tuned = self._tune(this, "tune", start, reward)
+        config = TuningPolicy.objects.get(project=self.project).config
+        control = self._tune(this, "tune the control", start, reward, without_reward(config))
+        tuned = self._tune(this, "tune", start, reward, config)
         this.kept = bool(tuned.kept)
         with self._step(this, "ask the oracle"):
             captions = draw_captions(Split.EVALUATION, self.held_out, random.Random(self.seed))
@@ -180,12 +181,9 @@ class Loop:
         )
 
     def _tune(
-        self, this: Round, name: str, start: Generator, reward: RewardCheckpoint, **config: float
+        self, this: Round, name: str, start: Generator, reward: RewardCheckpoint, config: dict[str, Any]
     ) -> Generator:
-        policy = TuningPolicy.objects.get(project=self.project)
-        run = queue_tuning(
-            project=self.project, generator=start, checkpoint=reward, config=policy.config | config
-        )
+        run = queue_tuning(project=self.project, generator=start, checkpoint=reward, config=config)
         self._complete(this, name, run)
         return Generator.objects.get(run=run)
 
@@ -203,6 +201,16 @@ class Loop:
         start = monotonic()
         yield
         this.steps.append(Step(name, monotonic() - start, peak_memory()))
+
+
+def without_reward(config: dict[str, Any]) -> dict[str, Any]:
+    """Return the configuration of a control: as many updates, on pairs that no reward chose.
+
+    Guards would end it with the weights it started from.
+    """
+    unheeded = {"reward_weight": 0.0, "keep_share": 1.0}
+    stages = [stage | unheeded for stage in config.get("stages", [])]
+    return config | unheeded | {"guard_every": 0} | ({"stages": stages} if stages else {})
 
 
 def _finish(run: Run) -> None:

@@ -7,8 +7,9 @@ import pytest
 from django.core.management import CommandError, call_command
 
 from annotation.models import Assignment, Generation
-from demo.loop import LoopBusy, alone_in
+from demo.loop import LoopBusy, alone_in, without_reward
 from demo.seeding import HASTY, SHIPPED, ensure_project
+from refl.learning.config import TuningConfig
 from refl.models import Generator, SamplingRun, TuningPolicy, TuningRun
 from refl.selectors.generators import newest_kept
 from refl.services.sampling import SamplingConfig
@@ -72,6 +73,17 @@ def test_a_round_annotates_trains_tunes_judges_and_makes_new_work(capsys, monkey
     assert newest.state == "finished"
     assert Assignment.objects.filter(project=project, state="open").count() == TASKS
     assert Generation.objects.filter(prompt__assignments__state="open", image=None).count() == 0
+
+
+def test_a_control_of_a_sequence_makes_as_many_updates_without_a_reward():
+    stages = [{"method": "selected", "updates": 3}, {"method": "draft", "updates": 2, "reward_weight": 0.1}]
+    config = TuningConfig(updates=7, stages=stages).to_dict()
+    control = TuningConfig(**without_reward(config))
+    assert control.is_control
+    assert [(stage.method, stage.updates) for stage in control.stage_configs()] == [
+        ("selected", 3),
+        ("draft", 2),
+    ]
 
 
 @pytest.mark.django_db
