@@ -43,7 +43,7 @@ from benchmarks.rankings_needed import (
     write_dataset,
 )
 from benchmarks.tuning_table import compare, table
-from demo.settings import HASTY_GUIDANCE_SCALE, HASTY_STEPS, REWARD_CONFIG, TUNING_CONFIG
+from demo.settings import HASTY_STEPS, REWARD_CONFIG, TUNING_CONFIG
 from demo.world.annotators import Annotator, blind_votes
 from demo.world.captions import Split, draw_captions
 from demo.world.oracle import judge
@@ -164,9 +164,9 @@ def small_world(asked: argparse.Namespace) -> Inputs:
     if not (pairs / "pairs.jsonl").is_file():
         pretraining_pairs(pairs, asked.pairs, Random(0))
     tasks = [task for task in all_tasks(asked.lists) if task.split != "test"]
-    half, hasty = slice(0, None, 2), {"steps": HASTY_STEPS, "guidance_scale": HASTY_GUIDANCE_SCALE}
-    draw_pictures(tasks, lists, generator=generator, which=half)  # as the first images of the demo are
-    draw_pictures(tasks, lists, generator=generator, which=slice(1, None, 2), **hasty)
+    # As the first images of the demo are, half of them hastily.
+    draw_pictures(tasks, lists, generator=generator, which=slice(0, None, 2))
+    draw_pictures(tasks, lists, generator=generator, which=slice(1, None, 2), steps=HASTY_STEPS)
     if not (dataset := lists / f"dataset-{asked.lists}").is_dir():
         write_dataset(ranked(tasks, lists), dataset, asked.lists)
     seeds = (REWARD_CONFIG.seed, REWARD_CONFIG.seed + 1)

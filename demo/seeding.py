@@ -16,7 +16,6 @@ from annotation.services.projects.prompts import add_prompts
 from demo.people import STAFF, ensure_person, simulated_name
 from demo.settings import (
     GUIDANCE_SCALE,
-    HASTY_GUIDANCE_SCALE,
     HASTY_STEPS,
     REWARD_CONFIG,
     STEPS,
@@ -120,16 +119,13 @@ def _ensure_models(project: Project, *, enabled: bool) -> None:
         promote(encoder, now=now())
     if not Generator.objects.filter(project=project).exists():
         # The hasty one first: the newest is the one that is tuned, and draws all later images.
-        for name, steps, guidance_scale in (
-            (HASTY, HASTY_STEPS, HASTY_GUIDANCE_SCALE),
-            (SHIPPED, STEPS, GUIDANCE_SCALE),
-        ):
+        for name, steps in ((HASTY, HASTY_STEPS), (SHIPPED, STEPS)):
             register_generator(
                 project=project,
                 name=name,
                 pipeline=WEIGHTS / "generator",
                 steps=steps,
-                guidance_scale=guidance_scale,
+                guidance_scale=GUIDANCE_SCALE,
                 pretraining=_ensure_pairs(),
             )
     TrainingPolicy.objects.get_or_create(

@@ -26,6 +26,7 @@ from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from demo.pretraining.matching import (
+    SEVERAL,
     Attribute,
     attributes_of,
     contradict,
@@ -271,13 +272,13 @@ def measure(model: RewardModel, tokenizer: Any, *, pairs: int, seed: int) -> dic
 
 @torch.no_grad()
 def calm(model: RewardModel, tokenizer: Any, *, seed: int) -> None:
-    """Scale the head: mean 0 and deviation 1 over pictures whose attributes are wrong at the world's rate.
+    """Scale the head: mean 0 and deviation 1 over pictures, several of whose attributes are wrong.
 
     Matching makes scores so sure that, unscaled, a ranking loss starts far above ln 2 and shakes the model.
     """
     rng, torch_rng = Random(seed), torch.Generator().manual_seed(seed)
     statements = [draw_statement(Split.GENERATOR, rng) for _ in range(1000)]
-    images = spoil(pictures([scene_of(misstate(each, rng), rng) for each in statements]), torch_rng)
+    images = spoil(pictures([scene_of(misstate(each, rng, SEVERAL), rng) for each in statements]), torch_rng)
     scores = rewards_of(model, tokenizer, [str(each) for each in statements], images)
     last = cast(RewardHead, model.head).layers[-1]
     assert isinstance(last, nn.Linear)

@@ -9,7 +9,8 @@ from __future__ import annotations
 import argparse
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from random import Random
@@ -22,12 +23,12 @@ from demo.pretraining.autoencoder import (
     CHANNELS,
     AutoencoderConfig,
     Code,
-    OnStep,
     build_autoencoder,
     draw,
     fit_code,
     learn_to_decode,
     learn_to_encode,
+    weights_near_things,
 )
 from demo.pretraining.denoiser import (
     DenoiserConfig,
@@ -37,19 +38,63 @@ from demo.pretraining.denoiser import (
     learn_to_denoise,
     misstated_caption,
 )
+from demo.pretraining.layouts import LayoutConfig, learn_layouts
 from demo.pretraining.tokens import build_tokenizer
 from demo.world.captions import Split, split_of
-from demo.world.scenes import Scene, caption, random_scene, render
+from demo.world.scenes import (
+    ALONE_RADII,
+    FEW_SPOTS,
+    PAIR_RADII,
+    SIDE,
+    Scene,
+    caption,
+    random_scene,
+    render,
+)
 
-SCENES = 20_000
+SCENES = 40_000
 AUTOENCODED = 10_000  # of the scenes; more do not improve the autoencoder
 
 
+@dataclass(frozen=True)
+class Lesson:
+    """A part of the denoiser's training. Args: has: the scenes that it shows."""
+
+    has: Callable[[Scene], bool]
+    config: DenoiserConfig
+
+
+def is_large_and_alone(scene: Scene) -> bool:
+    """A single thing of the largest size, which fits in the middle only."""
+    return len(scene.things) == 1 and scene.things[0].radius == max(ALONE_RADII)
+
+
+def is_pair_on_a_middle_line(scene: Scene) -> bool:
+    """Two things of the middle size, on the picture's horizontal or vertical middle line."""
+    first, *others = scene.things
+    middle = SIDE // 2
+    return any(
+        first.radius == PAIR_RADII[1] and (first.x == other.x == middle or first.y == other.y == middle)
+        for other in others
+    )
+
+
+FIRST = DenoiserConfig(600, word_is_wrong=0.1, hold=0.9, middle=(400, 1000), middle_share=1.0)
+LESSONS = (
+    Lesson(is_large_and_alone, FIRST),
+    Lesson(is_pair_on_a_middle_line, replace(FIRST, steps=1200, middle=(500, 1000))),
+    Lesson(lambda scene: True, DenoiserConfig(5000)),
+)
+
+
 def draw_scenes(count: int, generator: Random) -> list[Scene]:
-    """Scenes whose captions are kept for training generators."""
+    """Scenes whose captions are kept for training generators, with things at few places.
+
+    With many, a generator this small still draws lumps after 6,000 steps.
+    """
     scenes: list[Scene] = []
     while len(scenes) < count:
-        scene = random_scene(generator)
+        scene = random_scene(generator, spots=FEW_SPOTS)
         if split_of(caption(scene)) is Split.GENERATOR:
             scenes.append(scene)
     return scenes
@@ -78,7 +123,8 @@ def train_generator(
     *,
     scenes: int,
     autoencoding: AutoencoderConfig,
-    denoising: DenoiserConfig,
+    reading: LayoutConfig,
+    lessons: Sequence[Lesson],
     seed: int,
     on_step: Callable[[str, int, float], None],
 ) -> Any:
@@ -86,23 +132,21 @@ def train_generator(
 
     1. `draw_scenes` draws the scenes; `fit_code` fixes the latent code of their pictures.
     2. `_train_autoencoder` teaches it to an autoencoder.
-    3. `_train_denoiser` trains a UNet and a text encoder on the latents.
+    3. `_train_denoiser` teaches a text encoder what stands where, and then a UNet in lessons to draw.
 
-    Steps 2 and 3 are seeded apart: each can be repeated without the other.
+    Encoder, decoder and each lesson of the denoiser are seeded apart.
 
     Args: on_step: gets the part's name, its step and its loss.
     """
     from diffusers import StableDiffusionPipeline
 
     drawn_scenes = draw_scenes(scenes, Random(seed))
-    batches = [drawn_scenes[start : start + 500] for start in range(0, scenes, 500)]
-    pixels = torch.cat([draw(batch) for batch in batches[: AUTOENCODED // 500]])
+    pixels = torch.cat([draw(batch) for batch in _batches(drawn_scenes[:AUTOENCODED])])
     code = fit_code(pixels[:2000])
     autoencoder = _train_autoencoder(pixels, code, config=autoencoding, seed=seed, on_step=on_step)
-    latents = torch.cat([code.encode(draw(batch)) for batch in batches])
     tokenizer = build_tokenizer()
     unet, text_encoder = _train_denoiser(
-        tokenizer, latents, drawn_scenes, config=denoising, seed=seed, on_step=partial(on_step, "denoiser")
+        tokenizer, code, drawn_scenes, reading, lessons, seed=seed, on_step=on_step
     )
     return StableDiffusionPipeline(
         vae=autoencoder.eval(),
@@ -127,33 +171,49 @@ def _train_autoencoder(
     torch.manual_seed(seed)
     autoencoder = build_autoencoder()
     learn_to_encode(autoencoder, pixels=pixels, code=code, config=config, on_step=partial(on_step, "encoder"))
+    torch.manual_seed(seed)
     learn_to_decode(autoencoder, pixels=pixels, code=code, config=config, on_step=partial(on_step, "decoder"))
     return autoencoder
 
 
 def _train_denoiser(
     tokenizer: Any,
-    latents: Tensor,
+    code: Code,
     scenes: list[Scene],
+    reading: LayoutConfig,
+    lessons: Sequence[Lesson],
     *,
-    config: DenoiserConfig,
     seed: int,
-    on_step: OnStep,
+    on_step: Callable[[str, int, float], None],
 ) -> tuple[Any, Any]:
-    """Return the UNet and the text encoder."""
+    """Return the UNet and the text encoder, which is trained first and then stays as it is."""
     torch.manual_seed(seed)
     unet, text_encoder = build_unet(CHANNELS), build_text_encoder(tokenizer)
-    learn_to_denoise(
-        unet,
-        text_encoder,
-        tokenizer,
-        latents=latents,
-        scenes=scenes,
-        config=config,
-        generator=Random(seed),
-        on_step=on_step,
+    told = [scene for scene in scenes if is_large_and_alone(scene) or is_pair_on_a_middle_line(scene)]
+    learn_layouts(
+        text_encoder, tokenizer, scenes=told, config=reading, on_step=partial(on_step, "text encoder")
     )
+    for number, lesson in enumerate(lessons):
+        torch.manual_seed(seed + number)  # so that a lesson can be repeated without those before it
+        shown = [scene for scene in scenes if lesson.has(scene)]
+        parts = [(code.encode(pixels), weights_near_things(pixels)) for pixels in map(draw, _batches(shown))]
+        latents, weights = (torch.cat(part) for part in zip(*parts, strict=True))
+        learn_to_denoise(
+            unet,
+            text_encoder,
+            tokenizer,
+            latents=latents,
+            weights=weights,
+            scenes=shown,
+            config=lesson.config,
+            generator=Random(seed + number),
+            on_step=partial(on_step, "denoiser"),
+        )
     return unet, text_encoder
+
+
+def _batches(scenes: list[Scene]) -> list[list[Scene]]:
+    return [scenes[start : start + 500] for start in range(0, len(scenes), 500)]
 
 
 def save(pipeline: Any, folder: Path) -> None:
@@ -167,10 +227,6 @@ def main() -> None:
     )
     parser.add_argument("--to", type=Path, required=True, help="the folder to write")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--scenes", type=int, default=SCENES, help="drawn for training")
-    parser.add_argument("--encoder-steps", type=int, default=AutoencoderConfig.encoder_steps)
-    parser.add_argument("--decoder-steps", type=int, default=AutoencoderConfig.decoder_steps)
-    parser.add_argument("--denoiser-steps", type=int, default=DenoiserConfig.steps)
     options = parser.parse_args()
     torch.set_num_threads(1)  # at these sizes a second thread mostly waits
     torch.set_flush_denormal(True)
@@ -181,9 +237,10 @@ def main() -> None:
             print(f"{time.monotonic() - begun:6.0f} s  {part} step {step}  loss {loss:.4f}", flush=True)
 
     pipeline = train_generator(
-        scenes=options.scenes,
-        autoencoding=AutoencoderConfig(options.encoder_steps, options.decoder_steps),
-        denoising=DenoiserConfig(options.denoiser_steps),
+        scenes=SCENES,
+        autoencoding=AutoencoderConfig(),
+        reading=LayoutConfig(),
+        lessons=LESSONS,
         seed=options.seed,
         on_step=report,
     )

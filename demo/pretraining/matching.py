@@ -30,6 +30,7 @@ from demo.world.scenes import Scene, render, scene_of
 
 CODE_NOISE = 0.4  # at most, in standard deviations of the code: a denoiser leaves about as much
 OPPOSITES = {"left of": "right of", "right of": "left of", "above": "below", "below": "above"}
+SEVERAL = 0.3  # of the words of a caption are wrong that is not one word apart
 
 
 class Attribute(StrEnum):
@@ -115,7 +116,11 @@ def draw_group(split: Split, size: int, generator: Random) -> list[Scene]:
     while len(group) < size:
         for _ in range(30):
             attribute = generator.choice(attributes_of(statement))
-            variant = contradict(statement, attribute, generator) if close else misstate(statement, generator)
+            variant = (
+                contradict(statement, attribute, generator)
+                if close
+                else misstate(statement, generator, SEVERAL)
+            )
             allowed = split_of(str(variant)) is split or (close and attribute is Attribute.COUNT)
             if allowed and _meaning(variant) not in meanings:
                 break

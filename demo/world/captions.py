@@ -17,7 +17,7 @@ SHAPES = ("circle", "square", "triangle", "cross")
 RELATIONS = ("left of", "right of", "above", "below")
 BACKGROUNDS = ("white", "gray", "black")
 STATED_BACKGROUND = 0.4
-WORD_IS_WRONG = 0.3
+WORD_IS_WRONG = 0.2
 
 
 class Kind(StrEnum):

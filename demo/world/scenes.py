@@ -7,6 +7,7 @@ where a taste can live which no caption tells.
 from __future__ import annotations
 
 import colorsys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from math import pi, sqrt
 from random import Random
@@ -21,6 +22,7 @@ SUPERSAMPLING = 3
 ALONE_RADII = (9, 13, 17)  # px
 PAIR_RADII = (7, 9, 11)
 SPOTS = range(8, SIDE, 8)  # px, of centres
+FEW_SPOTS = range(16, SIDE, 16)  # px
 MARGIN = 2.0  # px kept free along the border
 GAP = 3.0  # px between two things
 TINT = 0.16  # saturation of a background that is not stated, at most
@@ -76,19 +78,22 @@ def caption(scene: Scene) -> str:
     return str(scene.statement)
 
 
-def random_scene(generator: Random) -> Scene:
-    return scene_of(random_statement(generator), generator)
+def random_scene(generator: Random, *, spots: Sequence[int] = SPOTS) -> Scene:
+    return scene_of(random_statement(generator), generator, spots=spots)
 
 
-def scene_of(statement: Statement, generator: Random) -> Scene:
-    """A scene that the statement is true of; everything it leaves open is drawn at random."""
+def scene_of(statement: Statement, generator: Random, *, spots: Sequence[int] = SPOTS) -> Scene:
+    """A scene that the statement is true of; everything it leaves open is drawn at random.
+
+    Args: spots: where centres can lie along each axis, in px.
+    """
     background = (
         BACKGROUND_RGB[statement.background] if statement.background else _unstated_background(generator)
     )
     if statement.kind is Kind.ALONE:
-        return Scene(statement, (_thing_alone(statement.nouns[0], generator),), background)
+        return Scene(statement, (_thing_alone(statement.nouns[0], generator, spots),), background)
     axis = generator.randrange(2) if statement.relation is None else _axis(statement.relation)
-    while (pair := _pair(statement, axis, generator)) is None:
+    while (pair := _pair(statement, axis, generator, spots)) is None:
         pass
     return Scene(statement, pair, background)
 
@@ -102,15 +107,15 @@ def _unstated_background(generator: Random) -> RGB:
     return red, green, blue
 
 
-def _thing_alone(noun: Noun, generator: Random) -> Thing:
+def _thing_alone(noun: Noun, generator: Random, spots: Sequence[int]) -> Thing:
     radius = generator.choice(ALONE_RADII)
-    x, y = (generator.choice(_spots(radius * reach)) for reach in REACH[noun.shape])
+    x, y = (generator.choice(_within(spots, radius * reach)) for reach in REACH[noun.shape])
     return Thing(noun.colour, noun.shape, radius, x, y)
 
 
-def _spots(reach: float) -> list[int]:
+def _within(spots: Sequence[int], reach: float) -> list[int]:
     """Where along an axis a thing that reaches so far can stand."""
-    return [spot for spot in SPOTS if MARGIN + reach <= spot <= SIDE - MARGIN - reach]
+    return [spot for spot in spots if MARGIN + reach <= spot <= SIDE - MARGIN - reach]
 
 
 def _axis(relation: str) -> int:
@@ -118,17 +123,19 @@ def _axis(relation: str) -> int:
     return 0 if relation in ("left of", "right of") else 1
 
 
-def _pair(statement: Statement, axis: int, generator: Random) -> tuple[Thing, ...] | None:
+def _pair(
+    statement: Statement, axis: int, generator: Random, spots: Sequence[int]
+) -> tuple[Thing, ...] | None:
     """Two things of one size in line along the axis; None when that size does not fit side by side."""
     radius = generator.choice(PAIR_RADII)
     nouns = statement.nouns if statement.relation in ("left of", "above", None) else statement.nouns[::-1]
     along = [REACH[noun.shape][axis] * radius for noun in nouns]
     across = max(REACH[noun.shape][1 - axis] * radius for noun in nouns)
     apart = sum(along) + GAP
-    ways = [(a, b) for a in _spots(along[0]) for b in _spots(along[1]) if b - a >= apart]
+    ways = [(a, b) for a in _within(spots, along[0]) for b in _within(spots, along[1]) if b - a >= apart]
     if not ways:
         return None
-    level = generator.choice(_spots(across))
+    level = generator.choice(_within(spots, across))
     things = []
     for noun, place in zip(nouns, generator.choice(ways), strict=True):
         x, y = (place, level) if axis == 0 else (level, place)
