@@ -19,8 +19,9 @@ from time import process_time
 from typing import TYPE_CHECKING, Any
 
 from benchmarks.rankings_needed import ROOT
-from benchmarks.tuning_methods import DRAFT, FILTER, Inputs, judge_pictures, small_world, tune_with
+from benchmarks.tuning_methods import DRAFT, Inputs, judge_pictures, small_world, tune_with
 from benchmarks.tuning_table import change, per_caption
+from demo.settings import FILTER
 
 if TYPE_CHECKING:
     from refl.learning.families import Family

@@ -43,7 +43,7 @@ from benchmarks.rankings_needed import (
     write_dataset,
 )
 from benchmarks.tuning_table import compare, table
-from demo.settings import HASTY_STEPS, REWARD_CONFIG, TUNING_CONFIG
+from demo.settings import FILTER, HASTY_STEPS, REFL_CONFIG, REWARD_CONFIG
 from demo.world.annotators import Annotator, blind_votes
 from demo.world.captions import Split, draw_captions
 from demo.world.oracle import judge
@@ -56,23 +56,22 @@ if TYPE_CHECKING:
     from refl.learning.pairs import Preference
     from refl.learning.rewards import Reward
 
-LONGER = {"updates": 400, "learning_rate": 3e-4, "learning_rate_schedule": "cosine", "ema": 0.98}
-FILTER = {"method": "selected", "selection": "filter", **LONGER}
 DRAFT = {"method": "draft", "reward_weight": 0.05, "updates": 60}
-RAFT = {"method": "selected", "selection": "raft", "candidates": 8, **LONGER, "updates": 300}
-# Fields that differ from the demo's; "reward" names the checkpoint that is tuned on, "rewards" a mixture of
+RAFT = {**FILTER, "selection": "raft", "candidates": 8, "updates": 300}
+# Fields that differ from REFL_CONFIG; "reward" names the checkpoint that is tuned on, "rewards" a mixture of
 # checkpoints and their heads, "prompts" is how many. Guards are off unless a setting has `guard_every`.
 SETTINGS: dict[str, dict[str, Any]] = {
-    "control": {"reward_weight": 0.0},
+    "control": {**FILTER, "keep_share": 1.0},
     "refl": {},
     "draft": DRAFT,
     "draft, matching": {**DRAFT, "reward": "matching"},
     "filter": FILTER,
+    "filter, matching": {**FILTER, "reward": "matching"},
     "weighted": {**FILTER, "selection": "weighted"},
     "raft": {**RAFT, "prompts": 300},
     "dpo": {"method": "dpo", "beta": 2000.0, "updates": 150, "batch_size": 8},
     "nft": {"method": "nft", "updates": 100},
-    "filter, then draft": {"stages": [FILTER, {**DRAFT, "updates": 50}]},
+    "filter, then draft": {"stages": [FILTER, {**DRAFT, "updates": 40}]},
 }
 # Of the small world: tuned on, of another seed, before rankings.
 REWARDS = ("model", "independent", "matching")
@@ -183,7 +182,7 @@ def small_world(asked: argparse.Namespace) -> Inputs:
         captions=chosen_by[TUNING_CAPTIONS:] if asked.choosing else reported,
         rewards=dict(zip(REWARDS, [*models, encoder], strict=True)),
         preferences=preferences_of(load_rankings(dataset, "train", lists)),
-        config=TUNING_CONFIG,
+        config=REFL_CONFIG,
         has_oracle=True,
     )
 

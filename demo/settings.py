@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from typing import Any
+
 from refl.learning.config import TuningConfig
 from rewardmodel.learning.config import RewardConfig
 
@@ -25,9 +28,8 @@ REWARD_CONFIG = RewardConfig(
     aspects=("fidelity", "problems"),
 )
 
-# A run this short needs a larger weight than the paper's 1e-3; at 0.05 the taste rises twice as far, but the
-# pictures lose their clean edges for it. Rollouts are guided as the pictures that users see are.
-TUNING_CONFIG = TuningConfig(
+# ReFL as the paper has it. A run this short needs a larger weight than the paper's 1e-3.
+REFL_CONFIG = TuningConfig(
     steps=8,
     late_steps=(1, 3),
     sampler="ddim",
@@ -44,3 +46,10 @@ TUNING_CONFIG = TuningConfig(
     sample_steps=STEPS,
     sample_guidance=GUIDANCE_SCALE,
 )
+# Of all methods, training on the pairs that the reward prefers gains most here, and in the shortest time:
+# half of the pairs' captions are wrong in a word or more, and nothing in the pictures pays for it.
+FILTER: dict[str, Any] = {
+    **{"method": "selected", "selection": "filter", "keep_share": 0.2, "updates": 400, "ema": 0.98},
+    **{"learning_rate": 3e-4, "learning_rate_schedule": "cosine"},
+}
+TUNING_CONFIG = replace(REFL_CONFIG, **FILTER, checkpoint_every=50, sample_every=100, guard_every=40)
