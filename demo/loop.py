@@ -204,11 +204,11 @@ class Loop:
 
 
 def without_reward(config: dict[str, Any]) -> dict[str, Any]:
-    """Return the configuration of a control: as many updates, on pairs that no reward chose.
+    """Return the configuration of a control: as many updates in every stage, on pairs that nothing chose.
 
     Guards would end it with the weights it started from.
     """
-    unheeded = {"reward_weight": 0.0, "keep_share": 1.0}
+    unheeded = {"method": "selected", "selection": "filter", "keep_share": 1.0}
     stages = [stage | unheeded for stage in config.get("stages", [])]
     return config | unheeded | {"guard_every": 0} | ({"stages": stages} if stages else {})
 

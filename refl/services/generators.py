@@ -188,11 +188,16 @@ def set_unimproved_aside(generator: Generator, *, guards: Outcome) -> None:
 
 
 def set_control_aside(generator: Generator) -> None:
-    """Do not keep a generator that was tuned without a reward: it serves as a baseline.
+    """Do not keep a generator that no reward had a part in: it serves as a baseline.
 
     Raises: AlreadyJudged.
     """
-    _judge(generator, kept=False, reason="A control: it was tuned with reward weight 0.", metrics={})
+    _judge(
+        generator,
+        kept=False,
+        reason="A control: no reward chose or weighed what it learned from.",
+        metrics={},
+    )
 
 
 def _judge(generator: Generator, **verdict: Any) -> None:

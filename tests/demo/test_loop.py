@@ -9,6 +9,7 @@ from django.core.management import CommandError, call_command
 from annotation.models import Assignment, Generation
 from demo.loop import LoopBusy, alone_in, without_reward
 from demo.seeding import HASTY, SHIPPED, ensure_project
+from demo.settings import TUNING_CONFIG
 from refl.learning.config import TuningConfig
 from refl.models import Generator, SamplingRun, TuningPolicy, TuningRun
 from refl.selectors.generators import newest_kept
@@ -65,7 +66,8 @@ def test_a_round_annotates_trains_tunes_judges_and_makes_new_work(capsys, monkey
     assert DatasetVersion.objects.get(project=project).ceiling > 0.6
     assert RewardCheckpoint.objects.filter(project=project).count() == 2
     control, tuned = TuningRun.objects.order_by("pk")
-    assert control.config["reward_weight"] == 0 < tuned.config["reward_weight"]
+    assert TuningConfig(**control.config).is_control
+    assert not TuningConfig(**tuned.config).is_control
     assert control.config["guard_every"] == 0 < tuned.config["guard_every"]
     assert tuned.points.get(step=0).values.keys() >= {"guards/diversity", "guards/tuned_reward"}
     assert Generator.objects.get(run=control).kept is False
@@ -75,15 +77,24 @@ def test_a_round_annotates_trains_tunes_judges_and_makes_new_work(capsys, monkey
     assert Generation.objects.filter(prompt__assignments__state="open", image=None).count() == 0
 
 
-def test_a_control_of_a_sequence_makes_as_many_updates_without_a_reward():
-    stages = [{"method": "selected", "updates": 3}, {"method": "draft", "updates": 2, "reward_weight": 0.1}]
-    config = TuningConfig(updates=7, stages=stages).to_dict()
-    control = TuningConfig(**without_reward(config))
+STAGES = [{"method": "selected", "selection": "raft", "updates": 3}, {"method": "draft", "updates": 2}]
+
+
+@pytest.mark.parametrize(
+    ("values", "updates"),
+    [
+        (TUNING_CONFIG.to_dict(), [TUNING_CONFIG.updates]),
+        ({"updates": 5}, [5]),
+        ({"method": "selected", "selection": "weighted", "updates": 5}, [5]),
+        ({"method": "dpo", "updates": 5}, [5]),
+        ({"method": "nft", "ema": 0.9, "updates": 5}, [5]),
+        ({"updates": 7, "stages": STAGES}, [3, 2]),
+    ],
+)
+def test_a_control_makes_as_many_updates_on_pairs_that_nothing_chose(values, updates):
+    control = TuningConfig(**without_reward(values))
     assert control.is_control
-    assert [(stage.method, stage.updates) for stage in control.stage_configs()] == [
-        ("selected", 3),
-        ("draft", 2),
-    ]
+    assert [stage.updates for stage in control.stage_configs()] == updates
 
 
 @pytest.mark.django_db
