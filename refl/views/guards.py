@@ -114,10 +114,9 @@ def _looks(outcome: dict[str, Any], choice: str) -> list[dict[str, Any]]:
     """Columns of the table: the untuned generator, the best look and the last, each once."""
     if not outcome:
         return []
-    best, last = outcome["best"], outcome["step"]
-    columns = {0: ["untuned"], best: [], last: []}
-    columns[last].append("last")
-    columns[best].append(choice)
+    columns: dict[int, list[str]] = {}
+    for step, label in ((0, "untuned"), (outcome["step"], "last"), (outcome["best"], choice)):
+        columns.setdefault(step, []).append(label)
     return [{"step": step, "label": ", ".join(labels)} for step, labels in sorted(columns.items())]
 
 

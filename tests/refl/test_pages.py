@@ -168,11 +168,13 @@ def test_an_alarm_is_told_where_the_run_and_its_generator_are_shown(client, ada,
     tuned = register_tuned(run=watched)
     set_unimproved_aside(tuned, guards=dataclasses.replace(GUARDS, best=0))
     client.force_login(ada)
-    page = client.get(reverse("tuning-run", args=[project.slug, watched.pk])).content.decode()
+    response = client.get(reverse("tuning-run", args=[project.slug, watched.pk]))
+    page = response.content.decode()
     said = "held-out reward shipped fell from 0.5 to 0.25 by update 30, while the reward it is tuned on rose"
     assert said in page
     assert "The guards kept the untuned generator" in page
     assert page.count(said) == 1
+    assert [look["label"] for look in response.context["guards"]["looks"]] == ["untuned, kept", "last"]
     listed = client.get(reverse("project-generators", args=[project.slug])).content.decode()
     assert "alarm at update 30" in listed
     assert tuned.reason in listed
