@@ -19,7 +19,7 @@ from time import process_time
 from typing import TYPE_CHECKING, Any
 
 from benchmarks.rankings_needed import ROOT
-from benchmarks.tuning_methods import DRAFT, Inputs, judge_pictures, small_world, tune_with
+from benchmarks.tuning_methods import DRAFT, SETTINGS, Inputs, judge_pictures, small_world, tune_with
 from benchmarks.tuning_table import change, per_caption
 from demo.settings import FILTER
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from refl.learning.families import Family
     from refl.learning.looks import Look
 
-# Fields that differ from the demo's, and "reward", which is tuned on. Each list is a kind of run, four times.
+# Fields that differ from REFL_CONFIG, and "reward", which is tuned on. Each list is one kind of run.
 HACKS: dict[str, list[dict[str, Any]]] = {
     "high weight": [
         {**DRAFT, "updates": 150, "reward_weight": weight, "seed": seed}
@@ -62,7 +62,7 @@ HEALTHY: dict[str, list[dict[str, Any]]] = {
         "draft": {**DRAFT, "learning_rate_schedule": "cosine"},
         "filter": FILTER,
         "weighted": {**FILTER, "selection": "weighted"},
-        "filter, then draft": {"stages": [FILTER, {**DRAFT, "updates": 50}]},
+        "filter, then draft": SETTINGS["filter, then draft"],
     }.items()
 }
 LOSS = 0.01  # of the oracle, that no hack may come to before it is stopped

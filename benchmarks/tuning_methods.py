@@ -19,7 +19,7 @@ import argparse
 import dataclasses
 import hashlib
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -46,7 +46,7 @@ from benchmarks.tuning_table import compare, table
 from demo.settings import FILTER, HASTY_STEPS, REFL_CONFIG, REWARD_CONFIG
 from demo.world.annotators import Annotator, blind_votes
 from demo.world.captions import Split, draw_captions
-from demo.world.oracle import judge
+from demo.world.oracle import Verdict, judge
 from refl.learning.config import TuningConfig
 from refl.seeds import seeds_of
 
@@ -224,7 +224,7 @@ def tune_with(
     folder: Path,
     on_look: Callable[[Look, Family], None] = lambda look, family: None,
 ) -> TuningConfig:
-    """Tune, or go on where it was stopped; nothing is done where it was done. Returns: the configuration.
+    """Tune, or go on where it was stopped. Returns: the configuration.
 
     The guards, where the setting has some, look at prompts that are not tuned on.
     """
@@ -233,8 +233,6 @@ def tune_with(
 
     fields = {name: value for name, value in setting.items() if name not in ("reward", "prompts")}
     config = dataclasses.replace(inputs.config, **{"guard_every": 0, **fields})
-    if (folder / "seconds.json").is_file():
-        return config
     tuned_on = config.rewards or {setting.get("reward", "model"): 1.0}
     reward = Mixture([Part(name, reward_of(name, inputs), weight) for name, weight in tuned_on.items()])
     watched = config.guard_prompts if config.guard_every else 0
@@ -261,7 +259,8 @@ def tune_with(
             on_look=on_look,
             should_stop=lambda: False,
         )
-    (folder / "seconds.json").write_text(json.dumps(process_time() - began))
+    if not (folder / "seconds.json").is_file():
+        (folder / "seconds.json").write_text(json.dumps(process_time() - began))
     return config
 
 
@@ -288,15 +287,10 @@ def judge_pictures(run: str, pipeline: Path, inputs: Inputs, judged: Path, setti
     for name, checkpoint in inputs.rewards.items():
         figures[f"reward: {name}"] = rewards_of(checkpoint, inputs.captions, groups)
     if inputs.has_oracle:
-        verdicts, base = (
-            [
-                [judge(image, caption) for image in group]
-                for caption, group in zip(inputs.captions, drawn, strict=True)
-            ]
-            for drawn in (groups, pictures(inputs.tasks, judged / "base"))
-        )
+        verdicts = verdicts_on(inputs.captions, groups)
         figures |= {part: [[getattr(v, part) for v in group] for group in verdicts] for part in PARTS}
         if setting:
+            base = verdicts_on(inputs.captions, pictures(inputs.tasks, judged / "base"))
             annotators = [Annotator.drawn(seed) for seed in range(PEOPLE)]
             figures["blind"] = blind_votes(base, verdicts, annotators, Random(0))
     seconds = pipeline.parent / "seconds.json"
@@ -306,6 +300,12 @@ def judge_pictures(run: str, pipeline: Path, inputs: Inputs, judged: Path, setti
 
 def pictures(tasks: Sequence[Task], folder: Path) -> Iterator[list[Image.Image]]:
     return ([read(folder / file) for file in task.files] for task in tasks)
+
+
+def verdicts_on(captions: Sequence[str], groups: Iterable[list[Image.Image]]) -> list[list[Verdict]]:
+    return [
+        [judge(image, caption) for image in group] for caption, group in zip(captions, groups, strict=True)
+    ]
 
 
 def rewards_of(checkpoint: Path, captions: list[str], groups: list[list[Image.Image]]) -> list[list[float]]:
