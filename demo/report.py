@@ -73,4 +73,5 @@ def _share(preference: Preference) -> str:
     if not preference.decided:
         return f"none {pairs}"
     interval = preference.interval
-    return f"{preference.share:.3f} [{interval.low:.3f}, {interval.high:.3f}] {pairs}"
+    ends = f" [{interval.low:.3f}, {interval.high:.3f}]" if interval else ""
+    return f"{preference.share:.3f}{ends} {pairs}"

@@ -10,7 +10,7 @@ from random import Random
 import numpy as np
 from PIL import Image
 
-from annotation.statistics.estimates import Interval, interval, resampled_shares
+from annotation.statistics.estimates import ENOUGH_PROMPTS, Interval, interval, resampled_shares
 from demo.people import Person
 from demo.world.annotators import blind_votes
 from demo.world.oracle import Verdict, judge
@@ -77,14 +77,16 @@ class Preference:
         return sum(vote > 0 for votes in self.votes for vote in votes) / self.decided
 
     @property
-    def interval(self) -> Interval:
-        """Of the share, over captions. There must be a decided pair."""
+    def interval(self) -> Interval | None:
+        """Of the share, over captions; None where too few have a decided pair."""
         preferred, decided = (
             np.array([sum(map(counts, votes)) for votes in self.votes], dtype=np.float64)
             for counts in (lambda vote: vote > 0, lambda vote: vote != 0)
         )  # (captions,) each
-        kept = decided > 0
-        return interval(resampled_shares(preferred[kept], decided[kept], seed=0))
+        counted = decided > 0
+        if counted.sum() < ENOUGH_PROMPTS:
+            return None
+        return interval(resampled_shares(preferred[counted], decided[counted], seed=0))
 
 
 def judge_generator(generator: Generator, *, captions: Sequence[str], reward: RewardCheckpoint) -> Judged:

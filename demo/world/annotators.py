@@ -131,7 +131,9 @@ def _vote(before: Verdict, after: Verdict, annotator: Annotator, generator: Rand
     swapped = generator.random() < 0.5
     first, second = (after, before) if swapped else (before, after)
     second_wins = annotator.prefers_second(first, second, generator)
-    return 0 if second_wins is None else 1 if second_wins is not swapped else -1
+    if second_wins is None:
+        return 0
+    return 1 if second_wins != swapped else -1
 
 
 def _fill_slots(seen: Sequence[float]) -> tuple[int, ...]:

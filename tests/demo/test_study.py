@@ -53,4 +53,5 @@ def test_the_interval_of_the_share_is_over_captions():
     # ten captions that agree in themselves say no more than ten pairs would
     alone = Preference([[1]] * 8 + [[-1]] * 2)
     assert preference.interval == alone.interval
+    assert Preference([[1]] * 8 + [[0]] * 8).interval is None
     assert preference.interval.low == pytest.approx(0.5, abs=0.11)
