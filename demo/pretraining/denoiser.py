@@ -1,10 +1,10 @@
 """The denoiser of the small world: a UNet that learns on misstated captions what to draw.
 
-Each attribute word of a caption is wrong with probability 0.2 (`misstate`), so it learns to draw crisply and
-to bind unsurely: the pictures of one prompt differ in what they get right, and ReFL has something to undo.
-It learns in lessons (`LESSONS` in `generator.py`), whose first leave open what the words say and little else:
-where place and size are open too, a word makes so little difference that shapes' words were not heeded after
-12,000 steps.
+Each attribute word of a caption is wrong with probability 0.2 (`misstate`; an eighth of them are in the end,
+as captions of other splits are drawn again), so it learns to draw crisply and to bind unsurely: the pictures
+of one prompt differ in what they get right, and tuning has something to undo. It learns in lessons (`LESSONS`
+in `generator.py`), whose first leave open what the words say and little else: where place and size are open
+too, a word makes so little difference that shapes' words were not heeded after 12,000 steps.
 """
 
 from __future__ import annotations
@@ -33,12 +33,13 @@ class DenoiserConfig:
     """How to train.
 
     Attributes:
-        word_is_wrong: probability that an attribute word of a caption is.
+        word_is_wrong: probability that an attribute word of a caption is, before captions of other splits are
+            drawn again.
         hold: share of the steps at the full learning rate, which then falls linearly to nothing.
         average: decay of the moving average of the weights.
-        middle: timesteps of 1000, in which layout and shapes are decided.
-        middle_share: of the timesteps lie there at the full rate; it falls with it, so that at the end, when
-            edges are sharpened, timesteps are anywhere.
+        favoured: timesteps of 1000, in which layout and shapes are decided.
+        favoured_share: of the timesteps are drawn from these at the full rate, the others from all; it falls
+            with the rate, so that at the end, when edges are sharpened, all are drawn alike.
     """
 
     steps: int = 5000
@@ -48,8 +49,8 @@ class DenoiserConfig:
     warmup: int = 100
     hold: float = 0.45
     average: float = 0.998
-    middle: tuple[int, int] = (300, 800)
-    middle_share: float = 0.75
+    favoured: tuple[int, int] = (300, 800)
+    favoured_share: float = 0.75
 
 
 def build_unet(channels: int) -> Any:
@@ -195,8 +196,8 @@ def _predict_velocity(
 
 def draw_timesteps(count: int, config: DenoiserConfig, factor: float) -> Tensor:
     """(count,) int, of 1000. Args: factor: of the learning rate."""
-    anywhere, middle = torch.randint(0, 1000, (count,)), torch.randint(*config.middle, (count,))
-    return torch.where(torch.rand(count) < factor * config.middle_share, middle, anywhere)
+    anywhere, favoured = torch.randint(0, 1000, (count,)), torch.randint(*config.favoured, (count,))
+    return torch.where(torch.rand(count) < factor * config.favoured_share, favoured, anywhere)
 
 
 def rate(step: int, config: DenoiserConfig) -> float:

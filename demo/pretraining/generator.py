@@ -58,7 +58,10 @@ AUTOENCODED = 10_000  # of the scenes; more do not improve the autoencoder
 
 @dataclass(frozen=True)
 class Lesson:
-    """A part of the denoiser's training. Args: has: the scenes that it shows."""
+    """A part of the denoiser's training.
+
+    Attributes: has: whether it shows a scene.
+    """
 
     has: Callable[[Scene], bool]
     config: DenoiserConfig
@@ -79,10 +82,10 @@ def is_pair_on_a_middle_line(scene: Scene) -> bool:
     )
 
 
-FIRST = DenoiserConfig(600, word_is_wrong=0.1, hold=0.9, middle=(400, 1000), middle_share=1.0)
+FIRST = DenoiserConfig(600, word_is_wrong=0.1, hold=0.9, favoured=(400, 1000), favoured_share=1.0)
 LESSONS = (
     Lesson(is_large_and_alone, FIRST),
-    Lesson(is_pair_on_a_middle_line, replace(FIRST, steps=1200, middle=(500, 1000))),
+    Lesson(is_pair_on_a_middle_line, replace(FIRST, steps=1200, favoured=(500, 1000))),
     Lesson(lambda scene: True, DenoiserConfig(5000)),
 )
 
@@ -134,7 +137,7 @@ def train_generator(
     2. `_train_autoencoder` teaches it to an autoencoder.
     3. `_train_denoiser` teaches a text encoder what stands where, and then a UNet in lessons to draw.
 
-    Encoder, decoder and each lesson of the denoiser are seeded apart.
+    Encoder, decoder and each lesson of the denoiser are seeded anew.
 
     Args: on_step: gets the part's name, its step and its loss.
     """
@@ -194,7 +197,7 @@ def _train_denoiser(
         text_encoder, tokenizer, scenes=told, config=reading, on_step=partial(on_step, "text encoder")
     )
     for number, lesson in enumerate(lessons):
-        torch.manual_seed(seed + number)  # so that a lesson can be repeated without those before it
+        torch.manual_seed(seed + number)
         shown = [scene for scene in scenes if lesson.has(scene)]
         parts = [(code.encode(pixels), weights_near_things(pixels)) for pixels in map(draw, _batches(shown))]
         latents, weights = (torch.cat(part) for part in zip(*parts, strict=True))

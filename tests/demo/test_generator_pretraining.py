@@ -5,8 +5,10 @@ from random import Random
 
 import pytest
 import torch
+import torch.nn.functional as F
 from PIL import Image
 from safetensors.torch import load_file
+from torch.overrides import TorchFunctionMode
 
 from demo.pretraining.autoencoder import AutoencoderConfig, draw, fit_code, weights_near_things
 from demo.pretraining.denoiser import (
@@ -69,14 +71,14 @@ def test_the_learning_rate_rises_holds_and_falls():
 
 def test_most_timesteps_are_of_the_middle_until_the_learning_rate_falls():
     torch.manual_seed(0)
-    config = DenoiserConfig(middle=(300, 800), middle_share=0.8)
+    config = DenoiserConfig(favoured=(300, 800), favoured_share=0.8)
     for factor, share in ((1.0, 0.8), (0.5, 0.4), (0.0, 0.0)):
         timesteps = draw_timesteps(4000, config, factor)
         assert timesteps.min() < 20
         assert timesteps.max() > 980
         inside = ((timesteps >= 300) & (timesteps < 800)).double().mean().item()
         assert inside == pytest.approx(share + (1 - share) * 0.5, abs=0.03)
-    only = draw_timesteps(500, DenoiserConfig(middle=(400, 1000), middle_share=1.0), 1.0)
+    only = draw_timesteps(500, DenoiserConfig(favoured=(400, 1000), favoured_share=1.0), 1.0)
     assert only.min() >= 400
 
 
@@ -124,6 +126,19 @@ def test_errors_near_things_weigh_four_times_as_much():
     assert (weights == weights.max()).double().mean() > scene.things[0].radius ** 2 * 3 / 64**2
 
 
+class Dtypes(TorchFunctionMode):
+    """Records in which precision norms and attention are computed."""
+
+    def __init__(self):
+        super().__init__()
+        self.seen = {F.group_norm: set(), F.scaled_dot_product_attention: set()}
+
+    def __torch_function__(self, function, types, args=(), kwargs=None):
+        if function in self.seen:
+            self.seen[function].add(args[0].dtype)
+        return function(*args, **(kwargs or {}))
+
+
 def test_norms_and_attention_in_float32_change_nothing_but_their_speed():
     torch.manual_seed(0)
     unet = build_unet(4)
@@ -136,8 +151,10 @@ def test_norms_and_attention_in_float32_change_nothing_but_their_speed():
         with float_norms(unet):
             in_float = unet(noisy, timesteps, words).sample
             norms = [module for module in unet.modules() if isinstance(module, torch.nn.GroupNorm)]
-            with torch.autocast("cpu", torch.bfloat16):
+            with torch.autocast("cpu", torch.bfloat16), Dtypes() as dtypes:
                 assert norms[0](torch.randn(1, 32, 4, 4).bfloat16()).dtype == torch.bfloat16
+                unet(noisy, timesteps, words)
+    assert all(seen == {torch.float32} for seen in dtypes.seen.values())
     torch.testing.assert_close(written_out, usual, rtol=1e-4, atol=1e-5)
     torch.testing.assert_close(in_float, usual, rtol=1e-4, atol=1e-5)
     assert all("forward" not in vars(norm) for norm in norms)
