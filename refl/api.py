@@ -39,7 +39,8 @@ class GeneratorSerializer(serializers.Serializer[Any]):
     reason = serializers.CharField()
     metrics = serializers.DictField(
         help_text="tuned_on, and held_out by name: change of each reward on held-out prompts, with its "
-        "interval; guards: where they stopped the run, by which alarm, and which update was kept"
+        "interval; guards: where they stopped the run, by which alarm, and which update was kept; "
+        "its `sentence` says so in words"
     )
     steps = serializers.IntegerField()
     guidance_scale = serializers.FloatField()

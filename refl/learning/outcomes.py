@@ -137,13 +137,14 @@ def _choice(looks: Sequence[Look], best: Look) -> str:
     moves = held_out_moves(base, best)
     rose = [name for name, move in moves.items() if move > 0]
     if best is base:
-        return _why_none([look for look in looks[1:] if look.alarm is None], base)
+        why = _why_none([look for look in looks[1:] if look.alarm is None], base)
+        return f"{why} before the alarm" if looks[-1].alarm else why
     if not moves:
         return "it is the newest without an alarm, and there is no held-out reward"
     if rose:
         why = " and ".join(f"{_named([name])} rose {_change(name, base, best)}" for name in rose)
     else:
-        verb = "rose" if best.figures[TUNED] > base.figures[TUNED] else "fell"
+        verb = "rose" if best.figures[TUNED] > base.figures[TUNED] else "went"
         change = _change(TUNED, base, best)
         why = f"{_named(moves)} did not fall, and the reward it is tuned on {verb} {change}"
     is_last = all(look.step <= best.step or look.alarm is not None for look in looks)
@@ -153,7 +154,7 @@ def _choice(looks: Sequence[Look], best: Look) -> str:
 def _why_none(looks: Sequence[Look], base: Look) -> str:
     """Say why none of the looks, which raised no alarm, is better than the untuned generator."""
     if not looks:
-        return "there was no look before the alarm"
+        return "there was no look"
     falls = [[name for name, move in held_out_moves(base, look).items() if move < 0] for look in looks]
     count, total = sum(map(bool, falls)), f"{len(looks)} looks" if len(looks) > 1 else "the only look"
     if not count:

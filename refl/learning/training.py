@@ -144,7 +144,7 @@ def tune(
         with group.error_barrier():
             materials = _gather(config, prompts, pretraining, preferences)
             for stage in config.stage_configs():
-                resolve_name(METHODS[stage.method].place)
+                resolve_name(METHODS[stage.method].place)  # one that is missing is missed before all else
                 check_differentiable(reward, stage)
             if group.is_main_process:
                 claim_folder(folder, config, identity(Path(pipeline), loras, materials, reward))

@@ -38,7 +38,7 @@ class Generator(models.Model):
     run = models.OneToOneField("refl.TuningRun", models.PROTECT, null=True, blank=True, related_name="result")
     kept = models.BooleanField(null=True, default=None)  # null until judged
     reason = models.TextField(blank=True)  # why it was kept or not
-    # tuned_on, held_out by name: refl.services.judging.Change. guards: refl.learning.looks.Outcome.
+    # tuned_on, held_out by name: refl.services.judging.Change. guards: refl.learning.outcomes.Outcome.
     metrics = models.JSONField(default=dict)
     steps = models.PositiveSmallIntegerField("denoising steps of a sample", default=50)
     guidance_scale = models.FloatField("guidance scale of a sample, 1 for none", default=7.5)
