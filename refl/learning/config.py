@@ -14,6 +14,7 @@ class MethodEntry:
     """What is known of a method without importing it.
 
     Attributes:
+        title: what people call it, as a stage of a configuration sets it up.
         place: dotted name of its class, a `methods.Method`.
         needs: what a stage of a configuration learns from, of "reward", "prompts", "pairs" and
             "preferences". A run is refused that lacks any of it.
@@ -21,6 +22,7 @@ class MethodEntry:
         follows_gradient: whether it wants a reward that it can follow the gradient of.
     """
 
+    title: Callable[[TuningConfig], str]
     place: str
     needs: Callable[[TuningConfig], Set[str]]
     makes: Callable[[TuningConfig], Set[str]] = lambda config: set()
@@ -40,23 +42,40 @@ def _selection_needs(config: TuningConfig) -> set[str]:
     return {"pairs"} if config.selection == "filter" and config.keep_share == 1 else {"reward", "pairs"}
 
 
+SELECTIONS = {
+    "filter": "the best pairs",
+    "weighted": "pairs weighted by their reward",
+    "raft": "the best of its own samples",
+}
 # What a configuration may name. Dotted names, so that it is checked without torch.
 METHODS = {
-    "refl": MethodEntry("refl.learning.methods.refl:ReFL", needs=_losses_need, follows_gradient=True),
-    "draft": MethodEntry("refl.learning.methods.draft:DRaFT", needs=_losses_need, follows_gradient=True),
+    "refl": MethodEntry(
+        lambda config: "ReFL", "refl.learning.methods.refl:ReFL", needs=_losses_need, follows_gradient=True
+    ),
+    "draft": MethodEntry(
+        lambda config: "DRaFT", "refl.learning.methods.draft:DRaFT", needs=_losses_need, follows_gradient=True
+    ),
     "selected": MethodEntry(
+        lambda config: f"Reward-selected training on {SELECTIONS[config.selection]}",
         "refl.learning.methods.selected:Selected",
         needs=_selection_needs,
         makes=lambda config: {"pairs"} if config.selection == "raft" else set(),
     ),
-    "dpo": MethodEntry("refl.learning.methods.dpo:DiffusionDPO", needs=lambda config: {"preferences"}),
-    "nft": MethodEntry("refl.learning.methods.nft:DiffusionNFT", needs=lambda config: {"reward", "prompts"}),
+    "dpo": MethodEntry(
+        lambda config: "Diffusion-DPO",
+        "refl.learning.methods.dpo:DiffusionDPO",
+        needs=lambda config: {"preferences"},
+    ),
+    "nft": MethodEntry(
+        lambda config: "DiffusionNFT",
+        "refl.learning.methods.nft:DiffusionNFT",
+        needs=lambda config: {"reward", "prompts"},
+    ),
 }
 WEIGHTS = {  # -> a `weights.Trainable`
     "all": "refl.learning.weights:AllWeights",
     "lora": "refl.learning.weights:LoRA",
 }
-SELECTIONS = ("filter", "weighted", "raft")
 
 # Not stored while they are as they are here, so that configurations stored before them stay equal.
 DEFAULTS: dict[str, Any] = {
@@ -204,7 +223,7 @@ class TuningConfig:
             f"late_steps must lie within 1..{self.steps}, the first not after the last": (
                 1 <= first <= last <= self.steps
             ),
-            f"selection must be one of {', '.join(SELECTIONS)}": self.selection in SELECTIONS,
+            f"selection must be one of {', '.join(SELECTIONS)}": self.selection in tuple(SELECTIONS),
             "keep_share must lie above 0, and at most at 1": 0 < self.keep_share <= 1,
             "candidates must be at least 1": self.candidates >= 1,
             "beta and nft_beta must be positive": min(self.beta, self.nft_beta) > 0,
@@ -280,6 +299,11 @@ class TuningConfig:
     def stage_configs(self) -> list[TuningConfig]:
         """Return the configurations of the run's stages in order: this one alone where it names none."""
         return [replace(self, **{"stages": (), **stage}) for stage in self.stages or ({},)]
+
+    @property
+    def title(self) -> str:
+        """What people call its method."""
+        return METHODS[self.method].title(self)
 
     @property
     def needs(self) -> set[str]:

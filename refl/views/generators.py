@@ -19,7 +19,7 @@ from refl.selectors.prompts import prompts_without_images
 from refl.services.sampling import CannotSample, queue_sampling
 from refl.services.tuning import CannotTune, queue_tuning
 from refl.views.runs import TUNING
-from refl.views.stages import method_in_words, planned_stages, read_config, settings_beside
+from refl.views.stages import planned_stages, read_config, settings_beside
 from rewardmodel.models import RewardCheckpoint, Run
 from rewardmodel.runs.waking import wake
 from rewardmodel.selectors import NothingPromoted, promoted_checkpoint
@@ -100,7 +100,7 @@ def _context(project: Project, *, form: SamplingForm | None = None, refusal: str
         "project": project,
         "kind": TUNING,
         "policy": policy,
-        "method": method_in_words(config) if config and not stages else "",
+        "method": config.title if config and not stages else "",
         "stages": stages,
         "settings": settings_beside(stages, policy.config),
         "generators": Generator.objects.filter(project=project).select_related("parent", "run__checkpoint"),

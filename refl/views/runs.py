@@ -12,7 +12,7 @@ from annotation.access import MemberRequest, admin_required
 from annotation.models import Project
 from refl.models import Generator, SamplingRun, TuningRun
 from refl.views.guards import guard_details
-from refl.views.stages import method_in_words, read_config, settings_beside, stages_at_work
+from refl.views.stages import read_config, settings_beside, stages_at_work
 from rewardmodel.runs.views import Kind
 from rewardmodel.selectors import curves
 
@@ -63,7 +63,7 @@ def _tuning_details(run: TuningRun) -> dict[str, Any]:
     return {
         "charts": charts,
         "mixture": mixture,
-        "method": method_in_words(config) if config and not stages else "",
+        "method": config.title if config and not stages else "",
         "stages": stages,
         "settings": settings_beside(stages, run.config),
         "tuned": tuned,

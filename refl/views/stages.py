@@ -11,18 +11,6 @@ from refl.learning.outcomes import Stage, stages_of
 from refl.models import TuningRun
 from rewardmodel.runs.settings import Setting, settings_of
 
-METHODS = {
-    "refl": "ReFL",
-    "draft": "DRaFT",
-    "selected": "Reward-selected training",
-    "dpo": "Diffusion-DPO",
-    "nft": "DiffusionNFT",
-}
-SELECTIONS = {
-    "filter": "on the best pairs",
-    "weighted": "on pairs weighted by their reward",
-    "raft": "on the best of its own samples",
-}
 SHOWN = ("method", "selection", "updates")  # in columns of their own
 
 
@@ -34,16 +22,11 @@ def read_config(fields: Mapping[str, Any]) -> TuningConfig | None:
         return None
 
 
-def method_in_words(config: TuningConfig) -> str:
-    method = METHODS[config.method]
-    return f"{method} {SELECTIONS[config.selection]}" if config.method == "selected" else method
-
-
 def planned_stages(config: TuningConfig) -> list[dict[str, Any]]:
     """Return of each stage what it does, and its fields that are not as the run's; none where it has none."""
     return [
         {
-            "method": method_in_words(stage),
+            "method": stage.title,
             "updates": stage.updates,
             "settings": _differences(config, overrides),
         }

@@ -9,7 +9,6 @@ from django.utils.timezone import now
 
 from annotation.models import Membership
 from annotation.services.projects.projects import add_member
-from refl.learning.config import METHODS, SELECTIONS
 from refl.learning.looks import Alarm, Change, Look, write_looks
 from refl.learning.outcomes import Outcome
 from refl.models import SamplingRun, TuningRun
@@ -20,7 +19,6 @@ from refl.services.generators import (
     set_unimproved_aside,
 )
 from refl.services.tuning import queue_tuning
-from refl.views import stages as stage_words
 from rewardmodel.runs import states
 from tests.refl.test_generators import FALL, RISE
 
@@ -294,11 +292,6 @@ def test_what_the_next_tuning_does_is_told_beside_its_button(client, ada, projec
     policy.save()
     page = client.get(reverse("project-generators", args=[project.slug])).content.decode()
     assert "Method: <strong>ReFL</strong>" in page
-
-
-def test_every_method_and_selection_has_words():
-    assert stage_words.METHODS.keys() == METHODS.keys()
-    assert stage_words.SELECTIONS.keys() == set(SELECTIONS)
 
 
 def test_a_run_whose_guards_measured_nothing_finite_is_shown(client, ada, project, at_work):

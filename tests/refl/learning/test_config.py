@@ -6,7 +6,7 @@ from pkgutil import resolve_name
 
 import pytest
 
-from refl.learning.config import METHODS, WEIGHTS, MethodEntry, TuningConfig
+from refl.learning.config import METHODS, WEIGHTS, TuningConfig
 from refl.learning.families import FAMILIES, Family
 from refl.learning.methods import Method
 from refl.learning.weights import Trainable
@@ -85,11 +85,6 @@ def test_a_control_learns_from_pairs_that_nothing_chose():
     assert TuningConfig(stages=[stage | control for stage in stages]).is_control
     for values in ({}, {"method": "dpo"}, {"stages": stages}, {"method": "selected"}):
         assert not TuningConfig(**values).is_control
-
-
-def test_a_method_cannot_be_registered_without_what_it_needs():
-    with pytest.raises(TypeError, match="needs"):
-        MethodEntry("some.module:Method")
 
 
 def test_a_field_it_does_not_know_is_refused():

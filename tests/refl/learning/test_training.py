@@ -250,7 +250,7 @@ class Shrink(Method):
 
 
 def test_a_method_that_is_registered_is_tuned_with_and_reports_its_own_measures(a_run, monkeypatch):
-    entry = MethodEntry(f"{__name__}:Shrink", needs=lambda config: {"prompts"})
+    entry = MethodEntry(lambda config: "Shrink", f"{__name__}:Shrink", needs=lambda config: {"prompts"})
     monkeypatch.setitem(METHODS, "shrink", entry)
     run = a_run()
     run(dataclasses.replace(CONFIG, method="shrink"))
@@ -261,7 +261,7 @@ def test_a_method_that_is_registered_is_tuned_with_and_reports_its_own_measures(
 
 
 def test_a_registered_method_that_is_not_there_is_refused_before_the_run_begins(a_run, monkeypatch):
-    entry = MethodEntry(f"{__name__}:Schrink", needs=lambda config: {"prompts"})
+    entry = MethodEntry(lambda config: "Schrink", f"{__name__}:Schrink", needs=lambda config: {"prompts"})
     monkeypatch.setitem(METHODS, "shrink", entry)
     run = a_run()
     with pytest.raises(AttributeError, match="Schrink"):
@@ -388,7 +388,7 @@ class Chosen(Method):
 def test_a_stage_is_prepared_with_what_the_one_before_chose_and_the_weights_it_starts_from(
     a_run, monkeypatch, ema, moved
 ):
-    entry = MethodEntry(f"{__name__}:Chosen", needs=lambda config: {"pairs"})
+    entry = MethodEntry(lambda config: "Chosen", f"{__name__}:Chosen", needs=lambda config: {"pairs"})
     monkeypatch.setitem(METHODS, "chosen", entry)
     monkeypatch.setattr(Chosen, "given", [])
     config = dataclasses.replace(CONFIG, ema=ema, stages=({"method": "chosen", "updates": 3},) * 2)
