@@ -67,7 +67,17 @@ def test_pictures_fit_their_own_prompts_better_than_other_prompts(pipeline):
         np.mean([judge(image, prompt).alignment for image, prompt in zip(images, texts, strict=True)])
         for texts in (prompts, shifted)
     )
-    assert own > others + 0.1
+    assert own > others + 0.3
+
+
+def test_its_pictures_are_clean_and_some_show_all_that_their_captions_say(pipeline):
+    prompts = draw_captions(Split.EVALUATION, 40, Random(1))
+    verdicts = [
+        judge(image, prompt)
+        for image, prompt in zip(draw(pipeline, prompts, range(40)), prompts, strict=True)
+    ]
+    assert np.mean([verdict.cleanliness for verdict in verdicts]) > 0.8
+    assert 0.1 < np.mean([verdict.is_right for verdict in verdicts]) < 0.5  # tuning has something to mend
 
 
 def test_a_prompt_written_in_words_it_never_saw_still_draws(pipeline):
