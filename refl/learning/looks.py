@@ -115,8 +115,9 @@ def find_alarm(
     """Return the alarm of the figure that is furthest beyond its limit, or None.
 
     A figure raises it when the whole interval of its change from the base lies beyond its limit; of fewer
-    than 10 prompts no interval is taken, and no alarm is raised. Whether the reward that is tuned on rose
-    meanwhile is told, not asked: a figure that falls for nothing is no better.
+    than 10 prompts no interval is taken, and no alarm is raised. A held-out reward raises it only while the
+    reward that is tuned on is above the base's. Where that fell too, nothing is being hacked: at the height
+    of the learning rate all rewards may fall, and come back as it does; patience ends what does not.
 
     Args:
         values: figure -> for each prompt, in the same order as the base's.
@@ -126,7 +127,7 @@ def find_alarm(
     alarms = []
     for figure, after in values.items():
         key = HELD_OUT.rstrip("/") if figure.startswith(HELD_OUT) else figure
-        if key not in COMPARISONS:
+        if key not in COMPARISONS or (figure.startswith(HELD_OUT) and tuned is not None and tuned <= 0):
             continue
         comparison, direction = COMPARISONS[key]
         before, limit = base.values[figure], limits[key]

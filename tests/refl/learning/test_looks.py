@@ -106,6 +106,12 @@ def test_the_reward_that_is_tuned_on_raises_no_alarm_whatever_it_does():
     assert "did not rise" in str(alarm_of(**{TUNED: -3.0, "diversity": -0.15}))
 
 
+def test_a_held_out_reward_raises_no_alarm_where_the_tuned_one_fell_with_it():
+    fallen = {"held_out/other": -0.4, "held_out/artifacts": -0.4}
+    assert alarm_of(**fallen, **{TUNED: -0.5}) is None
+    assert alarm_of(**fallen, **{TUNED: 0.5}) is not None
+
+
 def test_a_run_may_set_a_limit_of_its_own():
     fallen = values(1, diversity=-0.1)
     assert find_alarm(BASE, 10, fallen, {**GUARD_LIMITS, "diversity": 0.4}) is None
