@@ -60,7 +60,7 @@ def test_a_round_annotates_trains_tunes_judges_and_makes_new_work(capsys, monkey
     change = r" +[+-]\d\.\d+ \[[+-]\d\.\d+, [+-]\d\.\d+\]"
     for part in ("score", "alignment", "taste", "cleanliness", "shown rightly", "diversity"):
         assert re.search(rf"{part} +\d\.\d+ +\d\.\d+ +\d\.\d+{change}{change}\n", printed)
-    assert re.search(r"preferred blind over before +(\d\.\d+ \[|none of )", printed)
+    assert re.search(r"preferred blind over before +(\d\.\d+|none) of ", printed)
     assert re.search(r"diversity, of that before +\d+%", printed)
     assert set(Generation.objects.values_list("generator", flat=True)) == {SHIPPED, HASTY}
     assert DatasetVersion.objects.get(project=project).ceiling > 0.6

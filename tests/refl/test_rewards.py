@@ -179,6 +179,6 @@ def test_a_run_tunes_on_a_mixture_and_its_page_shows_each_part(queue, judged, pr
     assert values["reward"] == pytest.approx(expected, rel=1e-4)
     client.force_login(ada)
     page = client.get(reverse("tuning-run", args=[project.slug, run.pk])).content.decode()
-    assert f"1.0 \N{MULTIPLICATION SIGN} <strong>{run.checkpoint}</strong>" in page
+    assert f"1 \N{MULTIPLICATION SIGN} <strong>{run.checkpoint}</strong>" in page
     assert "0.5 \N{MULTIPLICATION SIGN} <strong>judged:fidelity</strong>" in page
     assert "parts-curve" in page
