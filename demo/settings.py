@@ -57,4 +57,8 @@ FILTER: dict[str, Any] = {
     "learning_rate_schedule": "cosine",
     "ema": 0.98,
 }
-TUNING_CONFIG = replace(REFL_CONFIG, **FILTER, checkpoint_every=50, sample_every=100, guard_every=40)
+# Pictures are worse at the height of the learning rate and best where it has fallen, so that patience would
+# end a later round before its gain.
+TUNING_CONFIG = replace(
+    REFL_CONFIG, **FILTER, checkpoint_every=50, sample_every=100, guard_every=40, patience=0
+)
