@@ -56,7 +56,7 @@ def load_checkpoint(checkpoint: Path) -> dict[str, Any] | None:
     return torch.load(checkpoint, map_location="cpu", weights_only=True, mmap=True)
 
 
-def updates_done(config: TuningConfig, state: Mapping[str, Any] | None) -> int:
+def updates_done(state: Mapping[str, Any] | None) -> int:
     """Return how many updates of all stages a checkpoint's state has behind it; 0 without one."""
     if state is None:
         return 0

@@ -166,7 +166,7 @@ def tune(
         watched = guard_prompts or prompts or [each.prompt for each in preferences or materials.pairs]
         guards = Guards(config, tuner, held_out_rewards or {}, watched, tuned=reward, folder=folder)
         guards.start()
-        done = updates_done(config, state)
+        done = updates_done(state)
         guards.resume(done)
         with _open_curves(group, folder, done if state else -1) as curves:  # -1: it reports its start again
             run = _Run(
