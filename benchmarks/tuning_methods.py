@@ -19,7 +19,7 @@ import argparse
 import dataclasses
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -46,7 +46,7 @@ from benchmarks.tuning_table import compare, table
 from demo.settings import FILTER, HASTY_STEPS, REFL_CONFIG, REWARD_CONFIG
 from demo.world.annotators import Annotator, blind_votes
 from demo.world.captions import Split, draw_captions
-from demo.world.oracle import Verdict, judge
+from demo.world.oracle import judge_groups
 from refl.learning.config import TuningConfig
 from refl.seeds import seeds_of
 
@@ -287,10 +287,10 @@ def judge_pictures(run: str, pipeline: Path, inputs: Inputs, judged: Path, setti
     for name, checkpoint in inputs.rewards.items():
         figures[f"reward: {name}"] = rewards_of(checkpoint, inputs.captions, groups)
     if inputs.has_oracle:
-        verdicts = verdicts_on(inputs.captions, groups)
+        verdicts = judge_groups(inputs.captions, groups)
         figures |= {part: [[getattr(v, part) for v in group] for group in verdicts] for part in PARTS}
         if setting:
-            base = verdicts_on(inputs.captions, pictures(inputs.tasks, judged / "base"))
+            base = judge_groups(inputs.captions, pictures(inputs.tasks, judged / "base"))
             annotators = [Annotator.drawn(seed) for seed in range(PEOPLE)]
             figures["blind"] = blind_votes(base, verdicts, annotators, Random(0))
     seconds = pipeline.parent / "seconds.json"
@@ -300,12 +300,6 @@ def judge_pictures(run: str, pipeline: Path, inputs: Inputs, judged: Path, setti
 
 def pictures(tasks: Sequence[Task], folder: Path) -> Iterator[list[Image.Image]]:
     return ([read(folder / file) for file in task.files] for task in tasks)
-
-
-def verdicts_on(captions: Sequence[str], groups: Iterable[list[Image.Image]]) -> list[list[Verdict]]:
-    return [
-        [judge(image, caption) for image in group] for caption, group in zip(captions, groups, strict=True)
-    ]
 
 
 def rewards_of(checkpoint: Path, captions: list[str], groups: list[list[Image.Image]]) -> list[list[float]]:

@@ -13,7 +13,7 @@ from PIL import Image
 from annotation.statistics.estimates import ENOUGH_PROMPTS, Interval, interval, resampled_shares
 from demo.people import Person
 from demo.world.annotators import blind_votes
-from demo.world.oracle import Verdict, judge
+from demo.world.oracle import Verdict, judge_groups
 from refl.drawing import draw
 from refl.models import Generator
 from rewardmodel.models import DatasetVersion, RewardCheckpoint
@@ -98,10 +98,7 @@ def judge_generator(generator: Generator, *, captions: Sequence[str], reward: Re
 
     images_of = list(draw(generator, captions, each=IMAGES_EACH))
     return Judged(
-        verdicts=[
-            [judge(image, caption) for image in images]
-            for caption, images in zip(captions, images_of, strict=True)
-        ],
+        verdicts=judge_groups(captions, images_of),
         rewards=scorer(reward).score_groups(captions, images_of),
         diversity=[[value] for value in diversity_of_pictures(images_of)],
     )

@@ -7,6 +7,7 @@ ever trained on it.
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from itertools import permutations
@@ -70,6 +71,13 @@ class Examination:
 def judge(image: Image.Image, caption: str) -> Verdict:
     """What the picture is worth for the caption. Raises NotACaption."""
     return _verdict(look(image), parse(caption))
+
+
+def judge_groups(captions: Sequence[str], groups: Iterable[Sequence[Image.Image]]) -> list[list[Verdict]]:
+    """What each picture of group i is worth for caption i. Raises NotACaption."""
+    return [
+        [judge(image, caption) for image in images] for caption, images in zip(captions, groups, strict=True)
+    ]
 
 
 def examine(image: Image.Image, caption: str) -> Examination:
