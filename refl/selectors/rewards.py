@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from django.conf import settings
@@ -104,6 +104,11 @@ def resolve_rewards(
             raise NoSuchReward(f"rewards: {source.name!r} is named twice, once as {name!r}")
         resolved[source.name] = weight
     return resolved
+
+
+def foreign_rewards(project: Project, rewards: Iterable[str]) -> list[str]:
+    """Return which of a run's rewards are no model of the project: nobody knows the scale of their scores."""
+    return [name for name in rewards if find_reward(project, name, own=None).checkpoint is None]
 
 
 def rewards_of(run: TuningRun) -> dict[RewardSource, float]:

@@ -18,7 +18,7 @@ from refl.models import Generator, TuningPolicy, TuningRun
 from refl.selectors.generators import newest_kept, untried_promotion
 from refl.selectors.preferences import preference_dataset
 from refl.selectors.prompts import held_out_prompts, tuning_prompts, watched_prompts
-from refl.selectors.rewards import NoSuchReward, named_checkpoint, resolve_rewards
+from refl.selectors.rewards import NoSuchReward, foreign_rewards, named_checkpoint, resolve_rewards
 from refl.services.generators import (
     keep_if_sound,
     mark_seen,
@@ -84,6 +84,9 @@ def queue_tuning(
         mixture = resolve_rewards(project, complete.rewards, own=checkpoint)
     except NoSuchReward as error:
         raise CannotTune(f"configuration: {error}") from error
+    if generator.pairs is None and (foreign := foreign_rewards(project, mixture)):
+        names = ", ".join(foreign)
+        raise CannotTune(f"{generator} has no folder of pre-training pairs to put {names} on a scale by")
     run = TuningRun.objects.create(
         project=project,
         generator=generator,

@@ -5,7 +5,7 @@ from django.core.management import CommandError, call_command
 from django.urls import reverse
 
 from refl.admin import TuningPolicyForm
-from refl.models import TuningRun
+from refl.models import Generator, TuningRun
 from refl.selectors.rewards import held_out_rewards, rewards_of
 from refl.services.rewards import CannotLoadReward, load_held_out, load_mixture
 from refl.services.tuning import CannotTune, queue_tuning
@@ -105,6 +105,18 @@ def test_a_name_that_is_no_reward_is_refused_when_the_run_is_queued(
 def test_a_reward_that_is_named_twice_is_refused(queue, promoted):
     with pytest.raises(CannotTune, match=f"rewards: '{promoted.name}' is named twice, once as 'checkpoint'"):
         queue({promoted.name: 1.0, "checkpoint": 1.0})
+
+
+@pytest.mark.parametrize("name", ["Aesthetic", REDNESS])
+def test_a_reward_of_unknown_scale_needs_pairs_to_measure_it_on(
+    project, generator, prompts, promoted, settings, name
+):
+    settings.REWARD_FUNCTIONS = [REDNESS]
+    Generator.objects.update(pretraining="")
+    config = {**QUICK, "pretraining_weight": 0.0, "rewards": {"checkpoint": 1.0, name: 1.0}}
+    with pytest.raises(CannotTune, match=f"no folder of pre-training pairs to put {name} on a scale by"):
+        queue_tuning(project=project, config=config)
+    assert queue_tuning(project=project, config={**config, "rewards": {"checkpoint": 1.0}})
 
 
 def test_the_form_of_a_policy_refuses_a_name_that_is_no_reward(project, shipped):
