@@ -34,15 +34,21 @@ def command_line(run: Run, *, grace_seconds: float) -> list[str]:
     return [*torchrun, "--", *command]  # else it would take --run for one of its own options
 
 
-def threads(run: Run) -> dict[str, str]:
-    """How a run shares the processor, where the environment does not say: one core is left to the pages.
+def environment(run: Run) -> dict[str, str]:
+    """Return the environment of a run's process: this one's, and what it does not say.
 
-    Threads that wait by spinning take the time of those they wait for: with two of them on two busy cores a
-    run took ten times as long.
+    One core is left to the pages. Threads that wait by spinning take the time of those they wait for: with
+    two of them on two busy cores a run took ten times as long. Progress bars of the libraries are for
+    terminals; in a log they are noise.
     """
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     each = max(1, (cores - 1) // process_count(run))
-    return {"OMP_NUM_THREADS": str(each), "OMP_WAIT_POLICY": "PASSIVE"}
+    own = {
+        "OMP_NUM_THREADS": str(each),
+        "OMP_WAIT_POLICY": "PASSIVE",
+        "HF_HUB_DISABLE_PROGRESS_BARS": "1",
+    }
+    return own | os.environ
 
 
 def _count_gpus() -> int:

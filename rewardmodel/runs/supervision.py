@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 import signal
 import subprocess
 from collections.abc import Callable
@@ -16,7 +15,7 @@ from annotation import jobs
 from rewardmodel.models import Run
 from rewardmodel.runs import states
 from rewardmodel.runs.execution import retry_on_database_error
-from rewardmodel.runs.launching import command_line, threads
+from rewardmodel.runs.launching import command_line, environment
 
 logger = logging.getLogger(__name__)
 WATCH_SECONDS = 0.5
@@ -43,7 +42,7 @@ def supervise(run: Run, *, should_stop: Callable[[], bool]) -> None:
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
-            env=threads(run) | os.environ,
+            env=environment(run),
             start_new_session=True,
         )
     logger.info("%s, attempt %d: process %d", run, run.attempt, process.pid)
