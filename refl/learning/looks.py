@@ -126,8 +126,9 @@ def find_alarm(
     tuned = float(np.mean(values[TUNED]) - np.mean(base.values[TUNED])) if TUNED in values else None
     alarms = []
     for figure, after in values.items():
-        key = HELD_OUT.rstrip("/") if figure.startswith(HELD_OUT) else figure
-        if key not in COMPARISONS or (figure.startswith(HELD_OUT) and tuned is not None and tuned <= 0):
+        is_held_out = figure.startswith(HELD_OUT)
+        key = HELD_OUT.rstrip("/") if is_held_out else figure
+        if key not in COMPARISONS or (is_held_out and tuned is not None and tuned <= 0):
             continue
         comparison, direction = COMPARISONS[key]
         before, limit = base.values[figure], limits[key]
