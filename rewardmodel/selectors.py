@@ -85,13 +85,12 @@ def is_due(policy: TrainingPolicy) -> bool:
     return answers_since_freeze(policy.project) >= policy.retrain_after
 
 
-def curves(run: Run, *names: str) -> dict[str, Curve]:
-    """Return the run's measurements of each name, by step; long curves are averaged over equal stretches."""
-    points: dict[str, Curve] = {name: [] for name in names}
+def curves(run: Run) -> dict[str, Curve]:
+    """Return all that the run measured, by name and step; long curves are averaged over equal stretches."""
+    points: dict[str, Curve] = {}
     for step, values in run.points.order_by("step").values_list("step", "values"):
-        for name in names:
-            if name in values:
-                points[name].append((step, values[name]))
+        for name, value in values.items():
+            points.setdefault(name, []).append((step, value))
     return {name: _thin(curve) for name, curve in points.items()}
 
 

@@ -107,10 +107,12 @@ class Outcome:
         return {**asdict(self), "sentence": self.sentence()}
 
 
-def outcome(looks: Sequence[Look], config: TuningConfig) -> Outcome:
-    """Sum up the looks of a run, which has made as many updates as the last of them."""
+def outcome(looks: Sequence[Look], stages: Sequence[Stage]) -> Outcome:
+    """Sum up the looks of a run, which has made as many updates as the last of them.
+
+    Args: stages: what `stages_of` makes of the same looks.
+    """
     best, last = best_look(looks), looks[-1]
-    stages = stages_of(config, looks)
     return Outcome(
         step=last.step,
         best=best.step,
@@ -128,7 +130,7 @@ def outcome(looks: Sequence[Look], config: TuningConfig) -> Outcome:
 def read_outcome(run: Path, config: TuningConfig) -> Outcome | None:
     """Return what the guards made of the run in a folder; None where there were none."""
     looks = read_looks(run / LOOKS)
-    return outcome(looks, config) if looks else None
+    return outcome(looks, stages_of(config, looks)) if looks else None
 
 
 def _choice(looks: Sequence[Look], best: Look) -> str:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from refl.learning.config import TuningConfig
-from refl.learning.looks import HELD_OUT, TUNED
-from refl.learning.outcomes import read_outcome
+from refl.learning.looks import HELD_OUT, TUNED, Look
+from refl.learning.outcomes import Stage, outcome
 from refl.models import Generator, TuningRun
-from rewardmodel.selectors import Curve, curves
+from rewardmodel.selectors import Curve
 
 PREFIX = "guards/"  # of the guards' curves among a run's
 LABELS = {
@@ -24,25 +24,32 @@ SHARES = ("drift", "dark_share")
 
 
 def guard_details(
-    run: TuningRun, config: TuningConfig | None, tuned: Generator | None
+    run: TuningRun,
+    curves: Mapping[str, Curve],
+    looks: Sequence[Look],
+    stages: Sequence[Stage],
+    tuned: Generator | None,
 ) -> dict[str, Any] | None:
-    """Return what `refl/guards.html` shows; None of a run that no guard looked at."""
-    first = run.points.filter(step=0).first()
-    if first is None:
+    """Return what `refl/guards.html` shows; None of a run that no guard looked at.
+
+    Args:
+        curves: all of the run's.
+        looks, stages: of the run so far; none where its folder has none any more.
+    """
+    measured = {name.removeprefix(PREFIX): curves[name] for name in curves if name.startswith(PREFIX)}
+    if not measured:
         return None
-    names = [name for name in first.values if name.startswith(PREFIX)]
-    measured = {name.removeprefix(PREFIX): curve for name, curve in curves(run, *names).items()}
     rewards = [name for name in measured if name == TUNED or name.startswith(HELD_OUT)]
-    outcome = _outcome(run, config, tuned)
+    summary = _outcome(run, looks, stages, tuned)
     is_final = _is_finished(run) or bool(tuned and tuned.metrics)
     choice = "kept" if is_final else "best so far"
-    marks = _marks(outcome, choice)
+    marks = _marks(summary, choice)
     return {
-        "outcome": outcome,
-        "sentence": outcome.get("sentence", ""),
+        "outcome": summary,
+        "sentence": summary.get("sentence", ""),
         "choice": choice,
-        "looks": _looks(outcome, choice),
-        "rows": _rows(outcome),
+        "looks": _looks(summary, choice),
+        "rows": _rows(summary),
         "charts": [
             _chart(
                 "guard-rewards", "Rewards on the guards' prompts", {n: measured[n] for n in rewards}, marks
@@ -63,14 +70,16 @@ def guard_details(
     }
 
 
-def _outcome(run: TuningRun, config: TuningConfig | None, tuned: Generator | None) -> dict[str, Any]:
+def _outcome(
+    run: TuningRun, looks: Sequence[Look], stages: Sequence[Stage], tuned: Generator | None
+) -> dict[str, Any]:
     """Return the outcome that the run's generator was judged with, else that of the looks so far, if any."""
     judged: dict[str, Any] | None = tuned.metrics.get("guards") if tuned else None
     if judged is not None:
         return judged
-    so_far = read_outcome(run.folder, config) if config else None
-    if so_far is None or so_far.step == 0:
+    if not looks or looks[-1].step == 0:
         return {}
+    so_far = outcome(looks, stages)
     return {**so_far.to_dict(), "sentence": so_far.sentence(is_over=_is_finished(run))}
 
 
@@ -100,34 +109,34 @@ def _relative(curve: Curve) -> Curve:
     return [(step, value / first) for step, value in curve] if first else []
 
 
-def _marks(outcome: dict[str, Any], choice: str) -> list[dict[str, Any]]:
+def _marks(summary: dict[str, Any], choice: str) -> list[dict[str, Any]]:
     """Vertical lines in the charts: what was kept, and the alarm."""
     marks = []
-    if outcome.get("best"):
-        marks.append({"x": outcome["best"], "label": choice, "tone": "good"})
-    if outcome.get("alarm"):
-        marks.append({"x": outcome["alarm"]["step"], "label": "alarm", "tone": "bad"})
+    if summary.get("best"):
+        marks.append({"x": summary["best"], "label": choice, "tone": "good"})
+    if summary.get("alarm"):
+        marks.append({"x": summary["alarm"]["step"], "label": "alarm", "tone": "bad"})
     return marks
 
 
-def _looks(outcome: dict[str, Any], choice: str) -> list[dict[str, Any]]:
+def _looks(summary: dict[str, Any], choice: str) -> list[dict[str, Any]]:
     """Columns of the table: the untuned generator, the best look and the last, each once."""
-    if not outcome:
+    if not summary:
         return []
     columns: dict[int, list[str]] = {}
-    for step, label in ((0, "untuned"), (outcome["step"], "last"), (outcome["best"], choice)):
+    for step, label in ((0, "untuned"), (summary["step"], "last"), (summary["best"], choice)):
         columns.setdefault(step, []).append(label)
     return [{"step": step, "label": ", ".join(labels)} for step, labels in sorted(columns.items())]
 
 
-def _rows(outcome: dict[str, Any]) -> list[dict[str, Any]]:
+def _rows(summary: dict[str, Any]) -> list[dict[str, Any]]:
     """Rows of the table: each figure at those looks."""
-    alarm, base = (outcome.get("alarm") or {}).get("figure"), outcome.get("base", {})
+    alarm, base = (summary.get("alarm") or {}).get("figure"), summary.get("base", {})
     held_out = sorted(name for name in base if name.startswith(HELD_OUT))
     order = [TUNED, *held_out, *(name for name in LABELS if name != TUNED)]
     by_step = {}
-    if outcome:
-        by_step = {0: base, outcome["best"]: outcome["figures"], outcome["step"]: outcome["last"]}
+    if summary:
+        by_step = {0: base, summary["best"]: summary["figures"], summary["step"]: summary["last"]}
     return [
         {
             "label": label_of(name),

@@ -10,6 +10,8 @@ from django.shortcuts import get_object_or_404
 
 from annotation.access import MemberRequest, admin_required
 from annotation.models import Project
+from refl.learning.looks import LOOKS, read_looks
+from refl.learning.outcomes import stages_of
 from refl.models import Generator, SamplingRun, TuningRun
 from refl.views.guards import guard_details
 from refl.views.stages import read_config, settings_beside, stages_at_work
@@ -39,33 +41,35 @@ def sample_grid(request: MemberRequest, project: Project, pk: int, step: int) ->
 
 def _tuning_details(run: TuningRun) -> dict[str, Any]:
     tuned, config = Generator.objects.filter(run=run).first(), read_config(run.config)
-    stages = stages_at_work(run, config) if config else []
+    looks = read_looks(run.folder / LOOKS) if config else []
+    stages = stages_of(config, looks) if config else []
+    shown_stages = stages_at_work(run, config, stages) if config else []
     mixture: dict[str, float] = run.config.get("rewards", {})
     parts = {f"reward/{name}": name for name in mixture} if len(mixture) > 1 else {}
-    measured = curves(run, *CHARTS, *parts)
-    shown = [name for name in CHARTS if measured[name]] or ["reward"]  # none before the first update
+    measured = curves(run)
+    shown = [name for name in CHARTS if name in measured] or ["reward"]  # none before the first update
     charts = [
         {
             "id": f"{name}-curve",
             "label": CHARTS[name],
             "x": "update",
             "format": "0.000",
-            "series": [{"name": name.replace("_", " "), "points": measured[name]}],
+            "series": [{"name": name.replace("_", " "), "points": measured.get(name, [])}],
         }
         for name in shown
     ]
     if parts:
-        series = [{"name": name, "points": measured[key]} for key, name in parts.items()]
+        series = [{"name": name, "points": measured.get(key, [])} for key, name in parts.items()]
         label = "Parts of the reward, each in its own deviations"
         chart = {"id": "parts-curve", "label": label, "x": "update", "format": "0.000", "series": series}
         charts.insert(1, chart)
-    guards = guard_details(run, config, tuned)
+    guards = guard_details(run, measured, looks, stages, tuned)
     return {
         "charts": charts,
         "mixture": mixture,
-        "method": config.title if config and not stages else "",
-        "stages": stages,
-        "settings": settings_beside(stages, run.config),
+        "method": config.title if config and not shown_stages else "",
+        "stages": shown_stages,
+        "settings": settings_beside(shown_stages, run.config),
         "tuned": tuned,
         "guards": guards,
         "verdict": tuned.reason.removesuffix(guards["sentence"] if guards else "") if tuned else "",

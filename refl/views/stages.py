@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from refl.learning.config import TuningConfig
-from refl.learning.looks import LOOKS, read_looks
-from refl.learning.outcomes import Stage, stages_of
+from refl.learning.outcomes import Stage
 from refl.models import TuningRun
 from rewardmodel.runs.settings import Setting, settings_of
 
@@ -34,12 +33,11 @@ def planned_stages(config: TuningConfig) -> list[dict[str, Any]]:
     ]
 
 
-def stages_at_work(run: TuningRun, config: TuningConfig) -> list[dict[str, Any]]:
-    """Return the same of a run, and how far each stage has come."""
+def stages_at_work(run: TuningRun, config: TuningConfig, stages: Sequence[Stage]) -> list[dict[str, Any]]:
+    """Return the same of a run, and how far each stage has come. Args: stages: when they are at work."""
     planned = planned_stages(config)
     if not planned:
         return []
-    stages = stages_of(config, read_looks(run.folder / LOOKS))
     current = next((stage for stage in stages if stage.end > run.step), None)
     return [
         {

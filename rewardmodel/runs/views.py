@@ -112,9 +112,9 @@ def _context(project: Project, kind: Kind, run: Run) -> dict[str, Any]:
 
 
 def _training_details(run: TrainingRun) -> dict[str, Any]:
-    curve_of = curves(run, "loss", "validation_loss", "accuracy", "validation_accuracy")
+    curve_of = curves(run)
     return {
-        "lowest": min(curve_of["validation_loss"], key=lambda point: point[1], default=None),
+        "lowest": min(curve_of.get("validation_loss", []), key=lambda point: point[1], default=None),
         "checkpoint": RewardCheckpoint.objects.filter(run=run).first(),
         "evaluation": Evaluation.objects.filter(
             checkpoint__run=run, dataset=run.dataset, split="test"
@@ -126,8 +126,8 @@ def _training_details(run: TrainingRun) -> dict[str, Any]:
                 "x": "step",
                 "format": numbers,
                 "series": [
-                    {"name": "training", "points": curve_of[name]},
-                    {"name": "validation", "points": curve_of[f"validation_{name}"]},
+                    {"name": "training", "points": curve_of.get(name, [])},
+                    {"name": "validation", "points": curve_of.get(f"validation_{name}", [])},
                 ],
             }
             for name, label, numbers in (

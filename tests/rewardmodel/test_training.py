@@ -40,7 +40,8 @@ FIGURES = ("loss", "accuracy", "validation_loss", "validation_accuracy")
 
 
 def measured(run):
-    return curves(run, *FIGURES)
+    drawn = curves(run)
+    return {name: drawn[name] for name in FIGURES}
 
 
 def weights(run):

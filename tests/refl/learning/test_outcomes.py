@@ -29,13 +29,17 @@ def look(step, tuned, *held_out, stage=1, base=None):
 BASE = look(0, 0.1, 0.5, 0.2)
 
 
+def summed(looks, config):
+    return outcome(looks, stages_of(config, looks))
+
+
 def sentence(*looks, config=CONFIG):
-    return outcome([BASE, *looks], config).sentence()
+    return summed([BASE, *looks], config).sentence()
 
 
 def test_the_outcome_holds_what_was_kept_and_what_it_cost():
     looks = [BASE, look(10, 0.3, 0.6, 0.2), look(20, 0.9, 0.25, 0.2, base=BASE)]
-    summary = outcome(looks, CONFIG)
+    summary = summed(looks, CONFIG)
     assert (summary.step, summary.best, summary.seconds, summary.is_better) == (20, 10, 6.0, True)
     assert summary.alarm == looks[-1].alarm
     assert summary.base == pytest.approx({TUNED: 0.1, f"{HELD_OUT}people": 0.5, f"{HELD_OUT}artifacts": 0.2})
@@ -106,15 +110,15 @@ def test_the_end_of_patience_is_told_and_not_where_all_updates_were_made():
         "and no later look was better; the run was ended early, at update 30, "
         "as 2 looks in a row were no better than update 10 by the held-out rewards."
     )
-    assert outcome([BASE, *looks], config).reason
+    assert summed([BASE, *looks], config).reason
     whole = TuningConfig(updates=30, guard_every=10, patience=2)
-    assert not outcome([BASE, *looks], whole).reason
+    assert not summed([BASE, *looks], whole).reason
     assert "early" not in sentence(*looks, config=whole)
 
 
 def test_without_a_held_out_reward_the_newest_is_kept_and_that_is_told():
     looks = [look(0, 0.1), look(40, 0.2)]
-    assert outcome(looks, CONFIG).sentence() == (
+    assert summed(looks, CONFIG).sentence() == (
         "The guards kept the last of 40 updates: "
         "it is the newest without an alarm, and there is no held-out reward."
     )
@@ -126,8 +130,8 @@ def test_a_stage_that_was_ended_early_is_named_and_the_next_begins_there():
     assert stages_of(STAGED, looks) == [Stage(0, 30, reason), Stage(30, 50)]
     looks += [look(40, 0.5, 0.7, 0.2, stage=2), look(50, 0.5, 0.8, 0.2, stage=2)]
     assert stages_of(STAGED, looks) == [Stage(0, 30, reason), Stage(30, 50)]
-    assert outcome(looks, STAGED).reason == ""
-    assert outcome(looks, STAGED).sentence() == (
+    assert summed(looks, STAGED).reason == ""
+    assert summed(looks, STAGED).sentence() == (
         "The guards kept the last of 50 updates: held-out reward people rose from 0.5 to 0.8; "
         f"stage 1 was ended early, at update 30, as {reason}."
     )
@@ -145,7 +149,7 @@ def test_stages_are_as_planned_before_the_guards_looked_or_without_any():
 
 
 def test_what_is_best_so_far_is_told_of_a_run_at_work():
-    assert outcome([BASE, look(20, 0.2, 0.6, 0.2)], CONFIG).sentence(is_over=False) == (
+    assert summed([BASE, look(20, 0.2, 0.6, 0.2)], CONFIG).sentence(is_over=False) == (
         "So far the guards keep update 20: held-out reward people rose from 0.5 to 0.6."
     )
 
@@ -154,4 +158,4 @@ def test_the_outcome_is_read_from_a_runs_folder(tmp_path):
     looks = [BASE, look(40, 0.2, 0.6, 0.2)]
     assert read_outcome(tmp_path, CONFIG) is None
     write_looks(tmp_path / "guards.jsonl", looks)
-    assert read_outcome(tmp_path, CONFIG) == outcome(looks, CONFIG)
+    assert read_outcome(tmp_path, CONFIG) == summed(looks, CONFIG)
