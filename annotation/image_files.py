@@ -2,32 +2,61 @@
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Callable
+from typing import BinaryIO
 from uuid import UUID
 
 from django.http import FileResponse, Http404, HttpRequest, HttpResponseBase, HttpResponseNotModified
 
-from annotation.models import User
+from annotation.models import Image, User
 from annotation.selectors.projects.images import visible_image
+from annotation.thumbnails import ImageLost, is_small, open_image, open_thumbnail
 
 FOREVER = 60 * 60 * 24 * 365  # the bytes behind a token never change
 
+logger = logging.getLogger(__name__)
+
 
 def image_response(request: HttpRequest, *, user: User, token: UUID) -> HttpResponseBase:
-    """Stream the file from the storage. Raises: Http404 when the user may not see it.
+    """Stream the file from the storage. Raises: Http404 when the user may not see it, or it is lost.
 
     No header reveals the file's name, its hash or when it was stored.
     """
+    image = _find(user, token)
+    return _lasting(request, f"{token}", image.format, lambda: open_image(image))
+
+
+def thumbnail_response(request: HttpRequest, *, user: User, token: UUID) -> HttpResponseBase:
+    """Stream the small version, or the file itself where that is small. Raises: as `image_response`."""
+    image = _find(user, token)
+    if is_small(image):
+        return _lasting(request, f"{token}", image.format, lambda: open_image(image))
+    return _lasting(request, f"{token}-small", "webp", lambda: open_thumbnail(image))
+
+
+def _find(user: User, token: UUID) -> Image:
     image = visible_image(user, token)
     if image is None:
         raise Http404
-    etag = f'"{token}"'
+    return image
+
+
+def _lasting(
+    request: HttpRequest, tag: str, format: str, open_file: Callable[[], BinaryIO]
+) -> HttpResponseBase:
+    """Return a response that browsers keep for good. Args: tag: identifies the bytes."""
+    etag = f'"{tag}"'
     response: HttpResponseBase
     if etag in request.headers.get("If-None-Match", ""):
         response = HttpResponseNotModified()
     else:
-        name = f"image.{image.format}"
-        response = FileResponse(image.file.open(), filename=name, content_type=f"image/{image.format}")
-        response.headers["Content-Length"] = str(image.bytes)
+        try:
+            file = open_file()
+        except ImageLost as error:
+            logger.warning("%s", error)
+            raise Http404 from error
+        response = FileResponse(file, filename=f"image.{format}", content_type=f"image/{format}")
     response.headers["Cache-Control"] = f"private, max-age={FOREVER}, immutable"
     response.headers["ETag"] = etag
     response.headers["X-Content-Type-Options"] = "nosniff"

@@ -30,6 +30,7 @@ urlpatterns = [
     path("account/tokens/", accounts.add_token, name="add-token"),
     path("account/tokens/<int:pk>/revoke/", accounts.remove_token, name="revoke-token"),
     path("images/<uuid:token>", prompts.image, name="image"),
+    path("images/<uuid:token>/small", prompts.thumbnail, name="thumbnail"),
     path("join/<str:token>/", people.join_project, name="join"),
     path("work/<slug:slug>/", assignments.work, name="work"),
     path("work/<slug:slug>/answers/", answers.answers, name="own-answers"),

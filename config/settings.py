@@ -165,6 +165,9 @@ STORAGES = {
 # Cache of images from a remote storage, for runs; bytes kept after the runs.
 IMAGE_CACHE_DIR = VAR / "image_cache"
 IMAGE_CACHE_BYTES = env.int("IMAGE_CACHE_BYTES", default=20_000_000_000)
+# Small versions of images, for pages; of any storage.
+THUMBNAIL_CACHE_DIR = VAR / "thumbnails"
+THUMBNAIL_CACHE_BYTES = env.int("THUMBNAIL_CACHE_BYTES", default=2_000_000_000)
 
 # Frozen datasets, run folders and checkpoints: plain folders, because torch reads them as files.
 DATASETS_DIR = VAR / "datasets"

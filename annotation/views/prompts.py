@@ -13,7 +13,7 @@ from django.views.decorators.http import require_POST, require_safe
 
 from annotation.access import MemberRequest, admin_required
 from annotation.forms.exports import MaterialForm
-from annotation.image_files import image_response
+from annotation.image_files import image_response, thumbnail_response
 from annotation.models import Assignment, Project
 from annotation.selectors.projects.images import judged_images
 from annotation.services.imports import ImportRefused, import_upload
@@ -82,3 +82,11 @@ def image(request: MemberRequest, token: UUID) -> HttpResponseBase:
     if not request.user.is_authenticated:
         raise Http404
     return image_response(request, user=request.user, token=token)
+
+
+@require_safe
+def thumbnail(request: MemberRequest, token: UUID) -> HttpResponseBase:
+    """Serve the small version of the image, as `image` serves the file."""
+    if not request.user.is_authenticated:
+        raise Http404
+    return thumbnail_response(request, user=request.user, token=token)

@@ -1,0 +1,109 @@
+"""Small versions of images, for pages that show many: made when asked for, in a cache on this machine."""
+
+from __future__ import annotations
+
+import io
+import os
+import tempfile
+import threading
+from contextlib import suppress
+from pathlib import Path
+from typing import BinaryIO, cast
+
+import PIL.Image
+import PIL.ImageCms
+import PIL.ImageOps
+from django.conf import settings
+
+from annotation.models import Image
+
+SIDE = 320  # pixels of the longer side: twice the largest size that pages show, for dense screens
+QUALITY = 80  # of WebP, 0 to 100
+FOLDERS = 256  # that the cache is spread over, by the first two digits of the hash
+
+_decoding = threading.Lock()  # one picture at a time in a process: a large one takes 200 MB while decoded
+
+
+class ImageLost(Exception):
+    """The image's file is missing in the storage, or cannot be decoded; the message names it."""
+
+
+def open_image(image: Image) -> BinaryIO:
+    """Return the image's open file. Raises: ImageLost when the storage lacks it."""
+    try:
+        return cast(BinaryIO, image.file.open())
+    except FileNotFoundError as error:
+        raise ImageLost(f"{image.file.name}: is missing in the storage") from error
+
+
+def is_small(image: Image) -> bool:
+    """Return whether the image needs no smaller version."""
+    return max(image.width, image.height) <= SIDE
+
+
+def open_thumbnail(image: Image) -> BinaryIO:
+    """Return the small version as an open WebP file, made now unless the cache has it.
+
+    The cache keeps to THUMBNAIL_CACHE_BYTES: whenever a file is added, the oldest beside it may go.
+
+    Raises: ImageLost.
+    """
+    file = Path(settings.THUMBNAIL_CACHE_DIR) / image.sha256[:2] / f"{image.sha256}.webp"
+    with suppress(FileNotFoundError):
+        return file.open("rb")
+    content = _shrink(image)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    descriptor, temporary = tempfile.mkstemp(dir=file.parent, prefix=".new-")
+    with open(descriptor, "wb") as unfinished:
+        unfinished.write(content)
+    os.replace(temporary, file)  # whole at once: others may be making the same
+    _trim(file.parent)
+    return io.BytesIO(content)
+
+
+def _shrink(image: Image) -> bytes:
+    """Return the picture as WebP, upright, in sRGB, its longer side SIDE pixels. Raises: ImageLost."""
+    try:
+        with _decoding, open_image(image) as source, PIL.Image.open(source) as whole:
+            whole.draft("RGB", (SIDE, SIDE))  # a JPEG is decoded no larger than needed
+            small = _in_srgb(PIL.ImageOps.exif_transpose(whole))
+            small.thumbnail((SIDE, SIDE))
+    except (OSError, SyntaxError, ValueError) as error:  # what decoders raise on broken bytes
+        raise ImageLost(f"{image.file.name}: {error}") from error
+    file = io.BytesIO()
+    small.save(file, "WEBP", quality=QUALITY)
+    return file.getvalue()
+
+
+def _in_srgb(image: PIL.Image.Image) -> PIL.Image.Image:
+    """Return the picture in RGB, or RGBA where it is transparent, in sRGB as browsers show it."""
+    mode = "RGBA" if image.has_transparency_data else "RGB"
+    if image.mode.startswith("I"):  # 16 bits a pixel, which Pillow would clip
+        image = image.point(lambda value: value / 256).convert("L")
+    if mode == "RGBA" or image.mode == "P":
+        image = image.convert(mode)
+    if profile := image.info.get("icc_profile"):
+        with suppress(PIL.ImageCms.PyCMSError, OSError):  # no usable profile: as if it had none
+            source = PIL.ImageCms.ImageCmsProfile(io.BytesIO(profile))
+            converted = PIL.ImageCms.profileToProfile(
+                image, source, PIL.ImageCms.createProfile("sRGB"), outputMode=mode
+            )
+            if converted is not None:
+                converted.info.pop("icc_profile", None)
+                return converted
+    return image.convert(mode)
+
+
+def _trim(folder: Path) -> None:
+    """Remove the folder's oldest files until they are within its part of the cache."""
+    files = []
+    for entry in os.scandir(folder):
+        with suppress(FileNotFoundError):  # another process renamed or removed it
+            status = entry.stat()
+            files.append((status.st_mtime_ns, status.st_size, entry.path))
+    excess = sum(size for _, size, _ in files) - settings.THUMBNAIL_CACHE_BYTES // FOLDERS
+    for _, size, path in sorted(files):
+        if excess <= 0:
+            break
+        Path(path).unlink(missing_ok=True)
+        excess -= size
