@@ -82,7 +82,7 @@ def images(request: Request, slug: str) -> Response:
         if prompt is None:
             raise serializers.ValidationError({"prompt_id": ["The project has no prompt of this id."]})
         return _add(request, prompt, fields)
-    rows = Generation.objects.filter(prompt__project=project).select_related("prompt", "image")
+    rows = Generation.objects.collected().filter(prompt__project=project).select_related("prompt", "image")
     for name, column in (("prompt_id", "prompt__key"), ("generator", "generator")):
         if (value := query_value(request, name)) is not None:
             rows = rows.filter(**{column: value})

@@ -18,7 +18,8 @@ from annotation.models.people import User
 from annotation.models.projects import Project
 from annotation.models.prompts import Generation, Prompt
 
-WORK = ("ordinary", "gold", "repeat")
+OPINIONS = ("ordinary", "study")  # what anybody may be given: opened for no annotator in particular
+WORK = (*OPINIONS, "gold", "repeat")
 # Kinds of first answers to a prompt, outside training and test.
 COMPARED = ("ordinary", "gold", "reference")
 
@@ -55,16 +56,16 @@ class AssignmentQuerySet(models.QuerySet["Assignment"]):
         return self.new_to(annotator).filter(Q(state=Assignment.State.OPEN) | lapsed)
 
     def new_to(self, annotator: User | Expression) -> AssignmentQuerySet:
-        """Ordinary ones on prompts that this annotator was never assigned."""
+        """Opinions, ordinary or of a study, on prompts that this annotator was never assigned."""
         earlier = Assignment.objects.filter(annotator=annotator, prompt=OuterRef("prompt"))
-        return self.ordinary().filter(~Exists(earlier))
+        return self.filter(kind__in=OPINIONS).filter(~Exists(earlier))
 
     def ordinary(self) -> AssignmentQuerySet:
-        """Opinions that the project collects; other kinds assess or train annotators."""
+        """Opinions that the project collects; others compare generators, or assess or train annotators."""
         return self.filter(kind=Assignment.Kind.ORDINARY)
 
     def work(self) -> AssignmentQuerySet:
-        """Ordinary, gold and repeated tasks, which look the same to annotators."""
+        """Ordinary, study, gold and repeated tasks, which look the same to annotators."""
         return self.filter(kind__in=WORK)
 
     def with_images(self) -> AssignmentQuerySet:
@@ -84,6 +85,7 @@ class Assignment(models.Model):
 
     class Kind(models.TextChoices):
         ORDINARY = "ordinary"
+        STUDY = "study"  # a blind comparison of generators, by the app above
         GOLD = "gold"  # mixed in: compared with the prompt's reference
         REPEAT = "repeat"  # mixed in: compared with the annotator's own earlier answer
         TRAINING = "training"  # before the first task, with feedback
@@ -155,16 +157,16 @@ class Assignment(models.Model):
             models.CheckConstraint(
                 name="an_assignments_kind_is_known",
                 condition=Q(
-                    kind__in=["ordinary", "gold", "repeat", "training", "qualification", "reference"]
+                    kind__in=["ordinary", "study", "gold", "repeat", "training", "qualification", "reference"]
                 ),
             ),
             models.CheckConstraint(
                 name="only_checks_are_against_an_answer",
-                condition=Q(kind__in=["ordinary", "reference"], against=None)
-                | (~Q(kind__in=["ordinary", "reference"]) & Q(against__isnull=False)),
+                condition=Q(kind__in=["ordinary", "study", "reference"], against=None)
+                | (~Q(kind__in=["ordinary", "study", "reference"]) & Q(against__isnull=False)),
             ),
             models.CheckConstraint(
-                name="only_ordinary_assignments_are_open", condition=Q(kind="ordinary") | ~Q(state="open")
+                name="only_opinions_are_open", condition=Q(kind__in=["ordinary", "study"]) | ~Q(state="open")
             ),
             models.CheckConstraint(
                 name="only_open_assignments_have_no_annotator",

@@ -18,6 +18,16 @@ class Split(models.TextChoices):
     TEST = "test"
 
 
+class CollectedPrompts(models.Manager["Prompt"]):
+    """Prompts that preferences are collected on, without those of blind studies.
+
+    It is the default, so that whoever lists, counts or learns from prompts need not know of studies.
+    """
+
+    def get_queryset(self) -> models.QuerySet[Prompt]:
+        return super().get_queryset().filter(is_of_study=False)
+
+
 class Prompt(models.Model):
     """One text that images were or will be made for."""
 
@@ -30,6 +40,13 @@ class Prompt(models.Model):
     # The agreement of the finished opinions, 0 to 1, and their number when it was measured.
     agreement = models.FloatField(null=True)
     opinions_compared = models.PositiveSmallIntegerField(default=0)
+    # It is a task of a blind study: its answers compare generators, and are no preferences.
+    is_of_study = models.BooleanField(default=False)
+    # Since when nobody is asked about it any more, and its answers stay as they are.
+    closed_at = models.DateTimeField(null=True)
+
+    objects = CollectedPrompts()
+    everything: models.Manager[Prompt] = models.Manager()
 
     class Meta:
         ordering = ["pk"]
@@ -44,6 +61,12 @@ class Prompt(models.Model):
 
     def __str__(self) -> str:
         return self.text
+
+
+class GenerationQuerySet(models.QuerySet["Generation"]):
+    def collected(self) -> GenerationQuerySet:
+        """Images of the prompts that preferences are collected on, without those of studies."""
+        return self.filter(prompt__is_of_study=False)
 
 
 class Generation(models.Model):
@@ -61,6 +84,8 @@ class Generation(models.Model):
     scored_by = models.CharField(max_length=200, blank=True)
     scored_unseen = models.BooleanField(default=False)  # that model was not trained on this prompt
     created_at = models.DateTimeField(auto_now_add=True)
+
+    objects = GenerationQuerySet.as_manager()
 
     class Meta:
         ordering = ["pk"]

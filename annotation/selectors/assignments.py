@@ -6,7 +6,7 @@ from functools import partial
 from typing import NamedTuple
 from uuid import UUID
 
-from django.db.models import Count, Exists, OuterRef, Q, Subquery
+from django.db.models import Count, Exists, F, OuterRef, Q, Subquery
 
 from annotation.access import Do, in_projects_where
 from annotation.models import Assignment, Project, Reference, Review, User
@@ -67,6 +67,7 @@ def own_answers(user: User, project: Project) -> AssignmentQuerySet:
             verdict=Subquery(newest.values("verdict")[:1]),
             reason=Subquery(newest.values("reason")[:1]),
             is_compared_with=Exists(Reference.objects.filter(answer=OuterRef("pk"))),
+            prompt_closed_at=F("prompt__closed_at"),
         )
         .order_by("-submitted_at", "-pk")
     )
@@ -81,6 +82,8 @@ def why_closed(answer: Assignment) -> str:
         return "An inspector has accepted this answer."
     if annotations["is_compared_with"]:
         return "Others' answers are compared with this one."
+    if annotations["prompt_closed_at"]:
+        return "This answer counts by now: nobody is asked about this prompt any more."
     if settled and answer.accepted_at and answer.accepted_at <= settled:
         return "This answer counts by now: it was exported, or is part of a dataset."
     return ""

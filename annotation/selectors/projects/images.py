@@ -30,6 +30,6 @@ def judged_images() -> QuerySet[Generation]:
 
 def most_used_model(project: Project) -> str:
     """Return the name of the reward model that scored most of the project's images, or "" for none."""
-    scored = Generation.objects.filter(prompt__project=project, score__isnull=False).order_by()
+    scored = Generation.objects.collected().filter(prompt__project=project, score__isnull=False).order_by()
     models = scored.values_list("scored_by").annotate(images=Count("pk")).order_by("-images", "scored_by")
     return next((name for name, _ in models[:1]), "")

@@ -110,6 +110,8 @@ def _with_names(board: Board, names: list[str], scores: dict[str, float]) -> Nam
 
 def _mean_scores(project: Project, model: str) -> dict[str, float]:
     """Return the mean score of each generator's images."""
-    scored = Generation.objects.filter(prompt__project=project).order_by().values_list("generator")
+    scored = (
+        Generation.objects.collected().filter(prompt__project=project).order_by().values_list("generator")
+    )
     means = scored.annotate(mean=Avg("score", filter=Q(scored_by=model)))
     return {name: mean for name, mean in means if mean is not None}

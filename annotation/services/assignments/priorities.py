@@ -39,6 +39,11 @@ def priorities(project: Project, opinions: Mapping[int, Collection[int]]) -> dic
     return {prompt: [priority(prompt, number) for number in numbers] for prompt, numbers in opinions.items()}
 
 
+def study_priorities(opinions: int) -> list[int]:
+    """Return the priorities of a study's opinions on one prompt: they come before all other work."""
+    return [LARGEST + opinions - number for number in range(opinions)]
+
+
 def put_unsure_first(*, generations: Collection[int]) -> None:
     """Update the priorities of these images' prompts, in projects that begin where the model is unsure."""
     open_tasks = Assignment.objects.ordinary().filter(

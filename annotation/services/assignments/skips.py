@@ -6,10 +6,11 @@ from datetime import datetime
 
 from django.db import transaction
 
-from annotation.models import Assignment, Generation, Skip, User
+from annotation.models import Assignment, Skip, User
 from annotation.models.assignments import WORK
 from annotation.selectors.assignments import skips_of
 from annotation.services.assignments.assignments import LeaseLost
+from annotation.services.assignments.replacements import ask_somebody_else
 
 
 class NotSkippable(Exception):
@@ -50,9 +51,5 @@ def skip_task(*, assignment: Assignment, annotator: User, reason: str, note: str
     skip = Skip.objects.create(
         assignment=assignment, reason=Skip.Reason(reason), note=note.strip(), skipped_at=now
     )
-    without_file = Generation.objects.filter(pk__in=assignment.order, image=None)
-    if assignment.kind == Assignment.Kind.ORDINARY and not without_file.exists():
-        Assignment.objects.create(
-            project_id=assignment.project_id, prompt_id=assignment.prompt_id, priority=assignment.priority
-        )
+    ask_somebody_else(assignment)
     return skip

@@ -6,9 +6,10 @@ from datetime import datetime
 
 from django.db import transaction
 
-from annotation.models import Action, Assignment, Generation, Prompt, Review, User
+from annotation.models import Action, Assignment, Prompt, Review, User
 from annotation.registry import register_event
 from annotation.services.actions import checked_reason, record_action
+from annotation.services.assignments.replacements import ask_somebody_else
 from annotation.services.webhooks.events import announce
 
 REVIEW_MADE = register_event("review.made", "An answer was inspected")
@@ -45,7 +46,7 @@ def send_back(*, assignment: Assignment, inspector: User, reason: str, now: date
     """Reject a submitted or accepted answer and ask somebody else; the rejected one stays.
 
     Returns: the new, open assignment; one opinion per annotator and prompt keeps it from the same person.
-        None for a check, which others get anyway, and where an image has no file.
+        None for a check, which others get anyway; where an image has no file; and in a closed study.
     Raises: NotUnderReview; OwnAnswer; ReasonMissing when the reason is blank.
     """
     reason = checked_reason(reason)
@@ -66,12 +67,7 @@ def send_back(*, assignment: Assignment, inspector: User, reason: str, now: date
     _record(Action.Kind.SENT_BACK, assignment, inspector, reason=reason)
     _announce(review)
     Prompt.objects.filter(pk=assignment.prompt_id).update(agreement=None, opinions_compared=0)
-    is_check = assignment.kind != Assignment.Kind.ORDINARY
-    if is_check or Generation.objects.filter(pk__in=assignment.order, image=None).exists():
-        return None
-    return Assignment.objects.create(
-        project_id=assignment.project_id, prompt_id=assignment.prompt_id, priority=assignment.priority
-    )
+    return ask_somebody_else(assignment)
 
 
 def _announce(review: Review) -> None:

@@ -139,7 +139,7 @@ def attach_images(*, prompt: Prompt, images: Iterable[tuple[NewImage, CheckedIma
 
     Raises: ImageRefused when a file changed; ImagesRefused as `add_generations`.
     """
-    Prompt.objects.select_for_update(no_key=True).get(pk=prompt.pk)
+    Prompt.everything.select_for_update(no_key=True).get(pk=prompt.pk)
     missing = _missing_images(prompt, list(images))
     stored_images = store_images(checked for _, checked in missing)
     return Generation.objects.bulk_create(
