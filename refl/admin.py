@@ -8,7 +8,7 @@ from django.contrib import admin
 
 from annotation.admin import ModelAdmin
 from refl.learning.config import TuningConfig
-from refl.models import Generator, SamplingRun, TuningPolicy, TuningRun
+from refl.models import Generator, SamplingRun, Study, TuningPolicy, TuningRun
 from refl.selectors.rewards import NoSuchReward, check_rewards
 from rewardmodel.admin import OfProject, PolicyForm
 
@@ -34,6 +34,13 @@ class SamplingRunAdmin(OfProject):
     list_display = [*RUN, "generator", "checkpoint"]
     list_filter = ["project", "state"]
     list_select_related = ["project", "generator", "checkpoint"]
+
+
+@admin.register(Study)
+class StudyAdmin(OfProject):
+    list_display = ["name", "project", "state", "reason", "opened_by", "created_at", "closed_at"]
+    list_filter = ["project", "state"]
+    list_select_related = ["project", "opened_by"]
 
 
 class TuningPolicyForm(PolicyForm):

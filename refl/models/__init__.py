@@ -1,5 +1,16 @@
 from refl.models.generators import Generator
 from refl.models.sampling import SamplingRun
+from refl.models.studies import Study, StudyConfig, StudyGenerator, StudyTask
 from refl.models.tuning import TuningPoint, TuningPolicy, TuningRun
 
-__all__ = ["Generator", "SamplingRun", "TuningPoint", "TuningPolicy", "TuningRun"]
+__all__ = [
+    "Generator",
+    "SamplingRun",
+    "Study",
+    "StudyConfig",
+    "StudyGenerator",
+    "StudyTask",
+    "TuningPoint",
+    "TuningPolicy",
+    "TuningRun",
+]
