@@ -11,7 +11,7 @@ from itertools import cycle
 from django.db import transaction
 
 from annotation.models import Project, Prompt, User
-from annotation.selectors.projects.uncertainty import mean_pair_entropy
+from annotation.statistics.uncertainty import mean_pair_entropy
 from refl.image_files import Description, ImageFile, Judge, make_files, split_seeds
 from refl.models import Generator, SamplingRun, TuningPolicy
 from refl.seeds import seeds_of

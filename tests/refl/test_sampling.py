@@ -11,8 +11,8 @@ from django.core.management import CommandError, call_command
 from django.utils.timezone import now
 
 from annotation.models import Assignment, Generation
-from annotation.selectors.projects.uncertainty import mean_pair_entropy
 from annotation.services.projects.prompts import NewImage, add_generations
+from annotation.statistics.uncertainty import mean_pair_entropy
 from refl.image_files import Description
 from refl.learning.families import NotAPipeline
 from refl.learning.families.loading import load_family

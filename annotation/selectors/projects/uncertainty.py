@@ -2,29 +2,11 @@
 
 from __future__ import annotations
 
-import math
 from collections import defaultdict
-from collections.abc import Collection, Sequence
-from itertools import combinations
+from collections.abc import Collection
 
 from annotation.models import Generation
-
-
-def mean_pair_entropy(rewards: Sequence[float]) -> float:
-    """Return the entropy of the preference, averaged over all pairs of images.
-
-    The model says that the first is preferred with probability sigmoid(margin); the entropy is highest, ln 2,
-    where the margin is 0.
-
-    Args: rewards: of the images of one prompt, two or more, as the model outputs them, unscaled.
-    Returns: nats, from 0 to ln 2.
-    Raises: ValueError for fewer than two images.
-    Source: Bradley and Terry, 1952, as in ImageReward's loss; uncertainty sampling, Lewis and Gale, 1994.
-    """
-    if len(rewards) < 2:
-        raise ValueError("the order of fewer than two images is no question")
-    entropies = [_entropy(first - second) for first, second in combinations(rewards, 2)]
-    return sum(entropies) / len(entropies)
+from annotation.statistics.uncertainty import mean_pair_entropy
 
 
 def prompt_uncertainty(prompts: Collection[int]) -> dict[int, float]:
@@ -38,10 +20,3 @@ def prompt_uncertainty(prompts: Collection[int]) -> dict[int, float]:
         for prompt, scored in scores.items()
         if len(scored) > 1 and len({model for _, model in scored}) == 1 and None not in {s for s, _ in scored}
     }
-
-
-def _entropy(margin: float) -> float:
-    """-p ln p - (1-p) ln (1-p) for p = sigmoid(margin), written so that no margin overflows."""
-    size = abs(margin)
-    likely = 1 / (1 + math.exp(-size))
-    return math.log1p(math.exp(-size)) + size * (1 - likely)

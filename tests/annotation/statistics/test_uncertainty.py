@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from annotation.selectors.projects.uncertainty import mean_pair_entropy
+from annotation.statistics.uncertainty import mean_pair_entropy
 
 
 def test_the_entropy_is_the_sum_written_out():
