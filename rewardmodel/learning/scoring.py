@@ -11,7 +11,9 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, Literal, TypeVar, get_args, overload
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
@@ -56,6 +58,19 @@ class _Encoded:
     prompts: list[str]
     features: Tensor
     places: list[int]
+
+
+@dataclass(frozen=True)
+class HeadInputs:
+    """What the reward's head sees of a prompt's K images, and the raw rewards that it makes of them.
+
+    Attributes:
+        features: (K, D) float64. The published head is one affine map of them.
+        rewards: (K,) float64, in nats: the sigmoid of a margin is a probability.
+    """
+
+    features: NDArray[np.float64]
+    rewards: NDArray[np.float64]
 
 
 class FileScorer(TensorScorer):
@@ -104,12 +119,33 @@ class FileScorer(TensorScorer):
         on_error: OnError = "raise",
     ) -> list[list[float]]:
         """Score each image of group i for prompt i. Small groups share batches. Raises as `score_pairs`."""
-        if len(prompts) != len(groups):
-            raise ValueError(f"{len(prompts)} prompts for {len(groups)} groups of images")
-        repeated = [prompt for prompt, images in zip(prompts, groups, strict=True) for _ in images]
-        images = [image for group in groups for image in group]
+        repeated, images = _ungroup(prompts, groups)
         scores = iter(self.score_pairs(repeated, images, on_error=on_error))
         return [list(islice(scores, len(group))) for group in groups]
+
+    @torch.inference_mode()
+    def embed_groups(
+        self, prompts: Sequence[str], groups: Sequence[Sequence[ImageSource]]
+    ) -> list[HeadInputs]:
+        """Return what the head sees of each image of group i with prompt i. Small groups share batches.
+
+        Raises: UnreadableImage; ValueError when their numbers differ; TypeError for a baseline that
+            has no head.
+        """
+        if not isinstance(self.model, RewardModel):
+            raise TypeError(f"a {type(self.model).__name__} has no head that a reward is read from")
+        repeated, images = _ungroup(prompts, groups)
+        features, rewards = np.empty((0, 0)), np.empty(len(images))
+        for batch in self._encoded(repeated, images, "raise"):
+            with self._autocast():
+                fused = self.model.backbone.fuse(*self._inputs(batch.prompts, batch.features, batch.places))
+                rewards[batch.rows] = self.model.head(fused).double().cpu().numpy()
+            if not len(features):
+                features = np.empty((len(images), fused.shape[1]))
+            features[batch.rows] = fused.double().cpu().numpy()
+        ends = np.cumsum([len(group) for group in groups])[:-1]
+        parts = zip(np.split(features, ends), np.split(rewards, ends), strict=True)
+        return [HeadInputs(of_group, raw) for of_group, raw in parts] if groups else []
 
     @torch.inference_mode()
     def score_aspects(self, prompts: Sequence[str], images: Sequence[ImageSource]) -> list[AspectAnswers]:
@@ -213,6 +249,16 @@ class Scorer(FileScorer):
     def preprocess(self, image: ImageSource) -> Tensor:
         """An image as `score_gard` wants it: (3, H, W), normalised. Raises: UnreadableImage."""
         return normalise(self.pixels(image), self.image_input)
+
+
+def _ungroup(
+    prompts: Sequence[str], groups: Sequence[Sequence[ImageSource]]
+) -> tuple[list[str], list[ImageSource]]:
+    """Return a prompt for each image, and the images, group after group. Raises: ValueError."""
+    if len(prompts) != len(groups):
+        raise ValueError(f"{len(prompts)} prompts for {len(groups)} groups of images")
+    repeated = [prompt for prompt, images in zip(prompts, groups, strict=True) for _ in images]
+    return repeated, [image for group in groups for image in group]
 
 
 def _batches(rows: Sequence[T]) -> Iterator[Sequence[T]]:

@@ -105,6 +105,12 @@ def test_each_answers_the_calls_of_a_reward_model(tmp_path, images, name):
     assert pixels.grad.abs().sum() > 0
 
 
+def test_two_projections_that_meet_in_a_cosine_have_no_head_to_look_into(tmp_path, images):
+    write_blip_large(tmp_path)
+    with pytest.raises(TypeError, match="BlipCosine has no head"):
+        load_score("BLIP", "cpu", tmp_path).embed_groups([PROMPT], [images])
+
+
 def test_the_published_names_are_available_and_no_others():
     assert available_scores() == ["CLIP", "BLIP", "Aesthetic"]
     with pytest.raises(CheckpointError, match=r"no scorer 'HPS'; there are CLIP, BLIP, Aesthetic"):

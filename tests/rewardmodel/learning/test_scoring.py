@@ -97,6 +97,24 @@ def test_each_group_of_images_is_scored_for_its_own_prompt(scorer, pictures):
 def test_groups_of_another_number_than_prompts_are_refused(scorer, pictures):
     with pytest.raises(ValueError, match="2 prompts for 1 groups"):
         scorer.score_groups(["a red circle", "circle"], [pictures])
+    with pytest.raises(ValueError, match="2 prompts for 1 groups"):
+        scorer.embed_groups(["a red circle", "circle"], [pictures])
+
+
+def test_what_the_head_sees_of_a_group_gives_its_scores_by_one_affine_map(scorer, pictures):
+    prompts = ["a red circle", "circle", "a blue square on the red circle"]
+    groups = [pictures[:1], [], pictures * 20]
+    together = scorer.embed_groups(prompts, groups)
+    assert [len(each.features) for each in together] == [1, 0, 60]
+    width = together[0].features.shape[1]
+    weight, bias = np.eye(width), np.zeros(width)  # the head's layers, multiplied out
+    for layer in (each for each in scorer.model.head.layers if isinstance(each, torch.nn.Linear)):
+        matrix, offset = layer.weight.double().numpy(), layer.bias.double().numpy()
+        weight, bias = matrix @ weight, matrix @ bias + offset
+    for each, scores in zip(together, scorer.score_groups(prompts, groups), strict=True):
+        np.testing.assert_allclose(each.features @ weight[0] + bias[0], each.rewards, atol=1e-5)
+        np.testing.assert_allclose((each.rewards - scorer.mean) / scorer.std, scores, atol=1e-5)
+    assert scorer.embed_groups([], []) == []
 
 
 @pytest.mark.parametrize("form", [str, Path])
