@@ -55,6 +55,7 @@ class Action(models.Model):
         IMAGES_ADDED = "images.added", "Images added"
         RANKINGS_ADDED = "rankings.added", "Rankings added"
         WORK_OPENED = "work.opened", "Opinions asked for"
+        WORK_WITHDRAWN = "work.withdrawn", "Opinions no longer asked for"
         EXPORTED = "export.requested", "Export asked for"
         EXPORT_CANCELLED = "export.cancelled", "Export cancelled"
         EXPORT_RETRIED = "export.retried", "Export tried again"

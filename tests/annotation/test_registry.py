@@ -45,7 +45,7 @@ def test_a_process_that_has_only_set_django_up_knows_everything_that_is_register
         *("webhook.deleted", "run.requested", "run.cancelled", "run.retried"),
         *("selection.discarded", "checkpoint.promoted"),
     ]
-    assert len(actions.split()) == 38
+    assert len(actions.split()) == 39
     assert menu.split() == ["Inspect", "Projects", "Models", "Generators"]
 
 

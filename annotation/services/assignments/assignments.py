@@ -67,6 +67,22 @@ def open_assignments(*, prompts: Iterable[Prompt], by: User | None = None) -> li
     return opened
 
 
+@transaction.atomic
+def withdraw_open(*, project: Project, by: User | None = None) -> int:
+    """Ask no longer for the opinions that nobody has begun, and return how many these were.
+
+    What is in somebody's hands stays theirs. A prompt that is left without an assignment can be asked about
+    again.
+    """
+    opened = Assignment.objects.ordinary().filter(project=project, state=State.OPEN)
+    # Locked first: one that is claimed meanwhile is passed over.
+    ids = list(opened.select_for_update(skip_locked=True).values_list("pk", flat=True))
+    Assignment.objects.filter(pk__in=ids).delete()
+    if ids:
+        record_action(Action.Kind.WORK_WITHDRAWN, project=project, by=by, subject=f"{len(ids)} opinions")
+    return len(ids)
+
+
 @cache
 def _lock() -> str:
     """Lock the annotator, so that concurrent requests of one annotator run one after another."""

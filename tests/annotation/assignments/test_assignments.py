@@ -9,7 +9,13 @@ from django.db import connection, transaction
 from django.test.utils import CaptureQueriesContext
 
 from annotation.models import Assignment, User
-from annotation.services.assignments.assignments import LeaseLost, claim_next, open_assignments, save_draft
+from annotation.services.assignments.assignments import (
+    LeaseLost,
+    claim_next,
+    open_assignments,
+    save_draft,
+    withdraw_open,
+)
 from annotation.services.judgements.judgements import submit_judgement
 from annotation.services.projects.projects import SettingsFrozen, change_settings
 from tests.cast import NOW, answer_for, luck
@@ -227,3 +233,15 @@ def test_who_asks_while_their_draft_is_being_saved_waits_for_it_and_keeps_the_ta
             with pytest.raises(TimeoutError):
                 asked.result(timeout=0.3)
         assert asked.result(timeout=10) == [held]
+
+
+def test_what_nobody_has_begun_can_be_withdrawn_and_asked_for_again(alice, ada, project, a_prompt):
+    first, second = a_prompt(), a_prompt()
+    held = claim_next(annotator=alice, project=project, now=NOW, generator=luck())
+    assert withdraw_open(project=project, by=ada) == 1
+    assert list(Assignment.objects.all()) == [held]
+    assert project.actions.get(kind="work.withdrawn").subject == "1 opinions"
+    assert withdraw_open(project=project, by=ada) == 0
+    other = second if held.prompt == first else first
+    (again,) = open_assignments(prompts=[first, second])
+    assert again.prompt == other
