@@ -23,7 +23,7 @@ def schedule_tasks() -> None:
 
 @transaction.atomic
 def schedule_task(*, name: str, task: str, seconds: int) -> PeriodicTask:
-    """Add one task, unless an entry of that name exists."""
+    """Add one task; an entry of that name stays as admins left it, but calls the task by its present name."""
     interval = IntervalSchedule.objects.filter(every=seconds, period=IntervalSchedule.SECONDS).first()
     if interval is None:
         interval = IntervalSchedule.objects.create(every=seconds, period=IntervalSchedule.SECONDS)
@@ -31,4 +31,7 @@ def schedule_task(*, name: str, task: str, seconds: int) -> PeriodicTask:
     entry, _ = PeriodicTask.objects.get_or_create(
         name=name, defaults={"task": task, "interval": interval, "expire_seconds": seconds}
     )
+    if entry.task != task:
+        entry.task = task
+        entry.save(update_fields=["task"])
     return entry

@@ -20,23 +20,22 @@ from django.utils.timezone import now
 from annotation import jobs
 from annotation.models import Project
 from demo.people import Person
-from demo.seeding import IMAGES_PER_PROMPT, queue_first_images
+from demo.seeding import IMAGES_PER_PROMPT, first_images
 from demo.simulation import simulate
 from demo.study import Judged, Preference, annotators_ceiling, blind_preference, judge_generator
 from demo.world.captions import Split, draw_captions
+from refl.loop.queue import start_step
+from refl.loop.step import Started
 from refl.models import Generator, TuningPolicy
 from refl.selectors.generators import newest_kept
 from refl.services.judging import Change, paired_change
-from refl.services.sampling import queue_sampling
-from refl.services.tuning import queue_tuning
 from rewardmodel.models import DatasetVersion, RewardCheckpoint, Run
 from rewardmodel.runs import states
 from rewardmodel.runs.execution import peak_memory
 from rewardmodel.runs.supervision import supervise
 from rewardmodel.selectors import promoted_checkpoint
-from rewardmodel.services.datasets import freeze_dataset, record_ceiling
+from rewardmodel.services.datasets import record_ceiling
 from rewardmodel.services.splits import Shares
-from rewardmodel.services.training import queue_training
 
 POLL_SECONDS = 1.0
 # A larger test split than usual, for narrower intervals.
@@ -135,7 +134,8 @@ class Loop:
         for number in range(1, count + 1):
             this = Round(number, people=self.people)
             if not self.project.assignments.exists():
-                self._complete(this, "first images", queue_first_images(self.project, prompts=self.tasks))
+                images = self._start(this, "sample", **first_images(self.project, prompts=self.tasks))
+                self._complete(this, "first images", images)
             self._round(this)
             yield this
 
@@ -143,12 +143,13 @@ class Loop:
         with self._step(this, "annotate"):
             this.annotations = self._annotate(this.number)
         with self._step(this, "freeze"):
-            this.dataset = freeze_dataset(project=self.project, shares=SHARES, ratings=True)
-            training = queue_training(project=self.project, dataset=this.dataset)
+            this.dataset = self._start(this, "freeze", shares=SHARES, ratings=True).dataset
+            assert this.dataset is not None
+            training = self._start(this, "train", dataset=this.dataset)
             ceiling = annotators_ceiling(this.dataset, people=self.people, seed=self.seed)
             record_ceiling(this.dataset, ceiling=ceiling)
-        self._complete(this, "train", training)
-        this.checkpoint = RewardCheckpoint.objects.get(run=training)
+        run = self._complete(this, "train", training)
+        this.checkpoint = RewardCheckpoint.objects.get(run_id=run.pk)
         start, reward = newest_kept(self.project), promoted_checkpoint(self.project)
         config = TuningPolicy.objects.get(project=self.project).config
         control = self._tune(this, "tune the control", start, reward, without_reward(config))
@@ -160,8 +161,9 @@ class Loop:
                 judge_generator(generator, captions=captions, reward=reward)
                 for generator in (start, control, tuned)
             )
-        images = queue_sampling(
-            generator=newest_kept(self.project),
+        images = self._start(
+            this,
+            "sample",
             per_prompt=IMAGES_PER_PROMPT,
             prompts=self.tasks,
             checkpoint=reward,
@@ -183,17 +185,24 @@ class Loop:
     def _tune(
         self, this: Round, name: str, start: Generator, reward: RewardCheckpoint, config: dict[str, Any]
     ) -> Generator:
-        run = queue_tuning(project=self.project, generator=start, checkpoint=reward, config=config)
-        self._complete(this, name, run)
-        return Generator.objects.get(run=run)
+        tuning = self._start(this, "tune", generator=start, checkpoint=reward, config=config)
+        run = self._complete(this, name, tuning)
+        return Generator.objects.get(run_id=run.pk)
 
-    def _complete(self, this: Round, name: str, run: Run) -> None:
-        """Do a run of the round. Raises: RunFailed."""
+    def _start(self, this: Round, step: str, **options: Any) -> Started:
+        """Start a step of the loop. Raises: StepRefused."""
+        return start_step(self.project, step, because=f"run_loop, round {this.number}", **options)
+
+    def _complete(self, this: Round, name: str, started: Started) -> Run:
+        """Do the run that a step started, and return it. Raises: RunFailed."""
+        run = started.run
+        assert run is not None
         self.say(f"round {this.number}: {name} ({run})")
         _finish(run)
         if run.state != Run.State.FINISHED:
             raise RunFailed(f"{run} {run.state}: {run.error}")
         this.steps.append(Step(name, run.seconds, run.peak_memory or 0))
+        return run
 
     @contextmanager
     def _step(self, this: Round, name: str) -> Iterator[None]:

@@ -6,6 +6,7 @@ import random
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from django.conf import settings
 from django.utils.timezone import now
@@ -22,9 +23,9 @@ from demo.settings import (
     TUNING_CONFIG,
 )
 from demo.world.captions import Split, draw_captions
+from refl.loop.queue import start_step
 from refl.models import Generator, SamplingRun, TuningPolicy
 from refl.services.generators import register_generator
-from refl.services.sampling import queue_sampling
 from rewardmodel.models import RewardCheckpoint, TrainingPolicy
 from rewardmodel.services.checkpoints import promote, register_checkpoint
 
@@ -45,7 +46,12 @@ def seed_demo() -> Project:
     """Set up the demo project, or add what is missing of it. A worker draws its first images."""
     project = ensure_project(SLUG, name="Small world")
     if not SamplingRun.objects.filter(project=project).exists():
-        queue_first_images(project, prompts=FIRST_PROMPTS)
+        start_step(
+            project,
+            "sample",
+            because="the demo's first images",
+            **first_images(project, prompts=FIRST_PROMPTS),
+        )
     return project
 
 
@@ -86,16 +92,21 @@ def paused(project: Project) -> Iterator[None]:
             policy.objects.filter(project=project).update(enabled=True)
 
 
-def queue_first_images(project: Project, *, prompts: int) -> SamplingRun:
-    """Ask for images of the project's first prompts, half of each prompt's drawn hastily."""
+def first_images(project: Project, *, prompts: int) -> dict[str, Any]:
+    """Return how the project's first prompts get images, half of each prompt's drawn hastily.
+
+    Returns: options of the step that makes images.
+    """
     generators = Generator.objects.kept().filter(project=project)
-    return queue_sampling(
-        generator=generators.exclude(name=HASTY).earliest("pk"),
-        beside=list(generators.filter(name=HASTY)),
-        per_prompt=IMAGES_PER_PROMPT,
-        prompts=prompts,
-        rng=random.Random(SEED),
-    )
+    return {
+        "generator": generators.exclude(name=HASTY).earliest("pk"),
+        "beside": list(generators.filter(name=HASTY)),
+        "per_prompt": IMAGES_PER_PROMPT,
+        "prompts": prompts,
+        "checkpoint": None,
+        "pool_factor": 1,
+        "rng": random.Random(SEED),
+    }
 
 
 def _ensure_members(project: Project) -> None:

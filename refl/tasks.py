@@ -3,40 +3,37 @@
 from __future__ import annotations
 
 import logging
-import random
 
 from celery import shared_task
 
-from refl.models import TuningPolicy
-from refl.selectors.generators import NoGenerator
-from refl.services.sampling import CannotSample, queue_due_sampling
-from refl.services.tuning import CannotTune, queue_due_tuning
+from refl.loop.queue import start_due
+from refl.loop.step import StepRefused
 from rewardmodel.runs.waking import wake
 
 logger = logging.getLogger(__name__)
 
 
 @shared_task
+def look_for_preferences() -> None:
+    """Start a training run in each project where enough answers came in since the last one."""
+    _start_due("train")
+
+
+@shared_task
 def look_for_promotions() -> None:
     """Queue a tuning wherever a reward model was promoted that no generator was tuned with yet."""
-    for policy in TuningPolicy.objects.filter(enabled=True).select_related("project"):
-        try:
-            run = queue_due_tuning(policy)
-        except (CannotTune, NoGenerator) as error:
-            logger.info("%s: no tuning: %s", policy.project.slug, error)
-            continue
-        if run is not None:
-            wake(run)
+    _start_due("tune")
 
 
 @shared_task
 def look_for_generators() -> None:
     """Queue images wherever a tuned generator was kept that has made none yet."""
-    for policy in TuningPolicy.objects.filter(enabled=True).select_related("project"):
-        try:
-            run = queue_due_sampling(policy, rng=random.Random(policy.project_id))
-        except CannotSample as error:
-            logger.info("%s: no images: %s", policy.project.slug, error)
-            continue
-        if run is not None:
-            wake(run)
+    _start_due("sample")
+
+
+def _start_due(step: str) -> None:
+    for outcome in start_due(step):
+        if isinstance(outcome, StepRefused):
+            logger.warning("%s was due and did not start: %s", step, outcome)
+        else:
+            wake(outcome)

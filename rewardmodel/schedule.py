@@ -7,7 +7,6 @@ from annotation.schedule import schedule_task
 # Name shown in the admin -> task, seconds between two starts.
 ENTRIES = {
     "Bring back interrupted runs": ("rewardmodel.tasks.tend_runs", 15),
-    "Train when enough preferences came in": ("rewardmodel.tasks.look_for_preferences", 30),
 }
 
 

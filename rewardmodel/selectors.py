@@ -20,8 +20,6 @@ from rewardmodel.models import (
     EvaluationRun,
     RewardCheckpoint,
     Run,
-    TrainingPolicy,
-    TrainingRun,
 )
 
 CURVE_POINTS = 400  # more cannot be told apart on a screen
@@ -72,17 +70,15 @@ def checkpoint_aspects(checkpoint: RewardCheckpoint) -> tuple[str, ...]:
         return ()
 
 
-def answers_since_freeze(project: Project) -> int:
-    """Count the rankings finished since the newest dataset version; 0 where rejections left fewer."""
-    newest = DatasetVersion.objects.filter(project=project).order_by("-pk").first()
-    return max(count_finished(project) - (newest.answers if newest else 0), 0)
+def answers_since_training(project: Project) -> int:
+    """Count the rankings finished since the newest dataset version that a run was asked for on."""
+    trained_on = DatasetVersion.objects.trained_on().filter(project=project).order_by("-pk").first()
+    return rankings_since(trained_on, finished=count_finished(project))
 
 
-def is_due(policy: TrainingPolicy) -> bool:
-    """Whether enough rankings were finished, and no run of the project is queued or running."""
-    if TrainingRun.objects.active().filter(project=policy.project).exists():
-        return False
-    return answers_since_freeze(policy.project) >= policy.retrain_after
+def rankings_since(dataset: DatasetVersion | None, *, finished: int) -> int:
+    """Return how many finished rankings came in since the dataset; 0 where rejections left fewer."""
+    return max(finished - (dataset.answers if dataset else 0), 0)
 
 
 def curves(run: Run) -> dict[str, Curve]:

@@ -1,4 +1,5 @@
 from refl.models.generators import Generator
+from refl.models.loop import StepRefusal
 from refl.models.sampling import SamplingRun
 from refl.models.studies import Study, StudyConfig, StudyGenerator, StudyTask
 from refl.models.tuning import TuningPoint, TuningPolicy, TuningRun
@@ -6,6 +7,7 @@ from refl.models.tuning import TuningPoint, TuningPolicy, TuningRun
 __all__ = [
     "Generator",
     "SamplingRun",
+    "StepRefusal",
     "Study",
     "StudyConfig",
     "StudyGenerator",

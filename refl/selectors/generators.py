@@ -1,10 +1,9 @@
-"""Find the generator to tune or sample next, and the reward model that may judge it."""
+"""Find the generator to tune or sample next."""
 
 from __future__ import annotations
 
 from annotation.models import Project
-from refl.models import Generator, SamplingRun, TuningRun
-from rewardmodel.models import RewardCheckpoint
+from refl.models import Generator
 
 
 class NoGenerator(Exception):
@@ -25,20 +24,3 @@ def newest_kept(project: Project) -> Generator:
     if generator is None:
         raise NoGenerator(f"{project.slug}: no generator is kept; register one")
     return generator
-
-
-def untried_promotion(project: Project) -> RewardCheckpoint | None:
-    """Return the promoted reward model if rankings trained it and no tuning was queued with it since."""
-    promoted = RewardCheckpoint.objects.filter(project=project, promoted=True, run__isnull=False).first()
-    if promoted is None:
-        return None
-    since = TuningRun.objects.filter(checkpoint=promoted, created_at__gte=promoted.promoted_at)
-    return None if since.exists() else promoted
-
-
-def unsampled_generator(project: Project) -> Generator | None:
-    """Return the newest kept generator if a tuning made it and no sampling was queued for it."""
-    newest = Generator.objects.kept().seen().filter(project=project).order_by("-pk").first()
-    if newest is None or newest.run is None or SamplingRun.objects.filter(generator=newest).exists():
-        return None
-    return newest

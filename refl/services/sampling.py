@@ -13,9 +13,8 @@ from django.db import transaction
 from annotation.models import Project, Prompt, User
 from annotation.statistics.uncertainty import mean_pair_entropy
 from refl.image_files import Description, ImageFile, Judge, make_files, split_seeds
-from refl.models import Generator, SamplingRun, TuningPolicy
+from refl.models import Generator, SamplingRun
 from refl.seeds import seeds_of
-from refl.selectors.generators import unsampled_generator
 from refl.selectors.prompts import prompts_without_images
 from refl.services.generators import mark_seen
 from refl.services.samples import Sample, import_samples
@@ -23,7 +22,6 @@ from rewardmodel.learning.errors import Interrupted
 from rewardmodel.models import RewardCheckpoint
 from rewardmodel.runs import states
 from rewardmodel.runs.execution import Heartbeat
-from rewardmodel.runs.policies import lock_policy
 from rewardmodel.scoring import scorer
 from rewardmodel.services.scores import score_generations
 
@@ -72,6 +70,7 @@ def queue_sampling(
     beside: Sequence[Generator] = (),
     rng: random.Random,
     by: User | None = None,
+    because: str = "",
 ) -> SamplingRun:
     """Queue images for prompts of the project that have none, or for those the reward model is least sure of.
 
@@ -85,6 +84,7 @@ def queue_sampling(
         beside: generators of the project that make images of each prompt in turn with this one, so that a
             prompt's images differ more.
         by: who asks, for the log; None for a command, or what came due.
+        because: why, where nobody asks.
     Raises: CannotSample.
     """
     project = Project.objects.select_for_update(no_key=True).get(pk=generator.project_id)
@@ -125,31 +125,7 @@ def queue_sampling(
         config=asdict(config),
         steps=len(pool) * per_prompt,
     )
-    return states.record_request(run, by=by)
-
-
-@transaction.atomic
-def queue_due_sampling(policy: TuningPolicy, *, rng: random.Random) -> SamplingRun | None:
-    """Queue images of a newly kept generator, for prompts on which the promoted reward model is least sure.
-
-    Returns: the run, or None where no generator is waiting.
-
-    Raises: CannotSample.
-    """
-    locked = lock_policy(policy)
-    if locked is None or SamplingRun.objects.active().filter(project=locked.project).exists():
-        return None
-    generator = unsampled_generator(locked.project)
-    if generator is None:
-        return None
-    return queue_sampling(
-        generator=generator,
-        per_prompt=locked.images_per_prompt,
-        prompts=locked.prompts_per_round,
-        checkpoint=RewardCheckpoint.objects.filter(project=locked.project, promoted=True).first(),
-        pool_factor=locked.pool_factor,
-        rng=rng,
-    )
+    return states.record_request(run, by=by, because=because)
 
 
 def make_samples(run: SamplingRun, heartbeat: Heartbeat) -> None:

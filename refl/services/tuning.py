@@ -15,7 +15,7 @@ from django.utils.timezone import now
 from annotation.models import Project, User
 from refl.learning.config import TuningConfig
 from refl.models import Generator, TuningPolicy, TuningRun
-from refl.selectors.generators import newest_kept, untried_promotion
+from refl.selectors.generators import newest_kept
 from refl.selectors.preferences import preference_dataset
 from refl.selectors.prompts import held_out_prompts, tuning_prompts, watched_prompts
 from refl.selectors.rewards import NoSuchReward, foreign_rewards, named_checkpoint, resolve_rewards
@@ -34,7 +34,7 @@ from rewardmodel.learning.saving import write_whole
 from rewardmodel.models import RewardCheckpoint
 from rewardmodel.runs import states
 from rewardmodel.runs.execution import Heartbeat
-from rewardmodel.runs.policies import lock_policy, policy_config
+from rewardmodel.runs.policies import policy_config
 from rewardmodel.selectors import promoted_checkpoint
 
 if TYPE_CHECKING:
@@ -58,6 +58,7 @@ def queue_tuning(
     checkpoint: RewardCheckpoint | None = None,
     config: Mapping[str, Any] | None = None,
     by: User | None = None,
+    because: str = "",
 ) -> TuningRun:
     """Queue a tuning.
 
@@ -69,6 +70,7 @@ def queue_tuning(
             sample grids are made as the generator is sampled from, unless it says otherwise. In its `rewards`
             the reward model of the run may be called `checkpoint`, as in `checkpoint:fidelity`.
         by: who asks, for the log; None for a command, or what came due.
+        because: why, where nobody asks.
     Raises: CannotTune, NoGenerator, NothingPromoted.
     """
     Project.objects.select_for_update(no_key=True).get(pk=project.pk)
@@ -94,24 +96,7 @@ def queue_tuning(
         config=replace(complete, rewards=mixture).to_dict(),
         steps=complete.total_updates,
     )
-    return states.record_request(run, by=by)
-
-
-@transaction.atomic
-def queue_due_tuning(policy: TuningPolicy) -> TuningRun | None:
-    """Queue a tuning where a reward model was promoted since the last one.
-
-    Returns: the run, or None where no reward model is new.
-
-    Raises: CannotTune, NoGenerator.
-    """
-    locked = lock_policy(policy)
-    if locked is None or TuningRun.objects.active().filter(project=locked.project).exists():
-        return None
-    checkpoint = untried_promotion(locked.project)
-    if checkpoint is None:
-        return None
-    return queue_tuning(project=locked.project, checkpoint=checkpoint)
+    return states.record_request(run, by=by, because=because)
 
 
 def complete_config(config: Mapping[str, Any], generator: Generator) -> TuningConfig:

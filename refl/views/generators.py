@@ -13,8 +13,9 @@ from django.views.decorators.http import require_POST
 from annotation.access import MemberRequest, admin_required, admins_projects
 from annotation.models import Project
 from refl.forms import SamplingForm
-from refl.models import Generator, SamplingRun, TuningPolicy, TuningRun
+from refl.models import Generator, SamplingRun, TuningRun
 from refl.selectors.generators import NoGenerator
+from refl.selectors.policies import policy_of
 from refl.selectors.prompts import prompts_without_images
 from refl.services.sampling import CannotSample, queue_sampling
 from refl.services.tuning import CannotTune, queue_tuning
@@ -80,11 +81,6 @@ def generate_images(request: MemberRequest, project: Project) -> HttpResponse:
         return render(request, PROJECT, _context(project, form=form, refusal=str(error)), status=422)
     wake(run)
     return redirect(run.page, project.slug, run.pk)
-
-
-def policy_of(project: Project) -> TuningPolicy:
-    """Return the project's policy; where it has none, an unsaved one that is off, with the defaults."""
-    return TuningPolicy.objects.filter(project=project).first() or TuningPolicy(project=project)
 
 
 def _context(project: Project, *, form: SamplingForm | None = None, refusal: str = "") -> dict[str, Any]:

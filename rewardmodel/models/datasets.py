@@ -21,6 +21,12 @@ class SplitBy(models.TextChoices):
     HASH = "hash"  # its text alone
 
 
+class DatasetVersionQuerySet(models.QuerySet["DatasetVersion"]):
+    def trained_on(self) -> DatasetVersionQuerySet:
+        """Filter to those that a training run was asked for on, however it ended."""
+        return self.filter(runs__isnull=False).distinct()
+
+
 class DatasetVersion(models.Model):
     """Rankings of one project, frozen in a folder. It never changes; the same rows give the same hash."""
 
@@ -39,6 +45,8 @@ class DatasetVersion(models.Model):
     # People's own accuracy on the test split, where known. It may be added later: it is not part of the hash.
     ceiling = models.FloatField(null=True)
     created_at = models.DateTimeField(auto_now_add=True)
+
+    objects = DatasetVersionQuerySet.as_manager()
 
     class Meta:
         ordering = ["-pk"]

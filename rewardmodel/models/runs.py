@@ -10,9 +10,10 @@ from django.conf import settings
 from django.db import models
 from django.db.models import Q
 
-from annotation.models import Job, JobManager, JobQuerySet, Project
+from annotation.models import Job, JobManager, JobQuerySet, Project, User
 
 R = TypeVar("R", bound="Run")
+BECAUSE_LENGTH = 200
 
 
 class RunManager(JobManager[R]):
@@ -44,6 +45,8 @@ class Run(Job):
     not_before = models.DateTimeField(null=True)  # it waits until then after a crash
     step = models.PositiveIntegerField(default=0)
     steps = models.PositiveIntegerField(default=0)  # 0: not known yet
+    requested_by = models.ForeignKey(User, models.SET_NULL, null=True, related_name="+")
+    because = models.CharField(max_length=BECAUSE_LENGTH, blank=True)  # what came due, if nobody asked for it
     created_at = models.DateTimeField(auto_now_add=True)
     started_at = models.DateTimeField(null=True)
     seconds = models.FloatField(default=0.0)  # at work, over all attempts

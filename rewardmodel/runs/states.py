@@ -15,6 +15,7 @@ from annotation.registry import register_action, register_event
 from annotation.services.actions import record_action
 from annotation.services.webhooks.events import announce
 from rewardmodel.models import Run
+from rewardmodel.models.runs import BECAUSE_LENGTH
 
 RUN_FINISHED = register_event("run.finished", "A run finished")
 RUN_FAILED = register_event("run.failed", "A run failed")
@@ -30,9 +31,13 @@ def run_models() -> list[type[Run]]:
     return [model for model in apps.get_models() if issubclass(model, Run)]
 
 
-def record_request(run: R, *, by: User | None) -> R:
-    """Log that somebody asked for the run, or None where it came due by itself; returns it."""
-    record_action(REQUESTED, project=run.project_id, by=by, subject=run)
+def record_request(run: R, *, by: User | None, because: str = "") -> R:
+    """Record and log who asked for the run, None for a command or what came due, and why; returns it."""
+    run.requested_by, run.because = by, because[:BECAUSE_LENGTH]
+    run.save(update_fields=["requested_by", "because"])
+    record_action(
+        REQUESTED, project=run.project_id, by=by, subject=run, **({"because": because} if because else {})
+    )
     return run
 
 

@@ -51,10 +51,11 @@ def queue_evaluation(
     baselines: Sequence[str] = (),
     split: str = "test",
     by: User | None = None,
+    because: str = "",
 ) -> EvaluationRun:
     """Ask for every checkpoint and baseline to be measured on every dataset.
 
-    Args: by: as `queue_training` has it.
+    Args: by, because: as `queue_training` has it.
     Raises: CannotEvaluate.
     """
     models = len(checkpoints) + len(baselines)
@@ -72,7 +73,7 @@ def queue_evaluation(
     with transaction.atomic():
         steps = models * len(datasets)
         run = EvaluationRun.objects.create(project=project, config=dataclasses.asdict(config), steps=steps)
-        return states.record_request(run, by=by)
+        return states.record_request(run, by=by, because=because)
 
 
 def evaluate_models(run: EvaluationRun, heartbeat: Heartbeat) -> None:

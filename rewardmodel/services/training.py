@@ -19,8 +19,8 @@ from rewardmodel.learning.errors import Interrupted
 from rewardmodel.models import DatasetVersion, RewardCheckpoint, TrainingPolicy, TrainingRun
 from rewardmodel.runs import states
 from rewardmodel.runs.execution import Heartbeat, PermanentFailure
-from rewardmodel.runs.policies import lock_policy, policy_config
-from rewardmodel.selectors import initial_checkpoint, is_due
+from rewardmodel.runs.policies import policy_config
+from rewardmodel.selectors import initial_checkpoint
 from rewardmodel.services.checkpoints import NotComparable, promote_if_better, record_checkpoint
 from rewardmodel.services.datasets import dataset_images, freeze_dataset
 from rewardmodel.services.evaluations import measure, record_figures, unreadable_images
@@ -49,6 +49,7 @@ def queue_training(
     initial: RewardCheckpoint | None = None,
     config: Mapping[str, Any] | None = None,
     by: User | None = None,
+    because: str = "",
 ) -> TrainingRun:
     """Ask for a training run.
 
@@ -57,6 +58,7 @@ def queue_training(
         initial: None starts from the checkpoint registered last.
         config: fields of a RewardConfig that differ from the defaults; None takes the project's policy.
         by: who asks, for the log; None for a command, or what came due.
+        because: why, where nobody asks.
     Raises: NotTrainable, NothingToFreeze, NothingRegistered.
     """
     if config is None:
@@ -77,26 +79,7 @@ def queue_training(
         )
     with transaction.atomic():
         run = TrainingRun.objects.create(project=project, dataset=dataset, initial=initial, config=complete)
-        return states.record_request(run, by=by)
-
-
-@transaction.atomic
-def queue_due_training(policy: TrainingPolicy) -> TrainingRun | None:
-    """Freeze and ask for a run where enough answers came in; None where they did not, or cannot be used.
-
-    Raises: NotTrainable, NothingToFreeze, NothingRegistered.
-    """
-    ours = lock_policy(policy)
-    if ours is None or not is_due(ours):
-        return None
-    dataset = freeze_dataset(
-        project=ours.project,
-        soft_labels=bool(ours.config.get("soft_labels")),
-        ratings=bool(ours.config.get("aspects")),
-    )
-    if dataset.runs.exists():  # all that came in lacks its images, and will be due again at the next look
-        return None
-    return queue_training(project=ours.project, dataset=dataset)
+        return states.record_request(run, by=by, because=because)
 
 
 def train(run: TrainingRun, heartbeat: Heartbeat) -> None:

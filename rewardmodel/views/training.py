@@ -16,7 +16,7 @@ from annotation.models import Project
 from rewardmodel.models import DatasetVersion, RewardCheckpoint, TrainingPolicy, TrainingRun
 from rewardmodel.runs.views import TRAINING
 from rewardmodel.runs.waking import wake
-from rewardmodel.selectors import NothingRegistered, answers_since_freeze
+from rewardmodel.selectors import NothingRegistered, answers_since_training
 from rewardmodel.services.checkpoints import promote
 from rewardmodel.services.datasets import NothingToFreeze
 from rewardmodel.services.training import NotTrainable, queue_training
@@ -71,6 +71,6 @@ def _context(project: Project) -> dict[str, Any]:
         "is_active": any(not run.is_over for run in runs),
         "checkpoints": RewardCheckpoint.objects.filter(project=project).select_related("run"),
         "datasets": DatasetVersion.objects.filter(project=project)[:LISTED],
-        "new_answers": answers_since_freeze(project),
+        "new_answers": answers_since_training(project),
         "policy": TrainingPolicy.objects.filter(project=project).first(),
     }

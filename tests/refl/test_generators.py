@@ -12,7 +12,7 @@ from annotation.models import Event
 from annotation.services.webhooks.webhooks import create_webhook
 from refl.learning.outcomes import Outcome
 from refl.models import Generator
-from refl.selectors.generators import NoGenerator, newest_kept, unsampled_generator
+from refl.selectors.generators import NoGenerator, newest_kept
 from refl.selectors.rewards import held_out_rewards
 from refl.services.generators import (
     GENERATOR_KEPT,
@@ -98,7 +98,6 @@ def test_a_hub_id_that_cannot_be_looked_up_is_not_yet_seen_and_not_the_next_one(
     again = register_generator(project=project, name="sd again", pipeline=hub_id)
     assert seen.is_seen
     assert newest_kept(project) == seen
-    assert unsampled_generator(project) is None
 
     mark_seen(again)
     assert newest_kept(project) == again

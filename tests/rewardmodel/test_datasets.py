@@ -9,11 +9,12 @@ from django.db import connection
 
 from annotation.models import Assignment, Generation, Rating
 from annotation.models.judgements import Problem
+from annotation.selectors.preferences import count_finished
 from annotation.services.judgements.reviews import send_back
 from rewardmodel.learning.data.rankings import load_rankings
 from rewardmodel.learning.model.aspects import PROBLEMS
 from rewardmodel.models import DatasetVersion
-from rewardmodel.selectors import answers_since_freeze
+from rewardmodel.selectors import rankings_since
 from rewardmodel.services.datasets import NothingToFreeze, freeze_dataset
 from rewardmodel.services.splits import Shares, split_of
 from tests.cast import NOW
@@ -80,7 +81,7 @@ def test_rankings_rejected_after_the_freeze_never_count_below_none(project, rank
     rank(3)
     freeze_dataset(project=project)
     send_back(assignment=Assignment.objects.first(), inspector=rita, reason="Careless", now=NOW)
-    assert answers_since_freeze(project) == 0
+    assert rankings_since(project.datasets.get(), finished=count_finished(project)) == 0
 
 
 def test_a_folder_without_its_row_is_taken_over(project, rank):

@@ -18,7 +18,7 @@ from django.utils.timezone import now
 from safetensors.torch import load_file
 
 from annotation.models import Generation
-from rewardmodel.models import RewardCheckpoint, TrainingPoint, TrainingPolicy, TrainingRun
+from rewardmodel.models import RewardCheckpoint, TrainingPoint, TrainingRun
 from rewardmodel.runs import states, supervision
 from rewardmodel.runs.supervision import supervise
 from rewardmodel.selectors import NothingRegistered, curves
@@ -26,8 +26,8 @@ from rewardmodel.services import training
 from rewardmodel.services.checkpoints import promote
 from rewardmodel.services.datasets import freeze_dataset
 from rewardmodel.services.evaluations import measure
-from rewardmodel.services.training import NotTrainable, queue_due_training, queue_training
-from rewardmodel.tasks import look_for_preferences, supervise_run
+from rewardmodel.services.training import NotTrainable, queue_training
+from rewardmodel.tasks import supervise_run
 from tests.rewardmodel.conftest import QUICK
 
 pytestmark = pytest.mark.django_db(transaction=True)  # a run's heart beats in a thread of its own
@@ -384,54 +384,6 @@ def test_training_needs_a_checkpoint_to_start_from(project, rank):
     rank(16)
     with pytest.raises(NothingRegistered):
         queue_training(project=project)
-
-
-@pytest.fixture
-def policy(project):
-    return TrainingPolicy.objects.create(project=project, retrain_after=4, config=QUICK)
-
-
-def test_enough_new_answers_start_a_run_with_the_policys_configuration(project, encoder, rank, policy):
-    rank(13)
-    run = queue_due_training(policy)
-    assert (run.state, run.config["epochs"], run.dataset.answers) == (State.QUEUED, 1, 13)
-
-
-def test_no_second_run_starts_while_one_waits_nor_before_enough_answers_came(project, encoder, rank, policy):
-    rank(13)
-    run = queue_due_training(policy)
-    rank(4)
-    assert queue_due_training(policy) is None
-    states.cancel(run, now=now())
-    assert queue_due_training(policy).dataset.answers == 17
-    TrainingRun.objects.all().update(state=State.CANCELLED, finished_at=now())
-    rank(3)
-    assert queue_due_training(policy) is None
-
-
-def test_answers_without_their_images_start_no_run_on_what_was_trained_on_already(
-    project, encoder, rank, policy
-):
-    rank(13)
-    assert queue_due_training(policy) is not None
-    TrainingRun.objects.all().update(state=State.CANCELLED, finished_at=now())
-    before = set(Generation.objects.values_list("pk", flat=True))
-    rank(4)
-    Generation.objects.exclude(pk__in=before).update(image=None)
-    assert queue_due_training(policy) is None
-
-
-def test_a_policy_that_is_switched_off_starts_nothing(project, encoder, rank, policy):
-    rank(13)
-    policy.enabled = False
-    policy.save()
-    assert queue_due_training(policy) is None
-
-
-def test_looking_for_preferences_passes_over_projects_that_cannot_train_yet(project, rank, policy):
-    rank(16)  # but no checkpoint is registered
-    look_for_preferences()
-    assert not TrainingRun.objects.exists()
 
 
 def test_the_supervisor_kills_a_process_that_does_not_stop(processes, project, encoder, rank, monkeypatch):

@@ -17,10 +17,7 @@ from demo.people import simulated_people
 from demo.report import table
 from demo.seeding import CREDENTIALS, SIMULATED, ensure_project, paused
 from demo.simulation import Strayed
-from refl.services.sampling import CannotSample
-from refl.services.tuning import CannotTune
-from rewardmodel.services.datasets import NothingToFreeze
-from rewardmodel.services.training import NotTrainable
+from refl.loop.step import StepRefused
 
 
 class Command(BaseCommand):
@@ -55,10 +52,7 @@ class Command(BaseCommand):
                 )
                 for this in loop.rounds(options["rounds"]):
                     self._say(table(this))
-        except (
-            CannotSample, CannotTune, LoopBusy, NothingToFreeze, NotTrainable, PageRefused, RunFailed,
-            Strayed,
-        ) as error:  # fmt: skip
+        except (LoopBusy, PageRefused, RunFailed, StepRefused, Strayed) as error:
             raise CommandError(str(error)) from error
 
     def _say(self, line: str) -> None:
