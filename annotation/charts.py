@@ -38,6 +38,7 @@ def by_day(
         "label": label,
         "x": "day",
         "ends": [f"{first:%-d %b}", f"{last:%-d %b}"],
+        "names": [f"{day:%-d %b}" for day in days],
         "format": "0",
         "series": [{"name": name, "points": points if counts else []}],
     }

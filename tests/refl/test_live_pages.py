@@ -53,12 +53,12 @@ def test_an_admin_watches_a_tuning_to_its_end_without_reloading(adas_page, live_
     page.goto(live_server.url + reverse("tuning-run", args=[project.slug, at_work.pk]))
     page.get_by_text("1 of 3").wait_for()
     page.evaluate("window.loadedOnce = true")
-    assert page.locator("#reward-curve circle").count() == 1
+    assert page.locator("#reward-curve .plot circle").count() == 1
 
     measure(at_work, 2)
     measure(at_work, 3)
     page.get_by_text("3 of 3").wait_for()
-    page.locator("#reward-curve path.curve").wait_for()
+    page.locator("#reward-curve .plot path.curve").wait_for()
     page.get_by_text("judges what came out").wait_for()
 
     (at_work.folder / "samples" / "step-000003.png").write_bytes(a_grid("teal"))

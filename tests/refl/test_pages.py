@@ -87,7 +87,7 @@ def test_a_run_at_work_is_asked_for_again_and_one_that_is_over_is_not(client, ad
     live = client.get(page, headers=HTMX).content.decode()
     assert 'hx-trigger="every 2s"' in live
     assert "<html" not in live
-    assert '"points": [[1, 0.1], [2, 0.2]]' in live
+    assert '"points": [[1.0, "0.100", ""], [2.0, "0.200", ""]]' in live
     assert "Loading pipeline" in live
     states.finish(at_work, now=now())
     assert "hx-trigger" not in client.get(page, headers=HTMX).content.decode()
