@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from annotation.statistics.estimates import ENOUGH_PROMPTS, resample
 from rewardmodel.learning.saving import write_whole
@@ -171,11 +172,40 @@ def held_out_moves(before: Look, after: Look) -> dict[str, int]:
     moves = {}
     for name in held_out_figures(before):
         differences = np.subtract(after.values[name], before.values[name])  # (B,)
-        mean, count, noise = differences.mean(), len(differences), 0.0
-        if count >= ENOUGH_PROMPTS:
-            noise = ERRORS * differences.std(ddof=1) / np.sqrt(count)
+        mean, noise = differences.mean(), margin(differences) or 0.0
         moves[name] = int(mean > noise) - int(mean < -noise)
     return moves
+
+
+def margin(values: NDArray[np.float64]) -> float | None:
+    """Return what chance explains of a mean over prompts, to either side: 2.33 standard errors.
+
+    Args: values: (B,).
+    Returns: None with fewer than 10 prompts.
+    """
+    if len(values) < ENOUGH_PROMPTS:
+        return None
+    return float(ERRORS * values.std(ddof=1) / np.sqrt(len(values)))
+
+
+def interval_beside(base: Look, look: Look, figure: str, *, is_ratio: bool = False) -> Change | None:
+    """Return a figure at a look, with the 98 % interval of how it stands to the base's over the same prompts.
+
+    Args: is_ratio: whether to return the ratio of the two, not the figure.
+    Returns: None with fewer than 10 prompts, for a ratio to nothing, and where a value is not finite.
+    Source: Cochran, Sampling Techniques, 1977, section 6.4, for the ratio.
+    """
+    before, after = np.asarray(base.values[figure]), np.asarray(look.values[figure])  # (B,) each
+    unit, value = 1.0, float(after.mean())
+    if is_ratio:
+        unit = float(before.mean())
+        if not unit > 0:
+            return None
+        value /= unit
+    noise = margin(after - (value if is_ratio else 1.0) * before)
+    if noise is None or not np.isfinite(noise):
+        return None
+    return Change(value, value - noise / unit, value + noise / unit)
 
 
 def held_out_figures(look: Look) -> list[str]:

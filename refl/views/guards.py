@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from refl.learning.looks import HELD_OUT, TUNED, Look
+from refl.learning.looks import HELD_OUT, TUNED, Look, interval_beside
 from refl.learning.outcomes import Stage, outcome
 from refl.models import Generator, TuningRun
 from rewardmodel.selectors import Curve
@@ -44,6 +44,19 @@ def guard_details(
     is_final = _is_finished(run) or bool(tuned and tuned.metrics)
     choice = "kept" if is_final else "best so far"
     marks = _marks(summary, choice)
+
+    def series(names: Sequence[str], *, is_ratio: bool = False) -> list[dict[str, Any]]:
+        return [
+            {
+                "name": label_of(name).partition(",")[0],
+                "points": _relative(measured[name]) if is_ratio else measured[name],
+                "dots": True,
+                "band": _band(looks, name, is_ratio=is_ratio),
+            }
+            for name in names
+            if name in measured  # what is not finite has no curve
+        ]
+
     return {
         "outcome": summary,
         "sentence": summary.get("sentence", ""),
@@ -51,23 +64,32 @@ def guard_details(
         "looks": _looks(summary, choice),
         "rows": _rows(summary),
         "charts": [
-            _chart(
-                "guard-rewards", "Rewards on the guards' prompts", {n: measured[n] for n in rewards}, marks
-            ),
+            _chart("guard-rewards", "Rewards on the guards' prompts", series(rewards), marks),
             _chart(
                 "guard-ratios",
                 "Relative to the untuned generator, where 1 is unchanged",
-                {name: _relative(measured[name]) for name in RATIOS if name in measured},
+                series(RATIOS, is_ratio=True),
                 marks,
             ),
-            _chart(
-                "guard-shares",
-                "Drift and dark share",
-                {name: measured[name] for name in SHARES if name in measured},  # what is not finite has none
-                marks,
-            ),
+            _chart("guard-shares", "Drift and dark share", series(SHARES), marks),
         ],
     }
+
+
+def held_out_series(curves: Mapping[str, Curve], looks: Sequence[Look]) -> dict[str, Any]:
+    """Return the reward that is tuned on, on the guards' prompts, as a series beside the training's."""
+    points = curves.get(PREFIX + TUNED, [])
+    return {"name": "on the guards' prompts", "points": points, "dots": True, "band": _band(looks, TUNED)}
+
+
+def _band(looks: Sequence[Look], figure: str, *, is_ratio: bool = False) -> list[tuple[int, float, float]]:
+    """Return at each look the interval of the figure's change since the first, over prompts."""
+    intervals = [
+        (look.step, interval_beside(looks[0], look, figure, is_ratio=is_ratio))
+        for look in looks
+        if figure in look.values
+    ]
+    return [(step, change.low, change.high) for step, change in intervals if change is not None]
 
 
 def _outcome(
@@ -89,16 +111,14 @@ def _is_finished(run: TuningRun) -> bool:
 
 
 def _chart(
-    identifier: str, label: str, series: dict[str, Curve], marks: list[dict[str, Any]]
+    identifier: str, label: str, series: list[dict[str, Any]], marks: list[dict[str, Any]]
 ) -> dict[str, Any]:
     return {
         "id": identifier,
         "label": label,
         "x": "update",
         "format": "0.00",
-        "series": [
-            {"name": label_of(name).partition(",")[0], "points": curve} for name, curve in series.items()
-        ],
+        "series": series,
         "marks": marks,
     }
 

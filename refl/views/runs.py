@@ -13,10 +13,10 @@ from annotation.models import Project
 from refl.learning.looks import LOOKS, read_looks
 from refl.learning.outcomes import stages_of
 from refl.models import Generator, SamplingRun, TuningRun
-from refl.views.guards import guard_details
+from refl.views.guards import guard_details, held_out_series
 from refl.views.stages import read_config, settings_beside, stages_at_work
 from rewardmodel.runs.views import Kind
-from rewardmodel.selectors import curves
+from rewardmodel.selectors import Curve, curves
 
 CHARTS = {
     "reward": "Reward, mean of the update's images",
@@ -49,20 +49,14 @@ def _tuning_details(run: TuningRun) -> dict[str, Any]:
     measured = curves(run)
     shown = [name for name in CHARTS if name in measured] or ["reward"]  # none before the first update
     charts = [
-        {
-            "id": f"{name}-curve",
-            "label": CHARTS[name],
-            "x": "update",
-            "format": "0.000",
-            "series": [{"name": name.replace("_", " "), "points": measured.get(name, [])}],
-        }
-        for name in shown
+        _chart(name, CHARTS[name], [_series(name.replace("_", " "), measured.get(name))]) for name in shown
     ]
+    if "reward" in shown and (held_out := held_out_series(measured, looks))["points"]:
+        charts[0]["series"].append(held_out)
     if parts:
-        series = [{"name": name, "points": measured.get(key, [])} for key, name in parts.items()]
         label = "Parts of the reward, each in its own deviations"
-        chart = {"id": "parts-curve", "label": label, "x": "update", "format": "0.000", "series": series}
-        charts.insert(1, chart)
+        series = [_series(name, measured.get(key)) for key, name in parts.items()]
+        charts.insert(1, _chart("parts", label, series))
     guards = guard_details(run, measured, looks, stages, tuned)
     return {
         "charts": charts,
@@ -76,6 +70,14 @@ def _tuning_details(run: TuningRun) -> dict[str, Any]:
         "grids": _grids(run),
         "shown": _shown_prompts(run),
     }
+
+
+def _series(name: str, curve: Curve | None) -> dict[str, Any]:
+    return {"name": name, "points": curve or [], "smooth": True}
+
+
+def _chart(name: str, label: str, series: list[dict[str, Any]]) -> dict[str, Any]:
+    return {"id": f"{name}-curve", "label": label, "x": "update", "format": "0.000", "series": series}
 
 
 def _grids(run: TuningRun) -> list[int]:

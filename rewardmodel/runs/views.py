@@ -126,8 +126,8 @@ def _training_details(run: TrainingRun) -> dict[str, Any]:
                 "x": "step",
                 "format": numbers,
                 "series": [
-                    {"name": "training", "points": curve_of.get(name, [])},
-                    {"name": "validation", "points": curve_of.get(f"validation_{name}", [])},
+                    {"name": "training", "points": curve_of.get(name, []), "smooth": True},
+                    {"name": "validation", "points": curve_of.get(f"validation_{name}", []), "dots": True},
                 ],
             }
             for name, label, numbers in (

@@ -1,5 +1,7 @@
 """What follows from what the guards saw: alarms, the best weights, and when to stop."""
 
+import math
+import statistics
 from itertools import pairwise
 
 import numpy as np
@@ -15,6 +17,7 @@ from refl.learning.looks import (
     compare,
     find_alarm,
     held_out_moves,
+    interval_beside,
     read_looks,
     stop_reason,
     write_looks,
@@ -224,3 +227,31 @@ def test_looks_are_read_back_as_they_were_written(tmp_path):
     write_looks(tmp_path / "guards.jsonl", looks)
     assert read_looks(tmp_path / "guards.jsonl") == looks
     assert read_looks(tmp_path / "none.jsonl") == []
+
+
+def test_the_interval_of_a_figure_is_of_its_change_over_the_same_prompts():
+    before, after = values(0)[TUNED], values(1, **{TUNED: 0.4})[TUNED]
+    interval = interval_beside(BASE, Look(10, {TUNED: after}, 1.0), TUNED)
+    changes = [late - early for early, late in zip(before, after, strict=True)]
+    half = 2.33 * statistics.stdev(changes) / math.sqrt(PROMPTS)
+    mean = statistics.fmean(after)
+    assert (interval.value, interval.low, interval.high) == pytest.approx((mean, mean - half, mean + half))
+    same = interval_beside(BASE, BASE, TUNED)
+    assert same.low == same.value == same.high
+
+
+def test_the_interval_of_a_ratio_is_near_that_of_the_bootstrap():
+    after = values(1, diversity=-0.05)["diversity"]
+    interval = interval_beside(BASE, Look(10, {"diversity": after}, 1.0), "diversity", is_ratio=True)
+    drawn = compare(BASE.values["diversity"], after, "ratio")
+    assert interval.value == pytest.approx(drawn.value)
+    assert (interval.low, interval.high) == pytest.approx((drawn.low, drawn.high), abs=0.004)
+
+
+def test_of_a_few_prompts_and_of_what_is_not_finite_there_is_no_interval():
+    few = Look(0, {TUNED: (0.1,) * 9}, 1.0)
+    assert interval_beside(few, few, TUNED) is None
+    broken = Look(10, {TUNED: (*BASE.values[TUNED][1:], math.nan)}, 1.0)
+    assert interval_beside(BASE, broken, TUNED) is None
+    nothing = Look(0, {"diversity": (0.0,) * PROMPTS}, 1.0)
+    assert interval_beside(nothing, BASE, "diversity", is_ratio=True) is None

@@ -1,5 +1,7 @@
 """A training run watched in a real browser."""
 
+import re
+
 import pytest
 from django.conf import settings
 from django.test import Client
@@ -48,15 +50,45 @@ def test_curves_grow_while_a_run_works_and_cancelling_says_that_it_stops(live_se
     page = signed_in(page, live_server, ada)
     page.goto(live_server.url + reverse("training-run", args=[run.project.slug, run.pk]))
     expect(page.get_by_text("10 of 60")).to_be_visible()
-    expect(page.get_by_role("img", name="Loss, nats a pair: training 0.070 at step 10")).to_be_visible()
+    expect(page.get_by_role("img", name="(raw 0.070) at step 10, validation 0.080")).to_be_visible()
     measure(run, 25)
     expect(page.get_by_text("25 of 60")).to_be_visible()
-    expect(page.get_by_role("img", name="Loss, nats a pair: training 0.028 at step 25")).to_be_visible()
+    expect(page.get_by_role("img", name="(raw 0.028) at step 25, validation 0.032")).to_be_visible()
     page.get_by_role("button", name="Cancel run").click()
     expect(page.get_by_text("stops after this step")).to_be_visible()
     jobs.release(run, now=now())
     expect(page.get_by_text("Cancelled")).to_be_visible()
     expect(page.get_by_role("button", name="Cancel run")).to_have_count(0)
+
+
+def test_a_curve_is_read_by_pointer_and_by_keys_while_its_run_goes_on(live_server, page, ada, run):
+    measure(run, 10)
+    page = signed_in(page, live_server, ada)
+    page.goto(live_server.url + reverse("training-run", args=[run.project.slug, run.pk]))
+    reader = page.get_by_role("slider", name="Loss, nats a pair")
+    tip = reader.locator(".tip")
+    expect(tip).to_be_hidden()
+
+    box = reader.bounding_box()
+    reader.hover(position={"x": box["width"] / 3, "y": box["height"] / 2})
+    expect(tip).to_contain_text("step 4")
+    expect(tip).to_contain_text("(raw 0.175)")
+    page.mouse.move(0, 0)
+    expect(tip).to_be_hidden()
+
+    reader.press("Home")
+    reader.press("ArrowRight")
+    expect(reader).to_have_attribute(
+        "aria-valuetext", re.compile(r"step 2, training .*raw 0.350.*validation 0.400")
+    )
+    measure(run, 25)
+    expect(page.get_by_text("25 of 60")).to_be_visible()
+    expect(reader).to_be_focused()
+    expect(tip).to_contain_text("step 2")
+    reader.press("ArrowRight")
+    expect(tip).to_contain_text("step 3")
+    reader.press("Escape")
+    expect(tip).to_be_hidden()
 
 
 def test_what_was_opened_focused_or_scrolled_stays_so_while_a_run_works(live_server, page, ada, run):
