@@ -6,7 +6,7 @@ from uuid import UUID
 
 from django.contrib import messages
 from django.core.paginator import Paginator
-from django.db.models import Count, Prefetch, Q
+from django.db.models import Count, Q
 from django.http import Http404, HttpResponse, HttpResponseBase
 from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.http import require_POST, require_safe
@@ -15,7 +15,7 @@ from annotation.access import MemberRequest, admin_required
 from annotation.forms.exports import MaterialForm
 from annotation.image_files import image_response, thumbnail_response
 from annotation.models import Assignment, Project
-from annotation.selectors.projects.images import judged_images
+from annotation.selectors.projects.images import judged_images, strips
 from annotation.services.imports import ImportRefused, import_upload
 
 LIST = "annotation/projects/prompts.html"
@@ -52,13 +52,13 @@ def _render_list(request: MemberRequest, project: Project, form: MaterialForm | 
     prompts = project.prompts.filter(text__icontains=words) if words else project.prompts.all()
     is_finished = Q(assignments__in=Assignment.objects.finished())
     accepted = Count("assignments", filter=is_finished, distinct=True)
-    images = Prefetch("generations", judged_images())
-    rows = prompts.annotate(accepted=accepted).prefetch_related(images).order_by("-pk")
+    rows = prompts.annotate(accepted=accepted).order_by("-pk")
     page = Paginator(rows, PER_PAGE).get_page(request.GET.get("page"))
     context = {
         "project": project,
         "tab": "prompts",
         "page": page,
+        "strips": strips([prompt.pk for prompt in page]),
         "words": words,
         "form": form or MaterialForm(),
     }

@@ -14,6 +14,7 @@ from annotation.access import Do, MemberRequest, admin_required, may, researcher
 from annotation.forms.references import ReferenceForm
 from annotation.models import Project, Reference
 from annotation.selectors.checks.references import references_of, trusted_answers
+from annotation.selectors.projects.images import strips
 from annotation.services.checks.references import (
     NothingToAnswer,
     choose_reference,
@@ -78,11 +79,13 @@ def retire(request: MemberRequest, project: Project, pk: int) -> HttpResponse:
 def _context(
     request: MemberRequest, project: Project, form: ReferenceForm | None = None
 ) -> dict[str, object]:
+    references, answers = references_of(project), trusted_answers(project)[:SHOWN]
     return {
         "project": project,
         "tab": "references",
         "is_admin": may(request.user, Do.ADMINISTER, project),
-        "references": references_of(project),
-        "answers": trusted_answers(project)[:SHOWN],
+        "references": references,
+        "answers": answers,
+        "strips": strips([*(row.prompt_id for row in references), *(row.prompt_id for row in answers)]),
         "form": form or ReferenceForm(auto_id=False),
     }

@@ -14,6 +14,7 @@ from annotation.access import Do, MemberRequest, projects_where, required_anywhe
 from annotation.forms.references import SendBackForm
 from annotation.models import Assignment, Pause
 from annotation.models.assignments import WORK
+from annotation.selectors.projects.images import strips
 from annotation.selectors.reviews import answer_of
 from annotation.services.judgements.reviews import NotUnderReview, OwnAnswer, accept, send_back
 
@@ -35,7 +36,13 @@ def queue(request: MemberRequest) -> HttpResponse:
     )
     answers = waiting.select_related("project", "prompt", "annotator")[:SHOWN]
     paused = Pause.objects.in_force().filter(project__in=projects).select_related("project", "user")
-    context = {"projects": projects, "answers": answers, "shown": SHOWN, "paused": paused}
+    context = {
+        "projects": projects,
+        "answers": answers,
+        "strips": strips([answer.prompt_id for answer in answers]),
+        "shown": SHOWN,
+        "paused": paused,
+    }
     return render(request, QUEUE, context)
 
 

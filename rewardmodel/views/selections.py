@@ -14,6 +14,7 @@ from django.views.decorators.http import require_POST, require_safe
 
 from annotation.access import MemberRequest, admin_required
 from annotation.models import Project, PromptSelection
+from annotation.selectors.projects.images import strips
 from annotation.selectors.projects.selections import newest_selection
 from rewardmodel.forms import SelectionForm
 from rewardmodel.models import SelectionRun
@@ -112,10 +113,12 @@ def _details(run: SelectionRun) -> dict[str, Any]:
         return {}
     newest = newest_selection(run.project)
     chosen = selection.chosen.select_related("prompt")
+    shown = chosen[:SHOWN]
     return {
         "selection": selection,
         "is_used": newest is not None and newest.pk == selection.pk,
-        "chosen": chosen[:SHOWN],
+        "chosen": shown,
+        "strips": strips([choice.prompt_id for choice in shown]),
         "chosen_count": chosen.count(),
         "map": _map(selection),
     }

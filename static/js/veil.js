@@ -22,6 +22,9 @@ export function keepSeen(page) {
   for (const place of page.querySelectorAll(".veiled")) place.classList.toggle("veiled", !seen.has(place.dataset.veil));
 }
 
+// Pages that ask anew every few seconds get fresh markup, too.
+document.addEventListener("htmx:afterSwap", () => keepSeen(document));
+
 document.addEventListener("click", (event) => {
   const button = event.target.closest("[data-unveil]");
   if (!button) return;

@@ -2,13 +2,40 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+from dataclasses import dataclass
 from uuid import UUID
 
-from django.db.models import Count, Exists, OuterRef, Q, QuerySet
+from django.db.models import Count, Exists, OuterRef, Q, QuerySet, Window
+from django.db.models.functions import RowNumber
 
 from annotation.access import Do, projects_where
 from annotation.models import Generation, Image, Project, Rating, User
 from annotation.models.judgements import HARMFUL
+
+STRIP = 4  # images of a prompt that lists show
+
+
+@dataclass(frozen=True)
+class Picture:
+    """What a thumbnail needs of an image. Neither generator nor score is here, so none can be shown.
+
+    For admins, inspectors and researchers: `is_harmful` goes by others' ratings too.
+    """
+
+    generation: int
+    prompt: int
+    text: str  # of the prompt
+    token: UUID
+    is_harmful: bool
+
+
+@dataclass(frozen=True)
+class Strip:
+    """The first images of a prompt, and how many more there are."""
+
+    pictures: list[Picture]
+    more: int
 
 
 def visible_image(user: User, token: UUID) -> Image | None:
@@ -26,6 +53,33 @@ def judged_images() -> QuerySet[Generation]:
     return Generation.objects.select_related("image").annotate(
         is_harmful=Q(is_flagged=True) | Exists(harmful)
     )
+
+
+PICTURE = ("pk", "prompt_id", "prompt__text", "image__token", "is_harmful")
+
+
+def pictures_of(images: QuerySet[Generation]) -> list[Picture]:
+    """Return the images as pictures, in their order. Args: images: of `judged_images`, with files."""
+    return [Picture(*row) for row in images.values_list(*PICTURE)]
+
+
+def strips(prompts: Collection[int], *, length: int = STRIP) -> dict[int, Strip]:
+    """Return the strip of each prompt that has images with files, by prompt id, in one query."""
+    images = (
+        judged_images()
+        .filter(prompt__in=prompts, image__isnull=False)
+        .annotate(
+            number=Window(RowNumber(), partition_by="prompt", order_by="pk"),
+            total=Window(Count("pk"), partition_by="prompt"),
+        )
+        .filter(number__lte=length)
+        .order_by("prompt", "pk")
+    )
+    made: dict[int, Strip] = {}
+    for *fields, total in images.values_list(*PICTURE, "total"):
+        picture = Picture(*fields)
+        made.setdefault(picture.prompt, Strip([], max(total - length, 0))).pictures.append(picture)
+    return made
 
 
 def most_used_model(project: Project) -> str:

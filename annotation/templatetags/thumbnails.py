@@ -1,0 +1,25 @@
+"""Template tags for small pictures of a prompt."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from django import template
+
+from annotation.selectors.projects.images import Strip
+
+register = template.Library()
+
+
+@register.inclusion_tag("components/strip.html")
+def strip(
+    strips: Mapping[int, Strip], prompt: int, href: str = "", *, beside: bool = False
+) -> dict[str, object]:
+    """The first images of a prompt, side by side, and how many more there are.
+
+    Args:
+        prompt: its id.
+        href: the page that each leads to, if any.
+        beside: whether a link to the same page stands beside them, so that keys need not stop at each.
+    """
+    return {"strip": strips.get(prompt), "href": href, "beside": beside}
