@@ -11,7 +11,9 @@ from PIL import Image
 
 from annotation.statistics.estimates import interval, resample
 from refl.drawing import draw
+from refl.judged_images import store_judged
 from refl.models import Generator
+from refl.seeds import seeds_of
 from rewardmodel.learning.errors import Interrupted
 from rewardmodel.runs.execution import Heartbeat
 
@@ -50,14 +52,21 @@ def measure_changes(
 ) -> dict[str, Change]:
     """Measure how each reward changes from the generator's parent to it, on equal prompts and seeds.
 
+    The first image of each of the first prompts is stored in its run's folder, to be looked at.
+
     Args: prompts: held out from tuning and from the reward models; the first 200 are used.
     Returns: the change of each reward, by its name.
-    Raises: Interrupted, NotAPipeline, BadReward; ValueError without a prompt.
+    Raises: Interrupted, NotAPipeline, BadReward, NotSaved; ValueError without a prompt.
     """
     assert tuned.parent is not None
+    assert tuned.run is not None
     chosen = list(prompts[:PROMPTS])
     each = min(IMAGES_EACH, -(-IMAGES // max(len(chosen), 1)))
     before, after = (_draw(generator, chosen, each, heartbeat) for generator in (tuned.parent, tuned))
+    seeds = [seeds_of(prompt, 1)[0] for prompt in chosen]
+    store_judged(
+        tuned.run.folder, chosen, seeds, *([images[0] for images in group] for group in (before, after))
+    )
     changes = {}
     for name, reward in rewards.items():
         scores = [_score(name, reward, chosen, samples) for samples in (before, after)]

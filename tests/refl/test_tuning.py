@@ -7,13 +7,19 @@ import sys
 from datetime import timedelta
 from time import monotonic, sleep
 
+import numpy as np
 import pytest
 from django.conf import settings
 from django.core.management import CommandError, call_command
 from django.utils.timezone import now
+from PIL import Image
 
 from annotation import jobs
+from refl.drawing import draw
+from refl.judged_images import judged_file, read_judged
 from refl.models import Generator, TuningRun
+from refl.seeds import seeds_of
+from refl.selectors.prompts import held_out_prompts
 from refl.services.tuning import CannotTune, queue_tuning
 from rewardmodel.models import RewardCheckpoint
 from rewardmodel.runs import states
@@ -94,6 +100,16 @@ def test_the_command_tunes_judges_and_says_what_came_of_it(ready, capsys):
     assert tuned.kept is not None
     assert tuned.metrics["held_out"]["shipped"]["prompts"] == tuned.metrics["tuned_on"]["prompts"] > 0
     assert f"{tuned}: {'kept' if tuned.kept else 'not kept'}" in capsys.readouterr().out
+    judged = read_judged(run.folder)
+    assert [pair.prompt for pair in judged] == held_out_prompts(run.checkpoint)
+    assert judged
+    assert [pair.seed for pair in judged] == [seeds_of(pair.prompt, 1)[0] for pair in judged]
+    for side, generator in (("before", run.generator), ("after", tuned)):
+        drawn = draw(generator, [pair.prompt for pair in judged], each=1)
+        for number, (image,) in enumerate(drawn):
+            with Image.open(judged_file(run.folder, number, side)) as stored:
+                distance = np.abs(np.asarray(stored, int) - np.asarray(image, int))
+            assert distance.max() <= 1  # what shares its batch rounds it
 
 
 @for_real
