@@ -108,6 +108,8 @@ OF_THE_RUN = {
     *("guard_every", "guard_prompts", "guard_images", "guard_limits", "patience"),
 }
 
+GRID_COLUMNS, GRID_GAP = 4, 2  # of a sample grid: images in a row, and pixels between them
+
 MAX_UPDATES = 2**31 - 1  # of a run: more cannot be counted in its row
 
 # How far each figure of the guards may go from the untuned generator's before they stop the run. All ours.

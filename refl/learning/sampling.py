@@ -11,6 +11,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from refl.learning.config import GRID_COLUMNS, GRID_GAP
 from refl.learning.families import Family
 
 # (prompts, images), as many of one as of the other -> a number for each, higher is better.
@@ -123,11 +124,11 @@ def prompts_at_once(candidates: int, batch_size: int) -> int:
     return max(1, batch_size // candidates)
 
 
-def grid(images: Sequence[Image.Image], columns: int) -> Image.Image:
-    """Lay out the images row by row, two pixels apart, on white; all have the size of the first."""
-    width, height = (side + 2 for side in images[0].size)
-    rows = -(-len(images) // columns)
-    sheet = Image.new("RGB", (width * columns - 2, height * rows - 2), "white")
+def grid(images: Sequence[Image.Image]) -> Image.Image:
+    """Lay out the images row by row, with gaps, on white; all have the size of the first."""
+    width, height = (side + GRID_GAP for side in images[0].size)
+    rows = -(-len(images) // GRID_COLUMNS)
+    sheet = Image.new("RGB", (width * GRID_COLUMNS - GRID_GAP, height * rows - GRID_GAP), "white")
     for index, image in enumerate(images):
-        sheet.paste(image, (width * (index % columns), height * (index // columns)))
+        sheet.paste(image, (width * (index % GRID_COLUMNS), height * (index // GRID_COLUMNS)))
     return sheet

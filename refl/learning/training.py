@@ -406,7 +406,7 @@ def _save_samples(
             guidance_scale=config.sample_guidance,
             batch_size=config.microbatch_size or config.batch_size,
         )
-        sheet = grid(list(images), columns=4)
+        sheet = grid(list(images))
     folder.mkdir(exist_ok=True)
     with write_whole(folder / f"step-{step:06}.png") as partial:
         sheet.save(partial, "PNG")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 from django.http import FileResponse, Http404
@@ -13,6 +12,7 @@ from annotation.models import Project
 from refl.learning.looks import LOOKS, read_looks
 from refl.learning.outcomes import stages_of
 from refl.models import Generator, SamplingRun, TuningRun
+from refl.sample_grids import grid_file, grid_prompts, grid_steps
 from refl.views.guards import guard_details, held_out_series
 from refl.views.stages import read_config, settings_beside, stages_at_work
 from rewardmodel.runs.views import Kind
@@ -32,7 +32,7 @@ CHARTS = {
 def sample_grid(request: MemberRequest, project: Project, pk: int, step: int) -> FileResponse:
     """Return one grid of a tuning's samples. It never changes."""
     run = get_object_or_404(TuningRun, project=project, pk=pk)
-    file = run.folder / "samples" / f"step-{step:06}.png"
+    file = grid_file(run, step)
     if not file.is_file():
         raise Http404
     headers = {"Cache-Control": "private, max-age=31536000, immutable"}
@@ -67,8 +67,8 @@ def _tuning_details(run: TuningRun) -> dict[str, Any]:
         "tuned": tuned,
         "guards": guards,
         "verdict": tuned.reason.removesuffix(guards["sentence"] if guards else "") if tuned else "",
-        "grids": _grids(run),
-        "shown": _shown_prompts(run),
+        "grids": grid_steps(run),
+        "shown": grid_prompts(run),
     }
 
 
@@ -78,21 +78,6 @@ def _series(name: str, curve: Curve | None) -> dict[str, Any]:
 
 def _chart(name: str, label: str, series: list[dict[str, Any]]) -> dict[str, Any]:
     return {"id": f"{name}-curve", "label": label, "x": "update", "format": "0.000", "series": series}
-
-
-def _grids(run: TuningRun) -> list[int]:
-    """Return the updates that have a sample grid, ascending; 0 is before the first."""
-    return sorted(int(file.stem.removeprefix("step-")) for file in run.folder.glob("samples/step-*.png"))
-
-
-def _shown_prompts(run: TuningRun) -> list[str]:
-    """Return the prompts of the sample grids, in order."""
-    try:
-        frozen = json.loads((run.folder / "prompts.json").read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        return []
-    prompts: list[str] = frozen["tuning"][: run.config["sample_prompts"]]
-    return prompts
 
 
 TUNING = Kind(
