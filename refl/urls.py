@@ -4,7 +4,7 @@ from typing import Any
 
 from django.urls import path
 
-from refl.views import generators
+from refl.views import generators, pictures
 from refl.views import runs as kinds
 from rewardmodel.runs import views as runs
 
@@ -16,6 +16,7 @@ urlpatterns = [
     path("<slug:slug>/", generators.project_generators, name="project-generators"),
     path("<slug:slug>/tune/", generators.tune_now, name="tune-now"),
     path("<slug:slug>/generate/", generators.generate_images, name="generate-images"),
+    path("<slug:slug>/<int:pk>/", generators.generator, name="generator"),
     path("<slug:slug>/tunings/<int:pk>/", runs.show, TUNING, name="tuning-run"),
     path(
         "<slug:slug>/tunings/<int:pk>/curves.<str:form>",
@@ -26,6 +27,16 @@ urlpatterns = [
     path("<slug:slug>/tunings/<int:pk>/cancel/", runs.cancel, TUNING, name="cancel-tuning-run"),
     path("<slug:slug>/tunings/<int:pk>/retry/", runs.retry, TUNING, name="retry-tuning-run"),
     path("<slug:slug>/tunings/<int:pk>/samples/<int:step>.png", kinds.sample_grid, name="sample-grid"),
+    path(
+        "<slug:slug>/tunings/<int:pk>/samples/<int:step>/<int:place>.png",
+        pictures.sample_image,
+        name="sample-image",
+    ),
+    path(
+        "<slug:slug>/tunings/<int:pk>/judged/<int:number>/<str:side>.webp",
+        pictures.judged_image,
+        name="judged-image",
+    ),
     path("<slug:slug>/samplings/<int:pk>/", runs.show, SAMPLING, name="sampling-run"),
     path("<slug:slug>/samplings/<int:pk>/cancel/", runs.cancel, SAMPLING, name="cancel-sampling-run"),
     path("<slug:slug>/samplings/<int:pk>/retry/", runs.retry, SAMPLING, name="retry-sampling-run"),

@@ -52,7 +52,8 @@ def named(name, arguments, project, task, rows):
         "slug": project.slug,
         "pk": rows.get(name, task.pk),
         "version": 1,
-        **dict.fromkeys(("delivery", "step"), 1),
+        **dict.fromkeys(("delivery", "step", "number", "place"), 1),
+        "side": "after",
         "form": "csv",
         "token": "nothing" if name == "join" else task.token,
     }

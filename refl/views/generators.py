@@ -7,8 +7,8 @@ from typing import Any
 
 from django.db.models import QuerySet
 from django.http import HttpResponse
-from django.shortcuts import redirect, render
-from django.views.decorators.http import require_POST
+from django.shortcuts import get_object_or_404, redirect, render
+from django.views.decorators.http import require_POST, require_safe
 
 from annotation.access import MemberRequest, admin_required, admins_projects
 from annotation.models import Project
@@ -19,13 +19,14 @@ from refl.selectors.policies import policy_of
 from refl.selectors.prompts import prompts_without_images
 from refl.services.sampling import CannotSample, queue_sampling
 from refl.services.tuning import CannotTune, queue_tuning
+from refl.views.pictures import judged_pairs, sampled_pairs, strips
 from refl.views.runs import TUNING
 from refl.views.stages import planned_stages, read_config, settings_beside
 from rewardmodel.models import RewardCheckpoint, Run
 from rewardmodel.runs.waking import wake
 from rewardmodel.selectors import NothingPromoted, promoted_checkpoint
 
-INDEX, PROJECT = (f"refl/{page}.html" for page in ("index", "project"))
+INDEX, PROJECT, GENERATOR = (f"refl/{page}.html" for page in ("index", "project", "generator"))
 RUNS = "rewardmodel/runs.html#runs"
 LISTED = 50  # newest runs of a kind on a page
 
@@ -34,9 +35,18 @@ LISTED = 50  # newest runs of a kind on a page
 def index(request: MemberRequest, projects: QuerySet[Project]) -> HttpResponse:
     newest = {
         generator.project_id: generator
-        for generator in Generator.objects.kept().seen().filter(project__in=projects).order_by("pk")
+        for generator in Generator.objects.kept()
+        .seen()
+        .filter(project__in=projects)
+        .select_related("project", "parent", "run")
+        .order_by("pk")
     }
-    rows = [{"project": project, "newest": newest.get(project.pk)} for project in projects]
+    pictures = strips(list(newest.values()))
+    rows = []
+    for project in projects:
+        generator = newest.get(project.pk)
+        strip = pictures.get(generator.pk, []) if generator else []
+        rows.append({"project": project, "newest": generator, "strip": strip})
     return render(request, INDEX, {"rows": rows})
 
 
@@ -44,6 +54,27 @@ def index(request: MemberRequest, projects: QuerySet[Project]) -> HttpResponse:
 def project_generators(request: MemberRequest, project: Project) -> HttpResponse:
     template = RUNS if request.htmx else PROJECT
     return render(request, template, _context(project))
+
+
+@require_safe
+@admin_required
+def generator(request: MemberRequest, project: Project, pk: int) -> HttpResponse:
+    """Show one generator: what became of it, and its images beside its parent's."""
+    row = get_object_or_404(
+        Generator.objects.select_related("project", "parent", "run__checkpoint"), project=project, pk=pk
+    )
+    children = row.children.select_related("project", "parent", "run").order_by("pk")
+    judged = judged_pairs(row)
+    pairs = judged or sampled_pairs(row)
+    context = {
+        "project": project,
+        "generator": row,
+        "children": children,
+        "pairs": pairs,
+        "is_judged": bool(judged),
+        "strip": [] if pairs else strips([row, *children]).get(row.pk),
+    }
+    return render(request, GENERATOR, context)
 
 
 @require_POST
@@ -90,6 +121,10 @@ def _context(project: Project, *, form: SamplingForm | None = None, refusal: str
         key=lambda run: run.created_at,
         reverse=True,
     )
+    generators = list(
+        Generator.objects.filter(project=project).select_related("project", "parent", "run__checkpoint")
+    )
+    pictures = strips(generators)
     config = read_config(policy.config)
     stages = planned_stages(config) if config else []
     return {
@@ -99,7 +134,7 @@ def _context(project: Project, *, form: SamplingForm | None = None, refusal: str
         "method": config.title if config and not stages else "",
         "stages": stages,
         "settings": settings_beside(stages, policy.config),
-        "generators": Generator.objects.filter(project=project).select_related("parent", "run__checkpoint"),
+        "generators": [{"generator": each, "strip": pictures.get(each.pk, [])} for each in generators],
         "promoted": RewardCheckpoint.objects.filter(project=project, promoted=True).first(),
         "runs": runs,
         "is_active": any(not run.is_over for run in runs),
