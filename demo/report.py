@@ -31,7 +31,8 @@ def _learning(this: Round) -> list[str]:
             f"(it has {rival['accuracy']:.3f})"
         )
     lines.append(f"{'  another annotator (ceiling)':<34}{this.dataset.ceiling:.3f}")
-    lines.append(f"{'promoted':<34}{'yes' if this.checkpoint.promoted else 'no'}")
+    promoted = "yes" if this.checkpoint.promoted else "no"
+    lines.append(f"{'promoted':<34}{promoted}: {this.checkpoint.decision_in_words}")
     return lines
 
 

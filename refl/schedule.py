@@ -7,6 +7,7 @@ from annotation.schedule import schedule_task
 # Name shown in the admin -> task, seconds between two starts.
 ENTRIES = {
     "Train when enough preferences came in": ("refl.tasks.look_for_preferences", 30),
+    "Measure waiting reward models again": ("refl.tasks.look_for_test_pairs", 30),
     "Tune when a reward model was promoted": ("refl.tasks.look_for_promotions", 30),
     "Make images when a generator was tuned": ("refl.tasks.look_for_generators", 30),
 }

@@ -20,6 +20,12 @@ def look_for_preferences() -> None:
 
 
 @shared_task
+def look_for_test_pairs() -> None:
+    """Measure reward models again that wait for more test pairs, where those came in."""
+    _start_due("promote")
+
+
+@shared_task
 def look_for_promotions() -> None:
     """Queue a tuning wherever a reward model was promoted that no generator was tuned with yet."""
     _start_due("tune")

@@ -14,6 +14,7 @@ class RewardModelConfig(AppConfig):
         import_module("rewardmodel.runs.states")
         import_module("rewardmodel.services.selections")
         import_module("rewardmodel.services.checkpoints")
+        import_module("rewardmodel.services.promotions")
 
         register_menu_item(MenuItem("Models", "models"))
         register_page(Page("selections", "Selection", "selections"), section="Data", after="prompts")

@@ -12,8 +12,9 @@ from django.template.defaultfilters import filesizeformat
 
 from annotation.models import Project
 from rewardmodel.learning import available_scores
-from rewardmodel.models import DatasetVersion, RewardCheckpoint
+from rewardmodel.models import DatasetVersion, PromotionRule, RewardCheckpoint
 from rewardmodel.models.datasets import SPLITS
+from rewardmodel.models.promotions import HIGHEST, LOWEST
 from rewardmodel.selection.config import SelectionConfig
 
 DEFAULTS = SelectionConfig()
@@ -51,6 +52,18 @@ class EvaluationForm(forms.Form):
             field.queryset = rows._default_manager.filter(project=project)
         self.initial["checkpoints"] = RewardCheckpoint.objects.filter(project=project, promoted=True)
         self.initial["datasets"] = DatasetVersion.objects.filter(project=project)[:1]
+
+
+class PromotionRuleForm(forms.ModelForm):  # type: ignore[type-arg]  # not subscriptable when it runs
+    """How sure a project wants to be before a new model takes the promoted one's place."""
+
+    class Meta:
+        model = PromotionRule
+        fields = ["probability", "pairs"]
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.fields["probability"].widget.attrs.update(step="0.001", min=str(LOWEST), max=str(HIGHEST))
 
 
 class SelectionForm(forms.Form):

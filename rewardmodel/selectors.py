@@ -13,11 +13,13 @@ from django.db.models import F, QuerySet
 from annotation.models import Project
 from annotation.selectors.preferences import count_finished
 from annotation.statistics.estimates import Estimate, NotEnough, Resamples
+from annotation.statistics.superiority import Rule
 from rewardmodel.learning.model import aspects
 from rewardmodel.models import (
     DatasetVersion,
     Evaluation,
     EvaluationRun,
+    PromotionRule,
     RewardCheckpoint,
     Run,
 )
@@ -68,6 +70,11 @@ def checkpoint_aspects(checkpoint: RewardCheckpoint) -> tuple[str, ...]:
         return aspects.validate(config.get("aspects", ()))
     except (OSError, ValueError, AttributeError):
         return ()
+
+
+def promotion_rule(project: Project) -> Rule:
+    """Return how sure a promotion has to be in the project: as it is set, else the defaults."""
+    return (PromotionRule.objects.filter(project=project).first() or PromotionRule(project=project)).rule
 
 
 def answers_since_training(project: Project) -> int:

@@ -15,6 +15,12 @@ urlpatterns = [
     path("", training.index, name="models"),
     path("<slug:slug>/", training.project_models, name="project-models"),
     path("<slug:slug>/train/", training.train_now, name="train-now"),
+    path("<slug:slug>/promotion/", training.change_promotion_rule, name="change-promotion-rule"),
+    path(
+        "<slug:slug>/checkpoints/<int:pk>/measure/",
+        training.measure_waiting,
+        name="measure-waiting-checkpoint",
+    ),
     path("<slug:slug>/runs/<int:pk>/", runs.show, TRAINING, name="training-run"),
     path(
         "<slug:slug>/runs/<int:pk>/curves.<str:form>",

@@ -38,6 +38,7 @@ class Facts:
         dataset, trained_on: the newest version, and the newest that a training was asked for on.
         promoted: its reward model in use; `is_tried` says whether a tuning was asked for with it since.
         trained: the newest reward model that a run made.
+        waiting: the one that waits for more test pairs before it is promoted.
         has_initial: whether training has a checkpoint to start from.
         generator: the newest that is kept and was looked at; `is_sampled` says whether it ever made images.
         tuned: the newest that a tuning made.
@@ -56,6 +57,7 @@ class Facts:
     promoted: RewardCheckpoint | None
     is_tried: bool
     trained: RewardCheckpoint | None
+    waiting: RewardCheckpoint | None
     has_initial: bool
     generator: Generator | None
     is_sampled: bool
@@ -111,6 +113,7 @@ def read_facts(projects: Collection[Project]) -> dict[int, Facts]:
     models = RewardCheckpoint.objects.select_related("run")
     promoted = _newest(models.filter(promoted=True).annotate(is_tried=Exists(tried)), ids)
     trained = _newest(models.filter(run__isnull=False), ids)
+    waiting = _newest(models.filter(verdict=RewardCheckpoint.Verdict.WAITING), ids)
     sampled = SamplingRun.objects.filter(generator=OuterRef("pk"), study=None)
     generators = Generator.objects.select_related("run", "parent")
     generator = _newest(generators.kept().seen().annotate(is_sampled=Exists(sampled)), ids)
@@ -130,6 +133,7 @@ def read_facts(projects: Collection[Project]) -> dict[int, Facts]:
             promoted=(reward := promoted.get(project.pk)),
             is_tried=bool(reward and reward.is_tried),
             trained=trained.get(project.pk),
+            waiting=waiting.get(project.pk),
             has_initial=project.has_initial,
             generator=(newest := generator.get(project.pk)),
             is_sampled=bool(newest and newest.is_sampled),

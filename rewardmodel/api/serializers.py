@@ -6,6 +6,9 @@ from typing import Any
 
 from rest_framework import serializers
 
+from rewardmodel.models import RewardCheckpoint
+from rewardmodel.models.promotions import HIGHEST, LOWEST
+
 
 class DatasetSerializer(serializers.Serializer[Any]):
     hash = serializers.CharField()
@@ -28,9 +31,26 @@ class CheckpointSerializer(serializers.Serializer[Any]):
     location = serializers.CharField(help_text="what rewardmodel.learning.load takes")
     run = serializers.IntegerField(source="run_id", allow_null=True)
     metrics = serializers.DictField(help_text="empty until it was evaluated")
+    verdict = serializers.ChoiceField(
+        choices=RewardCheckpoint.Verdict.choices, help_text="what was decided last about promoting it"
+    )
+    decision = serializers.DictField(
+        help_text="by what: rule, over, difference, interval, probability, pairs, prompts, dataset, wanted, "
+        "least, waits_for, waits_for_rankings; empty until then"
+    )
     promoted = serializers.BooleanField()
     promoted_at = serializers.DateTimeField(allow_null=True)
     created_at = serializers.DateTimeField()
+
+
+class PromotionRuleSerializer(serializers.Serializer[Any]):
+    probability = serializers.FloatField(
+        required=False,
+        min_value=LOWEST,
+        max_value=HIGHEST,
+        help_text="wanted, that a new model is better than the promoted one",
+    )
+    pairs = serializers.IntegerField(required=False, min_value=1, help_text="test pairs at least")
 
 
 class EvaluationSerializer(serializers.Serializer[Any]):

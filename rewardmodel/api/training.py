@@ -6,6 +6,7 @@ from typing import Any
 
 from django.http import HttpResponse
 from django.shortcuts import get_object_or_404
+from django.utils.timezone import now
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import extend_schema
 from rest_framework.decorators import api_view
@@ -13,7 +14,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from annotation.access import Do
-from annotation.api.requests import page_of, paged, project_of
+from annotation.api.requests import page_of, paged, project_of, user_of, valid
 from annotation.models import ChosenPrompt, Project, User
 from rewardmodel.api.serializers import (
     CheckpointSerializer,
@@ -23,13 +24,15 @@ from rewardmodel.api.serializers import (
     MeasuredRunSerializer,
     NewSelectionRunSerializer,
     NewTrainingRunSerializer,
+    PromotionRuleSerializer,
     SelectionRunSerializer,
     TrainingRunSerializer,
 )
 from rewardmodel.models import DatasetVersion, Evaluation, RewardCheckpoint, SelectionRun, TrainingRun
 from rewardmodel.runs.api import RunRequest, download_run_curves, find_row, list_or_queue, read_run
-from rewardmodel.selectors import NothingRegistered
+from rewardmodel.selectors import NothingRegistered, promotion_rule
 from rewardmodel.services.datasets import NothingToFreeze
+from rewardmodel.services.promotions import change_rule
 from rewardmodel.services.selections import CannotSelect, queue_selection
 from rewardmodel.services.training import NotTrainable, queue_training
 
@@ -50,6 +53,22 @@ def checkpoints(request: Request, slug: str) -> Response:
     """The project's reward models, the newest first."""
     rows = RewardCheckpoint.objects.filter(project=project_of(request, slug)).select_related("run")
     return page_of(request, rows, CheckpointSerializer)
+
+
+@extend_schema(methods=["GET"], responses=PromotionRuleSerializer)
+@extend_schema(methods=["PATCH"], request=PromotionRuleSerializer, responses=PromotionRuleSerializer)
+@api_view(["GET", "PATCH"])
+def promotion(request: Request, slug: str) -> Response:
+    """How sure a promotion has to be; changed, what waits is decided about again."""
+    project = project_of(request, slug)
+    if request.method == "PATCH":
+        change_rule(
+            project=project,
+            now=now(),
+            by=user_of(request),
+            **valid(PromotionRuleSerializer(data=request.data)),
+        )
+    return Response(PromotionRuleSerializer(promotion_rule(project)).data)
 
 
 @extend_schema(responses=EvaluationSerializer(many=True))

@@ -8,6 +8,7 @@ urlpatterns = [
     path("scores", scores.scores, name="api-scores"),
     path("projects/<slug:slug>/datasets/", training.datasets, name="api-datasets"),
     path("projects/<slug:slug>/checkpoints/", training.checkpoints, name="api-checkpoints"),
+    path("projects/<slug:slug>/promotion/", training.promotion, name="api-promotion"),
     path("projects/<slug:slug>/training-runs/", training.training_runs, name="api-training-runs"),
     path("projects/<slug:slug>/training-runs/<int:pk>/", training.training_run, name="api-training-run"),
     path(

@@ -38,15 +38,15 @@ def find_named(rows: QuerySet[M], project: Project, name: str, *, what: str) -> 
 
 
 def describe_checkpoint(checkpoint: RewardCheckpoint) -> str:
-    """Accuracy with its interval; beside it those of its rivals, and of people where known."""
+    """Accuracy with its interval, and the decision about promoting it; its rivals; people where known."""
     metrics = checkpoint.metrics
-    if not metrics:
-        return f"{checkpoint}: not evaluated"
-    low, high = metrics["interval"]
     promoted = ", promoted" if checkpoint.promoted else ", not promoted"
+    if not metrics:
+        return f"{checkpoint}: not evaluated{promoted}{_decision(checkpoint)}"
+    low, high = metrics["interval"]
     lines = [
         f"{checkpoint}: {metrics['accuracy']:.1%} ({low:.1%} to {high:.1%}) "
-        f"of {metrics['pairs']} test pairs of {metrics['prompts']} prompts{promoted}"
+        f"of {metrics['pairs']} test pairs of {metrics['prompts']} prompts{promoted}{_decision(checkpoint)}"
     ]
     for rival in metrics["beside"]:
         low, high = rival["difference_interval"]
@@ -57,3 +57,7 @@ def describe_checkpoint(checkpoint: RewardCheckpoint) -> str:
     if metrics["ceiling"] is not None:
         lines.append(f"  people: {metrics['ceiling']:.1%}")
     return "\n".join(lines)
+
+
+def _decision(checkpoint: RewardCheckpoint) -> str:
+    return f" ({checkpoint.decision_in_words})" if checkpoint.decision else ""

@@ -1,6 +1,7 @@
 from rewardmodel.models.checkpoints import RewardCheckpoint
 from rewardmodel.models.datasets import DatasetVersion
 from rewardmodel.models.evaluations import Evaluation, EvaluationRun
+from rewardmodel.models.promotions import PromotionRule
 from rewardmodel.models.runs import Point, Run
 from rewardmodel.models.selections import SelectionRun
 from rewardmodel.models.training import TrainingPoint, TrainingPolicy, TrainingRun
@@ -10,6 +11,7 @@ __all__ = [
     "Evaluation",
     "EvaluationRun",
     "Point",
+    "PromotionRule",
     "RewardCheckpoint",
     "Run",
     "SelectionRun",

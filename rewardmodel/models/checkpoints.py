@@ -22,6 +22,10 @@ class RewardCheckpointQuerySet(models.QuerySet["RewardCheckpoint"]):
         """Filter to those in use, at most one per project, with the run that produced each."""
         return self.filter(promoted=True).select_related("run")
 
+    def waiting(self) -> RewardCheckpointQuerySet:
+        """Filter to those that wait for more test pairs, at most one per project, with their runs."""
+        return self.filter(verdict=RewardCheckpoint.Verdict.WAITING).select_related("run__dataset")
+
 
 class RewardCheckpoint(models.Model):
     """One reward model of a project, trained by a run or registered from a folder or the hub.
@@ -29,8 +33,26 @@ class RewardCheckpoint(models.Model):
     `metrics` is empty until it was evaluated, then
     {"dataset", "accuracy", "accuracy_by_prompt", "interval", "pairs", "prompts", "ceiling", "beside"}; beside
     holds, for each model evaluated on the same pairs, the same figures and {"id", "name", "difference",
-    "difference_interval"}: this accuracy minus the other's, with its paired 95 % interval.
+    "difference_interval", "probability"}: this accuracy minus the other's, with its paired 95 % interval, and
+    how probable it is that it is above 0 (which checkpoints measured before that was asked lack).
+
+    `decision` is empty until it was decided whether to promote it, then
+    {"rule", "over", "difference", "interval", "probability", "pairs", "prompts", "dataset", "wanted",
+    "least", "waits_for", "waits_for_rankings"}: the rule ("sure", "first" or "by hand"); the model that it
+    was compared with and what came out, on which dataset's test split; the probability and the least pairs
+    that were wanted; and the test pairs that it waits for, about as many as there are when so many rankings
+    of the project are finished; 0 where the decision is made. One by hand has what there is of these.
     """
+
+    class Verdict(models.TextChoices):
+        """What was decided last; which one is in use, `promoted` says."""
+
+        NONE = "", "not decided"
+        BETTER = "better", "better"
+        BY_HAND = "by hand", "promoted by hand"
+        WAITING = "waiting", "waits for more pairs"
+        NOT_BETTER = "not better", "not better"
+        SUPERSEDED = "superseded", "superseded while it waited"
 
     project = models.ForeignKey(Project, models.CASCADE, related_name="reward_checkpoints")
     name = models.CharField(max_length=100)
@@ -39,6 +61,8 @@ class RewardCheckpoint(models.Model):
         "rewardmodel.TrainingRun", models.PROTECT, null=True, related_name="checkpoint"
     )
     metrics = models.JSONField(default=dict)
+    verdict = models.CharField(max_length=10, choices=Verdict, blank=True, default=Verdict.NONE)
+    decision = models.JSONField(default=dict)
     promoted = models.BooleanField(default=False)
     promoted_at = models.DateTimeField(null=True)  # when last; stays after another took its place
     created_at = models.DateTimeField(auto_now_add=True)
@@ -51,6 +75,13 @@ class RewardCheckpoint(models.Model):
             models.UniqueConstraint(fields=["project", "name"], name="a_checkpoint_name_is_used_once"),
             models.UniqueConstraint(
                 fields=["project"], condition=Q(promoted=True), name="one_checkpoint_is_promoted"
+            ),
+            models.UniqueConstraint(
+                fields=["project"], condition=Q(verdict="waiting"), name="one_checkpoint_waits"
+            ),
+            models.CheckConstraint(
+                name="a_waiting_checkpoint_is_not_promoted",
+                condition=~Q(verdict="waiting", promoted=True),
             ),
             models.CheckConstraint(
                 name="a_promotion_has_its_time",
@@ -76,7 +107,40 @@ class RewardCheckpoint(models.Model):
         return str(shipped) if shipped.exists() else self.folder
 
     @property
+    def decision_in_words(self) -> str:
+        """What was decided about promoting it, and how sure that is; "" where nothing was."""
+        made: dict[str, Any] = self.decision
+        if not made:
+            return ""
+        likely = ""
+        if "probability" in made:
+            likely = f"{percentage(made['probability'])} likely better than {made['over']}"
+            likely += f", on {made['pairs']:,} test pairs"
+        if made["rule"] == "by hand":
+            return f"by hand; {likely}" if likely else "by hand"
+        if made["rule"] == "first":
+            return f"{likely}; the first that learns here has to be more accurate, no more"
+        if self.verdict == self.Verdict.SUPERSEDED:
+            return f"{likely}; another took its place while it waited for more"
+        wanted = f"{percentage(made['wanted'])} on {made['least']:,} pairs or more are wanted"
+        waits = ""
+        if made["waits_for"]:
+            waits = (
+                f" waits for about {made['waits_for']:,}, that is {made['waits_for_rankings']:,} rankings:"
+            )
+        return f"{likely};{waits} {wanted}"
+
+    @property
     def accuracy(self) -> float | None:
         """Share of test pairs ordered as people ordered them; None before evaluation."""
         metrics: dict[str, Any] = self.metrics
         return metrics.get("accuracy")
+
+
+def percentage(probability: float) -> str:
+    """0.9472 -> 94.7 %. What is not quite certain is not called so."""
+    if 0 < probability < 0.001:
+        return "under 0.1 %"
+    if 0.999 < probability < 1:
+        return "over 99.9 %"
+    return f"{probability * 100:.1f} %".replace(".0 %", " %")

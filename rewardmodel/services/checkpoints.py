@@ -18,11 +18,10 @@ from rewardmodel.models import RewardCheckpoint, TrainingRun
 CHECKPOINT_PROMOTED = register_event("checkpoint.promoted", "A reward model was promoted")
 PROMOTED = register_action("checkpoint.promoted", "Reward model promoted")
 
+Verdict = RewardCheckpoint.Verdict
+# The rules by which a checkpoint is promoted or not, and what people call them.
+RULES = {"sure": "sure enough", "first": "the first that learned here", "by hand": "by hand"}
 RUNS_NAME = re.compile(r"reward-[0-9]+")  # what `record_checkpoint` calls them
-
-
-class NotComparable(Exception):
-    """The checkpoint was not evaluated on the same pairs as the one promoted now."""
 
 
 class NameTaken(Exception):
@@ -59,44 +58,71 @@ def record_checkpoint(*, run: TrainingRun, metrics: Mapping[str, Any]) -> Reward
 
 
 @transaction.atomic
-def promote(checkpoint: RewardCheckpoint, *, now: datetime, by: User | None = None) -> None:
-    """Make it the project's reward model, in place of the previous one.
+def promote(
+    checkpoint: RewardCheckpoint,
+    *,
+    now: datetime,
+    by: User | None = None,
+    decision: Mapping[str, Any] | None = None,
+) -> None:
+    """Make it the project's reward model, in place of the previous one. One that waited has been superseded.
 
-    Args: by: who promotes it, for the log; None for a run or command.
+    Args:
+        by: who promotes it, for the log; None for a run or command.
+        decision: what the project's rule decided by; None where it is promoted by hand, whatever its figures.
     """
-    _lock(checkpoint.project_id)
-    RewardCheckpoint.objects.filter(project=checkpoint.project_id, promoted=True).update(promoted=False)
+    lock_promotions(checkpoint.project_id)
+    previous = RewardCheckpoint.objects.promoted().filter(project=checkpoint.project_id).first()
+    others = RewardCheckpoint.objects.filter(project=checkpoint.project_id)
+    others.filter(promoted=True).update(promoted=False)
+    others.waiting().exclude(pk=checkpoint.pk).update(verdict=Verdict.SUPERSEDED)
+    checkpoint.verdict = Verdict.BY_HAND if decision is None else Verdict.BETTER
+    checkpoint.decision = dict(decision) if decision is not None else _by_hand(checkpoint, previous)
     checkpoint.promoted, checkpoint.promoted_at = True, now
-    checkpoint.save(update_fields=["promoted", "promoted_at"])
-    data = {"checkpoint": checkpoint.name, "location": checkpoint.location}
-    record_action(PROMOTED, project=checkpoint.project_id, by=by, subject=checkpoint.name)
+    checkpoint.save(update_fields=["verdict", "decision", "promoted", "promoted_at"])
+    data = {"checkpoint": checkpoint.name, "location": checkpoint.location, "decision": checkpoint.decision}
+    record_action(
+        PROMOTED,
+        project=checkpoint.project_id,
+        by=by,
+        subject=checkpoint.name,
+        **describe_decision(checkpoint.decision),
+    )
     announce(CHECKPOINT_PROMOTED, project=checkpoint.project, data=data)
 
 
-@transaction.atomic
-def promote_if_better(checkpoint: RewardCheckpoint, *, now: datetime) -> bool:
-    """Promote it if its accuracy on the test split is higher than the promoted checkpoint's.
-
-    Where none is promoted yet, it has to beat the checkpoint that its run started from.
-
-    Returns: whether it was promoted.
-    Raises: NotComparable.
-    """
-    _lock(checkpoint.project_id)
-    rival = RewardCheckpoint.objects.promoted().filter(project=checkpoint.project_id).first()
-    if rival is None:
-        if checkpoint.run is None:
-            raise NotComparable(f"{checkpoint} was made by no run: promote it by hand")
-        rival = checkpoint.run.initial
-    accuracies = {other["id"]: other["accuracy"] for other in checkpoint.metrics.get("beside", [])}
-    if rival.pk not in accuracies:
-        raise NotComparable(f"{checkpoint} was not evaluated beside {rival}")
-    if checkpoint.metrics["accuracy"] <= accuracies[rival.pk]:
-        return False
-    promote(checkpoint, now=now)
-    return True
-
-
-def _lock(project: int) -> None:
-    """Serialise promotions within a project."""
+def lock_promotions(project: int) -> None:
+    """Serialise promotions within a project, by its id, until the transaction ends."""
     Project.objects.select_for_update(no_key=True).get(pk=project)
+
+
+def describe_decision(decision: Mapping[str, Any]) -> dict[str, str]:
+    """Return what the log shows of a decision, in words by name."""
+    shown = {"rule": RULES[decision["rule"]]}
+    if "probability" in decision:
+        shown["better than " + decision["over"]] = (
+            f"{decision['probability']:.1%} likely, on {decision['pairs']:,} pairs"
+        )
+    if decision["rule"] == "sure":
+        shown["wanted"] = f"{decision['wanted']:.1%} on {decision['least']:,} pairs"
+    if decision.get("waits_for"):
+        shown["waits for"] = f"{decision['waits_for']:,} pairs"
+    return shown
+
+
+def _by_hand(checkpoint: RewardCheckpoint, previous: RewardCheckpoint | None) -> dict[str, Any]:
+    """What is known of a promotion that somebody asked for, whatever the figures."""
+    beside = {rival["id"]: rival for rival in checkpoint.metrics.get("beside", [])}
+    rival = beside.get(previous.pk, {}) if previous is not None else {}
+    decision = {"rule": "by hand"}
+    if "probability" in rival:
+        decision |= {
+            "over": rival["name"],
+            "difference": rival["difference"],
+            "interval": rival["difference_interval"],
+            "probability": rival["probability"],
+            "pairs": checkpoint.metrics["pairs"],
+            "prompts": checkpoint.metrics["prompts"],
+            "dataset": checkpoint.metrics["dataset"],
+        }
+    return decision

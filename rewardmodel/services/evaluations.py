@@ -10,19 +10,26 @@ from typing import TYPE_CHECKING, Any
 
 from django.conf import settings
 from django.db import transaction
+from django.utils.timezone import now
 
 from annotation.models import Project, User
 from annotation.selectors.preferences import facts_of_rankings
 from rewardmodel.learning import available_scores
 from rewardmodel.learning.errors import Interrupted
 from rewardmodel.models import DatasetVersion, Evaluation, EvaluationRun, RewardCheckpoint, TrainingRun
+from rewardmodel.models.datasets import SplitBy
 from rewardmodel.runs import states
 from rewardmodel.runs.execution import Heartbeat, PermanentFailure
-from rewardmodel.services.datasets import dataset_images
+from rewardmodel.selectors import promoted_checkpoint
+from rewardmodel.services.datasets import dataset_images, freeze_dataset
+from rewardmodel.services.promotions import Comparison, comparison_of, decide_waiting
+from rewardmodel.services.scores import score_with_newly_promoted
+from rewardmodel.services.splits import Shares
 
 if TYPE_CHECKING:
     from rewardmodel.learning.data.rankings import Ranking
     from rewardmodel.learning.evaluation import About, Judge, Judged
+    from rewardmodel.learning.evaluation import Comparison as Lead
     from rewardmodel.learning.evaluation import Evaluation as Agreement
 
 
@@ -76,8 +83,37 @@ def queue_evaluation(
         return states.record_request(run, by=by, because=because)
 
 
+def queue_decision(waiting: RewardCheckpoint, *, by: User | None = None, because: str = "") -> EvaluationRun:
+    """Freeze what is finished now, and ask for the waiting checkpoint and the promoted one to be measured.
+
+    Raises: CannotEvaluate, also where there are no more test pairs than decided last; NothingToFreeze;
+        NothingPromoted.
+    """
+    learned_from = waiting.run.dataset if waiting.run is not None else None
+    dataset = freeze_dataset(
+        project=waiting.project,
+        shares=Shares(**learned_from.shares) if learned_from else None,
+        split_by=learned_from.split_by if learned_from else SplitBy.PUBLISHED,
+    )
+    if dataset.counts["test"]["pairs"] <= waiting.decision["pairs"]:
+        raise CannotEvaluate(
+            f"{waiting} waits for more test pairs than the {waiting.decision['pairs']:,} that decided last: "
+            "more prompts have to be ranked"
+        )
+    return queue_evaluation(
+        project=waiting.project,
+        datasets=[dataset],
+        checkpoints=[promoted_checkpoint(waiting.project), waiting],
+        by=by,
+        because=because,
+    )
+
+
 def evaluate_models(run: EvaluationRun, heartbeat: Heartbeat) -> None:
     """Do the run's work. Done again after an interruption, it measures what it has not measured yet.
+
+    A reward model that waits for more test pairs is decided about, if the run measured it on more; promoted,
+    it scores the project's images.
 
     Raises: CannotEvaluate, Interrupted, UnreadableImage, WrongContent, DatasetError.
     """
@@ -100,6 +136,8 @@ def evaluate_models(run: EvaluationRun, heartbeat: Heartbeat) -> None:
                 record_figures(model, dataset=dataset, split=config.split, figures=figures, run=run)
             step += 1
             heartbeat.report(step=step, steps=run.steps, values={})
+    decide_waiting(run.project, now=now())
+    score_with_newly_promoted(run, heartbeat)
 
 
 def _load(model: RewardCheckpoint | str) -> Judge:
@@ -151,42 +189,52 @@ def record_figures(
     return evaluation
 
 
-def measure(
-    run: TrainingRun, *, images: Path, left_out: Collection[str]
-) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Measure the checkpoint the run made beside the promoted one and the one it started from.
+@dataclass(frozen=True)
+class Measured:
+    """A run's checkpoint on the test split of its dataset.
+
+    Attributes:
+        metrics: what a RewardCheckpoint keeps.
+        figures: all figures of the checkpoint by itself.
+        waiting: where a checkpoint waits to be promoted: it and the promoted one on the same pairs.
+    """
+
+    metrics: dict[str, Any]
+    figures: dict[str, Any]
+    waiting: tuple[RewardCheckpoint, Comparison] | None = None
+
+
+def measure(run: TrainingRun, *, images: Path, left_out: Collection[str]) -> Measured:
+    """Measure the checkpoint the run made beside the promoted one, one that waits, and what it started from.
 
     All are evaluated on the test split of the run's dataset.
 
     Args:
         images: the folder that `dataset_images` gives.
         left_out: hashes of images whose rankings are dropped.
-    Returns: what a RewardCheckpoint keeps, and all figures of the checkpoint by itself.
     Raises: CheckpointError, UnreadableImage; ValueError when the split has no pair.
     """
     from rewardmodel.learning import load
     from rewardmodel.learning.evaluation import compare, evaluate, evaluate_rewards
 
-    promoted = RewardCheckpoint.objects.promoted().filter(project=run.project_id)
-    rivals = {rival.pk: rival for rival in (run.initial, *promoted)}
+    checkpoints = RewardCheckpoint.objects.filter(project=run.project_id)
+    promoted, waiting = checkpoints.promoted().first(), checkpoints.waiting().first()
+    rivals = {rival.pk: rival for rival in (run.initial, promoted, waiting) if rival is not None}
     model = load(str(run.folder / "best"))
     judged, whole = _judge_and_report(model, run.dataset, "test", images, left_out)
     own = evaluate_rewards(judged.rewards, judged.rankings)
-    beside = []
-    for rival in rivals.values():
-        other = evaluate(load(rival.location), judged.rankings)
-        gain = compare(own, other)
-        beside.append(
-            {
-                **_summary(other),
-                "id": rival.pk,
-                "name": rival.name,
-                "difference": gain.difference,
-                "difference_interval": [gain.interval.low, gain.interval.high],
-            }
-        )
+    others = {pk: evaluate(load(rival.location), judged.rankings) for pk, rival in rivals.items()}
+    beside = [
+        {**_summary(others[pk]), "id": pk, "name": rival.name, **_lead(compare(own, others[pk]))}
+        for pk, rival in rivals.items()
+    ]
     people = {"dataset": run.dataset.hash, "ceiling": run.dataset.ceiling}
-    return {**_summary(own), **people, "beside": beside}, whole
+    again = None
+    if waiting is not None and promoted is not None:
+        lead = _lead(compare(others[waiting.pk], others[promoted.pk]))
+        figures = {**_summary(own), **lead}
+        again = (waiting, comparison_of(figures, rival=promoted, dataset=run.dataset.hash))
+    return Measured({**_summary(own), **people, "beside": beside}, whole, again)
 
 
 def rankings_of(
@@ -246,6 +294,15 @@ def _about(project: Project, rankings: Sequence[Ranking]) -> list[About]:
         generators = [prompt.generators.get(image.stem, "") for image in ranking.images]
         about.append(About(prompt.category, tuple(generators) if all(generators) else ()))
     return about
+
+
+def _lead(comparison: Lead) -> dict[str, Any]:
+    """Return what a checkpoint keeps of its lead over another."""
+    return {
+        "difference": comparison.difference,
+        "difference_interval": [comparison.interval.low, comparison.interval.high],
+        "probability": comparison.probability,
+    }
 
 
 def _summary(evaluation: Agreement) -> dict[str, Any]:

@@ -7,7 +7,9 @@ from collections.abc import Callable, Collection
 from annotation.local_images import local_images
 from annotation.models import Generation
 from annotation.services.assignments.priorities import record_scores
-from rewardmodel.models import RewardCheckpoint
+from rewardmodel.learning.errors import Interrupted
+from rewardmodel.models import RewardCheckpoint, Run
+from rewardmodel.runs.execution import Heartbeat
 from rewardmodel.services.splits import Splits, dataset_splits
 
 CHUNK = 128  # images between two looks at whether to stop
@@ -57,6 +59,21 @@ def score_generations(
         done += len(chunk)
         on_chunk(done, len(wanted))
     return done
+
+
+def score_with_newly_promoted(run: Run, heartbeat: Heartbeat, *, left_out: Collection[str] = ()) -> None:
+    """Score the project's images with its promoted checkpoint, if it became that since the run was queued.
+
+    Args: left_out: as `score_generations` has it.
+    Raises: Interrupted, and what `score_generations` raises.
+    """
+    promoted = RewardCheckpoint.objects.promoted().filter(project=run.project_id)
+    checkpoint = promoted.filter(promoted_at__gte=run.created_at).first()
+    if checkpoint is None:
+        return
+    score_generations(checkpoint=checkpoint, should_stop=heartbeat.should_stop, left_out=left_out)
+    if heartbeat.should_stop():
+        raise Interrupted
 
 
 def _is_unseen(prompt: str, splits: Splits | None) -> bool:

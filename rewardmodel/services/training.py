@@ -21,10 +21,11 @@ from rewardmodel.runs import states
 from rewardmodel.runs.execution import Heartbeat, PermanentFailure
 from rewardmodel.runs.policies import policy_config
 from rewardmodel.selectors import initial_checkpoint
-from rewardmodel.services.checkpoints import NotComparable, promote_if_better, record_checkpoint
+from rewardmodel.services.checkpoints import record_checkpoint
 from rewardmodel.services.datasets import dataset_images, freeze_dataset
 from rewardmodel.services.evaluations import measure, record_figures, unreadable_images
-from rewardmodel.services.scores import score_generations
+from rewardmodel.services.promotions import NotComparable, decide, decide_again
+from rewardmodel.services.scores import score_with_newly_promoted
 
 if TYPE_CHECKING:
     from rewardmodel.learning.training import Progress, Start
@@ -86,26 +87,22 @@ def train(run: TrainingRun, heartbeat: Heartbeat) -> None:
     """Do the run's work. Done again after an interruption, it goes on where it stopped.
 
     1. Learn from the dataset, to a checkpoint in the run's folder.
-    2. Measure it on the test split, record it, and promote it if it is better than the promoted one.
-    3. Score the project's images with it, if it is promoted.
+    2. Measure it on the test split, record it, and promote it if it is better than the promoted one,
+       as surely as the project wants.
+    3. Score the project's images with what was promoted so.
 
     Raises: Interrupted, CannotTrain; what else `rewardmodel.learning.training.train` raises.
     """
     from rewardmodel.learning import training
 
-    checkpoint = RewardCheckpoint.objects.filter(run=run).first()
-    if checkpoint is None:
+    if not RewardCheckpoint.objects.filter(run=run).exists():
         with _images(run, heartbeat) as images:
             _learn(run, heartbeat, images)
-            checkpoint = _measure_and_record(run, heartbeat, images)
+            _measure_and_record(run, heartbeat, images)
     else:
         training.release_peers()
     training.discard_state(run.folder)
-    if checkpoint.promoted:
-        left_out = unreadable_images(run)
-        score_generations(checkpoint=checkpoint, should_stop=heartbeat.should_stop, left_out=left_out)
-        if heartbeat.should_stop():
-            raise Interrupted
+    score_with_newly_promoted(run, heartbeat, left_out=unreadable_images(run))
 
 
 @contextmanager
@@ -165,20 +162,24 @@ def record_start(run: TrainingRun, start: Start) -> None:
     run.report = report
 
 
-def _measure_and_record(run: TrainingRun, heartbeat: Heartbeat, images: Path) -> RewardCheckpoint:
-    """Record what the run made, and promote it if it is better: both or neither, so a resumed run does both.
+def _measure_and_record(run: TrainingRun, heartbeat: Heartbeat, images: Path) -> None:
+    """Record what the run made, and decide whether to promote it: both, or neither.
+
+    A checkpoint that waits comes first: it was measured on the same pairs, which may be enough by now.
 
     Raises: Interrupted.
     """
     left_out = unreadable_images(run)
     while not heartbeat.should_stop():
-        metrics, figures = measure(run, images=images, left_out=left_out)
+        measured = measure(run, images=images, left_out=left_out)
         try:
             with transaction.atomic():
-                checkpoint = record_checkpoint(run=run, metrics=metrics)
-                promote_if_better(checkpoint, now=now())
-                record_figures(checkpoint, dataset=run.dataset, split="test", figures=figures)
-                return checkpoint
+                if measured.waiting is not None:
+                    decide_again(*measured.waiting, now=now())
+                checkpoint = record_checkpoint(run=run, metrics=measured.metrics)
+                decide(checkpoint, now=now())
+                record_figures(checkpoint, dataset=run.dataset, split="test", figures=measured.figures)
+                return
         except NotComparable:
             continue  # another was promoted meanwhile: compare with that one
     raise Interrupted

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from django import template
 
 from annotation.statistics.estimates import Estimate
+from rewardmodel.models.checkpoints import percentage
 
 register = template.Library()
 
@@ -59,6 +60,18 @@ def gain_span(lead: Estimate) -> str:
 def is_clear(lead: Estimate) -> bool:
     """Whether the interval excludes 0: one of the two is better."""
     return lead.low > 0 or lead.high < 0
+
+
+@register.filter
+def likely(probability: float | str | None) -> str:
+    """0.9472 -> 94.7 %; what is not quite certain is not called so."""
+    return percentage(probability) if isinstance(probability, int | float) else ""
+
+
+@register.filter
+def verdict_tone(verdict: str) -> str:
+    """The badge's colour for what was decided about promoting a model."""
+    return {"better": "good", "waiting": "busy"}.get(verdict, "quiet")
 
 
 @register.filter

@@ -13,12 +13,15 @@ from django.views.decorators.http import require_POST
 
 from annotation.access import MemberRequest, admin_required, admins_projects
 from annotation.models import Project
-from rewardmodel.models import DatasetVersion, RewardCheckpoint, TrainingPolicy, TrainingRun
+from rewardmodel.forms import PromotionRuleForm
+from rewardmodel.models import DatasetVersion, PromotionRule, RewardCheckpoint, TrainingPolicy, TrainingRun
 from rewardmodel.runs.views import TRAINING
 from rewardmodel.runs.waking import wake
-from rewardmodel.selectors import NothingRegistered, answers_since_training
+from rewardmodel.selectors import NothingPromoted, NothingRegistered, answers_since_training
 from rewardmodel.services.checkpoints import promote
 from rewardmodel.services.datasets import NothingToFreeze
+from rewardmodel.services.evaluations import CannotEvaluate, queue_decision
+from rewardmodel.services.promotions import change_rule
 from rewardmodel.services.training import NotTrainable, queue_training
 
 INDEX, PROJECT = (f"rewardmodel/{page}.html" for page in ("index", "project"))
@@ -62,6 +65,34 @@ def promote_checkpoint(request: MemberRequest, project: Project, pk: int) -> Htt
     return redirect("project-models", project.slug)
 
 
+@require_POST
+@admin_required
+def change_promotion_rule(request: MemberRequest, project: Project) -> HttpResponse:
+    form = PromotionRuleForm(request.POST, instance=_rule_of(project))
+    if not form.is_valid():
+        return render(request, PROJECT, {**_context(project), "rule_form": form}, status=422)
+    change_rule(project=project, now=now(), by=request.user, **form.cleaned_data)
+    messages.success(request, "The rule of promotion is stored.")
+    return redirect("project-models", project.slug)
+
+
+@require_POST
+@admin_required
+def measure_waiting(request: MemberRequest, project: Project, pk: int) -> HttpResponse:
+    """Measure a model that waits for test pairs, and the promoted one, on what is finished now."""
+    waiting = get_object_or_404(RewardCheckpoint.objects.waiting(), pk=pk, project=project)
+    try:
+        run = queue_decision(waiting, by=request.user)
+    except (CannotEvaluate, NothingToFreeze, NothingPromoted) as error:
+        return render(request, PROJECT, {**_context(project), "refusal": str(error)}, status=422)
+    wake(run)
+    return redirect(run.page, project.slug, run.pk)
+
+
+def _rule_of(project: Project) -> PromotionRule:
+    return PromotionRule.objects.filter(project=project).first() or PromotionRule(project=project)
+
+
 def _context(project: Project) -> dict[str, Any]:
     runs = TrainingRun.objects.filter(project=project).select_related(*TrainingRun.inputs)[:LISTED]
     return {
@@ -72,5 +103,6 @@ def _context(project: Project) -> dict[str, Any]:
         "checkpoints": RewardCheckpoint.objects.filter(project=project).select_related("run"),
         "datasets": DatasetVersion.objects.filter(project=project)[:LISTED],
         "new_answers": answers_since_training(project),
+        "rule_form": PromotionRuleForm(instance=_rule_of(project)),
         "policy": TrainingPolicy.objects.filter(project=project).first(),
     }

@@ -39,13 +39,13 @@ def test_a_process_that_has_only_set_django_up_knows_everything_that_is_register
     events, actions, menu = known.stdout.splitlines()
     assert events.split() == [
         *("judgement.submitted", "judgement.revised", "review.made", "export.ready"),
-        *("run.finished", "run.failed", "checkpoint.promoted", "generator.kept"),
+        *("run.finished", "run.failed", "checkpoint.promoted", "checkpoint.waiting", "generator.kept"),
     ]
-    assert actions.split()[-6:] == [
+    assert actions.split()[-8:] == [
         *("webhook.deleted", "run.requested", "run.cancelled", "run.retried"),
-        *("selection.discarded", "checkpoint.promoted"),
+        *("selection.discarded", "checkpoint.promoted", "checkpoint.waiting", "checkpoint.not_better"),
     ]
-    assert len(actions.split()) == 39
+    assert len(actions.split()) == 41
     assert menu.split() == ["Inspect", "Projects", "Models", "Generators"]
 
 

@@ -12,7 +12,7 @@ from annotation.models import Project
 from annotation.services.assignments.assignments import claim_next, open_assignments
 from annotation.services.judgements.judgements import submit_judgement
 from annotation.services.projects.prompts import NewImage, add_generations, add_prompts
-from rewardmodel.models import RewardCheckpoint
+from rewardmodel.models import DatasetVersion, RewardCheckpoint, TrainingRun
 from rewardmodel.services.checkpoints import register_checkpoint
 from tests.cast import *  # noqa: F403
 from tests.cast import NOW, answer_for, luck, picture
@@ -108,6 +108,35 @@ def sentence_encoder(tmp_path_factory) -> Path:
 @pytest.fixture
 def encoder(project, encoder_folder) -> RewardCheckpoint:
     return register_checkpoint(project=project, name="encoder", folder=str(encoder_folder))
+
+
+@pytest.fixture
+def a_model(project, encoder) -> Callable[..., RewardCheckpoint]:
+    """`a_model(0.1, 0.97)`: a run's checkpoint that leads every other by so much, that probably."""
+    dataset = DatasetVersion.objects.create(
+        project=project,
+        **{"hash": "0" * 64, "folder": "frozen", "counts": {}, "shares": {}, "answers": 300, "left_out": 0},
+    )
+
+    def make(lead: float, probability: float = 0.5, pairs: int = 400, prompts: int = 80) -> RewardCheckpoint:
+        over = {"state": TrainingRun.State.FINISHED, "finished_at": NOW}
+        run = TrainingRun.objects.create(project=project, dataset=dataset, initial=encoder, **over)
+        size = {"pairs": pairs, "prompts": prompts}
+        ends = {"difference_interval": [lead - 0.05, lead + 0.05]}
+        rivals = [
+            {"id": rival.pk, "name": rival.name, "accuracy": 0.6, "interval": [0.55, 0.65], **size, **ends}
+            | {"difference": lead, "probability": probability}
+            for rival in RewardCheckpoint.objects.filter(project=project)
+        ]
+        metrics = {"accuracy": 0.6 + lead, "interval": [0.55 + lead, 0.65 + lead], **size}
+        return RewardCheckpoint.objects.create(
+            project=project,
+            name=f"model-{run.pk}",
+            run=run,
+            metrics=metrics | {"dataset": dataset.hash, "ceiling": None, "beside": rivals},
+        )
+
+    return make
 
 
 @pytest.fixture(autouse=True)

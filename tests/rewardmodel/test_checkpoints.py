@@ -1,4 +1,4 @@
-"""Reward models of a project: one is promoted, and another takes its place only when it is better."""
+"""Reward models of a project: registered, promoted by hand, and scoring its images."""
 
 import csv
 import io
@@ -9,80 +9,21 @@ from django.core.management import CommandError, call_command
 from django.db import IntegrityError, transaction
 from PIL import Image
 
-from annotation.models import Event, Generation
-from annotation.services.webhooks.webhooks import create_webhook
-from rewardmodel.models import DatasetVersion, RewardCheckpoint, TrainingRun
+from annotation.models import Generation
+from rewardmodel.models import RewardCheckpoint
 from rewardmodel.scoring import scorer
-from rewardmodel.selectors import NothingPromoted, initial_checkpoint, promoted_checkpoint
+from rewardmodel.selectors import initial_checkpoint, promoted_checkpoint
 from rewardmodel.services.checkpoints import (
-    CHECKPOINT_PROMOTED,
     NameTaken,
-    NotComparable,
     promote,
-    promote_if_better,
     register_checkpoint,
 )
 from tests.cast import NOW, picture
 
 
-@pytest.fixture
-def a_model(project, encoder):
-    """A checkpoint of a run, evaluated beside others."""
-    dataset = DatasetVersion.objects.create(
-        project=project, hash="0" * 64, folder="frozen", counts={}, shares={}, answers=0, left_out=0
-    )
-
-    def make(accuracy, **beside):
-        run = TrainingRun.objects.create(project=project, dataset=dataset, initial=encoder)
-        ids = dict(RewardCheckpoint.objects.values_list("name", "pk"))
-        rivals = [{"id": ids[name.replace("_", "-")], "accuracy": theirs} for name, theirs in beside.items()]
-        return RewardCheckpoint.objects.create(
-            project=project, name=f"model-{run.pk}", run=run, metrics={"accuracy": accuracy, "beside": rivals}
-        )
-
-    return make
-
-
-def test_where_none_is_promoted_a_model_has_to_beat_what_it_started_from(project, a_model):
-    assert not promote_if_better(a_model(0.6, encoder=0.6), now=NOW)
-    with pytest.raises(NothingPromoted):
-        promoted_checkpoint(project)
-    better = a_model(0.61, encoder=0.6)
-    assert promote_if_better(better, now=NOW)
-    assert promoted_checkpoint(project) == better
-    assert better.promoted_at == NOW
-
-
-def test_a_model_takes_the_place_of_the_promoted_one_only_when_better(project, encoder, a_model):
-    promote(encoder, now=NOW)
-    assert not promote_if_better(a_model(0.5, encoder=0.6), now=NOW)
-    assert not promote_if_better(a_model(0.6, encoder=0.6), now=NOW)
-    assert promoted_checkpoint(project) == encoder
-    better = a_model(0.7, encoder=0.6)
-    assert promote_if_better(better, now=NOW)
-    assert promoted_checkpoint(project) == better
-
-
-def test_a_promotion_is_told_to_who_asked(project, encoder, ada):
-    url = "https://hooks.example.org/"
-    create_webhook(project=project, url=url, kinds=[CHECKPOINT_PROMOTED], by=ada)
-    promote(encoder, now=NOW)
-    assert Event.objects.get().data["checkpoint"] == encoder.name
-
-
-def test_a_model_that_was_compared_with_another_is_not_promoted(project, encoder, a_model):
-    """Meanwhile another was promoted."""
-    model = a_model(0.7, encoder=0.6)
-    other = a_model(0.9, encoder=0.6)
-    promote(other, now=NOW)
-    with pytest.raises(NotComparable):
-        promote_if_better(model, now=NOW)
-    assert promoted_checkpoint(project) == other
-
-
 def test_the_schema_lets_one_model_of_a_project_be_promoted(encoder, a_model):
     promote(encoder, now=NOW)
-    a_model(0.7)
+    a_model(0.1)
     with pytest.raises(IntegrityError), transaction.atomic():
         RewardCheckpoint.objects.update(promoted=True, promoted_at=NOW)
 
@@ -94,7 +35,7 @@ def test_registering_again_changes_nothing_but_where_it_lies(project, encoder):
 
 
 def test_the_name_of_what_a_run_made_is_taken_and_so_is_that_of_one_to_come(project, a_model):
-    made = a_model(0.6)
+    made = a_model(0.1)
     for name in (made.name, "reward-987654"):
         with pytest.raises(NameTaken):
             register_checkpoint(project=project, name=name, folder="elsewhere")
@@ -107,7 +48,7 @@ def test_the_command_registers_what_can_be_loaded_and_nothing_else(
     call_command("register_reward_model", project.slug, "mine", str(encoder_folder))
     assert "mine is registered" in capsys.readouterr().out
     assert initial_checkpoint(project).location == str(encoder_folder)
-    taken = a_model(0.6).name
+    taken = a_model(0.1).name
     for name, folder, why in (
         ("broken", tmp_path, r"config\.json: no such file"),
         ("broken", "/nowhere", "no such checkpoint"),
@@ -118,9 +59,10 @@ def test_the_command_registers_what_can_be_loaded_and_nothing_else(
     assert not RewardCheckpoint.objects.filter(name="broken").exists()
 
 
-def test_promoting_by_hand(project, encoder):
+def test_promoting_by_hand(project, encoder, capsys):
     call_command("promote_reward_model", project.slug, "encoder")
     assert promoted_checkpoint(project) == encoder
+    assert "encoder: not evaluated, promoted (by hand)" in capsys.readouterr().out
     with pytest.raises(CommandError, match="no checkpoint 'nope'; there is: encoder"):
         call_command("promote_reward_model", project.slug, "nope")
 

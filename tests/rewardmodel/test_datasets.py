@@ -13,8 +13,8 @@ from annotation.selectors.preferences import count_finished
 from annotation.services.judgements.reviews import send_back
 from rewardmodel.learning.data.rankings import load_rankings
 from rewardmodel.learning.model.aspects import PROBLEMS
-from rewardmodel.models import DatasetVersion
-from rewardmodel.selectors import rankings_since
+from rewardmodel.models import DatasetVersion, TrainingRun
+from rewardmodel.selectors import answers_since_training, rankings_since
 from rewardmodel.services.datasets import NothingToFreeze, freeze_dataset
 from rewardmodel.services.splits import Shares, split_of
 from tests.cast import NOW
@@ -77,11 +77,20 @@ def test_a_ranking_accepted_while_the_version_is_made_is_not_in_it(project, rank
     assert freeze_dataset(project=project, soft_labels=soft_labels).answers == 4
 
 
-def test_rankings_rejected_after_the_freeze_never_count_below_none(project, rank, rita):
+def test_rankings_rejected_after_the_freeze_never_count_below_none(project, rank, rita, encoder):
     rank(3)
-    freeze_dataset(project=project)
+    dataset = freeze_dataset(project=project)
+    TrainingRun.objects.create(project=project, dataset=dataset, initial=encoder)
     send_back(assignment=Assignment.objects.first(), inspector=rita, reason="Careless", now=NOW)
     assert rankings_since(project.datasets.get(), finished=count_finished(project)) == 0
+
+
+def test_what_was_frozen_to_measure_models_puts_no_training_off(project, rank, encoder):
+    rank(3)
+    TrainingRun.objects.create(project=project, dataset=freeze_dataset(project=project), initial=encoder)
+    rank(2)
+    freeze_dataset(project=project)
+    assert answers_since_training(project) == 2
 
 
 def test_a_folder_without_its_row_is_taken_over(project, rank):

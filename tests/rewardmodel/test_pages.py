@@ -6,9 +6,11 @@ import pytest
 from django.urls import reverse
 from django.utils.timezone import now
 
-from rewardmodel.models import DatasetVersion, RewardCheckpoint, TrainingPoint, TrainingRun
+from rewardmodel.management.rows import describe_checkpoint
+from rewardmodel.models import DatasetVersion, EvaluationRun, RewardCheckpoint, TrainingPoint, TrainingRun
 from rewardmodel.runs import states
 from rewardmodel.services.checkpoints import promote
+from rewardmodel.services.promotions import decide
 from rewardmodel.tasks import supervise_run
 
 State = TrainingRun.State
@@ -61,7 +63,11 @@ def paths(run, checkpoint):
         ("post", reverse("cancel-training-run", args=[slug, run.pk])),
         ("post", reverse("retry-training-run", args=[slug, run.pk])),
         ("post", reverse("promote-checkpoint", args=[slug, checkpoint.pk])),
+        ("post", reverse("measure-waiting-checkpoint", args=[slug, checkpoint.pk])),
+        ("post", reverse("change-promotion-rule", args=[slug])),
         ("get", reverse("api-datasets", args=[slug])),
+        ("get", reverse("api-promotion", args=[slug])),
+        ("patch", reverse("api-promotion", args=[slug])),
         ("get", reverse("api-checkpoints", args=[slug])),
         ("get", reverse("api-training-runs", args=[slug])),
         ("post", reverse("api-training-runs", args=[slug])),
@@ -98,7 +104,7 @@ def test_forms_without_their_token_are_refused(run, made, ada):
 
     strict = Client(enforce_csrf_checks=True)
     strict.force_login(ada)
-    for method, path in paths(run, made)[2:6]:
+    for method, path in paths(run, made)[2:8]:
         assert getattr(strict, method)(path).status_code == 403, path
 
 
@@ -192,6 +198,57 @@ def test_promoting_takes_the_place_of_the_one_before(admin, project, encoder, ma
         (True, encoder.name),
         (False, made.name),
     ]
+
+
+def test_pages_the_api_and_the_command_say_how_sure_a_promotion_is(admin, project, a_model):
+    decide(a_model(0.1, 0.99), now=now())
+    model = a_model(0.092, 0.94, pairs=162, prompts=29)
+    decide(model, now=now())
+    words = f"94 % likely better than {model.decision['over']}, on 162 test pairs"
+    wants = "waits for about 182, that is 338 rankings: 95 % on 100 pairs or more are wanted"
+    home = reverse("project-models", args=[project.slug])
+    for page in (home, reverse("training-run", args=[project.slug, model.run_id])):
+        text = admin.get(page).text
+        assert f"{words}; {wants}" in text, page
+        assert "waits for more pairs" in text, page
+    assert "more accurate, no more" in admin.get(home).text
+    listed = admin.get(reverse("api-checkpoints", args=[project.slug])).json()["results"][0]
+    assert (listed["verdict"], listed["decision"]["waits_for"]) == ("waiting", 182)
+    assert f"not promoted ({words}; {wants})" in describe_checkpoint(model)
+    admin.post(reverse("promote-checkpoint", args=[project.slug, model.pk]))
+    assert f"by hand; {words}" in admin.get(home).text
+
+
+def test_an_admin_sets_how_sure_a_promotion_has_to_be(admin, project, made):
+    path, home = (reverse(name, args=[project.slug]) for name in ("change-promotion-rule", "project-models"))
+    assert admin.post(path, {"probability": "0.9", "pairs": "50"}).url == home
+    assert 'value="0.9"' in admin.get(home).text
+    refused = admin.post(path, {"probability": "2", "pairs": "50"})
+    assert (refused.status_code, "less than or equal to 0.999" in refused.text) == (422, True)
+    api = reverse("api-promotion", args=[project.slug])
+    assert admin.get(api).json() == {"probability": 0.9, "pairs": 50}
+    changed = admin.patch(api, {"probability": 0.99}, "application/json")
+    assert changed.json() == {"probability": 0.99, "pairs": 50}
+    assert admin.patch(api, {"pairs": 0}, "application/json").status_code == 400
+    assert project.actions.filter(kind="settings.changed").count() == 2
+
+
+def test_measuring_what_waits_again_needs_more_test_pairs(admin, project, a_model, rank):
+    decide(a_model(0.1, 0.99), now=now())
+    model = a_model(0.092, 0.94, pairs=162, prompts=29)
+    path = reverse("measure-waiting-checkpoint", args=[project.slug, model.pk])
+    assert admin.post(path).status_code == 404  # it does not wait
+    decide(model, now=now())
+    assert "has all its images" in admin.post(path).text
+    model.run.dataset.shares = {"train": 0.2, "validation": 0.2, "test": 0.6}
+    model.run.dataset.save()
+    rank(6)
+    refused = admin.post(path)
+    assert (refused.status_code, "waits for more test pairs than the 162" in refused.text) == (422, True)
+    RewardCheckpoint.objects.filter(pk=model.pk).update(decision=model.decision | {"pairs": 2})
+    queued = admin.post(path)
+    run = EvaluationRun.objects.get()
+    assert queued.url == reverse("evaluation-run", args=[project.slug, run.pk])
 
 
 def test_the_api_tells_of_runs_with_their_curves(admin, project, run, made):

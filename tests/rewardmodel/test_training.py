@@ -108,6 +108,7 @@ def test_a_run_leaves_a_checkpoint_its_curves_and_scored_images(project, encoder
     assert rival["name"] == "encoder"
     assert rival["difference"] == pytest.approx(checkpoint.accuracy - rival["accuracy"])
     assert checkpoint.promoted == (checkpoint.accuracy > rival["accuracy"])
+    assert checkpoint.decision["probability"] == rival["probability"]
     scored = Generation.objects.filter(scored_by=checkpoint.name, score__isnull=False).count()
     assert scored == (48 if checkpoint.promoted else 0)
     assert f"{checkpoint}: {checkpoint.accuracy:.1%}" in capsys.readouterr().out
@@ -122,14 +123,14 @@ def test_a_model_is_compared_with_one_that_was_promoted_while_it_was_measured(
     measured_first = []
 
     def measure_slowly(run, **inputs):
-        metrics, figures = measure(run, **inputs)
+        measured = measure(run, **inputs)
         if not measured_first:
             other = RewardCheckpoint.objects.create(
                 project=project, name="other", folder=encoder.folder, metrics={}
             )
             promote(other, now=now())
-        measured_first.append([rival["name"] for rival in metrics["beside"]])
-        return metrics, figures
+        measured_first.append([rival["name"] for rival in measured.metrics["beside"]])
+        return measured
 
     monkeypatch.setattr(training, "measure", measure_slowly)
     call_command("train_reward_model", project.slug, set=[f"{name}={value}" for name, value in QUICK.items()])

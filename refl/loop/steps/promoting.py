@@ -1,4 +1,4 @@
-"""The newest reward model is measured beside the promoted one, and promoted if it is better."""
+"""The newest reward model is measured beside the promoted one, and promoted if it is surely better."""
 
 from __future__ import annotations
 
@@ -6,9 +6,19 @@ from typing import Any
 
 from annotation.models import Project, User
 from refl.loop.facts import Facts
-from refl.loop.step import Started, State, Status, Step, StepRefused, failed_status, run_status
-from rewardmodel.models import DatasetVersion, EvaluationRun, RewardCheckpoint, TrainingRun
-from rewardmodel.services.evaluations import queue_evaluation
+from refl.loop.step import (
+    Started,
+    State,
+    Status,
+    Step,
+    StepRefused,
+    counted,
+    failed_status,
+    off_or,
+    run_status,
+)
+from rewardmodel.models import DatasetVersion, EvaluationRun, RewardCheckpoint, TrainingPolicy, TrainingRun
+from rewardmodel.services.evaluations import queue_decision, queue_evaluation
 from rewardmodel.templatetags.figures import gain, gain_interval, percent
 
 
@@ -23,22 +33,44 @@ def read(facts: Facts) -> Status:
         return failed_status(run, changed=changed)
     if trained is None:
         return Status(State.WAITING, missing=("a trained reward model",), run=run)
+    if facts.waiting is not None:
+        return _waiting_status(facts, facts.waiting, run=run, changed=changed)
     if trained.promoted:
         return Status(State.DONE, f"{trained} is promoted", run=run, changed=changed)
     note = (
-        f"{trained} is not promoted; {facts.promoted} stays"
+        f"{trained} is not promoted ({trained.decision_in_words}); {facts.promoted} stays"
         if facts.promoted
         else f"{trained} is not promoted"
     )
     return Status(State.DONE, note, run=run, changed=changed)
 
 
+def _waiting_status(
+    facts: Facts, waiting: RewardCheckpoint, *, run: EvaluationRun | None, changed: str
+) -> Status:
+    """How the step stands while a model waits for as many test pairs as would decide about it."""
+    note, wanted = f"{waiting}: {waiting.decision_in_words}", waiting.decision["waits_for_rankings"]
+    if facts.finished < wanted:
+        missing = f"{counted(wanted - facts.finished, 'more ranking')}, to decide about {waiting}"
+        progress = (facts.finished, wanted)
+        return Status(State.WAITING, note, missing=(missing,), run=run, progress=progress, changed=changed)
+    because = f"there are about as many test pairs as {waiting} waits for"
+    state = off_or(State.READY, by_itself=facts.trains_by_itself)
+    return Status(state, note, because=because, run=run, changed=changed)
+
+
 def start(project: Project, *, by: User | None = None, because: str = "", **options: Any) -> Started:
     """Measure the newest and the promoted model on the newest dataset's test pairs.
 
+    Where a model waits for more test pairs, it is measured on what is finished now, and decided about.
+
     Args: options: of `queue_evaluation`.
-    Raises: StepRefused, CannotEvaluate.
+    Raises: StepRefused, CannotEvaluate, NothingToFreeze, NothingPromoted.
     """
+    waiting = RewardCheckpoint.objects.waiting().filter(project=project).first()
+    if waiting is not None and not options:
+        run = queue_decision(waiting, by=by, because=because)
+        return Started(f"{waiting} is measured again beside the promoted model.", run=run)
     dataset = DatasetVersion.objects.filter(project=project).order_by("-pk").first()
     if dataset is None:
         raise StepRefused("there is no dataset to measure on: freeze one first")
@@ -64,7 +96,8 @@ def _in_figures(checkpoint: RewardCheckpoint) -> str:
 STEP = Step(
     key="promote",
     title="Evaluate and promote",
-    about="The new model takes the promoted one's place if it orders held-out pairs better.",
+    about="The new model takes the promoted one's place if it surely orders held-out pairs better.",
     read=read,
     start=start,
+    policy=TrainingPolicy,
 )

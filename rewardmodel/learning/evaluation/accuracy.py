@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from annotation.statistics.estimates import Interval, interval, resampled_shares
+from annotation.statistics.superiority import probability_better
 from rewardmodel.learning.data.rankings import Ranking
 from rewardmodel.learning.evaluation.pairs import pairs_of
 from rewardmodel.learning.scoring import Scorer
@@ -40,6 +41,7 @@ class Comparison:
 
     difference: float
     interval: Interval  # over prompts, both models resampled together
+    probability: float  # that the difference is above 0
 
 
 def evaluate(model: Scorer, rankings: Sequence[Ranking], *, seed: int = 0) -> Evaluation:
@@ -82,4 +84,6 @@ def compare(a: Evaluation, b: Evaluation, *, seed: int = 0) -> Comparison:
     gains = np.array([x.right - y.right for x, y in zip(a.results, b.results, strict=True)], dtype=np.float64)
     pairs = np.array([r.pairs for r in a.results], dtype=np.float64)
     differences = resampled_shares(gains, pairs, seed=seed)
-    return Comparison(float(gains.sum() / pairs.sum()), interval(differences))
+    return Comparison(
+        float(gains.sum() / pairs.sum()), interval(differences), probability_better(gains, seed=seed)
+    )

@@ -13,7 +13,7 @@ from rewardmodel.services.checkpoints import promote
 
 
 class Command(BaseCommand):
-    help = "Make a checkpoint the project's reward model, whatever its accuracy; score_images then uses it."
+    help = "Make a checkpoint the project's reward model by hand, whatever its figures."
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("project", help="the project's slug")

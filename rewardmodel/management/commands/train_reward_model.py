@@ -16,7 +16,7 @@ from rewardmodel.services.training import queue_training, train
 class Command(BaseCommand):
     help = (
         "Train a project's reward model in this process, compare it on the test split with the promoted one, "
-        "promote it if it is better, and score the project's images with it."
+        "promote it if it is as surely better as the project wants, and score the project's images with it."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
