@@ -276,8 +276,8 @@ def _number(value: float) -> str:
 
 def _formatter(form: str | None) -> Callable[[float], str]:
     if form == "%":
-        return lambda value: f"{100 * value:.1f} %"
+        return lambda value: f"{100 * value:z.1f} %"
     if form:
         decimals = len(form.partition(".")[2])
-        return lambda value: f"{value:.{decimals}f}"
+        return lambda value: f"{value:z.{decimals}f}"
     return _number
