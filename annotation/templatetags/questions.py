@@ -47,6 +47,13 @@ def in_slot(images: Sequence[ImageFields], slot: str | None) -> list[ImageFields
     return [image for image in images if image.placed == slot]
 
 
+@register.filter
+def shared_ratio(images: Sequence[ImageFields]) -> str:
+    """Return the shape of a tile: width over height, from 1/3 to 3, if all images share it, else 1."""
+    ratios = {round(image.shown.width / image.shown.height, 2) for image in images}
+    return str(min(max(ratios.pop(), 0.33), 3.0)) if len(ratios) == 1 else "1"
+
+
 @lru_cache(KEPT)
 def _label(category: str, is_unclear: bool, issues: tuple[str, ...]) -> SafeString:
     categories = [(*choice, key) for choice, key in zip(Category.choices, CATEGORY_KEYS, strict=True)]

@@ -2,13 +2,29 @@
 
 /* global Sortable */
 
+import { tileSize } from "./tile-size.js";
+
+const MOVES = ["pointermove", "touchmove"]; // of a mouse or pen; of a finger
+const BY_TOUCH = "Tap an image, then its slot.";
+const BY_KEYS = "Press an image's number and then its slot's, or drag it to its slot.";
 const isTouch = (event) => event.pointerType === "touch" || event.type.startsWith("touch");
 
-/** The slot at the pointer, "" over the tray, null elsewhere. */
+/** The slot that the element stands for or lies in, "" for the images to be placed, null elsewhere. */
+function slotAt(element) {
+  const place = element?.closest("[data-place], [data-drop], .tray");
+  return place ? (place.dataset.place ?? place.dataset.drop ?? "") : null;
+}
+
 function slotUnder(event) {
   const { clientX, clientY } = event.changedTouches?.[0] ?? event;
-  const place = document.elementFromPoint(clientX, clientY)?.closest("[data-drop], .tray");
-  return place ? (place.dataset.drop ?? "") : null;
+  return slotAt(document.elementFromPoint(clientX, clientY));
+}
+
+/** An image's number, as it stands on the image. */
+function numeral(number) {
+  const chip = document.createElement("span");
+  chip.textContent = number;
+  return chip;
 }
 
 export function ranking(form, section, { say, changed }) {
@@ -16,6 +32,8 @@ export function ranking(form, section, { say, changed }) {
   const perSlot = Number(form.dataset.perSlot);
   const tiles = [...section.querySelectorAll(".tile")].sort((a, b) => a.dataset.number - b.dataset.number);
   const lists = new Map([...section.querySelectorAll(".tiles")].map((list) => [list.dataset.slot, list]));
+  const titles = [...section.querySelectorAll("[data-place]")];
+  const size = tileSize(form, section, { say });
   const past = []; // [tile, slot before], newest last
   let picked = null;
   let last = null; // the image placed last
@@ -37,6 +55,12 @@ export function ranking(form, section, { say, changed }) {
     const list = lists.get(slot);
     const after = [...list.children].find((other) => other !== tile && Number(other.dataset.number) > Number(tile.dataset.number));
     list.insertBefore(tile, after ?? null);
+    for (const title of titles) {
+      const numbers = tiles.filter((one) => slotOf(one) === title.dataset.place).map((one) => one.dataset.number);
+      const held = title.querySelector("[data-held]");
+      if (title.dataset.place) held.replaceChildren(...numbers.map(numeral));
+      else held.textContent = numbers.length;
+    }
   }
 
   /** Returns whether there was room. */
@@ -94,10 +118,16 @@ export function ranking(form, section, { say, changed }) {
     return said;
   }
 
+  /** Mark the slot that an image dragged would fall into. */
+  function aim(event) {
+    const slot = event && slotUnder(event);
+    for (const title of titles) title.classList.toggle("aimed", title.dataset.place === slot);
+  }
+
   for (const tile of tiles) settle(tile, slotOf(tile));
   for (const list of lists.values()) {
     new Sortable(list, {
-      group: { name: "images", put: (to, from, dragged) => to.el.dataset.slot === "" || held(to.el.dataset.slot, dragged) < perSlot },
+      group: { name: "images", put: false }, // while one is dragged, the others stay where they are
       draggable: ".tile",
       filter: "select, .tile-view, .unveil",
       preventOnFilter: false,
@@ -109,9 +139,12 @@ export function ranking(form, section, { say, changed }) {
       delayOnTouchOnly: true,
       touchStartThreshold: 6,
       animation: matchMedia("(prefers-reduced-motion: reduce)").matches ? 0 : 120,
-      onStart: () => section.classList.add("dragging"),
+      onStart: () => {
+        for (const kind of MOVES) document.addEventListener(kind, aim);
+      },
       onEnd: ({ item, originalEvent }) => {
-        section.classList.remove("dragging");
+        for (const kind of MOVES) document.removeEventListener(kind, aim);
+        aim(null);
         place(item, slotUnder(originalEvent) ?? slotOf(item));
         // Sortable swallows the click after a drag; a finger makes none, so the next tap would be lost.
         if (isTouch(originalEvent)) document.body.click();
@@ -123,14 +156,12 @@ export function ranking(form, section, { say, changed }) {
   section.addEventListener("click", (event) => {
     if (performance.now() - dropped < 80) return;
     const tile = event.target.closest(".tile");
-    const drop = event.target.closest("[data-drop]");
+    const slot = slotAt(event.target);
     if (event.target.closest(".tile-view, select")) return;
-    if (tile && (!picked || tile === picked || !drop || slotOf(tile) === slotOf(picked))) {
+    if (tile && (!picked || tile === picked || slot === "" || slot === slotOf(picked))) {
       pick(tile === picked ? null : tile);
-    } else if (picked && drop) {
-      place(picked, drop.dataset.drop);
-    } else if (picked && event.target.closest(".tray")) {
-      place(picked, "");
+    } else if (picked && slot !== null) {
+      place(picked, slot);
     }
     if (event.detail > 0) document.activeElement.blur(); // a click leaves Enter free for going on
   });
@@ -150,6 +181,7 @@ export function ranking(form, section, { say, changed }) {
     enter() {
       check();
       pick(null);
+      if (tiles.every((tile) => slotOf(tile) === "")) say(matchMedia("(hover: none)").matches ? BY_TOUCH : BY_KEYS);
     },
     current: () => Number((picked ?? tiles.find((tile) => slotOf(tile) === "") ?? tiles[0]).dataset.number),
     onKey(event) {
@@ -163,6 +195,7 @@ export function ranking(form, section, { say, changed }) {
         if (picked && last && picked !== last && slotOf(last)) place(picked, slotOf(last));
         else say(picked ? "Nothing placed yet to tie with" : "Pick an image first, then =");
       } else if (key === "u") undo();
+      else if (size.onKey(key)) return true;
       else if (key === "Escape" && picked) pick(null);
       else if ((key === "ArrowRight" || key === "ArrowLeft") && event.target.tagName !== "SELECT") {
         const from = picked ? tiles.indexOf(picked) : key === "ArrowRight" ? -1 : 0;

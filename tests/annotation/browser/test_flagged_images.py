@@ -58,7 +58,7 @@ def test_flagged_images_are_placed_unseen_as_well_as_seen(at_work, alice, flagge
     page.locator(".tile[data-number='2'] .unveil").click()
     expect(page.locator(".tile .unveil:visible")).to_have_count(2)
     expect(page.locator(".tile-pick[aria-pressed='true']")).to_have_count(0)
-    drag_by_mouse(page, ".tray .tile[data-number='1'] .numeral", "[data-drop='1']")
+    drag_by_mouse(page, ".tray .tile[data-number='1'] .numeral", "[data-place='1']")
     press(page, "2 2 3 3 Enter")
     expect(page.get_by_text("Nothing left to do here")).to_be_visible()
     assert stored_slots() == [1, 2, 3]

@@ -115,10 +115,10 @@ def test_a_ranking_by_mouse(at_work, alice, a_prompt):
     a_prompt(images=3)
     page = at_work(alice)
     label_and_rate(page, 6, 5, 5)
-    drag_by_mouse(page, ".tray .tile[data-number='1']", "[data-drop='1']")
-    drag_by_mouse(page, ".tray .tile[data-number='2']", "[data-drop='3']")
-    drag_by_mouse(page, ".tray .tile[data-number='3']", "[data-drop='3']")
-    drag_by_mouse(page, ".slot .tile[data-number='1']", "[data-drop='3']")  # full: it goes back
+    drag_by_mouse(page, ".tray .tile[data-number='1']", "[data-place='1']")
+    drag_by_mouse(page, ".tray .tile[data-number='2']", "[data-place='3']")
+    drag_by_mouse(page, ".tray .tile[data-number='3']", "[data-place='3']")
+    drag_by_mouse(page, ".slot .tile[data-number='1']", "[data-place='3']")  # full: it goes back
     expect(page.locator("[data-hint]")).to_have_text("Slot 3 is full: it holds 2")
     page.get_by_role("button", name="Submit").dblclick()
     expect(page.get_by_text("Nothing left to do here")).to_be_visible()
@@ -138,7 +138,7 @@ def test_a_whole_task_by_touch_on_a_phone(at_work, alice, a_prompt):
             rated.locator(".points").nth(scale).locator(".point").nth(3).tap()
         rated.locator(".choice").last.tap()
         page.locator("[data-next]").tap()
-    drag_by_finger(page, ".tray .tile[data-number='1']", "[data-drop='2'] .tiles")
+    drag_by_finger(page, ".tray .tile[data-number='1']", "[data-place='2']")
     expect(page.locator("[data-drop='2'] .tile[data-number='1']")).to_be_visible()
     page.locator(".tray .tile[data-number='2']").tap()
     page.locator("[data-place='4']").tap()
