@@ -3,6 +3,8 @@
 A reward is linear in what the model's head sees, so the answers about a prompt's images inform its weights
 as observations inform a logistic regression: pair (i, j) by p (1 - p) (x_i - x_j)(x_i - x_j)^T, p the
 probability that i is preferred. Chosen are prompts under which the determinant of all information grows most.
+By default every pair is taken for open, p = 1/2: what a model of few rankings believes of a pair is wrong too
+often to leave the pair out for it; in the small world more rankings were needed with it (`docs/method.md`).
 
 Source: Shen, Sun and Ton, Active Reward Modeling, arXiv 2502.04354, section 3; greedy choice of a monotone
 submodular function, of which old gains are upper bounds: Minoux, Accelerated greedy algorithms, 1978.
@@ -20,8 +22,10 @@ from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
 
+STRENGTH = 10.0  # ours, of five tried: of the prior, as a multiple of what gives margins a variance of 1
 
-def information_root(features: Floats, rewards: Floats) -> Floats:
+
+def information_root(features: Floats, rewards: Floats | None = None) -> Floats:
     """Return R with R^T R the information that an order of a prompt's images gives: (K - 1, D) at most.
 
     With w_ij = p (1 - p) of each pair, the sum over pairs of w_ij (x_i - x_j)(x_i - x_j)^T is X^T L X, where
@@ -29,8 +33,9 @@ def information_root(features: Floats, rewards: Floats) -> Floats:
 
     Args:
         features: (K, D), what the head sees of each image.
-        rewards: (K,), in nats: sigmoid of a margin is a probability.
+        rewards: (K,), in nats: sigmoid of a margin is a probability. None takes all to be equal.
     """
+    rewards = np.zeros(len(features)) if rewards is None else rewards
     margin = rewards[:, None] - rewards[None, :]  # (K, K)
     decay = np.exp(-np.abs(margin))
     weights = decay / (1 + decay) ** 2  # p (1 - p), without overflow
@@ -41,10 +46,10 @@ def information_root(features: Floats, rewards: Floats) -> Floats:
 
 
 def prior_precision(features: Sequence[Floats]) -> float:
-    """Return the mean of |x_i - x_j|^2 over all pairs of images of one prompt.
+    """Return `STRENGTH` times the mean of |x_i - x_j|^2 over all pairs of images of one prompt.
 
-    Weights drawn from N(0, 1 / precision) in each dimension give margins of a variance of 1 in the mean: as
-    much as is known before anybody has answered. It makes the choice independent of the features' scale.
+    Weights drawn from N(0, 1 / mean) in each dimension give margins of a variance of 1 in the mean. So what
+    is known before anybody has answered, and the choice, do not depend on the features' scale.
 
     Args: features: of each prompt, (K, D).
     """
@@ -53,7 +58,7 @@ def prior_precision(features: Sequence[Floats]) -> float:
         k = len(x)
         total += k * float(((x - x.mean(axis=0)) ** 2).sum())  # = the sum over pairs of |x_i - x_j|^2
         pairs += k * (k - 1) // 2
-    return total / pairs if total > 0 else 1.0
+    return STRENGTH * total / pairs if total > 0 else 1.0
 
 
 def d_optimal(

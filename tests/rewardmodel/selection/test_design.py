@@ -30,6 +30,12 @@ def test_the_root_squared_is_the_fisher_information_of_all_pairs():
         np.testing.assert_allclose(root.T @ root, information(features, rewards), atol=1e-12)
 
 
+def test_without_rewards_every_pair_is_as_open_as_can_be():
+    [(features, _)] = random_groups(6, groups=1)
+    root = information_root(features)
+    np.testing.assert_allclose(root.T @ root, information(features, np.zeros(4)), atol=1e-12)
+
+
 def test_the_fisher_information_is_the_curvature_of_the_pair_loss():
     [(features, _)] = random_groups(2, groups=1, images=3, width=2)
     weights = np.array([0.7, -0.4])
@@ -87,12 +93,12 @@ def test_ties_hold_to_the_order_of_keys_and_a_small_pool_is_taken_whole():
     assert d_optimal({}, 3, precision=1.0) == []
 
 
-def test_weights_of_the_prior_give_margins_of_variance_1():
+def test_weights_of_the_prior_give_margins_of_a_tenth_of_a_variance_of_1():
     groups = [features for features, _ in random_groups(5)] + [np.ones((2, 5))]
     squares = [
         ((features[i] - features[j]) ** 2).sum()
         for features in groups
         for i, j in combinations(range(len(features)), 2)
     ]
-    assert prior_precision(groups) == pytest.approx(np.mean(squares))
+    assert prior_precision(groups) == pytest.approx(10 * np.mean(squares))
     assert prior_precision([np.ones((3, 2))]) == 1.0  # nothing differs: any will do
