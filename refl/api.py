@@ -66,7 +66,9 @@ class NewSamplingSerializer(serializers.Serializer[Any]):
     generator = serializers.CharField()
     per_prompt = serializers.IntegerField(min_value=1)
     prompts = serializers.IntegerField(min_value=1, required=False, help_text="default: all without images")
-    least_sure = serializers.BooleanField(default=False)
+    least_sure = serializers.BooleanField(
+        default=False, help_text="let the promoted reward model choose the prompts, by the project's rule"
+    )
     pool_factor = serializers.IntegerField(min_value=1, default=4)
     best_of = serializers.IntegerField(
         min_value=1,

@@ -27,8 +27,8 @@ class SamplingForm(forms.Form):
     )
     least_sure = forms.BooleanField(
         required=False,
-        label="Choose the prompts on which the promoted reward model is least sure",
-        help_text="Images of several times as many prompts are made and tried.",
+        label="Let the promoted reward model choose the prompts",
+        help_text="By the project's rule: it tries images of several times as many.",
     )
 
     def __init__(self, *args: Any, project: Project, policy: TuningPolicy, **kwargs: Any) -> None:

@@ -28,7 +28,17 @@ class Project(models.Model):
         PROMPT = "prompt", "As imported: all opinions on one prompt, then the next"
         BREADTH = "breadth", "Every prompt once, before any has its second opinion"
         SHUFFLED = "shuffled", "Mixed"
-        UNSURE = "unsure", "Where the reward model is least sure"
+        UNSURE = "unsure", "As the reward model chooses"
+
+    class ChoiceRule(models.TextChoices):
+        """How the reward model chooses prompts: for images, and among open tasks that it puts in order.
+
+        That the default needs the fewest rankings was measured: `benchmarks/choosing.py`.
+        """
+
+        D_OPTIMAL = "d_optimal", "What together would teach it most (D-optimal)"
+        ENTROPY = "entropy", "Where it is least sure of the order"
+        RANDOM = "random", "At random"
 
     slug = models.SlugField(unique=True)
     name = models.CharField(max_length=100)
@@ -62,6 +72,9 @@ class Project(models.Model):
     )
     task_order = models.CharField(
         "which tasks come first", max_length=8, choices=TaskOrder, default=TaskOrder.PROMPT
+    )
+    choice_rule = models.CharField(
+        "what the reward model chooses", max_length=9, choices=ChoiceRule, default=ChoiceRule.D_OPTIMAL
     )
     skips_per_hundred = models.PositiveSmallIntegerField(
         "of 100 tasks, how many may be skipped", default=5, validators=[MaxValueValidator(100)]
@@ -110,6 +123,10 @@ class Project(models.Model):
             models.CheckConstraint(
                 name="an_order_of_tasks_is_known",
                 condition=Q(task_order__in=["prompt", "breadth", "shuffled", "unsure"]),
+            ),
+            models.CheckConstraint(
+                name="a_rule_of_choice_is_known",
+                condition=Q(choice_rule__in=["d_optimal", "entropy", "random"]),
             ),
             models.CheckConstraint(
                 name="no_more_tasks_are_skipped_than_there_are", condition=Q(skips_per_hundred__lte=100)

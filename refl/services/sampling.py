@@ -23,6 +23,7 @@ from rewardmodel.models import RewardCheckpoint
 from rewardmodel.runs import states
 from rewardmodel.runs.execution import Heartbeat
 from rewardmodel.scoring import scorer
+from rewardmodel.services.choices import most_informative, see_asked
 from rewardmodel.services.scores import score_generations
 
 MAX_BEST_OF = 64  # candidates of an image; more gain little, and each costs as much as an image
@@ -43,6 +44,8 @@ class SamplingConfig:
         batch_size: images made at once.
         best_of: candidates of an image, of which a reward model keeps the best.
         beside: ids of generators that make images of each prompt in turn with the run's own.
+        rule: how a reward model chooses from the pool, a `Project.ChoiceRule`; runs of before it was a
+            setting have the default.
     """
 
     pool: tuple[int, ...]
@@ -51,6 +54,7 @@ class SamplingConfig:
     batch_size: int = 16
     best_of: int = 1
     beside: tuple[int, ...] = ()
+    rule: str = Project.ChoiceRule.ENTROPY
 
     def __post_init__(self) -> None:
         for name in ("pool", "beside"):
@@ -72,13 +76,14 @@ def queue_sampling(
     by: User | None = None,
     because: str = "",
 ) -> SamplingRun:
-    """Queue images for prompts of the project that have none, or for those the reward model is least sure of.
+    """Queue images for prompts of the project that have none, or for those that the reward model chooses.
 
     Args:
         per_prompt: images of each prompt.
         prompts: how many prompts get images, None for all that have none.
-        checkpoint: decides which: `prompts` times `pool_factor` prompts are drawn and tried, and those stay
-            whose images it orders least surely. Without one they are the project's first.
+        checkpoint: decides which, by the project's rule: `prompts` times `pool_factor` prompts are drawn
+            and tried, and it chooses among their images; at random, no more are drawn than are wanted.
+            Without one they are the project's first.
         best_of, best_by: make so many candidates of each image, and keep the one that this reward model
             scores highest.
         beside: generators of the project that make images of each prompt in turn with this one, so that a
@@ -108,7 +113,8 @@ def queue_sampling(
     count = len(waiting) if prompts is None else min(prompts, len(waiting))
     if count < 1:
         raise CannotSample(f"no prompt of {project.slug} waits for images")
-    pool_size = min(count * pool_factor, len(waiting))
+    is_random = project.choice_rule == Project.ChoiceRule.RANDOM
+    pool_size = min(count * (1 if is_random else pool_factor), len(waiting))
     pool = waiting[:count] if checkpoint is None else sorted(rng.sample(waiting, pool_size))
     config = SamplingConfig(
         pool=tuple(pool),
@@ -116,6 +122,7 @@ def queue_sampling(
         per_prompt=per_prompt,
         best_of=best_of,
         beside=tuple(each.pk for each in beside),
+        rule=project.choice_rule,
     )
     run = SamplingRun.objects.create(
         project=project,
@@ -140,7 +147,8 @@ def make_samples(run: SamplingRun, heartbeat: Heartbeat) -> None:
     files = _rows(run, pool, config)
     ready = _make_images(run, files, config, heartbeat)
     # Where there is nothing to choose, annotators begin on the first images while the others are made.
-    chosen = ready if run.checkpoint is None else _choose_prompts(run.checkpoint, list(ready), files, config)
+    is_choice = run.checkpoint is not None and len(pool) > config.prompts
+    chosen = _choose_prompts(run, list(ready), files, config, heartbeat) if is_choice else ready
     for prompt in chosen:
         # It may have images by now: of this run before it was interrupted, or imported by somebody.
         if not prompt.generations.exists():
@@ -245,21 +253,28 @@ def _make_files(
 
 
 def _choose_prompts(
-    checkpoint: RewardCheckpoint,
+    run: SamplingRun,
     pool: Sequence[Prompt],
     files: Mapping[int, Sequence[Row]],
     config: SamplingConfig,
+    heartbeat: Heartbeat,
 ) -> list[Prompt]:
-    """Return as many prompts as are wanted, those whose images the reward model orders least surely."""
+    """Return as many prompts as are wanted, as the run's reward model chooses. Raises: Interrupted."""
+    checkpoint = run.checkpoint
+    assert checkpoint is not None
     model = scorer(checkpoint)
-    scale = model.config.std  # a model's odds are in its raw margins; scores are divided by this
     images = [[row.image.file for row in files[prompt.pk]] for prompt in pool]
-    scores = model.score_groups([prompt.text for prompt in pool], images)
-    rewards = {
-        prompt.pk: [scale * score for score in group] for prompt, group in zip(pool, scores, strict=True)
-    }
+    inputs = model.embed_groups([prompt.text for prompt in pool], images)
+    seen = {prompt.pk: each for prompt, each in zip(pool, inputs, strict=True)}
+    if config.rule == Project.ChoiceRule.D_OPTIMAL:
+        asked = see_asked(model, checkpoint, should_stop=heartbeat.should_stop)
+        if heartbeat.should_stop():
+            raise Interrupted
+        chosen = most_informative(seen, config.prompts, asked=asked)
+    else:
+        chosen = least_sure({pk: each.rewards.tolist() for pk, each in seen.items()}, config.prompts)
     prompts = {prompt.pk: prompt for prompt in pool}
-    return [prompts[pk] for pk in least_sure(rewards, config.prompts)]
+    return [prompts[pk] for pk in chosen]
 
 
 def least_sure(rewards: Mapping[int, Sequence[float]], count: int) -> list[int]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 
 from annotation.local_images import local_images
 from annotation.models import Generation
@@ -10,6 +10,7 @@ from annotation.services.assignments.priorities import record_scores
 from rewardmodel.learning.errors import Interrupted
 from rewardmodel.models import RewardCheckpoint, Run
 from rewardmodel.runs.execution import Heartbeat
+from rewardmodel.services.choices import order_by_design
 from rewardmodel.services.splits import Splits, dataset_splits
 
 CHUNK = 128  # images between two looks at whether to stop
@@ -24,14 +25,14 @@ def score_generations(
 ) -> int:
     """Score every image of the checkpoint's project that it has not scored yet; returns how many.
 
+    Where the project's open tasks are in the order of a design, they are put in it anew.
+
     Args:
         should_stop: asked after each chunk; what was scored until then is kept.
         on_chunk: called after each chunk with the images done and wanted.
         left_out: hashes of images that are passed over, known to be unreadable.
     Raises: CheckpointError, UnreadableImage, WrongContent.
     """
-    from rewardmodel.learning import load
-
     unscored = (
         Generation.objects.filter(prompt__project=checkpoint.project, image__isnull=False)
         .exclude(scored_by=checkpoint.name)
@@ -39,8 +40,20 @@ def score_generations(
         .values_list("pk", "prompt__text", "image__file")
     )
     wanted = list(unscored.exclude(image__in=left_out))
-    if not wanted:
-        return 0
+    done = _score(checkpoint, wanted, should_stop, on_chunk) if wanted else 0
+    order_by_design(checkpoint, should_stop=should_stop)
+    return done
+
+
+def _score(
+    checkpoint: RewardCheckpoint,
+    wanted: Sequence[tuple[int, str, str]],
+    should_stop: Callable[[], bool],
+    on_chunk: Callable[[int, int], None],
+) -> int:
+    """Score these images, each by its id, its prompt and its name in the storage; return how many."""
+    from rewardmodel.learning import load
+
     splits = dataset_splits(checkpoint.run.dataset) if checkpoint.run else None
     model, done = load(checkpoint.location), 0
     for start in range(0, len(wanted), CHUNK):

@@ -5,12 +5,14 @@ import os
 import random
 import shutil
 import signal
+from pathlib import Path
 
 import pytest
+from django.conf import settings
 from django.core.management import CommandError, call_command
 from django.utils.timezone import now
 
-from annotation.models import Assignment, Generation
+from annotation.models import Assignment, Generation, Project
 from annotation.services.projects.prompts import NewImage, add_generations
 from annotation.statistics.uncertainty import mean_pair_entropy
 from refl.image_files import Description
@@ -26,6 +28,7 @@ from rewardmodel.learning.errors import Interrupted
 from rewardmodel.runs import states
 from rewardmodel.runs.execution import Heartbeat, execute
 from rewardmodel.scoring import scorer
+from rewardmodel.selection.design import d_optimal, information_root, prior_precision
 from tests.cast import picture
 from tests.refl.conftest import save_reward_model
 
@@ -173,6 +176,7 @@ def test_a_pipeline_that_broke_fails_a_run_at_once_with_one_line(project, pipeli
 def test_annotators_get_the_prompts_on_which_the_reward_model_is_least_sure(
     project, generator, prompts, promoted
 ):
+    Project.objects.update(choice_rule="entropy")
     run = queue(generator, prompts=2, checkpoint=promoted, pool_factor=3)
     assert len(run.config["pool"]) == 6
     kept = run.folder / "images"
@@ -191,6 +195,49 @@ def test_annotators_get_the_prompts_on_which_the_reward_model_is_least_sure(
     assert {image.prompt for image in Generation.objects.all()} == set(most_doubted)
     assert {image.scored_by for image in Generation.objects.all()} == {promoted.name}
     assert set(Assignment.objects.values_list("prompt", flat=True)) == {p.pk for p in most_doubted}
+
+
+def test_annotators_get_the_prompts_that_together_teach_the_reward_model_most(
+    project, generator, prompts, promoted
+):
+    first = queue(generator, prompts=2)
+    states.claim(first, now=now())
+    make_samples(first, Impatient(first, 99))
+    SamplingRun.objects.update(state=SamplingRun.State.FINISHED, finished_at=now())
+    asked = list(project.prompts.filter(generations__isnull=False).distinct())
+    model = scorer(promoted)
+    stored = Path(settings.MEDIA_ROOT)
+    before = model.embed_groups(
+        [prompt.text for prompt in asked],
+        [[stored / image.image.file.name for image in prompt.generations.order_by("pk")] for prompt in asked],
+    )
+    run = queue(generator, prompts=2, checkpoint=promoted, pool_factor=3)
+    assert run.config["rule"] == "d_optimal"
+    states.claim(run, now=now())
+    with pytest.raises(Interrupted):
+        make_samples(run, Impatient(run, 12))  # all are made, none is handed out
+    pool = list(project.prompts.filter(pk__in=run.config["pool"]))
+    made = run.folder / "images"
+    files = [[made / f"{prompt.pk}-{seed}.png" for seed in seeds_of(prompt.key, 2)] for prompt in pool]
+    seen = model.embed_groups([prompt.text for prompt in pool], files)
+    expected = d_optimal(
+        {prompt.pk: information_root(each.features) for prompt, each in zip(pool, seen, strict=True)},
+        2,
+        asked=[information_root(each.features) for each in before],
+        precision=prior_precision([each.features for each in (*seen, *before)]),
+    )
+    make_samples(run, Impatient(run, 99))
+    given = set(Generation.objects.exclude(prompt__in=asked).values_list("prompt", flat=True))
+    assert given == set(expected)
+
+
+def test_a_choice_at_random_makes_no_image_that_is_thrown_away(project, generator, prompts, promoted):
+    Project.objects.update(choice_rule="random")
+    run = queue(generator, prompts=2, checkpoint=promoted, pool_factor=3)
+    states.claim(run, now=now())
+    make_samples(run, Impatient(run, 99))
+    assert set(Generation.objects.values_list("prompt", flat=True)) == set(run.config["pool"])
+    assert len(run.config["pool"]) == 2
 
 
 @for_real

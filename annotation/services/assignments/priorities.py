@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from hashlib import blake2b
 
 from django.db import transaction
@@ -11,7 +11,7 @@ from django.db import transaction
 from annotation.models import Assignment, Generation, Project
 from annotation.selectors.projects.uncertainty import prompt_uncertainty
 
-Order = Project.TaskOrder
+Order, Rule = Project.TaskOrder, Project.ChoiceRule
 LARGEST = 2**30  # of a priority; the largest comes first
 
 
@@ -23,7 +23,8 @@ def first_priorities(project: Project, prompts: Collection[int]) -> dict[int, li
 
 def priorities(project: Project, opinions: Mapping[int, Collection[int]]) -> dict[int, list[int]]:
     """Return by prompt id the priorities of these opinions, which are numbered from 0."""
-    entropies = prompt_uncertainty(opinions.keys()) if project.task_order == Order.UNSURE else {}
+    by_entropy = project.task_order == Order.UNSURE and project.choice_rule == Rule.ENTROPY
+    entropies = prompt_uncertainty(opinions.keys()) if by_entropy else {}
 
     def priority(prompt: int, opinion: int) -> int:
         match project.task_order:
@@ -31,7 +32,9 @@ def priorities(project: Project, opinions: Mapping[int, Collection[int]]) -> dic
                 return -opinion
             case Order.SHUFFLED:
                 return _scattered(prompt)
-            case Order.UNSURE:
+            case Order.UNSURE if project.choice_rule == Rule.RANDOM:
+                return _scattered(prompt)
+            case Order.UNSURE:  # of a design, `order_open_tasks` says it once the model has seen all images
                 return _of_entropy(entropies.get(prompt, 0.0))
             case _:  # one prompt after another, as they came in
                 return 0
@@ -45,16 +48,35 @@ def study_priorities(opinions: int) -> list[int]:
 
 
 def put_unsure_first(*, generations: Collection[int]) -> None:
-    """Update the priorities of these images' prompts, in projects that begin where the model is unsure."""
+    """Update the priorities of these images' prompts, in projects that begin where its entropy is highest."""
     open_tasks = Assignment.objects.ordinary().filter(
         prompt__generations__in=generations,
         state=Assignment.State.OPEN,
         project__task_order=Order.UNSURE,
+        project__choice_rule=Rule.ENTROPY,
     )
     prompts = set(open_tasks.order_by().values_list("prompt_id", flat=True))
     for prompt, entropy in prompt_uncertainty(prompts).items():
         prompt_tasks = Assignment.objects.ordinary().filter(prompt=prompt, state=Assignment.State.OPEN)
         prompt_tasks.update(priority=_of_entropy(entropy))
+
+
+@transaction.atomic
+def order_open_tasks(*, project: Project, prompts: Sequence[int]) -> None:
+    """Put the project's open tasks in the order of these prompts; those on others come after them.
+
+    Args: prompts: ids, the most wanted first.
+    """
+    places = {prompt: place for place, prompt in enumerate(prompts)}
+    tasks = Assignment.objects.ordinary().filter(project=project, state=Assignment.State.OPEN)
+    moved = []
+    for task in tasks.only("prompt", "priority"):
+        place = places.get(task.prompt_id)
+        priority = 0 if place is None else LARGEST - place
+        if task.priority != priority:
+            task.priority = priority
+            moved.append(task)
+    Assignment.objects.bulk_update(moved, ["priority"], batch_size=1000)
 
 
 def _of_entropy(nats: float) -> int:
@@ -68,7 +90,7 @@ def _scattered(prompt: int) -> int:
 
 @transaction.atomic
 def record_scores(*, scores: Mapping[int, float], scored_by: str, unseen: Collection[int] = ()) -> None:
-    """Replace the score of each generation, and reorder open tasks where the project sorts by uncertainty.
+    """Replace the score of each generation, and reorder open tasks where the project sorts by entropy.
 
     Args:
         scores: generation id -> score, higher is better, no unit.

@@ -31,7 +31,7 @@ class Command(BaseCommand):
         parser.add_argument(
             "--least-sure",
             action="store_true",
-            help="choose the prompts on which the promoted reward model is least sure",
+            help="let the promoted reward model choose the prompts, by the project's rule",
         )
         parser.add_argument(
             "--pool-factor",

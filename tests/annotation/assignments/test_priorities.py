@@ -6,7 +6,7 @@ import pytest
 
 from annotation.models import Assignment, Generation
 from annotation.services.assignments.assignments import claim_next, open_assignments
-from annotation.services.assignments.priorities import record_scores
+from annotation.services.assignments.priorities import order_open_tasks, record_scores
 from annotation.services.judgements.judgements import submit_judgement
 from annotation.services.judgements.reviews import send_back
 from tests.cast import NOW, answer_for, luck
@@ -57,7 +57,7 @@ def test_mixed_the_order_says_nothing_of_the_import_and_everybody_has_the_same(
 def test_where_the_model_is_least_sure_comes_first_and_what_it_has_not_scored_last(
     a_project, a_prompt, alice
 ):
-    project = a_project(task_order="unsure")
+    project = a_project(task_order="unsure", choice_rule="entropy")
     sure, unscored, unsure, between = (a_prompt(2, project=project) for _ in range(4))
     scored(sure, 5.0, -5.0)
     scored(unsure, 0.1, 0.0)
@@ -66,7 +66,7 @@ def test_where_the_model_is_least_sure_comes_first_and_what_it_has_not_scored_la
 
 
 def test_another_models_scores_sort_what_is_still_open(a_project, a_prompt, alice):
-    project = a_project(task_order="unsure")
+    project = a_project(task_order="unsure", choice_rule="entropy")
     one, other = a_prompt(2, project=project), a_prompt(2, project=project)
     scored(one, 0.0, 0.0)
     scored(other, 0.0, 3.0)
@@ -76,7 +76,7 @@ def test_another_models_scores_sort_what_is_still_open(a_project, a_prompt, alic
 
 
 def test_prompts_that_are_scored_already_when_work_opens_are_sorted_at_once(a_project, a_prompt, alice):
-    project = a_project(task_order="unsure")
+    project = a_project(task_order="unsure", choice_rule="entropy")
     sure, unsure = (a_prompt(2, project=project, opened=False) for _ in range(2))
     scored(sure, 2.0, 0.0)
     scored(unsure, 0.0, 0.0)
@@ -86,6 +86,35 @@ def test_prompts_that_are_scored_already_when_work_opens_are_sorted_at_once(a_pr
     entropy = -(p * math.log2(p) + (1 - p) * math.log2(1 - p))
     assert Assignment.objects.get(prompt=sure).priority == pytest.approx(entropy * 2**30, abs=1)
     assert given(alice, project) == [unsure, sure]
+
+
+def test_a_project_that_chooses_at_random_mixes_its_tasks_whatever_the_scores(a_project, a_prompt, alice):
+    project = a_project(task_order="unsure", choice_rule="random")
+    prompts = [a_prompt(2, project=project) for _ in range(12)]
+    before = dict(Assignment.objects.values_list("prompt", "priority"))
+    scored(prompts[0], 0.0, 0.0)
+    assert dict(Assignment.objects.values_list("prompt", "priority")) == before
+    assert given(alice, project) != prompts
+
+
+def test_a_given_order_holds_for_open_tasks_and_what_it_leaves_out_comes_last(
+    a_project, a_prompt, alice, bob
+):
+    project = a_project(task_order="unsure", opinions_per_prompt=2)
+    other = a_prompt(2)
+    taken, late, left_out, first = (a_prompt(2, project=project) for _ in range(4))
+    assert claimed(alice, project) == taken
+    order_open_tasks(project=project, prompts=[first.pk, late.pk, other.pk])
+    assert given(bob, project) == [first, late, taken, left_out]
+    assert Assignment.objects.get(prompt=other).priority == 0  # of another project
+
+
+def test_a_new_order_replaces_the_one_before(a_project, a_prompt, alice):
+    project = a_project(task_order="unsure")
+    one, two, three = (a_prompt(2, project=project) for _ in range(3))
+    order_open_tasks(project=project, prompts=[one.pk, two.pk, three.pk])
+    order_open_tasks(project=project, prompts=[three.pk, two.pk])
+    assert given(alice, project) == [three, two, one]
 
 
 def test_in_other_projects_scores_sort_nothing(project, a_prompt):

@@ -197,6 +197,7 @@ NEW = {
     "review_share": "0.2",
     "lease_minutes": "30",
     "task_order": "prompt",
+    "choice_rule": "d_optimal",
     "skips_per_hundred": "5",
     "extra_opinions": "2",
     "agreement_wanted": "0.7",
