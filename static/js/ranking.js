@@ -2,8 +2,6 @@
 
 /* global Sortable */
 
-import { tileSize } from "./tile-size.js";
-
 const MOVES = ["pointermove", "touchmove"]; // of a mouse or pen; of a finger
 const BY_TOUCH = "Tap an image, then its slot.";
 const BY_KEYS = "Press an image's number and then its slot's, or drag it to its slot.";
@@ -27,13 +25,12 @@ function numeral(number) {
   return chip;
 }
 
-export function ranking(form, section, { say, changed }) {
+export function ranking(form, section, { say, changed, size }) {
   const slots = Number(form.dataset.slots);
   const perSlot = Number(form.dataset.perSlot);
   const tiles = [...section.querySelectorAll(".tile")].sort((a, b) => a.dataset.number - b.dataset.number);
   const lists = new Map([...section.querySelectorAll(".tiles")].map((list) => [list.dataset.slot, list]));
   const titles = [...section.querySelectorAll("[data-place]")];
-  const size = tileSize(form, section, { say });
   const past = []; // [tile, slot before], newest last
   let picked = null;
   let last = null; // the image placed last
@@ -63,6 +60,19 @@ export function ranking(form, section, { say, changed }) {
     }
   }
 
+  /** Let the tiles glide from where they were to where `move` puts them: the eye follows what trades places. */
+  function glide(move) {
+    const before = tiles.map((tile) => tile.getBoundingClientRect());
+    move();
+    if (matchMedia("(prefers-reduced-motion: reduce)").matches) return;
+    tiles.forEach((tile, index) => {
+      const { x, y } = tile.getBoundingClientRect();
+      const from = before[index];
+      if (x === from.x && y === from.y) return;
+      tile.animate([{ transform: `translate(${from.x - x}px, ${from.y - y}px)` }, {}], { duration: 140, easing: "ease-out" });
+    });
+  }
+
   /** Returns whether there was room. */
   function place(tile, slot, { remember = true } = {}) {
     const before = slotOf(tile);
@@ -72,7 +82,7 @@ export function ranking(form, section, { say, changed }) {
       return false;
     }
     if (remember && before !== slot) past.push([tile, before]);
-    settle(tile, slot);
+    glide(() => settle(tile, slot));
     if (slot !== "") last = tile;
     pick(null);
     check();
@@ -83,7 +93,7 @@ export function ranking(form, section, { say, changed }) {
 
   function describe(tile, slot) {
     const left = tiles.filter((one) => slotOf(one) === "").length;
-    const where = slot ? `Image ${tile.dataset.number} in slot ${slot}` : `Image ${tile.dataset.number} back in the tray`;
+    const where = slot ? `Image ${tile.dataset.number} in slot ${slot}` : `Image ${tile.dataset.number} taken back`;
     return left ? `${where}, ${left} to go` : `${where}, all placed`;
   }
 
@@ -138,7 +148,6 @@ export function ranking(form, section, { say, changed }) {
       delay: 130,
       delayOnTouchOnly: true,
       touchStartThreshold: 6,
-      animation: matchMedia("(prefers-reduced-motion: reduce)").matches ? 0 : 120,
       onStart: () => {
         for (const kind of MOVES) document.addEventListener(kind, aim);
       },
@@ -153,6 +162,11 @@ export function ranking(form, section, { say, changed }) {
     });
   }
 
+  section.addEventListener("pointerdown", ({ target, clientX, clientY }) => {
+    const pick = target.closest(".tile-pick");
+    const { x, y } = pick?.getBoundingClientRect() ?? {};
+    pick?.parentElement.style.setProperty("--grip", `${clientX - x}px ${clientY - y}px`); // its small copy hangs there
+  });
   section.addEventListener("click", (event) => {
     if (performance.now() - dropped < 80) return;
     const tile = event.target.closest(".tile");

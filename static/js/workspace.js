@@ -6,6 +6,7 @@ import { toggleFullscreen } from "./fullscreen.js";
 import { labelling } from "./labelling.js";
 import { ranking } from "./ranking.js";
 import { rating } from "./rating.js";
+import { tileSize } from "./tile-size.js";
 import { forgetUnsent, restoreUnsent } from "./unsent.js";
 import { keepSeen, unveil } from "./veil.js";
 import { viewer } from "./viewer.js";
@@ -36,7 +37,8 @@ function start(workspace) {
   const stages = new Map();
   if (section("prompt")) stages.set("prompt", labelling(section("prompt")));
   if (section("rate")) stages.set("rate", rating(form, section("rate")));
-  stages.set("rank", ranking(form, section("rank"), { say, changed: drafts.later }));
+  const size = tileSize(form, section("rank"), { say });
+  stages.set("rank", ranking(form, section("rank"), { say, changed: drafts.later, size }));
   const steps = [...stages.keys()];
   const step = () => form.dataset.current;
   const stage = () => stages.get(step());

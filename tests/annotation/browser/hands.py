@@ -7,6 +7,7 @@ def press(page, keys):
 
 
 def drag_by_mouse(page, tile, slot):
+    page.locator(tile).hover(trial=True)  # it may still glide from where it was
     start, end = page.locator(tile).bounding_box(), page.locator(slot).bounding_box()
     page.mouse.move(start["x"] + start["width"] / 2, start["y"] + start["height"] / 2)
     page.mouse.down()
@@ -16,6 +17,7 @@ def drag_by_mouse(page, tile, slot):
 
 
 def drag_by_finger(page, tile, slot):
+    page.locator(tile).hover(trial=True)
     touch = page.context.new_cdp_session(page)
     start, end = page.locator(tile).bounding_box(), page.locator(slot).bounding_box()
     x, y = start["x"] + start["width"] / 2, start["y"] + start["height"] / 2

@@ -320,3 +320,23 @@ def test_keys_and_guideline_open_over_the_task_and_close_again(at_work, alice, a
     expect(page.locator("#guideline")).to_contain_text("Be fair")
     press(page, "Escape 4")
     expect(page.locator("input[name='category']:checked")).to_have_value("arts")
+
+
+def test_while_an_image_is_dragged_its_slot_is_marked_and_no_other_image_moves(at_work, alice, a_prompt):
+    a_prompt(images=3)
+    page = at_work(alice)
+    label_and_rate(page, 5, 5, 5)
+    press(page, "1 2")
+    page.locator(".tile[data-number='3']").hover()
+    places = "tiles => tiles.map(tile => tile.getBoundingClientRect().x)"
+    before = page.locator(".rank .tile").evaluate_all(places)
+    tie, slot = page.locator(".tile[data-number='1']"), page.locator("[data-place='4']")
+    page.mouse.down()
+    for target, marked in ((tie, "2"), (slot, "4")):
+        box = target.bounding_box()
+        page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2, steps=6)
+        expect(page.locator(".aimed")).to_have_attribute("data-place", marked)
+        assert page.locator(".rank .tile").evaluate_all(places) == before
+    page.mouse.up()
+    expect(page.locator(".aimed")).to_have_count(0)
+    expect(page.locator("[data-drop='4'] .tile")).to_have_count(1)
