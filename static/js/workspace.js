@@ -60,7 +60,10 @@ function start(workspace) {
     find("[data-next]").hidden = name === "rank";
     find("[data-submit]").hidden = name !== "rank";
     say("");
-    if (focus) document.activeElement?.blur();
+    if (focus) {
+      document.activeElement?.blur();
+      if (window.scrollY > form.offsetTop) window.scrollTo({ top: form.offsetTop, behavior: "instant" }); // each stage begins at its top
+    }
     stage().enter();
   }
 

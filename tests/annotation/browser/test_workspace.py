@@ -340,3 +340,12 @@ def test_while_an_image_is_dragged_its_slot_is_marked_and_no_other_image_moves(a
     page.mouse.up()
     expect(page.locator(".aimed")).to_have_count(0)
     expect(page.locator("[data-drop='4'] .tile")).to_have_count(1)
+
+
+def test_a_stage_begins_at_its_top_on_a_phone(at_work, alice, a_prompt):
+    a_prompt(images=9)
+    page = at_work(alice, **PHONE)
+    press(page, "2 0 Enter" + 8 * " 5 4 4 0 Enter" + " 5 4 4 0")
+    page.evaluate("window.scrollTo(0, document.body.scrollHeight)")
+    page.locator("[data-next]").tap()
+    expect(page.locator(".tile[data-number='1'] img")).to_be_in_viewport(ratio=1)
