@@ -5,7 +5,7 @@ from typing import Any
 from django.urls import path
 
 from rewardmodel.runs import views as runs
-from rewardmodel.views import evaluations, selections, training, try_model
+from rewardmodel.views import checkpoints, evaluations, selections, training, try_model
 
 TRAINING: dict[str, Any] = {"kind": runs.TRAINING}
 EVALUATION: dict[str, Any] = {"kind": evaluations.EVALUATION}
@@ -39,6 +39,7 @@ urlpatterns = [
         "<slug:slug>/evaluation-runs/<int:pk>/cancel/", runs.cancel, EVALUATION, name="cancel-evaluation-run"
     ),
     path("<slug:slug>/evaluation-runs/<int:pk>/retry/", runs.retry, EVALUATION, name="retry-evaluation-run"),
+    path("<slug:slug>/checkpoints/<int:pk>/", checkpoints.checkpoint, name="checkpoint"),
     path("<slug:slug>/checkpoints/<int:pk>/promote/", training.promote_checkpoint, name="promote-checkpoint"),
 ]
 

@@ -93,6 +93,11 @@ class Generation(models.Model):
             models.UniqueConstraint(fields=["prompt", "image"], name="a_prompt_has_an_image_once"),
             models.UniqueConstraint(fields=["prompt", "source"], name="a_prompt_has_a_source_once"),
         ]
+        indexes = [
+            models.Index(
+                fields=["scored_by", "score"], condition=models.Q(score__isnull=False), name="images_by_score"
+            ),
+        ]
 
     def __str__(self) -> str:
         return f"{self.source} for {self.prompt.key}"

@@ -15,7 +15,7 @@ register = template.Library()
 def strip(
     strips: Mapping[int, Strip], prompt: int, href: str = "", *, beside: bool = False
 ) -> dict[str, object]:
-    """The first images of a prompt, side by side, and how many more there are.
+    """A few images of a prompt, side by side, and how many more there are.
 
     Args:
         prompt: its id.

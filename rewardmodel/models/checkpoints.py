@@ -93,10 +93,8 @@ class RewardCheckpoint(models.Model):
         return self.name
 
     def get_absolute_url(self) -> str:
-        """Return the page of its run, else of the project's models; for admins."""
-        if self.run_id is None:
-            return reverse("project-models", args=[self.project.slug])
-        return reverse("training-run", args=[self.project.slug, self.run_id])
+        """Return its page, for researchers and admins."""
+        return reverse("checkpoint", args=[self.project.slug, self.pk])
 
     @property
     def location(self) -> str:

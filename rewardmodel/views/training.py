@@ -13,6 +13,8 @@ from django.views.decorators.http import require_POST
 
 from annotation.access import MemberRequest, admin_required, admins_projects
 from annotation.models import Project
+from annotation.selectors.projects.images import STRIP
+from annotation.selectors.results.scores import best_images, extreme_images
 from rewardmodel.forms import PromotionRuleForm
 from rewardmodel.models import DatasetVersion, PromotionRule, RewardCheckpoint, TrainingPolicy, TrainingRun
 from rewardmodel.runs.views import TRAINING
@@ -27,6 +29,7 @@ from rewardmodel.services.training import NotTrainable, queue_training
 INDEX, PROJECT = (f"rewardmodel/{page}.html" for page in ("index", "project"))
 RUNS = "rewardmodel/runs.html#runs"
 LISTED = 50  # newest runs and datasets on a page
+SHOWN = 6  # images that the promoted model ranks highest, and lowest
 
 
 @admins_projects("project-models")
@@ -35,14 +38,19 @@ def index(request: MemberRequest, projects: QuerySet[Project]) -> HttpResponse:
         checkpoint.project_id: checkpoint
         for checkpoint in RewardCheckpoint.objects.filter(project__in=projects, promoted=True)
     }
-    rows = [{"project": project, "promoted": promoted.get(project.pk)} for project in projects]
+    best = best_images({pk: checkpoint.name for pk, checkpoint in promoted.items()}, count=STRIP)
+    rows = [
+        {"project": project, "promoted": promoted.get(project.pk), "best": best.get(project.pk)}
+        for project in projects
+    ]
     return render(request, INDEX, {"rows": rows})
 
 
 @admin_required
 def project_models(request: MemberRequest, project: Project) -> HttpResponse:
-    template = RUNS if request.htmx else PROJECT
-    return render(request, template, _context(project))
+    if request.htmx:
+        return render(request, RUNS, _runs(project))
+    return render(request, PROJECT, _context(project))
 
 
 @require_POST
@@ -94,15 +102,26 @@ def _rule_of(project: Project) -> PromotionRule:
 
 
 def _context(project: Project) -> dict[str, Any]:
+    checkpoints = list(RewardCheckpoint.objects.filter(project=project).select_related("run"))
+    promoted = next((checkpoint for checkpoint in checkpoints if checkpoint.promoted), None)
+    return {
+        **_runs(project),
+        "checkpoints": checkpoints,
+        "promoted": promoted,
+        "highest": extreme_images(project, promoted.name, count=SHOWN) if promoted else [],
+        "lowest": extreme_images(project, promoted.name, count=SHOWN, lowest=True) if promoted else [],
+        "datasets": DatasetVersion.objects.filter(project=project)[:LISTED],
+        "new_answers": answers_since_training(project),
+        "rule_form": PromotionRuleForm(instance=_rule_of(project)),
+        "policy": TrainingPolicy.objects.filter(project=project).first(),
+    }
+
+
+def _runs(project: Project) -> dict[str, Any]:
     runs = TrainingRun.objects.filter(project=project).select_related(*TrainingRun.inputs)[:LISTED]
     return {
         "project": project,
         "kind": TRAINING,
         "runs": runs,
         "is_active": any(not run.is_over for run in runs),
-        "checkpoints": RewardCheckpoint.objects.filter(project=project).select_related("run"),
-        "datasets": DatasetVersion.objects.filter(project=project)[:LISTED],
-        "new_answers": answers_since_training(project),
-        "rule_form": PromotionRuleForm(instance=_rule_of(project)),
-        "policy": TrainingPolicy.objects.filter(project=project).first(),
     }

@@ -295,10 +295,12 @@ def test_a_run_that_fell_silent_is_said_to_be(admin, run, settings):
     assert "no sign of life" in admin.get(path).text
 
 
-def test_a_run_leads_to_its_dataset_and_to_the_run_that_made_what_it_starts_from(admin, run, made):
+def test_a_run_leads_to_its_dataset_and_to_what_it_starts_from_and_that_to_its_run(admin, run, made):
     later = TrainingRun.objects.create(project=run.project, dataset=run.dataset, initial=made)
     page = admin.get(reverse("training-run", args=[run.project.slug, later.pk])).text
-    assert f'href="{reverse("training-run", args=[run.project.slug, run.pk])}"' in page
+    assert f'href="{made.get_absolute_url()}"' in page
+    its_run = reverse("training-run", args=[run.project.slug, run.pk])
+    assert f'href="{its_run}"' in admin.get(made.get_absolute_url()).text
     home = reverse("project-models", args=[run.project.slug])
     assert f'href="{home}#dataset-{run.dataset}"' in page
     models = admin.get(home).text

@@ -32,7 +32,7 @@ class Picture:
 
 @dataclass(frozen=True)
 class Strip:
-    """The first images of a prompt, and how many more there are."""
+    """A few images of a prompt, and how many more there are."""
 
     pictures: list[Picture]
     more: int
@@ -64,16 +64,19 @@ def pictures_of(images: QuerySet[Generation]) -> list[Picture]:
 
 
 def strips(prompts: Collection[int], *, length: int = STRIP) -> dict[int, Strip]:
-    """Return the strip of each prompt that has images with files, by prompt id, in one query."""
+    """Return the strip of each prompt that has images with files, by prompt id, in one query.
+
+    Images are in a random order that stays: the order of their import would tell generators apart.
+    """
     images = (
         judged_images()
         .filter(prompt__in=prompts, image__isnull=False)
         .annotate(
-            number=Window(RowNumber(), partition_by="prompt", order_by="pk"),
+            number=Window(RowNumber(), partition_by="prompt", order_by="image__token"),
             total=Window(Count("pk"), partition_by="prompt"),
         )
         .filter(number__lte=length)
-        .order_by("prompt", "pk")
+        .order_by("prompt", "number")
     )
     made: dict[int, Strip] = {}
     for *fields, total in images.values_list(*PICTURE, "total"):

@@ -14,7 +14,8 @@ def listed(project, a_prompt):
     """Two prompts of six images; the first image of each is flagged."""
     prompts = [a_prompt(images=6), a_prompt(images=6)]
     for prompt in prompts:
-        Generation.objects.filter(pk=prompt.generations.first().pk).update(is_flagged=True)
+        first = prompt.generations.order_by("image__token").first()
+        Generation.objects.filter(pk=first.pk).update(is_flagged=True)
     return prompts
 
 
