@@ -1,10 +1,11 @@
-"""The items of the main menu, and the pages of a project by section.
+"""The items of the main menu, the pages of a project by section, and what apps show on Home.
 
 Other apps register theirs when they are ready, so that this one names none of their pages.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 
 from django.urls import reverse
@@ -78,3 +79,26 @@ def register_page(page: Page, *, section: str, after: str | None = None) -> None
     if not tabs or (after is not None and after not in tabs):
         raise ValueError(f"there is no {after or 'page'} in a section {section}")
     SECTIONS[section].insert(len(tabs) if after is None else tabs.index(after) + 1, page)
+
+
+@dataclass(frozen=True)
+class Panel:
+    """What another app shows of each project on Home.
+
+    Attributes:
+        template: gets `project`, and `panel`: what `read` returned for it.
+        read: from projects to what the template needs, by the project's id; projects may be left out.
+        needs: the permission in a project without which nothing is read or shown of it.
+    """
+
+    template: str
+    read: Callable[[Collection[Project]], Mapping[int, object]]
+    needs: Do
+
+
+PANELS: list[Panel] = []  # in order, below what there is to do in the project
+
+
+def register_panel(panel: Panel) -> None:
+    """Show the panel on Home, in the card of each project."""
+    PANELS.append(panel)

@@ -7,10 +7,12 @@ from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitVie
 
 from annotation.views.accounts import admin_sign_in
 from config.health import healthz, readyz
+from refl.urls import loop_urls
 from rewardmodel.urls import score_urls, selection_urls
 
 urlpatterns = [
     path("", include("annotation.urls")),
+    path("projects/<slug:slug>/loop/", include(loop_urls)),
     path("projects/<slug:slug>/selections/", include(selection_urls)),
     path("projects/<slug:slug>/try/", include(score_urls)),
     path("models/", include("rewardmodel.urls")),

@@ -3,19 +3,28 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
 from typing import Any
 
 from django.http import HttpResponse
 from django.urls import path
+from django.utils.timezone import now
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import extend_schema
-from rest_framework import serializers
+from rest_framework import serializers, status
 from rest_framework.decorators import api_view
+from rest_framework.exceptions import NotFound
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from annotation.api.requests import page_of, paged, project_of
+from annotation.access import Do
+from annotation.api.requests import Conflict, page_of, paged, project_of, user_of
 from annotation.models import Project, User
+from refl.loop.facts import read_facts
+from refl.loop.history import why_of
+from refl.loop.queue import cancel_step, in_words, read_loop, repeat_step, start_step
+from refl.loop.step import Started, State, StepRefused
+from refl.loop.steps import STEPS
 from refl.models import Generator, SamplingRun, TuningRun
 from refl.selectors.generators import NoGenerator
 from refl.services.sampling import MAX_BEST_OF, CannotSample, queue_sampling
@@ -23,7 +32,41 @@ from refl.services.tuning import CannotTune, queue_tuning
 from rewardmodel.api.serializers import MeasurementSerializer, RunSerializer
 from rewardmodel.models import RewardCheckpoint
 from rewardmodel.runs.api import RunRequest, download_run_curves, find_row, list_or_queue, read_run
+from rewardmodel.runs.waking import wake
 from rewardmodel.selectors import NothingPromoted, promoted_checkpoint
+
+
+class StepSerializer(serializers.Serializer[Any]):
+    step = serializers.CharField(source="key", help_text="its name in the addresses that start it")
+    title = serializers.CharField()
+    state = serializers.ChoiceField(
+        source="status.state",
+        choices=[state.value for state in State],
+        help_text="ready: the schedule starts it at its next look; off: it starts by hand only",
+    )
+    note = serializers.CharField(source="status.note")
+    waits_for = serializers.ListField(child=serializers.CharField(), source="status.missing")
+    progress = serializers.ListField(
+        source="status.progress",
+        child=serializers.IntegerField(),
+        allow_null=True,
+        help_text="how much of how much is done; null where nothing is counted",
+    )
+    changed = serializers.CharField(source="status.changed", help_text="what it changed last, in figures")
+    run = serializers.CharField(
+        source="status.run", default=None, help_text="under way, or the last; null where there was none"
+    )
+    because = serializers.CharField(help_text="who asked for that run, or what came due")
+
+
+class LoopSerializer(serializers.Serializer[Any]):
+    headline = serializers.CharField(help_text="where the loop stands, in a sentence")
+    steps = StepSerializer(many=True, help_text="in the order of the loop")
+
+
+class StepActionSerializer(serializers.Serializer[Any]):
+    sentence = serializers.CharField(help_text="what was done")
+    run = serializers.CharField(allow_null=True, help_text="that was queued, if one was")
 
 
 class GeneratorSerializer(serializers.Serializer[Any]):
@@ -157,7 +200,74 @@ def sampling(request: Request, slug: str, pk: int) -> Response:
     return read_run(request, slug, pk, model=SamplingRun, serializer=GeneratorRunSerializer)
 
 
+@extend_schema(responses=LoopSerializer)
+@api_view(["GET"])
+def loop(request: Request, slug: str) -> Response:
+    """How each step of the project's loop stands, what it waits for, what ran last and why."""
+    project = project_of(request, slug, Do.RESEARCH)
+    statuses = read_loop(read_facts([project])[project.pk])
+    steps = [
+        {
+            "key": key,
+            "title": STEPS[key].title,
+            "status": standing,
+            "because": why_of(standing.run) if standing.run else "",
+        }
+        for key, standing in statuses.items()
+    ]
+    return Response(LoopSerializer({"headline": in_words(statuses), "steps": steps}).data)
+
+
+@extend_schema(request=None, responses={201: StepActionSerializer})
+@api_view(["POST"])
+def start_loop_step(request: Request, slug: str, step: str) -> Response:
+    """Start a step, due or not. 409: it is under way, or lacks what the answer says."""
+    return _act(request, slug, step, start_step)
+
+
+@extend_schema(request=None, responses={201: StepActionSerializer})
+@api_view(["POST"])
+def repeat_loop_step(request: Request, slug: str, step: str) -> Response:
+    """Do a step again; a run that failed goes on where it stopped."""
+    return _act(request, slug, step, repeat_step)
+
+
+@extend_schema(request=None, responses={200: StepActionSerializer})
+@api_view(["POST"])
+def cancel_loop_step(request: Request, slug: str, step: str) -> Response:
+    """Cancel what is under way in a step. 409: nothing is."""
+    project = _project_of_step(request, slug, step)
+    try:
+        sentence = cancel_step(project, step, now=now(), by=user_of(request))
+    except StepRefused as refusal:
+        raise Conflict(str(refusal)) from None
+    return Response(StepActionSerializer({"sentence": sentence, "run": None}).data)
+
+
+def _act(request: Request, slug: str, step: str, act: Callable[..., Started]) -> Response:
+    project = _project_of_step(request, slug, step)
+    try:
+        started = act(project, step, by=user_of(request))
+    except StepRefused as refusal:
+        raise Conflict(str(refusal)) from None
+    if started.run is not None:
+        wake(started.run)
+    return Response(StepActionSerializer(started).data, status=status.HTTP_201_CREATED)
+
+
+def _project_of_step(request: Request, slug: str, step: str) -> Project:
+    """Raises: Http404, also for a step that there is not."""
+    project = project_of(request, slug)
+    if step not in STEPS:
+        raise NotFound(f"no step {step!r}; there are {', '.join(STEPS)}")
+    return project
+
+
 urlpatterns = [
+    path("projects/<slug:slug>/loop/", loop, name="api-loop"),
+    path("projects/<slug:slug>/loop/<str:step>/start/", start_loop_step, name="api-start-step"),
+    path("projects/<slug:slug>/loop/<str:step>/repeat/", repeat_loop_step, name="api-repeat-step"),
+    path("projects/<slug:slug>/loop/<str:step>/cancel/", cancel_loop_step, name="api-cancel-step"),
     path("projects/<slug:slug>/generators/", generators, name="api-generators"),
     path("projects/<slug:slug>/tunings/", tunings, name="api-tunings"),
     path("projects/<slug:slug>/tunings/<int:pk>/", tuning, name="api-tuning"),

@@ -8,7 +8,18 @@ class ReflConfig(AppConfig):
 
     def ready(self) -> None:
         """Register events and pages."""
-        from annotation.navigation import MenuItem, register_menu_item
+        from annotation.access import Do
+        from annotation.navigation import (
+            MenuItem,
+            Page,
+            Panel,
+            register_menu_item,
+            register_page,
+            register_panel,
+        )
+        from refl.loop.panel import read_panels
 
         import_module("refl.services.generators")
         register_menu_item(MenuItem("Generators", "generators"))
+        register_page(Page("loop", "Loop", "loop", Do.RESEARCH), section="Progress", after="overview")
+        register_panel(Panel("refl/panel.html", read_panels, Do.RESEARCH))

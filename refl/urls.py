@@ -4,7 +4,7 @@ from typing import Any
 
 from django.urls import path
 
-from refl.views import generators, pictures
+from refl.views import generators, loop, pictures
 from refl.views import runs as kinds
 from rewardmodel.runs import views as runs
 
@@ -40,4 +40,12 @@ urlpatterns = [
     path("<slug:slug>/samplings/<int:pk>/", runs.show, SAMPLING, name="sampling-run"),
     path("<slug:slug>/samplings/<int:pk>/cancel/", runs.cancel, SAMPLING, name="cancel-sampling-run"),
     path("<slug:slug>/samplings/<int:pk>/retry/", runs.retry, SAMPLING, name="retry-sampling-run"),
+]
+
+loop_urls = [
+    path("", loop.loop, name="loop"),
+    path("outcomes/", loop.outcomes, name="loop-outcomes"),
+    path("<str:step>/start/", loop.start, name="start-step"),
+    path("<str:step>/repeat/", loop.repeat, name="repeat-step"),
+    path("<str:step>/cancel/", loop.cancel, name="cancel-step"),
 ]

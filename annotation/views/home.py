@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from django.http import HttpResponse
@@ -11,6 +13,7 @@ from django.views.decorators.http import require_safe
 
 from annotation.access import MAY, SUPERUSER, Do, MemberRequest, Standing, member_required, standing_in
 from annotation.models import Assignment, Project, User
+from annotation.navigation import PANELS
 from annotation.selectors.checks.checks import Agreed, quality_of, start_of_day
 from annotation.selectors.results.hours import OwnWork
 from annotation.selectors.results.progress import AnnotatorProgress, annotator_progress
@@ -22,6 +25,7 @@ class Place:
     """One project on the home page, as shown to the role.
 
     `waiting` counts answers to inspect; `mine`, `work`, `quality` and `standing` are an annotator's own.
+    `panels` has the template of each panel of another app, and what it shows.
     """
 
     project: Project
@@ -35,12 +39,17 @@ class Place:
     standing: Standing | None
     has_work: bool
     waiting: int
+    panels: list[tuple[str, object]]
 
 
 @require_safe
 @member_required
 def home(request: MemberRequest) -> HttpResponse:
-    places = [_project_place(request.user, project, role) for project, role in _projects(request.user)]
+    projects = _projects(request.user)
+    panels = _panels(projects)
+    places = [
+        _project_place(request.user, project, role, panels.get(project.pk, [])) for project, role in projects
+    ]
     return render(request, "annotation/home.html", {"places": places, "only": len(places) == 1})
 
 
@@ -51,7 +60,18 @@ def _projects(user: User) -> list[tuple[Project, str]]:
     return [(project, roles.get(project.pk, SUPERUSER)) for project in projects]
 
 
-def _project_place(user: User, project: Project, role: str) -> Place:
+def _panels(projects: Sequence[tuple[Project, str]]) -> dict[int, list[tuple[str, object]]]:
+    """Return what other apps show of each project to the user's role in it, by the project's id."""
+    shown: dict[int, list[tuple[str, object]]] = defaultdict(list)
+    for panel in PANELS:
+        allowed = [project for project, role in projects if panel.needs in MAY[role]]
+        if allowed:
+            for pk, content in panel.read(allowed).items():
+                shown[pk].append((panel.template, content))
+    return shown
+
+
+def _project_place(user: User, project: Project, role: str, panels: list[tuple[str, object]]) -> Place:
     assignments = Assignment.objects.filter(project=project)
     submitted = assignments.filter(state=Assignment.State.SUBMITTED).exclude(annotator=user)
     annotates = Do.ANNOTATE in MAY[role]
@@ -68,6 +88,7 @@ def _project_place(user: User, project: Project, role: str) -> Place:
         standing=standing,
         has_work=standing is not None and _has_work(user, standing),
         waiting=0 if annotates else submitted.count(),
+        panels=panels,
     )
 
 

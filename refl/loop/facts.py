@@ -169,10 +169,9 @@ def _newest(rows: QuerySet[Any], projects: Collection[int]) -> dict[int, Any]:
     return {row.project_id: row for row in newest}
 
 
-def runs_of_steps(model: type[R]) -> QuerySet[R]:
+def runs_of_steps(model: type[Run]) -> QuerySet[Any]:
     """Runs of a kind that are a step's, with what pages name beside them; a study's images are its own."""
-    made = {TrainingRun: ["checkpoint"], TuningRun: ["result"]}
-    rows = model._default_manager.select_related(
-        "project", "requested_by", *model.inputs, *made.get(model, [])
-    )
-    return rows.filter(study=None) if model is SamplingRun else rows
+    made = {TrainingRun: ["checkpoint"], TuningRun: ["result"]}.get(model, [])
+    others: dict[type[Run], dict[str, Any]] = {SamplingRun: {"study": None}}
+    runs = model._default_manager.select_related("project", "requested_by", *model.inputs, *made)
+    return runs.filter(**others.get(model, {}))

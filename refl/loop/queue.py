@@ -134,8 +134,26 @@ def _locked_status(project: Project, key: str) -> Status:
     return STEPS[key].read(read_facts([project])[project.pk])
 
 
-def next_in_line(statuses: Mapping[str, Status]) -> tuple[Step, Status]:
-    """Return the step to look at: one that failed, else that is at work, else is next, else waits."""
+def in_words(statuses: Mapping[str, Status]) -> str:
+    """Return where the loop stands, in a sentence or two: the step to look at, and what comes after it."""
     order = (State.FAILED, State.RUNNING, State.READY, State.WAITING, State.OFF, State.DONE)
-    key = min(statuses, key=lambda key: order.index(statuses[key].state))
-    return STEPS[key], statuses[key]
+    keys = list(statuses)
+    key = min(keys, key=lambda key: order.index(statuses[key].state))
+    sentence = _sentence(STEPS[key], statuses[key])
+    after = keys[(keys.index(key) + 1) % len(keys)]
+    if statuses[key].state != State.RUNNING or statuses[after].state == State.RUNNING:
+        return sentence
+    waits = f", which waits for {statuses[after].missing[0]}" if statuses[after].missing else ""
+    return f"{sentence} Then: {STEPS[after].title.lower()}{waits}."
+
+
+def _sentence(step: Step, status: Status) -> str:
+    so_far = " ({:,} of {:,})".format(*status.progress) if status.progress else ""
+    return {
+        State.FAILED: f"{step.title} failed: {status.note}",
+        State.RUNNING: f"{step.title}: {status.note}{so_far}.",
+        State.READY: f"{step.title} starts soon: {status.because}.",
+        State.WAITING: f"{step.title} waits for {(*status.missing, '')[0]}.",
+        State.OFF: f"{step.title} can be started: {status.note}.",
+        State.DONE: "Every step is done.",
+    }[status.state]

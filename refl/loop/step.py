@@ -80,6 +80,8 @@ class Step:
         read: how it stands, from the facts of a project; asks the database nothing.
         start: begins it, whether it is due or not: `start(project, by=, because=, **options)`, with options
             of its own that default to the project's policy. Raises `REFUSALS`.
+        outcome: what a run of the step changed, or a dataset that it froze, in figures; "" for nothing.
+        model: of the runs that do it; None where none does, or those of another step.
         policy: what says whether it starts by itself; None of a step that always starts by hand, or with the
             one before it.
         when_due: options of `start` where the schedule starts it.
@@ -92,6 +94,8 @@ class Step:
     about: str
     read: Callable[[Facts], Status]
     start: Callable[..., Started]
+    outcome: Callable[[Any], str] = lambda run: ""
+    model: type[Run] | None = None
     policy: type[TrainingPolicy] | type[TuningPolicy] | None = None
     when_due: Mapping[str, Any] = field(default_factory=dict)
     cancel: Callable[[Project, User | None], str] | None = None

@@ -15,7 +15,7 @@ from rewardmodel.services.datasets import freeze_dataset
 
 def read(facts: Facts) -> Status:
     dataset = facts.dataset
-    changed = _in_figures(dataset) if dataset else ""
+    changed = outcome(dataset) if dataset else ""
     new = rankings_since(dataset, finished=facts.finished)
     if not facts.finished:
         return Status(State.WAITING, missing=("rankings that are accepted",), changed=changed)
@@ -43,10 +43,11 @@ def start(project: Project, *, by: User | None = None, because: str = "", **opti
     dataset = freeze_dataset(project=project, **{**policys, **options})
     if dataset == newest:
         return Started(f"Nothing is new: dataset {dataset} has every finished ranking.", dataset=dataset)
-    return Started(f"Dataset {dataset} is frozen: {_in_figures(dataset)}.", dataset=dataset)
+    return Started(f"Dataset {dataset} is frozen: {outcome(dataset)}.", dataset=dataset)
 
 
-def _in_figures(dataset: DatasetVersion) -> str:
+def outcome(dataset: DatasetVersion) -> str:
+    """Return how much the version holds."""
     rankings, pairs = (
         sum(split[name] for split in dataset.counts.values()) for name in ("rankings", "pairs")
     )
@@ -59,4 +60,5 @@ STEP = Step(
     about="Accepted rankings become a dataset version that never changes, split by prompt.",
     read=read,
     start=start,
+    outcome=outcome,
 )

@@ -12,7 +12,7 @@ from rewardmodel.runs import states
 
 def read(facts: Facts) -> Status:
     run, tuned = facts.newest(TuningRun), facts.tuned
-    changed = _verdict(tuned) if tuned and tuned.kept is not None else ""
+    changed = verdict(tuned) if tuned and tuned.kept is not None else ""
     if run is not None and not run.is_over:
         if run.steps and run.step == run.steps:
             return Status(
@@ -32,7 +32,7 @@ def read(facts: Facts) -> Status:
         return Status(
             State.WAITING, missing=(f"a verdict on {tuned}, whose tuning was cancelled",), changed=changed
         )
-    return Status(State.DONE, tuned.reason, run=run, changed=changed)
+    return Status(State.DONE, f"{tuned} is {'kept' if tuned.kept else 'not kept'}", run=run, changed=changed)
 
 
 def start(project: Project, *, by: User | None = None, because: str = "") -> Started:
@@ -47,16 +47,19 @@ def start(project: Project, *, by: User | None = None, because: str = "") -> Sta
     return Started(f"{tuned} is judged.", run=tuned.run)
 
 
-def _verdict(tuned: Generator) -> str:
-    verdict = f"{tuned} {'kept' if tuned.kept else 'not kept'}"
+def verdict(tuned: Generator) -> str:
+    """Return whether it is kept, and how each reward changed that it was not tuned on."""
+    if tuned.kept is None:
+        return f"{tuned}, not judged"
+    kept = f"{tuned} {'kept' if tuned.kept else 'not kept'}"
     changes = "; ".join(f"{name} {change(measured)}" for name, measured in tuned.held_out.items())
-    return f"{verdict}: {changes}" if changes else verdict
+    return f"{kept}: {changes}" if changes else kept
 
 
 STEP = Step(
     key="judge",
-    title="Judge the tuned generator",
-    about="It is kept if no reward falls that it was not tuned on; same prompts, same seeds.",
+    title="Judge the result",
+    about="A tuned generator is kept if no reward falls that it was not tuned on; same prompts, same seeds.",
     read=read,
     start=start,
     comes_with="the end of each tuning",

@@ -80,6 +80,12 @@ def start(project: Project, *, by: User | None = None, because: str = "", **opti
     return Started(f"{' and '.join(run.config['checkpoints'])} are measured on dataset {dataset}.", run=run)
 
 
+def outcome(run: EvaluationRun) -> str:
+    """Return what it measured."""
+    models = [*run.config.get("checkpoints", ()), *run.config.get("baselines", ())]
+    return f"measured {' and '.join(models)}" if run.state == EvaluationRun.State.FINISHED else ""
+
+
 def _in_figures(checkpoint: RewardCheckpoint) -> str:
     """Accuracy, and the lead over what it was compared with."""
     metrics = checkpoint.metrics
@@ -99,5 +105,7 @@ STEP = Step(
     about="The new model takes the promoted one's place if it surely orders held-out pairs better.",
     read=read,
     start=start,
+    outcome=outcome,
+    model=EvaluationRun,
     policy=TrainingPolicy,
 )

@@ -18,7 +18,7 @@ from rewardmodel.models import RewardCheckpoint
 def read(facts: Facts) -> Status:
     run = facts.newest(SamplingRun)
     generator, waiting = facts.generator, facts.prompts_without_images
-    changed = _changed(run) if run is not None and run.is_over else ""
+    changed = outcome(run) if run is not None else ""
     if run is not None and not run.is_over:
         return run_status(run, doing=f"{run.generator} makes images", changed=changed)
     if generator is None:
@@ -68,7 +68,8 @@ def _wait(prompts: int) -> str:
     return f"{counted(prompts, 'prompt')} without images"
 
 
-def _changed(run: SamplingRun) -> str:
+def outcome(run: SamplingRun) -> str:
+    """Return how many images it made, and whose."""
     if run.state != SamplingRun.State.FINISHED:
         return ""
     prompts = run.config.get("prompts", 0)
@@ -82,5 +83,7 @@ STEP = Step(
     about="The newest kept generator draws prompts that have no images.",
     read=read,
     start=start,
+    outcome=outcome,
+    model=SamplingRun,
     policy=TuningPolicy,
 )

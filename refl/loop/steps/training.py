@@ -7,7 +7,7 @@ from typing import Any
 from annotation.models import Project, User
 from refl.loop.facts import Facts
 from refl.loop.step import Started, State, Status, Step, StepRefused, counted, failed_status, run_status
-from rewardmodel.models import TrainingPolicy, TrainingRun
+from rewardmodel.models import RewardCheckpoint, TrainingPolicy, TrainingRun
 from rewardmodel.services.training import queue_training
 from rewardmodel.templatetags.figures import percent
 
@@ -15,9 +15,7 @@ from rewardmodel.templatetags.figures import percent
 def read(facts: Facts) -> Status:
     run, policy, new = facts.newest(TrainingRun), facts.training_policy, facts.new_rankings
     trained = facts.trained
-    changed = (
-        f"{trained}: {percent(trained.accuracy)} of the test pairs" if trained and trained.accuracy else ""
-    )
+    changed = _in_figures(trained) if trained else ""
     if run is not None and not run.is_over:
         return run_status(run, doing="learns from the rankings", changed=changed)
     if not facts.has_initial:
@@ -56,12 +54,26 @@ def start(
     return Started(f"A reward model learns from dataset {run.dataset}.", run=run, dataset=run.dataset)
 
 
+def outcome(run: TrainingRun) -> str:
+    """Return what its reward model gets right, and whether that is promoted."""
+    checkpoint = getattr(run, "checkpoint", None)
+    return _in_figures(checkpoint) if checkpoint else ""
+
+
+def _in_figures(checkpoint: RewardCheckpoint) -> str:
+    if checkpoint.accuracy is None:
+        return str(checkpoint)
+    return f"{checkpoint}: {percent(checkpoint.accuracy)} of the test pairs"
+
+
 STEP = Step(
     key="train",
     title="Train the reward model",
     about="A reward model learns to order images as people did.",
     read=read,
     start=start,
+    outcome=outcome,
+    model=TrainingRun,
     policy=TrainingPolicy,
     when_due={"only_new": True},
 )

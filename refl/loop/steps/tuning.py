@@ -7,6 +7,7 @@ from typing import Any
 from annotation.models import Project, User
 from refl.loop.facts import Facts
 from refl.loop.step import Started, State, Status, Step, failed_status, off_or, run_status
+from refl.loop.steps.judging import verdict
 from refl.models import Generator, TuningPolicy, TuningRun
 from refl.services.tuning import queue_tuning
 from refl.templatetags.changes import change
@@ -47,6 +48,12 @@ def start(project: Project, *, by: User | None = None, because: str = "", **opti
     return Started(f"{run.generator} is tuned with {run.checkpoint}.", run=run)
 
 
+def outcome(run: TuningRun) -> str:
+    """Return what it made, and the verdict on that."""
+    tuned = getattr(run, "result", None)
+    return verdict(tuned) if tuned else ""
+
+
 def _changed(tuned: Generator) -> str:
     measured = tuned.metrics.get("tuned_on")
     return f"{tuned}: its reward {change(measured)}" if measured else str(tuned)
@@ -58,5 +65,7 @@ STEP = Step(
     about="The newest kept generator learns to make what the promoted reward model scores higher.",
     read=read,
     start=start,
+    outcome=outcome,
+    model=TuningRun,
     policy=TuningPolicy,
 )

@@ -1,5 +1,57 @@
 """Rankings and a model that learns from them, beside the generators of the folder above."""
 
-from tests.rewardmodel.conftest import _folders, a_model, encoder, encoder_folder, project, rank
+import io
+
+import pytest
+from django.utils.timezone import now
+from PIL import Image
+
+from refl.services.generators import keep_if_sound, register_tuned
+from refl.services.tuning import queue_tuning
+from rewardmodel.models import RewardCheckpoint, TrainingPolicy
+from rewardmodel.runs import states
+from tests.refl.test_generators import RISE
+from tests.rewardmodel.conftest import QUICK, _folders, a_model, encoder, encoder_folder, project, rank
 
 __all__ = ["_folders", "a_model", "encoder", "encoder_folder", "project", "rank"]
+
+METRICS = {
+    "accuracy": 0.728,
+    "interval": (0.64, 0.79),
+    "pairs": 162,
+    "prompts": 40,
+    "ceiling": 0.8,
+    "beside": [
+        {
+            "id": 1,
+            "name": "shipped",
+            "accuracy": 0.636,
+            "difference": 0.092,
+            "difference_interval": (0.01, 0.17),
+        }
+    ],
+}
+
+
+@pytest.fixture
+def training_policy(project):
+    return TrainingPolicy.objects.create(project=project, retrain_after=20, config=QUICK)
+
+
+@pytest.fixture
+def round_over(project, generator, prompts, promoted, policy, training_policy, rank):
+    """A tuned generator that is kept, after a round: rankings, a promoted model, its tuning."""
+    rank(3)
+    RewardCheckpoint.objects.filter(pk=promoted.pk).update(metrics=METRICS)
+    run = queue_tuning(project=project, because=f"{promoted} was promoted")
+    states.claim(run, now=now())
+    states.record_progress(run, now=now(), step=3, steps=3, points={})
+    (run.folder / "samples").mkdir(parents=True)
+    for step, colour in ((0, "tan"), (3, "teal")):
+        file = io.BytesIO()
+        Image.new("RGB", (262, 130), colour).save(file, "PNG")
+        (run.folder / "samples" / f"step-{step:06}.png").write_bytes(file.getvalue())
+    tuned = register_tuned(run=run)
+    keep_if_sound(tuned, tuned_on=RISE, held_out={"shipped": RISE})
+    states.finish(run, now=now())
+    return tuned

@@ -1,0 +1,54 @@
+"""What ran in a project's loop: when, why, and what it changed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from annotation.models import Project
+from refl.loop.facts import runs_of_steps
+from refl.loop.step import Step
+from refl.loop.steps import STEPS
+from rewardmodel.models import DatasetVersion, Run
+
+LISTED = 12  # newest entries
+
+
+@dataclass(frozen=True)
+class Entry:
+    """Something that ran.
+
+    Attributes:
+        run: None of a dataset version, which is frozen in a moment.
+        why: by whom it was asked for, or what came due.
+        changed: what it changed, in figures; "" of what is under way.
+    """
+
+    step: Step
+    at: datetime
+    name: str
+    run: Run | None
+    why: str
+    changed: str
+
+
+def read_history(project: Project) -> list[Entry]:
+    """Return what ran in the project's loop, the newest first."""
+    entries = [
+        Entry(step, run.created_at, str(run), run, why_of(run), step.outcome(run) if run.is_over else "")
+        for step in STEPS.values()
+        if step.model is not None
+        for run in runs_of_steps(step.model).filter(project=project)[:LISTED]
+    ]
+    freeze = STEPS["freeze"]
+    for dataset in DatasetVersion.objects.filter(project=project)[:LISTED]:
+        name = f"dataset {dataset}"
+        entries.append(Entry(freeze, dataset.created_at, name, None, "", freeze.outcome(dataset)))
+    return sorted(entries, key=lambda entry: entry.at, reverse=True)[:LISTED]
+
+
+def why_of(run: Run) -> str:
+    """Return who asked for the run, or what came due."""
+    if run.requested_by is not None:
+        return f"asked for by {run.requested_by.username}"
+    return run.because or "a command"
