@@ -36,9 +36,14 @@ def cell_size(grid: Image.Image, count: int) -> tuple[int, int]:
     return (grid.width + GRID_GAP) // GRID_COLUMNS - GRID_GAP, (grid.height + GRID_GAP) // rows - GRID_GAP
 
 
-def cell(grid: Image.Image, place: int, count: int) -> Image.Image:
-    """Return the image at a place, from 0, of a grid of `count`."""
+def cell_box(grid: Image.Image, place: int, count: int) -> tuple[int, int, int, int]:
+    """Return left, top, width and height of the image at a place, from 0, of a grid of `count`."""
     width, height = cell_size(grid, count)
     row, column = divmod(place, GRID_COLUMNS)
-    left, top = column * (width + GRID_GAP), row * (height + GRID_GAP)
+    return column * (width + GRID_GAP), row * (height + GRID_GAP), width, height
+
+
+def cell(grid: Image.Image, place: int, count: int) -> Image.Image:
+    """Return the image at a place, from 0, of a grid of `count`."""
+    left, top, width, height = cell_box(grid, place, count)
     return grid.crop((left, top, left + width, top + height))

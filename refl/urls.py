@@ -4,7 +4,7 @@ from typing import Any
 
 from django.urls import path
 
-from refl.views import generators, loop, pictures
+from refl.views import generators, loop, pictures, samples
 from refl.views import runs as kinds
 from rewardmodel.runs import views as runs
 
@@ -26,7 +26,7 @@ urlpatterns = [
     ),
     path("<slug:slug>/tunings/<int:pk>/cancel/", runs.cancel, TUNING, name="cancel-tuning-run"),
     path("<slug:slug>/tunings/<int:pk>/retry/", runs.retry, TUNING, name="retry-tuning-run"),
-    path("<slug:slug>/tunings/<int:pk>/samples/<int:step>.png", kinds.sample_grid, name="sample-grid"),
+    path("<slug:slug>/tunings/<int:pk>/samples/<int:step>.png", samples.sample_grid, name="sample-grid"),
     path(
         "<slug:slug>/tunings/<int:pk>/samples/<int:step>/<int:place>.png",
         pictures.sample_image,

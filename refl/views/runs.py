@@ -4,16 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.http import FileResponse, Http404
-from django.shortcuts import get_object_or_404
-
-from annotation.access import MemberRequest, admin_required
-from annotation.models import Project
 from refl.learning.looks import LOOKS, read_looks
 from refl.learning.outcomes import stages_of
 from refl.models import Generator, SamplingRun, TuningRun
-from refl.sample_grids import grid_file, grid_prompts, grid_steps
 from refl.views.guards import guard_details, held_out_series
+from refl.views.samples import sample_details
 from refl.views.stages import read_config, settings_beside, stages_at_work
 from rewardmodel.runs.views import Kind
 from rewardmodel.selectors import Curve, curves
@@ -26,17 +21,6 @@ CHARTS = {
     "preference_accuracy": "Share of pairs on whose preferred image it gains more",
     "policy_loss": "Loss of both implicit policies",
 }
-
-
-@admin_required
-def sample_grid(request: MemberRequest, project: Project, pk: int, step: int) -> FileResponse:
-    """Return one grid of a tuning's samples. It never changes."""
-    run = get_object_or_404(TuningRun, project=project, pk=pk)
-    file = grid_file(run, step)
-    if not file.is_file():
-        raise Http404
-    headers = {"Cache-Control": "private, max-age=31536000, immutable"}
-    return FileResponse(file.open("rb"), content_type="image/png", headers=headers)
 
 
 def _tuning_details(run: TuningRun) -> dict[str, Any]:
@@ -67,8 +51,11 @@ def _tuning_details(run: TuningRun) -> dict[str, Any]:
         "tuned": tuned,
         "guards": guards,
         "verdict": tuned.reason.removesuffix(guards["sentence"] if guards else "") if tuned else "",
-        "grids": grid_steps(run),
-        "shown": grid_prompts(run),
+        "samples": sample_details(
+            run,
+            best=guards["outcome"].get("best", 0) if guards else 0,
+            choice=guards["choice"] if guards else "",
+        ),
     }
 
 
@@ -88,6 +75,7 @@ TUNING = Kind(
     last="judges what came out",
     results="refl/tuning_results.html",
     measured=True,
+    element="sample-strip",
     details=_tuning_details,
 )
 SAMPLING = Kind(

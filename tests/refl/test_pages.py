@@ -1,16 +1,19 @@
 """What admins see of generators, and that nobody else does."""
 
 import dataclasses
+import io
 import json
 
 import pytest
 from django.urls import reverse
 from django.utils.timezone import now
+from PIL import Image
 
 from annotation.models import Membership
 from annotation.services.projects.projects import add_member
 from refl.learning.looks import Alarm, Change, Look, write_looks
 from refl.learning.outcomes import Outcome
+from refl.learning.sampling import grid
 from refl.models import SamplingRun, TuningRun
 from refl.services.generators import (
     keep_if_sound,
@@ -93,13 +96,47 @@ def test_a_run_at_work_is_asked_for_again_and_one_that_is_over_is_not(client, ad
     assert "hx-trigger" not in client.get(page, headers=HTMX).content.decode()
 
 
-def test_samples_stand_side_by_side_before_and_after(client, ada, project, at_work):
+PROMPTS = [f"scene {number}" for number in range(5)]
+
+
+def a_grid(colours):
+    """A grid of images of 6 x 4 pixels, as PNG."""
+    file = io.BytesIO()
+    grid([Image.new("RGB", (6, 4), colour) for colour in colours]).save(file, "PNG")
+    return file.getvalue()
+
+
+def sampled(run, *steps):
+    """Write a grid of five images after each of these updates, and what they are of."""
+    run.config["sample_prompts"] = len(PROMPTS)
+    run.save()
+    (run.folder / "prompts.json").write_text(json.dumps({"tuning": [*PROMPTS, "not shown"]}))
+    for step in steps:
+        (run.folder / "samples" / f"step-{step:06}.png").write_bytes(a_grid(["tan"] * 5))
+
+
+def test_each_sample_stands_beside_itself_before_tuning_under_its_caption(client, ada, project, at_work):
+    client.force_login(ada)
+    sampled(at_work, 0, 2, 3)
+    page = client.get(reverse("tuning-run", args=[project.slug, at_work.pk])).content.decode()
+    for prompt in PROMPTS:
+        assert f'aria-label="{prompt}, Before tuning"' in page
+        assert f'aria-label="{prompt}, After 3 updates"' in page
+        assert f"<figcaption>{prompt}</figcaption>" in page
+    assert "not shown" not in page
+    assert page.count('viewBox="8.5 0.5 5 3"') == page.count('viewBox="0.5 6.5 5 3"') == 2
+    for step in (0, 2, 3):  # each can be had without a script
+        assert f'href="{reverse("sample-grid", args=[project.slug, at_work.pk, step])}"' in page
+
+
+def test_a_grid_of_prompts_that_are_not_known_is_shown_whole(client, ada, project, at_work):
     client.force_login(ada)
     (at_work.folder / "samples" / "step-000003.png").write_bytes(b"the grid after")
     page = client.get(reverse("tuning-run", args=[project.slug, at_work.pk])).content.decode()
-    assert page.index("Before") < page.index("After 3 updates")
-    grid = client.get(reverse("sample-grid", args=[project.slug, at_work.pk, 3]))
-    assert b"".join(grid.streaming_content) == b"the grid after"
+    assert "viewBox" not in page.partition('id="samples"')[2]
+    assert 'alt="Samples: After 3 updates"' in page
+    whole = client.get(reverse("sample-grid", args=[project.slug, at_work.pk, 3]))
+    assert b"".join(whole.streaming_content) == b"the grid after"
     assert client.get(reverse("sample-grid", args=[project.slug, at_work.pk, 1])).status_code == 404
 
 
