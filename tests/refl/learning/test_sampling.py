@@ -108,8 +108,8 @@ def test_a_pipeline_without_its_weights_is_refused(a_family, tmp_path):
 
 def test_a_grid_holds_the_images_row_by_row():
     red, blue = Image.new("RGB", (4, 4), "red"), Image.new("RGB", (4, 4), "blue")
-    sheet = grid([red, blue, blue], columns=2)
-    assert sheet.size == (10, 10)
-    assert sheet.getpixel((0, 0)) == (255, 0, 0)
+    sheet = grid([red, blue, red, red, blue])
+    assert sheet.size == (22, 10)
+    assert sheet.getpixel((0, 0)) == sheet.getpixel((18, 0)) == (255, 0, 0)
     assert sheet.getpixel((6, 0)) == sheet.getpixel((0, 6)) == (0, 0, 255)
-    assert sheet.getpixel((6, 6)) == (255, 255, 255)
+    assert sheet.getpixel((6, 6)) == sheet.getpixel((4, 0)) == (255, 255, 255)
