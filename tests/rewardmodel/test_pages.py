@@ -141,7 +141,7 @@ def test_a_run_at_work_asks_for_news_and_one_that_is_over_does_not(admin, projec
     live = admin.get(path, **HTMX).content.decode()
     assert "<html" not in live
     assert 'hx-trigger="every 2s"' in live
-    assert '"points": [[1, 0.7]' in live
+    assert "<b>0.233</b>" in live  # the newest loss, beside its curve
     states.cancel(run, now=now())
     assert "hx-trigger" not in admin.get(path, **HTMX).content.decode()
 
