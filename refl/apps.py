@@ -20,6 +20,7 @@ class ReflConfig(AppConfig):
         from refl.loop.panel import read_panels
 
         import_module("refl.services.generators")
+        import_module("refl.services.studies")
         register_menu_item(MenuItem("Generators", "generators"))
         register_page(Page("loop", "Loop", "loop", Do.RESEARCH), section="Progress", after="overview")
         register_panel(Panel("refl/panel.html", read_panels, Do.RESEARCH))

@@ -10,6 +10,7 @@ ENTRIES = {
     "Measure waiting reward models again": ("refl.tasks.look_for_test_pairs", 30),
     "Tune when a reward model was promoted": ("refl.tasks.look_for_promotions", 30),
     "Make images when a generator was tuned": ("refl.tasks.look_for_generators", 30),
+    "Open and close blind studies": ("refl.tasks.tend_studies", 15),
 }
 
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 import logging
 
 from celery import shared_task
+from django.utils.timezone import now
 
 from refl.loop.queue import start_due
 from refl.loop.step import StepRefused
+from refl.services import study_tending
 from rewardmodel.runs.waking import wake
 
 logger = logging.getLogger(__name__)
@@ -43,3 +45,9 @@ def _start_due(step: str) -> None:
             logger.warning("%s was due and did not start: %s", step, outcome)
         else:
             wake(outcome)
+
+
+@shared_task
+def tend_studies() -> None:
+    """Ask annotators where a study's images are there, and close studies that are decided."""
+    study_tending.tend_studies(now=now())

@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+import json
+from collections.abc import Collection, Iterable
 
 from django.db.models import Count, Exists, OuterRef, Q, QuerySet, Subquery
 
 from annotation.models import Assignment, ChosenPrompt, Generation, Project, Prompt, PromptSelection
 from annotation.selectors.projects.selections import wanted_prompts
-from rewardmodel.models import RewardCheckpoint
-from rewardmodel.services.splits import checkpoint_splits
+from refl.models import Generator
+from rewardmodel.models import DatasetVersion, RewardCheckpoint
+from rewardmodel.services.splits import (
+    Shares,
+    Splits,
+    checkpoint_splits,
+    dataset_splits,
+    folded,
+    project_splits,
+)
 
 
 def prompts_without_images(project: Project) -> QuerySet[Prompt]:
@@ -61,3 +70,44 @@ def held_out_prompts(checkpoint: RewardCheckpoint) -> list[str]:
     splits = checkpoint_splits(checkpoint)
     texts = checkpoint.project.prompts.order_by("pk").values_list("text", flat=True)
     return list(dict.fromkeys(text for text in texts if splits.of(text) == "test"))
+
+
+def texts_for_studies(project: Project, generators: Iterable[Generator]) -> list[str]:
+    """Return the project's texts that nothing learned from or ever will, each once, in their order.
+
+    They are in the test split of every dataset version, and none of the generators was tuned on them.
+    """
+    splits, tuned = _splits_in_use(project), texts_tuned_on(generators)
+    texts = dict.fromkeys(project.prompts.order_by("pk").values_list("text", flat=True))
+    return [
+        text
+        for text in texts
+        if folded(text) not in tuned and all(split.of(text) == "test" for split in splits)
+    ]
+
+
+def texts_trained_on(project: Project, texts: Iterable[str]) -> list[str]:
+    """Return those of the texts that are in the training split of a dataset version."""
+    splits = _splits_in_use(project)
+    return [text for text in texts if any(split.of(text) == "train" for split in splits)]
+
+
+def texts_tuned_on(generators: Iterable[Generator]) -> set[str]:
+    """Return the texts, folded, that any of the generators was tuned on, or what it was tuned from."""
+    tuned: set[str] = set()
+    for generator in generators:
+        ancestor: Generator | None = generator
+        while ancestor is not None:
+            file = ancestor.run and ancestor.run.folder / "prompts.json"
+            if file and file.exists():
+                tuned |= set(map(folded, json.loads(file.read_text(encoding="utf-8"))["tuning"]))
+            ancestor = ancestor.parent
+    return tuned
+
+
+def _splits_in_use(project: Project) -> list[Splits]:
+    """Return the splits of the project's dataset versions, each once; without any, the default ones."""
+    datasets = DatasetVersion.objects.filter(project=project)
+    distinct = {(str(sorted(dataset.shares.items())), dataset.split_by): dataset for dataset in datasets}
+    splits = [dataset_splits(dataset) for dataset in distinct.values()]
+    return splits or [project_splits(project, shares=Shares())]

@@ -45,13 +45,14 @@ def import_samples(*, prompt: Prompt, samples: Iterable[Sample]) -> list[Generat
         checked = check_image(sample.file)
         if checked.sha256 not in seen:
             seen.add(checked.sha256)
-            distinct.append((_new_image(sample), checked))
+            distinct.append((new_image(sample), checked))
     added = attach_images(prompt=prompt, images=distinct)
     open_assignments(prompts=[prompt])
     return added
 
 
-def _new_image(sample: Sample) -> NewImage:
+def new_image(sample: Sample) -> NewImage:
+    """Return the sample as an image to add to a prompt."""
     generator = sample.generator
     return NewImage(
         content=sample.file,

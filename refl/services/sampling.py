@@ -93,7 +93,7 @@ def queue_sampling(
     Raises: CannotSample.
     """
     project = Project.objects.select_for_update(no_key=True).get(pk=generator.project_id)
-    if SamplingRun.objects.active().filter(project=project).exists():
+    if SamplingRun.objects.active().filter(project=project, study=None).exists():
         raise CannotSample(f"images for {project.slug} are being made already")
     for each in (generator, *beside):
         if each.project_id != project.pk:
@@ -203,7 +203,7 @@ def _make_images(
     (run.folder / "images").mkdir(parents=True, exist_ok=True)
     all_rows = [row for its_rows in rows.values() for row in its_rows]
     by_generator = {
-        generator: _incomplete_batches([row for row in all_rows if row.generator == generator], config)
+        generator: incomplete_batches([row for row in all_rows if row.generator == generator], config)
         for generator in {row.generator for row in all_rows}
     }
     files = {row.image.file for its_rows in by_generator.values() for row in its_rows}
@@ -211,7 +211,7 @@ def _make_images(
     incomplete = {row.prompt for row in missing}
     yield from (its_rows[0].prompt for its_rows in rows.values() if its_rows[0].prompt not in incomplete)
     made = {
-        generator: _make_files(run, generator, its_rows, config)
+        generator: make_rows(run, generator, its_rows, config)
         for generator, its_rows in by_generator.items()
         if its_rows
     }
@@ -225,7 +225,7 @@ def _make_images(
             yield row.prompt
 
 
-def _incomplete_batches(rows: Sequence[Row], config: SamplingConfig) -> list[Row]:
+def incomplete_batches(rows: Sequence[Row], config: SamplingConfig) -> list[Row]:
     """Return the rows of the batches that lack a file."""
     from refl.learning.sampling import prompts_at_once
 
@@ -234,10 +234,13 @@ def _incomplete_batches(rows: Sequence[Row], config: SamplingConfig) -> list[Row
     return [row for batch in batches if not all(each.image.file.exists() for each in batch) for row in batch]
 
 
-def _make_files(
+def make_rows(
     run: SamplingRun, generator: Generator, rows: Sequence[Row], config: SamplingConfig
 ) -> Iterator[object]:
-    """Make one file after the other; a batch is drawn when its first file is asked for."""
+    """Make one file after the other; a batch is drawn when its first file is asked for.
+
+    Raises: NotAPipeline; NotSaved.
+    """
     from refl.learning.families.loading import load_family
 
     family = load_family(generator.location, loras=generator.loras)

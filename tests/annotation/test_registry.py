@@ -40,12 +40,14 @@ def test_a_process_that_has_only_set_django_up_knows_everything_that_is_register
     assert events.split() == [
         *("judgement.submitted", "judgement.revised", "review.made", "export.ready"),
         *("run.finished", "run.failed", "checkpoint.promoted", "checkpoint.waiting", "generator.kept"),
+        "study.closed",
     ]
-    assert actions.split()[-8:] == [
+    assert actions.split()[-12:] == [
         *("webhook.deleted", "run.requested", "run.cancelled", "run.retried"),
         *("selection.discarded", "checkpoint.promoted", "checkpoint.waiting", "checkpoint.not_better"),
+        *("study.opened", "study.closed", "study.published", "study.unpublished"),
     ]
-    assert len(actions.split()) == 41
+    assert len(actions.split()) == 45
     assert menu.split() == ["Inspect", "Projects", "Models", "Generators"]
 
 

@@ -11,7 +11,8 @@ from annotation.management.projects import find_project
 from annotation.models import Generation, Project
 from refl.management.rows import find_generator
 from refl.models import SamplingRun
-from refl.services.sampling import make_samples, queue_sampling
+from refl.services.sampling import queue_sampling
+from refl.services.study_images import make_images
 from rewardmodel.management.rows import find_checkpoint
 from rewardmodel.models import RewardCheckpoint
 from rewardmodel.runs.command import add_run_arguments, work_on
@@ -55,7 +56,7 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         if options["project"] and not (options["generator"] and options["per_prompt"]):
             raise CommandError("a project needs a --generator and the number of images --per-prompt")
-        run = work_on(SamplingRun, make_samples, options=options, queue=lambda: self.queue(options))
+        run = work_on(SamplingRun, make_images, options=options, queue=lambda: self.queue(options))
         if run.state == SamplingRun.State.FINISHED:
             made = Generation.objects.filter(prompt__in=run.config["pool"], generator=run.generator.name)
             prompts = made.order_by().values("prompt").distinct().count()

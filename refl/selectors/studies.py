@@ -1,0 +1,113 @@
+"""What a study found, and the studies of a project."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import combinations
+
+from django.db.models import Count, Q, QuerySet
+
+from annotation.models import Assignment, Project
+from annotation.statistics.estimates import Estimate, NotEnough
+from refl.models import Generator, Study
+from refl.selectors.study_answers import Rate, Vote, read_answers
+from refl.selectors.study_figures import (
+    BoardRow,
+    CategoryRates,
+    RewardOpinion,
+    Stop,
+    StudyCounts,
+    agreement_of,
+    board_of,
+    categories_of,
+    count_assignments,
+    each_confidence,
+    placements_of,
+    reward_opinion,
+    stop_rule,
+)
+from refl.selectors.study_gallery import GalleryRow, gallery_of
+
+State = Assignment.State
+
+
+@dataclass(frozen=True)
+class StudyReport:
+    """Everything that a study's page shows. `pairwise` and `board` are of three generators or more."""
+
+    study: Study
+    generators: list[Generator]
+    problem: str
+    counts: StudyCounts
+    rates: list[Rate]
+    pairwise: list[Rate]
+    board: list[BoardRow] | NotEnough | None
+    categories: list[CategoryRates]
+    agreement: Estimate | NotEnough
+    reward: RewardOpinion | None
+    stop: Stop
+    gallery: list[GalleryRow]
+
+
+def project_studies(project: Project) -> QuerySet[Study]:
+    """Return the project's studies, the newest first, with how many opinions are `answered` and `wanted`."""
+    assignments = "tasks__prompt__assignments"
+    replaced = Q(**{f"{assignments}__state__in": [State.REJECTED, State.SKIPPED]})
+    return (
+        Study.objects.filter(project=project)
+        .select_related("run", "opened_by")
+        .prefetch_related("entries__generator")
+        .annotate(
+            answered=Count(assignments, filter=Q(**{f"{assignments}__state": State.ACCEPTED})),
+            wanted=Count(assignments, filter=Q(**{f"{assignments}__isnull": False}) & ~replaced),
+        )
+        .order_by("-pk")
+    )
+
+
+def study_report(study: Study) -> StudyReport:
+    """Return everything that a study's page shows, in a fixed number of queries."""
+    answers = read_answers(study)
+    config, count = study.settings, len(answers.generators)
+    counts = count_assignments(study, answers)
+    # The error of naming a winner is shared among the comparisons (Bonferroni).
+    rates = [
+        answers.rate(place, 0, confidence=each_confidence(config.confidence, count - 1))
+        for place in range(1, count)
+    ]
+    pairs = list(combinations(range(count), 2)) if count > 2 else []
+    confidence = each_confidence(config.confidence, len(pairs) or 1)
+    placed = placements_of(answers)
+    return StudyReport(
+        study=study,
+        generators=answers.generators,
+        problem=_problem(study),
+        counts=counts,
+        rates=rates,
+        pairwise=[answers.rate(one, other, confidence=confidence) for other, one in pairs],
+        board=board_of(answers, placed) if count > 2 else None,
+        categories=categories_of(answers),
+        agreement=agreement_of(placed, between_people=True),
+        reward=reward_opinion(answers, placed),
+        stop=stop_rule(study, rates, counts),
+        gallery=gallery_of(answers),
+    )
+
+
+def study_votes(study: Study) -> list[Vote]:
+    """Return every vote of the study's accepted answers, by assignment."""
+    return sorted(read_answers(study).votes, key=lambda vote: (vote.assignment, vote.first, vote.second))
+
+
+def study_progress(study: Study) -> tuple[list[Rate], StudyCounts]:
+    """Return the rates against the base and the counts: what the stop rule decides by."""
+    answers = read_answers(study)
+    confidence = each_confidence(study.settings.confidence, len(answers.generators) - 1)
+    rates = [answers.rate(place, 0, confidence=confidence) for place in range(1, len(answers.generators))]
+    return rates, count_assignments(study, answers)
+
+
+def _problem(study: Study) -> str:
+    if study.state == Study.State.DRAWING and study.run.state == study.run.State.FAILED:
+        return f"Its images could not be made: {study.run.error.strip().splitlines()[-1]}"
+    return ""

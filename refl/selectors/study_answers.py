@@ -1,0 +1,155 @@
+"""The accepted answers of a study, as votes between generators."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import combinations
+from typing import NamedTuple
+
+import numpy as np
+
+from annotation.models import Assignment, Generation, Placement, PromptLabel
+from annotation.statistics.win_rates import WinRate, verdict, win_rate
+from refl.models import Generator, Study, StudyTask
+
+State = Assignment.State
+UNFINISHED = (State.OPEN, State.LEASED, State.SUBMITTED)
+
+
+@dataclass(frozen=True)
+class Rate:
+    """How often a generator's images are preferred to another's.
+
+    `verdict` is "better", "worse", "equal" or "open"; its error is shared with the study's other comparisons.
+    """
+
+    generator: Generator
+    against: Generator
+    result: WinRate
+    verdict: str
+
+
+class Vote(NamedTuple):
+    """A person's preference between images of two generators, named by their places.
+
+    `vote` is 1 where the second generator's image was preferred, 0 where the first's was, 1/2 for a tie.
+    """
+
+    task: StudyTask
+    assignment: int
+    annotator: int
+    first: int
+    second: int
+    vote: float
+
+
+class _Placed(NamedTuple):
+    """A placement as read: whose opinion, which image, in which slot."""
+
+    prompt: int
+    assignment: int
+    annotator: int
+    generation: int
+    slot: int
+
+
+@dataclass(frozen=True)
+class Answers:
+    """The accepted answers of a study with its tasks and images."""
+
+    study: Study
+    generators: list[Generator]
+    tasks: dict[int, StudyTask]  # by prompt id
+    images: dict[int, Generation]  # by id
+    placed: list[_Placed]
+    unfinished: frozenset[int]  # captions that wait for an answer
+
+    @cached_property
+    def places(self) -> dict[str, int]:
+        return {generator.name: place for place, generator in enumerate(self.generators)}
+
+    def place_of(self, generation: int) -> int:
+        return self.places[self.images[generation].generator]
+
+    @cached_property
+    def votes(self) -> list[Vote]:
+        by_assignment: dict[int, list[_Placed]] = defaultdict(list)
+        for row in self.placed:
+            by_assignment[row.assignment].append(row)
+        votes = []
+        for assignment, rows in by_assignment.items():
+            task = self.tasks[rows[0].prompt]
+            ordered = sorted(rows, key=lambda row: self.place_of(row.generation))
+            for one, other in combinations(ordered, 2):
+                places = self.place_of(one.generation), self.place_of(other.generation)
+                vote = 0.5 + np.sign(one.slot - other.slot) / 2
+                votes.append(Vote(task, assignment, one.annotator, *places, float(vote)))
+        return votes
+
+    def rate(
+        self, place: int, against: int, *, confidence: float, within: frozenset[int] | None = None
+    ) -> Rate:
+        """Return a generator's rate against another. Args: within: captions that count, None for all."""
+        sides = sorted((place, against))
+        votes = [
+            vote
+            for vote in self.votes
+            if [vote.first, vote.second] == sides and (within is None or vote.task.caption in within)
+        ]
+        scores = np.array([vote.vote for vote in votes], np.float64)
+        captions = np.array([vote.task.caption for vote in votes], np.int64)
+        result = win_rate(
+            captions,
+            scores if place > against else 1 - scores,
+            np.array([vote.task.caption not in self.unfinished for vote in votes], bool),
+            confidence=confidence,
+        )
+        said = verdict(result.interval, margin=self.study.settings.margin)
+        return Rate(self.generators[place], self.generators[against], result, said)
+
+
+def read_answers(study: Study) -> Answers:
+    tasks = {task.prompt_id: task for task in study.tasks.select_related("prompt")}
+    images = Generation.objects.filter(prompt__study_task__study=study).select_related("image").in_bulk()
+    placed = (
+        Placement.objects.filter(
+            ranking__assignment__prompt__study_task__study=study,
+            ranking__assignment__kind=Assignment.Kind.STUDY,
+            ranking__assignment__state=State.ACCEPTED,
+        )
+        .order_by("ranking__assignment", "generation")
+        .values_list(
+            "ranking__assignment__prompt_id",
+            "ranking__assignment_id",
+            "ranking__assignment__annotator_id",
+            "generation_id",
+            "slot",
+        )
+    )
+    unfinished = Assignment.objects.filter(prompt__study_task__study=study, state__in=UNFINISHED)
+    return Answers(
+        study=study,
+        generators=study.compared,
+        tasks=tasks,
+        images=images,
+        placed=[_Placed(*row) for row in placed],
+        unfinished=frozenset(unfinished.order_by().values_list("prompt__study_task__caption", flat=True)),
+    )
+
+
+def category_of(answers: Answers) -> Mapping[int, str]:
+    """Return each caption's category: as most answers of the study label it, else as it was known."""
+    labels: dict[int, Counter[str]] = defaultdict(Counter)
+    accepted = PromptLabel.objects.filter(
+        assignment__prompt__in=answers.tasks, assignment__state=State.ACCEPTED
+    )
+    for prompt, category in accepted.order_by("pk").values_list("assignment__prompt_id", "category"):
+        labels[answers.tasks[prompt].caption][category] += 1
+    known = {task.caption: task.category for task in answers.tasks.values()}
+    return {
+        caption: next((name for name, _ in labels[caption].most_common(1)), category)
+        for caption, category in known.items()
+    }

@@ -1,0 +1,71 @@
+"""What a study needs from time to time: rows say what there is to do, a message only wakes a worker."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from django.core.files.storage import default_storage
+from django.db.models import Count, Q, QuerySet
+
+from annotation.models import Assignment, Generation, Skip
+from annotation.services.assignments.studies import close_study_prompts
+from refl.models import Study, StudyTask
+from refl.selectors.studies import study_progress
+from refl.selectors.study_figures import stop_rule
+from refl.services.studies import ask_annotators, close_study, withdraw_tasks
+from rewardmodel.models import Run
+
+UNBEGUN = (Assignment.State.OPEN, Assignment.State.LEASED)
+GONE = "An image of it was deleted."
+CANCELLED = "The making of its images was cancelled."
+ALL_EQUAL = "Its generators make equal images: there is nothing to compare."
+
+
+def tend_studies(*, now: datetime) -> None:
+    """Do what is due in every study; called at any time, by any number of workers."""
+    for study in Study.objects.exclude(state=Study.State.CLOSED).select_related("run").order_by("pk"):
+        if study.state == Study.State.DRAWING:
+            _tend_drawing(study, now=now)
+        if study.state == Study.State.OPEN:
+            _tend_open(study, now=now)
+    left = Assignment.objects.filter(state__in=UNBEGUN, prompt__study_task__study__state=Study.State.CLOSED)
+    prompts = list(left.order_by().values_list("prompt_id", flat=True).distinct())
+    if prompts:  # of these the leases of tasks that were in hand may have run out since
+        close_study_prompts(prompts=prompts, now=now)
+
+
+def _tend_drawing(study: Study, *, now: datetime) -> None:
+    """Ask annotators when the images are made. A failed run may be tried again, so the study waits for it."""
+    if study.run.state == Run.State.CANCELLED:
+        close_study(study, reason=CANCELLED, now=now)
+    elif study.run.state == Run.State.FINISHED:
+        if not study.tasks.filter(withdrawn="").exists():
+            close_study(study, reason=ALL_EQUAL, now=now)
+        ask_annotators(study, now=now)
+
+
+def _tend_open(study: Study, *, now: datetime) -> None:
+    """Withdraw tasks whose images are gone, and close the study when it is decided, or everything is in."""
+    withdraw_tasks(tasks_without_images(study), reason=GONE, now=now)
+    stop = stop_rule(study, *study_progress(study))
+    if stop.kind == "all_in" or (stop.kind != "go_on" and study.settings.stops):
+        close_study(study, reason=stop.sentence, now=now)
+
+
+def tasks_without_images(study: Study) -> QuerySet[StudyTask]:
+    """Return the tasks that lack an image: its row or file is gone.
+
+    Files are looked for where somebody skipped a task because an image did not show: asking the storage about
+    every file all the time would cost more than it finds.
+    """
+    asked = study.tasks.filter(withdrawn="")
+    images = Count("prompt__generations", filter=Q(prompt__generations__image__isnull=False), distinct=True)
+    incomplete = {
+        task.pk for task in asked.annotate(images=images).only("places") if task.images < len(task.places)
+    }
+    broken = Q(prompt__assignments__skip__reason=Skip.Reason.BROKEN)
+    for task in asked.filter(broken).distinct():
+        files = Generation.objects.filter(prompt=task.prompt_id).values_list("image__file", flat=True)
+        if not all(file and default_storage.exists(file) for file in files):
+            incomplete.add(task.pk)
+    return StudyTask.objects.filter(pk__in=incomplete)
