@@ -11,7 +11,7 @@ from django.db.models import OuterRef
 
 from annotation.models import Generation, Project
 from annotation.selectors.projects.images import Picture, judged_images, pictures_of
-from refl.models import Generator, TuningRun
+from refl.models import Generator
 from rewardmodel.models import RewardCheckpoint
 from rewardmodel.selectors import Curve
 
@@ -52,24 +52,6 @@ def rewards_of_generators(project: Project) -> dict[str, Curve]:
                 curves[name].append((number - 1, change["before"]))
             curves[name].append((number, change["after"]))
     return dict(curves)
-
-
-@dataclass(frozen=True)
-class BeforeAndAfter:
-    """The sample grids of a tuning before its first update and after its last, by the update."""
-
-    run: TuningRun
-    first: int
-    last: int
-
-
-def newest_before_and_after(project: Project) -> BeforeAndAfter | None:
-    """Return the newest tuning of the project that has samples of before and after."""
-    for run in TuningRun.objects.filter(project=project, state=TuningRun.State.FINISHED)[:5]:
-        steps = sorted(int(file.stem.removeprefix("step-")) for file in run.folder.glob("samples/step-*.png"))
-        if len(steps) > 1:
-            return BeforeAndAfter(run, steps[0], steps[-1])
-    return None
 
 
 def newest_images(projects: Collection[int], *, count: int) -> dict[int, list[Picture]]:

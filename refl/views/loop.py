@@ -10,6 +10,7 @@ from django.contrib import messages
 from django.http import Http404, HttpResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
+from django.utils.crypto import salted_hmac
 from django.utils.timezone import now
 from django.views.decorators.http import require_POST, require_safe
 
@@ -20,17 +21,16 @@ from refl.loop.history import read_history, why_of
 from refl.loop.queue import cancel_step, in_words, read_loop, repeat_step, start_step
 from refl.loop.step import Started, State, Status, Step, StepBusy, StepRefused
 from refl.loop.steps import STEPS
-from refl.selectors.outcomes import (
-    newest_before_and_after,
-    newest_images,
-    reward_model_versions,
-    rewards_of_generators,
-)
+from refl.models import Generator
+from refl.selectors.outcomes import newest_images, reward_model_versions, rewards_of_generators
+from refl.views.pictures import BeforeAfter, pairs_of
 from rewardmodel.models import TrainingPolicy
 from rewardmodel.runs.waking import wake
 
 LOOP = "refl/loop.html"
 IMAGES, STRIP = 12, 4  # newest images on the page, and of these in the step that makes them
+PAIRS = 6  # of images before and after
+LOOKED_AT = 5  # newest tuned generators, of which one may have such pairs
 TONES = {State.DONE: "good", State.FAILED: "bad", State.RUNNING: "busy", State.READY: "busy"}
 WORDS = {State.READY: "starts soon", State.OFF: "by hand"}
 
@@ -163,14 +163,21 @@ def _by_itself(step: Step, facts: Facts) -> str:
 
 def _outcomes(request: MemberRequest, project: Project) -> dict[str, Any]:
     versions, rewards = reward_model_versions(project), rewards_of_generators(project)
-    pair = newest_before_and_after(project)
+    is_admin = may(request.user, Do.ADMINISTER, project)
+    tuned, pairs = _newest_pairs(project) if is_admin else (None, [])
     images = newest_images([project.pk], count=IMAGES).get(project.pk, [])
-    newest = (len(versions.accuracy), len(rewards), pair and pair.run.pk, images and images[0].generation)
+    newest = (
+        len(versions.accuracy),
+        len(rewards),
+        tuned and (tuned.pk, tuned.kept, pairs[0].key),
+        images and images[0].generation,
+    )
     return {
         "project": project,
-        "is_admin": may(request.user, Do.ADMINISTER, project),
-        "version": "-".join(map(str, newest)),
-        "pair": pair,
+        "is_admin": is_admin,
+        "version": salted_hmac("refl.loop", str(newest)).hexdigest()[:12],
+        "tuned": tuned,
+        "pairs": pairs,
         "images": images,
         "accuracy": {
             "id": "accuracy-over-versions",
@@ -190,3 +197,13 @@ def _outcomes(request: MemberRequest, project: Project) -> dict[str, Any]:
             "series": [{"name": name, "points": curve} for name, curve in rewards.items()],
         },
     }
+
+
+def _newest_pairs(project: Project) -> tuple[Generator | None, list[BeforeAfter]]:
+    """Return the newest tuned generator of which there are images beside its parent's, and some of these."""
+    rows = Generator.objects.filter(project=project, run__isnull=False)
+    for tuned in rows.select_related("project", "parent", "run").order_by("-pk")[:LOOKED_AT]:
+        pairs = pairs_of(tuned)
+        if pairs:
+            return tuned, pairs[:PAIRS]
+    return None, []

@@ -37,11 +37,9 @@ def read(facts: Facts) -> Status:
         return _waiting_status(facts, facts.waiting, run=run, changed=changed)
     if trained.promoted:
         return Status(State.DONE, f"{trained} is promoted", run=run, changed=changed)
-    note = (
-        f"{trained} is not promoted ({trained.decision_in_words}); {facts.promoted} stays"
-        if facts.promoted
-        else f"{trained} is not promoted"
-    )
+    why = f" ({trained.decision_in_words})" if trained.decision_in_words else ""
+    stays = f"; {facts.promoted} stays" if facts.promoted else ""
+    note = f"{trained} is not promoted{why}{stays}"
     return Status(State.DONE, note, run=run, changed=changed)
 
 

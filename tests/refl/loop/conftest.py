@@ -1,11 +1,10 @@
 """Rankings and a model that learns from them, beside the generators of the folder above."""
 
-import io
-
 import pytest
 from django.utils.timezone import now
 from PIL import Image
 
+from refl.judged_images import store_judged
 from refl.services.generators import keep_if_sound, register_tuned
 from refl.services.tuning import queue_tuning
 from rewardmodel.models import RewardCheckpoint, TrainingPolicy
@@ -46,11 +45,9 @@ def round_over(project, generator, prompts, promoted, policy, training_policy, r
     run = queue_tuning(project=project, because=f"{promoted} was promoted")
     states.claim(run, now=now())
     states.record_progress(run, now=now(), step=3, steps=3, points={})
-    (run.folder / "samples").mkdir(parents=True)
-    for step, colour in ((0, "tan"), (3, "teal")):
-        file = io.BytesIO()
-        Image.new("RGB", (262, 130), colour).save(file, "PNG")
-        (run.folder / "samples" / f"step-{step:06}.png").write_bytes(file.getvalue())
+    run.folder.mkdir(parents=True)
+    images = [[Image.new("RGB", (16, 16), colour)] * 3 for colour in ("tan", "teal")]
+    store_judged(run.folder, [prompt.text for prompt in prompts[:3]], [1, 2, 3], *images)
     tuned = register_tuned(run=run)
     keep_if_sound(tuned, tuned_on=RISE, held_out={"shipped": RISE})
     states.finish(run, now=now())
