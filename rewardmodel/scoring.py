@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from django.conf import settings
 
 from annotation.models import Project
+from rewardmodel.learning.reference import standings
 from rewardmodel.models import RewardCheckpoint
 from rewardmodel.selectors import promoted_checkpoint
 from rewardmodel.serving.client import request_scores
@@ -22,19 +23,32 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class ImageScore:
-    """rank: among the images of the same prompt, 1 is best. truncated: the prompt."""
+    """What a reward model says of an image.
+
+    Attributes:
+        rank: among the images of the same prompt, 1 is best.
+        truncated: whether the model reads only the beginning of the prompt.
+        percentile: 0 to 100, among the images that the model was validated on; None where they are not known.
+        preferred: 0 to 1, how probably people prefer it to the base's, as `base_reward` has it; or None.
+    """
 
     score: float
     rank: int
     truncated: bool
+    percentile: float | None = None
+    preferred: float | None = None
 
 
 @dataclass(frozen=True)
 class ScoredImages:
-    """What a reward model, by its name, says of images, in their order."""
+    """What a reward model, by its name, says of images, in their order.
+
+    over: what `preferred` compares with, in words; "" where nothing is known of it.
+    """
 
     checkpoint: str
     scores: list[ImageScore]
+    over: str = ""
 
 
 def scorer(checkpoint: RewardCheckpoint) -> Scorer:
@@ -68,8 +82,13 @@ def score_with_promoted(
         client=client,
     )
     ranks = rank_by_prompt(prompts, answer.scores)
-    rows = zip(answer.scores, ranks, answer.truncated, strict=True)
-    return ScoredImages(checkpoint.name, [ImageScore(*row) for row in rows])
+    where = standings(answer.reference, answer.scores, over=checkpoint.base_reward)
+    rows = zip(answer.scores, ranks, answer.truncated, where, strict=True)
+    scores = [
+        ImageScore(score, rank, truncated, standing and standing.percentile, standing and standing.preferred)
+        for score, rank, truncated, standing in rows
+    ]
+    return ScoredImages(checkpoint.name, scores, checkpoint.compared_with if answer.reference else "")
 
 
 def rank_by_prompt(prompts: Sequence[str], scores: Sequence[float]) -> list[int]:

@@ -63,6 +63,16 @@ class GenerationSerializer(serializers.Serializer[Any]):
     flagged = serializers.BooleanField(source="is_flagged")
     score = serializers.FloatField(allow_null=True)
     scored_by = serializers.CharField()
+    percentile = serializers.FloatField(
+        source="score_percentile",
+        allow_null=True,
+        help_text="0 to 100, share of the images with a lower score that the model was validated on",
+    )
+    preferred = serializers.FloatField(
+        source="score_preferred",
+        allow_null=True,
+        help_text="0 to 1, how probably people prefer it to the median of the base generator's images",
+    )
 
     @extend_schema_field(serializers.URLField(allow_null=True))
     def get_url(self, generation: Generation) -> str | None:

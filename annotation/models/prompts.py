@@ -82,6 +82,10 @@ class Generation(models.Model):
     # The promoted reward model's score, for admins' eyes; written by the app above through a service.
     score = models.FloatField(null=True)
     scored_by = models.CharField(max_length=200, blank=True)
+    # Where that score stands: 0 to 100, the share of the images with a lower one that the model was validated
+    # on; and 0 to 1, how probably people prefer it to the base's. Null where the model does not know.
+    score_percentile = models.FloatField(null=True)
+    score_preferred = models.FloatField(null=True)
     scored_unseen = models.BooleanField(default=False)  # that model was not trained on this prompt
     created_at = models.DateTimeField(auto_now_add=True)
 

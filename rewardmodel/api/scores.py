@@ -94,12 +94,21 @@ class ScoresUploadSerializer(serializers.Serializer[Any]):
 
 class ScoreSerializer(serializers.Serializer[Any]):
     score = serializers.FloatField(help_text="no unit; on the model's validation images mean 0, deviation 1")
+    percentile = serializers.FloatField(
+        allow_null=True,
+        help_text="0 to 100, share of the model's validation images with a lower score; null: not known",
+    )
+    preferred = serializers.FloatField(
+        allow_null=True,
+        help_text="0 to 1, how probably people prefer it to `over`; null: not known",
+    )
     rank = serializers.IntegerField(help_text="among the images of the same prompt, 1 is best")
     truncated = serializers.BooleanField(help_text="the prompt is longer than the model reads")
 
 
 class ScoresSerializer(serializers.Serializer[Any]):
     checkpoint = serializers.CharField(help_text="name of the promoted reward model")
+    over = serializers.CharField(help_text="what the images are compared with; empty: not known")
     scores = ScoreSerializer(many=True, help_text="in the order of the images")
 
 

@@ -36,6 +36,9 @@ class RewardCheckpoint(models.Model):
     "difference_interval", "probability"}: this accuracy minus the other's, with its paired 95 % interval, and
     how probable it is that it is above 0 (which checkpoints measured before that was asked lack).
 
+    `base` beside these, where the project says who made the images: {"generator", "reward", "images"}, the
+    median reward of the generator whose images came first, on the validation and test splits.
+
     `decision` is empty until it was decided whether to promote it, then
     {"rule", "over", "difference", "interval", "probability", "pairs", "prompts", "dataset", "wanted",
     "least", "waits_for", "waits_for_rankings"}: the rule ("sure", "first" or "by hand"); the model that it
@@ -103,6 +106,19 @@ class RewardCheckpoint(models.Model):
             return str(self.run.folder / "best")
         shipped: Path = settings.ROOT / self.folder
         return str(shipped) if shipped.exists() else self.folder
+
+    @property
+    def base_reward(self) -> float | None:
+        """The median reward of the base generator's images; None where it was not measured."""
+        base: dict[str, Any] = self.metrics.get("base") or {}
+        return base.get("reward")
+
+    @property
+    def compared_with(self) -> str:
+        """What images scored by it are compared with, to say how probably people prefer them."""
+        if self.base_reward is None:
+            return "the median of the images it was validated on"
+        return f"the median of {self.metrics['base']['generator']}'s images"
 
     @property
     def decision_in_words(self) -> str:

@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import median
 from typing import TYPE_CHECKING, Any
 
 from django.conf import settings
@@ -14,6 +15,7 @@ from django.utils.timezone import now
 
 from annotation.models import Project, User
 from annotation.selectors.preferences import facts_of_rankings
+from annotation.selectors.projects.images import first_generator
 from rewardmodel.learning import available_scores
 from rewardmodel.learning.errors import Interrupted
 from rewardmodel.models import DatasetVersion, Evaluation, EvaluationRun, RewardCheckpoint, TrainingRun
@@ -132,7 +134,7 @@ def evaluate_models(run: EvaluationRun, heartbeat: Heartbeat) -> None:
                     raise Interrupted
                 splits = {config.split, "validation"}
                 with dataset_images(dataset, splits=splits, should_stop=heartbeat.should_stop) as images:
-                    figures = _judge_and_report(scorer, dataset, config.split, images)[1]
+                    figures = _judge_and_report(scorer, dataset, config.split, images).figures
                 record_figures(model, dataset=dataset, split=config.split, figures=figures, run=run)
             step += 1
             heartbeat.report(step=step, steps=run.steps, values={})
@@ -221,7 +223,8 @@ def measure(run: TrainingRun, *, images: Path, left_out: Collection[str]) -> Mea
     promoted, waiting = checkpoints.promoted().first(), checkpoints.waiting().first()
     rivals = {rival.pk: rival for rival in (run.initial, promoted, waiting) if rival is not None}
     model = load(str(run.folder / "best"))
-    judged, whole = _judge_and_report(model, run.dataset, "test", images, left_out)
+    judgement = _judge_and_report(model, run.dataset, "test", images, left_out)
+    judged = judgement.judged
     own = evaluate_rewards(judged.rewards, judged.rankings)
     others = {pk: evaluate(load(rival.location), judged.rankings) for pk, rival in rivals.items()}
     beside = [
@@ -229,12 +232,13 @@ def measure(run: TrainingRun, *, images: Path, left_out: Collection[str]) -> Mea
         for pk, rival in rivals.items()
     ]
     people = {"dataset": run.dataset.hash, "ceiling": run.dataset.ceiling}
+    people["base"] = _base_figures(run.project, judgement)
     again = None
     if waiting is not None and promoted is not None:
         lead = _lead(compare(others[waiting.pk], others[promoted.pk]))
         figures = {**_summary(own), **lead}
         again = (waiting, comparison_of(figures, rival=promoted, dataset=run.dataset.hash))
-    return Measured({**_summary(own), **people, "beside": beside}, whole, again)
+    return Measured({**_summary(own), **people, "beside": beside}, judgement.figures, again)
 
 
 def rankings_of(
@@ -262,9 +266,19 @@ def unreadable_images(run: TrainingRun) -> Collection[str]:
     return {Path(file).stem for file in training.unreadable_images(run.folder)}
 
 
+@dataclass(frozen=True)
+class _Judgement:
+    """What a model says of a split, and of the validation split where that is another; and all figures."""
+
+    judged: Judged
+    about: list[About]
+    validation: Judged | None
+    figures: dict[str, Any]
+
+
 def _judge_and_report(
     model: Judge, dataset: DatasetVersion, split: str, images: Path, left_out: Collection[str] = ()
-) -> tuple[Judged, dict[str, Any]]:
+) -> _Judgement:
     """What a model says of a split, and every figure that follows.
 
     The temperature is fitted to the validation split, and so is not where that is the one evaluated.
@@ -276,7 +290,26 @@ def _judge_and_report(
     about = _about(dataset.project, rankings)
     judged = judge(model, rankings)
     validation = judge(model, others) if others else None
-    return judged, report(judged, about=about, validation=validation)
+    return _Judgement(judged, about, validation, report(judged, about=about, validation=validation))
+
+
+def _base_figures(project: Project, judgement: _Judgement) -> dict[str, Any] | None:
+    """The median reward of the base's images in both splits, each image once; None where there is none."""
+    base = first_generator(project)
+    validation = judgement.validation
+    parts = [(judgement.judged, judgement.about)]
+    if validation is not None:
+        parts.append((validation, _about(project, validation.rankings)))
+    rewards = {
+        (ranking.prompt, image): reward
+        for judged, about in parts
+        for ranking, scores, facts in zip(judged.rankings, judged.rewards, about, strict=True)
+        for image, reward, generator in zip(ranking.images, scores, facts.generators, strict=False)
+        if generator == base
+    }
+    if not base or not rewards:
+        return None
+    return {"generator": base, "reward": median(rewards.values()), "images": len(rewards)}
 
 
 def _about(project: Project, rankings: Sequence[Ranking]) -> list[About]:

@@ -8,6 +8,7 @@ from annotation.local_images import local_images
 from annotation.models import Generation
 from annotation.services.assignments.priorities import record_scores
 from rewardmodel.learning.errors import Interrupted
+from rewardmodel.learning.reference import standings
 from rewardmodel.models import RewardCheckpoint, Run
 from rewardmodel.runs.execution import Heartbeat
 from rewardmodel.services.choices import order_by_design
@@ -64,7 +65,13 @@ def _score(
             scores = model.score_pairs(
                 [text for _, text, _ in chunk], [folder / file for _, _, file in chunk]
             )
+        where = standings(model.config.reference, scores, over=checkpoint.base_reward)
         record_scores(
+            standings={
+                pk: (standing.percentile, standing.preferred)
+                for (pk, _, _), standing in zip(chunk, where, strict=True)
+                if standing is not None
+            },
             scores={pk: score for (pk, _, _), score in zip(chunk, scores, strict=True)},
             scored_by=checkpoint.name,
             unseen={pk for pk, text, _ in chunk if _is_unseen(text, splits)},

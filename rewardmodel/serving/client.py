@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from threading import Lock
 
+from rewardmodel.learning.reference import Reference
 from rewardmodel.serving import protocol
 from rewardmodel.serving.protocol import Address, Channel, Message
 
@@ -56,10 +57,14 @@ class ModelBroken(Exception):
 
 @dataclass(frozen=True)
 class Scores:
-    """Of each image in the order asked: its score, and whether only the beginning of its prompt was read."""
+    """Of each image in the order asked: its score, and whether only the beginning of its prompt was read.
+
+    reference: what the scores are read against, where the model knows it.
+    """
 
     scores: list[float]
     truncated: list[bool]
+    reference: Reference | None = None
 
 
 def request_scores(
@@ -189,7 +194,8 @@ def _wait(connection: socket.socket, client: socket.socket | None, *, deadline: 
 
 def _scores(answer: Message) -> Scores:
     if "scores" in answer:
-        return Scores(answer["scores"], answer["truncated"])
+        known = answer.get("reference")
+        return Scores(answer["scores"], answer["truncated"], known and Reference.from_dict(known))
     if "unreadable" in answer:
         raise ImagesUnreadable({int(index): reason for index, reason in answer["unreadable"].items()})
     if "broken" in answer:

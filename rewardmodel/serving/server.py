@@ -9,7 +9,7 @@ import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from io import BytesIO
 from pathlib import Path
 from threading import Condition, Thread
@@ -158,7 +158,10 @@ class Server:
         request = Request(scorer, question["prompts"], pixels, is_wanted)
         self.batches.put(request)
         request.done.wait()
-        return request.answer
+        reference = scorer.config.reference
+        if request.answer is None or "scores" not in request.answer or reference is None:
+            return request.answer
+        return {**request.answer, "reference": asdict(reference)}
 
     def _prepare(self, scorer: Scorer, file: bytes) -> Tensor | Unreadable:
         try:

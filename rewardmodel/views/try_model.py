@@ -57,6 +57,7 @@ def try_model(request: MemberRequest, project: Project) -> HttpResponse:
         "rows": rows,
         "truncated": scored.scores[0].truncated,
         "checkpoint": scored.checkpoint,
+        "over": scored.over,
     }
     return _answer(request, project, form, **result)
 

@@ -44,6 +44,15 @@ def visible_image(user: User, token: UUID) -> Image | None:
     return Image.objects.filter(token=token, generations__prompt__project__in=projects).first()
 
 
+def first_generator(project: Project) -> str:
+    """Return the generator of the project's first image that names one: the base, where others are tuned.
+
+    "" where no image names any.
+    """
+    named = Generation.objects.collected().filter(prompt__project=project).exclude(generator="")
+    return named.order_by("pk").values_list("generator", flat=True).first() or ""
+
+
 def judged_images() -> QuerySet[Generation]:
     """Return images with their files and `is_harmful`: flagged at import, or by an annotator's rating.
 

@@ -10,6 +10,7 @@ from django.db.models import Count, F, Max, Min, Q, QuerySet
 from annotation.models import Assignment, Generation, Placement, Project
 from annotation.selectors.projects.images import PICTURE, Picture, judged_images, pictures_of
 
+SCORE = ("score", "score_percentile", "score_preferred")  # as a ScoredPicture has them
 LOOKED_AT = 300  # prompts searched for disagreements, so that a page waits no longer in a large project; ours
 PAIRS_OF_PROMPT = 6  # fetched for each pair wanted, because a prompt is shown once
 CLEAR = 3  # votes for one image for each vote for the other, from which on people decided clearly; ours
@@ -17,10 +18,17 @@ CLEAR = 3  # votes for one image for each vote for the other, from which on peop
 
 @dataclass(frozen=True)
 class ScoredPicture:
-    """An image with the model's score: higher is better, no unit."""
+    """An image with the model's score: higher is better, no unit.
+
+    Attributes:
+        percentile: 0 to 100, among the images that the model was validated on; None where it does not know.
+        preferred: 0 to 1, how probably people prefer it to the base's; None as well.
+    """
 
     picture: Picture
     score: float
+    percentile: float | None = None
+    preferred: float | None = None
 
 
 @dataclass(frozen=True)
@@ -48,9 +56,8 @@ def count_scored(project: Project, model: str) -> tuple[int, int]:
 def extreme_images(project: Project, model: str, *, count: int, lowest: bool = False) -> list[ScoredPicture]:
     """Return the images that the model ranks highest, best first; or lowest, worst first. In one query."""
     scored = _scored(project, model).order_by("score" if lowest else "-score", "pk")
-    return [
-        ScoredPicture(Picture(*row), score) for *row, score in scored.values_list(*PICTURE, "score")[:count]
-    ]
+    rows = scored.values_list(*PICTURE, *SCORE)[:count]
+    return [ScoredPicture(Picture(*row[: len(PICTURE)]), *row[len(PICTURE) :]) for row in rows]
 
 
 def best_images(models: Mapping[int, str], *, count: int) -> dict[int, list[Picture]]:
@@ -78,17 +85,18 @@ def disagreements(project: Project, model: str, *, count: int) -> list[Disagreem
     People decided clearly where at least CLEAR times as many prefer the one as the other. Pairs are ordered
     by the distance of the two scores times the votes by which people were apart, one of each prompt; those
     of prompts that the model has not learned from come before all others. Only the LOOKED_AT prompts with
-    accepted answers on whose images the model's scores are furthest apart are looked at. In three queries.
+    accepted answers on whose images the model's scores are furthest apart are looked at. In four queries.
     """
     rows = _opposed(project, model, unseen=True, count=count)
     if len(rows) < count:
         rows += _opposed(project, model, unseen=False, count=count - len(rows))
     ids = {pk for row in rows for pk in (row.preferred, row.other)}
     pictures = {picture.generation: picture for picture in pictures_of(judged_images().filter(pk__in=ids))}
+    standings = {pk: each for pk, *each in Generation.objects.filter(pk__in=ids).values_list("pk", *SCORE[1:])}
     return [
         Disagreement(
-            ScoredPicture(pictures[row.preferred], row.score),
-            ScoredPicture(pictures[row.other], row.other_score),
+            ScoredPicture(pictures[row.preferred], row.score, *standings[row.preferred]),
+            ScoredPicture(pictures[row.other], row.other_score, *standings[row.other]),
             row.votes,
             row.other_votes,
             row.is_unseen,

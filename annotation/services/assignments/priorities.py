@@ -89,21 +89,29 @@ def _scattered(prompt: int) -> int:
 
 
 @transaction.atomic
-def record_scores(*, scores: Mapping[int, float], scored_by: str, unseen: Collection[int] = ()) -> None:
+def record_scores(
+    *,
+    scores: Mapping[int, float],
+    scored_by: str,
+    standings: Mapping[int, tuple[float, float]] | None = None,
+    unseen: Collection[int] = (),
+) -> None:
     """Replace the score of each generation, and reorder open tasks where the project sorts by entropy.
 
     Args:
         scores: generation id -> score, higher is better, no unit.
+        standings: generation id -> its percentile, 0 to 100, and how probably people prefer it to the base's.
         scored_by: the model that gave them.
         unseen: those of these generations whose prompts the model was not trained on; only these measure how
             far it agrees with people.
     """
-    Generation.objects.bulk_update(
-        [
-            Generation(pk=pk, score=score, scored_by=scored_by, scored_unseen=pk in unseen)
-            for pk, score in scores.items()
-        ],
-        ["score", "scored_by", "scored_unseen"],
-        batch_size=1000,
-    )
+    rows = []
+    for pk, score in scores.items():
+        percentile, preferred = (standings or {}).get(pk, (None, None))
+        standing = {"score_percentile": percentile, "score_preferred": preferred}
+        rows.append(
+            Generation(pk=pk, score=score, scored_by=scored_by, scored_unseen=pk in unseen, **standing)
+        )
+    fields = ["score", "scored_by", "score_percentile", "score_preferred", "scored_unseen"]
+    Generation.objects.bulk_update(rows, fields, batch_size=1000)
     put_unsure_first(generations=scores.keys())

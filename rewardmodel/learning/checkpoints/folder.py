@@ -21,6 +21,7 @@ from rewardmodel.learning.model.backbones.blip import BlipConfig
 from rewardmodel.learning.model.backbones.layouts import Release
 from rewardmodel.learning.model.lora import plain_weights
 from rewardmodel.learning.model.reward import RewardModel
+from rewardmodel.learning.reference import Reference
 from rewardmodel.learning.saving import replaced_folder, write_whole
 
 __all__ = ["Checkpoint", "CheckpointConfig", "find", "load", "save"]
@@ -41,6 +42,7 @@ class CheckpointConfig:
     aspects: tuple[str, ...] = ()  # those that heads beside the reward's predict
     # Of each aspect's score, mean and deviation on the validation images.
     aspect_scales: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    reference: Reference | None = None  # None of checkpoints from before it was kept, and of others' models
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> CheckpointConfig:
@@ -51,7 +53,9 @@ class CheckpointConfig:
         heads = aspects.validate(values.get("aspects", ()))  # the first checkpoints did not say it
         scales = {name: (mean, std) for name, (mean, std) in values.get("aspect_scales", {}).items()}
         backbone = backbone_from_dict(values["backbone"])
-        return cls(**{**values, "backbone": backbone, "aspects": heads, "aspect_scales": scales})
+        reference = values.get("reference") and Reference.from_dict(values["reference"])
+        read = {"backbone": backbone, "aspects": heads, "aspect_scales": scales, "reference": reference}
+        return cls(**{**values, **read})
 
 
 @dataclass(frozen=True)

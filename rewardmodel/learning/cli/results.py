@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from rewardmodel.learning.cli.listings import PromptedImage
 from rewardmodel.learning.cli.png_info import PngInfoError, write_score
+from rewardmodel.learning.reference import standings
 
 if TYPE_CHECKING:
     from rewardmodel.learning.scoring import Scorer
@@ -26,11 +27,18 @@ class TextStream(Protocol):
 
 @dataclass(frozen=True)
 class ScoredImage:
-    """An image's score for its prompt, or the error that it has instead."""
+    """An image's score for its prompt, or the error that it has instead.
+
+    percentile, preferred: where the score stands among the images that the model was validated on, 0 to 100,
+    and how probably people prefer the image to one of them in the middle, or to what `score_files` was given;
+    None where the model does not know those images' scores.
+    """
 
     file: str
     prompt: str
     score: float | None
+    percentile: float | None
+    preferred: float | None
     unread: int  # word pieces of the prompt beyond what the model reads
     error: str = ""
 
@@ -50,13 +58,19 @@ class Tally:
 
 
 def score_files(
-    scorer: Scorer, images: Sequence[PromptedImage], *, keep_going: bool = False, png_info: bool = False
+    scorer: Scorer,
+    images: Sequence[PromptedImage],
+    *,
+    keep_going: bool = False,
+    png_info: bool = False,
+    over: float | None = None,
 ) -> Iterator[ScoredImage]:
     """Score each image for its prompt, in order.
 
     Args:
         keep_going: give a file that cannot be read, or written into, a row with the error; else raise it.
         png_info: write each score into its file, a PNG.
+        over: the reward of what `preferred` compares with; None is the median of the validation images.
     Raises: UnreadableImage, PngInfoError.
     """
     for start in range(0, len(images), CHUNK):
@@ -66,7 +80,16 @@ def score_files(
         for image, pieces, (score, error) in zip(chunk, unread, scores, strict=True):
             if png_info and score is not None:
                 error = _write_png_info(image, score, keep_going)
-            yield ScoredImage(str(image.file), image.prompt, score, pieces, error)
+            [standing] = standings(scorer.config.reference, [score], over=over)
+            yield ScoredImage(
+                str(image.file),
+                image.prompt,
+                score,
+                standing and standing.percentile,
+                standing and standing.preferred,
+                pieces,
+                error,
+            )
 
 
 def _score_chunk(

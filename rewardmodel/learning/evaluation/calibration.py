@@ -12,10 +12,9 @@ import numpy as np
 
 from annotation.statistics.estimates import Floats, Integers, interval, resample
 from rewardmodel.learning.evaluation.pairs import Pairs
+from rewardmodel.learning.reference import lowest_loss_temperature
 
 BINS = 10  # from 0.5 to 1
-COLDEST, HOTTEST = 1e-3, 1e3  # temperatures that are looked at
-HALVINGS = 60
 
 
 @dataclass(frozen=True)
@@ -80,19 +79,6 @@ def bin_numbers(confidence: Floats) -> Integers:
 def fit_temperature(pairs: Pairs) -> float:
     """The temperature at which the pair loss of these pairs is lowest, from 0.001 to 1,000.
 
-    The loss is convex in 1 / temperature, so its slope is halved in on. A model that is always right is best
-    at 0.001, one that is wrong more than right at 1,000.
-
     Raises: ValueError without a pair.
-    Source: temperature scaling; Guo et al., arXiv 1706.04599, section 4.2.
     """
-    if not len(pairs):
-        raise ValueError("no pair to fit a temperature to")
-    low, high = np.log(1 / HOTTEST), np.log(1 / COLDEST)
-    for _ in range(HALVINGS):
-        middle = (low + high) / 2
-        sharpness = np.exp(middle)
-        # Of the loss, by sharpness: -margin * sigmoid(-sharpness * margin), written without overflow.
-        slope = (-pairs.margin * np.exp(-np.logaddexp(0, sharpness * pairs.margin))).mean()
-        low, high = (middle, high) if slope <= 0 else (low, middle)
-    return float(1 / np.exp((low + high) / 2))
+    return lowest_loss_temperature(pairs.margin)

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -17,6 +18,7 @@ from rewardmodel.learning.data.rankings import load_splits
 from rewardmodel.learning.errors import Interrupted
 from rewardmodel.learning.losses import better_than, margins, pair_loss
 from rewardmodel.learning.model.heads import aspect_score
+from rewardmodel.learning.reference import Reference
 from rewardmodel.learning.training.distributed import ProcessGroup, process_group
 from rewardmodel.learning.training.inspection import inspect, refuse
 from rewardmodel.learning.training.optimiser import learning_rate, set_learning_rate
@@ -198,7 +200,7 @@ def _update_weights(run: Run, step: Step) -> None:
 def _validate(run: Run, step: Step) -> Validation:
     """Measure the model, or its average, on the validation split; save it if it is the best so far."""
     run.model.eval()
-    losses, raw, right = [torch.zeros(0)], [torch.zeros(0)], 0
+    losses, raw, of_pairs, right = [torch.zeros(0)], [torch.zeros(0)], [torch.zeros(0)], 0
     learned = [name for name in run.config.aspects if name not in run.model.artifact_heads]
     of_aspects: dict[str, list[Tensor]] = {name: [torch.zeros(0)] for name in learned}
     with run.averaged_weights():
@@ -211,6 +213,7 @@ def _validate(run: Run, step: Step) -> Validation:
                 rewards = rewards.double()
                 margin = margins(rewards)[better_than(batch.places)]  # (pairs,)
                 losses.append(pair_loss(margin).cpu())
+                of_pairs.append(margin.cpu())
                 right += int((margin > 0).sum())
                 raw.append(rewards[batch.real].cpu())
                 for name, logits in aspects.items():
@@ -221,10 +224,18 @@ def _validate(run: Run, step: Step) -> Validation:
         scales = {
             name: _mean_and_deviation(torch.cat(scores), run.group) for name, scores in of_aspects.items()
         }
-        validation = Validation(loss_sum / pairs, right_count / pairs, mean, std, scales)
+        reference = _reference(torch.cat(raw), torch.cat(of_pairs), mean, std, run.group)
+        validation = Validation(loss_sum / pairs, right_count / pairs, mean, std, scales, reference)
         if run.best is None or validation.loss < run.best.loss:
             run.save_best(validation, step)
     return validation
+
+
+def _reference(raw: Tensor, margins: Tensor, mean: float, std: float, group: ProcessGroup) -> Reference:
+    """What rewards are read against: raw rewards and margins of all processes, normalised as rewards are."""
+    rewards = np.sort(np.concatenate(group.all_gather(raw.double().numpy())))  # in any number of processes
+    differences = np.sort(np.concatenate(group.all_gather(margins.double().numpy())))
+    return Reference.of((rewards - mean) / std, differences / std)
 
 
 def _mean_and_deviation(values: Tensor, group: ProcessGroup) -> tuple[float, float]:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from rewardmodel.learning.model.reward import Trainable
+from rewardmodel.learning.reference import Reference
 from rewardmodel.learning.training.inspection import Inspection
 
 
@@ -59,6 +61,13 @@ class Validation:
     std: float
     # Of each aspect's score, the same two.
     aspect_scales: dict[str, tuple[float, float]] = field(default_factory=dict)
+    reference: Reference | None = None  # None in the state of a run from before it was kept
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Validation:
+        """Read what `dataclasses.asdict` made of one."""
+        reference = values.get("reference")
+        return cls(**{**values, "reference": reference and Reference.from_dict(reference)})
 
 
 @dataclass(frozen=True)

@@ -167,6 +167,7 @@ class Run:
                     validation.std,
                     self.config.aspects,
                     aspect_scales=validation.aspect_scales,
+                    reference=validation.reference,
                 )
                 checkpoints.save(
                     self.folder / BEST, model=self.model, tokenizer=self.tokenizer, config=config
@@ -207,7 +208,7 @@ class Run:
         if self.ema:
             self.ema.load_state_dict(saved["average"])
         self.done, self.best_step = saved["done"], saved["best_step"]
-        self.best = Validation(**saved["best"]) if saved["best"] else None
+        self.best = Validation.from_dict(saved["best"]) if saved["best"] else None
         state.set_rng_state(saved["chance"], self.group)
 
     def fit_artifact_heads(self, should_stop: Callable[[], bool]) -> None:

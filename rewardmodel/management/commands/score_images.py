@@ -51,7 +51,11 @@ class Command(BaseCommand):
     def print_scores(self, checkpoint: RewardCheckpoint, options: dict[str, Any]) -> None:
         images = [PromptedImage(options["prompt"], file) for file in images_in(options["files"])]
         rows = score_files(
-            scorer(checkpoint), images, keep_going=options["keep_going"], png_info=options["write_png_info"]
+            scorer(checkpoint),
+            images,
+            keep_going=options["keep_going"],
+            png_info=options["write_png_info"],
+            over=checkpoint.base_reward,
         )
         tally = Tally()
         write_rows((asdict(row) for row in tally.count(rows)), self.stdout, options["format"])
