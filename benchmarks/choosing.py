@@ -42,7 +42,7 @@ SEEDS = {"head": 20, "whole": 5}
 RULES = ("random", "entropy", "d_optimal")
 EPOCHS = {40: 6, 80: 6, 150: 5, 300: 4}  # the best on the validation split is kept
 VALIDATION = 60  # rankings
-RIDGE = 0.1  # of a head's weights around the shipped ones: best of seven on the validation split
+RIDGE = 0.01  # of a head's weights around the shipped ones: best of seven on the validation split
 STEPS = 8  # of Newton's method
 
 Row = dict[str, Any]  # a line of rankings.jsonl
@@ -205,7 +205,7 @@ class Whole:
 class Head:
     """The reward's affine map alone, fitted to what the shipped encoder sees: logistic regression with ridge.
 
-    The ridge is around the shipped weights; its strength is in units of the features' mean squared distance.
+    The ridge is around the shipped weights; its strength is in units of `prior_precision`.
     """
 
     def __init__(self, world: World, rows: Sequence[Row], seed: int) -> None:
