@@ -13,6 +13,7 @@ from django.db.models import F, QuerySet
 from annotation.models import Project
 from annotation.selectors.preferences import count_finished
 from annotation.statistics.estimates import Estimate, NotEnough, Resamples
+from annotation.statistics.learning_curve import LEAST_SIZES, Forecast, LearningCurve, fit_learning_curve
 from annotation.statistics.superiority import Rule
 from rewardmodel.learning.model import aspects
 from rewardmodel.models import (
@@ -217,3 +218,63 @@ def list_evaluations(run: EvaluationRun) -> QuerySet[Evaluation]:
     """Return what a run measured, by dataset; of each dataset the checkpoints before the baselines."""
     evaluations = run.evaluations.select_related("checkpoint", "dataset")
     return evaluations.order_by("dataset", F("checkpoint").asc(nulls_last=True), "baseline")
+
+
+@dataclass(frozen=True)
+class AccuracyForecast:
+    """What more rankings would bring, on the test split of one dataset.
+
+    Attributes:
+        points: trainings, each the rankings learned from and its accuracy, the smallest first.
+        now: of learning from all of the dataset's, by the curve.
+        more: by how many more finished rankings of the project, of which its share is learned from.
+    """
+
+    dataset: DatasetVersion
+    points: list[tuple[int, float]]
+    now: Forecast
+    more: dict[int, Forecast]
+
+
+def accuracy_forecast(project: Project, more: Sequence[int] = ()) -> AccuracyForecast | NotEnough:
+    """Forecast test accuracy from how accurate models were that learned from fewer rankings.
+
+    The newest dataset with trainings of three sizes or more counts, all measured on its test split; those on
+    a part of its rankings count, and those on earlier datasets where they were evaluated on this one.
+
+    Args: more: finished rankings, each 1 or more; empty: half of what there is, as many, and three times.
+    """
+    evaluations = Evaluation.objects.filter(project=project, split="test", checkpoint__run__isnull=False)
+    by_dataset: dict[int, list[Evaluation]] = {}
+    for each in evaluations.select_related("dataset", "checkpoint__run__dataset").order_by("-dataset"):
+        by_dataset.setdefault(each.dataset_id, []).append(each)
+    sizes = 0
+    for measured in by_dataset.values():
+        points = sorted(_point(each) for each in measured)
+        curve = fit_learning_curve([size for size, _ in points], [accuracy for _, accuracy in points])
+        if curve is not None:
+            return _forecast(measured[0].dataset, points, curve, more)
+        sizes = max(sizes, len({size for size, _ in points}))
+    return NotEnough(f"{sizes} of {LEAST_SIZES} numbers of rankings were learned from")
+
+
+def _point(evaluation: Evaluation) -> tuple[int, float]:
+    assert evaluation.checkpoint is not None
+    assert evaluation.checkpoint.run is not None
+    return evaluation.checkpoint.run.rankings, evaluation.figures["accuracy"]["value"]
+
+
+def _forecast(
+    dataset: DatasetVersion, points: list[tuple[int, float]], curve: LearningCurve, more: Sequence[int]
+) -> AccuracyForecast:
+    learned, finished = dataset.counts["train"]["rankings"], dataset.total("rankings")
+    forecasts = {
+        number: curve.forecast(learned + round(number * learned / finished))
+        for number in more or [_round(finished * times) for times in (0.5, 1, 3)]
+    }
+    return AccuracyForecast(dataset, points, curve.forecast(learned), forecasts)
+
+
+def _round(number: float) -> int:
+    """To two digits, as people would say it; at least 1."""
+    return max(1, int(float(f"{number:.1e}")))

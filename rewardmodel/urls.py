@@ -15,6 +15,7 @@ urlpatterns = [
     path("", training.index, name="models"),
     path("<slug:slug>/", training.project_models, name="project-models"),
     path("<slug:slug>/train/", training.train_now, name="train-now"),
+    path("<slug:slug>/learning-curve/", training.measure_learning_curve, name="measure-learning-curve"),
     path("<slug:slug>/promotion/", training.change_promotion_rule, name="change-promotion-rule"),
     path(
         "<slug:slug>/checkpoints/<int:pk>/measure/",

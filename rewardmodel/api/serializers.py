@@ -63,6 +63,32 @@ class EvaluationSerializer(serializers.Serializer[Any]):
     measured_at = serializers.DateTimeField()
 
 
+class ForecastSerializer(serializers.Serializer[Any]):
+    answers = serializers.IntegerField(help_text="rankings learned from")
+    value = serializers.FloatField(help_text="test accuracy to expect, from 0 to 1")
+    low = serializers.FloatField(help_text="between this and `high` 95 of 100 trainings should come")
+    high = serializers.FloatField()
+
+
+class AccuracyForecastSerializer(serializers.Serializer[Any]):
+    dataset = serializers.CharField(source="dataset.hash", help_text="whose test split all is measured on")
+    points = serializers.ListField(
+        child=serializers.ListField(child=serializers.FloatField()),
+        help_text="trainings: rankings learned from, and accuracy",
+    )
+    now = ForecastSerializer(help_text="of learning from all of the dataset's training rankings")
+    more = serializers.DictField(child=ForecastSerializer(), help_text="by how many more finished rankings")
+
+
+class ForecastQuerySerializer(serializers.Serializer[Any]):
+    more = serializers.ListField(
+        child=serializers.IntegerField(min_value=1, max_value=10**9),
+        required=False,
+        default=[],
+        help_text="finished rankings more than now, one forecast each; default: half, as many, three times",
+    )
+
+
 class RunSerializer(serializers.Serializer[Any]):
     """What every kind of run has."""
 

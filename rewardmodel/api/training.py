@@ -14,13 +14,16 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from annotation.access import Do
-from annotation.api.requests import page_of, paged, project_of, user_of, valid
+from annotation.api.requests import Conflict, page_of, paged, project_of, user_of, valid
 from annotation.models import ChosenPrompt, Project, User
+from annotation.statistics.estimates import NotEnough
 from rewardmodel.api.serializers import (
+    AccuracyForecastSerializer,
     CheckpointSerializer,
     ChosenPromptSerializer,
     DatasetSerializer,
     EvaluationSerializer,
+    ForecastQuerySerializer,
     MeasuredRunSerializer,
     NewSelectionRunSerializer,
     NewTrainingRunSerializer,
@@ -30,11 +33,12 @@ from rewardmodel.api.serializers import (
 )
 from rewardmodel.models import DatasetVersion, Evaluation, RewardCheckpoint, SelectionRun, TrainingRun
 from rewardmodel.runs.api import RunRequest, download_run_curves, find_row, list_or_queue, read_run
-from rewardmodel.selectors import NothingRegistered, promotion_rule
+from rewardmodel.runs.waking import wake
+from rewardmodel.selectors import NothingRegistered, accuracy_forecast, promotion_rule
 from rewardmodel.services.datasets import NothingToFreeze
 from rewardmodel.services.promotions import change_rule
 from rewardmodel.services.selections import CannotSelect, queue_selection
-from rewardmodel.services.training import NotTrainable, queue_training
+from rewardmodel.services.training import NotTrainable, queue_learning_curve, queue_training
 
 
 @extend_schema(responses=DatasetSerializer(many=True))
@@ -107,6 +111,27 @@ def training_runs(request: Request, slug: str) -> Response:
 def training_run(request: Request, slug: str, pk: int) -> Response:
     """One training run, with what it measured at each step."""
     return read_run(request, slug, pk, model=TrainingRun, serializer=MeasuredRunSerializer)
+
+
+@extend_schema(methods=["GET"], parameters=[ForecastQuerySerializer], responses=AccuracyForecastSerializer)
+@extend_schema(methods=["POST"], request=None, responses={201: TrainingRunSerializer(many=True)})
+@api_view(["GET", "POST"])
+def learning_curve(request: Request, slug: str) -> Response:
+    """Test accuracy by rankings, drawn further; or ask for the trainings that this needs. 409: too few."""
+    project = project_of(request, slug)
+    if request.method == "POST":
+        try:
+            runs = queue_learning_curve(project=project, by=user_of(request))
+        except NotTrainable as error:
+            raise Conflict(str(error)) from None
+        for run in runs:
+            wake(run)
+        return Response(TrainingRunSerializer(runs, many=True).data, status=201)
+    query = valid(ForecastQuerySerializer(data={"more": request.query_params.getlist("more")}))
+    forecast = accuracy_forecast(project, query["more"])
+    if isinstance(forecast, NotEnough):
+        raise Conflict(f"{project.slug}: {forecast.reason}")
+    return Response(AccuracyForecastSerializer(forecast).data)
 
 
 @extend_schema(

@@ -16,6 +16,7 @@ urlpatterns = [
         training.training_run_curves,
         name="api-training-run-curves",
     ),
+    path("projects/<slug:slug>/learning-curve/", training.learning_curve, name="api-learning-curve"),
     path("projects/<slug:slug>/evaluations/", training.evaluations, name="api-evaluations"),
     path("projects/<slug:slug>/selections/", training.selection_runs, name="api-selections"),
     path("projects/<slug:slug>/selections/<int:pk>/", training.selection_run, name="api-selection"),

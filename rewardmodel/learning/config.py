@@ -33,6 +33,7 @@ _RANGES: dict[str, tuple[Callable[[float], bool], tuple[str, ...]]] = {
         lambda value: value >= 0,
         ("pixel_cache_bytes", "boundary_cache_bytes", "slot_margin", "lora_rank"),
     ),
+    "above 0 and at most 1": (lambda value: 0 < value <= 1, ("train_share",)),
     "from 0 to 1": (lambda value: 0 <= value <= 1, ("fix_rate", "warmup")),
     "from 0 up to 1": (lambda value: 0 <= value < 1, ("beta1", "beta2", "ema")),
     "3 or more, to leave room for a word": (lambda value: value >= 3, ("max_tokens",)),
@@ -62,6 +63,7 @@ class RewardConfig:
     epsilon: float = 1e-8
     max_tokens: int = 35
     seed: int = 1234
+    train_share: float = 1.0  # ours: of the training rankings, for a learning curve; smaller within larger
     soft_labels: bool = False  # ours: learn the dataset's probability of each pair, not who won it
     ties: str = "left_out"  # ours: or "fixed" or "learned", Davidson's model with that kind of tie parameter
     tie_parameter: float = 0.5  # ours: nu, which a learned one starts from

@@ -28,6 +28,22 @@ class TrainingRun(Run):
     class Meta(Run.Meta):
         pass
 
+    @property
+    def train_share(self) -> float:
+        """Of the dataset's training rankings, the share that it learns from."""
+        return float(self.config.get("train_share", 1.0))
+
+    @property
+    def is_partial(self) -> bool:
+        """Whether it learns from a part of the rankings, to be a point of a learning curve."""
+        return self.train_share < 1
+
+    @property
+    def rankings(self) -> int:
+        """How many rankings it learns from."""
+        whole: int = self.dataset.counts["train"]["rankings"]
+        return round(self.train_share * whole)
+
 
 class TrainingPoint(Point):
     """Loss and accuracy at one step, at some steps also on the validation split."""

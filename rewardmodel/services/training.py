@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 
 
 logger = logging.getLogger(__name__)
+CURVE_SHARES = (0.25, 0.5)  # of the training rankings
+LEAST_RANKINGS = 10  # ours: less than that teaches nothing that could be measured
 REPORTED = 50  # names of unreadable files kept with the run
 
 
@@ -81,6 +83,46 @@ def queue_training(
     with transaction.atomic():
         run = TrainingRun.objects.create(project=project, dataset=dataset, initial=initial, config=complete)
         return states.record_request(run, by=by, because=because)
+
+
+@transaction.atomic
+def queue_learning_curve(*, project: Project, by: User | None = None) -> list[TrainingRun]:
+    """Ask for trainings on a quarter and on half of the rankings that the newest whole training learned from.
+
+    With it they are three sizes, all measured on the same pairs: enough for a forecast. What was asked for
+    already is not asked for again.
+
+    Raises: NotTrainable where nothing was trained on all of a dataset yet, or too little, or all is there.
+    """
+    trained = TrainingRun.objects.filter(project=project, state=TrainingRun.State.FINISHED)
+    whole = next(
+        (run for run in trained.select_related("dataset").order_by("-pk") if not run.is_partial), None
+    )
+    if whole is None:
+        raise NotTrainable(f"{project.slug}: train a model on all rankings first")
+    if whole.rankings * min(CURVE_SHARES) < LEAST_RANKINGS:
+        raise NotTrainable(
+            f"{project.slug}: a quarter of {whole.rankings} training rankings is fewer than {LEAST_RANKINGS}"
+        )
+    others = TrainingRun.objects.filter(dataset=whole.dataset).exclude(
+        state__in=[TrainingRun.State.FAILED, TrainingRun.State.CANCELLED]
+    )
+    existing = {run.train_share for run in others}
+    runs = [
+        queue_training(
+            project=project,
+            dataset=whole.dataset,
+            initial=whole.initial,
+            config=whole.config | {"train_share": share},
+            by=by,
+            because="a point of the learning curve",
+        )
+        for share in CURVE_SHARES
+        if share not in existing
+    ]
+    if not runs:
+        raise NotTrainable(f"{project.slug}: the parts of dataset {whole.dataset} were asked for already")
+    return runs
 
 
 def train(run: TrainingRun, heartbeat: Heartbeat) -> None:
@@ -165,7 +207,8 @@ def record_start(run: TrainingRun, start: Start) -> None:
 def _measure_and_record(run: TrainingRun, heartbeat: Heartbeat, images: Path) -> None:
     """Record what the run made, and decide whether to promote it: both, or neither.
 
-    A checkpoint that waits comes first: it was measured on the same pairs, which may be enough by now.
+    What learned from a part of the rankings, for a learning curve, is never promoted by itself. A checkpoint
+    that waits comes first: it was measured on the same pairs, which may be enough by now.
 
     Raises: Interrupted.
     """
@@ -177,7 +220,8 @@ def _measure_and_record(run: TrainingRun, heartbeat: Heartbeat, images: Path) ->
                 if measured.waiting is not None:
                     decide_again(*measured.waiting, now=now())
                 checkpoint = record_checkpoint(run=run, metrics=measured.metrics)
-                decide(checkpoint, now=now())
+                if not run.is_partial:
+                    decide(checkpoint, now=now())
                 record_figures(checkpoint, dataset=run.dataset, split="test", figures=measured.figures)
                 return
         except NotComparable:

@@ -15,16 +15,22 @@ from annotation.access import MemberRequest, admin_required, admins_projects
 from annotation.models import Project
 from annotation.selectors.projects.images import STRIP
 from annotation.selectors.results.scores import best_images, extreme_images
+from annotation.statistics.estimates import NotEnough
 from rewardmodel.forms import PromotionRuleForm
 from rewardmodel.models import DatasetVersion, PromotionRule, RewardCheckpoint, TrainingPolicy, TrainingRun
 from rewardmodel.runs.views import TRAINING
 from rewardmodel.runs.waking import wake
-from rewardmodel.selectors import NothingPromoted, NothingRegistered, answers_since_training
+from rewardmodel.selectors import (
+    NothingPromoted,
+    NothingRegistered,
+    accuracy_forecast,
+    answers_since_training,
+)
 from rewardmodel.services.checkpoints import promote
 from rewardmodel.services.datasets import NothingToFreeze
 from rewardmodel.services.evaluations import CannotEvaluate, queue_decision
 from rewardmodel.services.promotions import change_rule
-from rewardmodel.services.training import NotTrainable, queue_training
+from rewardmodel.services.training import NotTrainable, queue_learning_curve, queue_training
 
 INDEX, PROJECT = (f"rewardmodel/{page}.html" for page in ("index", "project"))
 RUNS = "rewardmodel/runs.html#runs"
@@ -66,6 +72,19 @@ def train_now(request: MemberRequest, project: Project) -> HttpResponse:
 
 @require_POST
 @admin_required
+def measure_learning_curve(request: MemberRequest, project: Project) -> HttpResponse:
+    """Train on parts of the newest dataset, so that what more rankings would bring can be forecast."""
+    try:
+        runs = queue_learning_curve(project=project, by=request.user)
+    except NotTrainable as error:
+        return render(request, PROJECT, {**_context(project), "refusal": str(error)}, status=422)
+    for run in runs:
+        wake(run)
+    return redirect("project-models", project.slug)
+
+
+@require_POST
+@admin_required
 def promote_checkpoint(request: MemberRequest, project: Project, pk: int) -> HttpResponse:
     checkpoint = get_object_or_404(RewardCheckpoint, pk=pk, project=project)
     promote(checkpoint, now=now(), by=request.user)
@@ -97,6 +116,31 @@ def measure_waiting(request: MemberRequest, project: Project, pk: int) -> HttpRe
     return redirect(run.page, project.slug, run.pk)
 
 
+def _forecast(project: Project) -> dict[str, Any]:
+    """What more rankings would bring; `forecast_waits` says why nobody can tell."""
+    forecast = accuracy_forecast(project)
+    if isinstance(forecast, NotEnough):
+        return {"forecast_waits": forecast.reason}
+    ahead = [(forecast.now.answers, forecast.now), *((each.answers, each) for each in forecast.more.values())]
+    return {
+        "forecast": forecast,
+        "learning_curve": {
+            "id": "learning-curve",
+            "label": "Test accuracy by rankings learned from",
+            "x": "rankings",
+            "format": "%",
+            "series": [
+                {"name": "Trained", "points": [list(point) for point in forecast.points], "dots": True},
+                {
+                    "name": "Forecast",
+                    "points": [[size, each.value] for size, each in ahead],
+                    "band": [[size, each.low, each.high] for size, each in ahead],
+                },
+            ],
+        },
+    }
+
+
 def _rule_of(project: Project) -> PromotionRule:
     return PromotionRule.objects.filter(project=project).first() or PromotionRule(project=project)
 
@@ -111,6 +155,7 @@ def _context(project: Project) -> dict[str, Any]:
         "highest": extreme_images(project, promoted.name, count=SHOWN) if promoted else [],
         "lowest": extreme_images(project, promoted.name, count=SHOWN, lowest=True) if promoted else [],
         "datasets": DatasetVersion.objects.filter(project=project)[:LISTED],
+        **_forecast(project),
         "new_answers": answers_since_training(project),
         "rule_form": PromotionRuleForm(instance=_rule_of(project)),
         "policy": TrainingPolicy.objects.filter(project=project).first(),

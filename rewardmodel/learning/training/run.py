@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from hashlib import blake2b
 from pathlib import Path
 from typing import Any, NoReturn, cast
 
@@ -254,14 +255,27 @@ class Run:
 def usable_splits(
     arguments: TrainingArguments, splits: Mapping[str, Rankings], inspection: Inspection
 ) -> tuple[Rankings, Rankings]:
-    """Return the train and validation splits, less what cannot be read. Raises: DatasetError."""
+    """Return the train split, or the share of it to learn from, and the validation split, if readable.
+
+    Raises: DatasetError.
+    """
     train, validation = usable(splits["train"], inspection), usable(splits["validation"], inspection)
+    train = take_share(train, arguments.config.train_share)
     for split, name in ((train, "train"), (validation, "validation")):
         if not split:
             raise DatasetError(f"{arguments.dataset}: no {name} ranking has two images in different places")
     if arguments.config.soft_labels and any(ranking.preferred is None for ranking in train):
         raise DatasetError(f"{arguments.dataset}: has no soft labels; freeze it with them")
     return train, validation
+
+
+def take_share(rankings: Rankings, share: float) -> Rankings:
+    """Return this share of the rankings, drawn by a hash of their ids: smaller shares lie within larger."""
+    if share == 1:
+        return rankings
+    drawn = sorted((blake2b(ranking.id.encode()).digest(), ranking.id) for ranking in rankings)
+    kept = {name for _, name in drawn[: round(share * len(drawn))]}
+    return rankings.filter(lambda ranking: ranking.id in kept)
 
 
 def add_aspect_heads(model: RewardModel, aspects: Sequence[str], rankings: Sequence[Ranking]) -> None:
