@@ -12,8 +12,8 @@ WORDS = "a fox in a castle by the sea at night, oil painting, highly detailed, d
 
 PROMPTS = """
     INSERT INTO annotation_prompt
-        (project_id, key, text, translation, created_at, opinions_compared, published_split)
-    SELECT %(project)s, 'p' || n, %(words)s || ' ' || n, '', now(), 0, ''
+        (project_id, key, text, translation, created_at, opinions_compared, published_split, is_of_study)
+    SELECT %(project)s, 'p' || n, %(words)s || ' ' || n, '', now(), 0, '', false
     FROM generate_series(%(first)s, %(last)s) AS n
 """
 # No file is ever read: all prompts show the same rows of images.
