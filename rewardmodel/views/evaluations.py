@@ -15,6 +15,7 @@ from annotation.access import Do, MemberRequest, admin_required, may, researcher
 from annotation.charts import Whisker, whisker
 from annotation.downloads import csv_response
 from annotation.models import Project
+from annotation.selectors.projects.images import pictures_by_file
 from annotation.statistics.estimates import ENOUGH_PROMPTS, Estimate
 from rewardmodel.forms import EvaluationForm
 from rewardmodel.models import Evaluation, EvaluationRun
@@ -76,7 +77,7 @@ def evaluation(request: MemberRequest, project: Project, pk: int) -> HttpRespons
     )
     is_admin = may(request.user, Do.ADMINISTER, project)
     context = {"project": project, "tab": "evaluations", "is_admin": is_admin, **_plots(row)}
-    return render(request, ONE, context)
+    return render(request, ONE, {**context, "examples": _examples(row)})
 
 
 def _table(request: MemberRequest, project: Project, form: EvaluationForm) -> Row:
@@ -156,6 +157,36 @@ def _plots(evaluation: Evaluation) -> Row:
         "picks": _picks(figures["best_of_n"]),
         "generators": _box_plots(figures["generators"]),
     }
+
+
+def _examples(evaluation: Evaluation) -> list[tuple[str, str, str, list[Row]]]:
+    """Return title, captions of the two images, and pairs; nothing of figures that are older than these."""
+    kinds = evaluation.figures.get("examples") or {"right": [], "wrong": []}
+    every = [*kinds["right"], *kinds["wrong"]]
+    hashes = {pair[name] for pair in every for name in ("preferred", "other")}
+    pictures = pictures_by_file(evaluation.project, hashes) if hashes else {}
+
+    def rows(pairs: Sequence[Row]) -> list[Row]:
+        return [
+            {
+                **pair,
+                "preferred": {
+                    "picture": pictures.get((pair["prompt"], pair["preferred"])),
+                    "score": pair["reward"],
+                },
+                "other": {
+                    "picture": pictures.get((pair["prompt"], pair["other"])),
+                    "score": pair["other_reward"],
+                },
+            }
+            for pair in pairs
+        ]
+
+    groups = [
+        ("Most confident, and right", "People's and the model's", "The other", rows(kinds["right"])),
+        ("Most confident, and wrong", "People's", "The model's", rows(kinds["wrong"])),
+    ]
+    return [group for group in groups if group[-1]]
 
 
 def _group(title: str, of: str, rows: list[Row]) -> Row:

@@ -398,3 +398,41 @@ def test_programs_read_the_figures(client, ada, project, measured):
     [told] = client.get(reverse("api-evaluations", args=[project.slug])).json()["results"]
     assert (told["model"], told["split"], told["ceiling"]) == ("encoder", "test", 0.77)
     assert told["figures"]["accuracy"]["value"] == 0.65
+
+
+def test_the_page_shows_the_pairs_on_which_the_model_is_most_confident(
+    client, ada, project, encoder, dataset
+):
+    run = queue_evaluation(project=project, datasets=[dataset], checkpoints=[encoder])
+    states.claim(run, now=now())
+    evaluate_models(run, Heart())
+    (measured,) = Evaluation.objects.all()
+    pairs = [pair for kind in ("right", "wrong") for pair in measured.figures["examples"][kind]]
+    assert pairs
+    client.force_login(ada)
+    page = client.get(reverse("evaluation", args=[project.slug, measured.pk])).text
+    for pair in pairs:
+        for name in ("preferred", "other"):
+            image = Generation.objects.get(prompt__text=pair["prompt"], image=pair[name])
+            assert f'/images/{image.image.token}/small" alt="{pair["prompt"]}"' in page
+            assert reverse("project-prompt", args=[project.slug, image.prompt_id]) in page
+        assert pair[name] not in page
+    assert page.count('class="pair"') == len(pairs)
+
+
+def test_examples_of_images_that_are_gone_say_so_and_old_figures_ask_to_be_measured_again(
+    client, ada, rosa, project, measured
+):
+    address = reverse("evaluation", args=[project.slug, measured.pk])
+    client.force_login(ada)
+    assert "Measure it again" in client.get(address).text
+    gone = {"prompt": "a lost fox", "preferred": "00" * 32, "other": "11" * 32}
+    gone |= {"votes": 3, "other_votes": 1, "reward": 0.25, "other_reward": 2.5}
+    examples = figures(examples={"right": [], "wrong": [gone]})
+    record_figures(measured.checkpoint, dataset=measured.dataset, split="test", figures=examples)
+    client.force_login(rosa)
+    page = client.get(address).text
+    for words in ("Most confident, and wrong", "a lost fox", "3 votes", "1 vote<", "2.500"):
+        assert words in page, words
+    assert page.count("No file") == 2
+    assert "and right" not in page

@@ -72,6 +72,14 @@ def pictures_of(images: QuerySet[Generation]) -> list[Picture]:
     return [Picture(*row) for row in images.values_list(*PICTURE)]
 
 
+def pictures_by_file(project: Project, hashes: Collection[str]) -> dict[tuple[str, str], Picture]:
+    """Return the project's pictures by the prompt's text and the hash of the file, in one query."""
+    images = judged_images().filter(prompt__project=project, image__in=hashes).order_by("-pk")
+    rows = images.values_list("image", *PICTURE)
+    pictures = ((sha256, Picture(*fields)) for sha256, *fields in rows)
+    return {(picture.text, sha256): picture for sha256, picture in pictures}
+
+
 def strips(prompts: Collection[int], *, length: int = STRIP) -> dict[int, Strip]:
     """Return the strip of each prompt that has images with files, by prompt id, in one query.
 

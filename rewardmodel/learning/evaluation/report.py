@@ -15,6 +15,7 @@ from rewardmodel.learning.data.rankings import Ranking
 from rewardmodel.learning.evaluation.aspects import aspect_figures
 from rewardmodel.learning.evaluation.best_of_n import best_of_n
 from rewardmodel.learning.evaluation.calibration import calibration, fit_temperature
+from rewardmodel.learning.evaluation.examples import confident_pairs
 from rewardmodel.learning.evaluation.generators import rank_generators
 from rewardmodel.learning.evaluation.pairs import (
     Pairs,
@@ -29,6 +30,7 @@ from rewardmodel.learning.evaluation.retrieval import CUTS, mean_recall
 from rewardmodel.learning.scoring import AspectAnswers, FileScorer
 
 MARGIN_GROUPS = 8
+EXAMPLES = 6  # pairs of either kind
 AGREEMENT_EDGES = (0.6, 0.75, 0.9)  # ours: of people on a prompt, between which a group of prompts lies
 LEVELS = ("below 60 %", "60 to 75 %", "75 to 90 %", "90 % and more")
 
@@ -102,8 +104,14 @@ def report(
         "best_of_n": [asdict(pick) for pick in best_of_n(rewards, rankings, seed=seed)],
         "calibration": _calibration(pairs, validation, seed),
         "generators": asdict(generators) if generators else None,
+        "examples": _examples(judged),
         "aspects": aspect_figures(judged.aspects, rankings, seed=seed) if judged.aspects else None,
     }
+
+
+def _examples(judged: Judged) -> dict[str, list[dict[str, Any]]]:
+    right, wrong = confident_pairs(judged.rewards, judged.rankings, count=EXAMPLES)
+    return {"right": [asdict(pair) for pair in right], "wrong": [asdict(pair) for pair in wrong]}
 
 
 def _counts(pairs: Pairs) -> dict[str, list[int]]:
