@@ -18,7 +18,13 @@ from annotation.charts import by_day
 from annotation.forms.projects import GuidelineForm, NewProjectForm, ProjectForm
 from annotation.models import Project
 from annotation.registry import ACTIONS, action_choices
-from annotation.selectors.results.progress import ProjectProgress, project_progress
+from annotation.selectors.projects.images import strips
+from annotation.selectors.results.progress import (
+    ProjectProgress,
+    newest_answers,
+    project_progress,
+    waiting_prompts,
+)
 from annotation.services.imports import ImportRefused
 from annotation.services.imports.uploads import start_project
 from annotation.services.projects.projects import SettingsFrozen, change_settings, publish_guideline
@@ -32,6 +38,8 @@ LOG = "annotation/projects/log.html"
 LOGGED = 50  # actions per page
 SHOWN_DAYS = 14
 FORESEEABLE_DAYS = 3650
+SHOWN_PROMPTS = 5  # that are given out next
+SHOWN_ANSWERS = 5  # newest
 
 
 @require_safe
@@ -70,6 +78,7 @@ def overview(request: MemberRequest, project: Project) -> HttpResponse:
     now = timezone.now()
     progress = project_progress(project, now=now)
     days = progress.days_left
+    waiting = waiting_prompts(project, count=SHOWN_PROMPTS)
     context = {
         "project": project,
         "tab": "overview",
@@ -77,6 +86,9 @@ def overview(request: MemberRequest, project: Project) -> HttpResponse:
         "accepted_note": f"{progress.finished:,} of {progress.wanted:,}",
         "chart": _answers_by_day(progress),
         "has_annotators": members_who(project, Do.ANNOTATE).exists(),
+        "waiting": waiting,
+        "strips": strips([prompt.pk for prompt in waiting]),
+        "newest": newest_answers(project, count=SHOWN_ANSWERS),
         "expected_end": now + timedelta(days=days) if days and days < FORESEEABLE_DAYS else None,
     }
     return render(request, f"{OVERVIEW}#progress" if request.htmx else OVERVIEW, context)

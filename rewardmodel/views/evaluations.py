@@ -183,7 +183,7 @@ def _examples(evaluation: Evaluation) -> list[tuple[str, str, str, list[Row]]]:
         ]
 
     groups = [
-        ("Most confident, and right", "People's and the model's", "The other", rows(kinds["right"])),
+        ("Most confident, and right", "Preferred by both", "The other", rows(kinds["right"])),
         ("Most confident, and wrong", "People's", "The model's", rows(kinds["wrong"])),
     ]
     return [group for group in groups if group[-1]]

@@ -58,10 +58,14 @@ def judged_images() -> QuerySet[Generation]:
 
     For admins only. Annotators see only the flag from the import, because ratings are others' answers.
     """
-    harmful = Rating.objects.filter(generation=OuterRef("pk"), problems__overlap=list(HARMFUL))
-    return Generation.objects.select_related("image").annotate(
-        is_harmful=Q(is_flagged=True) | Exists(harmful)
-    )
+    return Generation.objects.select_related("image").annotate(is_harmful=harmful())
+
+
+def harmful(generation: str = "") -> Q:
+    """Whether an image is harmful, as a condition. Args: generation: the field that leads to it, if any."""
+    path = f"{generation}__" if generation else ""
+    rated = Rating.objects.filter(generation=OuterRef(f"{path}pk"), problems__overlap=list(HARMFUL))
+    return Q(**{f"{path}is_flagged": True}) | Q(Exists(rated))
 
 
 PICTURE = ("pk", "prompt_id", "prompt__text", "image__token", "is_harmful")

@@ -6,10 +6,11 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import Any, NamedTuple
 
-from django.db.models import Count, F, Min, Q, QuerySet, Sum
+from django.db.models import Count, F, Min, Q, QuerySet, Sum, Window
 from django.db.models.functions import TruncDate
 
 from annotation.models import Assignment, Placement, Project, User
+from annotation.selectors.projects.images import PICTURE, Picture, harmful
 
 State = Assignment.State
 RECENT = timedelta(days=7)  # the pace is measured over these days; ours
@@ -29,6 +30,22 @@ class AnnotatorProgress:
     @property
     def done(self) -> int:
         return self.submitted + self.accepted + self.rejected
+
+
+class WaitingPrompt(NamedTuple):
+    """A prompt that is given out soon, and how many of its opinions are open."""
+
+    pk: int
+    text: str
+    opinions: int
+
+
+@dataclass(frozen=True)
+class NewAnswer:
+    """An answer with the images in its best slot: several where they tie, none where they have no file."""
+
+    assignment: Assignment
+    best: list[Picture]
 
 
 class Day(NamedTuple):
@@ -96,6 +113,40 @@ def project_progress(project: Project, *, now: datetime) -> ProjectProgress:
         days=[Day(*row) for row in days],
         pace=_pace(answers, now),
     )
+
+
+def waiting_prompts(project: Project, *, count: int) -> list[WaitingPrompt]:
+    """Return the prompts whose open opinions are given out next, in one query."""
+    line = Assignment.objects.ordinary().filter(project=project, state=State.OPEN)
+    next_in_line = line.order_by("-priority", "pk").values_list("prompt_id", "prompt__text")
+    waiting: dict[int, WaitingPrompt] = {}
+    for pk, text in next_in_line[: project.opinions_per_prompt * count]:
+        opinions = waiting[pk].opinions if pk in waiting else 0
+        waiting[pk] = WaitingPrompt(pk, text, opinions + 1)
+    return list(waiting.values())[:count]
+
+
+def newest_answers(project: Project, *, count: int) -> list[NewAnswer]:
+    """Return the opinions submitted last, newest first, with what each places best; in two queries."""
+    answers = (
+        Assignment.objects.ordinary()
+        .filter(project=project, submitted_at__isnull=False)
+        .select_related("annotator", "prompt")
+        .order_by("-submitted_at", "-pk")[:count]
+    )
+    assignments = list(answers)
+    best: dict[int, list[Picture]] = {assignment.pk: [] for assignment in assignments}
+    first = Window(Min("slot"), partition_by="ranking")
+    placements = (
+        Placement.objects.filter(ranking__assignment__in=[assignment.pk for assignment in assignments])
+        .annotate(first=first, is_harmful=harmful("generation"))
+        .filter(slot=F("first"), generation__image__isnull=False)
+        .order_by("generation__image__token")
+        .values_list("ranking__assignment", *(f"generation__{name}" for name in PICTURE[:-1]), "is_harmful")
+    )
+    for assignment, *fields in placements:
+        best[assignment].append(Picture(*fields))
+    return [NewAnswer(assignment, best[assignment.pk]) for assignment in assignments]
 
 
 def _pace(answers: QuerySet[Assignment], now: datetime) -> float:
