@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from django.contrib.postgres.fields import ArrayField
 from django.db import models
 
 from annotation.models.people import User
@@ -11,6 +12,7 @@ from annotation.models.projects import Project
 from annotation.registry import action_choices, register_action
 
 SUBJECT_LENGTH = 200
+NAMED_PROMPTS = 4
 
 
 class ActionKindField(models.CharField):  # type: ignore[type-arg]  # no generic class at run time
@@ -73,6 +75,8 @@ class Action(models.Model):
     kind = ActionKindField(max_length=24)
     subject = models.CharField(max_length=SUBJECT_LENGTH, blank=True)  # whom or what, by its name then
     details = models.JSONField(default=dict)  # what changed, by name
+    # The prompts it concerns, the first few: ids, because the log outlives what it names.
+    prompt_ids = ArrayField(models.BigIntegerField(), default=list)
     at = models.DateTimeField(auto_now_add=True)
 
     class Meta:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from itertools import islice
 from typing import Any
 
 from annotation.models import Action, Project, User
-from annotation.models.actions import SUBJECT_LENGTH
+from annotation.models.actions import NAMED_PROMPTS, SUBJECT_LENGTH
 from annotation.registry import ActionKind
 
 
@@ -26,11 +28,16 @@ def record_action(
     project: Project | int | None,
     by: User | None,
     subject: object = "",
+    prompt_ids: Iterable[int] = (),
     **details: Any,
 ) -> Action:
     """Add a row to the log, within the transaction of the action.
 
-    Args: by: None for a rule or a command; subject: whom or what the action concerns; details: JSON, by name.
+    Args:
+        by: None for a rule or a command.
+        subject: whom or what the action concerns.
+        prompt_ids: the prompts that it concerns, whose images the log shows; the first few are kept.
+        details: JSON, by name.
     """
     return Action.objects.create(
         kind=kind,
@@ -38,4 +45,5 @@ def record_action(
         actor=by,
         subject=str(subject)[:SUBJECT_LENGTH],
         details=details,
+        prompt_ids=list(islice(dict.fromkeys(prompt_ids), NAMED_PROMPTS)),
     )

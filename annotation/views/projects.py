@@ -141,7 +141,8 @@ def log(request: MemberRequest, project: Project) -> HttpResponse:
     if who:
         actions = actions.filter(actor__username=who)
     page = Paginator(actions, LOGGED).get_page(request.GET.get("page"))
-    context = {"project": project, "tab": "log", "page": page, "kinds": action_choices()}
+    shown = strips({prompt for action in page for prompt in action.prompt_ids})
+    context = {"project": project, "tab": "log", "page": page, "strips": shown, "kinds": action_choices()}
     return render(request, LOG, {**context, "kind": kind, "who": who})
 
 

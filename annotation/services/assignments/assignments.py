@@ -63,7 +63,13 @@ def open_assignments(*, prompts: Iterable[Prompt], by: User | None = None) -> li
         )
     if by and opened:
         project = opened[0].project
-        record_action(Action.Kind.WORK_OPENED, project=project, by=by, subject=f"{len(opened)} opinions")
+        record_action(
+            Action.Kind.WORK_OPENED,
+            project=project,
+            by=by,
+            subject=f"{len(opened)} opinions",
+            prompt_ids=(assignment.prompt_id for assignment in opened),
+        )
     return opened
 
 

@@ -93,6 +93,7 @@ def choose_reference(*, answer: Assignment, purpose: str, note: str, by: User, n
         project=answer.project_id,
         by=by,
         subject=answer.prompt,
+        prompt_ids=[answer.prompt_id],
         purpose=purpose,
         answer=answer.pk,
     )
@@ -115,7 +116,13 @@ def retire_reference(*, reference: Reference, by: User, now: datetime) -> None:
     """Stop using the reference; earlier comparisons with it stay. Retiring it again changes nothing."""
     if Reference.objects.in_use().filter(pk=reference.pk).update(retired_at=now):
         project = reference.prompt.project_id
-        record_action(Action.Kind.REFERENCE_RETIRED, project=project, by=by, subject=reference.prompt)
+        record_action(
+            Action.Kind.REFERENCE_RETIRED,
+            project=project,
+            by=by,
+            subject=reference.prompt,
+            prompt_ids=[reference.prompt_id],
+        )
 
 
 def _is_trusted(answer: Assignment) -> bool:

@@ -160,6 +160,7 @@ def _add(
             project=project,
             by=by,
             subject=f"{added} images",
+            prompt_ids=(prompt.pk for prompt in prompts.values()),
             prompts=new_prompts,
             opinions=len(opened),
             file=file,

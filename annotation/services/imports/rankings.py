@@ -183,6 +183,7 @@ def _import_part(state: _Import, records: list[RankingRecord], image_files: Imag
                 project=state.project,
                 by=None,
                 subject=f"{new_rankings} rankings",
+                prompt_ids=(prompt.pk for prompt in prompts.values()),
                 **details,
             )
     state.rankings += new_rankings

@@ -83,7 +83,14 @@ def _announce(review: Review) -> None:
 
 def _record(kind: Action.Kind, assignment: Assignment, inspector: User, **details: str) -> None:
     answer = f"answer {assignment.pk}"
-    record_action(kind, project=assignment.project_id, by=inspector, subject=answer, **details)
+    record_action(
+        kind,
+        project=assignment.project_id,
+        by=inspector,
+        subject=answer,
+        prompt_ids=[assignment.prompt_id],
+        **details,
+    )
 
 
 def _move(

@@ -74,7 +74,12 @@ def revise_judgement(
     Assignment.objects.filter(pk=answer.pk).update(revised_at=now)
     Prompt.objects.filter(pk=answer.prompt_id).update(agreement=None, opinions_compared=0)
     record_action(
-        Action.Kind.REVISED, project=project, by=annotator, subject=f"answer {answer.pk}", revision=number
+        Action.Kind.REVISED,
+        project=project,
+        by=annotator,
+        subject=f"answer {answer.pk}",
+        prompt_ids=[answer.prompt_id],
+        revision=number,
     )
     data = {"assignment": answer.pk, "prompt": answer.prompt.key, "annotator": annotator.username}
     announce(JUDGEMENT_REVISED, project=project, data=data)

@@ -74,7 +74,10 @@ def add_prompts(
         if key not in known_prompts
     )
     if by and new:
-        record_action(Kind.PROMPTS_ADDED, project=project, by=by, subject=f"{len(new)} prompts")
+        ids = [prompt.pk for prompt in new]
+        record_action(
+            Kind.PROMPTS_ADDED, project=project, by=by, subject=f"{len(new)} prompts", prompt_ids=ids
+        )
     prompts = known_prompts | {prompt.key: prompt for prompt in new}
     return {key: prompts[key] for key in texts}, len(new)
 
@@ -125,7 +128,14 @@ def add_generations(
     added = attach_images(prompt=prompt, images=checked)
     if by and added:
         names = ", ".join(generation.source for generation in added)
-        record_action(Kind.IMAGES_ADDED, project=prompt.project_id, by=by, subject=names, prompt=prompt.key)
+        record_action(
+            Kind.IMAGES_ADDED,
+            project=prompt.project_id,
+            by=by,
+            subject=names,
+            prompt_ids=[prompt.pk],
+            prompt=prompt.key,
+        )
     return added
 
 
