@@ -120,10 +120,12 @@ def _forecast(project: Project) -> dict[str, Any]:
     """What more rankings would bring; `forecast_waits` says why nobody can tell."""
     forecast = accuracy_forecast(project)
     if isinstance(forecast, NotEnough):
-        return {"forecast_waits": forecast.reason}
+        return {"forecast_waits": forecast.reason, "can_measure": True}
+    newest = DatasetVersion.objects.trained_on().filter(project=project).order_by("-pk").first()
     ahead = [(forecast.now.answers, forecast.now), *((each.answers, each) for each in forecast.more.values())]
     return {
         "forecast": forecast,
+        "can_measure": newest != forecast.dataset,
         "learning_curve": {
             "id": "learning-curve",
             "label": "Test accuracy by rankings learned from",

@@ -166,6 +166,9 @@ def test_an_admin_reads_the_forecast_and_asks_for_it(client, ada, project, a_dat
     ahead = accuracy_forecast(project, [300]).more[300]
     assert f'300 more</th><td class="number">480</td><td class="number">{100 * ahead.value:.1f}' in text
     assert "of 25.0 % of the rankings" in text
+    assert button not in text  # until there is a newer dataset
+    a_training(a_dataset("b"))
+    assert button in client.get(page).content.decode()
 
 
 def test_the_api_gives_the_forecast_that_was_asked_for(client, ada, project, measured):
