@@ -92,7 +92,9 @@ def disagreements(project: Project, model: str, *, count: int) -> list[Disagreem
         rows += _opposed(project, model, unseen=False, count=count - len(rows))
     ids = {pk for row in rows for pk in (row.preferred, row.other)}
     pictures = {picture.generation: picture for picture in pictures_of(judged_images().filter(pk__in=ids))}
-    standings = {pk: each for pk, *each in Generation.objects.filter(pk__in=ids).values_list("pk", *SCORE[1:])}
+    standings = {
+        pk: each for pk, *each in Generation.objects.filter(pk__in=ids).values_list("pk", *SCORE[1:])
+    }
     return [
         Disagreement(
             ScoredPicture(pictures[row.preferred], row.score, *standings[row.preferred]),

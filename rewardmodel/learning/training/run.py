@@ -247,9 +247,10 @@ class Run:
         heads = self.model.artifact_heads
         return {f"{name}.{key}": value for name in heads for key, value in heads[name].state_dict().items()}
 
-    def result(self) -> TrainingResult:
+    def result(self, *, alarm: str) -> TrainingResult:
         assert self.best is not None  # the last step of an epoch validates
-        return TrainingResult(self.folder / BEST, self.best_step, len(self.plan), self.best, self.trainable)
+        steps = len(self.plan)
+        return TrainingResult(self.folder / BEST, self.best_step, steps, self.best, self.trainable, alarm)
 
 
 def usable_splits(
