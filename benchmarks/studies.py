@@ -1,0 +1,112 @@
+"""How often a blind study of equals names a winner when it is looked at after every vote, and its length.
+
+    .venv/bin/python -m benchmarks.studies [--studies 1000] [--captions 300]
+
+Equals are simulated in four ways: without ties, with ties, with captions that differ (three opinions on each,
+so that votes on one caption are dependent), and four generators ranked at once. Beside the study's interval
+stands an ordinary 95 % interval of the same votes, looked at as often, and looked at once.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+
+import numpy as np
+
+from annotation.statistics.estimates import Booleans, Floats
+from annotation.statistics.sequential import HALF, confidence_interval, log_wealth, power_at, rich
+
+CONFIDENCE, NORMAL = 0.95, 1.959964
+FIRST_LOOK = 10  # of the ordinary interval: earlier ones are nonsense by its own measure
+ROW = "{:<44} {:>12} {:>16} {:>14}"
+LENGTHS = "{:>6} {:>10} {:>8} {:>8} {:>12} {:>12}"
+RATES = (0.55, 0.6, 0.65, 0.7, 0.8)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--studies", type=int, default=1000)
+    parser.add_argument("--captions", type=int, default=300)
+    asked = parser.parse_args()
+    print(f"{asked.studies:,} studies of equals, {asked.captions} captions, looked at after each\n")
+    print(ROW.format("a winner was named among equals", "the study's", "ordinary, always", "ordinary, once"))
+    for title, draw, comparisons in WAYS:
+        rng = np.random.default_rng(0)
+        found = np.array([_named(draw(rng, asked.captions), comparisons) for _ in range(asked.studies)])
+        print(ROW.format(title, *(f"{share:.1%}" for share in found.mean(axis=0))), flush=True)
+    print("\nvotes until the better one is named, each on a caption of its own")
+    print(LENGTHS.format("share", "fixed", "mean", "median", "8 of 10", "simulated"))
+    for rate in RATES:
+        power = power_at(rate, confidence=CONFIDENCE)
+        simulated = _simulated_mean(rate, asked.studies, longest=8 * power.fixed)
+        figures = (power.fixed, f"{power.mean:.0f}", power.median, power.most, f"{simulated:.0f}")
+        print(LENGTHS.format(f"{rate:.0%}", *figures), flush=True)
+
+
+def _without_ties(rng: np.random.Generator, captions: int) -> Floats:
+    return (rng.random((1, captions, 1)) < HALF).astype(np.float64)
+
+
+def _with_ties(rng: np.random.Generator, captions: int) -> Floats:
+    votes = _without_ties(rng, captions)
+    votes[rng.random(votes.shape) < 0.3] = HALF
+    return votes
+
+
+def _differing_captions(rng: np.random.Generator, captions: int) -> Floats:
+    """On each caption one image is clearly better, of one generator as often as of the other."""
+    preferred = rng.beta(0.5, 0.5, (1, captions, 1))
+    return (rng.random((1, captions, 3)) < preferred).astype(np.float64)
+
+
+def _four_ranked(rng: np.random.Generator, captions: int) -> Floats:
+    """Three generators against the base, from one ranking of all four a caption."""
+    quality = rng.random((4, captions, 1))
+    return (quality[1:] > quality[0]).astype(np.float64)
+
+
+# title, draws (comparisons, captions, opinions) votes, comparisons that share the error
+WAYS: list[tuple[str, Callable[[np.random.Generator, int], Floats], int]] = [
+    ("two generators", _without_ties, 1),
+    ("two generators, 30 % ties", _with_ties, 1),
+    ("two generators, captions differ, 3 opinions", _differing_captions, 1),
+    ("four generators, ranked", _four_ranked, 3),
+]
+
+
+def _named(votes: Floats, comparisons: int) -> tuple[bool, bool, bool]:
+    """Whether a winner was named: by the study ever, by an ordinary interval ever, and at the last look."""
+    confidence = 1 - (1 - CONFIDENCE) / comparisons
+    means = votes.mean(axis=2)  # (comparisons, captions): a caption is one observation
+    ever = [_refuted(row, confidence) for row in means]
+    for row, refuted in zip(means, ever, strict=True):  # the interval itself says the same at the last look
+        interval = confidence_interval(row, confidence=confidence)
+        assert refuted[-1] == (interval.low > HALF or interval.high < HALF)
+    single = votes.reshape(len(votes), -1)  # as if every vote were independent
+    numbers = np.arange(1, single.shape[1] + 1)
+    share = single.cumsum(axis=1) / numbers
+    spread = np.sqrt(np.maximum((single**2).cumsum(axis=1) / numbers - share**2, 1e-9) / numbers)
+    outside = np.abs(share - HALF) > NORMAL * spread
+    return any(row.any() for row in ever), bool(outside[:, FIRST_LOOK:].any()), bool(outside[:, -1].any())
+
+
+def _refuted(observations: Floats, confidence: float) -> Booleans:
+    """Whether one half is left out by the interval, after each observation: (n,)."""
+    values = np.unique(observations)
+    counts = (observations[:, None] == values).cumsum(axis=0).astype(np.float64)  # (n, V)
+    up, down = log_wealth(counts, values, HALF), log_wealth(counts, 1 - values, HALF)
+    return np.maximum(up, down) >= rich(confidence)
+
+
+def _simulated_mean(rate: float, studies: int, *, longest: int) -> float:
+    rng = np.random.default_rng(1)
+    lengths = []
+    for _ in range(studies):
+        refuted = _refuted((rng.random(longest) < rate).astype(np.float64), CONFIDENCE)
+        lengths.append(int(refuted.argmax()) + 1 if refuted.any() else longest)
+    return float(np.mean(lengths))
+
+
+if __name__ == "__main__":
+    main()
