@@ -19,7 +19,7 @@ urlpatterns = [
     path("generators/", include("refl.urls")),
     path("api/v1/", include("annotation.api.urls")),
     path("api/v1/", include("rewardmodel.api.urls")),
-    path("api/v1/", include("refl.api")),
+    path("api/v1/", include("refl.api.urls")),
     path("api/v1/schema/", SpectacularAPIView.as_view(), name="schema"),
     path("api/v1/docs/", SpectacularSwaggerSplitView.as_view(url_name="schema"), name="api-docs"),
     # The admin's own sign-in counts no attempts.

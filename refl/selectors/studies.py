@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import combinations
+from typing import NamedTuple
 
 from django.db.models import Count, Q, QuerySet
 
 from annotation.models import Assignment, Project
+from annotation.selectors.exports import pseudonym
 from annotation.statistics.estimates import Estimate, NotEnough
 from refl.models import Generator, Study
 from refl.selectors.study_answers import Rate, Vote, read_answers
@@ -97,6 +99,40 @@ def study_report(study: Study) -> StudyReport:
 def study_votes(study: Study) -> list[Vote]:
     """Return every vote of the study's accepted answers, by assignment."""
     return sorted(read_answers(study).votes, key=lambda vote: (vote.assignment, vote.first, vote.second))
+
+
+class VoteRow(NamedTuple):
+    """A vote as files have it: 1 for the second generator's image, 0 for the first's, 0.5 for a tie.
+
+    `caption` numbers the texts: votes on one text are dependent. `annotator` is a pseudonym, as in exports.
+    """
+
+    caption: int
+    text: str
+    category: str
+    seed: int
+    annotator: str
+    first: str
+    second: str
+    vote: float
+
+
+def vote_rows(study: Study) -> list[VoteRow]:
+    """Return every vote of the study's accepted answers, for a file."""
+    names = [generator.name for generator in study.compared]
+    return [
+        VoteRow(
+            caption=vote.task.caption,
+            text=vote.task.prompt.text,
+            category=vote.task.category,
+            seed=vote.task.seed,
+            annotator=pseudonym(study.project, vote.annotator),
+            first=names[vote.first],
+            second=names[vote.second],
+            vote=vote.vote,
+        )
+        for vote in study_votes(study)
+    ]
 
 
 def study_progress(study: Study) -> tuple[list[Rate], StudyCounts]:

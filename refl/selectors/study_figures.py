@@ -22,12 +22,14 @@ from annotation.statistics.estimates import (
 )
 from annotation.statistics.leaderboard import Standing, leaderboard
 from annotation.statistics.panels import Placements, panels
-from refl.models import Generator, Study
+from annotation.statistics.sequential import Power, power_at
+from refl.models import Generator, Study, StudyConfig
 from refl.selectors.study_answers import UNFINISHED, Answers, Rate, category_of
 
 State = Assignment.State
 SEED = 0  # of the resamples: the same answers give the same page
 UNKNOWN = "Not labelled"
+DIFFERENCE = 0.6  # the share of votes that power is told for, where nobody asks for another
 
 
 @dataclass(frozen=True)
@@ -90,6 +92,17 @@ class Stop:
 
     kind: str
     sentence: str
+
+
+def study_power(config: StudyConfig, *, generators: int, rate: float = DIFFERENCE) -> Power:
+    """Return how many votes a difference takes, and how probably a study so planned finds it.
+
+    It takes one vote on each caption: further ones on the same tell a little more, never less.
+
+    Args: rate: the share of votes for the better one, 0.55 to 1.
+    """
+    confidence = each_confidence(config.confidence, generators - 1)
+    return power_at(rate, confidence=confidence, votes=config.captions)
 
 
 def count_assignments(study: Study, answers: Answers) -> StudyCounts:

@@ -1,6 +1,7 @@
 """A project with prompts, a tiny real pipeline, and tiny real reward models: one shipped, one promoted."""
 
 import json
+import random
 import shutil
 from itertools import product
 from pathlib import Path
@@ -11,6 +12,7 @@ from django.utils.timezone import now
 from annotation.services.projects.prompts import add_prompts
 from refl.models import TuningPolicy
 from refl.services.generators import register_generator
+from refl.services.studies import open_study
 from rewardmodel.models import DatasetVersion, RewardCheckpoint, TrainingRun
 from rewardmodel.services.checkpoints import promote, register_checkpoint
 from tests.cast import *  # noqa: F403
@@ -156,3 +158,26 @@ def policy(project) -> TuningPolicy:
     return TuningPolicy.objects.create(
         project=project, enabled=True, config=QUICK, prompts_per_round=2, images_per_prompt=2, pool_factor=2
     )
+
+
+@pytest.fixture
+def rivals(project, generator, pipeline):
+    """Two more generators of the same pipeline, sampled otherwise."""
+    return [
+        register_generator(
+            project=project, name=name, pipeline=pipeline, steps=steps, guidance_scale=1.0, pretraining=""
+        )
+        for name, steps in (("coarse", 1), ("fine", 3))
+    ]
+
+
+@pytest.fixture
+def a_study(project, prompts, promoted, generator, rivals):
+    def make(others=1, **asked):
+        return open_study(
+            project=project,
+            generators=[generator, *rivals[:others]],
+            **{"rng": random.Random(5), "captions": 4} | asked,
+        )
+
+    return make

@@ -2,7 +2,6 @@
 
 import random
 from datetime import timedelta
-from itertools import count
 
 import pytest
 from django.core.files.storage import default_storage
@@ -14,7 +13,6 @@ from annotation.services.assignments.assignments import claim_next
 from annotation.services.assignments.skips import skip_task
 from annotation.services.judgements.judgements import submit_judgement
 from annotation.services.projects.projects import add_member
-from annotation.services.projects.prompts import NewImage, add_generations
 from refl.models import Generator, Study
 from refl.selectors.prompts import prompts_without_images, texts_for_studies, tuning_prompts
 from refl.selectors.studies import project_studies, study_report, study_votes
@@ -34,75 +32,9 @@ from refl.services.study_tending import tend_studies
 from rewardmodel.learning.errors import Interrupted
 from rewardmodel.models import DatasetVersion
 from rewardmodel.runs import states
-from tests.cast import NOW, answer_for, luck, picture
+from tests.cast import NOW, answer_for, luck
+from tests.refl.studied import answer, draw, hand_in
 from tests.refl.test_sampling import Impatient
-
-
-@pytest.fixture
-def rivals(project, generator, pipeline):
-    """Two more generators of the same pipeline, sampled otherwise."""
-    return [
-        register_generator(
-            project=project, name=name, pipeline=pipeline, steps=steps, guidance_scale=1.0, pretraining=""
-        )
-        for name, steps in (("coarse", 1), ("fine", 3))
-    ]
-
-
-@pytest.fixture
-def a_study(project, prompts, promoted, generator, rivals):
-    def make(others=1, **asked):
-        return open_study(
-            project=project,
-            generators=[generator, *rivals[:others]],
-            **{"rng": random.Random(5), "captions": 4} | asked,
-        )
-
-    return make
-
-
-def draw(study):
-    """Let the run make the images, by the pipelines, and the reward model score them."""
-    states.claim(study.run, now=now())
-    make_study_images(study, Impatient(study.run, 999), rng=random.Random(1))
-    states.finish(study.run, now=now())
-    study.refresh_from_db()
-    return study
-
-
-def hand_in(study):
-    """Give every task pictures of one colour, in place of a run, and ask annotators."""
-    shades, names = count(1), [generator.name for generator in study.compared]
-    for task in study.tasks.select_related("prompt__project"):
-        images = [
-            NewImage(picture(next(shades)), f"{names[at]}/1.png", names[at], task.seed) for at in task.places
-        ]
-        add_generations(prompt=task.prompt, images=images)
-    states.claim(study.run, now=now())
-    ask_annotators(study, now=now())
-    states.finish(study.run, now=now())
-    return study
-
-
-def answer(study, annotator, preference, *, tasks=99):
-    """Let somebody answer up to so many tasks. `preference`: the names of generators, the best first."""
-    answered = []
-    while len(answered) < tasks:
-        task = claim_next(annotator=annotator, project=study.project, now=NOW, generator=luck())
-        if task is None:
-            break
-        makers = dict(Generation.objects.filter(pk__in=task.order).values_list("pk", "generator"))
-        slots = [1 + preference.index(makers[pk]) if preference else 1 for pk in sorted(task.order)]
-        submit_judgement(
-            assignment=task,
-            annotator=annotator,
-            judgement=answer_for(task, slots=slots),
-            now=NOW,
-            generator=luck(),
-        )
-        answered.append(task)
-    Assignment.objects.filter(kind="study", state="submitted").update(state="accepted", accepted_at=NOW)
-    return answered
 
 
 def test_a_study_takes_held_out_texts_and_queues_one_run_of_the_same_seeds(
