@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from django.apps import apps
 from django.db import transaction
@@ -35,9 +35,8 @@ def record_request(run: R, *, by: User | None, because: str = "") -> R:
     """Record and log who asked for the run, None for a command or what came due, and why; returns it."""
     run.requested_by, run.because = by, because[:BECAUSE_LENGTH]
     run.save(update_fields=["requested_by", "because"])
-    record_action(
-        REQUESTED, project=run.project_id, by=by, subject=run, **({"because": because} if because else {})
-    )
+    details: dict[str, Any] = {"because": because} if because else {}
+    record_action(REQUESTED, project=run.project_id, by=by, subject=run, **details)
     return run
 
 

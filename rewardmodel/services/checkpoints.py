@@ -81,13 +81,8 @@ def promote(
     checkpoint.promoted, checkpoint.promoted_at = True, now
     checkpoint.save(update_fields=["verdict", "decision", "promoted", "promoted_at"])
     data = {"checkpoint": checkpoint.name, "location": checkpoint.location, "decision": checkpoint.decision}
-    record_action(
-        PROMOTED,
-        project=checkpoint.project_id,
-        by=by,
-        subject=checkpoint.name,
-        **describe_decision(checkpoint.decision),
-    )
+    details: dict[str, Any] = describe_decision(checkpoint.decision)
+    record_action(PROMOTED, project=checkpoint.project_id, by=by, subject=checkpoint.name, **details)
     announce(CHECKPOINT_PROMOTED, project=checkpoint.project, data=data)
 
 

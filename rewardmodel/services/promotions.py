@@ -191,12 +191,13 @@ def _rankings_for(pairs: int, project: Project, comparison: Comparison) -> int:
 def _tell(checkpoint: RewardCheckpoint) -> None:
     """Log a decision against promoting now; webhooks hear of one that waits."""
     waits = checkpoint.verdict == Verdict.WAITING
+    details: dict[str, Any] = describe_decision(checkpoint.decision)
     record_action(
         WAITS if waits else NOT_BETTER,
         project=checkpoint.project_id,
         by=None,
         subject=checkpoint.name,
-        **describe_decision(checkpoint.decision),
+        **details,
     )
     if waits:
         data = {

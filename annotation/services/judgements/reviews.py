@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from typing import Any
 
 from django.db import transaction
 
@@ -81,7 +82,7 @@ def _announce(review: Review) -> None:
     announce(REVIEW_MADE, project=review.assignment.project, data=data)
 
 
-def _record(kind: Action.Kind, assignment: Assignment, inspector: User, **details: str) -> None:
+def _record(kind: Action.Kind, assignment: Assignment, inspector: User, **details: Any) -> None:
     answer = f"answer {assignment.pk}"
     record_action(
         kind,

@@ -7,7 +7,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('annotation', '0029_projects_have_a_rule_of_choice'),
+        ('annotation', '0030_scores_say_where_they_stand'),
     ]
 
     operations = [
