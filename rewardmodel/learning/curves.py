@@ -82,17 +82,13 @@ class CurveFiles:
             self._journal.flush()
         self._add_event(line)
 
-    @property
-    def points(self) -> list[tuple[int, dict[str, float]]]:
-        """What was measured so far, by step and name."""
-        return [(line["step"], line["values"]) for line in self._lines]
-
     def close(self) -> None:
         """Write the tables, and what TensorBoard's writer has not written yet. Raises: NotSaved."""
         self._journal.close()
         if self._events is not None:
             self._events.close()
-        for name, text in ((CSV, to_csv(self.points)), (JSON, to_json(self.points))):
+        points = [(line["step"], line["values"]) for line in self._lines]
+        for name, text in ((CSV, to_csv(points)), (JSON, to_json(points))):
             with write_whole(self.folder / name) as partial:
                 partial.write_text(text, encoding="utf-8")
 

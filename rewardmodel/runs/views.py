@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,7 +20,7 @@ from rewardmodel.runs.curves import CURVE_FORMS, curves_file
 from rewardmodel.runs.settings import settings_of
 from rewardmodel.runs.supervision import log_tail
 from rewardmodel.runs.waking import wake
-from rewardmodel.selectors import Curve, curves
+from rewardmodel.selectors import curves
 
 RUN = "rewardmodel/run.html"
 
@@ -127,7 +127,7 @@ def _training_details(run: TrainingRun) -> dict[str, Any]:
                 "format": numbers,
                 "series": [
                     {"name": "training", "points": curve_of.get(name, []), "smooth": True},
-                    _validation_series(curve_of, f"validation_{name}"),
+                    {"name": "validation", "points": curve_of.get(f"validation_{name}", []), "dots": True},
                 ],
             }
             for name, label, numbers in (
@@ -135,16 +135,6 @@ def _training_details(run: TrainingRun) -> dict[str, Any]:
                 ("accuracy", "Accuracy, share of pairs", "%"),
             )
         ],
-    }
-
-
-def _validation_series(curve_of: Mapping[str, Curve], name: str) -> dict[str, Any]:
-    lows, highs = dict(curve_of.get(f"{name}_low", [])), dict(curve_of.get(f"{name}_high", []))
-    return {
-        "name": "validation",
-        "points": curve_of.get(name, []),
-        "dots": True,
-        "band": [(step, low, highs[step]) for step, low in lows.items() if step in highs],
     }
 
 

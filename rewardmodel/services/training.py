@@ -175,7 +175,7 @@ def _learn(run: TrainingRun, heartbeat: Heartbeat, images: Path) -> None:
         logger.info("Looked at %s of %s images", f"{checked:,}", f"{images:,}")
 
     try:
-        result = training.train(
+        training.train(
             RewardConfig(**run.config),
             dataset=run.dataset.path,
             images=images,
@@ -188,7 +188,6 @@ def _learn(run: TrainingRun, heartbeat: Heartbeat, images: Path) -> None:
         )
     except (UnreadableImage, training.TrainingDiverged) as error:
         raise CannotTrain(str(error)) from error
-    _update_report(run, {**run.report, "alarm": result.alarm})
 
 
 def record_start(run: TrainingRun, start: Start) -> None:
@@ -201,10 +200,6 @@ def record_start(run: TrainingRun, start: Start) -> None:
         "unreadable_files": dict(islice(start.images.unreadable.items(), REPORTED)),
         "dropped": start.images.dropped,
     }
-    _update_report(run, report)
-
-
-def _update_report(run: TrainingRun, report: dict[str, Any]) -> None:
     TrainingRun.objects.filter(pk=run.pk, attempt=run.attempt).update(report=report)
     run.report = report
 

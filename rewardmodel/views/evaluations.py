@@ -166,18 +166,16 @@ def _examples(evaluation: Evaluation) -> list[tuple[str, str, str, list[Row]]]:
     hashes = {pair[name] for pair in every for name in ("preferred", "other")}
     pictures = pictures_by_file(evaluation.project, hashes) if hashes else {}
 
+    def image(pair: Row, name: str, reward: float) -> Row:
+        picture = pictures.get((pair["prompt"], pair[name]))
+        return {"picture": picture, "score": reward, "percentile": None, "preferred": None}
+
     def rows(pairs: Sequence[Row]) -> list[Row]:
         return [
             {
                 **pair,
-                "preferred": {
-                    "picture": pictures.get((pair["prompt"], pair["preferred"])),
-                    "score": pair["reward"],
-                },
-                "other": {
-                    "picture": pictures.get((pair["prompt"], pair["other"])),
-                    "score": pair["other_reward"],
-                },
+                "preferred": image(pair, "preferred", pair["reward"]),
+                "other": image(pair, "other", pair["other_reward"]),
             }
             for pair in pairs
         ]

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from django.db.models import Count, F, Max, Min, Q, QuerySet
 
 from annotation.models import Assignment, Generation, Placement, Project
-from annotation.selectors.projects.images import PICTURE, Picture, judged_images, pictures_of
+from annotation.selectors.projects.images import PICTURE, Picture, judged_images
 
 SCORE = ("score", "score_percentile", "score_preferred")  # as a ScoredPicture has them
 LOOKED_AT = 300  # prompts searched for disagreements, so that a page waits no longer in a large project; ours
@@ -57,7 +58,7 @@ def extreme_images(project: Project, model: str, *, count: int, lowest: bool = F
     """Return the images that the model ranks highest, best first; or lowest, worst first. In one query."""
     scored = _scored(project, model).order_by("score" if lowest else "-score", "pk")
     rows = scored.values_list(*PICTURE, *SCORE)[:count]
-    return [ScoredPicture(Picture(*row[: len(PICTURE)]), *row[len(PICTURE) :]) for row in rows]
+    return [_scored_picture(row) for row in rows]
 
 
 def best_images(models: Mapping[int, str], *, count: int) -> dict[int, list[Picture]]:
@@ -85,26 +86,29 @@ def disagreements(project: Project, model: str, *, count: int) -> list[Disagreem
     People decided clearly where at least CLEAR times as many prefer the one as the other. Pairs are ordered
     by the distance of the two scores times the votes by which people were apart, one of each prompt; those
     of prompts that the model has not learned from come before all others. Only the LOOKED_AT prompts with
-    accepted answers on whose images the model's scores are furthest apart are looked at. In four queries.
+    accepted answers on whose images the model's scores are furthest apart are looked at. In three queries.
     """
     rows = _opposed(project, model, unseen=True, count=count)
     if len(rows) < count:
         rows += _opposed(project, model, unseen=False, count=count - len(rows))
     ids = {pk for row in rows for pk in (row.preferred, row.other)}
-    pictures = {picture.generation: picture for picture in pictures_of(judged_images().filter(pk__in=ids))}
-    standings = {
-        pk: each for pk, *each in Generation.objects.filter(pk__in=ids).values_list("pk", *SCORE[1:])
-    }
+    scored = judged_images().filter(pk__in=ids).values_list(*PICTURE, *SCORE)
+    pictures = {image.picture.generation: image for image in map(_scored_picture, scored)}
     return [
         Disagreement(
-            ScoredPicture(pictures[row.preferred], row.score, *standings[row.preferred]),
-            ScoredPicture(pictures[row.other], row.other_score, *standings[row.other]),
+            pictures[row.preferred],
+            pictures[row.other],
             row.votes,
             row.other_votes,
             row.is_unseen,
         )
         for row in rows
     ]
+
+
+def _scored_picture(row: tuple[Any, ...]) -> ScoredPicture:
+    """Args: row: the values of PICTURE and SCORE."""
+    return ScoredPicture(Picture(*row[: len(PICTURE)]), *row[len(PICTURE) :])
 
 
 def _scored(project: Project | int, model: str) -> QuerySet[Generation]:
@@ -117,8 +121,6 @@ def _scored(project: Project | int, model: str) -> QuerySet[Generation]:
 class _Row:
     preferred: int  # generation ids
     other: int
-    score: float
-    other_score: float
     votes: int
     other_votes: int
     is_unseen: bool
@@ -144,27 +146,24 @@ def _opposed(project: Project, model: str, *, unseen: bool, count: int) -> list[
         .values("generation", "ranking__placements__generation")
         .annotate(
             prompt=F("generation__prompt"),
-            score=F("generation__score"),
-            other_score=F("ranking__placements__generation__score"),
+            margin=F("ranking__placements__generation__score") - F("generation__score"),
             votes=Count("pk", filter=Q(slot__lt=F("ranking__placements__slot"))),
             other_votes=Count("pk", filter=Q(slot__gt=F("ranking__placements__slot"))),
         )
         .filter(votes__gte=CLEAR * F("other_votes"), votes__gt=0)
-        .annotate(apart=(F("votes") - F("other_votes")) * (F("other_score") - F("score")))
+        .annotate(apart=(F("votes") - F("other_votes")) * F("margin"))
         .order_by("-apart", "generation", "ranking__placements__generation")
     )
     rows = pairs.values_list(
         "prompt",
         "generation",
         "ranking__placements__generation",
-        "score",
-        "other_score",
         "votes",
         "other_votes",
     )
     first: dict[int, _Row] = {}
-    for prompt, preferred, other, score, other_score, votes, other_votes in rows[: PAIRS_OF_PROMPT * count]:
-        first.setdefault(prompt, _Row(preferred, other, score, other_score, votes, other_votes, unseen))
+    for prompt, preferred, other, votes, other_votes in rows[: PAIRS_OF_PROMPT * count]:
+        first.setdefault(prompt, _Row(preferred, other, votes, other_votes, unseen))
     return list(first.values())[:count]
 
 

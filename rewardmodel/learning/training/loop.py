@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import math
 import time
 from collections.abc import Iterator
@@ -20,8 +19,6 @@ from rewardmodel.learning.errors import Interrupted
 from rewardmodel.learning.losses import better_than, margins, pair_loss
 from rewardmodel.learning.model.heads import aspect_score
 from rewardmodel.learning.reference import Reference
-from rewardmodel.learning.training.accuracy import accuracy_over_prompts
-from rewardmodel.learning.training.alarm import find_alarm
 from rewardmodel.learning.training.distributed import ProcessGroup, process_group
 from rewardmodel.learning.training.inspection import inspect, refuse
 from rewardmodel.learning.training.optimiser import learning_rate, set_learning_rate
@@ -29,8 +26,6 @@ from rewardmodel.learning.training.plan import Step
 from rewardmodel.learning.training.progress import Callbacks, Progress, Start, TrainingResult, Validation
 from rewardmodel.learning.training.run import Run, TrainingArguments, usable_splits
 from rewardmodel.learning.training.signals import stopping_at_signals
-
-logger = logging.getLogger(__name__)
 
 
 def train(
@@ -113,7 +108,6 @@ def _train(arguments: TrainingArguments, group: ProcessGroup, callbacks: Callbac
                 validation_loss=validation.loss if validation else None,
                 validation_accuracy=validation.accuracy if validation else None,
                 images_per_second=sum(len(r.images) for r in run.rankings_of(step)) / seconds,
-                validation_interval=validation.interval if validation else None,
             )
             stopping = _report(progress, group, callbacks, curves)
 
@@ -125,12 +119,7 @@ def _train(arguments: TrainingArguments, group: ProcessGroup, callbacks: Callbac
 
         # 6. What reads the patches of the best model is fitted to what they are now.
         run.fit_artifact_heads(callbacks.should_stop)
-
-        # 7. Say so where the run learned nothing.
-        alarm = find_alarm(curves.points) if curves is not None else ""
-        if alarm:
-            logger.warning(alarm)
-        return run.result(alarm=alarm)
+        return run.result()
 
 
 @contextmanager
@@ -211,8 +200,7 @@ def _update_weights(run: Run, step: Step) -> None:
 def _validate(run: Run, step: Step) -> Validation:
     """Measure the model, or its average, on the validation split; save it if it is the best so far."""
     run.model.eval()
-    losses, raw, of_pairs = [torch.zeros(0)], [torch.zeros(0)], [torch.zeros(0)]
-    counts: list[tuple[str, int, int]] = []  # of each ranking: prompt, pairs ordered right, and all pairs
+    losses, raw, of_pairs, right = [torch.zeros(0)], [torch.zeros(0)], [torch.zeros(0)], 0
     learned = [name for name in run.config.aspects if name not in run.model.artifact_heads]
     of_aspects: dict[str, list[Tensor]] = {name: [torch.zeros(0)] for name in learned}
     with run.averaged_weights():
@@ -223,26 +211,21 @@ def _validate(run: Run, step: Step) -> Validation:
                     what = "a validation reward is no finite number"
                     run.diverged(what, step, batch.at_fault(rewards))
                 rewards = rewards.double()
-                ordered, margin = better_than(batch.places), margins(rewards)  # (B, K, K) each
-                losses.append(pair_loss(margin[ordered]).cpu())
-                of_pairs.append(margin[ordered].cpu())
-                prompts = [ranking.prompt for ranking in batch.rankings]
-                right, pairs = (each.sum((1, 2)).tolist() for each in (ordered & (margin > 0), ordered))
-                counts += zip(prompts, right, pairs, strict=True)
+                margin = margins(rewards)[better_than(batch.places)]  # (pairs,)
+                losses.append(pair_loss(margin).cpu())
+                of_pairs.append(margin.cpu())
+                right += int((margin > 0).sum())
                 raw.append(rewards[batch.real].cpu())
                 for name, logits in aspects.items():
                     of_aspects[name].append(aspect_score(name, logits[batch.real].double()).cpu())
         loss = torch.cat(losses)
-        [loss_sum] = run.group.sum(loss.sum().item())
-        everywhere = [row for each in run.group.all_gather(counts) for row in each]
-        accuracy, interval = accuracy_over_prompts(everywhere)
+        loss_sum, right_count, pairs = run.group.sum(loss.sum().item(), right, len(loss))
         mean, std = _mean_and_deviation(torch.cat(raw), run.group)
         scales = {
             name: _mean_and_deviation(torch.cat(scores), run.group) for name, scores in of_aspects.items()
         }
         reference = _reference(torch.cat(raw), torch.cat(of_pairs), mean, std, run.group)
-        pair_count = sum(pairs for *_, pairs in everywhere)
-        validation = Validation(loss_sum / pair_count, accuracy, mean, std, scales, reference, interval)
+        validation = Validation(loss_sum / pairs, right_count / pairs, mean, std, scales, reference)
         if run.best is None or validation.loss < run.best.loss:
             run.save_best(validation, step)
     return validation

@@ -37,19 +37,15 @@ class Progress:
     validation_loss: float | None  # None but where the run validated
     validation_accuracy: float | None
     images_per_second: float
-    validation_interval: tuple[float, float] | None = None  # of that accuracy, as `Validation` has it
 
     @property
     def measures(self) -> dict[str, float | None]:
         """What there is a curve of, by name; None where this step did not measure it."""
-        low, high = self.validation_interval or (None, None)
         return {
             "loss": self.loss,
             "accuracy": self.accuracy,
             "validation_loss": self.validation_loss,
             "validation_accuracy": self.validation_accuracy,
-            "validation_accuracy_low": low,
-            "validation_accuracy_high": high,
             "learning_rate": self.learning_rate,
             "images_per_second": self.images_per_second,
         }
@@ -66,33 +62,23 @@ class Validation:
     # Of each aspect's score, the same two.
     aspect_scales: dict[str, tuple[float, float]] = field(default_factory=dict)
     reference: Reference | None = None  # None in the state of a run from before it was kept
-    interval: tuple[float, float] | None = None  # of the accuracy, 95 % over prompts; None with too few
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Validation:
         """Read what `dataclasses.asdict` made of one."""
-        reference, interval = values.get("reference"), values.get("interval")
-        known = {
-            "reference": reference and Reference.from_dict(reference),
-            "interval": interval and tuple(interval),
-        }
-        return cls(**{**values, **known})
+        reference = values.get("reference")
+        return cls(**{**values, "reference": reference and Reference.from_dict(reference)})
 
 
 @dataclass(frozen=True)
 class TrainingResult:
-    """What a run made: the checkpoint with the lowest validation loss.
-
-    Attributes:
-        alarm: why it is doubtful that the run learned anything, in a sentence; "" where it is not.
-    """
+    """What a run made: the checkpoint with the lowest validation loss."""
 
     checkpoint: Path
     step: int
     steps: int
     validation: Validation
     trainable: Trainable
-    alarm: str = ""
 
 
 @dataclass(frozen=True)

@@ -247,10 +247,9 @@ class Run:
         heads = self.model.artifact_heads
         return {f"{name}.{key}": value for name in heads for key, value in heads[name].state_dict().items()}
 
-    def result(self, *, alarm: str) -> TrainingResult:
+    def result(self) -> TrainingResult:
         assert self.best is not None  # the last step of an epoch validates
-        steps = len(self.plan)
-        return TrainingResult(self.folder / BEST, self.best_step, steps, self.best, self.trainable, alarm)
+        return TrainingResult(self.folder / BEST, self.best_step, len(self.plan), self.best, self.trainable)
 
 
 def usable_splits(

@@ -91,19 +91,6 @@ def test_a_curve_is_read_by_pointer_and_by_keys_while_its_run_goes_on(live_serve
     expect(tip).to_be_hidden()
 
 
-def test_a_validation_is_drawn_with_its_interval_and_a_run_that_learned_nothing_says_so(client, ada, run):
-    measure(run, 3)
-    interval = {"validation_accuracy": 0.5, "validation_accuracy_low": 0.45, "validation_accuracy_high": 0.56}
-    states.record_progress(run, now=now(), step=4, steps=60, points={4: interval})
-    TrainingRun.objects.filter(pk=run.pk).update(report={"images": 4, "alarm": "It learned nothing."})
-    client.force_login(ada)
-    page = client.get(reverse("training-run", args=[run.project.slug, run.pk]))
-    accuracy = page.context["charts"][1]["series"][1]
-    assert (accuracy["points"], accuracy["band"]) == ([(4, 0.5)], [(4, 0.45, 0.56)])
-    assert "validation <span><b>50.0 %</b> (45.0 % to 56.0 %)</span>" in page.text
-    assert '<p class="notice warn">It learned nothing.</p>' in page.text
-
-
 def test_what_was_opened_focused_or_scrolled_stays_so_while_a_run_works(live_server, page, ada, run):
     measure(run, 10)
     files = {"ab/cd.png": "truncated"}

@@ -62,26 +62,6 @@ def test_it_learns_what_people_preferred(run):
     seen, result = run(config=RewardConfig(learning_rate=3e-3, batch_pairs=16, epochs=40, fix_rate=0))
     validated = [p for p in seen if p.validation_loss is not None]
     assert validated[0].validation_accuracy < 0.9 < result.validation.accuracy
-    assert result.alarm == ""
-
-
-def test_a_run_that_learns_nothing_says_so_at_its_end_also_when_it_was_interrupted(run, a_dataset, caplog):
-    dataset = a_dataset(validation=12)
-    file = dataset / "rankings.jsonl"
-    rows = [json.loads(line) for line in file.read_text().splitlines()]
-    for number, row in enumerate(rows):  # half of the people prefer what the others do not
-        row["prompt"] = f"{row['prompt']} {number}"
-        row["ranking"] = [8 - place if number % 2 else place for place in row["ranking"]]
-    file.write_text("\n".join(map(json.dumps, rows)) + "\n")
-    still = dataclasses.replace(CONFIG, learning_rate=1e-12)
-    with pytest.raises(Interrupted):
-        run(config=still, dataset=dataset, should_stop=stop_after(3))
-    seen, result = run(config=still, dataset=dataset)
-    low, high = seen[-1].validation_interval
-    assert low < 0.5 < high
-    assert seen[-1].measures["validation_accuracy_low"] == low
-    assert "not surely more than a coin would" in result.alarm
-    assert caplog.messages.count(result.alarm) == 1
 
 
 def test_it_keeps_the_model_of_the_lowest_validation_loss_and_its_normalisation(run):
