@@ -85,7 +85,13 @@ def score_with_promoted(
     where = standings(answer.reference, answer.scores, over=checkpoint.base_reward)
     rows = zip(answer.scores, ranks, answer.truncated, where, strict=True)
     scores = [
-        ImageScore(score, rank, truncated, standing and standing.percentile, standing and standing.preferred)
+        ImageScore(
+            score,
+            rank,
+            truncated,
+            standing.percentile if standing else None,
+            standing.preferred if standing else None,
+        )
         for score, rank, truncated, standing in rows
     ]
     return ScoredImages(checkpoint.name, scores, checkpoint.compared_with if answer.reference else "")

@@ -231,7 +231,7 @@ def measure(run: TrainingRun, *, images: Path, left_out: Collection[str]) -> Mea
         {**_summary(others[pk]), "id": pk, "name": rival.name, **_lead(compare(own, others[pk]))}
         for pk, rival in rivals.items()
     ]
-    people = {"dataset": run.dataset.hash, "ceiling": run.dataset.ceiling}
+    people: dict[str, Any] = {"dataset": run.dataset.hash, "ceiling": run.dataset.ceiling}
     people["base"] = _base_figures(run.project, judgement)
     again = None
     if waiting is not None and promoted is not None:

@@ -85,8 +85,8 @@ def score_files(
                 str(image.file),
                 image.prompt,
                 score,
-                standing and standing.percentile,
-                standing and standing.preferred,
+                standing.percentile if standing else None,
+                standing.preferred if standing else None,
                 pieces,
                 error,
             )
