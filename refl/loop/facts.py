@@ -12,7 +12,7 @@ from django.db.models.functions import Coalesce
 
 from annotation.access import Do, roles_that
 from annotation.models import Assignment, Generation, Membership, Project, Prompt
-from refl.models import Generator, SamplingRun, StepRefusal, TuningPolicy, TuningRun
+from refl.models import Generator, SamplingRun, StepRefusal, Study, StudyGenerator, TuningPolicy, TuningRun
 from refl.selectors.prompts import count_prompts_without_images
 from rewardmodel.models import (
     DatasetVersion,
@@ -25,6 +25,7 @@ from rewardmodel.models import (
 from rewardmodel.selectors import rankings_since
 
 R = TypeVar("R", bound=Run)
+REPLACED = (Assignment.State.REJECTED, Assignment.State.SKIPPED)  # somebody else was asked instead
 KINDS: tuple[type[Run], ...] = (SamplingRun, TrainingRun, EvaluationRun, TuningRun)
 
 
@@ -42,6 +43,8 @@ class Facts:
         has_initial: whether training has a checkpoint to start from.
         generator: the newest that is kept and was looked at; `is_sampled` says whether it ever made images.
         tuned: the newest that a tuning made.
+        is_studied: whether a study ever compared `generator`.
+        study: the newest, with how many opinions are wanted and given on it.
         refusals: why the schedule could not start a step that was due, by the step's key.
     """
 
@@ -61,7 +64,11 @@ class Facts:
     has_initial: bool
     generator: Generator | None
     is_sampled: bool
+    is_studied: bool
     tuned: Generator | None
+    study: Study | None
+    study_wanted: int
+    study_answered: int
     training_policy: TrainingPolicy | None
     tuning_policy: TuningPolicy | None
     refusals: Mapping[str, str]
@@ -116,7 +123,10 @@ def read_facts(projects: Collection[Project]) -> dict[int, Facts]:
     waiting = _newest(models.filter(verdict=RewardCheckpoint.Verdict.WAITING), ids)
     sampled = SamplingRun.objects.filter(generator=OuterRef("pk"), study=None)
     generators = Generator.objects.select_related("run", "parent")
-    generator = _newest(generators.kept().seen().annotate(is_sampled=Exists(sampled)), ids)
+    studied = StudyGenerator.objects.filter(generator=OuterRef("pk"))
+    newest_kept = generators.kept().seen().annotate(is_sampled=Exists(sampled), is_studied=Exists(studied))
+    generator = _newest(newest_kept, ids)
+    studies = _newest(_with_opinions(Study.objects.select_related("run__generator", "run__project")), ids)
     tuned = _newest(generators.filter(run__isnull=False), ids)
     without_images = count_prompts_without_images(ids)
     return {
@@ -137,7 +147,11 @@ def read_facts(projects: Collection[Project]) -> dict[int, Facts]:
             has_initial=project.has_initial,
             generator=(newest := generator.get(project.pk)),
             is_sampled=bool(newest and newest.is_sampled),
+            is_studied=bool(newest and newest.is_studied),
             tuned=tuned.get(project.pk),
+            study=(study := studies.get(project.pk)),
+            study_wanted=study.wanted if study else 0,
+            study_answered=study.answered if study else 0,
             training_policy=getattr(project, "training_policy", None),
             tuning_policy=getattr(project, "tuning_policy", None),
             refusals=refusals[project.pk],
@@ -160,6 +174,17 @@ def _projects(ids: Collection[int]) -> QuerySet[Any]:
             has_images=Exists(Generation.objects.collected().filter(prompt__project=OuterRef("pk"))),
             has_initial=Exists(RewardCheckpoint.objects.registered().filter(**of_project)),
         )
+    )
+
+
+def _with_opinions(studies: QuerySet[Study]) -> QuerySet[Any]:
+    """The studies with how many opinions are `wanted` on them, and how many of these are `answered`."""
+    of_study = Assignment.objects.filter(prompt__study_task__study=OuterRef("pk"))
+    counted = of_study.exclude(state__in=REPLACED).order_by().values("prompt__study_task__study")
+    given = counted.filter(state__in=[Assignment.State.SUBMITTED, Assignment.State.ACCEPTED])
+    return studies.annotate(
+        wanted=Coalesce(counted.annotate(count=Count("pk")).values("count"), 0),
+        answered=Coalesce(given.annotate(count=Count("pk")).values("count"), 0),
     )
 
 

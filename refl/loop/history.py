@@ -44,6 +44,10 @@ def read_history(project: Project) -> list[Entry]:
     for dataset in DatasetVersion.objects.filter(project=project)[:LISTED]:
         name = f"dataset {dataset}"
         entries.append(Entry(freeze, dataset.created_at, name, None, "", freeze.outcome(dataset)))
+    for study in project.studies.select_related("run__project", "run__requested_by")[:LISTED]:
+        step = STEPS["study"]
+        name = f"study {study}"
+        entries.append(Entry(step, study.created_at, name, study.run, why_of(study.run), step.outcome(study)))
     return sorted(entries, key=lambda entry: entry.at, reverse=True)[:LISTED]
 
 

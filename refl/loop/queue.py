@@ -17,6 +17,7 @@ from refl.loop.steps import STEPS
 from refl.models import StepRefusal
 from refl.selectors.generators import NoGenerator
 from refl.services.sampling import CannotSample
+from refl.services.study_plans import CannotStudy
 from refl.services.tuning import CannotTune
 from rewardmodel.models import Run
 from rewardmodel.runs import states
@@ -27,8 +28,8 @@ from rewardmodel.services.evaluations import CannotEvaluate
 from rewardmodel.services.training import NotTrainable
 
 REFUSALS = (
-    *(CannotEvaluate, CannotSample, CannotTune, JobLost, NoGenerator, NothingPromoted, NothingRegistered),
-    *(NothingToFreeze, NotTrainable),
+    *(CannotEvaluate, CannotSample, CannotStudy, CannotTune, JobLost, NoGenerator, NothingPromoted),
+    *(NothingRegistered, NothingToFreeze, NotTrainable),
 )
 
 

@@ -29,6 +29,10 @@ from rewardmodel.runs.waking import wake
 
 LOOP = "refl/loop.html"
 IMAGES, STRIP = 12, 4  # newest images on the page, and of these in the step that makes them
+CANCELLED_BY_STEP = (
+    State.RUNNING,
+    State.FAILED,
+)  # where no run is under way, of steps that cancel themselves
 PAIRS = 6  # of images before and after
 LOOKED_AT = 5  # newest tuned generators, of which one may have such pairs
 TONES = {State.DONE: "good", State.FAILED: "bad", State.RUNNING: "busy", State.READY: "busy"}
@@ -146,7 +150,7 @@ def _card(number: int, step: Step, status: Status, facts: Facts) -> Card:
         why=why_of(status.run) if status.run else "",
         start=label if starts else "",
         again=label != "Start",
-        cancels=status.is_under_way or (step.cancel is not None and status.state == State.RUNNING),
+        cancels=status.is_under_way or (step.cancel is not None and status.state in CANCELLED_BY_STEP),
         flows=status.state in (State.RUNNING, State.READY),
     )
 

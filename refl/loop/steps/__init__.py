@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from refl.loop.step import Step
-from refl.loop.steps import annotating, freezing, judging, promoting, sampling, training, tuning
+from refl.loop.steps import annotating, freezing, judging, promoting, sampling, studying, training, tuning
 
 STEPS: dict[str, Step] = {
     module.STEP.key: module.STEP
-    for module in (sampling, annotating, freezing, training, promoting, tuning, judging)
+    for module in (sampling, annotating, freezing, training, promoting, tuning, judging, studying)
 }

@@ -10,6 +10,7 @@ from annotation.models import Assignment
 from annotation.services.projects.projects import add_member
 from annotation.services.projects.prompts import NewImage, add_generations
 from refl.loop.facts import read_facts
+from refl.loop.history import read_history
 from refl.loop.queue import cancel_step, in_words, read_loop, repeat_step, start_due, start_step
 from refl.loop.step import State, StepBusy, StepRefused
 from refl.loop.steps import STEPS
@@ -17,6 +18,7 @@ from refl.models import SamplingRun, TuningRun
 from rewardmodel.models import DatasetVersion, EvaluationRun, TrainingRun
 from rewardmodel.runs import states
 from tests.cast import picture
+from tests.refl.test_studies import answer, hand_in
 
 
 def loop_of(project):
@@ -98,9 +100,9 @@ def test_the_facts_of_several_projects_take_as_many_statements_as_those_of_one(
     project, a_project, round_over, django_assert_num_queries
 ):
     others = [a_project() for _ in range(3)]
-    with django_assert_num_queries(15):
+    with django_assert_num_queries(16):
         read_facts([project])
-    with django_assert_num_queries(15):
+    with django_assert_num_queries(16):
         facts = read_facts([project, *others])
     assert facts.keys() == {project.pk, *(other.pk for other in others)}
 
@@ -138,6 +140,7 @@ def test_answers_to_be_inspected_are_what_it_waits_for(project, rank):
         ("promote", "freeze one first"),
         ("tune", "no generator is kept"),
         ("judge", "tune one first"),
+        ("study", "no generator is kept"),
     ],
 )
 def test_a_step_started_too_early_says_what_is_missing(project, ada, step, missing):
@@ -243,3 +246,34 @@ def test_a_new_member_who_annotates_counts(project, a_prompt, eve):
     assert standing(project)["annotate"] == State.WAITING
     add_member(project=project, user=eve, role="annotator")
     assert standing(project)["annotate"] == State.RUNNING
+
+
+def test_people_compare_the_tuned_generator_and_the_loop_says_how_far_they_are(
+    project, round_over, alice, ada
+):
+    assert loop_of(project)["study"].note == f"nobody has compared {round_over} with small yet"
+    run = start_step(project, "study", by=ada, captions=3, stops=False).run
+    assert (standing(project)["study"], loop_of(project)["study"].run) == (State.RUNNING, run)
+    assert standing(project)["sample"] == State.READY  # its images are no round of images
+    hand_in(run.study)
+    assert loop_of(project)["study"].progress == (0, 3)
+    with pytest.raises(StepBusy, match="close it first"):
+        start_step(project, "study", by=ada)
+    answer(run.study, alice, [str(round_over), "small"], tasks=2)
+    assert loop_of(project)["study"].progress == (2, 3)
+    assert cancel_step(project, "study", now=now(), by=ada) == f"Study {run.study} is closed."
+    status = loop_of(project)["study"]
+    assert (status.state, status.changed) == (
+        State.DONE,
+        f"{run.study}: Closed from the page of the loop.",
+    )
+    with pytest.raises(StepRefused, match="no study is under way"):
+        cancel_step(project, "study", now=now(), by=ada)
+    assert read_history(project)[0].name == f"study {run.study}"
+    assert repeat_step(project, "study", by=ada).run.study.name.endswith("(2)")
+
+
+def test_there_is_no_study_before_something_was_tuned(project, generator, prompts, ada):
+    assert loop_of(project)["study"].missing == ("a tuned generator that is kept",)
+    with pytest.raises(StepRefused, match="nothing to compare small with: tune a generator first"):
+        start_step(project, "study", by=ada)
