@@ -119,7 +119,7 @@ def read_facts(projects: Collection[Project]) -> dict[int, Facts]:
     )
     models = RewardCheckpoint.objects.select_related("run")
     promoted = _newest(models.filter(promoted=True).annotate(is_tried=Exists(tried)), ids)
-    trained = _newest(models.filter(run__isnull=False), ids)
+    trained = _newest(models.versions(), ids)
     waiting = _newest(models.filter(verdict=RewardCheckpoint.Verdict.WAITING), ids)
     sampled = SamplingRun.objects.filter(generator=OuterRef("pk"), study=None)
     generators = Generator.objects.select_related("run", "parent")

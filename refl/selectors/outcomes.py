@@ -28,7 +28,7 @@ class Versions:
 
 def reward_model_versions(project: Project) -> Versions:
     """Return the figures of the reward models that rankings trained, numbered from 1."""
-    rows = RewardCheckpoint.objects.filter(project=project, run__isnull=False).order_by("-pk")
+    rows = RewardCheckpoint.objects.versions().filter(project=project).order_by("-pk")
     metrics = list(rows.values_list("metrics", flat=True)[:VERSIONS])[::-1]
     return Versions(
         _curve([each.get("accuracy") for each in metrics]), _curve([each.get("ceiling") for each in metrics])

@@ -16,6 +16,7 @@ from django.views.decorators.http import require_POST, require_safe
 
 from annotation.access import Do, MemberRequest, admin_required, may, researcher_required
 from annotation.models import Project
+from annotation.statistics.estimates import NotEnough
 from refl.loop.facts import Facts, read_facts
 from refl.loop.history import read_history, why_of
 from refl.loop.queue import cancel_step, in_words, read_loop, repeat_step, start_step
@@ -26,6 +27,7 @@ from refl.selectors.outcomes import newest_images, reward_model_versions, reward
 from refl.views.pictures import BeforeAfter, pairs_of
 from rewardmodel.models import TrainingPolicy
 from rewardmodel.runs.waking import wake
+from rewardmodel.selectors import accuracy_forecast
 
 LOOP = "refl/loop.html"
 IMAGES, STRIP = 12, 4  # newest images on the page, and of these in the step that makes them
@@ -165,6 +167,16 @@ def _by_itself(step: Step, facts: Facts) -> str:
     return "starts by itself" if policy else "starts by hand only"
 
 
+def _forecast(project: Project) -> str:
+    """What as many rankings again would bring; "" where nobody can tell."""
+    forecast = accuracy_forecast(project)
+    if isinstance(forecast, NotEnough):
+        return ""
+    more, ahead = list(forecast.more.items())[1]
+    low, value, high = (f"{100 * share:.1f}" for share in (ahead.low, ahead.value, ahead.high))
+    return f"{more:,} more rankings: {value} % ({low} to {high})"
+
+
 def _outcomes(request: MemberRequest, project: Project) -> dict[str, Any]:
     versions, rewards = reward_model_versions(project), rewards_of_generators(project)
     is_admin = may(request.user, Do.ADMINISTER, project)
@@ -179,6 +191,7 @@ def _outcomes(request: MemberRequest, project: Project) -> dict[str, Any]:
     return {
         "project": project,
         "is_admin": is_admin,
+        "forecast": _forecast(project) if is_admin else "",
         "version": salted_hmac("refl.loop", str(newest)).hexdigest()[:12],
         "tuned": tuned,
         "pairs": pairs,

@@ -18,6 +18,11 @@ class RewardCheckpointQuerySet(models.QuerySet["RewardCheckpoint"]):
         """Filter to those that no run produced: what training starts from."""
         return self.filter(run=None)
 
+    def versions(self) -> RewardCheckpointQuerySet:
+        """Filter to those that learned from all of a dataset's rankings; others are points of a curve."""
+        share = "run__config__train_share"  # absent from runs of before there were parts
+        return self.filter(Q(**{f"{share}__isnull": True}) | Q(**{f"{share}__gte": 1}), run__isnull=False)
+
     def promoted(self) -> RewardCheckpointQuerySet:
         """Filter to those in use, at most one per project, with the run that produced each."""
         return self.filter(promoted=True).select_related("run")

@@ -9,7 +9,10 @@ from annotation.services.projects.projects import add_member
 from refl.loop.queue import start_step
 from refl.loop.steps import STEPS
 from refl.models import SamplingRun
+from rewardmodel.models import DatasetVersion, Evaluation, RewardCheckpoint, TrainingRun
 from rewardmodel.runs import states
+from rewardmodel.selectors import accuracy_forecast
+from tests.refl.loop.conftest import METRICS
 
 HTMX = {"HX-Request": "true"}
 
@@ -53,6 +56,34 @@ def test_a_round_is_told_with_its_pictures_figures_and_reasons(page, project, ro
     assert answer.context["history"][0].name == str(round_over.run)
     assert answer.context["accuracy"]["series"][0]["points"] == [(1, 0.728)]
     assert answer.context["rewards"]["series"] == [{"name": "shipped", "points": [(0, 0.1), (1, 0.5)]}]
+
+
+def test_trainings_on_parts_of_the_rankings_are_no_versions_and_tell_what_more_would_bring(
+    page, project, round_over
+):
+    whole = round_over.run.checkpoint.run
+    DatasetVersion.objects.update(
+        counts={split: {"rankings": 240, "pairs": 9} for split in ("train", "test")}
+    )
+    for share, accuracy in ((1.0, 0.728), (0.25, 0.65), (0.5, 0.7)):
+        run = whole
+        if share < 1:
+            config = {"train_share": share}
+            run = TrainingRun.objects.create(
+                project=project, dataset=whole.dataset, initial=whole.initial, config=config
+            )
+            RewardCheckpoint.objects.create(project=project, name=f"part {share}", run=run, metrics=METRICS)
+        Evaluation.objects.create(
+            project=project,
+            checkpoint=run.checkpoint,
+            dataset=run.dataset,
+            split="test",
+            figures={"accuracy": {"value": accuracy}},
+        )
+    answer = page.get(address(project))
+    assert answer.context["accuracy"]["series"][0]["points"] == [(1, 0.728)]
+    ahead = accuracy_forecast(project).more[480]
+    assert f"480 more rankings: {100 * ahead.value:.1f} %" in answer.text
 
 
 def test_the_page_asks_for_its_steps_again_and_for_pictures_only_where_they_are_new(
