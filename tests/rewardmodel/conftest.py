@@ -1,6 +1,7 @@
 """A project whose finished rankings can be frozen, and a reward model small enough to train in a test."""
 
 import json
+import shutil
 from collections.abc import Callable
 from datetime import timedelta
 from itertools import count
@@ -108,6 +109,17 @@ def sentence_encoder(tmp_path_factory) -> Path:
 @pytest.fixture
 def encoder(project, encoder_folder) -> RewardCheckpoint:
     return register_checkpoint(project=project, name="encoder", folder=str(encoder_folder))
+
+
+@pytest.fixture
+def referenced(encoder_folder, tmp_path) -> Path:
+    """The tiny reward model once more, which knows the rewards of the images it was validated on."""
+    folder = tmp_path / "referenced"
+    shutil.copytree(encoder_folder, folder)
+    config = json.loads((folder / "config.json").read_text())
+    config["reference"] = {"quantiles": [n / 50 - 1 for n in range(101)], "images": 40, "temperature": 0.5}
+    (folder / "config.json").write_text(json.dumps(config))
+    return folder
 
 
 @pytest.fixture

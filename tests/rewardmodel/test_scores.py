@@ -1,9 +1,13 @@
 """Scores of a project's images, and whether the model had learned from the prompt."""
 
+import math
 import shutil
+
+import pytest
 
 from annotation.models import Generation
 from rewardmodel.models import RewardCheckpoint, TrainingRun
+from rewardmodel.services.checkpoints import register_checkpoint
 from rewardmodel.services.datasets import freeze_dataset
 from rewardmodel.services.scores import score_generations
 from rewardmodel.services.splits import Shares, split_of
@@ -34,3 +38,19 @@ def test_a_runs_model_has_learned_from_all_prompts_outside_its_test_split(
     assert {split_of(text, shares) for text in unseen} == {"test"}
     assert seen
     assert "test" not in {split_of(text, shares) for text in seen}
+
+
+def test_a_score_says_where_it_stands_and_how_probably_it_is_preferred_to_the_bases(
+    project, rank, encoder, referenced
+):
+    rank(2)
+    score_generations(checkpoint=encoder)
+    assert not Generation.objects.exclude(score_percentile=None, score_preferred=None).exists()
+    known = register_checkpoint(project=project, name="known", folder=str(referenced))
+    known.metrics = {"base": {"generator": "hasty", "reward": 0.25, "images": 9}}
+    score_generations(checkpoint=known)
+    for image in Generation.objects.all():
+        assert image.score_percentile == pytest.approx(min(100, max(0, 50 * (image.score + 1))))
+        assert image.score_preferred == pytest.approx(1 / (1 + math.exp((0.25 - image.score) / 0.5)))
+    assert known.compared_with == "the median of hasty's images"
+    assert encoder.compared_with == "the median of the images it was validated on"

@@ -109,6 +109,10 @@ def test_a_run_leaves_a_checkpoint_its_curves_and_scored_images(project, encoder
     assert rival["difference"] == pytest.approx(checkpoint.accuracy - rival["accuracy"])
     assert checkpoint.promoted == (checkpoint.accuracy > rival["accuracy"])
     assert checkpoint.decision["probability"] == rival["probability"]
+    reference = json.loads((run.folder / "best" / "config.json").read_text())["reference"]
+    images = run.dataset.counts["validation"]["images"]
+    assert (len(reference["quantiles"]), reference["images"]) == (101, images)
+    assert checkpoint.metrics["base"] is None  # no image says who made it
     scored = Generation.objects.filter(scored_by=checkpoint.name, score__isnull=False).count()
     assert scored == (48 if checkpoint.promoted else 0)
     assert f"{checkpoint}: {checkpoint.accuracy:.1%}" in capsys.readouterr().out

@@ -320,7 +320,8 @@ def test_admins_see_generators_and_scores_beside_the_images(ada, project, answer
     record_scores(scores={first.pk: 1.2345}, scored_by="round 1", standings={first.pk: (73.6, 0.663)})
     text = as_(ada).get(address_of_prompt).text
     assert "1.23" in text
-    assert "74th percentile, 66 % preferred" in text
+    assert "74th percentile" in text
+    assert "66 % preferred" in text
     assert "round 1" in text
     found = as_(ada).get(f"/projects/{project.slug}/prompts/?q=walrus%00&page=x")
     assert "No prompt has these words." in found.text

@@ -2,6 +2,7 @@
 
 import base64
 import json
+import math
 import os
 import signal
 import socket
@@ -138,6 +139,17 @@ def test_scores_are_those_of_the_library_with_ranks(served, project, ada, model,
     assert [row["rank"] for row in answer["scores"]] == [1 + sorted(scores)[::-1].index(s) for s in scores]
     assert answer["checkpoint"] == "encoder"
     assert not any(row["truncated"] for row in answer["scores"])
+
+
+def test_scores_say_where_they_stand_where_the_model_knows(served, project, ada, referenced):
+    answer = post(ada, question(project, *FILES)).json()
+    assert (answer["over"], {row["percentile"] for row in answer["scores"]}) == ("", {None})
+    promote(register_checkpoint(project=project, name="known", folder=str(referenced)), now=NOW)
+    answer = post(ada, question(project, *FILES)).json()
+    assert answer["over"] == "the median of the images it was validated on"
+    for row in answer["scores"]:
+        assert row["percentile"] == pytest.approx(min(100, max(0, 50 * (row["score"] + 1))))
+        assert row["preferred"] == pytest.approx(1 / (1 + math.exp(-row["score"] / 0.5)))
 
 
 def test_a_form_has_one_prompt_or_one_a_file_and_ranks_are_within_a_prompt(

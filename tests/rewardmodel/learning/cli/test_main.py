@@ -3,6 +3,8 @@
 import csv
 import io
 import json
+import math
+import shutil
 
 import pytest
 from PIL import Image
@@ -47,6 +49,22 @@ def test_a_folder_is_scored_in_each_form(run, folder, initial):
     assert [row["score"] for row in json.loads(out)] == pytest.approx(expected, abs=1e-5)
     _, out, _ = run("score", *asked, "--format", "jsonl")
     assert [json.loads(line)["file"] for line in out.splitlines()] == [row["file"] for row in rows]
+
+
+def test_where_the_model_knows_a_score_says_where_it_stands(run, folder, initial, tmp_path):
+    asked = ("--prompt", "a red circle", folder, "--format", "json")
+    assert {row["percentile"] for row in json.loads(run("score", *asked)[1])} == {None}
+    known = tmp_path / "known"
+    shutil.copytree(initial, known)
+    config = json.loads((known / "config.json").read_text())
+    config["reference"] = {"quantiles": [n / 50 - 1 for n in range(101)], "images": 40, "temperature": 0.5}
+    (known / "config.json").write_text(json.dumps(config))
+    for row in json.loads(run("rank", "--model", known, *asked)[1]):
+        assert row["percentile"] == pytest.approx(min(100, max(0, 50 * (row["score"] + 1))))
+        assert row["preferred"] == pytest.approx(1 / (1 + math.exp(-row["score"] / 0.5)))
+    config["reference"]["quantiles"] = [1.0]
+    (known / "config.json").write_text(json.dumps(config))
+    assert "a reference has 101 finite quantiles" in run("rank", "--model", known, *asked)[2]
 
 
 @pytest.mark.parametrize("suffix", ["jsonl", "csv"])
