@@ -111,7 +111,7 @@ def project_progress(project: Project, *, now: datetime) -> ProjectProgress:
         ties=ties,
         annotators=annotators_progress(project),
         days=[Day(*row) for row in days],
-        pace=_pace(answers, now),
+        pace=answers_a_day(answers, now),
     )
 
 
@@ -149,7 +149,7 @@ def newest_answers(project: Project, *, count: int) -> list[NewAnswer]:
     return [NewAnswer(assignment, best[assignment.pk]) for assignment in assignments]
 
 
-def _pace(answers: QuerySet[Assignment], now: datetime) -> float:
+def answers_a_day(answers: QuerySet[Assignment], now: datetime) -> float:
     """Return recent answers per day; a project's first hours count as a whole day."""
     counts = answers.aggregate(
         first=Min("submitted_at"), recent=Count("pk", filter=Q(submitted_at__gt=now - RECENT))
