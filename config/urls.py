@@ -7,7 +7,7 @@ from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitVie
 
 from annotation.views.accounts import admin_sign_in
 from config.health import healthz, readyz
-from refl.urls import loop_urls
+from refl.urls import loop_urls, public_urls, study_urls
 from rewardmodel.urls import score_urls, selection_urls
 
 urlpatterns = [
@@ -15,6 +15,8 @@ urlpatterns = [
     path("projects/<slug:slug>/loop/", include(loop_urls)),
     path("projects/<slug:slug>/selections/", include(selection_urls)),
     path("projects/<slug:slug>/try/", include(score_urls)),
+    path("projects/<slug:slug>/studies/", include(study_urls)),
+    path("studies/", include(public_urls)),
     path("models/", include("rewardmodel.urls")),
     path("generators/", include("refl.urls")),
     path("api/v1/", include("annotation.api.urls")),

@@ -23,4 +23,6 @@ class ReflConfig(AppConfig):
         import_module("refl.services.studies")
         register_menu_item(MenuItem("Generators", "generators"))
         register_page(Page("loop", "Loop", "loop", Do.RESEARCH), section="Progress", after="overview")
+        studies = Page("studies", "Studies", "project-studies", Do.RESEARCH)
+        register_page(studies, section="Results", after="leaderboard")
         register_panel(Panel("refl/panel.html", read_panels, Do.RESEARCH))

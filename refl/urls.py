@@ -4,7 +4,7 @@ from typing import Any
 
 from django.urls import path
 
-from refl.views import generators, loop, pictures, samples
+from refl.views import generators, loop, pictures, public_studies, samples, studies
 from refl.views import runs as kinds
 from rewardmodel.runs import views as runs
 
@@ -48,4 +48,20 @@ loop_urls = [
     path("<str:step>/start/", loop.start, name="start-step"),
     path("<str:step>/repeat/", loop.repeat, name="repeat-step"),
     path("<str:step>/cancel/", loop.cancel, name="cancel-step"),
+]
+
+study_urls = [
+    path("", studies.studies, name="project-studies"),
+    path("open/", studies.open_one, name="open-study"),
+    path("plan/", studies.plan, name="plan-study"),
+    path("<int:pk>/", studies.study, name="study"),
+    path("<int:pk>/close/", studies.close, name="close-study"),
+    path("<int:pk>/repeat/", studies.repeat, name="repeat-study"),
+    path("<int:pk>/publish/", studies.publish, name="publish-study"),
+    path("<int:pk>/withdraw/", studies.withdraw, name="withdraw-study-link"),
+]
+
+public_urls = [
+    path("<uuid:token>/", public_studies.public_study, name="public-study"),
+    path("<uuid:token>/images/<uuid:image>", public_studies.public_image, name="public-study-image"),
 ]

@@ -54,6 +54,7 @@ def named(name, arguments, project, task, rows):
         "version": 1,
         **dict.fromkeys(("delivery", "step", "number", "place"), 1),
         "side": "after",
+        "image": task.token,
         "form": "csv",
         "token": "nothing" if name == "join" else task.token,
     }
