@@ -177,3 +177,21 @@ def test_an_inspector_sees_answers_and_not_whose_images_they_are_about(client, a
     answer = inspecting.get(f"/inspect/{Assignment.objects.filter(state='submitted').first().pk}/").text
     assert answer.count('alt="Image ') == 3
     assert secrets_in(queue + answer) == []
+
+
+def test_small_versions_tell_no_more_than_the_pictures(alice, two_projects, settings, tmp_path):
+    settings.THUMBNAIL_CACHE_DIR = tmp_path
+    client = Client()
+    client.force_login(alice)
+    file = io.BytesIO()
+    exif = PIL.Image.Exif()
+    exif[PIL.ExifTags.Base.Software] = GENERATORS[0]
+    PIL.Image.new("RGB", (900, 600), "teal").save(file, "JPEG", exif=exif, comment=GENERATORS[0].encode())
+    prompt = two_projects[0].prompts.first()
+    (large,) = add_generations(prompt=prompt, images=[NewImage(file.getvalue(), "a-folder/x", GENERATORS[0])])
+    for image in (large.image, *Image.objects.filter(generations__prompt=prompt)):
+        image.refresh_from_db()
+        answer = client.get(f"/images/{image.token}/small")
+        content = b"".join(answer.streaming_content)
+        assert secrets_in(content.decode("latin-1")) == []
+        assert secrets_in(str(answer.headers)) == []
