@@ -207,7 +207,11 @@ def test_pages_the_api_and_the_command_say_how_sure_a_promotion_is(admin, projec
     words = f"94 % likely better than {model.decision['over']}, on 162 test pairs"
     wants = "waits for about 182, that is 338 rankings: 95 % on 100 pairs or more are wanted"
     home = reverse("project-models", args=[project.slug])
-    for page in (home, reverse("training-run", args=[project.slug, model.run_id])):
+    of_run, of_model = (
+        reverse(name, args=[project.slug, pk])
+        for name, pk in (("training-run", model.run_id), ("checkpoint", model.pk))
+    )
+    for page in (home, of_run, of_model):
         text = admin.get(page).text
         assert f"{words}; {wants}" in text, page
         assert "waits for more pairs" in text, page

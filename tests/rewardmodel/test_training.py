@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+import statistics
 import subprocess
 import sys
 import threading
@@ -18,6 +19,7 @@ from django.utils.timezone import now
 from safetensors.torch import load_file
 
 from annotation.models import Generation
+from rewardmodel.learning import load
 from rewardmodel.models import RewardCheckpoint, TrainingPoint, TrainingRun
 from rewardmodel.runs import states, supervision
 from rewardmodel.runs.supervision import supervise
@@ -26,6 +28,7 @@ from rewardmodel.services import training
 from rewardmodel.services.checkpoints import promote
 from rewardmodel.services.datasets import freeze_dataset
 from rewardmodel.services.evaluations import measure
+from rewardmodel.services.splits import dataset_splits
 from rewardmodel.services.training import NotTrainable, queue_training
 from rewardmodel.tasks import supervise_run
 from tests.rewardmodel.conftest import QUICK
@@ -118,6 +121,27 @@ def test_a_run_leaves_a_checkpoint_its_curves_and_scored_images(project, encoder
     assert f"{checkpoint}: {checkpoint.accuracy:.1%}" in capsys.readouterr().out
     assert (run.folder / "best").is_dir()
     assert not (run.folder / "state.pt").exists()
+
+
+def test_the_bases_images_that_it_did_not_learn_from_are_what_others_are_compared_with(
+    project, encoder, rank, media
+):
+    rank(12)
+    Generation.objects.update(generator="shipped")
+    rank(4)
+    Generation.objects.filter(generator="").update(generator="tuned")
+    call_command("train_reward_model", project.slug, set=[f"{name}={value}" for name, value in QUICK.items()])
+    run = TrainingRun.objects.get()
+    splits, model = dataset_splits(run.dataset), load(run.folder / "best", "cpu")
+    rewards = [
+        model.score(image.prompt.text, media / image.image.file.name)
+        for image in Generation.objects.filter(generator="shipped").select_related("prompt", "image")
+        if splits.of(image.prompt.text) != "train"
+    ]
+    base = run.checkpoint.metrics["base"]
+    assert (base["generator"], base["images"]) == ("shipped", len(rewards))
+    assert base["reward"] == pytest.approx(statistics.median(rewards), abs=1e-4)
+    assert run.checkpoint.base_reward == base["reward"]
 
 
 def test_a_model_is_compared_with_one_that_was_promoted_while_it_was_measured(
