@@ -28,7 +28,9 @@ def tend_studies(*, now: datetime) -> None:
             _tend_drawing(study, now=now)
         if study.state == Study.State.OPEN:
             _tend_open(study, now=now)
-    left = Assignment.objects.filter(state__in=UNBEGUN, prompt__study_task__study__state=Study.State.CLOSED)
+    left = Assignment.objects.filter(
+        kind=Assignment.Kind.STUDY, state__in=UNBEGUN, prompt__closed_at__isnull=False
+    )
     prompts = list(left.order_by().values_list("prompt_id", flat=True).distinct())
     if prompts:  # of these the leases of tasks that were in hand may have run out since
         close_study_prompts(prompts=prompts, now=now)

@@ -51,7 +51,7 @@ def close_study_prompts(*, prompts: Collection[int], now: datetime) -> int:
     """Ask nobody any more about these prompts of a study; answers that were given can no longer be revised.
 
     A task that somebody has in hand stays theirs and still counts when it is submitted in time. Called again,
-    it takes back those whose lease ran out since.
+    it takes back those whose lease ran out since, and those that somebody was changing at the moment.
 
     Args: prompts: their ids.
     Returns: how many assignments were taken back.
@@ -61,5 +61,8 @@ def close_study_prompts(*, prompts: Collection[int], now: datetime) -> int:
     nobody_has_begun = Q(state=State.OPEN) | Q(state=State.LEASED, claimed_at=None)
     lapsed = Q(state=State.LEASED, leased_until__lte=now)
     assignments = Assignment.objects.filter(kind=Assignment.Kind.STUDY, prompt__in=prompts)
-    taken_back, _ = assignments.filter(nobody_has_begun | lapsed).delete()
-    return taken_back
+    # Locked first: one that is claimed or submitted meanwhile is passed over, with its answer.
+    unneeded = assignments.filter(nobody_has_begun | lapsed).select_for_update(skip_locked=True)
+    taken_back = list(unneeded.values_list("pk", flat=True))
+    Assignment.objects.filter(pk__in=taken_back).delete()
+    return len(taken_back)

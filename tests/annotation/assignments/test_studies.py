@@ -1,11 +1,13 @@
 """Tasks of blind studies: asked like any other work, counted as none of it."""
 
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
 import pytest
+from django.db import connection, transaction
 from django.test import Client
 
-from annotation.models import Assignment, Prompt
+from annotation.models import Assignment, Prompt, Ranking
 from annotation.selectors.preferences import finished_rankings
 from annotation.selectors.results.progress import project_progress
 from annotation.services.assignments.assignments import LeaseLost, claim_ahead, claim_next, open_assignments
@@ -125,6 +127,41 @@ def test_a_task_whose_lease_ran_out_after_the_study_closed_is_taken_back(alice, 
     assert close_study_prompts(prompts=ids, now=late) == 1
     with pytest.raises(LeaseLost):
         submit(in_hand, alice, now=late)
+
+
+def close_elsewhere(prompts, *, now=NOW):
+    """Close the study over another connection, and wait for it."""
+
+    def close():
+        try:
+            return close_study_prompts(prompts=[prompt.pk for prompt in prompts], now=now)
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(1) as threads:
+        return threads.submit(close).result(timeout=20)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_late_answer_that_is_being_recorded_outlives_the_end_of_its_study(alice, project, a_study):
+    prompts = a_study(2)
+    task = claim(alice, project)
+    late = NOW + project.lease + timedelta(seconds=1)
+    with transaction.atomic():
+        submit(task, alice, now=late)
+        assert close_elsewhere(prompts, now=late) == 1  # the other task
+    task.refresh_from_db()
+    assert (task.state, Ranking.objects.get().assignment_id) == ("submitted", task.pk)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_task_that_is_being_claimed_as_its_study_ends_stays_with_who_claims_it(alice, project, a_study):
+    prompts = a_study()
+    with transaction.atomic():
+        task = claim(alice, project)
+        assert close_elsewhere(prompts) == 0
+    submit(task, alice)
+    assert Ranking.objects.count() == 1
 
 
 def test_nobody_else_is_asked_what_is_skipped_or_sent_back_in_a_closed_study(alice, rita, project, a_study):
