@@ -126,7 +126,7 @@ def _check_texts(project: Project, generators: Sequence[Generator], texts: Seque
 def subjects(
     texts: Sequence[str], config: StudyConfig, generators: int, rng: random.Random
 ) -> Iterator[Subject]:
-    """Yield what each task shows: every text once before any a second time.
+    """Yield what each task shows, text by text: a text counts once all its votes are in.
 
     Seeds are new to each study. With those of the project's own images, an annotator could meet an image of
     the base that they have ranked already.
@@ -135,14 +135,11 @@ def subjects(
     places = [tuple(range(generators))]
     if config.design == Design.PAIRS:
         places = list(combinations(range(generators), 2))
-    of_caption = []
     for caption, text in enumerate(texts):
         seeds = seeds_of(f"{salt} {text}", config.images_per_caption)
         tasks = [Subject(caption, seed, shown) for seed, shown in product(seeds, places)]
         rng.shuffle(tasks)
-        of_caption.append(tasks)
-    for turn in zip(*of_caption, strict=True):
-        yield from turn
+        yield from tasks
 
 
 def facts_of(project: Project, texts: Sequence[str]) -> Mapping[str, Facts]:

@@ -195,6 +195,18 @@ def test_a_study_that_need_not_stop_goes_on_until_everybody_answered(a_study, al
     assert Study.objects.get().reason == "Enough."
 
 
+@pytest.mark.parametrize("asked", [{"opinions": 2}, {"images_per_caption": 2}, {"others": 2}])
+def test_a_clear_winner_is_named_early_however_often_a_caption_is_asked_about(a_study, alice, bob, asked):
+    study = hand_in(a_study(captions=11, confidence=0.5, **asked))
+    wanted = Assignment.objects.count()
+    while Study.objects.get().state == "open":
+        for annotator in (alice, bob):
+            answer(study, annotator, ["fine", "coarse", "small"], tasks=1)
+            tend_studies(now=NOW)
+    assert "coarse is preferred to small" in Study.objects.get().reason
+    assert Assignment.objects.count() < 0.8 * wanted
+
+
 def test_a_study_without_a_winner_closes_when_every_opinion_is_in(a_study, alice):
     study = hand_in(a_study())
     answer(study, alice, ["coarse", "small"], tasks=2)

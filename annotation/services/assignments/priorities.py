@@ -42,9 +42,13 @@ def priorities(project: Project, opinions: Mapping[int, Collection[int]]) -> dic
     return {prompt: [priority(prompt, number) for number in numbers] for prompt, numbers in opinions.items()}
 
 
-def study_priorities(opinions: int) -> list[int]:
-    """Return the priorities of a study's opinions on one prompt: they come before all other work."""
-    return [LARGEST + opinions - number for number in range(opinions)]
+def study_priority(prompt: int) -> int:
+    """Return the priority of all opinions on a study's prompt, by its id.
+
+    They come before other work, older prompts before newer ones: a study is asked about prompt by prompt, and
+    an opinion that replaces another takes its turn.
+    """
+    return LARGEST + max(1, LARGEST - 1 - prompt)
 
 
 def put_unsure_first(*, generations: Collection[int]) -> None:

@@ -10,7 +10,7 @@ from django.db import transaction
 from django.db.models import Q
 
 from annotation.models import Assignment, Project, Prompt
-from annotation.services.assignments.priorities import study_priorities
+from annotation.services.assignments.priorities import study_priority
 
 State = Assignment.State
 
@@ -30,7 +30,7 @@ def add_study_prompts(*, project: Project, texts: Sequence[str], translations: S
 def open_study_assignments(*, prompts: Iterable[Prompt], opinions: int) -> list[Assignment]:
     """Ask for so many opinions on each of these prompts of a study that has no assignment and is not closed.
 
-    They come before other work, the first opinion on every prompt before the second on any.
+    They come before other work, and all opinions on a prompt before those on the next.
     """
     asked = Prompt.everything.filter(pk__in=[prompt.pk for prompt in prompts], is_of_study=True)
     ready = asked.filter(closed_at=None, assignments=None)
@@ -40,9 +40,14 @@ def open_study_assignments(*, prompts: Iterable[Prompt], opinions: int) -> list[
     )
     list(locked.order_by("pk").values_list("pk"))
     return Assignment.objects.bulk_create(
-        Assignment(project_id=prompt.project_id, prompt=prompt, kind=Assignment.Kind.STUDY, priority=priority)
+        Assignment(
+            project_id=prompt.project_id,
+            prompt=prompt,
+            kind=Assignment.Kind.STUDY,
+            priority=study_priority(prompt.pk),
+        )
         for prompt in ready.order_by("pk")
-        for priority in study_priorities(opinions)
+        for _ in range(opinions)
     )
 
 
