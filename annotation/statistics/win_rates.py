@@ -42,7 +42,7 @@ def win_rate(captions: Integers, votes: Floats, complete: Booleans, *, confidenc
     Args:
         captions: (N,) of each vote, any whole numbers.
         votes: (N,) 1 where the first item won, 0 where the second did, 1/2 for a tie.
-        complete: (N,) whether the vote's caption has all its votes.
+        complete: (N,) whether the vote counts: its caption has all its votes.
     """
     index = np.unique(captions[complete], return_inverse=True)[1]
     means = np.bincount(index, votes[complete]) / np.maximum(np.bincount(index), 1)  # (captions,)

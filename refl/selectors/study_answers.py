@@ -16,7 +16,6 @@ from annotation.statistics.win_rates import WinRate, verdict, win_rate
 from refl.models import Generator, Study, StudyTask
 
 State = Assignment.State
-UNFINISHED = (State.OPEN, State.LEASED, State.SUBMITTED)
 
 
 @dataclass(frozen=True)
@@ -65,7 +64,6 @@ class Answers:
     tasks: dict[int, StudyTask]  # by prompt id
     images: dict[int, Generation]  # by id
     placed: list[_Placed]
-    unfinished: frozenset[int]  # captions that wait for an answer
 
     @cached_property
     def places(self) -> dict[str, int]:
@@ -89,11 +87,26 @@ class Answers:
                 votes.append(Vote(task, assignment, one.annotator, *places, float(vote)))
         return votes
 
+    @cached_property
+    def waiting(self) -> list[StudyTask]:
+        """The tasks that lack opinions: what is closed by somebody who saw the votes must not end them."""
+        answered = Counter(prompt for prompt, _ in {(row.prompt, row.assignment) for row in self.placed})
+        wanted = self.study.settings.opinions
+        return [task for prompt, task in self.tasks.items() if answered[prompt] < wanted]
+
     def rate(
         self, place: int, against: int, *, confidence: float, within: frozenset[int] | None = None
     ) -> Rate:
-        """Return a generator's rate against another. Args: within: captions that count, None for all."""
+        """Return a generator's rate against another, over the captions that have all their opinions.
+
+        Of a withdrawn task whatever is missing is not waited for, and what it has does not count.
+
+        Args: within: captions that count, None for all.
+        """
         sides = sorted((place, against))
+        waiting = [task for task in self.waiting if set(sides) <= set(task.places)]
+        captions_waiting = {task.caption for task in waiting if not task.withdrawn}
+        partial = {task.pk for task in waiting if task.withdrawn}
         votes = [
             vote
             for vote in self.votes
@@ -104,7 +117,10 @@ class Answers:
         result = win_rate(
             captions,
             scores if place > against else 1 - scores,
-            np.array([vote.task.caption not in self.unfinished for vote in votes], bool),
+            np.array(
+                [vote.task.caption not in captions_waiting and vote.task.pk not in partial for vote in votes],
+                bool,
+            ),
             confidence=confidence,
         )
         said = verdict(result.interval, margin=self.study.settings.margin)
@@ -129,14 +145,12 @@ def read_answers(study: Study) -> Answers:
             "slot",
         )
     )
-    unfinished = Assignment.objects.filter(prompt__study_task__study=study, state__in=UNFINISHED)
     return Answers(
         study=study,
         generators=study.compared,
         tasks=tasks,
         images=images,
         placed=[_Placed(*row) for row in placed],
-        unfinished=frozenset(unfinished.order_by().values_list("prompt__study_task__caption", flat=True)),
     )
 
 

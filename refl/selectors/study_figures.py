@@ -24,7 +24,7 @@ from annotation.statistics.leaderboard import Standing, leaderboard
 from annotation.statistics.panels import Placements, panels
 from annotation.statistics.sequential import Power, power_at
 from refl.models import Generator, Study, StudyConfig
-from refl.selectors.study_answers import UNFINISHED, Answers, Rate, category_of
+from refl.selectors.study_answers import Answers, Rate, category_of
 
 State = Assignment.State
 SEED = 0  # of the resamples: the same answers give the same page
@@ -113,7 +113,7 @@ def count_assignments(study: Study, answers: Answers) -> StudyCounts:
         captions=len({task.caption for task in tasks}),
         tasks=len(tasks),
         withdrawn=sum(bool(task.withdrawn) for task in tasks),
-        wanted=sum(states[state] for state in (State.ACCEPTED, *UNFINISHED)),
+        wanted=sum(states[state] for state in (State.ACCEPTED, State.OPEN, State.LEASED, State.SUBMITTED)),
         answered=states[State.ACCEPTED],
         waiting=states[State.OPEN],
         in_hand=states[State.LEASED],

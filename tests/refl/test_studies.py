@@ -207,6 +207,15 @@ def test_a_clear_winner_is_named_early_however_often_a_caption_is_asked_about(a_
     assert Assignment.objects.count() < 0.8 * wanted
 
 
+def test_a_caption_with_a_part_of_its_votes_never_counts_even_after_the_end(a_study, alice, bob):
+    study = hand_in(a_study(opinions=2))
+    answer(study, alice, ["coarse", "small"])
+    answer(study, bob, ["small", "coarse"], tasks=1)
+    close_study(study, reason="Enough.", now=NOW)  # by somebody who sees who leads
+    [rate] = study_report(Study.objects.get()).rates
+    assert (rate.result.votes, rate.result.captions, rate.result.value) == (5, 1, 0.5)
+
+
 def test_a_study_without_a_winner_closes_when_every_opinion_is_in(a_study, alice):
     study = hand_in(a_study())
     answer(study, alice, ["coarse", "small"], tasks=2)
