@@ -12,12 +12,13 @@ from typing import Any
 from django.db import models, transaction
 from django.db.models import Count, Exists, F, OrderBy, OuterRef, Q, Subquery
 from django.db.models.expressions import RawSQL
+from django.db.models.functions import Coalesce
 
 from annotation.access import is_qualified, newest_outcome, pause_reason
 from annotation.models import Action, Assignment, Project, Prompt, User
 from annotation.models.assignments import AssignmentQuerySet
 from annotation.services.actions import record_action
-from annotation.services.assignments.priorities import first_priorities
+from annotation.services.assignments.priorities import priorities
 from annotation.services.checks.checks import draw_check
 from annotation.statements import Parameter, Statement, fetch_one, select
 
@@ -32,10 +33,11 @@ class LeaseLost(Exception):
 
 @transaction.atomic
 def open_assignments(*, prompts: Iterable[Prompt], by: User | None = None) -> list[Assignment]:
-    """Ask for the project's number of opinions on each prompt that can be ranked and has no assignment yet.
+    """Ask for what lacks of the project's number of opinions on each prompt that can be ranked.
 
     A prompt can be ranked when it has at least 2 images, no more than the project's slots hold, and none of
-    their files is missing.
+    their files is missing. It lacks opinions when it was never asked about, or when some were withdrawn. A
+    prompt that only has checks, training or references is left to these.
 
     Args: by: who asked, for the log; None when the caller writes the log.
     """
@@ -44,22 +46,26 @@ def open_assignments(*, prompts: Iterable[Prompt], by: User | None = None) -> li
     # settings may change until assignments are open.
     projects = Project.objects.filter(pk__in=queryset.order_by().values("project")).order_by("pk")
     list(projects.select_for_update(no_key=True).values_list("pk"))
+    assignments = Assignment.objects.filter(prompt=OuterRef("pk"))
+    asked = assignments.ordinary().exclude(state__in=[State.REJECTED, State.SKIPPED]).order_by()
+    counted = asked.values("prompt").annotate(count=Count("pk")).values("count")
     rankable = (
-        queryset.filter(~Exists(Assignment.objects.filter(prompt=OuterRef("pk"))))
+        queryset.filter(~Exists(assignments) | Exists(assignments.ordinary()))
         .select_related("project")
         .annotate(images=Count("generations"), files=Count("generations__image"))
+        .annotate(asked=Coalesce(Subquery(counted), 0))
         .filter(images__gte=2, files=F("images"), images__lte=F("project__slots") * F("project__per_slot"))
+        .filter(asked__lt=F("project__opinions_per_prompt"))
     )
-    by_project: dict[Project, list[Prompt]] = defaultdict(list)
+    lacking: dict[Project, dict[int, range]] = defaultdict(dict)
     for prompt in rankable.order_by("pk"):
-        by_project[prompt.project].append(prompt)
+        lacking[prompt.project][prompt.pk] = range(prompt.asked, prompt.project.opinions_per_prompt)
     opened = []
-    for project, its_prompts in by_project.items():
-        priorities = first_priorities(project, [prompt.pk for prompt in its_prompts])
+    for project, opinions in lacking.items():
         opened += Assignment.objects.bulk_create(
-            Assignment(project=project, prompt=prompt, priority=priority)
-            for prompt in its_prompts
-            for priority in priorities[prompt.pk]
+            Assignment(project=project, prompt_id=pk, priority=priority)
+            for pk, its_priorities in priorities(project, opinions).items()
+            for priority in its_priorities
         )
     if by and opened:
         project = opened[0].project
@@ -77,8 +83,7 @@ def open_assignments(*, prompts: Iterable[Prompt], by: User | None = None) -> li
 def withdraw_open(*, project: Project, by: User | None = None) -> int:
     """Ask no longer for the opinions that nobody has begun, and return how many these were.
 
-    What is in somebody's hands stays theirs. A prompt that is left without an assignment can be asked about
-    again.
+    What is in somebody's hands stays theirs. `open_assignments` asks for them again.
     """
     opened = Assignment.objects.ordinary().filter(project=project, state=State.OPEN)
     # Locked first: one that is claimed meanwhile is passed over.

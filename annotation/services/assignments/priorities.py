@@ -15,12 +15,6 @@ Order, Rule = Project.TaskOrder, Project.ChoiceRule
 LARGEST = 2**30  # of a priority; the largest comes first
 
 
-def first_priorities(project: Project, prompts: Collection[int]) -> dict[int, list[int]]:
-    """Return the priorities of the opinions to ask for, by prompt id."""
-    opinions = range(project.opinions_per_prompt)
-    return priorities(project, {prompt: opinions for prompt in prompts})
-
-
 def priorities(project: Project, opinions: Mapping[int, Collection[int]]) -> dict[int, list[int]]:
     """Return by prompt id the priorities of these opinions, which are numbered from 0."""
     by_entropy = project.task_order == Order.UNSURE and project.choice_rule == Rule.ENTROPY

@@ -16,6 +16,8 @@ from annotation.services.assignments.assignments import (
     save_draft,
     withdraw_open,
 )
+from annotation.services.assignments.skips import skip_task
+from annotation.services.checks.references import claim_reference
 from annotation.services.judgements.judgements import submit_judgement
 from annotation.services.projects.projects import SettingsFrozen, change_settings
 from tests.cast import NOW, answer_for, luck
@@ -245,3 +247,22 @@ def test_what_nobody_has_begun_can_be_withdrawn_and_asked_for_again(alice, ada, 
     other = second if held.prompt == first else first
     (again,) = open_assignments(prompts=[first, second])
     assert again.prompt == other
+
+
+def test_what_was_withdrawn_of_a_prompt_that_was_begun_is_asked_for_again(alice, ada, a_project, a_prompt):
+    project = a_project(opinions_per_prompt=3)
+    prompt = a_prompt(project=project)
+    held = claim(alice, project)
+    skip_task(assignment=held, annotator=alice, reason="unfit", note="", now=NOW)  # somebody else is asked
+    assert withdraw_open(project=project, by=ada) == 3
+    assert len(open_assignments(prompts=[prompt], by=ada)) == 3
+    assert claim(ada, project) is not None
+    assert withdraw_open(project=project, by=ada) == 2
+    assert len(open_assignments(prompts=[prompt], by=ada)) == 2
+    assert open_assignments(prompts=[prompt], by=ada) == []
+
+
+def test_a_prompt_kept_for_references_is_not_opened(project, a_prompt, rosa):
+    prompt = a_prompt(opened=False)
+    claim_reference(researcher=rosa, project=project, now=NOW, generator=luck(), prompt=prompt)
+    assert open_assignments(prompts=[prompt]) == []
