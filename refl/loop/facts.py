@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from django.db.models import Count, Exists, OuterRef, QuerySet
+from django.db.models import Count, Exists, OuterRef, Q, QuerySet
 from django.db.models.functions import Coalesce
 
 from annotation.access import Do, roles_that
@@ -43,8 +43,8 @@ class Facts:
         has_initial: whether training has a checkpoint to start from.
         generator: the newest that is kept and was looked at; `is_sampled` says whether it ever made images.
         tuned: the newest that a tuning made.
-        is_studied: whether a study ever compared `generator`.
-        study: the newest, with how many opinions are wanted and given on it.
+        is_studied: whether people answered a study that compared `generator` with its parent.
+        study: the newest under way, else the newest, with how many opinions are wanted and given on it.
         refusals: why the schedule could not start a step that was due, by the step's key.
     """
 
@@ -123,10 +123,21 @@ def read_facts(projects: Collection[Project]) -> dict[int, Facts]:
     waiting = _newest(models.filter(verdict=RewardCheckpoint.Verdict.WAITING), ids)
     sampled = SamplingRun.objects.filter(generator=OuterRef("pk"), study=None)
     generators = Generator.objects.select_related("run", "parent")
-    studied = StudyGenerator.objects.filter(generator=OuterRef("pk"))
+    answered = Assignment.objects.filter(
+        prompt__study_task__study=OuterRef("study"), state=Assignment.State.ACCEPTED
+    )
+    studied = StudyGenerator.objects.filter(
+        Exists(answered),
+        generator=OuterRef("pk"),
+        place__gt=0,
+        study__entries__place=0,
+        study__entries__generator=OuterRef("parent"),
+    )
     newest_kept = generators.kept().seen().annotate(is_sampled=Exists(sampled), is_studied=Exists(studied))
     generator = _newest(newest_kept, ids)
-    studies = _newest(_with_opinions(Study.objects.select_related("run__generator", "run__project")), ids)
+    studies = Study.objects.select_related("run__generator", "run__project")
+    studies = studies.annotate(is_closed=Q(state=Study.State.CLOSED))
+    study_of = _newest(_with_opinions(studies), ids, "is_closed", "-pk")
     tuned = _newest(generators.filter(run__isnull=False), ids)
     without_images = count_prompts_without_images(ids)
     return {
@@ -149,7 +160,7 @@ def read_facts(projects: Collection[Project]) -> dict[int, Facts]:
             is_sampled=bool(newest and newest.is_sampled),
             is_studied=bool(newest and newest.is_studied),
             tuned=tuned.get(project.pk),
-            study=(study := studies.get(project.pk)),
+            study=(study := study_of.get(project.pk)),
             study_wanted=study.wanted if study else 0,
             study_answered=study.answered if study else 0,
             training_policy=getattr(project, "training_policy", None),
@@ -188,10 +199,10 @@ def _with_opinions(studies: QuerySet[Study]) -> QuerySet[Any]:
     )
 
 
-def _newest(rows: QuerySet[Any], projects: Collection[int]) -> dict[int, Any]:
-    """Return the newest of the rows of each project."""
-    newest = rows.filter(project__in=projects).order_by("project_id", "-pk").distinct("project_id")
-    return {row.project_id: row for row in newest}
+def _newest(rows: QuerySet[Any], projects: Collection[int], *order: str) -> dict[int, Any]:
+    """Return the newest of the rows of each project, or the first in another order."""
+    first = rows.filter(project__in=projects).order_by("project_id", *(order or ["-pk"]))
+    return {row.project_id: row for row in first.distinct("project_id")}
 
 
 def runs_of_steps(model: type[Run]) -> QuerySet[Any]:

@@ -1,5 +1,6 @@
 """How the steps of the loop stand, and what may be asked of them."""
 
+import random
 import threading
 
 import pytest
@@ -15,6 +16,7 @@ from refl.loop.queue import cancel_step, in_words, read_loop, repeat_step, start
 from refl.loop.step import State, StepBusy, StepRefused
 from refl.loop.steps import STEPS
 from refl.models import SamplingRun, TuningRun
+from refl.services.studies import close_study, open_study
 from rewardmodel.models import DatasetVersion, EvaluationRun, TrainingRun
 from rewardmodel.runs import states
 from tests.cast import picture
@@ -277,3 +279,35 @@ def test_there_is_no_study_before_something_was_tuned(project, generator, prompt
     assert loop_of(project)["study"].missing == ("a tuned generator that is kept",)
     with pytest.raises(StepRefused, match="nothing to compare small with: tune a generator first"):
         start_step(project, "study", by=ada)
+
+
+def test_a_study_that_compared_others_with_it_or_that_nobody_answered_is_no_study_of_it(
+    project, round_over, generator, alice, ada
+):
+    run = start_step(project, "study", by=ada, captions=2).run
+    cancel_step(project, "study", now=now(), by=ada)
+    pair = [round_over, generator]
+    as_base = start_step(project, "study", by=ada, captions=2, generators=pair).run.study
+    answer(hand_in(as_base), alice, [str(each) for each in pair])
+    cancel_step(project, "study", now=now(), by=ada)
+    assert loop_of(project)["study"].note == f"nobody has compared {round_over} with small yet"
+    again = start_step(project, "study", by=ada, captions=2).run.study
+    answer(hand_in(again), alice, [str(round_over), "small"], tasks=1)
+    cancel_step(project, "study", now=now(), by=ada)
+    assert loop_of(project)["study"].note == f"people have compared {round_over}"
+    assert run.study != again
+
+
+def test_a_study_under_way_is_shown_and_cancelled_before_a_newer_one_that_is_closed(
+    project, round_over, generator, ada
+):
+    compared = [generator, round_over]
+    older, newer = (
+        open_study(project=project, generators=compared, captions=2, rng=random.Random(seed))
+        for seed in (1, 2)
+    )
+    close_study(newer, reason="Enough.", now=now())
+    status = loop_of(project)["study"]
+    assert (status.state, status.run) == (State.RUNNING, older.run)
+    assert cancel_step(project, "study", now=now(), by=ada) == f"Study {older} is closed."
+    assert loop_of(project)["study"].changed == f"{newer}: Enough."
