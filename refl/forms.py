@@ -10,7 +10,7 @@ from annotation.models import Project
 from refl.models import Generator, Study, StudyConfig, TuningPolicy
 from refl.services.sampling import MAX_BEST_OF
 from refl.services.studies import MAX_NAME
-from refl.services.study_plans import CAPTIONS
+from refl.services.study_plans import CAPTIONS, WIDEST_MARGIN
 
 
 class SamplingForm(forms.Form):
@@ -84,7 +84,7 @@ class StudyForm(forms.Form):
     )
     margin = forms.FloatField(
         min_value=0,
-        max_value=0.5,
+        max_value=WIDEST_MARGIN,
         initial=0.1,
         label="No difference within",
         help_text="Of one half: at 0.1 an interval within 40 to 60 % says so.",

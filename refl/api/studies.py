@@ -90,7 +90,7 @@ class CloseStudySerializer(serializers.Serializer[Any]):
     reason = serializers.CharField(default="", allow_blank=True, max_length=500)
 
 
-class RateSerializer(serializers.Serializer[Any]):
+class CategoryRateSerializer(serializers.Serializer[Any]):
     """`value` is over captions, ties as half; its interval holds however often it is looked at."""
 
     generator = serializers.CharField(source="generator.name")
@@ -102,12 +102,19 @@ class RateSerializer(serializers.Serializer[Any]):
     value = serializers.FloatField(source="result.value", allow_null=True)
     low = serializers.FloatField(source="result.interval.low")
     high = serializers.FloatField(source="result.interval.high")
+
+
+class RateSerializer(CategoryRateSerializer):
+    """Its error is shared with the study's other comparisons."""
+
     verdict = serializers.ChoiceField(choices=["better", "worse", "equal", "open"])
 
 
 class CategoryRatesSerializer(serializers.Serializer[Any]):
+    """Each interval for itself: many categories make it likely that one leaves one half out by chance."""
+
     category = serializers.CharField()
-    rates = RateSerializer(many=True)
+    rates = CategoryRateSerializer(many=True)
 
 
 class StudyCountsSerializer(serializers.Serializer[Any]):

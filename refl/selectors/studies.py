@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import combinations
 from typing import NamedTuple
 
@@ -12,7 +13,7 @@ from annotation.models import Assignment, Project
 from annotation.selectors.exports import pseudonym
 from annotation.statistics.estimates import Estimate, NotEnough
 from refl.models import Generator, Study
-from refl.selectors.study_answers import Rate, Vote, read_answers
+from refl.selectors.study_answers import Answers, Rate, Vote, read_answers
 from refl.selectors.study_figures import (
     BoardRow,
     CategoryRates,
@@ -48,7 +49,11 @@ class StudyReport:
     agreement: Estimate | NotEnough
     reward: RewardOpinion | None
     stop: Stop
-    gallery: list[GalleryRow]
+    answers: Answers
+
+    @cached_property
+    def gallery(self) -> list[GalleryRow]:
+        return gallery_of(self.answers)
 
 
 def project_studies(project: Project) -> QuerySet[Study]:
@@ -70,15 +75,12 @@ def project_studies(project: Project) -> QuerySet[Study]:
 def study_report(study: Study) -> StudyReport:
     """Return everything that a study's page shows, in a fixed number of queries."""
     answers = read_answers(study)
-    config, count = study.settings, len(answers.generators)
     counts = count_assignments(study, answers)
-    # The error of naming a winner is shared among the comparisons (Bonferroni).
-    rates = [
-        answers.rate(place, 0, confidence=each_confidence(config.confidence, count - 1))
-        for place in range(1, count)
+    count, confidence = len(answers.generators), _confidence_of(answers)
+    every_two = [
+        answers.rate(one, other, confidence=confidence) for other, one in combinations(range(count), 2)
     ]
-    pairs = list(combinations(range(count), 2)) if count > 2 else []
-    confidence = each_confidence(config.confidence, len(pairs) or 1)
+    rates = every_two[: count - 1]  # against the base, which comes first
     placed = placements_of(answers)
     return StudyReport(
         study=study,
@@ -86,13 +88,13 @@ def study_report(study: Study) -> StudyReport:
         problem=_problem(study),
         counts=counts,
         rates=rates,
-        pairwise=[answers.rate(one, other, confidence=confidence) for other, one in pairs],
+        pairwise=every_two if count > 2 else [],
         board=board_of(answers, placed) if count > 2 else None,
         categories=categories_of(answers),
-        agreement=agreement_of(placed, between_people=True),
+        agreement=agreement_of(answers, placed, between_people=True),
         reward=reward_opinion(answers, placed),
         stop=stop_rule(study, rates, counts),
-        gallery=gallery_of(answers),
+        answers=answers,
     )
 
 
@@ -138,9 +140,13 @@ def vote_rows(study: Study) -> list[VoteRow]:
 def study_progress(study: Study) -> tuple[list[Rate], StudyCounts]:
     """Return the rates against the base and the counts: what the stop rule decides by."""
     answers = read_answers(study)
-    confidence = each_confidence(study.settings.confidence, len(answers.generators) - 1)
+    confidence = _confidence_of(answers)
     rates = [answers.rate(place, 0, confidence=confidence) for place in range(1, len(answers.generators))]
     return rates, count_assignments(study, answers)
+
+
+def _confidence_of(answers: Answers) -> float:
+    return each_confidence(answers.study.settings.confidence, len(answers.generators))
 
 
 def _problem(study: Study) -> str:

@@ -23,6 +23,7 @@ class Rate:
     """How often a generator's images are preferred to another's.
 
     `verdict` is "better", "worse", "equal" or "open"; its error is shared with the study's other comparisons.
+    On a part of the captions it is "": nothing is shared there, and no winner named.
     """
 
     generator: Generator
@@ -123,8 +124,8 @@ class Answers:
             ),
             confidence=confidence,
         )
-        said = verdict(result.interval, margin=self.study.settings.margin)
-        return Rate(self.generators[place], self.generators[against], result, said)
+        named = "" if within is not None else verdict(result.interval, margin=self.study.settings.margin)
+        return Rate(self.generators[place], self.generators[against], result, named)
 
 
 def read_answers(study: Study) -> Answers:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from math import comb
 
 import numpy as np
 from django.db.models import Count
@@ -101,7 +102,7 @@ def study_power(config: StudyConfig, *, generators: int, rate: float = DIFFERENC
 
     Args: rate: the share of votes for the better one, 0.55 to 1.
     """
-    confidence = each_confidence(config.confidence, generators - 1)
+    confidence = each_confidence(config.confidence, generators)
     return power_at(rate, confidence=confidence, votes=config.captions)
 
 
@@ -132,6 +133,10 @@ def stop_rule(study: Study, rates: Sequence[Rate], counts: StudyCounts) -> Stop:
         kind = "equal" if all(rate.verdict == "equal" for rate in rates) else "winner"
         return Stop(kind, " ".join(map(_sentence, rates)))
     if study.state != Study.State.DRAWING and counts.is_all_in:
+        if decided:
+            undecided = ", ".join(str(rate.generator) for rate in rates if rate.verdict == "open")
+            last = f"Every opinion is in; of {undecided} they leave it open."
+            return Stop("all_in", " ".join([*map(_sentence, decided), last]))
         return Stop("all_in", "Every opinion is in, and no interval is clear of one half.")
     done = f"{counts.answered:,} of {counts.wanted:,} opinions are in."
     return Stop("go_on", " ".join([done, *map(_sentence, decided)]))
@@ -147,9 +152,12 @@ def _sentence(rate: Rate) -> str:
     return f"{said}: {rate.result.value or 0:.1%} of votes [{low:.1%}, {high:.1%}]."
 
 
-def each_confidence(confidence: float, comparisons: int) -> float:
-    """Return the confidence of each of several intervals that together have this one."""
-    return 1 - (1 - confidence) / comparisons
+def each_confidence(confidence: float, generators: int) -> float:
+    """Return the confidence of each interval of two generators, so that all together have this one.
+
+    The permitted error is shared by every two (Bonferroni).
+    """
+    return 1 - (1 - confidence) / comb(generators, 2)
 
 
 def placements_of(answers: Answers) -> Placements:
@@ -173,24 +181,34 @@ def _model(answers: Answers) -> str:
     return next((name for name, _ in names.most_common(1)), "")
 
 
-def agreement_of(placed: Placements, *, between_people: bool) -> Estimate | NotEnough:
-    """Return how often two people, or the reward model and a person, prefer the same image of a pair."""
+def agreement_of(answers: Answers, placed: Placements, *, between_people: bool) -> Estimate | NotEnough:
+    """Return how often two people, or the reward model and a person, prefer the same image of a pair.
+
+    Captions are resampled: the tasks of one are dependent.
+    """
     people = int(placed.raters.max(initial=-1)) + 1
     everybody: Booleans = np.arange(people + 2) < people
     model: Booleans = np.zeros(people + 2, bool)
     model[MODEL] = True
     comparisons = compare(panels(placed), everybody[:people])
-    others = everybody if between_people else model
-    resamples = Resamples(int(placed.prompts.max(initial=-1)) + 1, seed=SEED)
-    return comparisons.between(everybody, others).measure("strict", resamples)
+    comparisons = comparisons.between(everybody, everybody if between_people else model)
+    of_task: Integers = np.zeros(int(placed.prompts.max(initial=-1)) + 1, np.int64)  # caption of each
+    of_task[placed.prompts] = captions = captions_of(answers)
+    by_caption = replace(comparisons, prompts=of_task[comparisons.prompts])
+    return by_caption.measure("strict", Resamples(int(captions.max(initial=-1)) + 1, seed=SEED))
+
+
+def captions_of(answers: Answers) -> Integers:
+    """Return the caption of each placement: (N,), numbered without gaps from 0."""
+    captions = np.array([answers.tasks[row.prompt].caption for row in answers.placed], np.int64)
+    return np.unique(captions, return_inverse=True)[1]
 
 
 def board_of(answers: Answers, placed: Placements) -> list[BoardRow] | NotEnough:
     """Return the generators by strength, as the project's leaderboard computes it; captions are resampled."""
     if not answers.placed:
         return NotEnough("no answer yet")
-    captions = np.array([answers.tasks[row.prompt].caption for row in answers.placed], np.int64)
-    _, prompts = np.unique(captions, return_inverse=True)
+    prompts = captions_of(answers)
     by_caption = Placements(
         prompts, placed.opinions, placed.raters, placed.images, placed.slots, placed.scores
     )
@@ -238,7 +256,7 @@ def reward_opinion(answers: Answers, placed: Placements) -> RewardOpinion | None
         estimate = mean_over_prompts(captions, votes, seed=SEED)
         if estimate is not None:
             win_rates.append((generator, estimate))
-    return RewardOpinion(model, agreement_of(placed, between_people=False), win_rates)
+    return RewardOpinion(model, agreement_of(answers, placed, between_people=False), win_rates)
 
 
 def _category_label(name: str) -> str:

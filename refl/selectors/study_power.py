@@ -58,7 +58,7 @@ def plan_study(project: Project, config: StudyConfig, *, generators: int, now: d
     each = tasks * config.images_per_caption * config.opinions  # opinions on a caption
     pace = project_pace(project, now=now)
     hours = pace.seconds_an_image and pace.seconds_an_image * shown / 3600  # of an opinion
-    confidence = each_confidence(config.confidence, generators - 1)
+    confidence = each_confidence(config.confidence, generators)
     rows = []
     for rate in RATES:
         power = power_at(rate, confidence=confidence, votes=config.captions)

@@ -16,6 +16,7 @@ from rewardmodel.services.splits import folded
 
 CAPTIONS = 100  # of a study, where nobody says and there are so many; ours
 MOST_TASKS = 20_000
+WIDEST_MARGIN = 0.25  # ours: 25 against 75 votes of 100 are a difference to anybody; half says nothing
 Design = Study.Design
 
 
@@ -69,7 +70,7 @@ def check_config(project: Project, config: StudyConfig, generators: int) -> None
         ("images_per_caption", 1, 100),
         ("opinions", 1, 100),
         ("confidence", 0.5, 0.9999),
-        ("margin", 0.0, 0.5),
+        ("margin", 0.0, WIDEST_MARGIN),
     ):
         value = getattr(config, field)
         if not least <= value <= most:

@@ -49,8 +49,9 @@ def _tend_drawing(study: Study, *, now: datetime) -> None:
 def _tend_open(study: Study, *, now: datetime) -> None:
     """Withdraw tasks whose images are gone, and close the study when it is decided, or everything is in."""
     withdraw_tasks(tasks_without_images(study), reason=GONE, now=now)
-    stop = stop_rule(study, *study_progress(study))
-    if stop.kind == "all_in" or (stop.kind != "go_on" and study.settings.stops):
+    rates, counts = study_progress(study)
+    stop = stop_rule(study, rates, counts)
+    if counts.is_all_in or (stop.kind != "go_on" and study.settings.stops):
         close_study(study, reason=stop.sentence, now=now)
 
 

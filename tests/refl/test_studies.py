@@ -3,6 +3,7 @@
 import random
 from datetime import timedelta
 
+import numpy as np
 import pytest
 from django.core.files.storage import default_storage
 from django.utils.timezone import now
@@ -13,12 +14,15 @@ from annotation.services.assignments.assignments import claim_next
 from annotation.services.assignments.skips import skip_task
 from annotation.services.judgements.judgements import submit_judgement
 from annotation.services.projects.projects import add_member
+from annotation.services.webhooks.webhooks import create_webhook
+from annotation.statistics.win_rates import win_rate
 from refl.models import Generator, Study
 from refl.selectors.prompts import prompts_without_images, texts_for_studies, tuning_prompts
 from refl.selectors.studies import project_studies, study_report, study_votes
 from refl.services.generators import register_generator
 from refl.services.sampling import queue_sampling
 from refl.services.studies import (
+    STUDY_CLOSED,
     ask_annotators,
     close_study,
     open_study,
@@ -136,6 +140,29 @@ def test_a_ranking_compares_every_generator_with_the_base_and_with_each_other(
         ("fine", "coarse", 1.0),
     }
     assert [row.generator.name for row in report.board] == ["fine", "coarse", "small"]
+    # One interval for every two generators: the page names no winner in one table that another leaves open.
+    against_base = [rate for rate in report.pairwise if rate.against == generator]
+    assert report.rates == against_base
+    lone = win_rate(np.arange(10), np.ones(10), np.ones(10, bool), confidence=1 - 0.05 / 3)
+    assert report.rates[0].result.interval == lone.interval
+
+
+def test_what_is_decided_is_said_where_something_else_stays_open(a_study, alice):
+    study = hand_in(a_study(2, design="rankings", captions=10, confidence=0.5))
+    answer(study, alice, ["fine", "coarse", "small"], tasks=5)
+    answer(study, alice, ["fine", "small", "coarse"])
+    tend_studies(now=NOW)
+    reason = Study.objects.get().reason
+    assert reason.startswith("fine is preferred to small: 100.0% of votes [")
+    assert reason.endswith("Every opinion is in; of coarse they leave it open.")
+
+
+def test_tasks_on_one_caption_are_one_observation_of_agreement(a_study, alice, bob):
+    study = hand_in(a_study(opinions=2, images_per_caption=2, captions=10, stops=False))
+    answer(study, alice, ["coarse", "small"])
+    answer(study, bob, ["coarse", "small"])
+    assert study.tasks.count() == 20
+    assert study_report(study).agreement.prompts == 10
 
 
 def test_ties_count_half_and_skipped_or_refused_answers_not_at_all(a_study, alice, bob, project):
@@ -153,6 +180,7 @@ def test_categories_are_those_that_most_answers_name(a_study, alice):
     answer(study, alice, ["coarse", "small"])
     [category] = study_report(study).categories
     assert (category.category, category.rates[0].result.wins) == ("Animals", 4)
+    assert category.rates[0].verdict == ""  # its error is not shared with the others
 
 
 def test_two_annotators_agreement_and_the_reward_models_accuracy_are_counted(a_study, alice, bob, promoted):
@@ -171,7 +199,8 @@ def test_two_annotators_agreement_and_the_reward_models_accuracy_are_counted(a_s
     assert report.reward.win_rates[0][1].value == pytest.approx(share)
 
 
-def test_a_study_closes_by_itself_when_its_interval_leaves_one_half_out(a_study, alice):
+def test_a_study_closes_by_itself_when_its_interval_leaves_one_half_out(a_study, alice, ada, project):
+    create_webhook(project=project, url="https://example.org/hook", kinds=[STUDY_CLOSED], by=ada)
     study = hand_in(a_study(captions=11))
     answer(study, alice, ["coarse", "small"], tasks=10)
     tend_studies(now=NOW)
@@ -179,7 +208,8 @@ def test_a_study_closes_by_itself_when_its_interval_leaves_one_half_out(a_study,
     assert study.state == "closed"
     assert study.reason.startswith("coarse is preferred to small: 100.0% of votes [")
     assert not Assignment.objects.filter(state="open").exists()
-    assert Event.objects.filter(kind="study.closed").count() == 0  # nobody subscribes
+    event = Event.objects.get(kind="study.closed")
+    assert event.data == {"study": study.pk, "reason": study.reason}
     assert Action.objects.filter(kind="study.closed").get().actor is None
 
 
@@ -187,12 +217,11 @@ def test_a_study_that_need_not_stop_goes_on_until_everybody_answered(a_study, al
     study = hand_in(a_study(captions=11, stops=False))
     answer(study, alice, ["coarse", "small"], tasks=10)
     tend_studies(now=NOW)
-    assert Study.objects.get().state == "open"
+    assert Study.objects.get().state == "open"  # decided, but it was not to stop
     answer(study, alice, ["coarse", "small"])
     tend_studies(now=NOW)
-    assert Study.objects.get().state == "open"  # decided, but it was not to stop
-    close_study(study, reason="Enough.", now=NOW)
-    assert Study.objects.get().reason == "Enough."
+    study.refresh_from_db()
+    assert (study.state, study.reason[:29]) == ("closed", "coarse is preferred to small:")
 
 
 @pytest.mark.parametrize("asked", [{"opinions": 2}, {"images_per_caption": 2}, {"others": 2}])
@@ -369,7 +398,8 @@ def test_a_public_link_is_new_each_time_and_can_be_withdrawn(a_study, ada):
         ({"opinions": 0}, "opinions: 1 to 100, not 0"),
         ({"images_per_caption": 101}, "images_per_caption: 1 to 100, not 101"),
         ({"confidence": 1.0}, "confidence: 0.5 to"),
-        ({"margin": 0.6}, "margin: 0.0 to 0.5"),
+        ({"margin": 0.26}, "margin: 0.0 to 0.25, not 0.26"),
+        ({"margin": 0.5}, "margin: 0.0 to 0.25, not 0.5"),
         ({"design": "duels"}, "pairs or rankings, not 'duels'"),
         ({"texts": ["a red fox w", ""]}, "a study of 1 prompt"),
         ({"name": "x" * 101}, "at most 100"),

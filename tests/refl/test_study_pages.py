@@ -225,7 +225,7 @@ def test_an_admin_opens_a_study_by_its_form(admin, project, generators, held_out
         ({"others": "base"}, "is the base: it is compared with others"),
         ({"base": 999_999}, "Select a valid choice"),
         ({"confidence": "0.2"}, "Select a valid choice"),
-        ({"margin": 3}, "less than or equal to 0.5"),
+        ({"margin": 3}, "less than or equal to 0.25"),
         ({"name": "x" * 101}, "at most 100 characters"),
     ],
 )
