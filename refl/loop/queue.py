@@ -60,6 +60,7 @@ def start_step(
     step, status = STEPS[key], _locked_status(project, key)
     if status.is_under_way:
         raise StepBusy(f"{step.title}: {status.run} is under way already")
+    _forget_refusal(project, key)
     return _start(step, project, by=by, because=because, **options)
 
 
@@ -73,6 +74,7 @@ def repeat_step(project: Project, key: str, *, by: User | None = None) -> Starte
     if status.run is None or status.state != State.FAILED:
         return start_step(project, key, by=by)
     states.retry(status.run, by=by)
+    _forget_refusal(project, key)
     return Started(f"{str(status.run).capitalize()} goes on where it stopped.", run=status.run)
 
 
@@ -114,12 +116,11 @@ def _start_if_due(step: Step, policy: Any) -> Run | None:
     locked = lock_policy(policy)
     if locked is None:
         return None
+    _forget_refusal(locked.project, step.key)
     status = _locked_status(locked.project, step.key)
     if status.state != State.READY:
         return None
-    started = _start(step, locked.project, because=status.because, **step.when_due)
-    StepRefusal.objects.filter(project=locked.project, step=step.key).delete()
-    return started.run
+    return _start(step, locked.project, because=status.because, **step.when_due).run
 
 
 def _start(step: Step, project: Project, **options: Any) -> Started:
@@ -127,6 +128,11 @@ def _start(step: Step, project: Project, **options: Any) -> Started:
         return step.start(project, **options)
     except REFUSALS as error:
         raise StepRefused(str(error)) from error
+
+
+def _forget_refusal(project: Project, key: str) -> None:
+    """Drop why the schedule could not start the step; rolled back where it is refused once more."""
+    StepRefusal.objects.filter(project=project, step=key).delete()
 
 
 def _locked_status(project: Project, key: str) -> Status:

@@ -4,7 +4,7 @@ import pytest
 from django.utils.timezone import now
 
 from annotation.models import Generation
-from refl.loop.queue import start_due
+from refl.loop.queue import start_due, start_step
 from refl.loop.step import StepRefused
 from refl.models import StepRefusal
 from refl.tasks import look_for_preferences
@@ -78,6 +78,17 @@ def test_a_refusal_is_noted_until_the_step_can_start(project, encoder, rank, pol
     assert "more prompts have to be ranked first" in StepRefusal.objects.get().reason
     rank(12)
     assert due().state == State.QUEUED
+    assert not StepRefusal.objects.exists()
+
+
+def test_a_refusal_is_gone_once_the_step_is_started_by_hand_or_due_no_more(project, encoder, rank, policy):
+    refusal = {"project": project, "step": "train", "reason": "too few"}
+    StepRefusal.objects.create(**refusal)
+    rank(16)
+    start_step(project, "train")
+    assert not StepRefusal.objects.exists()
+    StepRefusal.objects.create(**refusal)
+    assert due() is None  # it is under way
     assert not StepRefusal.objects.exists()
 
 
