@@ -1,21 +1,24 @@
-"""How often a blind study of equals names a winner when it is looked at after every vote, and its length.
+"""How often a blind study of equals names a winner when it is looked at after every prompt, and its length.
 
     .venv/bin/python -m benchmarks.studies [--studies 1000] [--captions 300]
 
-Equals are simulated in four ways: without ties, with ties, with captions that differ (three opinions on each,
-so that votes on one caption are dependent), and four generators ranked at once. Beside the study's interval
-stands an ordinary 95 % interval of the same votes, looked at as often, and looked at once.
+Equals are simulated in five ways: without ties, with ties, with captions that differ (three opinions on each,
+so that votes on one caption are dependent), four generators ranked at once, and four in pairs, every two
+compared. Beside the study's interval stands an ordinary 95 % interval of the same votes, looked at as often,
+and looked at once.
 """
 
 from __future__ import annotations
 
 import argparse
 from collections.abc import Callable
+from itertools import combinations
 
 import numpy as np
 
 from annotation.statistics.estimates import Booleans, Floats
-from annotation.statistics.sequential import HALF, confidence_interval, log_wealth, power_at, rich
+from annotation.statistics.sequential import HALF, log_wealth, power_at, rich
+from annotation.statistics.win_rates import each_confidence, verdict, win_rate
 
 CONFIDENCE, NORMAL = 0.95, 1.959964
 FIRST_LOOK = 10  # of the ordinary interval: earlier ones are nonsense by its own measure
@@ -31,9 +34,9 @@ def main() -> None:
     asked = parser.parse_args()
     print(f"{asked.studies:,} studies of equals, {asked.captions} captions, looked at after each\n")
     print(ROW.format("a winner was named among equals", "the study's", "ordinary, always", "ordinary, once"))
-    for title, draw, comparisons in WAYS:
+    for title, generators, draw in WAYS:
         rng = np.random.default_rng(0)
-        found = np.array([_named(draw(rng, asked.captions), comparisons) for _ in range(asked.studies)])
+        found = np.array([_named(draw(rng, asked.captions), generators) for _ in range(asked.studies)])
         print(ROW.format(title, *(f"{share:.1%}" for share in found.mean(axis=0))), flush=True)
     print("\nvotes until the better one is named, each on a caption of its own")
     print(LENGTHS.format("share", "fixed", "mean", "median", "8 of 10", "simulated"))
@@ -61,28 +64,35 @@ def _differing_captions(rng: np.random.Generator, captions: int) -> Floats:
 
 
 def _four_ranked(rng: np.random.Generator, captions: int) -> Floats:
-    """Three generators against the base, from one ranking of all four a caption."""
+    """Every two of four generators, from one ranking of all four a caption."""
     quality = rng.random((4, captions, 1))
-    return (quality[1:] > quality[0]).astype(np.float64)
+    return np.array([quality[one] > quality[other] for other, one in combinations(range(4), 2)], np.float64)
 
 
-# title, draws (comparisons, captions, opinions) votes, comparisons that share the error
-WAYS: list[tuple[str, Callable[[np.random.Generator, int], Floats], int]] = [
-    ("two generators", _without_ties, 1),
-    ("two generators, 30 % ties", _with_ties, 1),
-    ("two generators, captions differ, 3 opinions", _differing_captions, 1),
-    ("four generators, ranked", _four_ranked, 3),
+def _four_in_pairs(rng: np.random.Generator, captions: int) -> Floats:
+    """Every two of four generators, each pair in a task of its own."""
+    return (rng.random((6, captions, 1)) < HALF).astype(np.float64)
+
+
+# title, generators, draws (comparisons, captions, opinions) votes
+WAYS: list[tuple[str, int, Callable[[np.random.Generator, int], Floats]]] = [
+    ("two generators", 2, _without_ties),
+    ("two generators, 30 % ties", 2, _with_ties),
+    ("two generators, captions differ, 3 opinions", 2, _differing_captions),
+    ("four generators, ranked", 4, _four_ranked),
+    ("four generators, in pairs", 4, _four_in_pairs),
 ]
 
 
-def _named(votes: Floats, comparisons: int) -> tuple[bool, bool, bool]:
+def _named(votes: Floats, generators: int) -> tuple[bool, bool, bool]:
     """Whether a winner was named: by the study ever, by an ordinary interval ever, and at the last look."""
-    confidence = 1 - (1 - CONFIDENCE) / comparisons
+    confidence = each_confidence(CONFIDENCE, generators)
     means = votes.mean(axis=2)  # (comparisons, captions): a caption is one observation
     ever = [_refuted(row, confidence) for row in means]
-    for row, refuted in zip(means, ever, strict=True):  # the interval itself says the same at the last look
-        interval = confidence_interval(row, confidence=confidence)
-        assert refuted[-1] == (interval.low > HALF or interval.high < HALF)
+    captions = np.repeat(np.arange(votes.shape[1]), votes.shape[2])
+    for row, refuted in zip(votes, ever, strict=True):  # the rate that is reported says so at the last look
+        result = win_rate(captions, row.ravel(), np.ones(len(captions), bool), confidence=confidence)
+        assert refuted[-1] == (verdict(result.interval, margin=0.0) in ("better", "worse"))
     single = votes.reshape(len(votes), -1)  # as if every vote were independent
     numbers = np.arange(1, single.shape[1] + 1)
     share = single.cumsum(axis=1) / numbers

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import comb
 
 import numpy as np
 
@@ -55,6 +56,14 @@ def win_rate(captions: Integers, votes: Floats, complete: Booleans, *, confidenc
         # Rounded, so that sums in another order give the same interval.
         interval=confidence_interval(means.round(12), confidence=confidence),
     )
+
+
+def each_confidence(confidence: float, items: int) -> float:
+    """Return the confidence of each interval of two items, so that all together have this one.
+
+    The permitted error is shared by every two (Bonferroni).
+    """
+    return 1 - (1 - confidence) / comb(items, 2)
 
 
 def verdict(interval: Interval, *, margin: float) -> str:

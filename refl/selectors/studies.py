@@ -12,6 +12,7 @@ from django.db.models import Count, Q, QuerySet
 from annotation.models import Assignment, Project
 from annotation.selectors.exports import pseudonym
 from annotation.statistics.estimates import Estimate, NotEnough
+from annotation.statistics.win_rates import each_confidence
 from refl.models import Generator, Study
 from refl.selectors.study_answers import Answers, Rate, Vote, read_answers
 from refl.selectors.study_figures import (
@@ -24,7 +25,6 @@ from refl.selectors.study_figures import (
     board_of,
     categories_of,
     count_assignments,
-    each_confidence,
     placements_of,
     reward_opinion,
     stop_rule,
@@ -151,5 +151,6 @@ def _confidence_of(answers: Answers) -> float:
 
 def _problem(study: Study) -> str:
     if study.state == Study.State.DRAWING and study.run.state == study.run.State.FAILED:
-        return f"Its images could not be made: {study.run.error.strip().splitlines()[-1]}"
+        lines = study.run.error.strip().splitlines() or ["it does not say why"]
+        return f"Its images could not be made: {lines[-1]}"
     return ""

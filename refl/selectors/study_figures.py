@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from math import comb
 
 import numpy as np
 from django.db.models import Count
@@ -24,6 +23,7 @@ from annotation.statistics.estimates import (
 from annotation.statistics.leaderboard import Standing, leaderboard
 from annotation.statistics.panels import Placements, panels
 from annotation.statistics.sequential import Power, power_at
+from annotation.statistics.win_rates import each_confidence
 from refl.models import Generator, Study, StudyConfig
 from refl.selectors.study_answers import Answers, Rate, category_of
 
@@ -150,14 +150,6 @@ def _sentence(rate: Rate) -> str:
         "equal": f"{rate.generator} and {rate.against} differ by little, if at all",
     }[rate.verdict]
     return f"{said}: {rate.result.value or 0:.1%} of votes [{low:.1%}, {high:.1%}]."
-
-
-def each_confidence(confidence: float, generators: int) -> float:
-    """Return the confidence of each interval of two generators, so that all together have this one.
-
-    The permitted error is shared by every two (Bonferroni).
-    """
-    return 1 - (1 - confidence) / comb(generators, 2)
 
 
 def placements_of(answers: Answers) -> Placements:

@@ -8,8 +8,8 @@ from datetime import datetime
 from annotation.models import Project
 from annotation.selectors.results.pace import project_pace
 from annotation.statistics.sequential import Power, power_at
+from annotation.statistics.win_rates import each_confidence
 from refl.models import Study, StudyConfig
-from refl.selectors.study_figures import each_confidence
 
 RATES = (0.55, 0.6, 0.65, 0.7)  # shares of votes for the better of two; ours
 
