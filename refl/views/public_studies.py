@@ -1,7 +1,8 @@
 """A study's result for everybody who has its link: read-only, nothing of people, and nothing else of Laurel.
 
 It is made anew at most every few seconds in a process, so that any number of readers costs the database the
-same. While people are asked, there are no images: an annotator with the link would see which is which.
+same. As long as anybody may still answer, there are no images: an annotator with the link would see which is
+which, as their own page has the same ones.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ from django.urls import reverse
 from django.utils.http import urlencode
 from django.views.decorators.http import require_safe
 
+from annotation.models import Assignment
 from refl.models import Study
 from refl.selectors.studies import StudyReport, study_report
 from refl.selectors.study_gallery import StudyImage
@@ -35,7 +37,6 @@ from refl.views.study_gallery import OUTCOMES, PER_PAGE, gallery_of, rate_rows
 
 PAGE = "refl/studies/public.html"
 FRESH = 10  # seconds that what was made is shown for, in a process and by whoever caches it; ours
-KEPT = 600  # the same of an image; ours
 HEADERS = {
     "X-Robots-Tag": "noindex, nofollow",
     "Referrer-Policy": "no-referrer",  # whoever has the address may read it
@@ -47,7 +48,7 @@ _making = threading.Lock()  # one at a time in a process; the others find what i
 
 @dataclass(frozen=True)
 class Shown:
-    """What a link shows at present: of a study's images, file and format by token; none while it is open.
+    """What a link shows at present: of a study's images, file and format by token, if it `has_images`.
 
     `stamp` is in the cache's keys of what belongs to it.
     """
@@ -55,6 +56,7 @@ class Shown:
     stamp: str
     generators: int
     pages: int
+    has_images: bool
     images: Mapping[UUID, tuple[str, str]]
 
 
@@ -71,7 +73,7 @@ def forget_public(token: UUID | None) -> None:
 
 @require_safe
 def public_study(request: HttpRequest, token: UUID) -> HttpResponseBase:
-    """Show the study's result and, once it is closed, its images. Raises: Http404 for any other token."""
+    """Show the study's result and, once it is over, its images. Raises: Http404 for any other token."""
     shown = _shown(token)
     query = _normal_query(request, shown)
     key = f"{shown.stamp}-{urlencode(query)}"
@@ -86,12 +88,12 @@ def public_study(request: HttpRequest, token: UUID) -> HttpResponseBase:
     response: HttpResponseBase = HttpResponse(page)
     if etag in request.headers.get("If-None-Match", ""):
         response = HttpResponseNotModified()
-    return _cacheable(response, etag, seconds=FRESH)
+    return _cacheable(response, etag)
 
 
 @require_safe
 def public_image(request: HttpRequest, token: UUID, image: UUID) -> HttpResponseBase:
-    """Serve an image of a closed study. Raises: Http404 for any other, and any other token."""
+    """Serve an image of a study that is over. Raises: Http404 for any other, and any other token."""
     images = _shown(token).images
     if image not in images:
         raise Http404
@@ -106,11 +108,12 @@ def public_image(request: HttpRequest, token: UUID, image: UUID) -> HttpResponse
         except FileNotFoundError as error:
             raise Http404 from error
         response = FileResponse(file, filename=f"image.{format}", content_type=f"image/{format}")
-    return _cacheable(response, etag, seconds=KEPT)
+    return _cacheable(response, etag)
 
 
-def _cacheable(response: HttpResponseBase, etag: str, *, seconds: int) -> HttpResponseBase:
-    headers = {**HEADERS, "ETag": etag, "Cache-Control": f"public, max-age={seconds}"}
+def _cacheable(response: HttpResponseBase, etag: str) -> HttpResponseBase:
+    """Let caches keep it for as long as a process does, so that a link ends everywhere at the same time."""
+    headers = {**HEADERS, "ETag": etag, "Cache-Control": f"public, max-age={FRESH}, must-revalidate"}
     for name, value in headers.items():
         response.headers[name] = value
     return response
@@ -150,19 +153,24 @@ def _published(token: UUID) -> Study:
 
 def _read(study: Study) -> Shown:
     report = study_report(study)
+    is_over = _is_over(study)
     images = [image for row in report.gallery for image in row.images if image is not None]
     shown = Shown(
         stamp=uuid4().hex,
         generators=len(report.generators),
         pages=-(-len(report.gallery) // PER_PAGE),
-        images={image.token: (image.file, image.format) for image in images if _shows_images(study)},
+        has_images=is_over,
+        images={image.token: (image.file, image.format) for image in images if is_over},
     )
     cache.set(f"{shown.stamp}-report", report, 2 * FRESH)  # as long as anybody may have the stamp
     return shown
 
 
-def _shows_images(study: Study) -> bool:
-    return study.state == Study.State.CLOSED
+def _is_over(study: Study) -> bool:
+    """Return whether the study is closed, and nobody has a task of it in hand, which would still count."""
+    tasks = Assignment.objects.filter(prompt__study_task__study=study)
+    unanswered = tasks.filter(state__in=[Assignment.State.OPEN, Assignment.State.LEASED])
+    return study.state == Study.State.CLOSED and not unanswered.exists()
 
 
 def _render(token: UUID, shown: Shown, query: Mapping[str, str]) -> bytes:
@@ -177,7 +185,7 @@ def _render(token: UUID, shown: Shown, query: Mapping[str, str]) -> bytes:
         "study": report.study,
         "report": report,
         "rates": rate_rows(report),
-        "gallery": gallery_of(report, query, address=address) if _shows_images(report.study) else None,
+        "gallery": gallery_of(report, query, address=address) if shown.has_images else None,
         "query": QueryDict(urlencode(query)),
     }
     return render_to_string(PAGE, context).encode()

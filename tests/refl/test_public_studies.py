@@ -9,9 +9,12 @@ from django.urls import reverse
 from django.utils.timezone import now
 
 from annotation.models import Generation
+from annotation.services.assignments.assignments import claim_next
+from annotation.services.judgements.judgements import submit_judgement
 from refl.models import Study
 from refl.services.studies import close_study, publish_study
 from refl.views.public_studies import FRESH
+from tests.cast import answer_for, luck
 from tests.refl.asked_studies import answer_study, asked_study, two_generators
 
 
@@ -88,6 +91,39 @@ def test_the_images_come_only_when_the_study_is_closed(client, study):
     assert client.get(address).status_code == 200
 
 
+def test_no_image_is_shown_while_somebody_has_a_task_of_the_closed_study_in_hand(
+    client, project, generators, alice
+):
+    study = publish_study(asked_study(project, generators, captions=4), by=None)
+    held = claim_next(annotator=alice, project=project, now=now(), generator=luck())
+    close_study(study, reason="Enough.", now=now())
+    text = page_of(client, study).content.decode()
+    assert "every task in hand is answered" in text
+    assert images_in(text) == []
+    for generation in Generation.objects.filter(pk__in=held.order):
+        address = reverse("public-study-image", args=[study.public_token, generation.image.token])
+        assert client.get(address).status_code == 404
+    judgement = answer_for(held)
+    submit_judgement(assignment=held, annotator=alice, judgement=judgement, now=now(), generator=luck())
+    cache.clear()
+    assert images_in(page_of(client, study).content.decode()) != []
+
+
+def test_every_address_that_leads_nowhere_answers_alike(client, closed):
+    strangers = [
+        reverse("public-study", args=[uuid4()]),
+        reverse("public-study-image", args=[uuid4(), uuid4()]),
+        reverse("public-study-image", args=[uuid4(), Generation.objects.first().image.token]),
+        reverse("public-study-image", args=[closed.public_token, uuid4()]),
+        "/studies/guess/",
+    ]
+    answers = [client.get(address) for address in strangers]
+    assert {answer.status_code for answer in answers} == {404}
+    contents = {re.sub('"X-CSRFToken": "[^"]+"', "", answer.content.decode()) for answer in answers}
+    headers = {tuple(sorted((name, answer.headers[name]) for name in answer.headers)) for answer in answers}
+    assert (len(contents), len(headers)) == (1, 1)
+
+
 def test_a_link_that_was_withdrawn_replaced_or_guessed_leads_nowhere(client, ada, closed):
     token, image = closed.public_token, Generation.objects.first().image.token
     addresses = [reverse("public-study", args=[token]), reverse("public-study-image", args=[token, image])]
@@ -159,8 +195,8 @@ def test_what_a_query_makes_up_is_one_page_with_no_query(client, closed):
 def test_a_page_and_an_image_that_did_not_change_are_not_sent_again(client, closed):
     page = page_of(client, closed)
     image = client.get(images_in(page.content.decode())[0])
-    assert page.headers["Cache-Control"] == f"public, max-age={FRESH}"
-    assert image.headers["Cache-Control"].startswith("public, max-age=")
+    assert page.headers["Cache-Control"] == f"public, max-age={FRESH}, must-revalidate"
+    assert image.headers["Cache-Control"] == page.headers["Cache-Control"]
     for response in (page, image):
         again = client.get(response.request["PATH_INFO"], headers={"If-None-Match": response.headers["ETag"]})
         assert (again.status_code, again.content) == (304, b"")
