@@ -13,6 +13,7 @@ class RewardModelConfig(AppConfig):
 
         import_module("rewardmodel.runs.states")
         import_module("rewardmodel.services.selections")
+        import_module("rewardmodel.services.datasets")
         import_module("rewardmodel.services.checkpoints")
         import_module("rewardmodel.services.promotions")
 

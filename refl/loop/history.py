@@ -5,11 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
-from annotation.models import Project
+from annotation.models import Project, User
 from refl.loop.facts import runs_of_steps
 from refl.loop.step import Step
 from refl.loop.steps import STEPS
 from rewardmodel.models import DatasetVersion, Run
+from rewardmodel.services.datasets import FROZEN
 
 LISTED = 12  # newest entries
 
@@ -41,9 +42,12 @@ def read_history(project: Project) -> list[Entry]:
         for run in runs_of_steps(step.model).filter(project=project)[:LISTED]
     ]
     freeze = STEPS["freeze"]
+    logged = project.actions.filter(kind=FROZEN).select_related("actor")[:LISTED]
+    frozen = {action.subject: action for action in logged}
     for dataset in DatasetVersion.objects.filter(project=project)[:LISTED]:
-        name = f"dataset {dataset}"
-        entries.append(Entry(freeze, dataset.created_at, name, None, "", freeze.outcome(dataset)))
+        name, action = f"dataset {dataset}", frozen.get(str(dataset))
+        why = _in_words(action.actor, action.details.get("because", "")) if action else ""
+        entries.append(Entry(freeze, dataset.created_at, name, None, why, freeze.outcome(dataset)))
     for study in project.studies.select_related("run__project", "run__requested_by")[:LISTED]:
         step = STEPS["study"]
         name = f"study {study}"
@@ -53,6 +57,8 @@ def read_history(project: Project) -> list[Entry]:
 
 def why_of(run: Run) -> str:
     """Return who asked for the run, or what came due."""
-    if run.requested_by is not None:
-        return f"asked for by {run.requested_by.username}"
-    return run.because or "a command"
+    return _in_words(run.requested_by, run.because)
+
+
+def _in_words(by: User | None, because: str) -> str:
+    return f"asked for by {by.username}" if by is not None else because or "a command"

@@ -63,6 +63,7 @@ def open_study(
     texts: Sequence[str] | None = None,
     rng: random.Random,
     by: User | None = None,
+    because: str = "",
 ) -> Study:
     """Queue the images of a blind comparison of generators; annotators are asked when all are there.
 
@@ -78,6 +79,7 @@ def open_study(
         texts: ask about these, instead of drawing from the project's held-out texts.
         rng: draws texts, seeds and the order of tasks.
         by: who opens it, for the log; None for a command.
+        because: why, where nobody asks.
         design, images_per_caption, opinions, confidence, stops, margin: `StudyConfig`.
     Raises: CannotStudy.
     """
@@ -101,7 +103,7 @@ def open_study(
         texts=[chosen[task.caption] for task in tasks],
         translations=[facts[chosen[task.caption]].translation for task in tasks],
     )
-    run = _queue_images(generators, config, [prompt.pk for prompt in prompts], by=by)
+    run = _queue_images(generators, config, [prompt.pk for prompt in prompts], by=by, because=because)
     study = Study.objects.create(
         project=project,
         name=_name(project, generators, name),
@@ -129,7 +131,12 @@ def open_study(
 
 
 def _queue_images(
-    generators: Sequence[Generator], config: StudyConfig, prompts: Sequence[int], *, by: User | None
+    generators: Sequence[Generator],
+    config: StudyConfig,
+    prompts: Sequence[int],
+    *,
+    by: User | None,
+    because: str,
 ) -> SamplingRun:
     base, *others = generators
     run = SamplingRun.objects.create(
@@ -145,7 +152,7 @@ def _queue_images(
         ),
         steps=config.captions * config.images_per_caption * len(generators),
     )
-    return states.record_request(run, by=by)
+    return states.record_request(run, by=by, because=because)
 
 
 def _name(project: Project, generators: Sequence[Generator], name: str) -> str:

@@ -17,11 +17,13 @@ from pathlib import Path
 from typing import Any
 
 from django.conf import settings
+from django.db import transaction
 from django.db.models import Max
 
 from annotation.local_images import local_images
-from annotation.models import Assignment, Project
+from annotation.models import Assignment, Project, User
 from annotation.models.assignments import COMPARED
+from annotation.registry import register_action
 from annotation.selectors.preferences import (
     FinishedRanking,
     RatedImage,
@@ -29,12 +31,15 @@ from annotation.selectors.preferences import (
     finished_ratings,
 )
 from annotation.selectors.results.agreement import Consensus, project_consensus
+from annotation.services.actions import record_action
 from annotation.services.judgements.revisions import settle_answers
 from rewardmodel.learning.errors import Interrupted
 from rewardmodel.learning.model.aspects import PROBLEMS, RATINGS
 from rewardmodel.models import DatasetVersion
 from rewardmodel.models.datasets import SPLITS, SplitBy
 from rewardmodel.services.splits import Shares, Splits, project_splits
+
+FROZEN = register_action("dataset.frozen", "Dataset frozen")
 
 FORMAT = 1  # of the folder; written into dataset.json
 DECIMALS = 4  # of a soft label
@@ -52,6 +57,8 @@ def freeze_dataset(
     split_by: str = SplitBy.PUBLISHED,
     soft_labels: bool = False,
     ratings: bool = False,
+    by: User | None = None,
+    because: str = "",
 ) -> DatasetVersion:
     """Freeze the project's finished rankings; the same rows give the version that there already is.
 
@@ -69,6 +76,8 @@ def freeze_dataset(
         soft_labels: each ranking also says with what probability people, all opinions on the prompt together,
             prefer the first image of each pair. One more opinion changes other rankings' too, and the hash.
         ratings: each ranking also says how its author rated each image, and which problems it has.
+        by: who asks, for the log; None for a command, or what came due.
+        because: why, where nobody asks.
     Raises: NothingToFreeze.
     """
     shares = shares or Shares()
@@ -86,7 +95,8 @@ def freeze_dataset(
     about |= {"soft_labels": soft_labels, "ratings": ratings}
     folder = f"{project.slug}-{about['hash'][:16]}"
     _write_folder(Path(settings.DATASETS_DIR) / folder, text, about)
-    return _record_version(project, folder, about, answers=len(finished.rankings), newest=newest)
+    answers = len(finished.rankings)
+    return _record_version(project, folder, about, answers=answers, newest=newest, by=by, because=because)
 
 
 @dataclass(frozen=True)
@@ -237,15 +247,27 @@ def _write_folder(folder: Path, rankings: str, about: dict[str, Any]) -> None:
         shutil.rmtree(written, ignore_errors=True)
 
 
+@transaction.atomic
 def _record_version(
-    project: Project, folder: str, about: Mapping[str, Any], *, answers: int, newest: datetime | None
+    project: Project,
+    folder: str,
+    about: Mapping[str, Any],
+    *,
+    answers: int,
+    newest: datetime | None,
+    by: User | None,
+    because: str,
 ) -> DatasetVersion:
+    """Return the version with these rows; record and log it unless there is one."""
     fields = {name: about[name] for name in ("counts", "shares", "left_out", "split_by", "repeated")}
-    version, _ = DatasetVersion.objects.get_or_create(
+    version, is_new = DatasetVersion.objects.get_or_create(
         project=project,
         hash=about["hash"],
         defaults={**fields, "folder": folder, "answers": answers, "newest_answer": newest},
     )
+    if is_new:
+        details = {"because": because} if because else {}
+        record_action(FROZEN, project=project, by=by, subject=version, **details)
     return version
 
 

@@ -96,6 +96,8 @@ def queue_decision(waiting: RewardCheckpoint, *, by: User | None = None, because
         project=waiting.project,
         shares=Shares(**learned_from.shares) if learned_from else None,
         split_by=learned_from.split_by if learned_from else SplitBy.PUBLISHED,
+        by=by,
+        because=because,
     )
     if dataset.counts["test"]["pairs"] <= waiting.decision["pairs"]:
         raise CannotEvaluate(

@@ -72,7 +72,11 @@ def queue_training(
         raise NotTrainable(f"configuration: {error}") from error
     initial = initial or initial_checkpoint(project)
     dataset = dataset or freeze_dataset(
-        project=project, soft_labels=complete["soft_labels"], ratings=bool(complete["aspects"])
+        project=project,
+        soft_labels=complete["soft_labels"],
+        ratings=bool(complete["aspects"]),
+        by=by,
+        because=because,
     )
     empty = [split for split, counts in dataset.counts.items() if not counts["pairs"]]
     if empty:

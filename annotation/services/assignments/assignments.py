@@ -32,14 +32,16 @@ class LeaseLost(Exception):
 
 
 @transaction.atomic
-def open_assignments(*, prompts: Iterable[Prompt], by: User | None = None) -> list[Assignment]:
+def open_assignments(
+    *, prompts: Iterable[Prompt], by: User | None = None, because: str = ""
+) -> list[Assignment]:
     """Ask for what lacks of the project's number of opinions on each prompt that can be ranked.
 
     A prompt can be ranked when it has at least 2 images, no more than the project's slots hold, and none of
     their files is missing. It lacks opinions when it was never asked about, or when some were withdrawn. A
     prompt that only has checks, training or references is left to these.
 
-    Args: by: who asked, for the log; None when the caller writes the log.
+    Args: by, because: who asked, or why where nobody did, for the log; neither where the caller writes it.
     """
     queryset = Prompt.objects.filter(pk__in=[prompt.pk for prompt in prompts])
     # Lock the projects before reading their settings: two calls must not both find no assignments, and
@@ -67,14 +69,16 @@ def open_assignments(*, prompts: Iterable[Prompt], by: User | None = None) -> li
             for pk, its_priorities in priorities(project, opinions).items()
             for priority in its_priorities
         )
-    if by and opened:
+    if (by or because) and opened:
         project = opened[0].project
+        details = {"because": because} if because else {}
         record_action(
             Action.Kind.WORK_OPENED,
             project=project,
             by=by,
             subject=f"{len(opened)} opinions",
             prompt_ids=(assignment.prompt_id for assignment in opened),
+            **details,
         )
     return opened
 

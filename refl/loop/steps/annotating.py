@@ -39,7 +39,8 @@ def read(facts: Facts) -> Status:
 
 def start(project: Project, *, by: User | None = None, because: str = "") -> Started:
     """Ask for opinions on every prompt that has images and was not asked about. Raises: StepRefused."""
-    opened = open_assignments(prompts=project.prompts.filter(generations__isnull=False).distinct(), by=by)
+    prompts = project.prompts.filter(generations__isnull=False).distinct()
+    opened = open_assignments(prompts=prompts, by=by, because=because)
     if not opened:
         raise StepRefused(
             "every prompt with two images or more is asked about already: make images of other prompts first"

@@ -40,7 +40,7 @@ def start(project: Project, *, by: User | None = None, because: str = "", **opti
     config = policy_config(TrainingPolicy, project)
     policys = {"soft_labels": bool(config.get("soft_labels")), "ratings": bool(config.get("aspects"))}
     newest = DatasetVersion.objects.filter(project=project).order_by("-pk").first()
-    dataset = freeze_dataset(project=project, **{**policys, **options})
+    dataset = freeze_dataset(project=project, by=by, because=because, **{**policys, **options})
     if dataset == newest:
         return Started(f"Nothing is new: dataset {dataset} has every finished ranking.", dataset=dataset)
     return Started(f"Dataset {dataset} is frozen: {outcome(dataset)}.", dataset=dataset)

@@ -58,7 +58,7 @@ def start(project: Project, *, by: User | None = None, because: str = "", **opti
         "rng": random.Random(),
         "generators": options.get("generators") or _compared(project),
     }
-    study = open_study(project=project, by=by, **{**defaults, **options})
+    study = open_study(project=project, by=by, because=because, **{**defaults, **options})
     return Started(f"Study {study}: its images are made, then people are asked.", run=study.run)
 
 

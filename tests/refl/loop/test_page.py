@@ -90,7 +90,7 @@ def test_the_page_asks_for_its_steps_again_and_for_pictures_only_where_they_are_
     page, project, round_over, a_prompt, django_assert_max_num_queries
 ):
     a_prompt()
-    with django_assert_max_num_queries(28):
+    with django_assert_max_num_queries(29):
         live = page.get(address(project), headers=HTMX).text
     assert "<html" not in live
     assert 'hx-trigger="every 10s"' in live

@@ -311,3 +311,27 @@ def test_a_study_under_way_is_shown_and_cancelled_before_a_newer_one_that_is_clo
     assert (status.state, status.run) == (State.RUNNING, older.run)
     assert cancel_step(project, "study", now=now(), by=ada) == f"Study {older} is closed."
     assert loop_of(project)["study"].changed == f"{newer}: Enough."
+
+
+def test_the_log_and_the_history_say_who_or_what_started_a_step_that_no_run_does(
+    project, a_prompt, rank, round_over, ada
+):
+    a_prompt(opened=False)
+    start_step(project, "annotate", because="run_loop, round 1")
+    opened = project.actions.filter(kind="work.opened").first()
+    assert (opened.actor, opened.details) == (None, {"because": "run_loop, round 1"})
+    rank(2)
+    by_rule = start_step(project, "freeze", because="run_loop, round 1").dataset
+    rank(1)
+    by_hand = start_step(project, "freeze", by=ada).dataset
+    start_step(project, "freeze", by=ada)  # nothing is new, nothing logged
+    frozen = project.actions.filter(kind="dataset.frozen", subject__in=[str(by_rule), str(by_hand)])
+    assert [(each.actor, each.details) for each in frozen] == [
+        (ada, {}),
+        (None, {"because": "run_loop, round 1"}),
+    ]
+    study = start_step(project, "study", because="run_loop, round 2", captions=2).run.study
+    why = {entry.name: entry.why for entry in read_history(project)}
+    assert why[f"dataset {by_rule}"] == "run_loop, round 1"
+    assert why[f"dataset {by_hand}"] == "asked for by ada"
+    assert why[f"study {study}"] == "run_loop, round 2"
