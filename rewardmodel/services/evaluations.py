@@ -24,7 +24,7 @@ from rewardmodel.runs import states
 from rewardmodel.runs.execution import Heartbeat, PermanentFailure
 from rewardmodel.selectors import promoted_checkpoint
 from rewardmodel.services.datasets import dataset_images, freeze_dataset
-from rewardmodel.services.promotions import Comparison, comparison_of, decide_waiting
+from rewardmodel.services.promotions import Comparison, comparison_of, decide_waiting, is_unseen
 from rewardmodel.services.scores import score_with_newly_promoted
 from rewardmodel.services.splits import Shares
 
@@ -200,7 +200,8 @@ class Measured:
     Attributes:
         metrics: what a RewardCheckpoint keeps.
         figures: all figures of the checkpoint by itself.
-        waiting: where a checkpoint waits to be promoted: it and the promoted one on the same pairs.
+        waiting: where a checkpoint waits to be promoted: it and the promoted one on the same pairs, unless
+            one of them may have learned from these.
     """
 
     metrics: dict[str, Any]
@@ -236,7 +237,7 @@ def measure(run: TrainingRun, *, images: Path, left_out: Collection[str]) -> Mea
     people: dict[str, Any] = {"dataset": run.dataset.hash, "ceiling": run.dataset.ceiling}
     people["base"] = _base_figures(run.project, judgement)
     again = None
-    if waiting is not None and promoted is not None:
+    if waiting is not None and promoted is not None and is_unseen(run.dataset, (waiting, promoted)):
         lead = _lead(compare(others[waiting.pk], others[promoted.pk]))
         figures = {**_summary(own), **lead}
         again = (waiting, comparison_of(figures, rival=promoted, dataset=run.dataset.hash))

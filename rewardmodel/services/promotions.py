@@ -7,7 +7,7 @@ is decided about again, as it is, when both were measured on more pairs.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -85,11 +85,16 @@ def decide(checkpoint: RewardCheckpoint, *, now: datetime) -> Verdict:
 
 @transaction.atomic
 def decide_again(checkpoint: RewardCheckpoint, comparison: Comparison, *, now: datetime) -> Verdict:
-    """Decide about a checkpoint that waits, by another comparison with the promoted one."""
+    """Decide about a checkpoint that waits, by another comparison with the promoted one on more pairs.
+
+    On no more pairs than decided last, what was decided stays.
+    """
     lock_promotions(checkpoint.project_id)
     checkpoint.refresh_from_db()
     if checkpoint.verdict != Verdict.WAITING or not comparison.rival.promoted:
         return Verdict(checkpoint.verdict)  # it was promoted by hand, or another was, meanwhile
+    if comparison.lead.pairs <= checkpoint.decision["pairs"]:
+        return Verdict(checkpoint.verdict)
     return _apply(checkpoint, comparison, now=now)
 
 
@@ -269,14 +274,13 @@ def _largest_comparison(one: RewardCheckpoint, rival: RewardCheckpoint) -> Compa
 
 def _measured_unseen(checkpoint: RewardCheckpoint, *, beside: RewardCheckpoint) -> list[Evaluation]:
     """The checkpoint's figures on test splits of datasets that are split as those both learned from are."""
-    learned_from = [each.run.dataset for each in (checkpoint, beside) if each.run is not None]
     figures = Evaluation.objects.filter(checkpoint=checkpoint, split="test").select_related("dataset")
     return [
-        each
-        for each in figures
-        if "counts" in each.figures and all(_same_split(each.dataset, other) for other in learned_from)
+        each for each in figures if "counts" in each.figures and is_unseen(each.dataset, (checkpoint, beside))
     ]
 
 
-def _same_split(one: DatasetVersion, other: DatasetVersion) -> bool:
-    return (one.shares, one.split_by) == (other.shares, other.split_by)
+def is_unseen(dataset: DatasetVersion, checkpoints: Iterable[RewardCheckpoint]) -> bool:
+    """Whether none of them can have learned from the dataset's test prompts: theirs are split as its are."""
+    learned_from = [each.run.dataset for each in checkpoints if each.run is not None]
+    return all((each.shares, each.split_by) == (dataset.shares, dataset.split_by) for each in learned_from)

@@ -18,9 +18,9 @@ from django.urls import reverse
 from django.utils.timezone import now
 from safetensors.torch import load_file
 
-from annotation.models import Generation
+from annotation.models import Action, Generation
 from rewardmodel.learning import load
-from rewardmodel.models import RewardCheckpoint, TrainingPoint, TrainingRun
+from rewardmodel.models import DatasetVersion, RewardCheckpoint, TrainingPoint, TrainingRun
 from rewardmodel.runs import states, supervision
 from rewardmodel.runs.supervision import supervise
 from rewardmodel.selectors import NothingRegistered, curves
@@ -168,6 +168,36 @@ def test_a_model_is_compared_with_one_that_was_promoted_while_it_was_measured(
     assert run.checkpoint.promoted == (
         run.checkpoint.accuracy > run.checkpoint.metrics["beside"][1]["accuracy"]
     )
+
+
+@pytest.mark.parametrize(
+    ("pairs", "split_otherwise", "decisions"), [(1, False, 1), (3, False, 0), (1, True, 0)]
+)
+def test_what_waits_is_decided_about_on_more_pairs_that_no_model_may_have_learned_from(
+    project, encoder, rank, pairs, split_otherwise, decisions
+):
+    rank(16)
+    promote(encoder, now=now())
+    dataset = freeze_dataset(project=project)
+    learned_from = DatasetVersion.objects.get(pk=dataset.pk)
+    if split_otherwise:
+        learned_from.pk, learned_from.hash = None, "0" * 64
+        learned_from.shares = {"train": 0.5, "validation": 0.25, "test": 0.25}
+        learned_from.save()
+    earlier = queue_training(project=project, dataset=dataset, config=QUICK)
+    TrainingRun.objects.filter(pk=earlier.pk).update(
+        dataset=learned_from, state=State.FINISHED, finished_at=now()
+    )
+    waiting = RewardCheckpoint.objects.create(
+        **{"project": project, "name": "waiting", "folder": encoder.folder, "run": earlier, "metrics": {}},
+        **{"verdict": RewardCheckpoint.Verdict.WAITING, "decision": {"pairs": pairs}},
+    )
+    shutil.copytree(encoder.location, waiting.location)
+    settings = [f"{name}={value}" for name, value in QUICK.items()]
+    call_command("train_reward_model", project.slug, dataset=dataset.hash, set=[*settings, "train_share=0.5"])
+    waiting.refresh_from_db()
+    assert waiting.decision["pairs"] == (3 if decisions else pairs)
+    assert Action.objects.filter(kind="checkpoint.not_better").count() == decisions
 
 
 def test_a_run_that_was_interrupted_after_it_was_recorded_is_not_trained_again(project, encoder, rank):
