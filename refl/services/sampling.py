@@ -270,7 +270,7 @@ def _choose_prompts(
     inputs = model.embed_groups([prompt.text for prompt in pool], images)
     seen = {prompt.pk: each for prompt, each in zip(pool, inputs, strict=True)}
     if config.rule == Project.ChoiceRule.D_OPTIMAL:
-        asked = see_asked(model, checkpoint, should_stop=heartbeat.should_stop)
+        asked = see_asked(model, checkpoint, candidates=seen.keys(), should_stop=heartbeat.should_stop)
         if heartbeat.should_stop():
             raise Interrupted
         chosen = most_informative(seen, config.prompts, asked=asked)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import TYPE_CHECKING
 
 from annotation.local_images import local_images
@@ -24,25 +24,28 @@ def most_informative(
 ) -> list[int]:
     """Return as many candidates as are wanted, the most informative after those asked already first.
 
-    Args: asked: those that are candidates as well are not counted among what was asked.
+    Args: asked: none of them a candidate.
     """
-    before = [each for prompt, each in asked.items() if prompt not in candidates]
     return d_optimal(
         {prompt: information_root(each.features) for prompt, each in candidates.items()},
         count,
-        asked=[information_root(each.features) for each in before],
-        precision=prior_precision([each.features for each in (*candidates.values(), *before)]),
+        asked=[information_root(each.features) for each in asked.values()],
+        precision=prior_precision([each.features for each in (*candidates.values(), *asked.values())]),
     )
 
 
 def see_asked(
-    model: Scorer, checkpoint: RewardCheckpoint, *, should_stop: Callable[[], bool]
+    model: Scorer,
+    checkpoint: RewardCheckpoint,
+    *,
+    candidates: Collection[int],
+    should_stop: Callable[[], bool],
 ) -> dict[int, HeadInputs]:
-    """Return what the head sees of the prompts that people were asked about last.
+    """Return what the head sees of the prompts that people were asked about last, less the candidates.
 
     Raises: UnreadableImage, WrongContent.
     """
-    asked = asked_prompts(checkpoint.project, most=MOST_ASKED)
+    asked = asked_prompts(checkpoint.project, most=MOST_ASKED, without=candidates)
     return _see(model, scored_prompts(asked, scored_by=checkpoint.name), should_stop=should_stop)
 
 
@@ -63,7 +66,7 @@ def order_by_design(checkpoint: RewardCheckpoint, *, should_stop: Callable[[], b
         return
     model = load(checkpoint.location)
     candidates = _see(model, waiting, should_stop=should_stop)
-    asked = see_asked(model, checkpoint, should_stop=should_stop)
+    asked = see_asked(model, checkpoint, candidates=candidates.keys(), should_stop=should_stop)
     if not should_stop():
         order = most_informative(candidates, len(candidates), asked=asked)
         order_open_tasks(project=project, prompts=order)

@@ -7,6 +7,7 @@ from annotation.services.assignments.assignments import open_assignments
 from annotation.services.projects.prompts import NewImage, add_generations, add_prompts
 from rewardmodel.learning import load
 from rewardmodel.selection.design import d_optimal, information_root, prior_precision
+from rewardmodel.services import choices
 from rewardmodel.services.scores import score_generations
 from tests.cast import picture
 
@@ -34,9 +35,12 @@ def root_of(model, prompt, media):
     return seen.features, information_root(seen.features)
 
 
+@pytest.mark.parametrize("most_asked", [3, 500])
 def test_scoring_puts_open_tasks_in_the_order_of_the_design_after_what_was_answered(
-    project, rank, encoder, settings
+    project, rank, encoder, settings, monkeypatch, most_asked
 ):
+    """However many are open: open prompts take no place among those asked before."""
+    monkeypatch.setattr(choices, "MOST_ASKED", most_asked)
     rank(3)
     answered = list(project.prompts.all())
     waiting = add_waiting(project)

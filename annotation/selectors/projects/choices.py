@@ -42,8 +42,11 @@ def open_prompts(project: Project) -> list[int]:
     return sorted(set(tasks.order_by().values_list("prompt_id", flat=True)))
 
 
-def asked_prompts(project: Project, *, most: int) -> list[int]:
-    """Return at most so many prompts that have tasks, open or not, those with the newest first."""
-    tasks = Assignment.objects.ordinary().filter(project=project)
+def asked_prompts(project: Project, *, most: int, without: Collection[int] = ()) -> list[int]:
+    """Return at most so many prompts that have tasks, open or not, those with the newest first.
+
+    Args: without: prompts that do not count, nor among so many.
+    """
+    tasks = Assignment.objects.ordinary().filter(project=project).exclude(prompt__in=without)
     newest = tasks.values("prompt").annotate(newest=Max("pk")).order_by("-newest")
     return list(newest.values_list("prompt", flat=True)[:most])

@@ -28,3 +28,4 @@ def test_prompts_are_asked_about_from_their_first_task_on_and_the_newest_come_fi
     assert open_prompts(project) == [second.pk]
     assert asked_prompts(project, most=9) == [second.pk, first.pk]
     assert asked_prompts(project, most=1) == [second.pk]
+    assert asked_prompts(project, most=1, without=[second.pk]) == [first.pk]
