@@ -13,7 +13,7 @@ export function sizes({ fit, across, most, gap }) {
   const found = [fit];
   for (let columns = 1; ; columns += 1) {
     const size = Math.min((across + gap) / columns - gap, Math.max(most, fit));
-    if (size < LEAST) break;
+    if (!(size >= LEAST)) break;
     if (found.every((other) => size > other * APART || other > size * APART)) found.push(size);
   }
   return found.sort((a, b) => a - b);
@@ -41,9 +41,10 @@ export function tileSize(form, section, { say }) {
 
   function draw() {
     if (!board.offsetParent) return; // another stage is shown
-    const style = getComputedStyle(board);
+    const fit = Number.parseFloat(getComputedStyle(board).getPropertyValue("--fit"));
+    if (!(fit > 0)) return; // a browser without @property has no length there: the size that fits is all it shows
     all = measure();
-    fitting = all.indexOf(Number.parseFloat(style.getPropertyValue("--fit")));
+    fitting = all.indexOf(fit);
     at = Math.min(Math.max(fitting + Number(localStorage.getItem(memory)), 0), all.length - 1);
     if (at === fitting) board.style.removeProperty("--chosen");
     else board.style.setProperty("--chosen", `${all[at] - 0.5}px`); // so that no rounding leaves room for one less

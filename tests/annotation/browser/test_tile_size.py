@@ -1,5 +1,6 @@
 """The images of a ranking fill the window, and are larger or smaller as an annotator wants them."""
 
+import re
 from math import ceil
 
 import pytest
@@ -32,6 +33,7 @@ MEASURE = """() => {
         wide: document.documentElement.scrollWidth - window.innerWidth,
     };
 }"""
+FIT = """() => getComputedStyle(document.querySelector(".board")).getPropertyValue("--fit")"""
 SHIFTS = """() => new Promise((done) => {
     const add = (list) => done(list.getEntries().reduce((sum, entry) => sum + entry.value, 0));
     new PerformanceObserver(add).observe({ type: "layout-shift", buffered: true });
@@ -180,3 +182,22 @@ def test_another_annotator_of_the_same_device_keeps_the_size_that_fits(
     page.reload()
     expect(page.locator("[data-size='fit']")).to_be_enabled()
     assert min(sides(page.evaluate(MEASURE))) > min(fit)
+
+
+def test_a_browser_that_does_not_know_the_size_that_fits_still_ranks(at_work, alice, ranking_only, a_prompt):
+    a_prompt(images=2)
+    page = at_work(alice)
+    fit = sides(page.evaluate(MEASURE))
+
+    def without_property(route):
+        response = route.fetch()
+        route.fulfill(response=response, body=re.sub(r"@property --fit \{.*?\}", "", response.text()))
+
+    page.context.route("**/workspace*.css", without_property)
+    page.reload()
+    assert page.evaluate(FIT).startswith("calc(")
+    assert sides(page.evaluate(MEASURE)) == fit
+    for size in ("smaller", "fit", "larger"):
+        expect(page.locator(f"[data-size='{size}']")).to_be_disabled()
+    place_all(page, 2)
+    expect(page.locator("[data-drop='1'] .tile")).to_have_count(2)
