@@ -67,14 +67,17 @@ def judged_image(request: MemberRequest, project: Project, pk: int, number: int,
 @require_safe
 @admin_required
 def sample_image(request: MemberRequest, project: Project, pk: int, step: int, place: int) -> HttpResponse:
-    """Return one image of a tuning's sample grid."""
+    """Return one image of a tuning's sample grid. Raises: Http404 if it cannot be read."""
     run = get_object_or_404(TuningRun, project=project, pk=pk)
-    file, count = grid_file(run, step), len(grid_prompts(run))
-    if place >= count or not file.is_file():
+    count = len(grid_prompts(run))
+    if place >= count:
         raise Http404
     content = io.BytesIO()
-    with Image.open(file) as grid:
-        cell(grid, place, count).save(content, "PNG")
+    try:
+        with Image.open(grid_file(run, step)) as grid:
+            cell(grid, place, count).save(content, "PNG")
+    except (OSError, SyntaxError, ValueError) as error:  # what decoders raise on broken bytes
+        raise Http404 from error
     return HttpResponse(content.getvalue(), content_type="image/png", headers=FOREVER)
 
 
@@ -116,7 +119,7 @@ def sampled_pairs(tuned: Generator) -> list[BeforeAfter]:
     step = best if best and best in steps else steps[-1]
     name = tuned.name if step == best else f"after {step:,} updates"
     try:
-        with Image.open(grid_file(run, step)) as grid:
+        with Image.open(grid_file(run, 0)), Image.open(grid_file(run, step)) as grid:
             size = cell_size(grid, len(prompts))
     except OSError:  # a file that is no image: the page opens without it
         return []

@@ -106,11 +106,23 @@ def test_a_generator_that_was_not_judged_is_shown_by_its_runs_samples(
     assert "It was tuned on these prompts" in page.content.decode()
 
 
-def test_a_page_opens_where_no_sample_can_be_read(page_of, a_tuning):
+@pytest.mark.parametrize("step", [0, 3])
+def test_a_page_opens_where_no_sample_can_be_read(page_of, a_tuning, step):
+    tuned = a_tuning(judged=False)
+    store_samples(tuned.run, 0, 3)
+    (tuned.run.folder / "samples" / f"step-{step:06}.png").write_bytes(b"cut off")
+    assert "No image of it yet" in page_of(tuned).content.decode()
+
+
+@pytest.mark.parametrize("share", [0, 0.5], ids=["no image", "cut off"])
+def test_a_sample_that_cannot_be_read_is_not_found(client, ada, project, a_tuning, share):
     tuned = a_tuning(judged=False)
     store_samples(tuned.run, 0)
-    (tuned.run.folder / "samples" / "step-000003.png").write_bytes(b"cut off")
-    assert "No image of it yet" in page_of(tuned).content.decode()
+    file = tuned.run.folder / "samples" / "step-000000.png"
+    content = file.read_bytes()
+    file.write_bytes(content[: int(len(content) * share)])
+    client.force_login(ada)
+    assert client.get(reverse("sample-image", args=[project.slug, tuned.run.pk, 0, 0])).status_code == 404
 
 
 def test_the_list_shows_each_generator_by_images_of_the_same_prompts(
