@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import io
+import logging
 import os
 import tempfile
 import threading
+import time
 from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO, cast
@@ -20,6 +22,10 @@ from annotation.models import Image
 SIDE = 320  # pixels of the longer side: twice the largest size that pages show, for dense screens
 QUALITY = 80  # of WebP, 0 to 100
 FOLDERS = 256  # that the cache is spread over, by the first two digits of the hash
+UNFINISHED = ".new-"  # begins the name of a file that is being written
+WRITING = 60.0  # seconds after which such a file is one that a killed process left
+
+logger = logging.getLogger(__name__)
 
 _decoding = threading.Lock()  # one picture at a time in a process: a large one takes 200 MB while decoded
 
@@ -49,16 +55,27 @@ def open_thumbnail(image: Image) -> BinaryIO:
     Raises: ImageLost.
     """
     file = Path(settings.THUMBNAIL_CACHE_DIR) / image.sha256[:2] / f"{image.sha256}.webp"
-    with suppress(FileNotFoundError):
+    with suppress(OSError):
         return file.open("rb")
     content = _shrink(image)
-    file.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, temporary = tempfile.mkstemp(dir=file.parent, prefix=".new-")
-    with open(descriptor, "wb") as unfinished:
-        unfinished.write(content)
-    os.replace(temporary, file)  # whole at once: others may be making the same
-    _trim(file.parent)
+    try:
+        _store(content, file)
+    except OSError as error:  # a full disk, say: it is made again next time
+        logger.warning("A small version of an image was not stored: %s", error)
     return io.BytesIO(content)
+
+
+def _store(content: bytes, file: Path) -> None:
+    """Add a file to the cache. Raises: OSError."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    descriptor, temporary = tempfile.mkstemp(dir=file.parent, prefix=UNFINISHED)
+    try:
+        with open(descriptor, "wb") as unfinished:
+            unfinished.write(content)
+        os.replace(temporary, file)  # whole at once: others may be making the same
+    finally:
+        Path(temporary).unlink(missing_ok=True)
+    _trim(file.parent)
 
 
 def _shrink(image: Image) -> bytes:
@@ -97,10 +114,14 @@ def _in_srgb(image: PIL.Image.Image) -> PIL.Image.Image:
 def _trim(folder: Path) -> None:
     """Remove the folder's oldest files until they are within its part of the cache."""
     files = []
+    abandoned = time.time() - WRITING
     for entry in os.scandir(folder):
         with suppress(FileNotFoundError):  # another process renamed or removed it
             status = entry.stat()
-            files.append((status.st_mtime_ns, status.st_size, entry.path))
+            if not entry.name.startswith(UNFINISHED):
+                files.append((status.st_mtime_ns, status.st_size, entry.path))
+            elif status.st_mtime < abandoned:
+                Path(entry.path).unlink()
     excess = sum(size for _, size, _ in files) - settings.THUMBNAIL_CACHE_BYTES // FOLDERS
     for _, size, path in sorted(files):
         if excess <= 0:

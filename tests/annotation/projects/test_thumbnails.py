@@ -1,6 +1,8 @@
 """Small versions of images: what they look like, who gets them, and where they are kept."""
 
 import io
+import os
+import time
 from pathlib import Path
 
 import PIL.Image
@@ -110,6 +112,26 @@ def test_the_cache_keeps_to_its_limit_and_the_oldest_goes(db, cache, settings):
         assert file.read()
     (left,) = cache.rglob("*.webp")
     assert left.stem == images[-1].sha256
+
+
+def test_a_cache_that_cannot_be_written_costs_time_and_nothing_else(db, cache, caplog):
+    cache.write_bytes(b"no folder")
+    small = shrunk(picture(70, size=LARGE))
+    assert small.size == (SIDE, SIDE // 2)
+    assert str(cache) in caplog.text
+
+
+def test_what_another_process_is_writing_stays_and_what_a_killed_one_left_goes(db, cache, settings):
+    settings.THUMBNAIL_CACHE_BYTES = 0
+    image = stored(picture(1, size=LARGE))
+    folder = cache / image.sha256[:2]
+    folder.mkdir(parents=True)
+    for name, age in (("young", 5), ("old", 600)):
+        (folder / f".new-{name}").write_bytes(b"half")
+        os.utime(folder / f".new-{name}", (time.time() - age,) * 2)
+    with open_thumbnail(image) as file:
+        assert file.read()
+    assert [left.name for left in folder.iterdir()] == [".new-young"]
 
 
 def test_a_lost_or_broken_file_says_which_it_is(db):
