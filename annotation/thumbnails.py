@@ -81,7 +81,9 @@ def _store(content: bytes, file: Path) -> None:
 def _shrink(image: Image) -> bytes:
     """Return the picture as WebP, upright, in sRGB, its longer side SIDE pixels. Raises: ImageLost."""
     try:
-        with _decoding, open_image(image) as source, PIL.Image.open(source) as whole:
+        with open_image(image) as source:
+            content = source.read()  # before this one's turn: a slow storage holds up no other
+        with _decoding, PIL.Image.open(io.BytesIO(content)) as whole:
             whole.draft("RGB", (SIDE, SIDE))  # a JPEG is decoded no larger than needed
             small = _in_srgb(PIL.ImageOps.exif_transpose(whole))
             small.thumbnail((SIDE, SIDE))

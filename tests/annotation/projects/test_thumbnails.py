@@ -3,6 +3,7 @@
 import io
 import os
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import PIL.Image
@@ -132,6 +133,22 @@ def test_what_another_process_is_writing_stays_and_what_a_killed_one_left_goes(d
     with open_thumbnail(image) as file:
         assert file.read()
     assert [left.name for left in folder.iterdir()] == [".new-young"]
+
+
+def test_a_file_that_is_slow_to_come_holds_up_no_other(db):
+    slow, quick = stored(picture(1, size=LARGE)), stored(picture(2, size=LARGE))
+    content = Path(slow.file.path).read_bytes()
+    os.remove(slow.file.path)
+    os.mkfifo(slow.file.path)
+    with ThreadPoolExecutor(2) as threads:
+        waiting = threads.submit(open_thumbnail, slow)
+        with open(slow.file.path, "wb") as source:  # once the other end is open
+            with threads.submit(open_thumbnail, quick).result(timeout=20) as file:
+                assert file.read()
+            assert not waiting.done()
+            source.write(content)
+        with waiting.result(timeout=20) as file:
+            assert file.read()
 
 
 def test_a_lost_or_broken_file_says_which_it_is(db):
