@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import Any, NamedTuple
 
-from django.db.models import Count, F, Min, Q, QuerySet, Sum, Window
+from django.db.models import Count, F, Min, OuterRef, Q, QuerySet, Subquery, Sum, Window
 from django.db.models.functions import TruncDate
 
 from annotation.models import Assignment, Placement, Project, User
@@ -118,11 +118,13 @@ def project_progress(project: Project, *, now: datetime) -> ProjectProgress:
 def waiting_prompts(project: Project, *, count: int) -> list[WaitingPrompt]:
     """Return the prompts whose open opinions are given out next, in one query."""
     line = Assignment.objects.ordinary().filter(project=project, state=State.OPEN)
-    next_in_line = line.order_by("-priority", "pk").values_list("prompt_id", "prompt__text")
+    of_prompt = line.filter(prompt=OuterRef("prompt")).order_by().values("prompt")
+    opinions = Subquery(of_prompt.annotate(count=Count("pk")).values("count"))
+    next_in_line = line.order_by("-priority", "pk").values_list("prompt_id", "prompt__text", opinions)
+    most = project.opinions_per_prompt + project.extra_opinions  # of a prompt, one after another at worst
     waiting: dict[int, WaitingPrompt] = {}
-    for pk, text in next_in_line[: project.opinions_per_prompt * count]:
-        opinions = waiting[pk].opinions if pk in waiting else 0
-        waiting[pk] = WaitingPrompt(pk, text, opinions + 1)
+    for row in next_in_line[: most * count]:
+        waiting.setdefault(row[0], WaitingPrompt(*row))
     return list(waiting.values())[:count]
 
 

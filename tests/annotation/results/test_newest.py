@@ -46,6 +46,17 @@ def test_prompts_wait_in_the_order_in_which_they_are_given_out(project, a_prompt
     ]
 
 
+def test_opinions_that_are_given_out_last_are_open_too(a_project, a_prompt, alice, django_assert_num_queries):
+    project = a_project(opinions_per_prompt=3, task_order="breadth")
+    prompts = [a_prompt(project=project) for _ in range(8)]
+    claim_next(annotator=alice, project=project, now=NOW, generator=luck())
+    with django_assert_num_queries(1):
+        waiting = waiting_prompts(project, count=3)
+    assert [(prompt.pk, prompt.opinions) for prompt in waiting] == [(prompt.pk, 3) for prompt in prompts[1:4]]
+    last = waiting_prompts(project, count=8)[-1]
+    assert (last.pk, last.opinions) == (prompts[0].pk, 2)
+
+
 def test_the_newest_answers_come_with_the_images_of_their_best_slot(
     project, a_prompt, alice, bob, answer, django_assert_num_queries
 ):
