@@ -266,7 +266,7 @@ def _record_version(
         defaults={**fields, "folder": folder, "answers": answers, "newest_answer": newest},
     )
     if is_new:
-        details = {"because": because} if because else {}
+        details: dict[str, Any] = {"because": because} if because else {}
         record_action(FROZEN, project=project, by=by, subject=version, **details)
     return version
 
