@@ -32,7 +32,7 @@ def make_images(run: SamplingRun, heartbeat: Heartbeat) -> None:
     study = Study.objects.filter(run=run).first()
     if study is None:
         make_samples(run, heartbeat)
-    else:
+    elif study.state != Study.State.CLOSED:  # a failed run may be tried again after the end of its study
         make_study_images(study, heartbeat, rng=random.Random())
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from datetime import datetime
 
 from django.core.files.storage import default_storage
@@ -15,25 +16,41 @@ from refl.selectors.study_figures import stop_rule
 from refl.services.studies import ask_annotators, close_study, withdraw_tasks
 from rewardmodel.models import Run
 
+logger = logging.getLogger(__name__)
 UNBEGUN = (Assignment.State.OPEN, Assignment.State.LEASED)
 GONE = "An image of it was deleted."
 CANCELLED = "The making of its images was cancelled."
+NOTHING_LEFT = "None of its tasks has all its images any more: there is nothing to compare."
 ALL_EQUAL = "Its generators make equal images: there is nothing to compare."
 
 
 def tend_studies(*, now: datetime) -> None:
-    """Do what is due in every study; called at any time, by any number of workers."""
+    """Do what is due in every study; called at any time, by any number of workers.
+
+    A study that fails keeps no other from being tended. Raises: the first failure, once all had their turn.
+    """
+    failures: list[Exception] = []
     for study in Study.objects.exclude(state=Study.State.CLOSED).select_related("run").order_by("pk"):
-        if study.state == Study.State.DRAWING:
-            _tend_drawing(study, now=now)
-        if study.state == Study.State.OPEN:
-            _tend_open(study, now=now)
+        try:
+            _tend(study, now=now)
+        except Exception as error:
+            logger.exception("study %s could not be tended", study.pk)
+            failures.append(error)
     left = Assignment.objects.filter(
         kind=Assignment.Kind.STUDY, state__in=UNBEGUN, prompt__closed_at__isnull=False
     )
     prompts = list(left.order_by().values_list("prompt_id", flat=True).distinct())
     if prompts:  # of these the leases of tasks that were in hand may have run out since
         close_study_prompts(prompts=prompts, now=now)
+    if failures:
+        raise failures[0]
+
+
+def _tend(study: Study, *, now: datetime) -> None:
+    if study.state == Study.State.DRAWING:
+        _tend_drawing(study, now=now)
+    if study.state == Study.State.OPEN:
+        _tend_open(study, now=now)
 
 
 def _tend_drawing(study: Study, *, now: datetime) -> None:
@@ -41,8 +58,10 @@ def _tend_drawing(study: Study, *, now: datetime) -> None:
     if study.run.state == Run.State.CANCELLED:
         close_study(study, reason=CANCELLED, now=now)
     elif study.run.state == Run.State.FINISHED:
+        withdraw_tasks(tasks_without_images(study), reason=GONE, now=now)
         if not study.tasks.filter(withdrawn="").exists():
-            close_study(study, reason=ALL_EQUAL, now=now)
+            are_equal = not study.tasks.filter(withdrawn=GONE).exists()
+            close_study(study, reason=ALL_EQUAL if are_equal else NOTHING_LEFT, now=now)
         ask_annotators(study, now=now)
 
 
@@ -67,8 +86,8 @@ def tasks_without_images(study: Study) -> QuerySet[StudyTask]:
         task.pk for task in asked.annotate(images=images).only("places") if task.images < len(task.places)
     }
     broken = Q(prompt__assignments__skip__reason=Skip.Reason.BROKEN)
-    for task in asked.filter(broken).distinct():
-        files = Generation.objects.filter(prompt=task.prompt_id).values_list("image__file", flat=True)
-        if not all(file and default_storage.exists(file) for file in files):
-            incomplete.add(task.pk)
+    files = Generation.objects.filter(prompt__study_task__in=asked.filter(broken).distinct())
+    for task, file in files.values_list("prompt__study_task", "image__file"):
+        if task not in incomplete and not (file and default_storage.exists(file)):
+            incomplete.add(task)
     return StudyTask.objects.filter(pk__in=incomplete)
