@@ -24,7 +24,7 @@ from annotation.downloads import csv_response
 from annotation.models import Project
 from annotation.statistics.estimates import NotEnough
 from refl.models import Generator, Study
-from refl.selectors.studies import StudyReport, project_studies, study_report, vote_rows
+from refl.selectors.studies import StudyReport, VoteRow, project_studies, study_report, vote_rows
 from refl.selectors.study_figures import study_power
 from refl.services.studies import close_study, open_study, repeat_study
 from refl.services.study_plans import CannotStudy
@@ -262,8 +262,7 @@ def votes(request: Request, slug: str, pk: int, form: str) -> HttpResponseBase:
     name = f"study-{row.pk}-votes.{form}"
     rows = vote_rows(row)
     if form == "csv":
-        header = list(rows[0]._fields) if rows else []
-        return csv_response([header, *rows], name=name)
+        return csv_response([VoteRow._fields, *rows], name=name)
     if form == "json":
         headers = {"Content-Disposition": f'attachment; filename="{name}"'}
         return JsonResponse([vote._asdict() for vote in rows], safe=False, headers=headers)

@@ -130,9 +130,8 @@ class StudyTask(models.Model):
 
     study = models.ForeignKey(Study, models.CASCADE, related_name="tasks")
     prompt = models.OneToOneField(Prompt, models.CASCADE, related_name="study_task")
-    caption = (
-        models.PositiveIntegerField()
-    )  # which of the study's texts, from 0; answers on one are dependent
+    # Which of the study's texts, from 0; answers on one are dependent.
+    caption = models.PositiveIntegerField()
     seed = models.BigIntegerField()  # the same for each generator
     places = models.JSONField()  # of the generators whose images it shows
     category = models.CharField(max_length=13, blank=True)  # of the text, by earlier labels; "": unknown

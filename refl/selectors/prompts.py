@@ -72,17 +72,25 @@ def held_out_prompts(checkpoint: RewardCheckpoint) -> list[str]:
     return list(dict.fromkeys(text for text in texts if splits.of(text) == "test"))
 
 
-def texts_for_studies(project: Project, generators: Iterable[Generator]) -> list[str]:
-    """Return the project's texts that nothing learned from or ever will, each once, in their order.
+class TextsUnknown(ValueError):
+    """Nobody knows what a generator was tuned on; the message says where that should be written."""
 
-    They are in the test split of every dataset version, and none of the generators was tuned on them.
+
+def texts_for_studies(project: Project, generators: Iterable[Generator]) -> list[str]:
+    """Return the project's texts that nothing learned from, each once, in their order.
+
+    They are in the test split of every dataset version so far, and none of the generators was tuned on them.
+
+    Raises: TextsUnknown.
     """
     splits, tuned = _splits_in_use(project), texts_tuned_on(generators)
-    texts = dict.fromkeys(project.prompts.order_by("pk").values_list("text", flat=True))
+    spellings: dict[str, str] = {}  # two of one text would be two observations that depend on each other
+    for text in project.prompts.order_by("pk").values_list("text", flat=True):
+        spellings.setdefault(folded(text), text)
     return [
         text
-        for text in texts
-        if folded(text) not in tuned and all(split.of(text) == "test" for split in splits)
+        for key, text in spellings.items()
+        if key not in tuned and all(split.of(text) == "test" for split in splits)
     ]
 
 
@@ -93,14 +101,23 @@ def texts_trained_on(project: Project, texts: Iterable[str]) -> list[str]:
 
 
 def texts_tuned_on(generators: Iterable[Generator]) -> set[str]:
-    """Return the texts, folded, that any of the generators was tuned on, or what it was tuned from."""
+    """Return the texts, folded, that any of the generators was tuned on, or what it was tuned from.
+
+    Raises: TextsUnknown.
+    """
     tuned: set[str] = set()
     for generator in generators:
         ancestor: Generator | None = generator
         while ancestor is not None:
-            file = ancestor.run and ancestor.run.folder / "prompts.json"
-            if file and file.exists():
-                tuned |= set(map(folded, json.loads(file.read_text(encoding="utf-8"))["tuning"]))
+            if ancestor.run is not None:
+                file = ancestor.run.folder / "prompts.json"
+                try:
+                    tuned |= set(map(folded, json.loads(file.read_text(encoding="utf-8"))["tuning"]))
+                except (OSError, ValueError, KeyError) as error:
+                    raise TextsUnknown(
+                        f"{file} does not say what {ancestor} was tuned on ({type(error).__name__}): "
+                        "bring the run's folder back, or compare other generators"
+                    ) from None
             ancestor = ancestor.parent
     return tuned
 

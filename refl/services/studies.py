@@ -24,16 +24,16 @@ from annotation.services.assignments.studies import (
 )
 from annotation.services.webhooks.events import announce
 from refl.models import Generator, SamplingRun, Study, StudyConfig, StudyGenerator, StudyTask
-from refl.selectors.prompts import texts_for_studies
 from refl.services.sampling import SamplingConfig
 from refl.services.study_plans import (
     CAPTIONS,
-    MOST_TASKS,
     CannotStudy,
     check_config,
     check_generators,
+    check_tasks,
     choose_texts,
     facts_of,
+    held_out_texts,
     subjects,
 )
 from rewardmodel.runs import states
@@ -86,17 +86,19 @@ def open_study(
     project = Project.objects.select_for_update(no_key=True).get(pk=project.pk)  # a name is used once
     check_generators(project, generators)
     config = StudyConfig(
-        design, captions or CAPTIONS, images_per_caption, opinions, confidence, stops, margin
+        design,
+        CAPTIONS if captions is None else captions,
+        images_per_caption,
+        opinions,
+        confidence,
+        stops,
+        margin,
     )
     check_config(project, config, len(generators))
     chosen = choose_texts(project, generators, captions=captions, texts=texts, rng=rng)
     config = replace(config, captions=len(chosen))
+    check_tasks(config, len(generators))
     tasks = list(subjects(chosen, config, len(generators), rng))
-    if len(tasks) * opinions > MOST_TASKS:
-        raise CannotStudy(
-            f"the study would ask {len(tasks) * opinions:,} times, more than {MOST_TASKS:,}: "
-            "take fewer captions, images or opinions"
-        )
     facts = facts_of(project, chosen)
     prompts = add_study_prompts(
         project=project,
@@ -163,14 +165,15 @@ def _name(project: Project, generators: Sequence[Generator], name: str) -> str:
     base, *others = map(str, generators)
     if wanted and Study.objects.filter(project=project, name=wanted).exists():
         raise CannotStudy(f"name: {project.slug} has a study {wanted!r} already")
-    return wanted or _free_name(project, f"{', '.join(others)} against {base}"[:MAX_NAME])
+    return wanted or _free_name(project, f"{', '.join(others)} against {base}")
 
 
 def _free_name(project: Project, name: str) -> str:
-    """Return the name, with a number where a study of the project has it."""
-    taken = set(Study.objects.filter(project=project, name__startswith=name).values_list("name", flat=True))
-    numbered = (f"{name} ({number})" for number in range(2, len(taken) + 3))
-    return next(free for free in (name, *numbered) if free not in taken)
+    """Return the name, cut where it is too long, with a number where a study of the project has it."""
+    taken = set(Study.objects.filter(project=project).values_list("name", flat=True))
+    numbers = ["", *(f" ({number})" for number in range(2, len(taken) + 3))]
+    numbered = (name[: MAX_NAME - len(number)] + number for number in numbers)
+    return next(free for free in numbered if free not in taken)
 
 
 @transaction.atomic
@@ -226,7 +229,7 @@ def repeat_study(study: Study, *, rng: random.Random, by: User | None = None) ->
         generators=study.compared,
         name=_free_name(study.project, re.sub(r" \(\d+\)$", "", study.name)),
         design=config.design,
-        captions=min(config.captions, len(texts_for_studies(study.project, study.compared))) or None,
+        captions=min(config.captions, len(held_out_texts(study.project, study.compared))) or None,
         images_per_caption=config.images_per_caption,
         opinions=config.opinions,
         confidence=config.confidence,

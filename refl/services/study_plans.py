@@ -6,12 +6,13 @@ import random
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import combinations, product
+from math import comb
 from typing import NamedTuple
 
 from annotation.models import Assignment, Project, PromptLabel
 from refl.models import Generator, Study, StudyConfig
 from refl.seeds import seeds_of
-from refl.selectors.prompts import texts_for_studies, texts_trained_on, texts_tuned_on
+from refl.selectors.prompts import TextsUnknown, texts_for_studies, texts_trained_on, texts_tuned_on
 from rewardmodel.services.splits import folded
 
 CAPTIONS = 100  # of a study, where nobody says and there are so many; ours
@@ -87,7 +88,7 @@ def choose_texts(
 ) -> list[str]:
     """Return the study's texts, each once, in random order. Raises: CannotStudy."""
     if texts is None:
-        held_out = texts_for_studies(project, generators)
+        held_out = held_out_texts(project, generators)
         if not held_out:
             raise CannotStudy(
                 f"{', '.join(map(str, generators))} share no prompt that none of them learned from: "
@@ -98,9 +99,13 @@ def choose_texts(
                 f"{project.slug} has {len(held_out)} held-out prompts, not {captions}: "
                 "ask for fewer, or for more images of each"
             )
-        chosen = rng.sample(held_out, min(captions or CAPTIONS, len(held_out)))
+        chosen = rng.sample(held_out, min(CAPTIONS if captions is None else captions, len(held_out)))
     else:
-        chosen = list(dict.fromkeys(text.strip() for text in texts if text.strip()))
+        # Two spellings of a text are one: its captions would not be independent.
+        spellings: dict[str, str] = {}
+        for text in filter(None, map(str.strip, texts)):
+            spellings.setdefault(folded(text), text)
+        chosen = list(spellings.values())
         _check_texts(project, generators, chosen)
         rng.shuffle(chosen)
     if len(chosen) < 2:
@@ -110,14 +115,38 @@ def choose_texts(
     return chosen
 
 
+def held_out_texts(project: Project, generators: Sequence[Generator]) -> list[str]:
+    """Return what a study of these generators may ask about. Raises: CannotStudy where nobody knows."""
+    try:
+        return texts_for_studies(project, generators)
+    except TextsUnknown as error:
+        raise CannotStudy(str(error)) from None
+
+
+def check_tasks(config: StudyConfig, generators: int) -> None:
+    """Raises: CannotStudy where the study asks for more than annotators could ever answer."""
+    pairs = comb(generators, 2) if config.design == Design.PAIRS else 1
+    asked = config.captions * config.images_per_caption * pairs * config.opinions
+    if asked > MOST_TASKS:
+        raise CannotStudy(
+            f"the study would ask {asked:,} times, more than {MOST_TASKS:,}: "
+            "take fewer captions, images or opinions"
+        )
+
+
 def _check_texts(project: Project, generators: Sequence[Generator], texts: Sequence[str]) -> None:
-    """Raises: CannotStudy where a text was trained or tuned on."""
+    """Raises: CannotStudy where a text was trained or tuned on, or cannot be stored."""
+    if broken := [text for text in texts if "\0" in text]:
+        raise CannotStudy(f"{broken[0]!r} has a NUL character, which no prompt can hold: take it out")
     if trained := texts_trained_on(project, texts):
         raise CannotStudy(
             f"{trained[0]!r} is in a training split, as {len(trained)} of {len(texts)} prompts are: "
             "a study takes held-out ones"
         )
-    tuned = texts_tuned_on(generators)
+    try:
+        tuned = texts_tuned_on(generators)
+    except TextsUnknown as error:
+        raise CannotStudy(str(error)) from None
     if learned := [text for text in texts if folded(text) in tuned]:
         raise CannotStudy(
             f"{learned[0]!r} was tuned on by one of the generators: a study takes held-out prompts"

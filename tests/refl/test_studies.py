@@ -1,5 +1,6 @@
 """Blind studies: what may be compared, whose images are shown, what becomes of votes, and when it ends."""
 
+import json
 import random
 from datetime import timedelta
 
@@ -16,7 +17,7 @@ from annotation.services.judgements.judgements import submit_judgement
 from annotation.services.projects.projects import add_member
 from annotation.services.webhooks.webhooks import create_webhook
 from annotation.statistics.win_rates import win_rate
-from refl.models import Generator, Study
+from refl.models import Generator, Study, TuningRun
 from refl.selectors.prompts import prompts_without_images, texts_for_studies, tuning_prompts
 from refl.selectors.studies import project_studies, study_report, study_votes
 from refl.services.generators import register_generator
@@ -30,7 +31,7 @@ from refl.services.studies import (
     repeat_study,
     withdraw_link,
 )
-from refl.services.study_images import make_study_images
+from refl.services.study_images import make_images, make_study_images
 from refl.services.study_plans import CannotStudy
 from refl.services.study_tending import tend_studies
 from rewardmodel.learning.errors import Interrupted
@@ -318,6 +319,40 @@ def test_an_image_deleted_while_people_work_withdraws_its_task_and_is_counted(a_
     assert len(answer(study, alice, ["coarse", "small"])) == 3
 
 
+def test_an_image_deleted_before_annotators_are_asked_withdraws_its_task(a_study):
+    study = hand_in(a_study())
+    Assignment.objects.all().delete()
+    Study.objects.update(state="drawing", opened_at=None)
+    study.tasks.first().prompt.generations.first().delete()
+    tend_studies(now=NOW)
+    study.refresh_from_db()
+    assert (study.state, study_report(study).counts.withdrawn) == ("open", 1)
+    assert Assignment.objects.count() == 3
+
+
+def test_a_failed_run_tried_again_after_the_end_of_its_study_makes_nothing(a_study):
+    study = a_study()
+    states.claim(study.run, now=now())
+    states.fail(study.run, error="", now=now())
+    assert study_report(study).problem == "Its images could not be made: it does not say why"
+    close_study(study, reason="Enough.", now=NOW)
+    states.retry(study.run)
+    states.claim(study.run, now=now())
+    make_images(study.run, Impatient(study.run, 1))
+    assert not Generation.objects.exists()
+
+
+def test_a_study_that_fails_keeps_no_other_from_being_tended(a_study, alice):
+    broken, whole = a_study(name="broken"), a_study(name="whole")
+    hand_in(broken)
+    hand_in(whole)
+    Study.objects.filter(pk=broken.pk).update(config={"margin": "wide"})
+    answer(whole, alice, ["coarse", "small"])
+    with pytest.raises(TypeError):
+        tend_studies(now=NOW)
+    assert Study.objects.get(name="whole").state == "closed"
+
+
 def test_a_file_that_is_gone_withdraws_its_task_once_somebody_says_it_does_not_show(a_study, alice, project):
     study = hand_in(a_study())
     task = claim_next(annotator=alice, project=project, now=NOW, generator=luck())
@@ -394,6 +429,10 @@ def test_a_public_link_is_new_each_time_and_can_be_withdrawn(a_study, ada):
     ("asked", "refusal"),
     [
         ({"captions": 1}, "captions: 2 to"),
+        ({"captions": 0}, "captions: 2 to 20,000, not 0"),
+        ({"captions": 3, "images_per_caption": 100, "opinions": 100}, "would ask 30,000 times, more than"),
+        ({"texts": ["a red\0 fox", "a blue fox"]}, "has a NUL character"),
+        ({"texts": ["A red fox w", "a red  Fox w"]}, "a study of 1 prompt"),
         ({"captions": 400}, r"has \d+ held-out prompts, not 400"),
         ({"opinions": 0}, "opinions: 1 to 100, not 0"),
         ({"images_per_caption": 101}, "images_per_caption: 1 to 100, not 101"),
@@ -411,6 +450,30 @@ def test_a_study_that_could_not_work_is_refused_in_one_line(a_study, asked, refu
     assert "\n" not in str(error.value)
     assert not Study.objects.exists()
     assert not Prompt.everything.filter(is_of_study=True).exists()
+
+
+def test_a_study_of_long_names_can_be_repeated(a_study, generator):
+    Generator.objects.filter(pk=generator.pk).update(name="x" * 100)
+    generator.refresh_from_db()
+    study = a_study()
+    again = repeat_study(study, rng=random.Random(9))
+    assert (len(study.name), len(again.name), again.name[-4:]) == (100, 100, " (2)")
+
+
+def test_what_a_generator_was_tuned_on_must_be_known(a_study, project, promoted, rivals):
+    run = TuningRun.objects.create(project=project, checkpoint=promoted, generator=rivals[1])
+    Generator.objects.filter(pk=rivals[0].pk).update(run=run, parent=rivals[1])
+    rivals[0].refresh_from_db()
+    for texts in (None, texts_for_studies(project, [])[:2]):
+        with pytest.raises(
+            CannotStudy, match=r"prompts.json does not say what coarse was tuned on \(FileNot"
+        ):
+            a_study(texts=texts)
+    run.folder.mkdir(parents=True)
+    learned = texts_for_studies(project, [])[0]
+    (run.folder / "prompts.json").write_text(json.dumps({"tuning": [learned.upper()]}))
+    assert learned not in texts_for_studies(project, rivals)
+    assert a_study().state == "drawing"
 
 
 def test_a_name_is_used_once(a_study):

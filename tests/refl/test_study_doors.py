@@ -96,6 +96,12 @@ def test_a_report_and_its_votes_are_read_by_who_researches(a_study, alice, rosa,
     assert reader.get(f"{path}.xml").status_code == 404
 
 
+def test_votes_without_an_answer_are_a_header(a_study, rosa, project):
+    path = f"{API}{project.slug}/studies/{a_study().pk}/votes.csv"
+    header = b"".join(client_of(rosa).get(path).streaming_content).decode()
+    assert header.removeprefix("\ufeff").startswith("caption,text,category,seed,annotator,first,second,vote")
+
+
 def test_a_study_that_cannot_be_is_refused_and_names_the_reason(ada, project, prompts, generator, rivals):
     admin = client_of(ada)
     for asked, status, said in (

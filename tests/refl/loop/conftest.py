@@ -1,5 +1,7 @@
 """Rankings and a model that learns from them, beside the generators of the folder above."""
 
+import json
+
 import pytest
 from django.utils.timezone import now
 from PIL import Image
@@ -46,6 +48,7 @@ def round_over(project, generator, prompts, promoted, policy, training_policy, r
     states.claim(run, now=now())
     states.record_progress(run, now=now(), step=3, steps=3, points={})
     run.folder.mkdir(parents=True)
+    (run.folder / "prompts.json").write_text(json.dumps({"tuning": [prompts[0].text]}))
     images = [[Image.new("RGB", (16, 16), colour)] * 3 for colour in ("tan", "teal")]
     store_judged(run.folder, [prompt.text for prompt in prompts[:3]], [1, 2, 3], *images)
     tuned = register_tuned(run=run)
