@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from django.contrib import admin
 from django.contrib.auth.admin import UserAdmin
+from django.db.models import QuerySet
 from django.http import HttpRequest
 
 from annotation.models import (
@@ -69,6 +70,10 @@ class PromptAdmin(ReadOnly):
     list_filter = ["project"]
     list_select_related = ["project"]
     search_fields = ["key", "text"]
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Prompt]:
+        """Those of studies too."""
+        return Prompt.everything.order_by("pk")
 
 
 @admin.register(Assignment)

@@ -135,6 +135,8 @@ def test_superusers_look_at_rows_in_the_admin_and_change_none(accepted, ada, cli
     client.force_login(ada)
     for model in ("project", "prompt", "assignment", "review", "membership", "rating", "image", "export"):
         assert client.get(f"/admin/annotation/{model}/").status_code == 200
+    Prompt.objects.filter(pk=accepted.prompt_id).update(is_of_study=True)
+    assert client.get(f"/admin/annotation/prompt/{accepted.prompt_id}/change/").status_code == 200
     assert client.get(f"/admin/annotation/assignment/{accepted.pk}/change/").status_code == 200
     assert client.get("/admin/annotation/assignment/add/").status_code == 403
     assert client.post(f"/admin/annotation/assignment/{accepted.pk}/delete/").status_code == 403
