@@ -16,7 +16,7 @@ from django.views.decorators.http import require_http_methods, require_safe
 from annotation.access import Do, MemberRequest, admin_required, member_required, members_who, projects_where
 from annotation.charts import by_day
 from annotation.forms.projects import GuidelineForm, NewProjectForm, ProjectForm
-from annotation.models import Project
+from annotation.models import Project, Prompt
 from annotation.registry import ACTIONS, action_choices
 from annotation.selectors.projects.images import strips
 from annotation.selectors.results.progress import (
@@ -141,7 +141,9 @@ def log(request: MemberRequest, project: Project) -> HttpResponse:
     if who:
         actions = actions.filter(actor__username=who)
     page = Paginator(actions, LOGGED).get_page(request.GET.get("page"))
-    shown = strips({prompt for action in page for prompt in action.prompt_ids})
+    named = {prompt for action in page for prompt in action.prompt_ids}
+    # Those of studies have no page to lead to.
+    shown = strips(Prompt.objects.filter(pk__in=named).values_list("pk", flat=True))
     context = {"project": project, "tab": "log", "page": page, "strips": shown, "kinds": action_choices()}
     return render(request, LOG, {**context, "kind": kind, "who": who})
 

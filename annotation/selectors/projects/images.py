@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass
+from typing import Any
 from uuid import UUID
 
 from django.db.models import Count, Exists, OuterRef, Q, QuerySet, Window
@@ -84,7 +85,7 @@ def pictures_by_file(project: Project, hashes: Collection[str]) -> dict[tuple[st
     return {(picture.text, sha256): picture for sha256, picture in pictures}
 
 
-def strips(prompts: Collection[int], *, length: int = STRIP) -> dict[int, Strip]:
+def strips(prompts: Collection[int] | QuerySet[Any, int], *, length: int = STRIP) -> dict[int, Strip]:
     """Return the strip of each prompt that has images with files, by prompt id, in one query.
 
     Images are in a random order that stays: the order of their import would tell generators apart.

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from annotation.models import Action
+from annotation.models import Action, Prompt
 from annotation.models.actions import NAMED_PROMPTS
 from annotation.services.actions import record_action
 from annotation.services.assignments.assignments import claim_next, open_assignments
@@ -102,6 +102,14 @@ def test_an_entry_about_one_prompt_has_its_strip_and_one_about_many_an_image_of_
     assert "<img" not in gone
     assert "answer 8" in gone
     assert "href" not in gone
+
+
+def test_an_entry_about_a_task_of_a_study_leads_to_no_page(ada, project, listed):
+    Prompt.objects.filter(pk=listed[0].pk).update(is_of_study=True)
+    page = as_(ada).get(f"/projects/{project.slug}/log/").text
+    assert "answer 7" in page
+    assert f"/prompts/{listed[0].pk}/" not in page
+    assert f"/prompts/{listed[1].pk}/" in page
 
 
 def test_the_log_is_for_admins(rita, alice, project, listed):
