@@ -12,6 +12,13 @@ from refl.services.sampling import MAX_BEST_OF
 from refl.services.studies import MAX_NAME
 from refl.services.study_plans import CAPTIONS, WIDEST_MARGIN
 
+# What the project's rule chooses, as the form asks for it.
+CHOICES = {
+    Project.ChoiceRule.D_OPTIMAL: "Choose the prompts that would teach the promoted reward model most",
+    Project.ChoiceRule.ENTROPY: "Choose the prompts on which the promoted reward model is least sure",
+    Project.ChoiceRule.RANDOM: "Choose the prompts at random",
+}
+
 
 class SamplingForm(forms.Form):
     """Images for prompts that have none."""
@@ -29,8 +36,7 @@ class SamplingForm(forms.Form):
     )
     least_sure = forms.BooleanField(
         required=False,
-        label="Let the promoted reward model choose the prompts",
-        help_text="By the project's rule: it tries images of several times as many.",
+        help_text="By the project's rule of choice; it tries images of several times as many.",
     )
 
     def __init__(self, *args: Any, project: Project, policy: TuningPolicy, **kwargs: Any) -> None:
@@ -41,6 +47,9 @@ class SamplingForm(forms.Form):
         assert isinstance(generators, forms.ModelChoiceField)
         generators.queryset = Generator.objects.kept().filter(project=project).order_by("-is_seen", "-pk")
         self.fields["per_prompt"].widget.attrs["max"] = project.max_images
+        self.fields["least_sure"].label = CHOICES[project.choice_rule]
+        if project.choice_rule == Project.ChoiceRule.RANDOM:
+            self.fields["least_sure"].help_text = "By the project's rule of choice; else the first ones."
 
 
 class StudyForm(forms.Form):

@@ -443,6 +443,17 @@ def test_images_are_asked_for(client, ada, project, generator, prompts, promoted
     assert client.get(answer.url).status_code == 200
 
 
+@pytest.mark.parametrize(
+    ("rule", "label"),
+    [("d_optimal", "would teach"), ("entropy", "is least sure"), ("random", "at random")],
+)
+def test_the_form_says_by_what_prompts_are_chosen(client, ada, project, generator, rule, label):
+    type(project).objects.update(choice_rule=rule)
+    client.force_login(ada)
+    page = client.get(reverse("project-generators", args=[project.slug]))
+    assert label in page.context["form"]["least_sure"].label
+
+
 def test_the_best_of_several_candidates_is_asked_for(client, ada, project, generator, prompts, promoted):
     client.force_login(ada)
     form = {"generator": generator.pk, "prompts": 3, "per_prompt": 2, "best_of": 4}
