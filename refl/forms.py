@@ -13,7 +13,7 @@ from refl.services.studies import MAX_NAME
 from refl.services.study_plans import CAPTIONS, WIDEST_MARGIN
 
 # What the project's rule chooses, as the form asks for it.
-CHOICES = {
+CHOICES: dict[str, str] = {
     Project.ChoiceRule.D_OPTIMAL: "Choose the prompts that would teach the promoted reward model most",
     Project.ChoiceRule.ENTROPY: "Choose the prompts on which the promoted reward model is least sure",
     Project.ChoiceRule.RANDOM: "Choose the prompts at random",
