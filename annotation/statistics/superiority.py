@@ -86,24 +86,25 @@ class Lead:
 class Rule:
     """How sure one has to be, and on how many pairs at least."""
 
-    probability: float  # above 0.5, below 1
+    probability: float  # 0.5 or more, below 1
     pairs: int
 
     def decide(self, lead: Lead) -> tuple[Decision, int]:
         """Return the decision, and the pairs that it waits for: 0 where it is made.
 
-        On too few pairs, or prompts, only a model that is probably worse is decided about. On enough, a lead
-        short of the probability wanted waits for as many pairs as it would need were it true, unless those
-        are more than PATIENCE times what there is.
+        Better is only what leads. On too few pairs, or prompts, only a model that is probably worse is
+        decided about. On enough, a lead short of the probability wanted waits for as many pairs as it would
+        need were it true, unless those are more than PATIENCE times what there is.
         """
-        probable = lead.probability >= self.probability
+        is_ahead = lead.difference > 0  # of equal models each is better with a probability of 0.5
+        probable = lead.probability >= self.probability and is_ahead
         improbable = lead.probability <= 1 - self.probability
         by_prompts = math.ceil(lead.pairs * LEAST_PROMPTS / lead.prompts) if lead.prompts else self.pairs
         least = max(self.pairs, by_prompts if lead.prompts < LEAST_PROMPTS else 0)
         if lead.pairs >= least and probable:
             return Decision.BETTER, 0
         required = required_size(lead.pairs, lead.probability, self.probability)
-        hopeless = required is None or required > PATIENCE * lead.pairs
+        hopeless = not is_ahead or required is None or required > PATIENCE * lead.pairs
         if improbable or (lead.pairs >= least and hopeless):
             return Decision.NOT_BETTER, 0
         return Decision.UNDECIDED, max(least, min(required or 0, PATIENCE * lead.pairs))

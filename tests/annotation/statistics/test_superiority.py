@@ -91,6 +91,13 @@ def test_a_lead_is_enough_or_waits_for_more_pairs_or_is_none(lead, decision, pai
     assert RULE.decide(lead) == (decision, pairs)
 
 
+def test_a_model_that_is_exactly_as_good_is_not_better_whatever_is_wanted():
+    more_likely_than_not = Rule(probability=0.5, pairs=100)
+    assert more_likely_than_not.decide(Lead(0.0, 0.5, 400, 80)) == (Decision.NOT_BETTER, 0)
+    assert more_likely_than_not.decide(Lead(0.001, 0.51, 400, 80)) == (Decision.BETTER, 0)
+    assert RULE.decide(Lead(0.0, 0.96, 400, 80)) == (Decision.NOT_BETTER, 0)
+
+
 def test_what_waits_never_waits_for_more_than_its_patience():
     for probability in np.linspace(0.05, 0.999, 40):
         decision, pairs = RULE.decide(Lead(0.01, float(probability), 200, 40))
