@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from rest_framework import serializers
 
 from rewardmodel.models import RewardCheckpoint
 from rewardmodel.models.promotions import HIGHEST, LOWEST
+
+MOST_PAIRS = 2**31 - 1  # what a PositiveIntegerField holds
 
 
 class DatasetSerializer(serializers.Serializer[Any]):
@@ -50,7 +53,15 @@ class PromotionRuleSerializer(serializers.Serializer[Any]):
         max_value=HIGHEST,
         help_text="wanted, that a new model is better than the promoted one",
     )
-    pairs = serializers.IntegerField(required=False, min_value=1, help_text="test pairs at least")
+    pairs = serializers.IntegerField(
+        required=False, min_value=1, max_value=MOST_PAIRS, help_text="test pairs at least"
+    )
+
+    def validate_probability(self, probability: float) -> float:
+        """Refuse nan, which is neither too low nor too high. Raises: ValidationError."""
+        if not math.isfinite(probability):
+            raise serializers.ValidationError("A valid number is required.")
+        return probability
 
 
 class EvaluationSerializer(serializers.Serializer[Any]):

@@ -233,7 +233,9 @@ def test_an_admin_sets_how_sure_a_promotion_has_to_be(admin, project, made):
     assert admin.get(api).json() == {"probability": 0.9, "pairs": 50}
     changed = admin.patch(api, {"probability": 0.99}, "application/json")
     assert changed.json() == {"probability": 0.99, "pairs": 50}
-    assert admin.patch(api, {"pairs": 0}, "application/json").status_code == 400
+    for wrong in ({"pairs": 0}, {"pairs": 10**10}, {"probability": "nan"}, {"probability": 2}):
+        refused = admin.patch(api, wrong, "application/json")
+        assert (refused.status_code, list(refused.json())) == (400, list(wrong))
     assert project.actions.filter(kind="settings.changed").count() == 2
 
 
