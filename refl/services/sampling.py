@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
@@ -11,6 +12,7 @@ from itertools import cycle
 from django.db import transaction
 
 from annotation.models import Project, Prompt, User
+from annotation.saving import write_whole
 from annotation.statistics.uncertainty import mean_pair_entropy
 from refl.image_files import Description, ImageFile, Judge, make_files, split_seeds
 from refl.models import Generator, SamplingRun
@@ -148,7 +150,7 @@ def make_samples(run: SamplingRun, heartbeat: Heartbeat) -> None:
     ready = _make_images(run, files, config, heartbeat)
     # Where there is nothing to choose, annotators begin on the first images while the others are made.
     is_choice = run.checkpoint is not None and len(pool) > config.prompts
-    chosen = _choose_prompts(run, list(ready), files, config, heartbeat) if is_choice else ready
+    chosen = _chosen_prompts(run, list(ready), files, config, heartbeat) if is_choice else ready
     for prompt in chosen:
         # It may have images by now: of this run before it was interrupted, or imported by somebody.
         if not prompt.generations.exists():
@@ -255,14 +257,34 @@ def make_rows(
     )
 
 
-def _choose_prompts(
+def _chosen_prompts(
     run: SamplingRun,
     pool: Sequence[Prompt],
     files: Mapping[int, Sequence[Row]],
     config: SamplingConfig,
     heartbeat: Heartbeat,
 ) -> list[Prompt]:
-    """Return as many prompts as are wanted, as the run's reward model chooses. Raises: Interrupted."""
+    """Choose once: a choice made again would know of the images imported, and of other answers.
+
+    Raises: Interrupted.
+    """
+    chosen = run.folder / "chosen.json"
+    if not chosen.exists():
+        prompts = _choose_prompts(run, pool, files, config, heartbeat)
+        with write_whole(chosen) as unfinished:
+            unfinished.write_text(json.dumps(prompts))
+    by_id = {prompt.pk: prompt for prompt in pool}
+    return [by_id[pk] for pk in json.loads(chosen.read_text()) if pk in by_id]
+
+
+def _choose_prompts(
+    run: SamplingRun,
+    pool: Sequence[Prompt],
+    files: Mapping[int, Sequence[Row]],
+    config: SamplingConfig,
+    heartbeat: Heartbeat,
+) -> list[int]:
+    """Return as many prompts as are wanted, by id, as the run's reward model chooses. Raises: Interrupted."""
     checkpoint = run.checkpoint
     assert checkpoint is not None
     model = scorer(checkpoint)
@@ -273,11 +295,8 @@ def _choose_prompts(
         asked = see_asked(model, checkpoint, candidates=seen.keys(), should_stop=heartbeat.should_stop)
         if heartbeat.should_stop():
             raise Interrupted
-        chosen = most_informative(seen, config.prompts, asked=asked)
-    else:
-        chosen = least_sure({pk: each.rewards.tolist() for pk, each in seen.items()}, config.prompts)
-    prompts = {prompt.pk: prompt for prompt in pool}
-    return [prompts[pk] for pk in chosen]
+        return most_informative(seen, config.prompts, asked=asked)
+    return least_sure({pk: each.rewards.tolist() for pk, each in seen.items()}, config.prompts)
 
 
 def least_sure(rewards: Mapping[int, Sequence[float]], count: int) -> list[int]:

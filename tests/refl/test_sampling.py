@@ -12,8 +12,9 @@ from django.conf import settings
 from django.core.management import CommandError, call_command
 from django.utils.timezone import now
 
-from annotation.models import Assignment, Generation, Project
-from annotation.services.projects.prompts import NewImage, add_generations
+from annotation.models import Assignment, Generation, Project, Prompt
+from annotation.services.assignments.assignments import open_assignments
+from annotation.services.projects.prompts import NewImage, add_generations, add_prompts
 from annotation.statistics.uncertainty import mean_pair_entropy
 from refl.image_files import Description
 from refl.learning.families import NotAPipeline
@@ -22,7 +23,9 @@ from refl.learning.sampling import sample
 from refl.models import Generator, SamplingRun
 from refl.seeds import seeds_of
 from refl.selectors.generators import NoGenerator, newest_kept
+from refl.services import sampling
 from refl.services.generators import register_generator
+from refl.services.samples import import_samples
 from refl.services.sampling import CannotSample, least_sure, make_samples, queue_sampling
 from rewardmodel.learning.errors import Interrupted
 from rewardmodel.runs import states
@@ -274,6 +277,38 @@ def test_an_interrupted_choice_goes_on_with_the_same_images(generator, prompts, 
         SamplingRun.objects.all().delete()
     assert len(images[0]) == 6
     assert images[0] == images[1]
+
+
+def test_a_run_that_is_interrupted_while_it_imports_goes_on_with_the_prompts_it_chose(
+    project, generator, prompts, promoted, monkeypatch
+):
+    run = queue(generator, prompts=2, checkpoint=promoted, pool_factor=3)
+    states.claim(run, now=now())
+    imported = []
+
+    def import_one(*, prompt, samples):
+        if imported:
+            raise Interrupted
+        imported.append(prompt)
+        import_samples(prompt=prompt, samples=samples)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(sampling, "import_samples", import_one)
+        with pytest.raises(Interrupted):
+            make_samples(run, Impatient(run, 99))
+    # Meanwhile people are asked about much the same as the prompt that was chosen and not imported.
+    chosen = json.loads((run.folder / "chosen.json").read_text())
+    [other] = {*chosen} - {imported[0].pk}
+    text = Prompt.objects.get(pk=other).text
+    alike, _ = add_prompts(project=project, texts={f"like {n}": f"{text}, {n}" for n in range(3)})
+    files = sorted((run.folder / "images").glob(f"{other}-*.png"))
+    for each in alike.values():
+        add_generations(prompt=each, images=[NewImage(file.read_bytes(), file.name) for file in files])
+    open_assignments(prompts=list(alike.values()))
+    Generation.objects.update(score=0.0, scored_by=promoted.name)
+    make_samples(run, Impatient(run, 99))
+    given = Generation.objects.exclude(prompt__in=alike.values()).values_list("prompt", flat=True)
+    assert set(given) == set(chosen)
 
 
 @pytest.mark.parametrize(("best_of", "with_model"), [(0, False), (65, True), (2, False), (1, True)])
