@@ -9,8 +9,9 @@ from django.db.models import Q
 from annotation.models import Project
 from annotation.statistics.superiority import Rule
 
-# Ours. At 0.95 a model that is no better is promoted one time in twenty; 100 pairs are the rankings of four
-# images on some twenty prompts, below which that share is no longer what the rule says.
+# Ours. At 0.95 a model that is no better is promoted one time in twenty at one look, and about one in ten
+# where it waits and is looked at again. 100 pairs are the rankings of four images on some twenty prompts;
+# with fewer the former share is no longer what the rule says.
 PROBABILITY = 0.95
 PAIRS = 100
 LOWEST, HIGHEST = 0.5, 0.999
