@@ -227,7 +227,7 @@ class AccuracyForecast:
     Attributes:
         points: trainings, each the rankings learned from and its accuracy, the smallest first.
         now: of learning from all of the dataset's, by the curve.
-        more: by how many more finished rankings of the project, of which its share is learned from.
+        more: by how many more finished rankings than the dataset has, of which its share is learned from.
     """
 
     dataset: DatasetVersion

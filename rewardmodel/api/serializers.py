@@ -88,7 +88,9 @@ class AccuracyForecastSerializer(serializers.Serializer[Any]):
         help_text="trainings: rankings learned from, and accuracy",
     )
     now = ForecastSerializer(help_text="of learning from all of the dataset's training rankings")
-    more = serializers.DictField(child=ForecastSerializer(), help_text="by how many more finished rankings")
+    more = serializers.DictField(
+        child=ForecastSerializer(), help_text="by how many more finished rankings than the dataset has"
+    )
 
 
 class ForecastQuerySerializer(serializers.Serializer[Any]):
@@ -96,7 +98,8 @@ class ForecastQuerySerializer(serializers.Serializer[Any]):
         child=serializers.IntegerField(min_value=1, max_value=10**9),
         required=False,
         default=[],
-        help_text="finished rankings more than now, one forecast each; default: half, as many, three times",
+        help_text="finished rankings more than the dataset has, one forecast each; default: half, as many, "
+        "three times",
     )
 
 

@@ -20,7 +20,12 @@ class Command(BaseCommand):
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("project", help="the project's slug")
         parser.add_argument(
-            "--more", type=int, nargs="+", default=[], metavar="N", help="finished rankings more than now"
+            "--more",
+            type=int,
+            nargs="+",
+            default=[],
+            metavar="N",
+            help="finished rankings more than the dataset has",
         )
         parser.add_argument(
             "--measure",
