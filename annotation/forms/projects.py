@@ -90,7 +90,8 @@ class ProjectForm(forms.ModelForm):  # type: ignore[type-arg]  # not subscriptab
             "consistency": "When an image is rated above another overall, but placed below it.",
             "review_share": "0 checks none, 1 checks all. What is not checked counts at once.",
             "task_order": "Of tasks opened from now on.",
-            "choice_rule": "Of open tasks where it gives their order, and of the prompts that get images.",
+            "choice_rule": "Of open tasks where it gives their order, from the next scoring on; "
+            "and of the prompts that get images.",
             "lease_minutes": "After that somebody else may get it.",
             "opinions_per_prompt": "How many different people judge each prompt.",
             "extra_opinions": "At most so many, one after another, on prompts with two opinions or more.",
