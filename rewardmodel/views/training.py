@@ -98,8 +98,14 @@ def change_promotion_rule(request: MemberRequest, project: Project) -> HttpRespo
     form = PromotionRuleForm(request.POST, instance=_rule_of(project))
     if not form.is_valid():
         return render(request, PROJECT, {**_context(project), "rule_form": form}, status=422)
+    promoted = RewardCheckpoint.objects.promoted().filter(project=project)
+    before = promoted.first()
     change_rule(project=project, now=now(), by=request.user, **form.cleaned_data)
     messages.success(request, "The rule of promotion is stored.")
+    after = promoted.first()
+    if after != before:
+        scoring = f"images have no scores of it before score_images {project.slug}"
+        messages.warning(request, f"{after} is promoted by it; {scoring}.")
     return redirect("project-models", project.slug)
 
 

@@ -239,6 +239,16 @@ def test_an_admin_sets_how_sure_a_promotion_has_to_be(admin, project, made):
     assert project.actions.filter(kind="settings.changed").count() == 2
 
 
+def test_a_changed_rule_that_promotes_says_that_images_have_no_scores(admin, project, a_model):
+    decide(a_model(0.1, 0.99), now=now())
+    model = a_model(0.092, 0.94, pairs=162, prompts=29)
+    decide(model, now=now())
+    path = reverse("change-promotion-rule", args=[project.slug])
+    said = f"{model} is promoted by it; images have no scores of it before score_images {project.slug}."
+    assert said not in admin.post(path, {"probability": "0.95", "pairs": "90"}, follow=True).text
+    assert said in admin.post(path, {"probability": "0.9", "pairs": "90"}, follow=True).text
+
+
 def test_measuring_what_waits_again_needs_more_test_pairs(admin, project, a_model, rank):
     decide(a_model(0.1, 0.99), now=now())
     model = a_model(0.092, 0.94, pairs=162, prompts=29)
