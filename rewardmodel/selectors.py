@@ -240,7 +240,8 @@ def accuracy_forecast(project: Project, more: Sequence[int] = ()) -> AccuracyFor
     """Forecast test accuracy from how accurate models were that learned from fewer rankings.
 
     The newest dataset with trainings of three sizes or more counts, all measured on its test split; those on
-    a part of its rankings count, and those on earlier datasets where they were evaluated on this one.
+    a part of its rankings count, and those on earlier datasets where they were evaluated on this one, unless
+    these were split otherwise: then their models may have learned from its test prompts.
 
     Args: more: finished rankings, each 1 or more; empty: half of what there is, as many, and three times.
     """
@@ -250,12 +251,20 @@ def accuracy_forecast(project: Project, more: Sequence[int] = ()) -> AccuracyFor
         by_dataset.setdefault(each.dataset_id, []).append(each)
     sizes = 0
     for measured in by_dataset.values():
-        points = sorted(_point(each) for each in measured)
+        points = sorted(_point(each) for each in measured if _is_split_alike(each))
         curve = fit_learning_curve([size for size, _ in points], [accuracy for _, accuracy in points])
         if curve is not None:
             return _forecast(measured[0].dataset, points, curve, more)
         sizes = max(sizes, len({size for size, _ in points}))
     return NotEnough(f"{sizes} of {LEAST_SIZES} numbers of rankings were learned from")
+
+
+def _is_split_alike(evaluation: Evaluation) -> bool:
+    """Whether the model learned from a dataset split as this one, and so from none of its test prompts."""
+    assert evaluation.checkpoint is not None
+    assert evaluation.checkpoint.run is not None
+    learned_from, dataset = evaluation.checkpoint.run.dataset, evaluation.dataset
+    return (learned_from.shares, learned_from.split_by) == (dataset.shares, dataset.split_by)
 
 
 def _point(evaluation: Evaluation) -> tuple[int, float]:

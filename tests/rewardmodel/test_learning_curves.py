@@ -110,6 +110,24 @@ def test_the_newest_dataset_with_enough_sizes_is_forecast_on(project, measured, 
     assert accuracy_forecast(project).dataset == measured
 
 
+def test_a_model_that_may_have_learned_from_the_test_prompts_is_no_point(
+    project, measured, a_dataset, a_training
+):
+    earlier = a_dataset("b")
+    alike, otherwise = a_training(earlier), a_training(a_dataset("c"))
+    DatasetVersion.objects.filter(pk=otherwise.dataset_id).update(
+        shares={"train": 0.5, "validation": 0.25, "test": 0.25}
+    )
+    for run, accuracy in ((alike, 0.75), (otherwise, 0.9)):
+        checkpoint = RewardCheckpoint.objects.create(project=project, name=f"reward-{run.pk}", run=run)
+        figures = {"accuracy": {"value": accuracy}}
+        Evaluation.objects.create(
+            project=project, checkpoint=checkpoint, dataset=measured, split="test", figures=figures
+        )
+    points = [(60, 0.65), (120, 0.7), (240, 0.74), (240, 0.75)]
+    assert accuracy_forecast(project).points == points
+
+
 def test_too_few_sizes_are_counted(project, a_dataset, a_training):
     assert accuracy_forecast(project).reason == "0 of 3 numbers of rankings were learned from"
     dataset = a_dataset("a")
