@@ -21,7 +21,7 @@ from rewardmodel.runs import states
 from rewardmodel.runs.execution import Heartbeat, PermanentFailure
 from rewardmodel.runs.policies import policy_config
 from rewardmodel.selectors import initial_checkpoint
-from rewardmodel.services.checkpoints import record_checkpoint
+from rewardmodel.services.checkpoints import lock_promotions, record_checkpoint
 from rewardmodel.services.datasets import dataset_images, freeze_dataset
 from rewardmodel.services.evaluations import measure, record_figures, unreadable_images
 from rewardmodel.services.promotions import NotComparable, decide, decide_again
@@ -98,6 +98,7 @@ def queue_learning_curve(*, project: Project, by: User | None = None) -> list[Tr
 
     Raises: NotTrainable where nothing was trained on all of a dataset yet, or too little, or all is there.
     """
+    lock_promotions(project.pk)  # who asks at the same time finds these runs
     trained = TrainingRun.objects.filter(project=project, state=TrainingRun.State.FINISHED)
     whole = next(
         (run for run in trained.select_related("dataset").order_by("-pk") if not run.is_partial), None
@@ -108,7 +109,7 @@ def queue_learning_curve(*, project: Project, by: User | None = None) -> list[Tr
         raise NotTrainable(
             f"{project.slug}: a quarter of {whole.rankings} training rankings is fewer than {LEAST_RANKINGS}"
         )
-    others = TrainingRun.objects.filter(dataset=whole.dataset).exclude(
+    others = TrainingRun.objects.filter(dataset=whole.dataset, initial=whole.initial).exclude(
         state__in=[TrainingRun.State.FAILED, TrainingRun.State.CANCELLED]
     )
     existing = {run.train_share for run in others}

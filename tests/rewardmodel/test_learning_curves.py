@@ -4,6 +4,8 @@ import json
 
 import pytest
 from django.core.management import CommandError, call_command
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
 from annotation.statistics.learning_curve import fit_learning_curve
@@ -139,7 +141,11 @@ def test_too_few_sizes_are_counted(project, a_dataset, a_training):
 def test_a_curve_is_measured_on_what_the_newest_whole_training_lacks(project, a_dataset, a_training, ada):
     whole = a_training(a_dataset("a"))
     a_training(whole.dataset, 0.5, state=TrainingRun.State.FAILED)
-    runs = queue_learning_curve(project=project, by=ada)
+    with CaptureQueriesContext(connection) as asked:
+        runs = queue_learning_curve(project=project, by=ada)
+    first = next(query["sql"] for query in asked if query["sql"].startswith("SELECT"))
+    assert 'FROM "annotation_project"' in first  # who asks at the same time waits
+    assert "FOR NO KEY UPDATE" in first
     assert [(run.dataset, run.initial, run.train_share) for run in runs] == [
         (whole.dataset, whole.initial, 0.25),
         (whole.dataset, whole.initial, 0.5),
