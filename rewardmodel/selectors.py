@@ -75,7 +75,7 @@ def checkpoint_aspects(checkpoint: RewardCheckpoint) -> tuple[str, ...]:
 
 def promotion_rule(project: Project) -> Rule:
     """Return how sure a promotion has to be in the project: as it is set, else the defaults."""
-    return (PromotionRule.objects.filter(project=project).first() or PromotionRule(project=project)).rule
+    return PromotionRule.of(project).rule
 
 
 def answers_since_training(project: Project) -> int:

@@ -44,6 +44,11 @@ class PromotionRule(models.Model):
             models.CheckConstraint(name="a_promotion_wants_a_test_pair", condition=Q(pairs__gte=1)),
         ]
 
+    @classmethod
+    def of(cls, project: Project) -> PromotionRule:
+        """Return the project's rule as it is set, else one of the defaults, which is not stored."""
+        return cls.objects.filter(project=project).first() or cls(project=project)
+
     def __str__(self) -> str:
         return f"promotion rule of {self.project}"
 

@@ -125,7 +125,7 @@ def change_rule(
     Raises: ValidationError naming those that are out of range.
     """
     lock_promotions(project.pk)
-    row = PromotionRule.objects.filter(project=project).first() or PromotionRule(project=project)
+    row = PromotionRule.of(project)
     before = {name: getattr(row, name) for name in settings}
     for name, value in settings.items():
         setattr(row, name, value)

@@ -95,7 +95,7 @@ def promote_checkpoint(request: MemberRequest, project: Project, pk: int) -> Htt
 @require_POST
 @admin_required
 def change_promotion_rule(request: MemberRequest, project: Project) -> HttpResponse:
-    form = PromotionRuleForm(request.POST, instance=_rule_of(project))
+    form = PromotionRuleForm(request.POST, instance=PromotionRule.of(project))
     if not form.is_valid():
         return render(request, PROJECT, {**_context(project), "rule_form": form}, status=422)
     promoted = RewardCheckpoint.objects.promoted().filter(project=project)
@@ -149,10 +149,6 @@ def _forecast(project: Project) -> dict[str, Any]:
     }
 
 
-def _rule_of(project: Project) -> PromotionRule:
-    return PromotionRule.objects.filter(project=project).first() or PromotionRule(project=project)
-
-
 def _context(project: Project) -> dict[str, Any]:
     checkpoints = list(RewardCheckpoint.objects.filter(project=project).select_related("run"))
     promoted = next((checkpoint for checkpoint in checkpoints if checkpoint.promoted), None)
@@ -165,7 +161,7 @@ def _context(project: Project) -> dict[str, Any]:
         "datasets": DatasetVersion.objects.filter(project=project)[:LISTED],
         **_forecast(project),
         "new_answers": answers_since_training(project),
-        "rule_form": PromotionRuleForm(instance=_rule_of(project)),
+        "rule_form": PromotionRuleForm(instance=PromotionRule.of(project)),
         "policy": TrainingPolicy.objects.filter(project=project).first(),
     }
 
