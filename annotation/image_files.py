@@ -13,7 +13,7 @@ from annotation.models import Image, User
 from annotation.selectors.projects.images import visible_image
 from annotation.thumbnails import ImageLost, is_small, open_image, open_thumbnail
 
-FOREVER = 60 * 60 * 24 * 365  # the bytes behind a token never change
+LASTING = {"Cache-Control": "private, max-age=31536000, immutable"}  # a year; of what never changes
 
 logger = logging.getLogger(__name__)
 
@@ -57,7 +57,7 @@ def _lasting(
             logger.warning("%s", error)
             raise Http404 from error
         response = FileResponse(file, filename=f"image.{format}", content_type=f"image/{format}")
-    response.headers["Cache-Control"] = f"private, max-age={FOREVER}, immutable"
+    response.headers["Cache-Control"] = LASTING["Cache-Control"]  # the bytes behind a token never change
     response.headers["ETag"] = etag
     response.headers["X-Content-Type-Options"] = "nosniff"
     return response

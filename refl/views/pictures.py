@@ -14,6 +14,7 @@ from django.views.decorators.http import require_safe
 from PIL import Image
 
 from annotation.access import MemberRequest, admin_required
+from annotation.image_files import LASTING
 from annotation.models import Generation, Project
 from refl.judged_images import SIDES, Side, judged_file, read_judged
 from refl.models import Generator, TuningRun
@@ -21,7 +22,6 @@ from refl.sample_grids import cell, cell_size, grid_file, grid_prompts, grid_ste
 from refl.selectors.generators import images_by_generator
 
 STRIP = 6  # images of a generator among others
-FOREVER = {"Cache-Control": "private, max-age=31536000, immutable"}  # none of these ever changes
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ def judged_image(request: MemberRequest, project: Project, pk: int, number: int,
     file = judged_file(run.folder, number, side) if side in SIDES else None
     if file is None or not file.is_file():
         raise Http404
-    return FileResponse(file.open("rb"), content_type="image/webp", headers=FOREVER)
+    return FileResponse(file.open("rb"), content_type="image/webp", headers=LASTING)
 
 
 @require_safe
@@ -78,7 +78,7 @@ def sample_image(request: MemberRequest, project: Project, pk: int, step: int, p
             cell(grid, place, count).save(content, "PNG")
     except (OSError, SyntaxError, ValueError) as error:  # what decoders raise on broken bytes
         raise Http404 from error
-    return HttpResponse(content.getvalue(), content_type="image/png", headers=FOREVER)
+    return HttpResponse(content.getvalue(), content_type="image/png", headers=LASTING)
 
 
 def pairs_of(tuned: Generator) -> list[BeforeAfter]:

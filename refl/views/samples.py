@@ -10,6 +10,7 @@ from django.urls import reverse
 from PIL import Image
 
 from annotation.access import MemberRequest, admin_required
+from annotation.image_files import LASTING
 from annotation.models import Project
 from refl.models import TuningRun
 from refl.sample_grids import cell_box, grid_file, grid_prompts, grid_steps
@@ -22,8 +23,7 @@ def sample_grid(request: MemberRequest, project: Project, pk: int, step: int) ->
     file = grid_file(run, step)
     if not file.is_file():
         raise Http404
-    headers = {"Cache-Control": "private, max-age=31536000, immutable"}
-    return FileResponse(file.open("rb"), content_type="image/png", headers=headers)
+    return FileResponse(file.open("rb"), content_type="image/png", headers=LASTING)
 
 
 def sample_details(run: TuningRun, *, best: int, choice: str) -> dict[str, Any] | None:

@@ -13,6 +13,7 @@ from django.views.decorators.gzip import gzip_page
 from django.views.decorators.http import require_POST, require_safe
 
 from annotation.access import MemberRequest, admin_required
+from annotation.image_files import LASTING
 from annotation.models import Project, PromptSelection
 from annotation.selectors.projects.images import strips
 from annotation.selectors.projects.selections import newest_selection
@@ -69,7 +70,7 @@ def points(request: MemberRequest, project: Project, pk: int) -> HttpResponse:
     texts = dict(project.prompts.filter(pk__in=plane["prompts"]).values_list("pk", "text"))
     labels = [texts.get(prompt, "")[:SHOWN_LENGTH] for prompt in plane["prompts"]]
     columns = {name: plane[name] for name in ("prompts", "x", "y")} | {"texts": labels}
-    return JsonResponse(columns, headers={"Cache-Control": "private, max-age=31536000, immutable"})
+    return JsonResponse(columns, headers=LASTING)
 
 
 @require_safe
