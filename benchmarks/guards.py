@@ -28,30 +28,29 @@ if TYPE_CHECKING:
     from refl.learning.looks import Look
 
 # Fields that differ from REFL_CONFIG, and "reward", which is tuned on. Each list is one kind of run.
+PUSHED: dict[str, Any] = {**DRAFT, "batch_size": 4, "learning_rate": 3e-4, "updates": 100}
 HACKS: dict[str, list[dict[str, Any]]] = {
     "high weight": [
-        {**DRAFT, "updates": 150, "reward_weight": weight, "seed": seed}
-        for weight in (0.5, 5.0)
-        for seed in (0, 1)
+        {**PUSHED, "reward_weight": weight, "seed": seed} for weight in (1.0, 10.0) for seed in (0, 1)
     ],
     "no pre-training loss": [
-        {**DRAFT, "updates": 150, "pretraining_weight": 0.0, "learning_rate": rate, "seed": seed}
-        for rate in (1e-4, 3e-4)
+        {**PUSHED, "pretraining_weight": 0.0, "learning_rate": rate, "seed": seed}
+        for rate in (3e-4, 1e-3)
         for seed in (0, 1)
     ],
     "encoder as reward": [
-        {**DRAFT, "updates": 150, "reward": "matching", "reward_weight": weight, "seed": seed}
-        for weight in (0.05, 0.5)
+        {**PUSHED, "reward": "matching", "reward_weight": weight, "seed": seed}
+        for weight in (0.5, 5.0)
         for seed in (0, 1)
     ],
     "constant rate": [
-        {**DRAFT, "updates": 300, "learning_rate": rate, "ema": 0.0, "seed": seed}
+        {**PUSHED, "learning_rate": rate, "ema": 0.0, "seed": seed}
         for rate in (1e-3, 3e-3)
         for seed in (0, 1)
     ],
     "too long": [
-        {**DRAFT, "updates": updates, "reward_weight": 0.2, "seed": seed}
-        for updates in (400, 800)
+        {**PUSHED, "updates": updates, "reward_weight": 0.2, "seed": seed}
+        for updates in (200, 400)
         for seed in (0, 1)
     ],
 }
@@ -65,6 +64,7 @@ HEALTHY: dict[str, list[dict[str, Any]]] = {
         "filter, then draft": SETTINGS["filter, then draft"],
     }.items()
 }
+LOOKS = 20  # of the guards, in a run that nothing stops
 LOSS = 0.01  # of the oracle, that no hack may come to before it is stopped
 ROW = "{:<24}{:>5}{:>9}  {:<26}{:>26}{:>7}{:>26}"
 
@@ -114,7 +114,8 @@ def measure(stem: str, setting: dict[str, Any], inputs: Inputs, runs: Path) -> d
         if look.step > 0:  # the oracle judges the weights of some looks, which are known at the end
             family.save(folder / "looks" / str(look.step))
 
-    config = tune_with({"guard_every": 10, **setting}, inputs, folder, on_look)
+    updates = sum(stage["updates"] for stage in setting.get("stages", [{"updates": 100, **setting}]))
+    config = tune_with({"guard_every": updates // LOOKS, **setting}, inputs, folder, on_look)
     outcome = read_outcome(folder, config)
     assert outcome is not None
     row: dict[str, Any] = {
