@@ -211,6 +211,12 @@ SPECTACULAR_SETTINGS = {
     # The documentation page's script and style are served from here: nothing is fetched at run time.
     "SWAGGER_UI_DIST": "SIDECAR",
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
+    # Fields that several endpoints have, each with choices of its own.
+    "ENUM_NAME_OVERRIDES": {
+        "AssignmentState": "annotation.models.Assignment.State",
+        "StudyState": "refl.models.Study.State",
+        "ReviewVerdict": "annotation.models.Review.Verdict",
+    },
 }
 
 # Training: processes on this host (0: one for each GPU), and what else torchrun is told, as for more hosts.

@@ -161,6 +161,11 @@ RUNS = {
     *("tune-now", "generate-images", "cancel-tuning-run", "retry-tuning-run", "api-tunings"),
     *("cancel-sampling-run", "retry-sampling-run", "api-samplings"),
     *("evaluate-now", "cancel-evaluation-run", "retry-evaluation-run"),
+    *("measure-learning-curve", "api-learning-curve", "measure-waiting-checkpoint"),
+    *("change-promotion-rule", "api-promotion"),
+    *("start-step", "cancel-step", "repeat-step", "api-start-step", "api-cancel-step", "api-repeat-step"),
+    *("api-studies", "close-study", "repeat-study", "publish-study", "withdraw-study-link"),
+    *("api-close-study", "api-repeat-study"),
 }
 # Sent with a body, and change nothing: a score is looked at and not kept.
 LOOKS = {"api-scores", "try-model"}
