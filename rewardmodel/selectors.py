@@ -245,9 +245,14 @@ def accuracy_forecast(project: Project, more: Sequence[int] = ()) -> AccuracyFor
 
     Args: more: finished rankings, each 1 or more; empty: half of what there is, as many, and three times.
     """
-    evaluations = Evaluation.objects.filter(project=project, split="test", checkpoint__run__isnull=False)
+    evaluations = (
+        Evaluation.objects.filter(project=project, split="test", checkpoint__run__isnull=False)
+        .select_related("dataset", "checkpoint__run__dataset")
+        .annotate(accuracy=F("figures__accuracy__value"))
+        .defer("figures")  # the counts of every prompt: large
+    )
     by_dataset: dict[int, list[Evaluation]] = {}
-    for each in evaluations.select_related("dataset", "checkpoint__run__dataset").order_by("-dataset"):
+    for each in evaluations.order_by("-dataset"):
         by_dataset.setdefault(each.dataset_id, []).append(each)
     sizes = 0
     for measured in by_dataset.values():
@@ -268,9 +273,10 @@ def _is_split_alike(evaluation: Evaluation) -> bool:
 
 
 def _point(evaluation: Evaluation) -> tuple[int, float]:
+    """Return its model's rankings, and its accuracy, which the query annotates."""
     assert evaluation.checkpoint is not None
     assert evaluation.checkpoint.run is not None
-    return evaluation.checkpoint.run.rankings, evaluation.figures["accuracy"]["value"]
+    return evaluation.checkpoint.run.rankings, vars(evaluation)["accuracy"]
 
 
 def _forecast(
