@@ -79,7 +79,7 @@ def use(folder, tmp_path, pairs_folder):
     images = list(sample(again, PROMPTS, [0, 1], steps=2, guidance_scale=2.0, batch_size=2))
     assert images[0].tobytes() != images[1].tobytes()
     with Image.open(tmp_path / "run" / "samples" / "step-000001.png") as tuned:
-        assert tuned.tobytes() == grid(images, columns=4).tobytes()
+        assert tuned.tobytes() == grid(images).tobytes()
     return again
 
 
