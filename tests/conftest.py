@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 from tests.browser import a_page, browser, page
-from tests.workers import worker, worker_process
+from tests.workers import no_worker, worker, worker_process
 
-__all__ = ["a_page", "browser", "page", "worker", "worker_process"]
+__all__ = ["a_page", "browser", "no_worker", "page", "worker", "worker_process"]
 
 
 def pytest_xdist_setupnodes():

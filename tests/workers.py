@@ -41,3 +41,12 @@ def worker(transactional_db, worker_process):
     """What is queued in this test is done by another process, which sees what this test commits."""
     app.control.purge()
     return worker_process
+
+
+@pytest.fixture
+def no_worker():
+    """What is queued in this test waits, also where an earlier test has started a worker."""
+    app.control.cancel_consumer("gpu", reply=True, timeout=1, limit=1)
+    yield
+    app.control.purge()
+    app.control.add_consumer("gpu", reply=True, timeout=1, limit=1)

@@ -29,7 +29,7 @@ def open_loop(a_page, client, ada, live_server, project, round_over):
     return open_page
 
 
-def test_a_step_is_started_by_keys_watched_and_cancelled_without_reloading(open_loop):
+def test_a_step_is_started_by_keys_watched_and_cancelled_without_reloading(open_loop, no_worker):
     page = open_loop()
     start = page.get_by_role("button", name="Start: Make images")
     start.focus()
