@@ -118,9 +118,8 @@ def run_status(run: Run, *, doing: str, changed: str = "") -> Status:
 
 
 def failed_status(run: Run, *, changed: str = "") -> Status:
-    """Return the status of a step whose run failed: the last line of its error says why."""
-    lines = run.error.strip().splitlines() or ["it does not say why"]
-    return Status(State.FAILED, lines[-1], run=run, changed=changed)
+    """Return the status of a step whose run failed, with why it did."""
+    return Status(State.FAILED, run.failure, run=run, changed=changed)
 
 
 def off_or(state: State, *, by_itself: bool) -> State:

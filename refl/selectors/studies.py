@@ -151,6 +151,5 @@ def _confidence_of(answers: Answers) -> float:
 
 def _problem(study: Study) -> str:
     if study.state == Study.State.DRAWING and study.run.state == study.run.State.FAILED:
-        lines = study.run.error.strip().splitlines() or ["it does not say why"]
-        return f"Its images could not be made: {lines[-1]}"
+        return f"Its images could not be made: {study.run.failure}"
     return ""

@@ -68,6 +68,12 @@ class Run(Job):
         return f"{self._meta.verbose_name} {self.pk}"
 
     @property
+    def failure(self) -> str:
+        """Why it failed: the last line of its error."""
+        lines = self.error.strip().splitlines() or ["it does not say why"]
+        return lines[-1]
+
+    @property
     def folder(self) -> Path:
         """Where its checkpoints, log and results are."""
         return Path(settings.RUNS_DIR) / f"{self.kind}-{self.pk}"
