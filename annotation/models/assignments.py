@@ -20,6 +20,7 @@ from annotation.models.prompts import Generation, Prompt
 
 OPINIONS = ("ordinary", "study")  # what anybody may be given: opened for no annotator in particular
 WORK = (*OPINIONS, "gold", "repeat")
+REPLACED = ("rejected", "skipped")  # states in which somebody else is asked instead
 # Kinds of first answers to a prompt, outside training and test.
 COMPARED = ("ordinary", "gold", "reference")
 

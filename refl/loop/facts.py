@@ -12,6 +12,7 @@ from django.db.models.functions import Coalesce
 
 from annotation.access import Do, roles_that
 from annotation.models import Assignment, Generation, Membership, Project, Prompt
+from annotation.models.assignments import REPLACED
 from refl.models import Generator, SamplingRun, StepRefusal, Study, StudyGenerator, TuningPolicy, TuningRun
 from refl.selectors.prompts import count_prompts_without_images
 from rewardmodel.models import (
@@ -25,7 +26,6 @@ from rewardmodel.models import (
 from rewardmodel.selectors import rankings_since
 
 R = TypeVar("R", bound=Run)
-REPLACED = (Assignment.State.REJECTED, Assignment.State.SKIPPED)  # somebody else was asked instead
 KINDS: tuple[type[Run], ...] = (SamplingRun, TrainingRun, EvaluationRun, TuningRun)
 
 

@@ -10,6 +10,7 @@ from typing import NamedTuple
 from django.db.models import Count, Q, QuerySet
 
 from annotation.models import Assignment, Project
+from annotation.models.assignments import REPLACED
 from annotation.selectors.exports import pseudonym
 from annotation.statistics.estimates import Estimate, NotEnough
 from annotation.statistics.win_rates import each_confidence
@@ -59,7 +60,7 @@ class StudyReport:
 def project_studies(project: Project) -> QuerySet[Study]:
     """Return the project's studies, the newest first, with how many opinions are `answered` and `wanted`."""
     assignments = "tasks__prompt__assignments"
-    replaced = Q(**{f"{assignments}__state__in": [State.REJECTED, State.SKIPPED]})
+    replaced = Q(**{f"{assignments}__state__in": REPLACED})
     return (
         Study.objects.filter(project=project)
         .select_related("run", "opened_by")

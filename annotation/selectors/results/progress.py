@@ -10,6 +10,7 @@ from django.db.models import Count, F, Min, OuterRef, Q, QuerySet, Subquery, Sum
 from django.db.models.functions import TruncDate
 
 from annotation.models import Assignment, Placement, Project, User
+from annotation.models.assignments import REPLACED
 from annotation.selectors.projects.images import PICTURE, Picture, harmful
 
 State = Assignment.State
@@ -75,9 +76,7 @@ class ProjectProgress:
     @property
     def wanted(self) -> int:
         """The final number of answers; rejected and skipped assignments are replaced by new ones."""
-        return sum(
-            count for state, count in self.assignments.items() if state not in (State.REJECTED, State.SKIPPED)
-        )
+        return sum(count for state, count in self.assignments.items() if state not in REPLACED)
 
     @property
     def days_left(self) -> float | None:

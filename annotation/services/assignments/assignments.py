@@ -16,7 +16,7 @@ from django.db.models.functions import Coalesce
 
 from annotation.access import is_qualified, newest_outcome, pause_reason
 from annotation.models import Action, Assignment, Project, Prompt, User
-from annotation.models.assignments import AssignmentQuerySet
+from annotation.models.assignments import REPLACED, AssignmentQuerySet
 from annotation.services.actions import record_action
 from annotation.services.assignments.priorities import priorities
 from annotation.services.checks.checks import draw_check
@@ -49,7 +49,7 @@ def open_assignments(
     projects = Project.objects.filter(pk__in=queryset.order_by().values("project")).order_by("pk")
     list(projects.select_for_update(no_key=True).values_list("pk"))
     assignments = Assignment.objects.filter(prompt=OuterRef("pk"))
-    asked = assignments.ordinary().exclude(state__in=[State.REJECTED, State.SKIPPED]).order_by()
+    asked = assignments.ordinary().exclude(state__in=REPLACED).order_by()
     counted = asked.values("prompt").annotate(count=Count("pk")).values("count")
     rankable = (
         queryset.filter(~Exists(assignments) | Exists(assignments.ordinary()))

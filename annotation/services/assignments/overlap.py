@@ -8,6 +8,7 @@ from django.db import transaction
 from django.db.models import Count, Exists, F, OuterRef, Q
 
 from annotation.models import Assignment, Generation, Project, Prompt
+from annotation.models.assignments import REPLACED
 from annotation.selectors.checks.checks import slots_of
 from annotation.services.assignments.priorities import priorities
 from annotation.statistics.answers import compare
@@ -65,7 +66,7 @@ def _all_in(project: Project) -> list[int]:
     return list(
         Assignment.objects.ordinary()
         .filter(~Exists(without_file), project=project)
-        .exclude(state__in=[State.REJECTED, State.SKIPPED])
+        .exclude(state__in=REPLACED)
         .order_by()
         .values("prompt")
         .annotate(wanted=Count("pk"), finished=Count("pk", filter=Q(state=State.ACCEPTED)))
