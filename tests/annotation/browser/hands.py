@@ -2,6 +2,7 @@
 
 
 def press(page, keys):
+    page.wait_for_load_state("load")  # before, its scripts may not have begun to listen
     for key in keys.split():
         page.keyboard.press(key)
 
