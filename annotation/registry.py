@@ -1,4 +1,4 @@
-"""Registries that other apps extend: events for webhooks, and kinds of logged actions.
+"""Registries that other apps extend: events for webhooks, kinds of logged actions, fields that hold paths.
 
 The service that announces an event or records an action registers it; each app's `ready` imports those
 services, in the order in which pages list what they register. The names are stored and sent: they must stay.
@@ -13,6 +13,7 @@ ActionKind = NewType("ActionKind", str)
 
 EVENTS: dict[str, str] = {}  # name -> title, in the order of pages
 ACTIONS: dict[str, str] = {}
+PATHS: list[tuple[str, str]] = []  # "app.Model", field: paths of files and folders, which move with a backup
 
 
 def register_event(name: str, title: str) -> EventKind:
@@ -25,6 +26,11 @@ def register_action(name: str, title: str) -> ActionKind:
     """Let the log show actions of this kind. Raises: ValueError when the name is in use."""
     _add(ACTIONS, name, title)
     return ActionKind(name)
+
+
+def register_paths(model: str, *fields: str) -> None:
+    """Let a backup know that these fields may hold paths on this machine. Args: model: "app.Model"."""
+    PATHS.extend((model, field) for field in fields)
 
 
 def event_choices() -> list[tuple[str, str]]:

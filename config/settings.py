@@ -174,6 +174,12 @@ DATASETS_DIR = VAR / "datasets"
 RUNS_DIR = VAR / "runs"
 BASELINES_DIR = VAR / "baselines"  # CLIP, BLIP and Aesthetic: downloaded, or put there by hand
 EXPORTS_DIR = VAR / "exports"
+# What a backup need not hold: services' own files, and what is made or downloaded again when asked for.
+NOT_IN_BACKUPS = [
+    *(VAR / name for name in ("postgres", "valkey", "log", "static")),
+    *(IMAGE_CACHE_DIR, THUMBNAIL_CACHE_DIR, BASELINES_DIR),
+    *(RUNS_DIR / name for name in ("pixels", "activations")),  # of images, for trainings
+]
 
 CELERY_BROKER_URL = env.str("CELERY_BROKER_URL", default="") or f"redis+socket://{SOCKETS}/valkey.sock"
 CELERY_TIMEZONE = "UTC"

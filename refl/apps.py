@@ -7,7 +7,7 @@ class ReflConfig(AppConfig):
     name = "refl"
 
     def ready(self) -> None:
-        """Register events and pages."""
+        """Register events, pages and paths."""
         from annotation.access import Do
         from annotation.navigation import (
             MenuItem,
@@ -17,10 +17,12 @@ class ReflConfig(AppConfig):
             register_page,
             register_panel,
         )
+        from annotation.registry import register_paths
         from refl.loop.panel import read_panels
 
         import_module("refl.services.generators")
         import_module("refl.services.studies")
+        register_paths("refl.Generator", "pipeline", "lora", "pretraining")
         register_menu_item(MenuItem("Generators", "generators"))
         register_page(Page("loop", "Loop", "loop", Do.RESEARCH), section="Progress", after="overview")
         studies = Page("studies", "Studies", "project-studies", Do.RESEARCH)

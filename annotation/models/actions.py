@@ -67,6 +67,7 @@ class Action(models.Model):
         WEBHOOK_RENEWED = "webhook.renewed", "Webhook's secret renewed"
         WEBHOOK_TRIED = "webhook.tried", "Event sent by hand"
         WEBHOOK_DELETED = "webhook.deleted", "Webhook deleted"
+        RESTORED = "backup.restored", "Backup restored"
 
     # Null: not about a single project.
     project = models.ForeignKey(Project, models.PROTECT, null=True, related_name="actions")
