@@ -31,7 +31,7 @@ ANNOTATORS = {
 INSPECTORS = {
     *("project-agreement", "project-leaderboard", "project-analysis", "analysis-table", "quality", "pause"),
     *("lift-pause", "decide-qualification", "api-quality", "api-progress", "api-reviews"),
-    *("api-leaderboard", "api-agreement", "api-qualifications", "api-pauses"),
+    *("api-leaderboard", "api-positions", "api-agreement", "api-qualifications", "api-pauses"),
 }
 NOT_THERE = {404, 405}
 

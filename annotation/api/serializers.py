@@ -126,6 +126,15 @@ class RankingSerializer(serializers.Serializer[Any]):
     prompt = serializers.CharField()
     generations = serializers.ListField(child=serializers.CharField())
     ranking = serializers.ListField(child=serializers.IntegerField())
+    annotator = serializers.CharField(
+        required=False, help_text="a pseudonym; where some prompt has several opinions"
+    )
+    positions = serializers.ListField(
+        child=serializers.IntegerField(),
+        required=False,
+        help_text="where each image stood on the page, from 1; where known",
+    )
+    seconds = serializers.FloatField(required=False, help_text="that the opinion took; where known")
 
 
 class LabelSerializer(serializers.Serializer[Any]):

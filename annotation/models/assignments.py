@@ -114,6 +114,9 @@ class Assignment(models.Model):
     leased_until = models.DateTimeField(null=True)
     # Generation ids in the order they are shown to this annotator, shuffled when it is claimed.
     order = ArrayField(models.BigIntegerField(), default=list)
+    # Of an imported answer: whether `order` is the order shown, as the file says, and the seconds it took.
+    is_order_imported = models.BooleanField(default=False)
+    imported_seconds = models.FloatField(null=True)
     # When its annotator began it; null while it is leased ahead.
     claimed_at = models.DateTimeField(null=True)
     submitted_at = models.DateTimeField(null=True)
@@ -189,10 +192,25 @@ class Assignment(models.Model):
                 condition=Q(state="leased", draft__isnull=False, drafted_at__isnull=False)
                 | Q(draft__isnull=True, drafted_at__isnull=True),
             ),
+            models.CheckConstraint(
+                name="an_imported_answer_took_no_negative_time", condition=Q(imported_seconds__gte=0)
+            ),
         ]
 
     def __str__(self) -> str:
         return f"assignment {self.pk} ({self.state})"
+
+    @property
+    def is_order_shown(self) -> bool:
+        """Whether `order` is the order in which the annotator saw the images, here or before an import."""
+        return self.claimed_at is not None or self.is_order_imported
+
+    @property
+    def seconds(self) -> float | None:
+        """Seconds from showing the task to its first answer, absences included; None where unknown."""
+        if self.claimed_at is None or self.submitted_at is None:
+            return self.imported_seconds
+        return (self.submitted_at - self.claimed_at).total_seconds()
 
     @property
     def claim(self) -> str:

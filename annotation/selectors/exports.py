@@ -20,6 +20,7 @@ from annotation.models.judgements import SCALES
 from annotation.models.people import IMPORTED
 
 PROMPTS = 250  # in a batch: about as many as in a zip of ImageRewardDB
+DECIMALS = 1  # of seconds
 RANKINGS = 1000  # in a batch, roughly: projects with many rankings per prompt have smaller batches
 
 
@@ -40,7 +41,7 @@ class ExportedImage(NamedTuple):
     """An image as one annotator judged it. Ratings are None where the project asked for none.
 
     `sha256`, `file` (its name in default_storage) and `format` are None where the project has no file of it.
-    `problems` is None where unknown.
+    `problems` is None where unknown. `position` is the place on the page, from 1; None where unknown.
     """
 
     source: str
@@ -49,6 +50,7 @@ class ExportedImage(NamedTuple):
     file: str | None
     format: str | None
     slot: int
+    position: int | None
     overall: int | None
     alignment: int | None
     fidelity: int | None
@@ -66,7 +68,8 @@ class ExportedRanking(NamedTuple):
     `published_split` is the prompt's; empty where no dataset published it in a split.
     `annotator` is a pseudonym: the same in every export of the project, another in every other project.
     `guideline` is the version in force when it was given: 0 before the first, None where it was imported.
-    If unknown, `category` is empty, and `intent_unclear` and `issues` are None.
+    If unknown, `category` is empty, and `intent_unclear`, `issues` and `seconds` are None.
+    `seconds` run from showing the task to its first answer, absences included.
     """
 
     assignment: int
@@ -79,11 +82,23 @@ class ExportedRanking(NamedTuple):
     category: str
     intent_unclear: bool | None
     issues: list[str] | None
+    seconds: float | None
     images: tuple[ExportedImage, ...]
 
     @property
     def slots(self) -> list[int]:
         return [image.slot for image in self.images]
+
+    @property
+    def positions(self) -> list[int] | None:
+        """Where each image stood on the page, from 1; None where unknown."""
+        positions = [image.position for image in self.images if image.position]
+        return positions if len(positions) == len(self.images) else None
+
+    @property
+    def known_seconds(self) -> dict[str, float]:
+        """The seconds as a field of JSON; {} where unknown."""
+        return {} if self.seconds is None else {"seconds": self.seconds}
 
     def pairs(self) -> Iterator[tuple[ExportedImage, ExportedImage]]:
         """Yield every two images, ties included, in the order of the images."""
@@ -146,28 +161,42 @@ def _rankings(
     answers = list(
         selection.assignments()
         .filter(prompt__in=texts)
+        .select_related("annotator", "label")
         .order_by("prompt", "pk")
-        .values_list(
-            *("pk", "prompt_id", "annotator_id", "annotator__username", "submitted_at"),
-            *("label__category", "label__intent_unclear", "label__issues"),
-        )
     )
-    images = _images([row[0] for row in answers], list(texts))
+    images = _images(answers, list(texts))
     return [
-        ExportedRanking(
-            assignment,
-            *texts[prompt],
-            pseudonym(selection.project, annotator),
-            submitted,
-            None if username.startswith(IMPORTED) else _version_at(submitted, versions),
-            category or "",
-            unclear,
-            issues,
-            tuple(images[assignment]),
-        )
-        for assignment, prompt, annotator, username, submitted, category, unclear, issues in answers
-        if assignment in images
+        _ranking(selection.project, answer, texts[answer.prompt_id], images[answer.pk], versions)
+        for answer in answers
+        if answer.pk in images
     ]
+
+
+def _ranking(
+    project: Project,
+    answer: Assignment,
+    prompt: tuple[str, str, str],
+    images: list[ExportedImage],
+    versions: list[tuple[datetime, int]],
+) -> ExportedRanking:
+    """Args: prompt: key, text and published split; versions: of the guideline, by publication."""
+    assert answer.annotator_id
+    assert answer.annotator
+    assert answer.submitted_at
+    label = getattr(answer, "label", None)
+    is_imported = answer.annotator.username.startswith(IMPORTED)
+    return ExportedRanking(
+        answer.pk,
+        *prompt,
+        annotator=pseudonym(project, answer.annotator_id),
+        submitted_at=answer.submitted_at,
+        guideline=None if is_imported else _version_at(answer.submitted_at, versions),
+        category=label.category if label else "",
+        intent_unclear=label.intent_unclear if label else None,
+        issues=label.issues if label else None,
+        seconds=None if answer.seconds is None else round(answer.seconds, DECIMALS),
+        images=tuple(images),
+    )
 
 
 def _version_at(moment: datetime, versions: list[tuple[datetime, int]]) -> int:
@@ -176,8 +205,9 @@ def _version_at(moment: datetime, versions: list[tuple[datetime, int]]) -> int:
     return versions[published - 1][1] if published else 0
 
 
-def _images(assignments: list[int], prompts: list[int]) -> dict[int, list[ExportedImage]]:
-    """Return the images of each assignment, by its id, in the order in which they were placed."""
+def _images(answers: list[Assignment], prompts: list[int]) -> dict[int, list[ExportedImage]]:
+    """Return the images of each answer, by its id, in the order in which they were placed."""
+    orders = {answer.pk: answer.order for answer in answers if answer.is_order_shown}
     files = {
         row[0]: row[1:]
         for row in Generation.objects.filter(prompt__in=prompts).values_list(
@@ -186,12 +216,12 @@ def _images(assignments: list[int], prompts: list[int]) -> dict[int, list[Export
     }
     ratings = {
         row[:2]: row[2:]
-        for row in Rating.objects.filter(assignment__in=assignments)
+        for row in Rating.objects.filter(assignment__in=answers)
         .order_by()
         .values_list("assignment_id", "generation_id", *SCALES, "problems")
     }
     placements = (
-        Placement.objects.filter(ranking__assignment__in=assignments)
+        Placement.objects.filter(ranking__assignment__in=answers)
         .order_by("ranking__assignment", "pk")
         .values_list("ranking__assignment_id", "generation_id", "slot")
     )
@@ -199,5 +229,7 @@ def _images(assignments: list[int], prompts: list[int]) -> dict[int, list[Export
     unrated = (None, None, None, None)
     for assignment, generation, slot in placements:
         rating = ratings.get((assignment, generation), unrated)
-        images[assignment].append(ExportedImage(*files[generation], slot, *rating))
+        order = orders.get(assignment)
+        position = order.index(generation) + 1 if order else None
+        images[assignment].append(ExportedImage(*files[generation], slot, position, *rating))
     return dict(images)

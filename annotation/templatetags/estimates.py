@@ -10,6 +10,7 @@ from annotation.charts import Whisker, whisker
 from annotation.models.judgements import SCALE
 from annotation.selectors.results.analysis import Group
 from annotation.statistics.estimates import Estimate, NotEnough
+from annotation.statistics.positions import CHANCE, PositionFigure
 
 register = template.Library()
 MINUS = "\N{MINUS SIGN}"
@@ -49,6 +50,14 @@ def whisker_on(axis: tuple[float, float], figure: Estimate, mean: Estimate) -> W
 def along_shares(figure: Estimate, most: float) -> Whisker:
     """Return the position of a share on an axis from 0 to the highest one."""
     return whisker(figure.low, figure.value, figure.high, mark=0.0, axis=(0.0, most))
+
+
+@register.filter
+def against_chance(figure: Estimate, figures: Sequence[PositionFigure]) -> Whisker:
+    """Return the position of a share among the others on an axis, with an even chance as the mark."""
+    known = [place.preferred for place in figures if isinstance(place.preferred, Estimate)]
+    low, high = min(CHANCE, *(end.low for end in known)), max(CHANCE, *(end.high for end in known))
+    return whisker(figure.low, figure.value, figure.high, mark=CHANCE, axis=(low, high))
 
 
 @register.filter

@@ -14,10 +14,12 @@ from annotation.downloads import csv_response
 from annotation.models import Problem, Project
 from annotation.models.judgements import SCALES
 from annotation.selectors.results.agreement import project_agreement, rating_agreement, read_opinions
-from annotation.selectors.results.analysis import MEASURES, Analysis, project_analysis
+from annotation.selectors.results.analysis import MEASURES, Analysis, Figure, project_analysis
 from annotation.selectors.results.leaderboard import project_leaderboard
+from annotation.selectors.results.positions import position_figures
 from annotation.statistics.agreement import Measure
 from annotation.statistics.estimates import ENOUGH_PROMPTS, Estimate
+from annotation.statistics.positions import PositionFigure
 
 AGREEMENT = "annotation/results/agreement.html"
 LEADERBOARD = "annotation/results/leaderboard.html"
@@ -62,6 +64,7 @@ def analysis(request: MemberRequest, project: Project) -> HttpResponse:
         "project": project,
         "tab": "analysis",
         "analysis": results,
+        "positions": position_figures(project),
         "scales": SCALES,
         "problems": Problem.labels,
         "problem_rows": list(zip(Problem.labels, results.images.problems, strict=True)),
@@ -75,10 +78,11 @@ def analysis(request: MemberRequest, project: Project) -> HttpResponse:
 @studying_required
 def analysis_table(request: MemberRequest, project: Project) -> HttpResponseBase:
     """Return every figure of the page as CSV; figures with too little data are empty."""
-    return csv_response(_table(project_analysis(project)), name=f"analysis-{project.slug}.csv")
+    rows = _table(project_analysis(project), position_figures(project))
+    return csv_response(rows, name=f"analysis-{project.slug}.csv")
 
 
-def _table(results: Analysis) -> Iterator[tuple[object, ...]]:
+def _table(results: Analysis, positions: list[PositionFigure]) -> Iterator[tuple[object, ...]]:
     yield COLUMNS
     for name, prompts, *numbers in results.labels:
         for measure, count in zip(("labels", "unclear", "issues"), numbers, strict=True):
@@ -92,11 +96,17 @@ def _table(results: Analysis) -> Iterator[tuple[object, ...]]:
     for title, members in groups.items():
         for group in members:
             for measure, figure in zip(MEASURES, group.figures, strict=True):
-                if isinstance(figure, Estimate):
-                    ends = (round(number, 4) for number in (figure.value, figure.low, figure.high))
-                    yield title, group.name, measure, *ends, figure.prompts, figure.count
-                else:
-                    yield title, group.name, measure, "", "", "", group.prompts, group.ratings
+                yield title, group.name, measure, *_cells(figure, group.prompts, group.ratings)
+    for place in positions:
+        yield "by place on the page", place.position, "preferred", *_cells(place.preferred, "", place.images)
     for star, counts in results.distribution:
         for scale, count in zip(SCALES, counts, strict=True):
             yield "distribution", star, scale, "", "", "", "", count
+
+
+def _cells(figure: Figure, prompts: int | str, count: int) -> tuple[object, ...]:
+    """Return the cells from the value on. Args: prompts, count: in place of those of a figure not given."""
+    if not isinstance(figure, Estimate):
+        return "", "", "", prompts, count
+    ends = (round(number, 4) for number in (figure.value, figure.low, figure.high))
+    return *ends, figure.prompts, figure.count

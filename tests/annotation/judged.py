@@ -1,8 +1,9 @@
 """Projects with finished rankings to export, and a look at what an import made of them."""
 
 from collections import defaultdict
+from datetime import timedelta
 
-from annotation.models import Assignment
+from annotation.models import Assignment, Generation
 from annotation.services.assignments.assignments import claim_next, open_assignments
 from annotation.services.judgements.judgements import submit_judgement
 from annotation.services.projects.projects import add_member
@@ -11,6 +12,7 @@ from tests.cast import NOW, answer_for, luck, picture
 
 # What tears tables and turns into formulas.
 TEXTS = {"1": '=HYPERLINK("http://x", "ein Fuchs, zäh")', "a,b": "two\nlines, 'quoted'", "=3": "'an owl 🦉"}
+TOOK = timedelta(seconds=12.5)  # each answer
 
 
 def judge(project, annotators, slots=((1, 3, 3), (4, 1, 2)), texts=TEXTS, problems=("body", "blurry")):
@@ -25,7 +27,7 @@ def judge(project, annotators, slots=((1, 3, 3), (4, 1, 2)), texts=TEXTS, proble
     open_assignments(prompts=prompts.values())
     for annotator, placed in zip(annotators, slots, strict=True):
         add_member(project=project, user=annotator, role="annotator")
-        while held := claim_next(annotator=annotator, project=project, now=NOW, generator=luck()):
+        while held := claim_next(annotator=annotator, project=project, now=NOW - TOOK, generator=luck()):
             judgement = answer_for(held, slots=placed, problems=problems)
             submit_judgement(
                 assignment=held, annotator=annotator, judgement=judgement, now=NOW, generator=luck()
@@ -40,6 +42,16 @@ def said(project):
         placed = answer.ranking.placements.values_list("generation__source", "slot")
         people[answer.annotator_id][answer.prompt.key, answer.prompt.text] = dict(placed)
     return sorted(people.values(), key=lambda one: sorted((key, sorted(s.items())) for key, s in one.items()))
+
+
+def displayed(project):
+    """In which order each annotator was shown the images, and the seconds taken, by prompt."""
+    answers = Assignment.objects.finished().filter(project=project).select_related("prompt")
+    sources = dict(Generation.objects.filter(prompt__project=project).values_list("pk", "source"))
+    assert all(answer.is_order_shown for answer in answers)
+    return sorted(
+        (answer.prompt.key, [sources[pk] for pk in answer.order], answer.seconds) for answer in answers
+    )
 
 
 def rated(project):

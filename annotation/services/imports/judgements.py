@@ -102,6 +102,8 @@ def _add_assignments(
             state=Assignment.State.ACCEPTED,
             leased_until=now,
             order=orders[record.key],
+            is_order_imported=bool(record.positions),
+            imported_seconds=record.seconds,
             submitted_at=now,
             accepted_at=now,
         )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import math
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -80,6 +81,13 @@ class Row:
         if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
             raise self.refused(f"{name!r} is {value!r}, not a whole number from {low} to {high}")
         return value
+
+    def decimal(self, name: str, *, low: float) -> float:
+        """Return a finite number, `low` at least. Raises ImportRefused."""
+        value = self.fields.get(name)
+        if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value < math.inf:
+            raise self.refused(f"{name!r} is {value!r}, not a number from {low:g}")
+        return float(value)
 
     def integers(self, name: str, *, low: int, high: int) -> list[int]:
         """Return a list of whole numbers from low to high. Raises ImportRefused."""

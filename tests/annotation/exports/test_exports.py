@@ -1,5 +1,6 @@
 """Exports: every format brings back the same rankings, whole or not at all, and says what it holds."""
 
+import csv
 import json
 import zipfile
 from datetime import timedelta
@@ -19,7 +20,7 @@ from annotation.services.exports.writer import ExportBusy, write_files
 from annotation.services.exports.writer import plan_export as plan
 from annotation.services.imports import ImportRefused, import_rankings
 from annotation.services.projects.projects import publish_guideline
-from tests.annotation.judged import TEXTS, generators, judge, pictures, rated, said
+from tests.annotation.judged import TEXTS, displayed, generators, judge, pictures, rated, said
 from tests.cast import NOW, picture
 
 RANKINGS = [
@@ -103,12 +104,49 @@ def test_what_is_exported_and_imported_elsewhere_are_the_same_rankings(judged, a
     assert (done.rankings, done.prompts) == (6, 3)
     assert said(elsewhere) == said(judged)
     assert len(said(judged)) == 2
+    assert displayed(elsewhere) == displayed(judged)
     if format in ("imagerewarddb", "csv"):
         assert rated(elsewhere) == rated(judged)
     if FORMATS[format].has_images:
         assert pictures(elsewhere) == pictures(judged)
     if format not in ("imagereward", "hpd"):
         assert generators(elsewhere) == generators(judged)
+
+
+@pytest.mark.parametrize(
+    ("fields", "says"),
+    [
+        ({"positions": [1, 2]}, "'positions' is no list of 3 numbers"),
+        ({"positions": [1, 2, 2]}, "the positions of the 3 images are not 1 to 3, each once"),
+        ({"positions": [1, None, 2]}, "'positions' is None, not a whole number from 1 to 3"),
+        ({"seconds": -1}, "'seconds' is -1, not a number from 0"),
+        ({"seconds": float("inf")}, "'seconds' is inf"),
+    ],
+)
+def test_a_display_that_cannot_have_been_is_refused(project, tmp_path, fields, says):
+    file = tmp_path / "r.json"
+    file.write_text(json.dumps([RANKINGS[0] | fields]))
+    with pytest.raises(ImportRefused, match=says):
+        import_rankings(project=project, file=file, now=NOW, without_images=True)
+    assert not Assignment.objects.exists()
+
+
+@pytest.mark.parametrize("format", ["csv", "imagerewarddb"])
+def test_rows_sorted_anew_still_say_the_order_shown(judged, a_project, tmp_path, format):
+    exported(judged, format, tmp_path / "out", with_images=False)
+    file = tmp_path / "out" / ROWS[format]
+    if format == "csv":
+        with file.open(encoding="utf-8", newline="") as lines:
+            head, *rows = csv.reader(lines)
+        with file.open("w", encoding="utf-8", newline="") as lines:
+            csv.writer(lines).writerows([head, *reversed(rows)])
+    else:
+        table = parquet.read_table(file)
+        parquet.write_table(table.take(list(reversed(range(len(table))))), file)
+    elsewhere = a_project()
+    import_rankings(project=elsewhere, file=file, now=NOW, without_images=True)
+    assert displayed(elsewhere) == displayed(judged)
+    assert (said(elsewhere), rated(elsewhere)) == (said(judged), rated(judged))
 
 
 @every_format

@@ -13,8 +13,8 @@ from annotation.services.exports.formats.format import Format
 
 FILE = "rankings.csv"
 COLUMNS = (
-    *("prompt_id", "prompt", "category", "intent_unclear", "issues", "annotator", "submitted_at"),
-    *("image", "sha256", "generator", "slot", *SCALES, "problems"),
+    *("prompt_id", "prompt", "category", "intent_unclear", "issues", "annotator", "submitted_at", "seconds"),
+    *("image", "sha256", "generator", "slot", "position", *SCALES, "problems"),
 )
 
 
@@ -27,13 +27,20 @@ def _row(ranking: ExportedRanking, image: ExportedImage) -> list[object]:
         _cell(ranking.issues),
         ranking.annotator,
         ranking.submitted_at.isoformat(),
+        _number(ranking.seconds),
         guarded(image.source),
         image.sha256 or "",
         guarded(image.generator),
         image.slot,
-        *("" if stars is None else stars for stars in (image.overall, image.alignment, image.fidelity)),
+        _number(image.position),
+        *map(_number, (image.overall, image.alignment, image.fidelity)),
         _cell(image.problems),
     ]
+
+
+def _number(value: float | None) -> float | str:
+    """Return the cell of a number, empty where it is unknown."""
+    return "" if value is None else value
 
 
 def _cell(value: bool | list[str] | None) -> str:
@@ -58,7 +65,8 @@ FORMAT = Format(
     label="CSV, a row an image",
     data=FILE,
     about="""One row for every image of an opinion. What is empty is not known; `none` says that there
-is none. A text that a spreadsheet would take for a formula has an apostrophe before it. Images are
+is none. `position` is where the image stood on the page, from 1, and `seconds` is how long the opinion took,
+absences included. A text that a spreadsheet would take for a formula has an apostrophe before it. Images are
 named, not included.""",
     write=lambda folder, part: _append(folder, part.rankings),
     finish=lambda folder: _append(folder, []),

@@ -36,10 +36,18 @@ def _item(rankings: list[ExportedRanking]) -> dict[str, Any]:
         "image_path": names,
         "rank": [1 + sum(other < mean for other in means) for mean in means],
         "raw_annotations": [
-            {"rank": row, "user_hash": ranking.annotator}
+            {"rank": row, "user_hash": ranking.annotator} | _display(ranking, names)
             for row, ranking in zip(slots, rankings, strict=True)
         ],
     }
+
+
+def _display(ranking: ExportedRanking, names: list[str]) -> dict[str, Any]:
+    """Return where each of the images stood on the annotator's page, and the time taken, as far as known."""
+    if not ranking.positions:
+        return ranking.known_seconds
+    position_of = {image.source: image.position for image in ranking.images}
+    return {"positions": [position_of[name] for name in names]} | ranking.known_seconds
 
 
 FORMAT = Format(
@@ -47,7 +55,8 @@ FORMAT = Format(
     label="HPD v2 JSON",
     data=FILE,
     about="""One item a prompt: each of `raw_annotations` has one annotator's slots of the images of
-`image_path`; `rank` is the rank of their mean. Images are named, not included.""",
+`image_path`, and where known their `positions` on the annotator's page, from 1, and the `seconds` taken,
+absences included; `rank` is the rank of the mean slots. Images are named, not included.""",
     write=lambda folder, part: append_to_list(folder / FILE, _items(part.rankings)),
     finish=lambda folder: close_list(folder / FILE),
 )

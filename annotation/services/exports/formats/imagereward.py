@@ -15,6 +15,8 @@ FILE = "imagereward.json"
 def item(ranking: ExportedRanking, *, several: bool) -> dict[str, Any]:
     """Return id, prompt, generations and ranking; and the annotator where some prompt has several rankings.
 
+    The images' positions on the page and the seconds taken are ours, left out where unknown.
+
     Source: github.com/THUDM/ImageReward, data/test.json.
     """
     fields = {
@@ -23,7 +25,11 @@ def item(ranking: ExportedRanking, *, several: bool) -> dict[str, Any]:
         "generations": [image.source for image in ranking.images],
         "ranking": ranking.slots,
     }
-    return fields | {"annotator": ranking.annotator} if several else fields
+    if several:
+        fields["annotator"] = ranking.annotator
+    if ranking.positions:
+        fields["positions"] = ranking.positions
+    return fields | ranking.known_seconds
 
 
 def stream(selection: Selection) -> Iterator[str]:
@@ -46,7 +52,9 @@ FORMAT = Format(
     label="ImageReward JSON",
     data=FILE,
     about="""One item an opinion: `ranking[i]` is the slot of `generations[i]`. An `annotator` is
-given where some prompt has several opinions. Images are named, not included.""",
+given where some prompt has several opinions. Where known, `positions[i]` is where `generations[i]` stood on
+the page, from 1, and `seconds` is how long the opinion took, absences included. Images are named, not
+included.""",
     write=_write_part,
     finish=lambda folder: close_list(folder / FILE),
 )

@@ -43,6 +43,8 @@ SCHEMA = pyarrow.schema(
         ("source", pyarrow.string()),
         ("generator", pyarrow.string()),
         ("split", pyarrow.string()),
+        ("position", pyarrow.int8()),
+        ("seconds", pyarrow.float64()),
     ]
 )
 
@@ -67,6 +69,8 @@ def _row(ranking: ExportedRanking, image: ExportedImage, pack: str | None) -> di
         "source": image.source,
         "generator": image.generator,
         "split": ranking.published_split or None,
+        "position": image.position,
+        "seconds": ranking.seconds,
     }
 
 
@@ -115,8 +119,10 @@ FORMAT = Format(
 slot; ratings are from 1 to 7. `images/train/train_N.zip` has the image of `images/train/train_N/NAME` as
 `NAME`, and its rows in `train_N.json`. Beside the columns of ImageRewardDB there are `problems`,
 `intent_unclear` and `issues` (empty lists say that there are none, null that it is not known), the
-`annotator`, the image's `source` and `generator`, and the `split` in which a dataset published the prompt,
-null where none did. All rows are in one file: take those of a `split`, and split the others by prompt.""",
+`annotator`, the image's `source` and `generator`, the `split` in which a dataset published the prompt, null
+where none did, the image's `position` on the page, from 1, and the `seconds` that the opinion took, absences
+included; both are null where unknown. All rows are in one file: take those of a `split`, and split the
+others by prompt.""",
     write=_write_part,
     finish=_join_tables,
     has_images=True,

@@ -28,9 +28,12 @@ def _lines(rankings: list[ExportedRanking]) -> Iterator[dict[str, Any]]:
                 "generator_b": b.generator,
                 "slot_a": a.slot,
                 "slot_b": b.slot,
+                "position_a": a.position,
+                "position_b": b.position,
                 "better": "tie" if a.slot == b.slot else "a" if a.slot < b.slot else "b",
                 "weight": 1 / pairs,
                 "annotator": ranking.annotator,
+                "seconds": ranking.seconds,
             }
 
 
@@ -46,7 +49,8 @@ FORMAT = Format(
     data=FILE,
     about="""One line for every two images of an opinion, ties included. `better` is `a`, `b` or
 `tie`. The `weight`s of a prompt's lines sum to 1, so that every prompt counts once however many images
-and opinions it has. Images are named, not included.""",
+and opinions it has. The positions are where the images stood on the page, from 1; `seconds` is how long the
+whole opinion took, absences included; they are null where unknown. Images are named, not included.""",
     write=_write_part,
     finish=lambda folder: (folder / FILE).touch(),
 )

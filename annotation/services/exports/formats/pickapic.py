@@ -38,6 +38,9 @@ SCHEMA = pyarrow.schema(
         ("prompt_id", pyarrow.string()),
         ("slot_0", pyarrow.int8()),
         ("slot_1", pyarrow.int8()),
+        ("position_0", pyarrow.int8()),
+        ("position_1", pyarrow.int8()),
+        ("seconds", pyarrow.float64()),
     ]
 )
 
@@ -77,6 +80,9 @@ def _rows(ranking: ExportedRanking, examples: int) -> list[dict[str, Any]]:
                 "prompt_id": ranking.key,
                 "slot_0": a.slot,
                 "slot_1": b.slot,
+                "position_0": a.position,
+                "position_1": b.position,
+                "seconds": ranking.seconds,
             }
         )
     return rows
@@ -162,8 +168,9 @@ FORMAT = Format(
     data="data/*.parquet",
     about="""One row for every two images of an opinion, ties included (`label_0` and `label_1` are
 0.5, `best_image_uid` is `tie`). `ranking_id` tells opinions apart, `user_id` annotators. Beside
-Pick-a-Pic's columns there are `prompt_id` and the two slots. An image's uid is the hash of its bytes,
-its url the name under which it was imported.""",
+Pick-a-Pic's columns there are `prompt_id`, the two slots, the two images' positions on the page, from 1, and
+the `seconds` that the whole opinion took, absences included; null where unknown. An image's uid is the hash
+of its bytes, its url the name under which it was imported.""",
     write=_write_part,
     finish=_ensure_table,
     has_images=True,

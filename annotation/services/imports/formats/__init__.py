@@ -30,7 +30,7 @@ def read_rankings(
     if not rows:
         raise ImportRefused(f"{file}: has no rows")
     reader = READERS[format] if format else _recognize(file, rows[0])
-    records = list(reader.read(project, rows))
+    records = [record.in_display_order() for record in reader.read(project, rows)]
     if not records:
         raise ImportRefused(f"{file}: has no ranking")
     first_rows: dict[tuple[str, str], int] = {}  # by prompt and annotator

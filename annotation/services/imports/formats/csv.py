@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
@@ -19,13 +20,16 @@ from annotation.services.imports.formats.record import (
     flag,
     generator,
     group_rows,
+    positions,
     ratings,
+    seconds,
 )
 from annotation.services.imports.rows import Row
 
 REQUIRED = ("prompt_id", "prompt", "annotator", "image", "slot")
-OF_RANKING = ("category", "intent_unclear", "issues")
-OPTIONAL = (*OF_RANKING, *SCALES, "submitted_at", "sha256", "generator", "problems")
+OF_RANKING = ("category", "intent_unclear", "issues", "seconds")
+OPTIONAL = (*OF_RANKING, *SCALES, "submitted_at", "sha256", "generator", "position", "problems")
+DECIMAL = re.compile(r"[0-9]{1,9}(\.[0-9]{1,9})?")
 GUARDED = ("prompt_id", "prompt", "image", "generator")
 
 
@@ -48,6 +52,8 @@ def _read_table(project: Project, rows: Iterable[Row]) -> Iterator[RankingRecord
             ratings=stars,
             problems=tuple(choices(row, "problems", Problem.values) for row in ranking) if stars else (),
             generators=tuple(generator(row, "generator") for row in ranking),
+            positions=positions(first, [row.fields["position"] for row in ranking]),
+            seconds=seconds(first),
         )
 
 
@@ -57,8 +63,9 @@ def _parse_cells(row: Row) -> Row:
     cells = {name: text or None for name, text in row.fields.items()}
     for name in GUARDED:
         cells[name] = (cells.get(name) or "").removeprefix("'")
-    for name in ("slot", *SCALES):
+    for name in ("slot", "position", *SCALES):
         cells[name] = _parse_number(cells.get(name))
+    cells["seconds"] = _parse_decimal(cells.get("seconds"))
     for name in ("issues", "problems"):
         text = cells.get(name)
         cells[name] = None if text is None else [] if text == "none" else text.split(";")
@@ -70,6 +77,11 @@ def _parse_cells(row: Row) -> Row:
 def _parse_number(text: str | None) -> int | str | None:
     """Return the number, or the text itself if it is not one: the error then shows it."""
     return int(text) if text and text.isascii() and text.isdigit() and len(text) < 9 else text
+
+
+def _parse_decimal(text: str | None) -> float | str | None:
+    """Return the number, or the text itself if it is not one: the error then shows it."""
+    return float(text) if text and DECIMAL.fullmatch(text) else text
 
 
 READER = Reader(name="csv", fields=("slot",), read=_read_table, suffix=".csv")

@@ -7,7 +7,13 @@ from dataclasses import replace
 
 from annotation.models import Project
 from annotation.models.prompts import KEY_LENGTH, SOURCE_LENGTH
-from annotation.services.imports.formats.record import ANNOTATOR_LENGTH, RankingRecord, Reader
+from annotation.services.imports.formats.record import (
+    ANNOTATOR_LENGTH,
+    RankingRecord,
+    Reader,
+    listed_positions,
+    seconds,
+)
 from annotation.services.imports.rows import Row
 
 # As in the dataset's card (huggingface.co/datasets/ymhao/HPDv2), and in the README of its repository
@@ -34,12 +40,21 @@ def _read_annotations(project: Project, row: Row) -> Iterator[RankingRecord]:
         if not isinstance(fields, dict):
             raise row.refused("an annotation is no object")
         annotation = replace(row, fields=fields)
-        annotation.check_names(required=["rank", "user_hash"])
+        annotation.check_names(required=["rank", "user_hash"], optional=["positions", "seconds"])
         slots = annotation.integers("rank", low=1, high=project.slots)
         if len(slots) != len(sources):
             raise row.refused(f"'rank' has {len(slots)} slots for {len(sources)} images")
         annotator = annotation.text("user_hash", longest=ANNOTATOR_LENGTH)
-        yield RankingRecord(row, _key(row), row.text("prompt"), sources, slots, annotator)
+        yield RankingRecord(
+            row,
+            _key(row),
+            row.text("prompt"),
+            sources,
+            slots,
+            annotator,
+            positions=listed_positions(annotation, len(sources)),
+            seconds=seconds(annotation),
+        )
 
 
 def _read_pair(row: Row) -> RankingRecord:

@@ -17,7 +17,9 @@ from annotation.services.imports.formats.record import (
     flag,
     generator,
     group_rows,
+    positions,
     ratings,
+    seconds,
 )
 from annotation.services.imports.rows import Row
 
@@ -27,17 +29,18 @@ COLUMNS = (
     *RATINGS,
 )
 OURS = ("problems", "intent_unclear", "issues", "annotator", "source", "generator", "split")
+DISPLAY = ("position", "seconds")  # ours too, later than the others
 
 
 def _read_images(project: Project, rows: Iterable[Row]) -> Iterator[RankingRecord]:
     def identity(row: Row) -> tuple[str, str]:
-        row.check_names(required=COLUMNS, optional=OURS)
+        row.check_names(required=COLUMNS, optional=(*OURS, *DISPLAY))
         return row.text("prompt_id", longest=KEY_LENGTH), annotator(row, "annotator")
 
     for ranking in group_rows(rows, identity):
         first = ranking[0]
         key, name = identity(first)
-        check_same(ranking, ("prompt", "classification", "intent_unclear", "issues", "split"))
+        check_same(ranking, ("prompt", "classification", "intent_unclear", "issues", "split", "seconds"))
         for row in ranking:
             if row.integer("image_amount_in_total", low=1, high=project.max_images) != len(ranking):
                 raise row.refused(f"prompt {key!r} has {len(ranking)} rows, not as many as it says")
@@ -58,6 +61,8 @@ def _read_images(project: Project, rows: Iterable[Row]) -> Iterator[RankingRecor
             generators=tuple(generator(row, "generator") for row in ranking),
             files=tuple(_file(row) for row in ranking),
             split=_split(first),
+            positions=positions(first, [row.fields.get("position") for row in ranking]),
+            seconds=seconds(first),
         )
 
 

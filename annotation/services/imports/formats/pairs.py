@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from annotation.models import Project
 from annotation.models.prompts import GENERATOR_LENGTH, KEY_LENGTH, SOURCE_LENGTH
@@ -13,16 +13,19 @@ from annotation.services.imports.formats.record import (
     annotator,
     check_same,
     group_rows,
+    positions,
+    seconds,
 )
 from annotation.services.imports.rows import Row
 
 
 class Side(NamedTuple):
-    """The names of the fields of one of a pair's images: its source, slot and generator."""
+    """The names of the fields of one of a pair's images."""
 
     image: str
     slot: str
     generator: str
+    position: str
 
 
 class Pair(NamedTuple):
@@ -68,9 +71,30 @@ def generators_of_pairs(pairs: list[Pair], sides: tuple[Side, Side]) -> dict[str
     }
 
 
-SIDES = (Side("image_a", "slot_a", "generator_a"), Side("image_b", "slot_b", "generator_b"))
+def positions_of_pairs(
+    pairs: list[Pair], sides: tuple[Side, Side], sources: Iterable[str]
+) -> tuple[int, ...]:
+    """Return where each of the sources stood on the page, from 1; () where unknown. Raises ImportRefused."""
+    position_of: dict[str, Any] = {}
+    for row, _ in pairs:
+        for side in sides:
+            name, position = row.text(side.image), row.fields.get(side.position)
+            if position_of.setdefault(name, position) != position:
+                raise row.refused(
+                    f"{name!r} is at position {position}, and was at {position_of[name]} before"
+                )
+    return positions(pairs[0].row, [position_of[source] for source in sources])
+
+
+SIDES = (
+    Side("image_a", "slot_a", "generator_a", "position_a"),
+    Side("image_b", "slot_b", "generator_b", "position_b"),
+)
 REQUIRED = ("prompt_id", "prompt", "image_a", "image_b", "slot_a", "slot_b", "better")
-OPTIONAL = ("annotator", "weight", "sha256_a", "sha256_b", "generator_a", "generator_b")
+OPTIONAL = (
+    *("annotator", "weight", "sha256_a", "sha256_b", "generator_a", "generator_b"),
+    *("position_a", "position_b", "seconds"),
+)
 BETTER = {"a": 0, "b": 1, "tie": None}
 
 
@@ -85,7 +109,7 @@ def _read_pairs(project: Project, rows: Iterable[Row]) -> Iterator[RankingRecord
     for ranking in group_rows(rows, identity):
         first = ranking[0]
         key, name = identity(first)
-        check_same(ranking, ["prompt"])
+        check_same(ranking, ["prompt", "seconds"])
         pairs = [Pair(row, _better(row)) for row in ranking]
         slots = slots_of_pairs(project, pairs, SIDES)
         generators = generators_of_pairs(pairs, SIDES)
@@ -97,6 +121,8 @@ def _read_pairs(project: Project, rows: Iterable[Row]) -> Iterator[RankingRecord
             slots=list(slots.values()),
             annotator=name,
             generators=tuple(generators[source] for source in slots),
+            positions=positions_of_pairs(pairs, SIDES, slots),
+            seconds=seconds(first),
         )
 
 

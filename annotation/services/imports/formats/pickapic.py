@@ -12,18 +12,33 @@ from pyarrow import parquet
 
 from annotation.models import Project
 from annotation.models.prompts import GENERATOR_LENGTH, KEY_LENGTH
-from annotation.services.imports.formats.pairs import Pair, Side, generators_of_pairs, slots_of_pairs
-from annotation.services.imports.formats.record import RankingRecord, Reader, check_same, group_rows
+from annotation.services.imports.formats.pairs import (
+    Pair,
+    Side,
+    generators_of_pairs,
+    positions_of_pairs,
+    slots_of_pairs,
+)
+from annotation.services.imports.formats.record import (
+    RankingRecord,
+    Reader,
+    check_same,
+    group_rows,
+    seconds,
+)
 from annotation.services.imports.rows import ImportRefused, Row, parquet_files
 
-SIDES = (Side("image_0_url", "slot_0", "model_0"), Side("image_1_url", "slot_1", "model_1"))
+SIDES = (
+    Side("image_0_url", "slot_0", "model_0", "position_0"),
+    Side("image_1_url", "slot_1", "model_1", "position_1"),
+)
 REQUIRED = (
     *("caption", "ranking_id", "user_id", "label_0", "label_1"),
     *("image_0_uid", "image_0_url", "image_1_uid", "image_1_url"),
 )
 OPTIONAL = (
     *("are_different", "best_image_uid", "created_at", "has_label", "num_example_per_prompt"),
-    *("model_0", "model_1", "prompt_id", "slot_0", "slot_1"),
+    *("model_0", "model_1", "prompt_id", "slot_0", "slot_1", "position_0", "position_1", "seconds"),
 )
 HIGHEST = 2**63 - 1
 BATCH = 64  # rows with pictures in memory
@@ -34,7 +49,7 @@ def _read_pairs(project: Project, rows: Iterable[Row]) -> Iterator[RankingRecord
     labelled = (_fill_names(row) for row in rows if row.fields.get("has_label") is not False)
     for ranking in group_rows(labelled, lambda row: row.integer("ranking_id", low=0, high=HIGHEST)):
         first = ranking[0]
-        check_same(ranking, ["caption", "user_id", "prompt_id"])
+        check_same(ranking, ["caption", "user_id", "prompt_id", "seconds"])
         pairs = [Pair(_fill_slots(row), _better(row)) for row in ranking]
         slots = slots_of_pairs(project, pairs, SIDES)
         generators = generators_of_pairs(pairs, SIDES)
@@ -51,6 +66,8 @@ def _read_pairs(project: Project, rows: Iterable[Row]) -> Iterator[RankingRecord
             slots=list(slots.values()),
             annotator=str(first.integer("user_id", low=0, high=HIGHEST)),
             generators=tuple(generators[source] for source in slots),
+            positions=positions_of_pairs(pairs, SIDES, slots),
+            seconds=seconds(first),
             files=tuple(_file_name(uids[source]) for source in slots),
         )
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from annotation.models import Category, Project
 from annotation.models.judgements import SCALE
@@ -13,15 +13,16 @@ from annotation.models.prompts import GENERATOR_LENGTH
 from annotation.services.imports.rows import Row
 
 ANNOTATOR_LENGTH = 64
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
 class RankingRecord:
     """One person's ranking of a prompt's images, with the labels and ratings that the file has.
 
-    `slots[i]`, `ratings[i]` (overall, alignment, fidelity), `problems[i]`, `generators[i]` and `files[i]` are
-    of the image `sources[i]`. `files` are paths relative to the folder of images, None where the file says
-    that there is no image; when empty, the sources are the paths.
+    `slots[i]`, `positions[i]`, `ratings[i]` (overall, alignment, fidelity), `problems[i]`, `generators[i]`
+    and `files[i]` are of the image `sources[i]`. `files` are paths relative to the folder of images, None
+    where the file says that there is no image; when empty, the sources are the paths.
     """
 
     row: Row
@@ -38,12 +39,34 @@ class RankingRecord:
     generators: tuple[str, ...] = ()
     files: tuple[str | None, ...] = ()
     split: str = ""  # of the published dataset; empty where it is not known
+    positions: tuple[int, ...] = ()  # on the annotator's page, from 1; empty where they are not known
+    seconds: float | None = None  # that the opinion took
 
     def file_of(self, source: str) -> str | None:
         return self.files[self.sources.index(source)] if self.files else source
 
     def generator_of(self, source: str) -> str:
         return self.generators[self.sources.index(source)] if self.generators else ""
+
+    def in_display_order(self) -> RankingRecord:
+        """Return the record with its images in the order shown; as they are where that is not known."""
+        if not self.positions:
+            return self
+        order = sorted(range(len(self.positions)), key=self.positions.__getitem__)
+        return replace(
+            self,
+            sources=list(_sorted_by(order, self.sources)),
+            slots=list(_sorted_by(order, self.slots)),
+            ratings=_sorted_by(order, self.ratings),
+            problems=_sorted_by(order, self.problems),
+            generators=_sorted_by(order, self.generators),
+            files=_sorted_by(order, self.files),
+            positions=tuple(range(1, len(order) + 1)),
+        )
+
+
+def _sorted_by(order: list[int], values: Sequence[T]) -> tuple[T, ...]:
+    return tuple(values[i] for i in order) if values else ()
 
 
 @dataclass(frozen=True)
@@ -133,6 +156,35 @@ def ratings(rows: list[Row], names: tuple[str, str, str]) -> tuple[tuple[int, in
     low, high = SCALE
     stars = ((row.integer(name, low=low, high=high) for name in names) for row in rows)
     return tuple((overall, alignment, fidelity) for overall, alignment, fidelity in stars)
+
+
+def positions(row: Row, values: list[Any]) -> tuple[int, ...]:
+    """Return where each image stood on the page: 1 to K, each once; () where it is not known.
+
+    Args: row: to name where they are wrong; values: of the images, None where not known.
+    Raises: ImportRefused.
+    """
+    if all(value is None for value in values):
+        return ()
+    numbers = Row(row.file, row.number, {"positions": values}).integers("positions", low=1, high=len(values))
+    if sorted(numbers) != list(range(1, len(values) + 1)):
+        raise row.refused(f"the positions of the {len(values)} images are not 1 to {len(values)}, each once")
+    return tuple(numbers)
+
+
+def listed_positions(row: Row, images: int) -> tuple[int, ...]:
+    """Return the row's list of positions; () where there is none. Raises ImportRefused."""
+    values = row.fields.get("positions")
+    if values is None:
+        return ()
+    if not isinstance(values, list) or len(values) != images:
+        raise row.refused(f"'positions' is no list of {images} numbers")
+    return positions(row, values)
+
+
+def seconds(row: Row) -> float | None:
+    """Return the seconds that the opinion took; None where they are not known. Raises ImportRefused."""
+    return None if row.fields.get("seconds") is None else row.decimal("seconds", low=0)
 
 
 def distinct(rows: list[Row], name: str, *, longest: int) -> list[str]:
