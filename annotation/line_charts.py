@@ -5,11 +5,13 @@ A view describes a chart as a dict:
 - `id`, `label`, and `x`, what its horizontal axis counts;
 - `series`, each `{"name", "points": [[x, y], ...]}`, a y of None being left out. With `"smooth": True` the
   points are drawn faint below a smooth line through them; with `"dots": True` each is marked; `"band"`, if
-  there is one, is `[[x, low, high], ...]`;
+  there is one, is `[[x, low, high], ...]`. With `"apart": True` the points are figures each for itself: they
+  are marked and not joined, each with its interval as a bar;
 - `format`: "0.000" for as many decimals, "%" for a share in percent, absent for four digits;
 - `ends`, if numbers would not do: what the horizontal axis says at its ends; `names`, if "day 3" would not:
   what each whole x is called, from 0;
-- `marks`, vertical lines: `{"x", "label", "tone"}`, the tone "good" or "bad".
+- `marks`, vertical lines: `{"x", "label", "tone"}`, the tone "good" or "bad"; `level`, a y with a horizontal
+  line.
 """
 
 from __future__ import annotations
@@ -25,6 +27,7 @@ from numpy.typing import NDArray
 from annotation.statistics.smoothing import smooth
 
 COLOURS = 4  # of series, each with its own dashes
+APART = 8  # pixels between series whose points are apart, so that none hides another
 TICKS = 4  # about so many
 FENCE = 3.0  # interquartile ranges beyond the quartiles: Tukey's outer fences, EDA, 1977, section 2D
 CARETS = 50  # places along the axis for what lies beyond it, at most one caret at each
@@ -42,7 +45,9 @@ class Line:
         curve: the path of its line, smooth if it was to be.
         raw: of its points as they are, where a smooth line is drawn over them; else "".
         band: of its interval, "" without one.
+        bars: of intervals drawn each for itself: x, upper and lower end.
         dots: its points, where each is marked.
+        shift: of its dots and bars, in pixels to the right.
         above, below: where points lie beyond the vertical axis.
         readings: of each point x, what is drawn there in words, and what is said beside it.
     """
@@ -52,7 +57,9 @@ class Line:
     curve: str
     raw: str = ""
     band: str = ""
+    bars: list[tuple[float, float, float]] = field(default_factory=list)
     dots: list[tuple[float, float]] = field(default_factory=list)
+    shift: float = 0.0
     above: list[float] = field(default_factory=list)
     below: list[float] = field(default_factory=list)
     readings: list[tuple[float, str, str]] = field(default_factory=list)
@@ -91,6 +98,7 @@ class Drawing:
     Attributes:
         ticks: of the vertical axis, each its place and words.
         start, end: what the horizontal axis says at its ends.
+        level: where a horizontal line lies, None without one.
         summary: what is drawn, for who hears it.
         readings: what js/chart.js says at each point, fit for JSON.
     """
@@ -99,6 +107,7 @@ class Drawing:
     ticks: list[tuple[float, str]] = field(default_factory=list)
     start: str = ""
     end: str = ""
+    level: float | None = None
     marks: list[Mark] = field(default_factory=list)
     summary: str = ""
     readings: dict[str, Any] = field(default_factory=dict)
@@ -106,7 +115,12 @@ class Drawing:
 
 @dataclass(frozen=True)
 class _Curve:
-    """A series of a chart, of points with a y. Attributes: smooth: None where no smooth line is drawn."""
+    """A series of a chart, of points with a y.
+
+    Attributes:
+        smooth: None where no smooth line is drawn.
+        shift: of a series whose points are apart, in pixels to the right; None where they are joined.
+    """
 
     name: str
     number: int
@@ -115,6 +129,7 @@ class _Curve:
     smooth: Floats | None  # (N,)
     band: Floats  # (M, 3): x, low, high
     has_dots: bool
+    shift: float | None
 
     @property
     def shown(self) -> Floats:
@@ -129,16 +144,20 @@ def draw(chart: Mapping[str, Any]) -> Drawing:
     but its outliers: one spike must not flatten the rest.
     """
     # 1. The curves, and the axes that hold them
+    middle = (len(chart["series"]) - 1) / 2
     curves = [
         curve
         for number, series in enumerate(chart["series"])
-        if len((curve := _curve(series, number % COLOURS + 1)).x)
+        if len((curve := _curve(series, number % COLOURS + 1, shift=APART * (number - middle))).x)
     ]
     if not curves:
         return Drawing([])
-    left = min(float(curve.x[0]) for curve in curves)
-    right = max(float(curve.x[-1]) for curve in curves)
-    marks = ticks(*_extent(curves), wanted=TICKS)
+    first = min(float(curve.x[0]) for curve in curves)
+    last = max(float(curve.x[-1]) for curve in curves)
+    room = 0.5 if any(curve.shift is not None for curve in curves) else 0.0  # beside the outermost bars
+    left, right = first - room, last + room
+    level = chart.get("level")
+    marks = ticks(*_extent(curves, level), wanted=TICKS)
     low, high = marks[0], marks[-1]
 
     def across(x: float) -> float:
@@ -149,20 +168,25 @@ def draw(chart: Mapping[str, Any]) -> Drawing:
 
     # 2. Everything at its place on them
     write = _formatter(chart.get("format"))
-    ends, unit = chart.get("ends"), chart.get("x") or ""
+    ends, unit, names = chart.get("ends"), chart.get("x") or "", chart.get("names")
+
+    def name(x: float) -> str:
+        return str(names[int(x)]) if names else f"{unit} {_number(x)}"
+
     lines = [_place(curve, across, down, write) for curve in curves]
     named = chart.get("marks") or []
-    newest = [f"{line.newest} at {unit} {_number(line.readings[-1][0])}" for line in lines]
+    newest = [f"{line.newest} at {name(line.readings[-1][0])}" for line in lines]
     return Drawing(
         lines,
         ticks=[(_round(down(mark)), write(mark)) for mark in marks],
-        start=ends[0] if ends else _number(left),
-        end=ends[1] if ends else f"{unit} {_number(right)}",
+        start=ends[0] if ends else _number(first),
+        end=ends[1] if ends else f"{unit} {_number(last)}",
+        level=None if level is None else _round(down(level)),
         marks=[_place_mark(mark, row, across) for row, mark in enumerate(named)],
         summary=", ".join([*newest, *(f"{mark['label']} at {unit} {mark['x']}" for mark in named)]),
         readings={
             "label": chart["label"],
-            "steps": _steps(curves, across, unit, chart.get("names")),
+            "steps": _steps(curves, across, name),
             "series": [{"name": line.name, "points": line.readings} for line in lines],
         },
     )
@@ -178,7 +202,7 @@ def ticks(low: float, high: float, *, wanted: int) -> list[float]:
     return [n * step for n in range(first, last + 1)]
 
 
-def _curve(series: Mapping[str, Any], number: int) -> _Curve:
+def _curve(series: Mapping[str, Any], number: int, *, shift: float) -> _Curve:
     points = np.array([(x, y) for x, y in series["points"] if y is not None], np.float64).reshape(-1, 2)
     x, y = points.T
     band = np.array(series.get("band") or [], np.float64).reshape(-1, 3)
@@ -189,15 +213,16 @@ def _curve(series: Mapping[str, Any], number: int) -> _Curve:
         y,
         smooth(x, y) if series.get("smooth") else None,
         band[np.isin(band[:, 0], x)],
-        bool(series.get("dots")) or len(x) == 1,
+        bool(series.get("dots") or series.get("apart")) or len(x) == 1,
+        shift if series.get("apart") else None,
     )
 
 
-def _extent(curves: Sequence[_Curve]) -> tuple[float, float]:
+def _extent(curves: Sequence[_Curve], level: float | None) -> tuple[float, float]:
     """Return the lowest and the highest value that the vertical axis must hold."""
     heights = [curve.shown for curve in curves] + [curve.band[:, 1:].ravel() for curve in curves]
     heights += [_within_fences(curve.y) for curve in curves if curve.smooth is not None]
-    held = np.concatenate(heights)
+    held = np.concatenate([*heights, [] if level is None else [level]])
     return float(held.min()), float(held.max())
 
 
@@ -211,22 +236,26 @@ def _within_fences(values: Floats) -> Floats:
 
 
 def _steps(
-    curves: Sequence[_Curve], across: Place, unit: str, names: Sequence[str] | None
+    curves: Sequence[_Curve], across: Place, name: Callable[[float], str]
 ) -> list[tuple[float, float, str]]:
     """Return of each x with a point: x, its place, and what it is called."""
     steps = np.unique(np.concatenate([curve.x for curve in curves])).tolist()
-    return [(x, _round(across(x)), names[int(x)] if names else f"{unit} {_number(x)}") for x in steps]
+    return [(x, _round(across(x)), name(x)) for x in steps]
 
 
 def _place(curve: _Curve, across: Place, down: Place, write: Callable[[float], str]) -> Line:
     places = [(across(x), down(y)) for x, y in zip(curve.x, curve.shown, strict=True)]
     raw = [(across(x), down(y)) for x, y in zip(curve.x, curve.y, strict=True)]
+    intervals = [(across(x), down(low), down(high)) for x, low, high in curve.band]
+    is_joined = curve.shift is None
     return Line(
         curve.name,
         curve.number,
-        curve=_path(places) if len(places) > 1 else "",
+        curve=_path(places) if len(places) > 1 and is_joined else "",
         raw="" if curve.smooth is None else _path(raw),
-        band=_outline([(across(x), down(low), down(high)) for x, low, high in curve.band]),
+        band=_outline(intervals) if is_joined else "",
+        bars=[] if is_joined else [(_round(x), _round(high), _round(low)) for x, low, high in intervals],
+        shift=curve.shift or 0.0,
         dots=[(_round(x), _round(y)) for x, y in places] if curve.has_dots else [],
         above=_carets([x for x, y in raw if y < 0]),
         below=_carets([x for x, y in raw if y > 100]),

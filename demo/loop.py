@@ -28,6 +28,7 @@ from refl.loop.queue import start_step
 from refl.loop.step import Started
 from refl.models import Generator, TuningPolicy
 from refl.selectors.generators import newest_kept
+from refl.services.generators import record_judge
 from refl.services.judging import Change, paired_change
 from rewardmodel.models import DatasetVersion, RewardCheckpoint, Run
 from rewardmodel.runs import states
@@ -161,6 +162,7 @@ class Loop:
                 judge_generator(generator, captions=captions, reward=reward)
                 for generator in (start, control, tuned)
             )
+            record_judge(tuned, judge="oracle", win_rate=this.tuned.win_rate(this.before))
         images = self._start(
             this,
             "sample",

@@ -10,7 +10,14 @@ from random import Random
 import numpy as np
 from PIL import Image
 
-from annotation.statistics.estimates import ENOUGH_PROMPTS, Interval, interval, resampled_shares
+from annotation.statistics.estimates import (
+    ENOUGH_PROMPTS,
+    Estimate,
+    Interval,
+    interval,
+    mean_over_prompts,
+    resampled_shares,
+)
 from demo.people import Person
 from demo.world.annotators import blind_votes
 from demo.world.oracle import Verdict, judge_groups
@@ -48,6 +55,23 @@ class Judged:
             return self.diversity
         attribute = "is_right" if part == RIGHT else part
         return [[float(getattr(verdict, attribute)) for verdict in verdicts] for verdicts in self.verdicts]
+
+    def win_rate(self, rival: Judged) -> Estimate:
+        """Return how often the oracle scores an image above the rival's of the same seed, equal ones half.
+
+        Raises: ValueError without a caption.
+        """
+        pairs = [
+            (caption, mine, other)
+            for caption, scores in enumerate(zip(self.scores("score"), rival.scores("score"), strict=True))
+            for mine, other in zip(*scores, strict=True)
+        ]
+        captions = np.array([caption for caption, _, _ in pairs], np.int64)
+        votes = np.array([0.5 + np.sign(mine - other) / 2 for _, mine, other in pairs], np.float64)
+        estimate = mean_over_prompts(captions, votes, seed=0)
+        if estimate is None:
+            raise ValueError("no caption was judged")
+        return estimate
 
     def mean(self, part: str) -> float:
         values = [value for values in self.scores(part) for value in values]

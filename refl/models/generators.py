@@ -39,6 +39,7 @@ class Generator(models.Model):
     kept = models.BooleanField(null=True, default=None)  # null until judged
     reason = models.TextField(blank=True)  # why it was kept or not
     # tuned_on, held_out by name: refl.services.judging.Change. guards: refl.learning.outcomes.Outcome.
+    # judges by name: an Estimate of how often they prefer it, and `against` which generator.
     metrics = models.JSONField(default=dict)
     steps = models.PositiveSmallIntegerField("denoising steps of a sample", default=50)
     guidance_scale = models.FloatField("guidance scale of a sample, 1 for none", default=7.5)

@@ -46,6 +46,24 @@ class StudyConfig:
         return asdict(self)
 
 
+@dataclass(frozen=True)
+class StoredRate:
+    """A win rate as a study had it, of the generators with these ids: a share of votes, and its interval.
+
+    `value` is None without a vote. `verdict` is "better", "worse", "equal" or "open".
+    """
+
+    generator: int
+    against: int
+    wins: int
+    losses: int
+    ties: int
+    value: float | None
+    low: float
+    high: float
+    verdict: str
+
+
 class Study(models.Model):
     """A blind comparison of generators. What it asks is in `tasks`, whom it compares in `entries`."""
 
@@ -63,6 +81,9 @@ class Study(models.Model):
     state = models.CharField(max_length=7, choices=State, default=State.DRAWING)
     reason = models.TextField(blank=True)  # why it was closed
     config = models.JSONField(default=dict)  # a StudyConfig
+    # The StoredRates against the base, as they were when it was last looked at and, of a closed one, when it
+    # was closed. Null: nobody has looked yet.
+    figures = models.JSONField(null=True)
     run = models.OneToOneField(SamplingRun, models.PROTECT, related_name="study")  # makes its images
     generators = models.ManyToManyField(Generator, through="StudyGenerator", related_name="studies")
     opened_by = models.ForeignKey(User, models.PROTECT, null=True, related_name="+")  # null: a command
@@ -100,6 +121,11 @@ class Study(models.Model):
     @property
     def settings(self) -> StudyConfig:
         return StudyConfig.from_dict(self.config)
+
+    @property
+    def rates(self) -> list[StoredRate]:
+        """The win rates against the base when it was last looked at, or when it was closed."""
+        return [StoredRate(**rate) for rate in self.figures or []]
 
     @property
     def compared(self) -> list[Generator]:

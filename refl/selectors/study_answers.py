@@ -13,7 +13,7 @@ import numpy as np
 
 from annotation.models import Assignment, Generation, Placement, PromptLabel
 from annotation.statistics.win_rates import WinRate, verdict, win_rate
-from refl.models import Generator, Study, StudyTask
+from refl.models import Generator, StoredRate, Study, StudyTask
 
 State = Assignment.State
 
@@ -30,6 +30,22 @@ class Rate:
     against: Generator
     result: WinRate
     verdict: str
+
+    @property
+    def stored(self) -> StoredRate:
+        """The rate as its study keeps it."""
+        result = self.result
+        return StoredRate(
+            generator=self.generator.pk,
+            against=self.against.pk,
+            wins=result.wins,
+            losses=result.losses,
+            ties=result.ties,
+            value=result.value,
+            low=result.interval.low,
+            high=result.interval.high,
+            verdict=self.verdict,
+        )
 
 
 class Vote(NamedTuple):

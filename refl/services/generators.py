@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from django.db import transaction
 from annotation.models import Project
 from annotation.registry import register_event
 from annotation.services.webhooks.events import announce
+from annotation.statistics.estimates import Estimate
 from refl.learning.families import NotAPipeline
 from refl.learning.families.hub import HubUnreachable, inspect_repository, is_hub_id, no_such_folder
 from refl.learning.families.inspection import inspect_pipeline
@@ -141,6 +143,21 @@ def register_tuned(*, run: TuningRun) -> Generator:
         },
     )
     return tuned
+
+
+@transaction.atomic
+def record_judge(generator: Generator, *, judge: str, win_rate: Estimate) -> None:
+    """Note how often somebody other than a study's people prefers a tuned generator's images to its parent's.
+
+    Asked again, the newest answer counts.
+
+    Args: judge: who, as pages name it; win_rate: a share, ties as half.
+    """
+    locked = Generator.objects.select_for_update(no_key=True).get(pk=generator.pk)
+    rate = {"against": locked.parent_id} | asdict(win_rate)
+    locked.metrics |= {"judges": locked.metrics.get("judges", {}) | {judge: rate}}
+    locked.save(update_fields=["metrics"])
+    generator.metrics = locked.metrics
 
 
 @transaction.atomic

@@ -8,10 +8,11 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import asdict, replace
 from datetime import datetime
+from typing import Any
 from uuid import UUID, uuid4
 
 from django.db import transaction
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 
 from annotation.jobs import JobLost
 from annotation.models import Project, User
@@ -24,6 +25,8 @@ from annotation.services.assignments.studies import (
 )
 from annotation.services.webhooks.events import announce
 from refl.models import Generator, SamplingRun, Study, StudyConfig, StudyGenerator, StudyTask
+from refl.selectors.studies import study_progress
+from refl.selectors.study_answers import Rate
 from refl.services.sampling import SamplingConfig
 from refl.services.study_plans import (
     CAPTIONS,
@@ -212,10 +215,22 @@ def close_study(study: Study, *, reason: str, now: datetime, by: User | None = N
     close_study_prompts(prompts=_prompts_of(locked), now=now)
     locked.state, locked.closed_at = Study.State.CLOSED, now
     locked.reason = reason.strip() or "Closed by hand."
-    locked.save(update_fields=["state", "closed_at", "reason"])
+    rates, _ = study_progress(locked)
+    locked.figures = _stored(rates)
+    locked.save(update_fields=["state", "closed_at", "reason", "figures"])
     record_action(CLOSED, project=locked.project_id, by=by, subject=locked, reason=locked.reason)
     announce(STUDY_CLOSED, project=locked.project, data={"study": locked.pk, "reason": locked.reason})
     return locked
+
+
+def record_figures(study: Study, rates: Sequence[Rate]) -> None:
+    """Note the win rates of a study that was looked at; those of a closed one are noted when it is closed."""
+    unclosed = ~Q(state=Study.State.CLOSED) | Q(figures__isnull=True)
+    Study.objects.filter(unclosed, pk=study.pk).update(figures=_stored(rates))
+
+
+def _stored(rates: Sequence[Rate]) -> list[dict[str, Any]]:
+    return [asdict(rate.stored) for rate in rates]
 
 
 def repeat_study(study: Study, *, rng: random.Random, by: User | None = None) -> Study:

@@ -13,7 +13,7 @@ from annotation.services.assignments.studies import close_study_prompts
 from refl.models import Study, StudyTask
 from refl.selectors.studies import study_progress
 from refl.selectors.study_figures import stop_rule
-from refl.services.studies import ask_annotators, close_study, withdraw_tasks
+from refl.services.studies import ask_annotators, close_study, record_figures, withdraw_tasks
 from rewardmodel.models import Run
 
 logger = logging.getLogger(__name__)
@@ -30,7 +30,8 @@ def tend_studies(*, now: datetime) -> None:
     A study that fails keeps no other from being tended. Raises: the first failure, once all had their turn.
     """
     failures: list[Exception] = []
-    for study in Study.objects.exclude(state=Study.State.CLOSED).select_related("run").order_by("pk"):
+    due = Study.objects.filter(~Q(state=Study.State.CLOSED) | Q(figures__isnull=True))
+    for study in due.select_related("run").order_by("pk"):
         try:
             _tend(study, now=now)
         except Exception as error:
@@ -51,6 +52,8 @@ def _tend(study: Study, *, now: datetime) -> None:
         _tend_drawing(study, now=now)
     if study.state == Study.State.OPEN:
         _tend_open(study, now=now)
+    if study.state == Study.State.CLOSED and study.figures is None:  # closed before figures were kept
+        record_figures(study, study_progress(study)[0])
 
 
 def _tend_drawing(study: Study, *, now: datetime) -> None:
@@ -72,6 +75,8 @@ def _tend_open(study: Study, *, now: datetime) -> None:
     stop = stop_rule(study, rates, counts)
     if counts.is_all_in or (stop.kind != "go_on" and study.settings.stops):
         close_study(study, reason=stop.sentence, now=now)
+    else:
+        record_figures(study, rates)
 
 
 def tasks_without_images(study: Study) -> QuerySet[StudyTask]:

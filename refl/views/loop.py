@@ -11,6 +11,7 @@ from django.http import Http404, HttpResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.utils.crypto import salted_hmac
+from django.utils.text import Truncator
 from django.utils.timezone import now
 from django.views.decorators.http import require_POST, require_safe
 
@@ -23,7 +24,13 @@ from refl.loop.queue import cancel_step, in_words, read_loop, repeat_step, start
 from refl.loop.step import Started, State, Status, Step, StepBusy, StepRefused
 from refl.loop.steps import STEPS
 from refl.models import Generator
-from refl.selectors.outcomes import newest_images, reward_model_versions, rewards_of_generators
+from refl.selectors.outcomes import (
+    WinRates,
+    newest_images,
+    reward_model_versions,
+    rewards_of_generators,
+    win_rates_of_generators,
+)
 from refl.views.pictures import BeforeAfter, pairs_of
 from rewardmodel.models import TrainingPolicy
 from rewardmodel.runs.waking import wake
@@ -35,6 +42,7 @@ CANCELLED_BY_STEP = (
     State.RUNNING,
     State.FAILED,
 )  # where no run is under way, of steps that cancel themselves
+END = 18  # characters of a generator's name at an end of an axis
 PAIRS = 6  # of images before and after
 LOOKED_AT = 5  # newest tuned generators, of which one may have such pairs
 TONES = {State.DONE: "good", State.FAILED: "bad", State.RUNNING: "busy", State.READY: "busy"}
@@ -179,12 +187,14 @@ def _forecast(project: Project) -> str:
 
 def _outcomes(request: MemberRequest, project: Project) -> dict[str, Any]:
     versions, rewards = reward_model_versions(project), rewards_of_generators(project)
+    win_rates = win_rates_of_generators(project)
     is_admin = may(request.user, Do.ADMINISTER, project)
     tuned, pairs = _newest_pairs(project) if is_admin else (None, [])
     images = newest_images([project.pk], count=IMAGES).get(project.pk, [])
     newest = (
         len(versions.accuracy),
         len(rewards),
+        win_rates,
         tuned and (tuned.pk, tuned.kept, pairs[0].key),
         images and images[0].generation,
     )
@@ -206,6 +216,7 @@ def _outcomes(request: MemberRequest, project: Project) -> dict[str, Any]:
                 {"name": "people among themselves", "points": versions.people},
             ],
         },
+        "win_rates": _win_rate_chart(win_rates),
         "rewards": {
             "id": "rewards-over-generators",
             "label": "Mean reward of the kept generators, by rewards they were not tuned on",
@@ -213,6 +224,30 @@ def _outcomes(request: MemberRequest, project: Project) -> dict[str, Any]:
             "format": "0.000",
             "series": [{"name": name, "points": curve} for name, curve in rewards.items()],
         },
+    }
+
+
+def _win_rate_chart(rates: WinRates) -> dict[str, Any]:
+    oldest, newest = rates.names[:1], rates.names[1:][-1:]
+    return {
+        "id": "win-rates-over-generators",
+        "label": "How often each generator is preferred to the one it was compared with",
+        "x": "generator",
+        "format": "%",
+        "level": 0.5,
+        "names": [f"{name} against {base}" for name, base in zip(rates.names, rates.bases, strict=True)],
+        "ends": [Truncator(title).chars(END) for title in [*oldest, *(newest or [""])]],
+        "series": [
+            {
+                "name": judge,
+                "apart": True,
+                "points": [(each.number, each.value) for each in rates.preferred if each.judge == judge],
+                "band": [
+                    (each.number, each.low, each.high) for each in rates.preferred if each.judge == judge
+                ],
+            }
+            for judge in rates.judges
+        ],
     }
 
 

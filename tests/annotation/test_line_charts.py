@@ -111,3 +111,22 @@ def test_without_a_script_a_chart_is_drawn_and_told():
     assert 'class="mark good"' in page
     empty = render_to_string("components/chart.html", {"chart": a_chart(training([]))})
     assert "Nothing to draw yet" in empty
+
+
+def test_figures_each_for_itself_have_bars_beside_each_other_and_are_not_joined():
+    people = {
+        "name": "people",
+        "apart": True,
+        "points": [[0, 0.6], [1, 0.7]],
+        "band": [[0, 0.5, 0.7], [1, 0.6, 0.8]],
+    }
+    oracle = {"name": "oracle", "apart": True, "points": [[1, 0.65]]}
+    drawing = draw(a_chart(people, oracle, format="%", names=["small", "tuned"], level=0.5))
+    first, second = drawing.lines
+    assert (first.curve, first.band) == ("", "")
+    assert first.dots == [(25.0, 66.67), (75.0, 33.33)]
+    assert first.bars == [(25.0, 33.33, 100.0), (75.0, 0.0, 66.67)]
+    assert (first.shift, second.shift) == (-4.0, 4.0)
+    assert drawing.level == 100.0
+    assert drawing.summary == "people 70.0 % (60.0 % to 80.0 %) at tuned, oracle 65.0 % at tuned"
+    assert render_to_string("components/chart.html", {"chart": a_chart(people)}).count("interval") == 2

@@ -40,6 +40,13 @@ def test_better_pictures_are_preferred_whichever_comes_first():
     assert lost.share < 0.1
 
 
+def test_the_oracle_prefers_the_image_that_it_scores_higher_and_an_equal_one_half():
+    rival, other = judged(0.5, 0.9, 0.7, 0.7), judged(0.9, 0.5, 0.9, 0.7)
+    rate = other.win_rate(rival)
+    assert (rate.value, rate.count, rate.prompts) == (5 / 8, 8, 4)
+    assert rival.win_rate(other).value == 3 / 8
+
+
 def test_equal_generators_are_preferred_half_of_the_time():
     same = judged(*[0.7] * 400)
     preference = blind_preference(same, same, people=PEOPLE, seed=0)

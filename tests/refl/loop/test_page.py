@@ -2,16 +2,21 @@
 
 import pytest
 from django.urls import reverse
+from django.utils.timezone import now
 from rest_framework.test import APIClient
 
 from annotation.models import Membership
 from annotation.services.projects.projects import add_member
+from annotation.statistics.estimates import Estimate
 from refl.loop.queue import start_step
 from refl.loop.steps import STEPS
 from refl.models import SamplingRun
+from refl.services.generators import record_judge, register_generator
+from refl.services.study_tending import tend_studies
 from rewardmodel.models import DatasetVersion, Evaluation, RewardCheckpoint, TrainingRun
 from rewardmodel.runs import states
 from rewardmodel.selectors import accuracy_forecast
+from tests.refl.asked_studies import answer_study, asked_study
 from tests.refl.loop.conftest import METRICS
 
 HTMX = {"HX-Request": "true"}
@@ -56,6 +61,29 @@ def test_a_round_is_told_with_its_pictures_figures_and_reasons(page, project, ro
     assert answer.context["history"][0].name == str(round_over.run)
     assert answer.context["accuracy"]["series"][0]["points"] == [(1, 0.728)]
     assert answer.context["rewards"]["series"] == [{"name": "shipped", "points": [(0, 0.1), (1, 0.5)]}]
+
+
+def test_studies_and_other_judges_are_drawn_over_generators_with_their_intervals(
+    page, project, generator, round_over, pipeline, ada
+):
+    assert page.get(address(project)).context["win_rates"]["series"] == []
+    by_hand = register_generator(project=project, name="by hand", pipeline=pipeline, steps=2)
+    studied = asked_study(project, [generator, by_hand], captions=3)
+    answer_study(studied, ada, [by_hand, generator], tasks=2)
+    tend_studies(now=now())
+    record_judge(round_over, judge="oracle", win_rate=Estimate(0.7, 0.6, 0.8, 40, 20))
+    answer = page.get(address(project))
+    chart = answer.context["win_rates"]
+    people, oracle = chart["series"]
+    assert chart["names"] == [f"{round_over} against {generator}", f"by hand against {generator}"]
+    assert (people["name"], people["points"]) == ("people", [(1, 1.0)])
+    assert people["band"][0][1] < 0.5 < people["band"][0][2] == 1.0
+    assert (oracle["name"], oracle["points"], oracle["band"]) == ("oracle", [(0, 0.7)], [(0, 0.6, 0.8)])
+    assert 'class="interval series-1"' in answer.text
+    assert page.get(address(project, "loop-outcomes"), {"seen": answer.context["version"]}).status_code == 204
+    answer_study(studied, ada, [by_hand, generator])
+    tend_studies(now=now())
+    assert page.get(address(project, "loop-outcomes"), {"seen": answer.context["version"]}).status_code == 200
 
 
 def test_trainings_on_parts_of_the_rankings_are_no_versions_and_tell_what_more_would_bring(
@@ -202,8 +230,6 @@ def test_a_program_of_somebody_else_learns_nothing(project, eve, rita):
 
 
 def test_a_failed_step_is_marked_and_tried_again(page, project, generator, prompts, ada):
-    from django.utils.timezone import now
-
     run = start_step(project, "sample", by=ada).run
     states.claim(run, now=now())
     states.fail(run, error="OutOfMemory: the device is full", now=now())
