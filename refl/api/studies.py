@@ -157,6 +157,10 @@ class StudyReportSerializer(serializers.Serializer[Any]):
     problem = serializers.CharField(help_text="what keeps its images from being made")
     counts = StudyCountsSerializer()
     rates = RateSerializer(many=True)
+    closed_with = RateSerializer(
+        many=True,
+        help_text="the rates when it was closed: what was in hand came in since; [] while it is open",
+    )
     pairwise = RateSerializer(many=True, help_text="of every two, where there are three or more")
     board = BoardRowSerializer(many=True, help_text="of three or more; empty with too few captions")
     categories = CategoryRatesSerializer(many=True)
@@ -210,7 +214,7 @@ def study(request: Request, slug: str, pk: int) -> Response:
 
 
 def _as_values(row: Study, report: StudyReport) -> dict[str, Any]:
-    names = ("problem", "counts", "rates", "pairwise", "categories", "agreement", "stop")
+    names = ("problem", "counts", "rates", "closed_with", "pairwise", "categories", "agreement", "stop")
     reward = report.reward
     return {
         "study": row,

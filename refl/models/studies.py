@@ -50,7 +50,8 @@ class StudyConfig:
 class StoredRate:
     """A win rate as a study had it, of the generators with these ids: a share of votes, and its interval.
 
-    `value` is None without a vote. `verdict` is "better", "worse", "equal" or "open".
+    `value` is a mean over so many prompts, None without a vote. `verdict` is "better", "worse", "equal" or
+    "open".
     """
 
     generator: int
@@ -58,6 +59,7 @@ class StoredRate:
     wins: int
     losses: int
     ties: int
+    prompts: int
     value: float | None
     low: float
     high: float

@@ -37,13 +37,18 @@ State = Assignment.State
 
 @dataclass(frozen=True)
 class StudyReport:
-    """Everything that a study's page shows. `pairwise` and `board` are of three generators or more."""
+    """Everything that a study's page shows. `pairwise` and `board` are of three generators or more.
+
+    `closed_with` are the rates that a closed study had when it was closed: answers that were in hand then
+    still come in, and may even leave open what was decided.
+    """
 
     study: Study
     generators: list[Generator]
     problem: str
     counts: StudyCounts
     rates: list[Rate]
+    closed_with: list[Rate]
     pairwise: list[Rate]
     board: list[BoardRow] | NotEnough | None
     categories: list[CategoryRates]
@@ -89,6 +94,7 @@ def study_report(study: Study) -> StudyReport:
         problem=_problem(study),
         counts=counts,
         rates=rates,
+        closed_with=_rates_at_close(study, answers.generators),
         pairwise=every_two if count > 2 else [],
         board=board_of(answers, placed) if count > 2 else None,
         categories=categories_of(answers),
@@ -97,6 +103,13 @@ def study_report(study: Study) -> StudyReport:
         stop=stop_rule(study, rates, counts),
         answers=answers,
     )
+
+
+def _rates_at_close(study: Study, generators: list[Generator]) -> list[Rate]:
+    if study.state != Study.State.CLOSED:
+        return []
+    by_id = {generator.pk: generator for generator in generators}
+    return [Rate.restored(rate, by_id) for rate in study.rates]
 
 
 def study_votes(study: Study) -> list[Vote]:

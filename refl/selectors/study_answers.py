@@ -12,6 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from annotation.models import Assignment, Generation, Placement, PromptLabel
+from annotation.statistics.estimates import Interval
 from annotation.statistics.win_rates import WinRate, verdict, win_rate
 from refl.models import Generator, StoredRate, Study, StudyTask
 
@@ -31,6 +32,19 @@ class Rate:
     result: WinRate
     verdict: str
 
+    @classmethod
+    def restored(cls, rate: StoredRate, generators: Mapping[int, Generator]) -> Rate:
+        """Return the rate that a study kept. Args: generators: those of the study by id."""
+        result = WinRate(
+            wins=rate.wins,
+            losses=rate.losses,
+            ties=rate.ties,
+            captions=rate.prompts,
+            value=rate.value,
+            interval=Interval(rate.low, rate.high),
+        )
+        return cls(generators[rate.generator], generators[rate.against], result, rate.verdict)
+
     @property
     def stored(self) -> StoredRate:
         """The rate as its study keeps it."""
@@ -41,6 +55,7 @@ class Rate:
             wins=result.wins,
             losses=result.losses,
             ties=result.ties,
+            prompts=result.captions,
             value=result.value,
             low=result.interval.low,
             high=result.interval.high,

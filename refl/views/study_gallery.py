@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from django.core.paginator import Page, Paginator
 
@@ -24,7 +24,8 @@ OUTCOMES = ("after", "before", "tie", "open")  # of the votes on a pair
 class RateRow:
     """A win rate and where it lies on an axis from 0 to 100 %; the reward model's below it, if it has one.
 
-    `model`, `low` and `high` are shares from 0 to 1.
+    `model`, `low` and `high` are shares from 0 to 1. `at_close` is the rate with which the study was closed,
+    where votes came in since, or were sent back.
     """
 
     rate: Rate
@@ -33,6 +34,7 @@ class RateRow:
     low: float = 0.0
     high: float = 0.0
     model_whisker: Whisker | None = None
+    at_close: Rate | None = None
 
 
 @dataclass(frozen=True)
@@ -80,13 +82,24 @@ def rate_rows(report: StudyReport) -> list[RateRow]:
     model = (
         {generator.pk: estimate for generator, estimate in report.reward.win_rates} if report.reward else {}
     )
+    closed_with = {rate.generator.pk: rate for rate in report.closed_with}
     rows = []
     for rate in report.rates:
-        estimate = model.get(rate.generator.pk)
-        row = RateRow(rate, _on_axis(rate.result.interval.low, rate.result.value, rate.result.interval.high))
+        estimate, at_close = model.get(rate.generator.pk), closed_with.get(rate.generator.pk)
+        row = RateRow(
+            rate,
+            _on_axis(rate.result.interval.low, rate.result.value, rate.result.interval.high),
+            at_close=at_close if at_close != rate else None,
+        )
         if estimate is not None:
             ends = estimate.low, estimate.value, estimate.high
-            row = RateRow(rate, row.whisker, estimate.value, estimate.low, estimate.high, _on_axis(*ends))
+            row = replace(
+                row,
+                model=estimate.value,
+                low=estimate.low,
+                high=estimate.high,
+                model_whisker=_on_axis(*ends),
+            )
         rows.append(row)
     return rows
 

@@ -34,6 +34,7 @@ from refl.services.studies import (
 from refl.services.study_images import make_images, make_study_images
 from refl.services.study_plans import CannotStudy
 from refl.services.study_tending import tend_studies
+from refl.views.study_gallery import rate_rows
 from rewardmodel.learning.errors import Interrupted
 from rewardmodel.models import DatasetVersion
 from rewardmodel.runs import states
@@ -272,6 +273,30 @@ def test_a_task_in_hand_when_its_study_closes_still_counts(a_study, alice, proje
     submit_judgement(assignment=task, annotator=alice, judgement=judgement, now=NOW, generator=luck())
     Assignment.objects.filter(kind="study").update(state="accepted", accepted_at=NOW)
     assert study_report(study).rates[0].result.votes == 1
+
+
+def test_a_report_says_what_was_decided_when_the_study_closed_though_answers_came_in_since(
+    a_study, alice, bob, project
+):
+    study = hand_in(a_study(captions=10, confidence=0.6))
+    answer(study, alice, ["coarse", "small"], tasks=6)
+    task = claim_next(annotator=bob, project=project, now=NOW, generator=luck())
+    tend_studies(now=NOW)
+    study.refresh_from_db()
+    assert (study.state, study_report(study).closed_with) == ("closed", study_report(study).rates)
+    makers = dict(Generation.objects.filter(pk__in=task.order).values_list("pk", "generator"))
+    slots = [1 if makers[pk] == "small" else 2 for pk in sorted(task.order)]
+    submit_judgement(
+        assignment=task, annotator=bob, judgement=answer_for(task, slots=slots), now=NOW, generator=luck()
+    )
+    Assignment.objects.filter(state="submitted").update(state="accepted", accepted_at=NOW)
+    tend_studies(now=NOW)
+    report = study_report(Study.objects.get())
+    [then], [since] = report.closed_with, report.rates
+    assert (then.verdict, then.result.votes) == ("better", 6)
+    assert (since.verdict, since.result.votes) == ("open", 7)
+    [row] = rate_rows(report)
+    assert row.at_close == then
 
 
 def test_a_lease_that_runs_out_after_the_end_is_taken_back(a_study, alice, project):
