@@ -112,4 +112,5 @@ def rank_by_prompt(prompts: Sequence[str], scores: Sequence[float]) -> list[int]
 def client_socket(environ: Mapping[str, Any]) -> socket.socket | None:
     """Return the connection of a request, or None where gunicorn does not give it or it is encrypted."""
     connection = environ.get("gunicorn.socket")
+    connection = getattr(connection, "socket", connection)  # as `config.web.output` has it
     return connection if type(connection) is socket.socket else None

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 from uuid import UUID
 
+from django.conf import settings
 from django.http.response import HttpResponseBase
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema
@@ -16,6 +17,7 @@ from rest_framework.response import Response
 
 from annotation.api.requests import Conflict, page_of, paged, project_of, query_value, user_of, valid
 from annotation.api.serializers import GenerationSerializer
+from annotation.bodies import takes_files
 from annotation.image_files import image_response
 from annotation.models import Generation, Prompt
 from annotation.models.prompts import GENERATOR_LENGTH, KEY_LENGTH, SOURCE_LENGTH
@@ -53,6 +55,7 @@ def image(request: Request, token: UUID) -> HttpResponseBase:
     return image_response(request._request, user=user_of(request), token=token)
 
 
+@takes_files(settings.IMAGE_MAX_BYTES)
 @extend_schema(
     methods=["GET"],
     parameters=[

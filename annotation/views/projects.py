@@ -14,6 +14,7 @@ from django.utils import timezone
 from django.views.decorators.http import require_http_methods, require_safe
 
 from annotation.access import Do, MemberRequest, admin_required, member_required, members_who, projects_where
+from annotation.bodies import takes_files
 from annotation.charts import by_day
 from annotation.forms.projects import GuidelineForm, NewProjectForm, ProjectForm
 from annotation.models import Project, Prompt
@@ -26,7 +27,7 @@ from annotation.selectors.results.progress import (
     waiting_prompts,
 )
 from annotation.services.imports import ImportRefused
-from annotation.services.imports.uploads import start_project
+from annotation.services.imports.uploads import MOST_BYTES, start_project
 from annotation.services.projects.projects import SettingsFrozen, change_settings, publish_guideline
 
 FIRST_GUIDELINE = "annotation/projects/first_guideline.md"
@@ -49,6 +50,7 @@ def projects(request: MemberRequest) -> HttpResponse:
     return render(request, "annotation/projects/list.html", {"projects": _administrated(request)})
 
 
+@takes_files(MOST_BYTES)
 @require_http_methods(["GET", "HEAD", "POST"])
 @member_required
 def new_project(request: MemberRequest) -> HttpResponse:

@@ -12,11 +12,13 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.http import require_POST, require_safe
 
 from annotation.access import MemberRequest, admin_required
+from annotation.bodies import takes_files
 from annotation.forms.exports import MaterialForm
 from annotation.image_files import image_response, thumbnail_response
 from annotation.models import Assignment, Project
 from annotation.selectors.projects.images import judged_images, strips
 from annotation.services.imports import ImportRefused, import_upload
+from annotation.services.imports.uploads import MOST_BYTES
 
 LIST = "annotation/projects/prompts.html"
 PER_PAGE = 20
@@ -29,6 +31,7 @@ def prompts(request: MemberRequest, project: Project) -> HttpResponse:
     return _render_list(request, project)
 
 
+@takes_files(MOST_BYTES)
 @require_POST
 @admin_required
 def add_material(request: MemberRequest, project: Project) -> HttpResponse:

@@ -23,10 +23,7 @@ def check_port(port: int) -> None:
 
 
 def web(port: int) -> Service:
-    """Return gunicorn with two processes. Nothing is preloaded: an error in code ends one worker only.
-
-    Of the 40 threads of each, SCORES_AT_ONCE may wait for scores: four remain for pages.
-    """
+    """Return gunicorn with two processes. Nothing is preloaded: an error in code ends one worker only."""
 
     def answers() -> bool:
         connection = http.client.HTTPConnection(HOST, port, timeout=5)
@@ -42,8 +39,7 @@ def web(port: int) -> Service:
         name="web",
         command=(
             *(sys.executable, "-m", "gunicorn", "config.wsgi", "--bind", f"{HOST}:{port}"),
-            *("--workers", "2", "--threads", "40", "--graceful-timeout", "8", "--no-control-socket"),
-            *("--access-logfile", "-", "--access-logformat", "%(m)s %(U)s %(s)s %(B)s bytes %(M)s ms"),
+            *("--config", "python:config.web.options"),
         ),
         ready=answers,
     )

@@ -19,6 +19,7 @@ from rest_framework.response import Response
 
 from annotation.access import Do
 from annotation.api.requests import Conflict, changes_nothing, project_of, valid
+from annotation.bodies import takes_files
 from annotation.models import Generation, Project
 from rewardmodel.scoring import client_socket, score_with_promoted
 from rewardmodel.selectors import NothingPromoted
@@ -112,6 +113,7 @@ class ScoresSerializer(serializers.Serializer[Any]):
     scores = ScoreSerializer(many=True, help_text="in the order of the images")
 
 
+@takes_files(settings.SCORES_MAX_BYTES)
 @extend_schema(
     request={"application/json": ScoresQuestionSerializer, "multipart/form-data": ScoresUploadSerializer},
     responses={

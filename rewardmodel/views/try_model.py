@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
+from django.conf import settings
 from django.http import HttpResponse
 from django.shortcuts import render
 from django.views.decorators.http import require_http_methods
 
 from annotation.access import Do, MemberRequest, may, researcher_required
+from annotation.bodies import takes_files
 from annotation.models import Project
 from rewardmodel.forms import TryForm
 from rewardmodel.scoring import client_socket, score_with_promoted
@@ -18,6 +20,7 @@ from rewardmodel.serving.client import ClientGone, ImagesUnreadable, ModelBroken
 TRY = "rewardmodel/try.html"
 
 
+@takes_files(settings.SCORES_MAX_BYTES)
 @require_http_methods(["GET", "HEAD", "POST"])
 @researcher_required
 def try_model(request: MemberRequest, project: Project) -> HttpResponse:
