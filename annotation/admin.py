@@ -14,6 +14,8 @@ from annotation.models import (
     Action,
     Assignment,
     Export,
+    FileFault,
+    FileRound,
     Generation,
     Guideline,
     Image,
@@ -104,6 +106,21 @@ class ExportAdmin(ReadOnly):
     list_display = ["pk", "project", "format", "state", "rankings", "bytes", "requested_by", "created_at"]
     list_filter = ["state", "format", "project"]
     list_select_related = ["project", "requested_by"]
+
+
+@admin.register(FileRound)
+class FileRoundAdmin(ReadOnly):
+    """How far the scheduled look at stored files is."""
+
+    list_display = ["kind", "looked_at", "begun_at", "finished_at"]
+
+
+@admin.register(FileFault)
+class FileFaultAdmin(ReadOnly):
+    """Stored files that are gone or changed."""
+
+    list_display = ["name", "fault", "first_seen_at", "last_seen_at"]
+    list_filter = ["kind", "fault"]
 
 
 admin.site.register(

@@ -7,8 +7,9 @@ class AnnotationConfig(AppConfig):
     name = "annotation"
 
     def ready(self) -> None:
-        """Register events, in the order in which pages list them."""
+        """Register events, in the order in which pages list them, and kinds of stored files."""
         import_module("annotation.services.judgements.judgements")
         import_module("annotation.services.judgements.revisions")
         import_module("annotation.services.judgements.reviews")
         import_module("annotation.services.exports.worker")
+        import_module("annotation.services.recovery.looks")

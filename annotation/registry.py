@@ -1,4 +1,5 @@
-"""Registries that other apps extend: events for webhooks, kinds of logged actions, fields that hold paths.
+"""Registries that other apps extend: events for webhooks, kinds of logged actions, fields that hold paths,
+kinds of stored files.
 
 The service that announces an event or records an action registers it; each app's `ready` imports those
 services, in the order in which pages list what they register. The names are stored and sent: they must stay.
@@ -6,6 +7,9 @@ services, in the order in which pages list what they register. The names are sto
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
 from typing import NewType
 
 EventKind = NewType("EventKind", str)
@@ -14,6 +18,32 @@ ActionKind = NewType("ActionKind", str)
 EVENTS: dict[str, str] = {}  # name -> title, in the order of pages
 ACTIONS: dict[str, str] = {}
 PATHS: list[tuple[str, str]] = []  # "app.Model", field: paths of files and folders, which move with a backup
+
+
+@dataclass(frozen=True)
+class KnownFile:
+    """A stored file that should have not changed.
+
+    Args:
+        position: its place among those of its kind, to go on after it.
+        name: images/... of the storage, or var/... below LAUREL_VAR.
+        path: None: it lies in the storage.
+        sha256: "": a folder; the hashes of its files are recorded when they are first looked at.
+    """
+
+    position: str
+    name: str
+    path: Path | None = None
+    sha256: str = ""
+
+
+# Kind -> what lists so many files of it, in order, after a position; "" is before the first.
+FILES: dict[str, Callable[[str, int], list[KnownFile]]] = {}
+
+
+def register_files(kind: str, known: Callable[[str, int], list[KnownFile]]) -> None:
+    """Let the scheduled look read files of this kind."""
+    FILES[kind] = known
 
 
 def register_event(name: str, title: str) -> EventKind:

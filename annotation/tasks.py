@@ -12,16 +12,18 @@ from django.utils.timezone import now
 from kombu.exceptions import OperationalError
 
 from annotation import jobs
-from annotation.models import Export, Project
+from annotation.models import Export, FileFault, Project
 from annotation.services.assignments.overlap import ask_where_opinions_differ
 from annotation.services.checks.checks import BATCH, compare_answers
 from annotation.services.checks.pauses import pause_by_rules
 from annotation.services.exports import run_export
+from annotation.services.recovery.looks import look_at_files
 from annotation.services.webhooks.deliveries import send_due
 from annotation.services.webhooks.events import forget_events
 
 logger = logging.getLogger(__name__)
 TEND_SECONDS = 15
+LOOK_SECONDS = 60
 ACTIVE = timedelta(hours=1)  # annotators idle for longer cannot have broken a rule since the last check
 
 
@@ -82,3 +84,12 @@ def forget() -> None:
     """Delete expired sessions and old events."""
     import_module(settings.SESSION_ENGINE).SessionStore.clear_expired()
     forget_events(now=now())
+
+
+@shared_task
+def look_at_stored_files() -> None:
+    """Go on looking whether stored files are what was stored."""
+    look_at_files(now=now(), seconds=LOOK_SECONDS)
+    faults = FileFault.objects.count()
+    if faults:
+        logger.error("%d stored files are gone or changed, such as %s", faults, FileFault.objects.first())

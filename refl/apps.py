@@ -22,6 +22,7 @@ class ReflConfig(AppConfig):
 
         import_module("refl.services.generators")
         import_module("refl.services.studies")
+        import_module("refl.services.stored_files")
         register_paths("refl.Generator", "pipeline", "lora", "pretraining")
         register_menu_item(MenuItem("Generators", "generators"))
         register_page(Page("loop", "Loop", "loop", Do.RESEARCH), section="Progress", after="overview")

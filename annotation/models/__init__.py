@@ -22,6 +22,7 @@ from annotation.models.qualifications import Qualification
 from annotation.models.references import Check, Reference
 from annotation.models.reviews import Review
 from annotation.models.selections import ChosenPrompt, Encoder, PromptSelection, TextVector
+from annotation.models.stored_files import FileDigest, FileFault, FileRound
 from annotation.models.webhooks import Delivery, Event, Webhook
 
 __all__ = [
@@ -36,6 +37,9 @@ __all__ = [
     "Encoder",
     "Event",
     "Export",
+    "FileDigest",
+    "FileFault",
+    "FileRound",
     "Generation",
     "Guideline",
     "Image",

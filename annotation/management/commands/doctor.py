@@ -23,8 +23,10 @@ from django.db.migrations.executor import MigrationExecutor
 from kombu.exceptions import KombuError
 
 from annotation.local_images import local_root
+from annotation.models import FileFault, FileRound
 
 LEAST_FREE_BYTES = 5 * 10**9  # a dataset, a run's checkpoints and its sample grids
+NAMED_FAULTS = 3
 PACKAGES = ("django", "celery", "torch", "transformers", "diffusers")
 # Torch is imported in a process of its own, never by a command of this app.
 _DEVICES = """
@@ -61,7 +63,15 @@ class Command(BaseCommand):
 
 
 def run_checks() -> Iterator[Finding]:
-    checks = (check_database, check_broker, check_scorers, check_storage, check_disk, check_devices)
+    checks = (
+        check_database,
+        check_broker,
+        check_scorers,
+        check_storage,
+        check_files,
+        check_disk,
+        check_devices,
+    )
     for check in (*checks, check_versions):
         yield from check()
 
@@ -131,6 +141,26 @@ def check_storage() -> Iterator[Finding]:
     advice = "" if intact else "What was written was not what was read."
     bucket = getattr(default_storage, "bucket_name", "a storage elsewhere")
     yield Finding("storage", str(local_root() or bucket), advice)
+
+
+def check_files() -> Iterator[Finding]:
+    """What the scheduled look at stored files saw: it reads each of them once a week."""
+    try:
+        faults = list(FileFault.objects.all()[:NAMED_FAULTS])
+        count = FileFault.objects.count()
+        rounds = list(FileRound.objects.order_by("kind"))
+    except DatabaseError:
+        return  # said by the check of the database
+    seen = ", ".join(
+        f"{round_.kind} {round_.finished_at:%Y-%m-%d}" if round_.finished_at else f"{round_.kind} not yet"
+        for round_ in rounds
+    )
+    if not count:
+        yield Finding("files", f"as they were stored; read whole: {seen or 'not yet'}")
+        return
+    more = f", and {count - len(faults)} more" if count > len(faults) else ""
+    advice = "manage.py restore BACKUPS --faulty puts such files back; look at the disk too."
+    yield Finding("files", "; ".join(map(str, faults)) + more, advice)
 
 
 def check_disk() -> Iterator[Finding]:

@@ -11,7 +11,7 @@ from django.db import DatabaseError
 from django.utils.timezone import now
 from tqdm import tqdm
 
-from annotation.services.recovery.restore import restore, verify
+from annotation.services.recovery.restore import put_back, restore, verify
 from annotation.services.recovery.store import BackupFailed
 
 
@@ -27,10 +27,20 @@ class Command(BaseCommand):
         parser.add_argument("folder", type=Path, help="of `manage.py backup`")
         parser.add_argument("--backup", default="", metavar="TIME", help="one of its points; else the newest")
         parser.add_argument("--check", action="store_true", help="verify the backup, and do nothing")
+        parser.add_argument(
+            "--faulty",
+            action="store_true",
+            help="only put back stored files that are gone or changed, as manage.py doctor says",
+        )
         parser.add_argument("--replace", action="store_true", help="even where the database is not empty")
 
-    def handle(self, *, folder: Path, backup: str, check: bool, replace: bool, **options: Any) -> None:
+    def handle(
+        self, *, folder: Path, backup: str, check: bool, faulty: bool, replace: bool, **options: Any
+    ) -> None:
         try:
+            if faulty:
+                self._put_back(folder)
+                return
             with self._bar("verified") as checked, self._bar("restored") as done:
 
                 def checking(entry: object) -> None:
@@ -67,6 +77,13 @@ class Command(BaseCommand):
             f"restored what was committed by {restored.about.taken_at}: the database and "
             f"{restored.about.files:,} files, of which {restored.copied:,} were not here"
         )
+
+    def _put_back(self, folder: Path) -> None:
+        done, left = put_back(folder=folder)
+        for name in done:
+            self.stdout.write(f"{name}: put back")
+        if left:
+            raise CommandError(f"{len(left)} files are in no backup as they were, such as {left[0]}")
 
     def _bar(self, what: str) -> tqdm[Any]:
         return tqdm(desc=what, unit="", disable=None, file=self.stderr)

@@ -21,7 +21,7 @@ from django.core.management import call_command
 from django.db import connection
 from django.db.migrations.loader import MigrationLoader
 
-from annotation.models import Action, Image, Project, User
+from annotation.models import Action, FileFault, Image, Project, User
 from annotation.saving import write_whole
 from annotation.services.actions import record_action
 from annotation.services.recovery import contents, postgres
@@ -135,6 +135,24 @@ def restore(
     marker.unlink()
     outside = [path for path in contents.outside() if not Path(path).exists()]
     return Restored(chosen, about, copied, aside, outside, is_another_key)
+
+
+def put_back(*, folder: Path) -> tuple[list[str], list[str]]:
+    """Put back the files that the scheduled look found gone or changed, from any backup of the folder.
+
+    Returns: the names of files put back, and of those that no backup has as they were.
+    Raises: BackupFailed; OSError.
+    """
+    store = BackupFolder(folder)
+    store.points()  # whether it is a folder of backups
+    done: list[str] = []
+    for fault in FileFault.objects.all():
+        file = store.object(fault.sha256)
+        if fault.sha256 and file.is_file() and digest(file) == fault.sha256:
+            _restore_file(store, Entry(fault.name, fault.sha256, file.stat().st_size))
+            done.append(fault.name)
+            fault.delete()
+    return done, list(FileFault.objects.values_list("name", flat=True))
 
 
 def _check_migrations(about: About) -> None:
