@@ -18,7 +18,7 @@ from rest_framework.response import Response
 
 from annotation.access import Do, may
 from annotation.api.cursors import SubmissionPages
-from annotation.api.requests import Conflict, page_of, paged_by, project_of, query_value, user_of, valid
+from annotation.api.requests import Conflict, page_of, paged_by, project_of, user_of, valid
 from annotation.api.serializers import LabelSerializer, RatingSerializer, ReviewSerializer
 from annotation.api.work import ShownImageSerializer, held_task, shown_image
 from annotation.models import Assignment, Placement, Project, Review
@@ -143,11 +143,11 @@ def answers(request: Request, slug: str) -> Response:
         return _change(request, project_of(request, slug, Do.ANNOTATE))
     project, user = project_of(request, slug, Do.SEE), user_of(request)
     rows = _submitted_answers(project)
-    if state := query_value(request, "state"):
+    if state := request.query_params.get("state"):
         rows = rows.filter(state=state)
     if not may(user, Do.INSPECT, project):
         return page_of(request, rows.filter(annotator=user), _AnswerPage, SubmissionPages)
-    if annotator := query_value(request, "annotator"):
+    if annotator := request.query_params.get("annotator"):
         rows = rows.filter(annotator__username=annotator)
     return page_of(request, rows, _InspectedAnswerPage, SubmissionPages)
 

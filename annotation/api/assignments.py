@@ -13,7 +13,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from annotation.access import Do
-from annotation.api.requests import Conflict, page_of, paged, project_of, query_value, user_of, valid
+from annotation.api.requests import Conflict, page_of, paged, project_of, user_of, valid
 from annotation.api.serializers import MOST_PROMPTS, ReviewSerializer
 from annotation.models import Assignment, Project, Review
 from annotation.services.assignments.assignments import open_assignments
@@ -82,7 +82,7 @@ def assignments(request: Request, slug: str) -> Response:
         ("annotator", "annotator__username"),
         ("prompt_id", "prompt__key"),
     ):
-        if (value := query_value(request, name)) is not None:
+        if (value := request.query_params.get(name)) is not None:
             rows = rows.filter(**{column: value})
     return page_of(request, rows, AssignmentSerializer)
 

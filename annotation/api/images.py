@@ -15,10 +15,11 @@ from rest_framework.parsers import MultiPartParser
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from annotation.api.requests import Conflict, page_of, paged, project_of, query_value, user_of, valid
+from annotation.api.requests import Conflict, page_of, paged, project_of, user_of, valid
 from annotation.api.serializers import GenerationSerializer
 from annotation.bodies import takes_files
 from annotation.image_files import image_response
+from annotation.json_values import DEEPEST, why_not_storable
 from annotation.models import Generation, Prompt
 from annotation.models.prompts import GENERATOR_LENGTH, KEY_LENGTH, SOURCE_LENGTH
 from annotation.services.projects.images import ImageRefused
@@ -29,6 +30,19 @@ class ImageSerializer(GenerationSerializer):
     prompt_id = serializers.CharField(source="prompt.key")
 
 
+class StorableJSONField(serializers.JSONField):
+    """JSON in a field of a form, refused as a JSON body is."""
+
+    def to_internal_value(self, data: Any) -> Any:
+        try:
+            value = super().to_internal_value(data)
+        except RecursionError:
+            raise serializers.ValidationError(f"It has more than {DEEPEST} levels.") from None
+        if reason := why_not_storable(value):
+            raise serializers.ValidationError(f"It has {reason}.")
+        return value
+
+
 class NewImageSerializer(serializers.Serializer[Any]):
     prompt_id = serializers.CharField(max_length=KEY_LENGTH)
     file = serializers.FileField(help_text="PNG, JPEG or WebP; kept without its metadata")
@@ -37,7 +51,7 @@ class NewImageSerializer(serializers.Serializer[Any]):
     )
     generator = serializers.CharField(max_length=GENERATOR_LENGTH, default="", allow_blank=True)
     seed = serializers.IntegerField(min_value=-(2**63), max_value=2**63 - 1, default=None, allow_null=True)
-    parameters = serializers.JSONField(default=dict)
+    parameters = StorableJSONField(default=dict)
     flagged = serializers.BooleanField(
         default=False, help_text="may be harmful: blurred until somebody wants to see it"
     )
@@ -87,7 +101,7 @@ def images(request: Request, slug: str) -> Response:
         return _add(request, prompt, fields)
     rows = Generation.objects.collected().filter(prompt__project=project).select_related("prompt", "image")
     for name, column in (("prompt_id", "prompt__key"), ("generator", "generator")):
-        if (value := query_value(request, name)) is not None:
+        if (value := request.query_params.get(name)) is not None:
             rows = rows.filter(**{column: value})
     return page_of(request, rows, ImageSerializer)
 

@@ -13,7 +13,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from annotation.access import Do, members_who
-from annotation.api.requests import Conflict, page_of, paged, project_of, query_value, user_of, valid
+from annotation.api.requests import Conflict, page_of, paged, project_of, user_of, valid
 from annotation.models import Pause, Project, Qualification, User
 from annotation.selectors.checks.quality import annotators_quality
 from annotation.services.checks.onboarding import decide_by_hand
@@ -145,7 +145,7 @@ def qualifications(request: Request, slug: str) -> Response:
 
 def _rows_by_annotator(request: Request, rows: Any) -> Any:
     """Return the rows of the annotator in the query, else all, with related users."""
-    name = query_value(request, "annotator")
+    name = request.query_params.get("annotator")
     rows = rows.select_related()
     return rows if name is None else rows.filter(user__username=name)
 
@@ -153,7 +153,7 @@ def _rows_by_annotator(request: Request, rows: Any) -> Any:
 def _annotator(project: Project, name: str) -> User:
     """Return the annotator of this name. Raises: ValidationError for other users."""
     members = members_who(project, Do.ANNOTATE).select_related("user")
-    member = members.filter(user__username=name.replace("\0", "")).first()
+    member = members.filter(user__username=name).first()
     if member is None:
         raise serializers.ValidationError({"annotator": [f"{name!r} does not annotate here."]})
     return member.user

@@ -42,12 +42,6 @@ def project_of(request: Request, slug: str, do: Do = Do.ADMINISTER) -> Project:
     return get_object_or_404(projects_where(user_of(request), do), slug=slug)
 
 
-def query_value(request: Request, name: str) -> str | None:
-    """Return a parameter of the query without NUL, which Postgres refuses; None where it is absent."""
-    value = request.query_params.get(name)
-    return None if value is None else value.replace("\0", "")
-
-
 def page_of(
     request: Request,
     rows: QuerySet[Any],

@@ -9,7 +9,7 @@ from django.conf import settings
 from django.contrib import messages
 from django.contrib.auth import login, logout, update_session_auth_hash
 from django.contrib.auth.views import redirect_to_login
-from django.http import Http404, HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import get_object_or_404, redirect, render, resolve_url
 from django.utils import timezone
 from django.utils.http import url_has_allowed_host_and_scheme
@@ -39,7 +39,7 @@ def sign_in(request: HttpRequest) -> HttpResponse:
     """Sign in by name and password. Unknown names get the same response as wrong passwords."""
     onward = _onward(request)
     if request.user.is_authenticated:
-        return redirect(onward)
+        return HttpResponseRedirect(onward)
     context: dict[str, object] = {"next": request.POST.get("next", request.GET.get("next", ""))}
     if request.method != "POST":
         return render(request, SIGN_IN, {**context, "form": SignInForm()})
@@ -60,7 +60,7 @@ def sign_in(request: HttpRequest) -> HttpResponse:
     if user is None:
         return render(request, SIGN_IN, {**context, "is_wrong": True}, status=422)
     login(request, user)
-    return redirect(onward)
+    return HttpResponseRedirect(onward)
 
 
 @require_safe
@@ -147,10 +147,10 @@ def remove_token(request: MemberRequest, pk: int) -> HttpResponse:
 
 
 def _onward(request: HttpRequest) -> str:
-    """Return the requested page if it is on this host, else home."""
+    """Return the requested page if it is a path on this host, else home."""
     url = request.POST.get("next", request.GET.get("next", ""))
-    safe = url_has_allowed_host_and_scheme(url, {request.get_host()}, require_https=request.is_secure())
-    return url if safe else resolve_url("home")
+    is_here = url_has_allowed_host_and_scheme(url, None) and url.startswith("/")
+    return url if is_here else resolve_url("home")
 
 
 def _account(request: MemberRequest, form: TokenForm) -> dict[str, object]:

@@ -139,7 +139,7 @@ def log(request: MemberRequest, project: Project) -> HttpResponse:
     kind = request.GET.get("kind", "")
     if kind in ACTIONS:
         actions = actions.filter(kind=kind)
-    who = request.GET.get("who", "").replace("\0", "").strip()[:150]
+    who = request.GET.get("who", "").strip()[:150]
     if who:
         actions = actions.filter(actor__username=who)
     page = Paginator(actions, LOGGED).get_page(request.GET.get("page"))

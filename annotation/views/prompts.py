@@ -51,7 +51,7 @@ def add_material(request: MemberRequest, project: Project) -> HttpResponse:
 
 def _render_list(request: MemberRequest, project: Project, form: MaterialForm | None = None) -> HttpResponse:
     """Render the list. Args: form: a refused one."""
-    words = request.GET.get("q", "").replace("\0", "").strip()[:200]
+    words = request.GET.get("q", "").strip()[:200]
     prompts = project.prompts.filter(text__icontains=words) if words else project.prompts.all()
     is_finished = Q(assignments__in=Assignment.objects.finished())
     accepted = Count("assignments", filter=is_finished, distinct=True)

@@ -13,11 +13,12 @@ from drf_spectacular.utils import OpenApiResponse, extend_schema
 from rest_framework import serializers, status
 from rest_framework.decorators import api_view, parser_classes
 from rest_framework.exceptions import APIException
-from rest_framework.parsers import JSONParser, MultiPartParser
+from rest_framework.parsers import MultiPartParser
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from annotation.access import Do
+from annotation.api.parsers import JSONParser
 from annotation.api.requests import Conflict, changes_nothing, project_of, valid
 from annotation.bodies import takes_files
 from annotation.models import Generation, Project

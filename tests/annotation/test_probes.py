@@ -183,12 +183,14 @@ def test_no_member_deletes_a_project(ada, alice, project, a_prompt):
     assert project.prompts.exists()
 
 
-def test_words_that_postgres_cannot_hold_find_nothing(ada, alice, project):
+def test_words_that_postgres_cannot_hold_are_refused(ada, alice, project):
     client = signed_in(ada)
     base = f"/api/v1/projects/{project.slug}"
     for query in ("state=%00", "annotator=%00", "prompt_id=%00"):
         for path in ("answers", "assignments", "images"):
-            assert client.get(f"{base}/{path}/?{query}").status_code == 200
+            refused = client.get(f"{base}/{path}/?{query}")
+            assert refused.status_code == 400
+            assert "NUL" in refused.json()["detail"]
     huge = "9" * 5000
     for path in (
         f"/inspect/{huge}/",

@@ -57,7 +57,7 @@ def test_a_pause_is_made_seen_and_lifted_once(at, alice, rita):
     [
         ("pauses", {"annotator": "rita", "reason": "x"}, "annotator"),
         ("pauses", {"annotator": "alice", "reason": " "}, "reason"),
-        ("pauses", {"annotator": "a\0", "reason": "x"}, "annotator"),
+        ("pauses", {"annotator": "a\0", "reason": "x"}, "detail"),
         ("qualifications", {"annotator": "alice", "outcome": "maybe", "reason": "x"}, "outcome"),
         ("qualifications", {"annotator": "alice", "outcome": "refused"}, "reason"),
         ("references", {"assignment": 0, "purpose": "gold"}, "assignment"),

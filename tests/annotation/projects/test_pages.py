@@ -323,7 +323,7 @@ def test_admins_see_generators_and_scores_beside_the_images(ada, project, answer
     assert "74th percentile" in text
     assert "66 % preferred" in text
     assert "round 1" in text
-    found = as_(ada).get(f"/projects/{project.slug}/prompts/?q=walrus%00&page=x")
+    found = as_(ada).get(f"/projects/{project.slug}/prompts/?q=walrus&page=x")
     assert "No prompt has these words." in found.text
 
 

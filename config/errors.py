@@ -1,0 +1,29 @@
+"""Answers to requests that no view answers: a page for people, JSON for programs."""
+
+from __future__ import annotations
+
+from django.core.exceptions import BadRequest
+from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.views import defaults
+
+API = "/api/"
+
+
+def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
+    if request.path_info.startswith(API):
+        reason = str(exception) if isinstance(exception, BadRequest) else "This request cannot be read."
+        return JsonResponse({"detail": reason}, status=400)
+    return defaults.bad_request(request, exception)
+
+
+def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
+    if request.path_info.startswith(API):
+        return JsonResponse({"detail": "There is no such address."}, status=404)
+    return defaults.page_not_found(request, exception)
+
+
+def server_error(request: HttpRequest) -> HttpResponse:
+    if request.path_info.startswith(API):
+        detail = "The server met an error that nobody expected; it has been logged."
+        return JsonResponse({"detail": detail}, status=500)
+    return defaults.server_error(request)
