@@ -10,9 +10,11 @@ from dataclasses import replace
 from pathlib import Path
 
 from annotation.models.prompts import SOURCE_LENGTH
+from annotation.services.imports.json_values import read_document
 from annotation.services.imports.manifests import SEEDS, GenerationReader, ImportFile, PromptRecord
 from annotation.services.imports.prompts import DIFFUSIONDB, own_id
-from annotation.services.imports.rows import ImportRefused, Row, read_document, read_rows
+from annotation.services.imports.rows import ImportRefused, Row, suffix_of
+from annotation.services.imports.tables import read_rows
 from annotation.services.projects.prompts import NewImage
 
 GENERATOR = "stable-diffusion"
@@ -53,8 +55,7 @@ def read_table(file: ImportFile) -> Iterator[PromptRecord]:
     Images are in the part-XXXXXX folders. Prompts not in `file.texts` take no memory. Raises: ImportRefused.
     """
     by_text: dict[str, list[tuple[Row, NewImage]]] = {}
-    for row in read_rows(file.path):
-        row.check_names(required=["prompt", "image_name", "part_id"], optional=DIFFUSIONDB)
+    for row in read_rows(file.path, check=_check_columns):
         if file.texts is not None and row.fields["prompt"] not in file.texts:
             continue
         part = f"part-{row.integer('part_id', low=0, high=999_999):06d}"
@@ -62,6 +63,10 @@ def read_table(file: ImportFile) -> Iterator[PromptRecord]:
         by_text.setdefault(row.text("prompt"), []).append((row, image))
     for text, images in by_text.items():
         yield _prompt(own_id(text), text, images)
+
+
+def _check_columns(row: Row) -> None:
+    row.check_names(required=["prompt", "image_name", "part_id"], optional=DIFFUSIONDB)
 
 
 def _prompt(key: str, text: str, images: list[tuple[Row, NewImage]]) -> PromptRecord:
@@ -87,4 +92,4 @@ def _image(
 
 
 FOLDERS = GenerationReader(accepts=Path.is_dir, read=read_folders)
-TABLE = GenerationReader(accepts=lambda file: file.suffix == ".parquet", read=read_table)
+TABLE = GenerationReader(accepts=lambda file: suffix_of(file) == ".parquet", read=read_table)

@@ -8,7 +8,8 @@ from pathlib import Path
 
 from annotation.models import Project
 from annotation.models.prompts import GENERATOR_LENGTH, KEY_LENGTH, SOURCE_LENGTH
-from annotation.services.imports.rows import ImportRefused, Row, read_rows
+from annotation.services.imports.rows import ImportRefused, Row, suffix_of
+from annotation.services.imports.tables import read_rows
 from annotation.services.projects.prompts import NewImage
 
 SEEDS = -(2**63), 2**63 - 1
@@ -58,7 +59,7 @@ class GenerationReader:
 def read_manifest(file: ImportFile) -> Iterator[PromptRecord]:
     """Yield the prompts of the manifest. Raises: ImportRefused."""
     manifest = file.path
-    if manifest.suffix != ".jsonl":
+    if suffix_of(manifest) != ".jsonl":
         raise ImportRefused(f"{manifest}: is {'no .jsonl file' if manifest.exists() else 'missing'}")
     seen: dict[str, int] = {}
     for row in read_rows(manifest):

@@ -13,7 +13,9 @@ from django.db import transaction
 from annotation.models import Action, Project, User
 from annotation.models.prompts import KEY_LENGTH
 from annotation.services.actions import record_action
-from annotation.services.imports.rows import ImportRefused, Row, batches, read_lines, read_rows
+from annotation.services.imports.rows import ImportRefused, Row, batches, suffix_of
+from annotation.services.imports.tables import read_rows
+from annotation.services.imports.texts import read_lines
 from annotation.services.projects.prompts import PromptChanged, add_prompts
 
 # Columns of DiffusionDB's metadata, one row an image: prompts repeat.
@@ -48,21 +50,23 @@ def import_prompts(
     *,
     project: Project,
     file: Path,
+    most_bytes: int | None = None,
     progress: Callable[[int], object] | None = None,
     by: User | None = None,
 ) -> ImportedPrompts:
-    """Add the prompts of a .txt, .jsonl, .json, .csv or .parquet file; all of them or none.
+    """Add the prompts of a .txt, .jsonl, .json, .csv, .tsv or .parquet file; all of them or none.
 
     Lines of text and rows of DiffusionDB metadata have no id: equal texts are one prompt.
 
     Args:
+        most_bytes: what a table may decode to; None: any size.
         progress: called with the number of rows done since the last call.
         by: who asked, for the log; None for a command.
     Raises: ImportRefused.
     """
     seen: dict[str, int] = {}  # key -> row
     new = rows = 0
-    for batch in batches(_read_prompts(file)):
+    for batch in batches(_read_prompts(file, most_bytes)):
         new += _add_batch(project, file, batch, seen)
         rows += len(batch)
         if progress:
@@ -101,18 +105,19 @@ def _add_batch(project: Project, file: Path, batch: list[_PromptRow], seen: dict
         raise ImportRefused(f"{file}, row {seen[error.key]}: {error}") from None
 
 
-def _read_prompts(file: Path) -> Iterator[_PromptRow]:
+def _read_prompts(file: Path, most_bytes: int | None) -> Iterator[_PromptRow]:
     """Yield the prompts of the file. Raises: ImportRefused."""
-    if file.suffix == ".txt":
+    if suffix_of(file) == ".txt":
         for number, line in read_lines(file):
             yield _without_id(Row(file, number, {"prompt": line}))
         return
-    for row in read_rows(file):
-        if file.suffix == ".parquet":
-            row.check_names(required=["prompt"], optional=DIFFUSIONDB)
-            yield _without_id(row)
-        else:
-            yield _with_id(row)
+    parse = _without_id if suffix_of(file) == ".parquet" else _with_id
+    for row in read_rows(file, check=_check_columns, most_bytes=most_bytes):
+        yield parse(row)
+
+
+def _check_columns(row: Row) -> None:
+    row.check_names(required=["prompt"], optional=DIFFUSIONDB)
 
 
 def _without_id(row: Row) -> _PromptRow:

@@ -1,10 +1,10 @@
-"""Reading import files row by row, so that every error names file and row."""
+"""A row of a file to import, whose checks name file and row."""
 
 from __future__ import annotations
 
-import csv
 import json
 import math
+import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -12,10 +12,9 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, TypeVar
 
-import pyarrow
-from pyarrow import parquet
-
 BATCH = 2000  # rows written, or read from parquet, at a time
+LONGEST_ROW = 2**20  # letters of a line, or of a JSON list's item
+NO_LETTER = re.compile("[\\0\\ud800-\\udfff]")
 T = TypeVar("T")
 
 
@@ -48,10 +47,10 @@ class Row:
         value = self.fields.get(name)
         if not isinstance(value, str) or not value.strip():
             raise self.refused(f"{name!r} is no text")
-        if "\0" in value or any("\ud800" <= letter <= "\udfff" for letter in value):
-            raise self.refused(f"{name!r} holds a letter that is none")
         if longest is not None and len(value) > longest:
-            raise self.refused(f"{name!r} is longer than {longest} letters")
+            raise self.refused(f"{name!r} is longer than {longest:,} letters")
+        if NO_LETTER.search(value):
+            raise self.refused(f"{name!r} holds a letter that is none")
         return value
 
     def optional_text(self, name: str) -> str:
@@ -131,123 +130,12 @@ def batches(items: Iterable[T], size: int = BATCH) -> Iterator[list[T]]:
         yield batch
 
 
-def read_lines(file: Path) -> Iterator[tuple[int, str]]:
-    """Yield the lines of a text file that are not blank, with their numbers. Raises ImportRefused."""
-    try:
-        with file.open("rb") as lines:
-            for number, line in enumerate(lines, 1):
-                try:
-                    text = line.decode("utf-8-sig" if number == 1 else "utf-8").strip()
-                except UnicodeDecodeError as error:
-                    raise ImportRefused(
-                        f"{file}, row {number}: is no UTF-8 (byte {error.start + 1})"
-                    ) from None
-                if text:
-                    yield number, text
-    except OSError as error:
-        raise _unreadable(file, error) from None
+def suffix_of(file: Path) -> str:
+    """Return the suffix that names the format: P.TXT is a .txt."""
+    return file.suffix.lower()
 
 
-def read_rows(file: Path) -> Iterator[Row]:
-    """Yield the records of a .jsonl, .json, .csv or .parquet file, or of a folder's .parquet files in order.
-
-    Binary columns are skipped: pictures would exhaust memory. Raises ImportRefused.
-    """
-    readers = {".jsonl": _read_jsonl, ".json": _read_json, ".csv": _read_csv, ".parquet": _read_parquet}
-    for part in parquet_files(file) if file.is_dir() else [file]:
-        if part.suffix not in readers:
-            raise ImportRefused(f"{part}: is none of {', '.join(readers)}")
-        for number, fields in readers[part.suffix](part):
-            if not isinstance(fields, dict):
-                raise ImportRefused(f"{part}, row {number}: is no object")
-            yield Row(part, number, fields)
-
-
-def parquet_files(file: Path) -> list[Path]:
-    """Return the file, or the folder's own .parquet files by name. Raises ImportRefused when it has none."""
-    if not file.is_dir():
-        return [file]
-    parts = sorted(file.glob("*.parquet"))
-    if not parts:
-        raise ImportRefused(f"{file}: holds no .parquet file")
-    return parts
-
-
-def read_document(file: Path) -> object:
-    """Return the JSON value that the file contains. Raises ImportRefused."""
-    try:
-        document: object = json.loads(file.read_bytes().decode("utf-8-sig"))
-        return document
-    except UnicodeDecodeError as error:
-        row = error.object.count(b"\n", 0, error.start) + 1
-        raise ImportRefused(f"{file}, row {row}: is no UTF-8 (byte {error.start + 1})") from None
-    except json.JSONDecodeError as error:
-        raise ImportRefused(f"{file}, row {error.lineno}: is no JSON ({error.msg})") from None
-    except ValueError:  # Python reads no whole number of more than 4300 digits
-        raise ImportRefused(f"{file}: holds a number that is too long") from None
-    except RecursionError:
-        raise ImportRefused(f"{file}: is nested too deeply") from None
-    except OSError as error:
-        raise _unreadable(file, error) from None
-
-
-def _read_jsonl(file: Path) -> Iterator[tuple[int, Any]]:
-    for number, line in read_lines(file):
-        try:
-            yield number, json.loads(line)
-        except json.JSONDecodeError as error:
-            raise ImportRefused(f"{file}, row {number}: is no JSON ({error.msg})") from None
-        except ValueError:  # Python reads no whole number of more than 4300 digits
-            raise ImportRefused(f"{file}, row {number}: holds a number that is too long") from None
-        except RecursionError:
-            raise ImportRefused(f"{file}, row {number}: is nested too deeply") from None
-
-
-def _read_json(file: Path) -> Iterator[tuple[int, Any]]:
-    document = read_document(file)
-    if not isinstance(document, list):
-        raise ImportRefused(f"{file}: is no list")
-    yield from enumerate(document, 1)
-
-
-def _read_parquet(file: Path) -> Iterator[tuple[int, Any]]:
-    try:
-        with parquet.ParquetFile(file) as table:
-            number = 0
-            columns = [field.name for field in table.schema_arrow if not _is_bytes(field.type)]
-            for batch in table.iter_batches(batch_size=BATCH, columns=columns):
-                for fields in batch.to_pylist():
-                    number += 1
-                    yield number, fields
-    except OSError as error:
-        raise _unreadable(file, error) from None
-    except (pyarrow.ArrowException, UnicodeDecodeError) as error:
-        raise ImportRefused(f"{file}: is no parquet that can be read ({error})") from None
-
-
-def _is_bytes(kind: pyarrow.DataType) -> bool:
-    return bool(pyarrow.types.is_binary(kind) or pyarrow.types.is_large_binary(kind))
-
-
-def _read_csv(file: Path) -> Iterator[tuple[int, Any]]:
-    """Yield rows numbered as in a spreadsheet: the column names are row 1."""
-    number = 1
-    try:
-        with file.open(encoding="utf-8-sig", newline="") as lines:
-            table = csv.DictReader(lines, strict=True)
-            for number, cells in enumerate(table, 2):
-                if None in cells or None in cells.values():
-                    raise ImportRefused(f"{file}, row {number}: has not as many cells as there are names")
-                yield number, cells
-    except UnicodeDecodeError:
-        raise ImportRefused(f"{file}: is no UTF-8 after row {number}") from None
-    except csv.Error as error:
-        raise ImportRefused(f"{file}: is no table after row {number} ({error})") from None
-    except OSError as error:
-        raise _unreadable(file, error) from None
-
-
-def _unreadable(file: Path, error: OSError) -> ImportRefused:
+def unreadable(file: Path, error: OSError) -> ImportRefused:
     if isinstance(error, FileNotFoundError):
         return ImportRefused(f"{file}: is missing")
     return ImportRefused(f"{file}: cannot be read ({error.strerror or error})")

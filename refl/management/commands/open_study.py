@@ -10,7 +10,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from annotation.management.projects import find_project
 from annotation.services.imports import ImportRefused
-from annotation.services.imports.rows import read_lines
+from annotation.services.imports.texts import read_lines
 from refl.management.rows import find_generator
 from refl.models import Study, StudyConfig
 from refl.selectors.study_figures import study_power

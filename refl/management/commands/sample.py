@@ -13,7 +13,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from tqdm import tqdm
 
 from annotation.services.imports import ImportRefused
-from annotation.services.imports.rows import read_lines
+from annotation.services.imports.texts import read_lines
 from refl.image_files import Description, ImageFile, Judge, make_files, split_seeds
 from refl.seeds import seeds_of
 

@@ -96,7 +96,7 @@ REFUSED = [
     ("r.csv", as_csv([cells(issues="rude"), cells("b.png", issues="rude")]), "row 2: 'issues' has 'rude'"),
     ("r.csv", as_csv([cells()]) + "1,2\r\n", "row 3: has not as many cells"),
     ("r.csv", as_csv([cells()]).replace("slot", "place"), "row 2: field 'slot' is missing"),
-    ("r.csv", as_csv([cells()]).encode() + b"\xff\xfe,\r\n", "is no UTF-8 after row"),
+    ("r.csv", as_csv([cells()]).encode() + b"\xff\xfe,\r\n", "row 3: is no UTF-8"),
     ("r.csv", as_csv([cells()]) + '1,"a', "is no table after row 2"),
     ("r.csv", as_csv([cells()]), "row 2: fewer than two images"),
 ]

@@ -69,11 +69,11 @@ def test_prompts_come_from_diffusiondbs_metadata_each_text_once(project, tmp_pat
         ("p.txt", "a\0b", "row 1: 'prompt' holds a letter"),
         ("p.txt", "", "has no rows"),
         ("p.json", "{}", "is no list"),
-        ("p.json", "[1,\n2", "row 2: is no JSON"),
-        ("p.json", b'[\n"\xff"]', "row 2: is no UTF-8"),
+        ("p.json", '[{"id": "1", "prompt": "a"},\n{"id"', "row 2: is no JSON"),
+        ("p.json", b'[\n"\xff"]', "row 1: is no UTF-8"),
         ("p.parquet", "PAR1 not", "is no parquet"),
         ("p.csv", "id,prompt\n1", "row 2: has not as many cells"),
-        ("p.tsv", "a\tb", "is none of .jsonl, .json, .csv, .parquet"),
+        ("p.xml", "a", "is none of .jsonl, .json, .csv, .tsv, .parquet"),
     ],
 )
 def test_a_bad_file_of_prompts_is_refused_by_name_and_row(project, written, media, name, content, says):

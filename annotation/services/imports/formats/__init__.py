@@ -11,8 +11,10 @@ from pathlib import Path
 from annotation.models import Project
 from annotation.services.imports.formats import csv, hpd, imagereward, imagerewarddb, pairs, pickapic
 from annotation.services.imports.formats.record import RankingRecord, Reader
-from annotation.services.imports.rows import ImportRefused, Row, read_rows
+from annotation.services.imports.rows import ImportRefused, Row, suffix_of
+from annotation.services.imports.tables import read_rows
 
+MOST_BYTES = 2 * 2**30  # that tables may decode to: all rows are in memory
 READERS: dict[str, Reader] = {
     module.READER.name: module.READER for module in (imagereward, imagerewarddb, pairs, pickapic, hpd, csv)
 }
@@ -26,7 +28,7 @@ def read_rankings(
     Args: format: a name of READERS; None: recognized by the fields of the first row.
     Raises: ImportRefused.
     """
-    rows = list(read_rows(file))
+    rows = list(read_rows(file, most_bytes=MOST_BYTES))
     if not rows:
         raise ImportRefused(f"{file}: has no rows")
     reader = READERS[format] if format else _recognize(file, rows[0])
@@ -50,7 +52,7 @@ def read_rankings(
 def _recognize(file: Path, row: Row) -> Reader:
     """Return the reader of the format that has the row's fields; else by suffix; else ImageReward's."""
     by_fields = [reader for reader in READERS.values() if not row.fields.keys().isdisjoint(reader.fields)]
-    by_suffix = [reader for reader in READERS.values() if reader.suffix == file.suffix]
+    by_suffix = [reader for reader in READERS.values() if reader.suffix == suffix_of(file)]
     return [*by_fields, *by_suffix, imagereward.READER][0]
 
 

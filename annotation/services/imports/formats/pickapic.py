@@ -26,7 +26,8 @@ from annotation.services.imports.formats.record import (
     group_rows,
     seconds,
 )
-from annotation.services.imports.rows import ImportRefused, Row, parquet_files
+from annotation.services.imports.parquet_tables import parquet_files
+from annotation.services.imports.rows import ImportRefused, Row
 
 SIDES = (
     Side("image_0_url", "slot_0", "model_0", "position_0"),

@@ -1,0 +1,136 @@
+"""Reading parquet tables in bounded memory, however well they are compressed: names first, sizes next."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import pyarrow
+from pyarrow import parquet
+
+from annotation.services.imports.rows import BATCH, ImportRefused, Row, suffix_of, unreadable
+
+LARGEST_BATCH = 64 * 2**20  # bytes that the rows decoded together may take
+NUMBER_BYTES = 8
+ROW_BYTES = 64  # of a row beside its values: ten million rows of one letter fit into 30 kB
+HEADER_BYTES = 16  # of a page, in which its kind and size are
+PAGE_HEADER = re.compile(rb"\x15([\x80-\xff]*[\x00-\x7f])\x15([\x80-\xff]*[\x00-\x7f])", re.DOTALL)
+DICTIONARY_PAGE = 2
+Check = Callable[[Row], None]
+
+
+def read_table(file: Path, *, check: Check | None, most_bytes: int | None) -> Iterator[Row]:
+    """Yield the rows of a table without its binary columns: pictures would exhaust memory.
+
+    Args: check, most_bytes: as `read_rows` has it.
+    Raises: ImportRefused.
+    """
+    try:
+        with parquet.ParquetFile(file) as table:
+            names = [field.name for field in table.schema_arrow if not _is_bytes(field.type)]
+            if check:
+                check(Row(file, 1, dict.fromkeys(names)))
+            chunks = _chunks(table.metadata, names)
+            if most_bytes is not None and _listed_bytes(table.metadata, chunks) > most_bytes:
+                raise _too_large(file, most_bytes)
+            number = size = 0
+            for part in table.iter_batches(batch_size=_rows_at_once(file, chunks), columns=names):
+                batch = _without_dictionaries(part)
+                size += batch.nbytes + len(batch) * ROW_BYTES
+                if most_bytes is not None and size > most_bytes:
+                    raise _too_large(file, most_bytes)
+                if batch.nbytes > LARGEST_BATCH:
+                    raise Row(file, number + 1, {}).refused("this row, or one soon after it, is too large")
+                for fields in batch.to_pylist():
+                    number += 1
+                    yield Row(file, number, fields)
+    except OSError as error:
+        raise unreadable(file, error) from None
+    except (pyarrow.ArrowException, UnicodeDecodeError) as error:
+        raise ImportRefused(f"{file}: is no parquet that can be read ({error})") from None
+
+
+def parquet_files(file: Path) -> list[Path]:
+    """Return the file, or the folder's own .parquet files by name. Raises ImportRefused when it has none."""
+    if not file.is_dir():
+        return [file]
+    parts = sorted(part for part in file.iterdir() if suffix_of(part) == ".parquet")
+    if not parts:
+        raise ImportRefused(f"{file}: holds no .parquet file")
+    return parts
+
+
+def _chunks(metadata: parquet.FileMetaData, names: list[str]) -> list[Any]:
+    """Return the listing of the columns' chunks. The path issues.list.element is of the column issues."""
+    groups = [metadata.row_group(index) for index in range(metadata.num_row_groups)]
+    chunks = [group.column(index) for group in groups for index in range(group.num_columns)]
+    return [chunk for chunk in chunks if chunk.path_in_schema.split(".")[0] in names]
+
+
+def _listed_bytes(table: parquet.FileMetaData, chunks: list[Any]) -> int:
+    """Return what the chunks decode to by the file's own listing, repeated texts counted once."""
+    values = sum(max(chunk.total_uncompressed_size, chunk.num_values * NUMBER_BYTES) for chunk in chunks)
+    return int(values + table.num_rows * ROW_BYTES)
+
+
+def _rows_at_once(file: Path, chunks: list[Any]) -> int:
+    """Return how many rows take no more than LARGEST_BATCH, if each has its column's longest repeated text.
+
+    Raises: ImportRefused for texts of which each begins as the one before, as it may have no end of them.
+    """
+    longest: dict[str, int] = {}  # by column
+    with file.open("rb") as content:
+        for chunk in chunks:
+            if "DELTA_BYTE_ARRAY" in chunk.encodings:
+                raise ImportRefused(
+                    f"{file}: {chunk.path_in_schema!r} is encoded as DELTA_BYTE_ARRAY: write it another way"
+                )
+            if chunk.physical_type == "BYTE_ARRAY" and chunk.num_values:
+                mean = chunk.total_uncompressed_size // chunk.num_values
+                row = mean + _dictionary_bytes(chunk, content)
+                longest[chunk.path_in_schema] = max(longest.get(chunk.path_in_schema, 0), row)
+    return max(1, min(BATCH, LARGEST_BATCH // max(1, sum(longest.values()))))
+
+
+def _dictionary_bytes(chunk: Any, content: BinaryIO) -> int:
+    """Return the size of the chunk's dictionary: any number of rows may have the longest text in it."""
+    content.seek(chunk.dictionary_page_offset or chunk.data_page_offset)
+    kind, size = page_header(content.read(HEADER_BYTES))
+    return size if kind == DICTIONARY_PAGE else 0
+
+
+def page_header(content: bytes) -> tuple[int, int]:
+    """Return the kind of a page, and its bytes when decompressed. Raises: OSError for what is no header.
+
+    Source: PageHeader of Apache parquet-format. Its first fields are `type` and `uncompressed_page_size`, i32
+    both: in Thrift's compact protocol a byte 0x15, then the number in zigzag, 7 bits a byte, lowest first.
+    """
+    fields = PAGE_HEADER.match(content)
+    if fields is None:
+        raise OSError("a page has no header")
+    kind, size = (
+        sum((byte & 0x7F) << 7 * i for i, byte in enumerate(field)) >> 1 for field in fields.groups()
+    )
+    return kind, size
+
+
+def _too_large(file: Path, most_bytes: int) -> ImportRefused:
+    return ImportRefused(
+        f"{file}: decodes to more than {most_bytes // 2**20:,} MiB: larger files need manage.py"
+    )
+
+
+def _without_dictionaries(batch: pyarrow.RecordBatch) -> pyarrow.RecordBatch:
+    """Return the rows with each text as often as it is there."""
+    columns = [
+        column.dictionary_decode() if pyarrow.types.is_dictionary(column.type) else column
+        for column in batch.columns
+    ]
+    return pyarrow.RecordBatch.from_arrays(columns, names=batch.schema.names)
+
+
+def _is_bytes(kind: pyarrow.DataType) -> bool:
+    kind = kind.value_type if pyarrow.types.is_dictionary(kind) else kind
+    return bool(pyarrow.types.is_binary(kind) or pyarrow.types.is_large_binary(kind))
