@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 
 from PIL import Image, UnidentifiedImageError
 
+from rewardmodel.learning.data.png import without_unseen
 from rewardmodel.serving import protocol
 from rewardmodel.serving.batching import BatchQueue, Request
 from rewardmodel.serving.client import CONNECT_SECONDS, name_of
@@ -176,7 +177,7 @@ def prepare(scorer: Scorer, file: bytes, *, most_pixels: int) -> Tensor:
     Raises: Unreadable.
     """
     try:
-        with Image.open(BytesIO(file), formats=FORMATS) as image:
+        with Image.open(BytesIO(without_unseen(file)), formats=FORMATS) as image:
             if image.width * image.height > most_pixels:
                 raise Unreadable(f"{image.width} x {image.height} pixels are more than {most_pixels:,}")
             return scorer.pixels(image)

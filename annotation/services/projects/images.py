@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import lzma
+import re
 import struct
 import zipfile
 import zlib
@@ -20,10 +21,14 @@ from django.core.files.storage import default_storage
 from annotation.models import Image
 from annotation.services.projects.metadata import BrokenImage, without_metadata
 
-# Pillow's name -> ours. MPO is what many cameras write: a JPEG followed by more pictures.
-FORMATS = {"PNG": "png", "JPEG": "jpeg", "MPO": "jpeg", "WEBP": "webp"}
-
+SIGNATURES = {
+    "png": re.compile(rb"\x89PNG\r\n\x1a\n"),
+    "jpeg": re.compile(rb"\xff\xd8\xff"),
+    "webp": re.compile(rb"RIFF....WEBP", re.DOTALL),
+}
 SIDEWAYS = 5  # EXIF's orientations from here on swap width and height
+# Of a picture's sides: reward models fit the short one to their input, and the other grows with it.
+MAX_ASPECT_RATIO = 100
 
 
 class ImageRefused(Exception):
@@ -66,33 +71,44 @@ class CheckedImage:
 
 
 def check_image(source: ImageSource) -> CheckedImage:
-    """Decode the whole image, after checking its size in bytes and pixels.
+    """Decode the whole image, but for its metadata, after checking its size in bytes and pixels.
 
-    Raises: ImageRefused naming the file: missing, no PNG, JPEG or WebP, animated, too large, broken.
+    Raises: ImageRefused naming the file: missing, no PNG, JPEG or WebP, animated, too large, too long and
+        narrow, broken.
     """
     name = _name(source)
     content = _read_source(source)
+    kind = next((kind for kind, signature in SIGNATURES.items() if signature.match(content)), None)
+    if kind is None:
+        raise ImageRefused(f"{name}: is no PNG, JPEG or WebP image")
     try:
-        with PIL.Image.open(io.BytesIO(content), formats=["PNG", "JPEG", "WEBP"]) as image:
+        # Pillow decodes a PNG's texts, and refuses the file over what is wrong with them.
+        decoded = without_metadata(content, kind)[0] if kind == "png" else content
+        with PIL.Image.open(io.BytesIO(decoded), formats=[kind.upper()]) as image:
             width, height = image.size
-            if width * height > settings.IMAGE_MAX_PIXELS:
-                raise ImageRefused(
-                    f"{name}: {width} x {height} pixels are more than {settings.IMAGE_MAX_PIXELS:,}"
-                )
-            if image.format != "MPO" and getattr(image, "n_frames", 1) > 1:
-                raise ImageRefused(f"{name}: is animated")
+            _check_size(name, width, height)
             image.load()
-            kind = FORMATS[str(image.format)]
         stripped, orientation = without_metadata(content, kind)
         if orientation >= SIDEWAYS:
             width, height = height, width
     except PIL.UnidentifiedImageError:
-        raise ImageRefused(f"{name}: is no PNG, JPEG or WebP image") from None
+        raise ImageRefused(f"{name}: is broken (its header cannot be read)") from None
     except PIL.Image.DecompressionBombError:
         raise ImageRefused(f"{name}: has more than {settings.IMAGE_MAX_PIXELS:,} pixels") from None
     except (OSError, SyntaxError, ValueError, struct.error) as error:  # what decoders raise on broken bytes
         raise ImageRefused(f"{name}: is broken ({error})") from None
     return CheckedImage(hashlib.sha256(stripped).hexdigest(), kind, width, height, len(stripped), source)
+
+
+def _check_size(name: str, width: int, height: int) -> None:
+    """Raises: ImageRefused for more pixels than the limit, and for what no reward model can take."""
+    if width * height > settings.IMAGE_MAX_PIXELS:
+        raise ImageRefused(f"{name}: {width} x {height} pixels are more than {settings.IMAGE_MAX_PIXELS:,}")
+    if max(width, height) > MAX_ASPECT_RATIO * min(width, height):
+        raise ImageRefused(
+            f"{name}: {width} x {height} pixels are too long and narrow: "
+            f"one side may be {MAX_ASPECT_RATIO} times the other"
+        )
 
 
 def store_images(checked: Iterable[CheckedImage]) -> dict[str, Image]:

@@ -1,9 +1,10 @@
 """Removing metadata from image files: text, EXIF, XMP, previews, and whatever follows the picture.
 
-Metadata names generators, prompts and people. Nothing is re-encoded: the compressed pixels stay byte for
-byte, and with them what is needed to show them: transparency, the colour profile, and the EXIF orientation
-in an EXIF block of its own. The exception is a WebP with an orientation, which browsers ignore: it is turned
-and compressed without loss.
+Metadata names generators, prompts and people. What is removed is not decoded, nor is its checksum looked at;
+so is a PNG's colour profile that is damaged, or unpacks to more than readers accept. Nothing is re-encoded:
+the compressed pixels stay byte for byte, and with them what is needed to show them: transparency, the colour
+profile, and the EXIF orientation in an EXIF block of its own. The exception is a WebP with an orientation,
+which browsers ignore: it is turned and compressed without loss.
 
 Source: PNG, W3C third edition; JPEG, ITU T.81 annex B, and JFIF 1.02; WebP, RFC 9649.
 """
@@ -18,10 +19,13 @@ from collections.abc import Iterator
 
 import PIL.Image
 import PIL.ImageOps
+import PIL.PngImagePlugin
 
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 PNG_PIXELS = {b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND"}
 PNG_COLOURS = {b"cHRM", b"gAMA", b"iCCP", b"sRGB", b"cICP", b"mDCV", b"cLLI"}
+
+MOST_PROFILE_BYTES = PIL.PngImagePlugin.MAX_TEXT_CHUNK - 1  # Pillow opens no file with a larger one
 
 END, SCAN, APP0, APP1, APP2, APP14, APP15, COMMENT = 0xD9, 0xDA, 0xE0, 0xE1, 0xE2, 0xEE, 0xEF, 0xFE
 JFIF = b"JFIF\0\x01\x01\0\0\x01\0\x01\0\0"  # version 1.1, square pixels, no preview
@@ -55,25 +59,43 @@ def without_metadata(content: bytes, format: str) -> tuple[bytes, int]:
 
 def _png(content: bytes) -> tuple[bytes, int]:
     parts, orientation = [], UPRIGHT
-    for kind, body in _png_chunks(content):
+    for kind, body, is_intact in _png_chunks(content):
         if kind == b"iCCP":
-            parts.append(_png_chunk(kind, b"icc\0" + body.partition(b"\0")[2]))  # its name is arbitrary
+            if is_intact and _is_png_profile(body):
+                parts.append(_png_chunk(kind, b"icc\0" + body.partition(b"\0")[2]))  # its name is arbitrary
         elif kind in PNG_PIXELS | PNG_COLOURS:
+            if not is_intact:
+                raise BrokenImage(f"wrong checksum of {kind.decode()}")
             parts.append(_png_chunk(kind, body))
-        elif kind == b"eXIf":
+        elif kind == b"eXIf" and is_intact:
             orientation = _orientation(body)
+        elif kind == b"acTL" and int.from_bytes(body[:4]) > 1:
+            raise BrokenImage("is animated")
     if orientation != UPRIGHT:
         parts.insert(1, _png_chunk(b"eXIf", _exif(orientation)))  # before the pixels: some readers stop there
     return PNG_SIGNATURE + b"".join(parts), orientation
 
 
-def _png_chunks(content: bytes) -> Iterator[tuple[bytes, bytes]]:
-    """Yield kind and body of each chunk up to the end of the picture."""
+def _png_chunks(content: bytes) -> Iterator[tuple[bytes, bytes, bool]]:
+    """Yield kind and body of each chunk up to the end of the picture, and whether its checksum is right."""
     at, kind = len(PNG_SIGNATURE), b""
     while kind != b"IEND":
         length, kind = struct.unpack_from(">I4s", content, at)
-        yield kind, content[at + 8 : at + 8 + length]
+        (checksum,) = struct.unpack_from(">I", content, at + 8 + length)
+        body = content[at + 8 : at + 8 + length]
+        yield kind, body, zlib.crc32(kind + body) == checksum
         at += 12 + length  # length, kind, body, checksum
+
+
+def _is_png_profile(body: bytes) -> bool:
+    """Whether an iCCP chunk has a whole profile within the limit of readers: name, 0, method, zlib stream."""
+    packed = body.partition(b"\0")[2][1:]
+    stream = zlib.decompressobj()
+    try:
+        stream.decompress(packed, MOST_PROFILE_BYTES)
+    except zlib.error:
+        return False
+    return stream.eof
 
 
 def _png_chunk(kind: bytes, body: bytes) -> bytes:

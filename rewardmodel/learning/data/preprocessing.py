@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import torch.nn.functional as F
 from PIL import ExifTags, Image
 from torch import Tensor
 
+from rewardmodel.learning.data.png import SIGNATURE, without_unseen
 from rewardmodel.learning.model.backbones.config import ImageInput
 
 # The transposition that turns an image upright, by its EXIF tag Orientation (EXIF 2.32, 4.6.4).
@@ -53,12 +55,21 @@ def read_image(source: str | Path | Image.Image) -> Image.Image:
     try:
         if isinstance(source, Image.Image):
             return _upright(source)
-        with Image.open(source) as image:
+        with open_image(source) as image:
             return _upright(image)
     except FileNotFoundError:
         raise UnreadableImage(f"{name}: no such image") from None
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise UnreadableImage(f"{name}: not a whole image ({error})") from error
+
+
+def open_image(source: str | Path) -> Image.Image:
+    """Open a file, of a PNG only what a model is shown: texts in it, sound or not, do not matter."""
+    with open(source, "rb") as file:
+        head = file.read(len(SIGNATURE))
+        if head == SIGNATURE:
+            return Image.open(BytesIO(without_unseen(head + file.read())))
+    return Image.open(source)
 
 
 def check_header(image: Image.Image) -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from rewardmodel.learning.data.preprocessing import UnreadableImage, check_header
+from rewardmodel.learning.data.preprocessing import UnreadableImage, check_header, open_image
 from rewardmodel.learning.data.rankings import Ranking, Rankings
 from rewardmodel.learning.errors import Interrupted
 from rewardmodel.learning.saving import write_whole
@@ -148,7 +148,7 @@ def what_is_wrong(image: Path) -> str:
     try:
         if image.stat().st_size == 0:
             return "the file is empty"
-        with Image.open(image) as opened:
+        with open_image(image) as opened:
             check_header(opened)
             if opened.format == "PNG":
                 opened.verify()

@@ -2,6 +2,7 @@
 
 import hashlib
 import io
+import zlib
 from uuid import uuid4
 
 import PIL.ExifTags
@@ -10,7 +11,9 @@ import pytest
 
 from annotation.models import Image
 from annotation.selectors.projects.images import visible_image
-from annotation.services.projects.images import ImageRefused, check_image, store_images
+from annotation.services.projects.images import MAX_ASPECT_RATIO, ImageRefused, check_image, store_images
+from rewardmodel.learning.data import preprocessing
+from rewardmodel.learning.data.preprocessing import UnreadableImage, read_image
 from tests.cast import huge_png, picture
 
 
@@ -70,11 +73,11 @@ def test_a_missing_file_and_a_folder_are_refused(tmp_path):
 
 
 def test_an_animation_is_refused(tmp_path):
-    file = tmp_path / "film.webp"
     frames = [PIL.Image.new("RGB", (8, 8), shade) for shade in ("red", "blue")]
-    frames[0].save(file, save_all=True, append_images=frames[1:])
-    with pytest.raises(ImageRefused, match="animated"):
-        check_image(file)
+    for file in (tmp_path / "film.webp", tmp_path / "film.png"):
+        frames[0].save(file, save_all=True, append_images=frames[1:])
+        with pytest.raises(ImageRefused, match="animated"):
+            check_image(file)
 
 
 def stored(checked):
@@ -135,3 +138,54 @@ def test_members_see_their_projects_images_and_outsiders_do_not(alice, rita, ada
     assert visible_image(alice, elsewhere.token) is None
     assert visible_image(ada, elsewhere.token) == elsewhere
     assert visible_image(alice, uuid4()) is None
+
+
+def chunk(kind, body, checksum=None):
+    return len(body).to_bytes(4) + kind + body + (checksum or zlib.crc32(kind + body).to_bytes(4))
+
+
+LARGE = zlib.compress(b"x" * (2**20 + 1))
+BAD = b"\1\2\3\4"
+
+
+def with_chunk(*parts):
+    """A picture with another chunk before its pixels."""
+    return picture(1)[:33] + chunk(*parts) + picture(1)[33:]
+
+
+@pytest.mark.parametrize(
+    "added",
+    [
+        (b"zTXt", b"workflow\0\0" + LARGE),
+        (b"iTXt", b"workflow\0\1\0\0\0" + LARGE),
+        (b"iCCP", b"profile\0\0" + LARGE),
+        (b"iCCP", b"profile\0\0no stream"),
+        (b"iCCP", b"profile\0\0" + zlib.compress(b"profile"), BAD),
+        (b"tEXt", b"parameters\0a fox", BAD),
+        (b"eXIf", b"MM\0*", BAD),
+    ],
+)
+def test_what_is_thrown_away_may_be_large_or_damaged(tmp_path, added):
+    """By the import and, as it cannot know of that, by the reader of reward models."""
+    file = tmp_path / "fox.png"
+    file.write_bytes(with_chunk(*added))
+    assert check_image(file).sha256 == check_image(picture(1)).sha256
+    assert read_image(file).tobytes() == PIL.Image.open(io.BytesIO(picture(1))).convert("RGB").tobytes()
+
+
+@pytest.mark.parametrize("added", [(b"gAMA", b"\0\0\xb1\x8f", BAD), (b"PLTE", b"\0\0\0", BAD)])
+def test_what_is_shown_may_not_be_damaged(tmp_path, added):
+    file = tmp_path / "fox.png"
+    file.write_bytes(with_chunk(*added))
+    with pytest.raises(ImageRefused, match=rf"fox\.png: is broken \(wrong checksum of {added[0].decode()}\)"):
+        check_image(file)
+    with pytest.raises(UnreadableImage):
+        read_image(file)
+
+
+def test_a_picture_that_no_model_can_take_is_refused_at_the_door():
+    assert MAX_ASPECT_RATIO == preprocessing.MAX_ASPECT_RATIO
+    assert check_image(picture(1, size=(2, 200)))
+    for size in ((2, 201), (3000, 1)):
+        with pytest.raises(ImageRefused, match="too long and narrow: one side may be 100 times the other"):
+            check_image(picture(1, size=size))
