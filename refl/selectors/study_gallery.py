@@ -14,7 +14,11 @@ from refl.selectors.study_answers import Answers, category_of
 
 @dataclass(frozen=True)
 class StudyImage:
-    """An image as the gallery shows it. Width and height are in pixels."""
+    """An image as the gallery shows it. Width and height are in pixels.
+
+    `score` is the reward that `scored_by` gave it, `percentile` and `preferred` say where that stands
+    (`rewardmodel.learning.reference.Standing`); None where they are not known.
+    """
 
     generator: Generator
     token: UUID
@@ -25,6 +29,9 @@ class StudyImage:
     height: int
     is_flagged: bool
     score: float | None
+    scored_by: str
+    percentile: float | None
+    preferred: float | None
 
 
 class Votes(NamedTuple):
@@ -100,4 +107,7 @@ def _image(generation: Generation, generator: Generator) -> StudyImage:
         height=image.height,
         is_flagged=generation.is_flagged,
         score=generation.score,
+        scored_by=generation.scored_by,
+        percentile=generation.score_percentile,
+        preferred=generation.score_preferred,
     )

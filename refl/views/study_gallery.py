@@ -42,7 +42,7 @@ class StudyPair:
     """Images of one caption and seed by the base and another generator, and people's votes on them.
 
     `outcome` is "after" where most votes are for the other, "before" where they are for the base, "tie", or
-    "open" without any vote. `scores` are the reward model's, the base's first.
+    "open" without any vote. `scored` are the two images where a reward model scored both, the base's first.
     """
 
     pair: BeforeAfter
@@ -50,7 +50,7 @@ class StudyPair:
     outcome: str
     category: str
     seed: int
-    scores: tuple[float, float] | None
+    scored: tuple[StudyImage, ...]
 
 
 @dataclass(frozen=True)
@@ -163,9 +163,11 @@ def _pair(
         )
 
     votes = row.votes[place] or Votes(0, 0, 0)
-    scores = None if before.score is None or after.score is None else (before.score, after.score)
+    are_scored = before.score is not None and after.score is not None and before.scored_by == after.scored_by
     pair = BeforeAfter(f"{before.token}-{after.token}", picture(before), picture(after))
-    return StudyPair(pair, votes, _outcome(votes), row.category, row.seed, scores)
+    return StudyPair(
+        pair, votes, _outcome(votes), row.category, row.seed, (before, after) if are_scored else ()
+    )
 
 
 def _outcome(votes: Votes) -> str:

@@ -9,6 +9,7 @@ from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from django.conf import settings
 from django.db import transaction
 from django.utils.timezone import now
@@ -18,6 +19,7 @@ from annotation.selectors.preferences import facts_of_rankings
 from annotation.selectors.projects.images import first_generator
 from rewardmodel.learning import available_scores
 from rewardmodel.learning.errors import Interrupted
+from rewardmodel.learning.reference import Reference
 from rewardmodel.models import DatasetVersion, Evaluation, EvaluationRun, RewardCheckpoint, TrainingRun
 from rewardmodel.models.datasets import SplitBy
 from rewardmodel.runs import states
@@ -136,7 +138,8 @@ def evaluate_models(run: EvaluationRun, heartbeat: Heartbeat) -> None:
                     raise Interrupted
                 splits = {config.split, "validation"}
                 with dataset_images(dataset, splits=splits, should_stop=heartbeat.should_stop) as images:
-                    figures = _judge_and_report(scorer, dataset, config.split, images).figures
+                    base = None if isinstance(model, str) else model.metrics.get("base")
+                    figures = _judge_and_report(scorer, dataset, config.split, images, base=base).figures
                 record_figures(model, dataset=dataset, split=config.split, figures=figures, run=run)
             step += 1
             heartbeat.report(step=step, steps=run.steps, values={})
@@ -235,7 +238,7 @@ def measure(run: TrainingRun, *, images: Path, left_out: Collection[str]) -> Mea
         for pk, rival in rivals.items()
     ]
     people: dict[str, Any] = {"dataset": run.dataset.hash, "ceiling": run.dataset.ceiling}
-    people["base"] = _base_figures(run.project, judgement)
+    people["base"] = judgement.base
     again = None
     if waiting is not None and promoted is not None and is_unseen(run.dataset, (waiting, promoted)):
         lead = _lead(compare(others[waiting.pk], others[promoted.pk]))
@@ -271,20 +274,28 @@ def unreadable_images(run: TrainingRun) -> Collection[str]:
 
 @dataclass(frozen=True)
 class _Judgement:
-    """What a model says of a split, and of the validation split where that is another; and all figures."""
+    """What a model says of a split, and all figures."""
 
     judged: Judged
-    about: list[About]
-    validation: Judged | None
     figures: dict[str, Any]
+    base: dict[str, Any] | None  # as a checkpoint's metrics have it
 
 
 def _judge_and_report(
-    model: Judge, dataset: DatasetVersion, split: str, images: Path, left_out: Collection[str] = ()
+    model: Judge,
+    dataset: DatasetVersion,
+    split: str,
+    images: Path,
+    left_out: Collection[str] = (),
+    *,
+    base: dict[str, Any] | None = None,
 ) -> _Judgement:
     """What a model says of a split, and every figure that follows.
 
     The temperature is fitted to the validation split, and so is not where that is the one evaluated.
+
+    Args: base: whose reward the examples' are compared with, as the checkpoint's metrics have it; else these
+        images tell.
     """
     from rewardmodel.learning.evaluation import judge, report
 
@@ -293,20 +304,67 @@ def _judge_and_report(
     about = _about(dataset.project, rankings)
     judged = judge(model, rankings)
     validation = judge(model, others) if others else None
-    return _Judgement(judged, about, validation, report(judged, about=about, validation=validation))
+    figures = report(judged, about=about, validation=validation)
+    base = base or _base_figures(dataset.project, judged, about, validation)
+    figures["examples"] = _with_standings(figures["examples"], _reference(model, validation), base)
+    return _Judgement(judged, figures, base)
 
 
-def _base_figures(project: Project, judgement: _Judgement) -> dict[str, Any] | None:
+def _reference(model: Judge, validation: Judged | None) -> Reference | None:
+    """What the model's rewards are read against: its own reference, else its rewards of the validation split.
+
+    None where the model has none and the split no pair.
+    """
+    from rewardmodel.learning.evaluation import pairs_of
+    from rewardmodel.learning.scoring import FileScorer
+
+    if isinstance(model, FileScorer) and model.config.reference is not None:
+        return model.config.reference
+    if validation is None:
+        return None
+    margins = pairs_of(validation.rewards, validation.rankings).margin
+    if not len(margins):
+        return None
+    return Reference.of(np.concatenate([np.asarray(rewards) for rewards in validation.rewards]), margins)
+
+
+def _with_standings(
+    examples: dict[str, list[dict[str, Any]]], reference: Reference | None, base: dict[str, Any] | None
+) -> dict[str, Any]:
+    """Return the examples with where each reward stands, and `over`, what `preferred` compares with."""
+    if reference is None:
+        return examples
+    over = base["reward"] if base else None
+    rival = f"the median of {base['generator']}'s images" if base else "the median of the validation images"
+
+    def standing(reward: float) -> dict[str, float]:
+        return dataclasses.asdict(reference.standing(reward, over=over))
+
+    return {
+        kind: [
+            {
+                **pair,
+                "standing": standing(pair["reward"]),
+                "other_standing": standing(pair["other_reward"]),
+            }
+            for pair in pairs
+        ]
+        for kind, pairs in examples.items()
+    } | {"over": rival}
+
+
+def _base_figures(
+    project: Project, judged: Judged, about: list[About], validation: Judged | None
+) -> dict[str, Any] | None:
     """The median reward of the base's images in both splits, each image once; None where there is none."""
     base = first_generator(project)
-    validation = judgement.validation
-    parts = [(judgement.judged, judgement.about)]
-    if validation is not None:
+    parts = [(judged, about)]
+    if base and validation is not None:
         parts.append((validation, _about(project, validation.rankings)))
     rewards = {
         (ranking.prompt, image): reward
-        for judged, about in parts
-        for ranking, scores, facts in zip(judged.rankings, judged.rewards, about, strict=True)
+        for part, facts_of in parts
+        for ranking, scores, facts in zip(part.rankings, part.rewards, facts_of, strict=True)
         for image, reward, generator in zip(ranking.images, scores, facts.generators, strict=False)
         if generator == base
     }

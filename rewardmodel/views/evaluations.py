@@ -166,16 +166,17 @@ def _examples(evaluation: Evaluation) -> list[tuple[str, str, str, list[Row]]]:
     hashes = {pair[name] for pair in every for name in ("preferred", "other")}
     pictures = pictures_by_file(evaluation.project, hashes) if hashes else {}
 
-    def image(pair: Row, name: str, reward: float) -> Row:
+    def image(pair: Row, name: str, reward: float, standing: str) -> Row:
         picture = pictures.get((pair["prompt"], pair[name]))
-        return {"picture": picture, "score": reward, "percentile": None, "preferred": None}
+        unknown = {"percentile": None, "preferred": None}  # figures from before standings were kept
+        return {"picture": picture, "score": reward, **pair.get(standing, unknown)}
 
     def rows(pairs: Sequence[Row]) -> list[Row]:
         return [
             {
                 **pair,
-                "preferred": image(pair, "preferred", pair["reward"]),
-                "other": image(pair, "other", pair["other_reward"]),
+                "preferred": image(pair, "preferred", pair["reward"], "standing"),
+                "other": image(pair, "other", pair["other_reward"], "other_standing"),
             }
             for pair in pairs
         ]

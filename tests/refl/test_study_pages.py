@@ -61,6 +61,15 @@ def test_a_study_says_how_it_stands_and_shows_its_pairs_with_the_votes(admin, st
     assert row.whisker.low < 50 < row.whisker.value
 
 
+def test_a_pair_scored_by_one_model_has_both_rewards_and_what_they_mean(admin, study):
+    first, second = study.tasks.all()[:2]
+    scored = {"scored_by": "judge", "score": 1.25, "score_percentile": 83.4, "score_preferred": 0.71}
+    Generation.objects.filter(prompt__in=[first.prompt, second.prompt]).update(**scored)
+    second.prompt.generations.filter(generator="tuned").update(scored_by="an older one")  # not comparable
+    text = text_of(page_of(admin, study))
+    assert text.count(">1.250<") == text.count("83rd percentile") == text.count("71 % preferred") == 2
+
+
 @pytest.mark.parametrize(("won", "pairs"), [("", 6), ("after", 1), ("before", 0), ("open", 5), ("nobody", 6)])
 def test_the_gallery_shows_the_pairs_that_somebody_won(admin, study, won, pairs):
     page = page_of(admin, study, won=won)

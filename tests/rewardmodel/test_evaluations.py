@@ -5,6 +5,7 @@ import csv
 import pytest
 from django.core.management import CommandError, call_command
 from django.urls import reverse
+from django.utils.html import escape
 from django.utils.timezone import now
 
 from annotation.models import Assignment, Generation, PromptLabel
@@ -418,6 +419,11 @@ def test_the_page_shows_the_pairs_on_which_the_model_is_most_confident(
             assert reverse("project-prompt", args=[project.slug, image.prompt_id]) in page
         assert pair[name] not in page
     assert page.count('class="pair"') == len(pairs)
+    assert page.count("percentile</span>") == page.count(" preferred<span") == 2 * len(pairs)
+    standing, other = pairs[0]["standing"], pairs[0]["other_standing"]
+    assert 0 <= standing["percentile"] <= 100
+    assert (standing["preferred"] > other["preferred"]) == (pairs[0]["reward"] > pairs[0]["other_reward"])
+    assert escape(measured.figures["examples"]["over"]) in page
 
 
 def test_examples_of_images_that_are_gone_say_so_and_old_figures_ask_to_be_measured_again(

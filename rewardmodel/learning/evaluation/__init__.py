@@ -13,6 +13,7 @@ from rewardmodel.learning.evaluation.accuracy import (
     evaluate,
     evaluate_rewards,
 )
+from rewardmodel.learning.evaluation.pairs import pairs_of
 from rewardmodel.learning.evaluation.report import About, Judge, Judged, judge, report
 
 __all__ = [
@@ -28,5 +29,6 @@ __all__ = [
     "evaluate",
     "evaluate_rewards",
     "judge",
+    "pairs_of",
     "report",
 ]
