@@ -5,12 +5,14 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 
 from django import forms
-from django.contrib.auth.forms import BaseUserCreationForm, SetPasswordForm, UsernameField
+from django.contrib.auth.forms import SetPasswordForm, UsernameField
+from django.core.signing import BadSignature, Signer
 
 from annotation.access import MAY, Do
 from annotation.models import ApiToken, Membership, User
 
 PASSWORD_LENGTH = 4096  # hashing time grows with the length
+PASSWORD_RULE = "8 characters at least; not digits alone, not like your name, and none that many people use."
 
 
 def _password(label: str, autocomplete: str, help_text: str = "") -> forms.CharField:
@@ -36,11 +38,7 @@ class ChangePasswordForm(SetPasswordForm):  # type: ignore[type-arg]  # not subs
     """The current password, and the new one twice."""
 
     old_password = _password("Password so far", "current-password")
-    new_password1 = _password(
-        "New password",
-        "new-password",
-        "8 characters at least; not digits alone, and none that many people use.",
-    )
+    new_password1 = _password("New password", "new-password", PASSWORD_RULE)
     new_password2 = _password("New password again", "new-password")
     field_order = ["old_password", "new_password1", "new_password2"]
 
@@ -81,9 +79,37 @@ class InvitationForm(forms.Form):
         return now + timedelta(days=self.cleaned_data["days"])
 
 
-class JoiningForm(BaseUserCreationForm):  # type: ignore[type-arg]  # not subscriptable when it runs
-    """The name and password of a new account."""
+class WishForm(forms.Form):
+    """The name that somebody who joins would like; a number is added to it."""
 
-    class Meta:
-        model = User
-        fields = ("username",)
+    wish = UsernameField(
+        label="Your name",
+        max_length=(User._meta.get_field("username").max_length or 0) - len("-999"),
+        validators=User._meta.get_field("username").validators,
+        help_text="Letters, digits and @.+-_ without spaces. A number is added, so that it is yours alone.",
+        widget=forms.TextInput(attrs={"autofocus": True}),
+    )
+
+
+class JoiningForm(SetPasswordForm):  # type: ignore[type-arg]  # not subscriptable when it runs
+    """The password of a new account, whose name was proposed: the proposal is signed, so that it is ours."""
+
+    proposal = forms.CharField(widget=forms.HiddenInput)
+    new_password1 = _password("Password", "new-password", PASSWORD_RULE)
+    new_password2 = _password("Password again", "new-password")
+    field_order = ["proposal", "new_password1", "new_password2"]
+
+    @staticmethod
+    def sign(name: str) -> str:
+        return _PROPOSALS.sign(name)
+
+    @staticmethod
+    def name_in(proposal: str) -> str | None:
+        """Return the name that was proposed, or None."""
+        try:
+            return _PROPOSALS.unsign(proposal)
+        except BadSignature:
+            return None
+
+
+_PROPOSALS = Signer(salt="annotation.joining")

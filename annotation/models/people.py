@@ -4,20 +4,53 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import datetime
+from typing import Any
 
 from django.conf import settings
 from django.contrib.auth.models import AbstractUser
+from django.core.exceptions import ValidationError
 from django.db import models
 from django.db.models import Q
 from django.utils.crypto import salted_hmac
 
+from annotation.names import SKELETON_LENGTH, skeleton
+
 IMPORTED = "imported:"  # prefix of the usernames that imported answers are attributed to
+
+
+class SkeletonField(models.CharField):  # type: ignore[type-arg]  # no generic class at run time
+    """The skeleton of the user name, written with every row, so that the database compares names by it.
+
+    Null, and left alone: for accounts that looked alike before names were compared, and for those of imported
+    answers, to which nobody signs in.
+    """
+
+    def pre_save(self, model_instance: models.Model, add: bool) -> str | None:
+        assert isinstance(model_instance, User)
+        if add or model_instance.skeleton is not None:
+            name = model_instance.username
+            model_instance.skeleton = None if name.startswith(IMPORTED) else skeleton(name)
+        return model_instance.skeleton
+
+    def deconstruct(self) -> tuple[str, str, list[Any], dict[str, Any]]:
+        """Be a plain field to migrations, which import no code of the app."""
+        name, _, arguments, options = super().deconstruct()
+        return name, "django.db.models.CharField", list(arguments), options
 
 
 class User(AbstractUser):
     """A user account. Permissions come from its membership in each project."""
 
     sessions_version = models.PositiveIntegerField(default=1)  # incremented to end all sessions
+    skeleton = SkeletonField(max_length=SKELETON_LENGTH, null=True, unique=True, editable=False)
+
+    def clean(self) -> None:
+        """Refuse a name that looks like another's. Raises: ValidationError."""
+        super().clean()
+        is_compared = self.pk is None or self.skeleton is not None
+        alike = User.objects.filter(skeleton=skeleton(self.username)).exclude(pk=self.pk)
+        if is_compared and alike.exists():
+            raise ValidationError({"username": "There is an account whose name looks like this already."})
 
     def get_session_auth_hash(self) -> str:
         """Return the hash that keeps a session valid; it changes with the password and `sessions_version`."""
@@ -68,6 +101,7 @@ class SignInAttempt(models.Model):
 
     account = models.CharField(max_length=64)
     address = models.CharField(max_length=45)
+    device = models.CharField(max_length=64, blank=True)  # of a browser that signed in before, else blank
     at = models.DateTimeField(db_index=True)
 
     class Meta:

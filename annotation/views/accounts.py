@@ -19,17 +19,16 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 
 from annotation.access import MemberRequest, member_required
 from annotation.forms.accounts import ChangePasswordForm, SignInForm, TokenForm
-from annotation.services.people.accounts import (
-    TooManyAttempts,
-    change_password,
-    sign_out_everywhere,
-    verify_password,
-)
+from annotation.models import User
+from annotation.services.people.accounts import change_password, sign_out_everywhere, verify_password
+from annotation.services.people.attempts import TooManyAttempts, cookie_name, device_cookie, device_of
 from annotation.services.people.tokens import issue_token, revoke_token
 
 SIGN_IN = "annotation/people/sign_in.html"
 ACCOUNT = "annotation/people/account.html"
 PASSWORD = "annotation/people/password.html"
+SIGNED_IN = "signed in"  # the device that all of a person's sessions count as
+DEVICE_COOKIE_AGE = 60 * 60 * 24 * 365
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
@@ -47,12 +46,13 @@ def sign_in(request: HttpRequest) -> HttpResponse:
     context["form"] = form
     if not form.is_valid():
         return render(request, SIGN_IN, context, status=422)
-    now = timezone.now()
+    name, now = form.cleaned_data["username"], timezone.now()
     try:
         user = verify_password(
-            name=form.cleaned_data["username"],
+            name=name,
             password=form.cleaned_data["password"],
             address=client_address(request),
+            device=device_of(request.COOKIES.get(cookie_name(name), ""), name=name),
             now=now,
         )
     except TooManyAttempts as error:
@@ -60,7 +60,7 @@ def sign_in(request: HttpRequest) -> HttpResponse:
     if user is None:
         return render(request, SIGN_IN, {**context, "is_wrong": True}, status=422)
     login(request, user)
-    return HttpResponseRedirect(onward)
+    return know_device(HttpResponseRedirect(onward), user)
 
 
 @require_safe
@@ -101,6 +101,7 @@ def password(request: MemberRequest) -> HttpResponse:
             name=request.user.username,
             password=form.cleaned_data["old_password"],
             address=client_address(request),
+            device=SIGNED_IN,
             now=now,
         )
     except TooManyAttempts as error:
@@ -146,6 +147,21 @@ def remove_token(request: MemberRequest, pk: int) -> HttpResponse:
     return redirect("account")
 
 
+def know_device(response: HttpResponse, user: User) -> HttpResponse:
+    """Let the browser of somebody who has just signed in be counted apart when they sign in again."""
+    name, value = device_cookie(user.username)
+    response.set_cookie(
+        name,
+        value,
+        max_age=DEVICE_COOKIE_AGE,
+        path=resolve_url("sign-in"),
+        secure=settings.SESSION_COOKIE_SECURE,
+        httponly=True,
+        samesite="Lax",
+    )
+    return response
+
+
 def _onward(request: HttpRequest) -> str:
     """Return the requested page if it is a path on this host, else home."""
     url = request.POST.get("next", request.GET.get("next", ""))
@@ -161,7 +177,7 @@ def _wait(
     request: HttpRequest, template: str, context: dict[str, object], error: TooManyAttempts, now: datetime
 ) -> HttpResponse:
     seconds = max(1, round((error.until - now).total_seconds()))
-    response = render(request, template, {**context, "wait": -(-seconds // 60)}, status=429)
+    response = render(request, template, {**context, "wait": seconds}, status=429)
     response.headers["Retry-After"] = str(seconds)
     return response
 

@@ -14,10 +14,10 @@ from django.views.decorators.debug import sensitive_post_parameters, sensitive_v
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from annotation.access import MAY, Do, MemberRequest, admin_required
-from annotation.forms.accounts import InvitationForm, JoiningForm
+from annotation.forms.accounts import InvitationForm, JoiningForm, WishForm
 from annotation.forms.projects import MemberForm
 from annotation.models import Invitation, Project, User
-from annotation.services.people.accounts import NameTaken, create_account
+from annotation.services.people.accounts import NameTaken, create_account, open_account, propose_name
 from annotation.services.people.invitations import (
     AlreadyMember,
     InvitationOver,
@@ -27,6 +27,7 @@ from annotation.services.people.invitations import (
     revoke,
 )
 from annotation.services.projects.projects import add_member, remove_member
+from annotation.views.accounts import know_device
 
 PEOPLE = "annotation/people/list.html"
 JOIN = "annotation/people/join.html"
@@ -52,7 +53,9 @@ def add_person(request: MemberRequest, project: Project) -> HttpResponse:
         try:
             user, password = create_account(username=username, project=project, by=request.user)
         except NameTaken:
-            form.add_error("username", "There is an account of this name already.")
+            form.add_error(
+                "username", "There is an account of this name, or of one that looks like it, already."
+            )
             return render(request, PEOPLE, _context(project, form), status=422)
     else:
         account = User.objects.filter(username=username).first()
@@ -119,30 +122,51 @@ def revoke_invitation(request: MemberRequest, project: Project, pk: int) -> Http
 
 @require_http_methods(["GET", "HEAD", "POST"])
 @never_cache
-@sensitive_post_parameters("password1", "password2")
+@sensitive_post_parameters("new_password1", "new_password2")
 def join_project(request: HttpRequest, token: str) -> HttpResponse:
     """Join by a link, with an existing account or a new one."""
     try:
         invitation = open_invitation(token=token, now=timezone.now())
-        if request.user.is_authenticated:
-            form = None
-            if request.method == "POST":
-                join(token=token, user=request.user, now=timezone.now())
-                return redirect("home")
-        else:
-            form = JoiningForm(request.POST if request.method == "POST" else None)
-            if form.is_valid():
-                with transaction.atomic():  # no account is left behind if the link's last use is gone
-                    user = form.save()
-                    join(token=token, user=user, now=timezone.now())
-                login(request, user)
-                return redirect("home")
+        if not request.user.is_authenticated:
+            return _join_as_somebody_new(request, invitation, token)
+        if request.method == "POST":
+            join(token=token, user=request.user, now=timezone.now())
+            return redirect("home")
     except InvitationOver:
         return render(request, JOIN, {"is_over": True}, status=404)
     except AlreadyMember:
         return render(request, JOIN, {"is_member": True, "invitation": invitation}, status=409)
-    context = {"invitation": invitation, "form": form}
-    return render(request, JOIN, context, status=422 if form and form.errors else 200)
+    return render(request, JOIN, {"invitation": invitation})
+
+
+def _join_as_somebody_new(request: HttpRequest, invitation: Invitation, token: str) -> HttpResponse:
+    """Ask for a name, propose one with a number, ask for a password. No answer tells which names exist.
+
+    Raises: InvitationOver.
+    """
+    context: dict[str, object] = {"invitation": invitation}
+    name = JoiningForm.name_in(request.POST.get("proposal", ""))
+    if name is None:
+        wish = WishForm(request.POST if "wish" in request.POST else None)
+        if not wish.is_valid():
+            return render(request, JOIN, {**context, "wish": wish}, status=422 if wish.errors else 200)
+        return _propose(request, context, propose_name(wish.cleaned_data["wish"]))
+    form = JoiningForm(User(username=name), request.POST)
+    if not form.is_valid():
+        return render(request, JOIN, {**context, "form": form, "name": name}, status=422)
+    try:
+        with transaction.atomic():  # no account is left behind if the link's last use is gone
+            user = open_account(username=name, password=form.cleaned_data["new_password1"])
+            join(token=token, user=user, now=timezone.now())
+    except NameTaken:  # since it was proposed
+        return _propose(request, context, propose_name(name.rpartition("-")[0]))
+    login(request, user)
+    return know_device(redirect("home"), user)
+
+
+def _propose(request: HttpRequest, context: dict[str, object], name: str) -> HttpResponse:
+    form = JoiningForm(User(username=name), initial={"proposal": JoiningForm.sign(name)})
+    return render(request, JOIN, {**context, "form": form, "name": name})
 
 
 def _context(project: Project, form: MemberForm) -> dict[str, object]:

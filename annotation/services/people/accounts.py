@@ -1,41 +1,22 @@
-"""Accounts: creating them, and signing in by password with limits on attempts.
-
-Attempts are counted here, in the database, and not by django-axes: it counts after the password is checked,
-so that a burst of requests gets past its limit, and it relies on signals. This counts before, in one
-transaction.
-"""
+"""Accounts: creating them, and signing in by password."""
 
 from __future__ import annotations
 
 import secrets
-import unicodedata
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from django.contrib.auth import authenticate
-from django.db import IntegrityError, connection, transaction
+from django.db import IntegrityError, transaction
 from django.db.models import F
-from django.utils.crypto import salted_hmac
 
-from annotation.models import Action, Project, SignInAttempt, User
+from annotation.models import Action, Project, User
+from annotation.names import skeleton
 from annotation.services.actions import record_action
-
-WINDOW = timedelta(minutes=15)
-# Wrong passwords within the window. An office shares one address, so its limit is higher.
-MOST_FOR_ACCOUNT_FROM_ADDRESS = 5
-MOST_FOR_ACCOUNT = 50
-MOST_FOR_ADDRESS = 50
+from annotation.services.people.attempts import begin_attempt, forgive_attempts
 
 
 class NameTaken(Exception):
-    """An account of this name exists."""
-
-
-class TooManyAttempts(Exception):
-    """No password is checked before `until`, not even the right one, nor for names that do not exist."""
-
-    def __init__(self, until: datetime) -> None:
-        super().__init__(f"no attempt before {until}")
-        self.until = until
+    """There is an account of this name, or of one that looks like it."""
 
 
 def create_account(*, username: str, project: Project, by: User) -> tuple[User, str]:
@@ -53,19 +34,40 @@ def create_account(*, username: str, project: Project, by: User) -> tuple[User, 
         raise NameTaken(username) from error
 
 
-def verify_password(*, name: str, password: str, address: str, now: datetime) -> User | None:
+def open_account(*, username: str, password: str) -> User:
+    """Create the account of somebody who joins, with the password that they chose. Raises: NameTaken."""
+    try:
+        with transaction.atomic():
+            return User.objects.create_user(username, password=password)
+    except IntegrityError as error:
+        raise NameTaken(username) from error
+
+
+def propose_name(wish: str) -> str:
+    """Return a free user name made of the wish and a number, always: it tells nobody which names exist."""
+    while True:
+        name = f"{wish}-{secrets.randbelow(900) + 100}"
+        if not User.objects.filter(skeleton=skeleton(name)).exists():
+            return name
+
+
+def verify_password(
+    *, name: str, password: str, address: str, now: datetime, device: str = ""
+) -> User | None:
     """Return the account of that name if the password is right, or None.
 
-    A wrong password counts against both name and address.
+    A wrong password counts against name and address, or against the device alone where it is known.
 
-    Args: address: where the request came from, see `views.accounts.client_address`.
+    Args:
+        address: where the request came from, see `views.accounts.client_address`.
+        device: of a browser that signed in to this account before, see `attempts.device_of`.
     Raises: TooManyAttempts.
     """
-    attempt = _begin(account=_digest(name), address=address, now=now)
+    attempt = begin_attempt(name=name, address=address, device=device, now=now)
     user = authenticate(username=name, password=password)
     if not isinstance(user, User):
         return None
-    SignInAttempt.objects.filter(account=attempt.account, address=address).delete()
+    forgive_attempts(attempt)
     return user
 
 
@@ -80,33 +82,3 @@ def change_password(*, user: User, password: str) -> None:
 def sign_out_everywhere(user: User) -> None:
     """End all sessions of the user. Tokens stay valid; they are revoked one by one."""
     User.objects.filter(pk=user.pk).update(sessions_version=F("sessions_version") + 1)
-
-
-@transaction.atomic
-def _begin(*, account: str, address: str, now: datetime) -> SignInAttempt:
-    """Count the attempt before the password is checked: concurrent ones cannot exceed the limits."""
-    _lock(f"address {address}")
-    _lock(f"account {account}")
-    SignInAttempt.objects.filter(at__lte=now - WINDOW).delete()
-    for limit, scope in (
-        (MOST_FOR_ACCOUNT_FROM_ADDRESS, {"account": account, "address": address}),
-        (MOST_FOR_ACCOUNT, {"account": account}),
-        (MOST_FOR_ADDRESS, {"address": address}),
-    ):
-        attempts = SignInAttempt.objects.filter(**scope).order_by("-at").values_list("at", flat=True)
-        newest = list(attempts[:limit])
-        if len(newest) == limit:
-            raise TooManyAttempts(newest[-1] + WINDOW)
-    return SignInAttempt.objects.create(account=account, address=address, at=now)
-
-
-def _lock(name: str) -> None:
-    """Hold an advisory lock on the name until this transaction ends."""
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", [f"sign-in {name}"])
-
-
-def _digest(name: str) -> str:
-    """Return the digest of the account name, the same for all spellings of it."""
-    spelling = unicodedata.normalize("NFKC", name).strip().casefold()
-    return salted_hmac("annotation.sign-in", spelling, algorithm="sha256").hexdigest()

@@ -11,13 +11,18 @@ from django.utils import timezone
 from rest_framework.test import APIClient
 
 from annotation.models import ApiToken, SignInAttempt
-from annotation.services.people.accounts import (
-    MOST_FOR_ACCOUNT,
+from annotation.services.people.accounts import verify_password
+from annotation.services.people.attempts import (
     MOST_FOR_ACCOUNT_FROM_ADDRESS,
     MOST_FOR_ADDRESS,
+    MOST_FROM_DEVICE,
+    SLOWED_AFTER,
+    SPACING,
     WINDOW,
     TooManyAttempts,
-    verify_password,
+    cookie_name,
+    device_of,
+    digest_of_name,
 )
 from annotation.services.people.tokens import issue_token, use_token
 from annotation.services.projects.projects import add_member
@@ -35,8 +40,17 @@ def ann(alice):
     return alice
 
 
-def attempt(name="alice", password="wrong", address=HERE, now=NOW):
-    return verify_password(name=name, password=password, address=address, now=now)
+def attempt(name="alice", password="wrong", address=HERE, now=NOW, device=""):
+    return verify_password(name=name, password=password, address=address, now=now, device=device)
+
+
+def attack(name="alice", now=NOW):
+    """Fifty wrong passwords from eleven addresses."""
+    account = digest_of_name(name)
+    SignInAttempt.objects.bulk_create(
+        SignInAttempt(account=account, address=f"203.0.113.{number % 11}", at=now)
+        for number in range(SLOWED_AFTER)
+    )
 
 
 def post(client, path="/sign-in/", **fields):
@@ -62,13 +76,53 @@ def test_a_name_that_does_not_exist_is_refused_alike(db):
         attempt(name=" NoBody ")
 
 
-def test_elsewhere_the_account_opens_until_too_many_places_have_tried(ann):
-    for number in range(MOST_FOR_ACCOUNT):
-        attempt(address=f"203.0.113.{number // MOST_FOR_ACCOUNT_FROM_ADDRESS}")
-        if number == MOST_FOR_ACCOUNT - 2:
-            assert attempt(password=SECRET) == ann
-    with pytest.raises(TooManyAttempts):
+def test_an_account_under_attack_is_slowed_and_its_owner_not_locked_out(ann):
+    attack()
+    with pytest.raises(TooManyAttempts) as refused:
         attempt(password=SECRET)
+    assert refused.value.until == NOW + SPACING
+    assert attempt(password=SECRET, now=NOW + SPACING) == ann
+    with pytest.raises(TooManyAttempts) as refused:  # the attackers' addresses give way meanwhile
+        attempt(address="203.0.113.1", now=NOW + 3 * SPACING)
+    assert refused.value.until == NOW + WINDOW
+
+
+def test_an_attack_goes_on_at_one_guess_in_twenty_seconds_whatever_addresses_it_has(ann):
+    attack()
+    admitted = 0
+    for second in range(0, 120, 4):
+        try:
+            attempt(address=f"198.18.0.{second}", now=NOW + timedelta(seconds=second))
+            admitted += 1
+        except TooManyAttempts:
+            pass
+    assert admitted == 120 / SPACING.total_seconds() - 1
+
+
+def test_a_browser_that_signed_in_before_is_counted_apart(ann):
+    known, new = Client(), Client(REMOTE_ADDR="192.0.2.9")
+    assert post(known).status_code == 302
+    known.post("/sign-out/")
+    attack(now=timezone.now())
+    assert post(new).status_code == 429
+    assert post(known).status_code == 302
+    known.post("/sign-out/")
+    pages = [post(known, password="wrong").status_code for _ in range(MOST_FROM_DEVICE + 1)]
+    assert pages == [422] * MOST_FROM_DEVICE + [429]
+
+
+def test_the_cookie_of_one_account_says_nothing_about_another(ann, bob):
+    bob.set_password(SECRET)
+    bob.save()
+    browser = Client()
+    post(browser, username="bob")
+    browser.post("/sign-out/")
+    (cookie,) = (name for name in browser.cookies if name.startswith("device_"))
+    hers = cookie_name("alice")
+    browser.cookies[hers] = browser.cookies[cookie].value
+    assert device_of(browser.cookies[hers].value, name="bob") != ""
+    post(browser, password="wrong")
+    assert SignInAttempt.objects.get().device == ""
 
 
 def test_an_address_tries_only_so_many_names(ann):
@@ -173,13 +227,14 @@ def test_a_password_is_not_changed_without_the_old_one_or_to_a_weak_one(ann, cli
     client.force_login(ann)
     assert "not your password" in change(client, old="wrong").text
     assert "too short" in change(client, new="short").text
+    assert "too similar to the username" in change(client, new="alice-alice").text
     ann.refresh_from_db()
     assert ann.check_password(SECRET)
 
 
 def test_the_old_password_cannot_be_guessed_at_a_browser_left_open(ann, client):
     client.force_login(ann)
-    for _ in range(MOST_FOR_ACCOUNT_FROM_ADDRESS):
+    for _ in range(MOST_FROM_DEVICE):
         change(client, old="wrong")
     assert change(client).status_code == 429
 

@@ -1,5 +1,6 @@
 """Invitations by link: whom they let in, how often, until when."""
 
+import re
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
@@ -13,7 +14,7 @@ from tests.annotation.projects.test_pages import as_
 from tests.cast import NOW
 
 DAY = timedelta(days=1)
-ACCOUNT = {"username": "zoe", "password1": "a long secret", "password2": "a long secret"}
+PASSWORD = {"new_password1": "a long secret", "new_password2": "a long secret"}
 
 
 def link(project, ada, role="annotator", uses=1):
@@ -94,15 +95,53 @@ def test_the_link_is_shown_once_and_can_be_revoked(project, ada):
     assert "This invitation is over" in over.text
 
 
+def proposal(client, address, wish="zoe"):
+    """The name that the page proposes, and what it posts."""
+    page = client.post(address, {"wish": wish})
+    assert page.status_code == 200
+    return page.context["name"], {"proposal": page.context["form"].initial["proposal"]}
+
+
 def test_a_new_person_makes_an_account_and_is_in(project, ada):
     address, client = made(project, ada), Client()
     assert f"Join {project.name}" in client.get(address).text
-    weak = client.post(address, ACCOUNT | {"password1": "123", "password2": "123"})
-    assert weak.status_code == 422
-    assert not User.objects.filter(username="zoe").exists()
-    assert client.post(address, ACCOUNT).url == "/"
+    assert client.post(address, {"wish": "zoe zoe"}).status_code == 422
+    name, sent = proposal(client, address)
+    assert re.fullmatch(r"zoe-\d{3}", name)
+    for weak in ("123", name):
+        refused = client.post(address, sent | {"new_password1": weak, "new_password2": weak})
+        assert refused.status_code == 422
+        assert name in refused.text
+    assert not User.objects.filter(username=name).exists()
+    assert client.post(address, sent | PASSWORD).url == "/"
     assert project.name in client.get("/").text
-    assert Membership.objects.get(user__username="zoe").role == "annotator"
+    assert Membership.objects.get(user__username=name).role == "annotator"
+
+
+def test_the_page_tells_nobody_which_names_exist(project, ada, eve):
+    address = made(project, ada)
+    pages = [Client().post(address, {"wish": wish}) for wish in ("ada", "\u0430da", "nobody")]
+    assert {page.status_code for page in pages} == {200}
+    masked = [re.sub(r"(ada|\u0430da|nobody)-\d{3}(:[\w-]+)?|[\w]{64}", "", page.text) for page in pages]
+    assert masked[0] == masked[1] == masked[2]
+
+
+def test_nobody_picks_a_name_without_its_number(project, ada):
+    address, client = made(project, ada), Client()
+    for forged in ("zoe", "zoe:forged", ""):
+        assert client.post(address, {"proposal": forged} | PASSWORD).status_code == 200
+    assert not User.objects.filter(username__startswith="zoe").exists()
+
+
+def test_a_name_that_went_meanwhile_is_replaced_by_another(project, ada):
+    address, client = made(project, ada), Client()
+    name, sent = proposal(client, address)
+    User.objects.create_user(name.upper())
+    again = client.post(address, sent | PASSWORD)
+    assert again.status_code == 200
+    assert again.context["name"].startswith("zoe-")
+    assert again.context["name"] != name
+    assert not User.objects.filter(username=name).exists()
 
 
 def test_somebody_with_an_account_joins_with_one_click(project, ada, eve, alice):
