@@ -2,28 +2,69 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+from typing import Any
+
+from django.conf import settings
+from django.contrib.auth import SESSION_KEY, login
 from django.contrib.auth.backends import ModelBackend
 from django.contrib.sessions.backends import db
-from django.contrib.sessions.models import Session
+from django.contrib.sessions.middleware import SessionMiddleware
+from django.db.models import Q
+from django.http import HttpRequest
 from django.utils import timezone
 
-from annotation.models import User
+from annotation.models import BrowserSession, User
+from annotation.models.sessions import AGENT_LENGTH
 from annotation.statements import Parameter, Statement
 
+BROWSER = "browser"  # the key of what is known of the browser, in a session's data
+
 SESSION = Statement(
-    lambda: Session.objects.filter(session_key=Parameter("key"), expire_date__gt=Parameter("now"))
+    lambda: BrowserSession.objects.filter(
+        session_key=Parameter("key"), expire_date__gt=Parameter("now"), seen_at__gt=Parameter("idle_since")
+    )
 )
 PERSON = Statement(lambda: User.objects.filter(pk=Parameter("user")))
 
 
 class SessionStore(db.SessionStore):
-    """Sessions in the database, so that signing out takes effect everywhere at once."""
+    """Sessions in the database, so that signing out takes effect everywhere at once; they end when idle.
 
-    def _get_session_from_db(self) -> Session | None:
-        session = SESSION.first(key=self.session_key, now=timezone.now())
+    Attributes: is_unattended: the page asked by itself, so that nobody was seen.
+    """
+
+    is_unattended = False
+
+    @classmethod
+    def get_model_class(cls) -> type[BrowserSession]:
+        return BrowserSession
+
+    def _get_session_from_db(self) -> BrowserSession | None:
+        now = timezone.now()
+        session = SESSION.first(key=self.session_key, now=now, idle_since=now - settings.SESSION_IDLE)
         if session is None:
             self._session_key = None
+        elif not self.is_unattended and now - session.seen_at > settings.SESSION_SEEN_EVERY:
+            BrowserSession.objects.filter(pk=session.pk).update(seen_at=now)
         return session
+
+    def create_model_instance(self, data: dict[str, Any]) -> BrowserSession:
+        session: BrowserSession = super().create_model_instance(data)
+        session.user_id = data.get(SESSION_KEY)
+        session.seen_at = timezone.now()
+        if browser := data.get(BROWSER):
+            session.agent, session.address = browser["agent"], browser["address"]
+            session.began_at = datetime.fromtimestamp(browser["began"], UTC)
+        return session
+
+
+class Sessions(SessionMiddleware):
+    """Django's, which also notices what a page asks for by itself: static/js/requests.js says so."""
+
+    def process_request(self, request: HttpRequest) -> None:
+        super().process_request(request)
+        request.session.is_unattended = "HTTP_X_UNATTENDED" in request.META  # type: ignore[attr-defined]
 
 
 class People(ModelBackend):
@@ -32,3 +73,13 @@ class People(ModelBackend):
     def get_user(self, user_id: int) -> User | None:
         person = PERSON.first(user=user_id)
         return person if person and self.user_can_authenticate(person) else None
+
+
+def begin_session(request: HttpRequest, user: User, *, address: str) -> None:
+    """Sign the user in at this browser. Their sessions that are over are deleted."""
+    now = timezone.now()
+    over = Q(expire_date__lte=now) | Q(seen_at__lte=now - settings.SESSION_IDLE)
+    BrowserSession.objects.filter(over, user=user).delete()
+    login(request, user, backend=f"{People.__module__}.{People.__qualname__}")
+    agent = request.headers.get("User-Agent", "").replace("\0", "")[:AGENT_LENGTH]
+    request.session[BROWSER] = {"agent": agent, "address": address, "began": now.timestamp()}

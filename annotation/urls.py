@@ -26,6 +26,7 @@ urlpatterns = [
     path("sign-out/", accounts.sign_out, name="sign-out"),
     path("sign-out/everywhere/", accounts.sign_out_all, name="sign-out-everywhere"),
     path("account/", accounts.account, name="account"),
+    path("account/sessions/<str:ident>/end/", accounts.end_own_session, name="end-session"),
     path("account/password/", accounts.password, name="change-password"),
     path("account/tokens/", accounts.add_token, name="add-token"),
     path("account/tokens/<int:pk>/revoke/", accounts.remove_token, name="revoke-token"),

@@ -7,6 +7,7 @@ import os
 import secrets
 import sys
 import tempfile
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -83,7 +84,7 @@ MIDDLEWARE = [
     "config.headers.content_security_policy",
     "config.malformed.refuse_malformed",
     "whitenoise.middleware.WhiteNoiseMiddleware",
-    "django.contrib.sessions.middleware.SessionMiddleware",
+    "annotation.sessions.Sessions",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
@@ -134,6 +135,10 @@ LOGOUT_REDIRECT_URL = "sign-in"
 AUTHENTICATION_BACKENDS = ["annotation.sessions.People"]
 SESSION_ENGINE = "annotation.sessions"
 SESSION_COOKIE_AGE = 60 * 60 * 24 * 7  # since signing in: daily users sign in once a week
+SESSION_IDLE = timedelta(hours=env.float("SESSION_IDLE_HOURS", default=24))
+SESSION_SEEN_EVERY = min(
+    SESSION_IDLE / 10, timedelta(minutes=5)
+)  # not at each request: reads would be writes
 AUTH_PASSWORD_VALIDATORS: list[dict[str, Any]] = [
     {"NAME": f"django.contrib.auth.password_validation.{name}", "OPTIONS": options}
     for name, options in (

@@ -22,6 +22,7 @@ from annotation.models.qualifications import Qualification
 from annotation.models.references import Check, Reference
 from annotation.models.reviews import Review
 from annotation.models.selections import ChosenPrompt, Encoder, PromptSelection, TextVector
+from annotation.models.sessions import BrowserSession
 from annotation.models.stored_files import FileDigest, FileFault, FileRound
 from annotation.models.webhooks import Delivery, Event, Webhook
 
@@ -30,6 +31,7 @@ __all__ = [
     "Action",
     "ApiToken",
     "Assignment",
+    "BrowserSession",
     "Category",
     "Check",
     "ChosenPrompt",

@@ -7,7 +7,7 @@ from ipaddress import IPv6Address, ip_address, ip_network
 
 from django.conf import settings
 from django.contrib import messages
-from django.contrib.auth import login, logout, update_session_auth_hash
+from django.contrib.auth import logout, update_session_auth_hash
 from django.contrib.auth.views import redirect_to_login
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import get_object_or_404, redirect, render, resolve_url
@@ -20,9 +20,12 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 from annotation.access import MemberRequest, member_required
 from annotation.forms.accounts import ChangePasswordForm, SignInForm, TokenForm
 from annotation.models import User
+from annotation.selectors.sessions import sessions_of
 from annotation.services.people.accounts import change_password, sign_out_everywhere, verify_password
 from annotation.services.people.attempts import TooManyAttempts, cookie_name, device_cookie, device_of
+from annotation.services.people.sessions import SessionOver, end_session
 from annotation.services.people.tokens import issue_token, revoke_token
+from annotation.sessions import begin_session
 
 SIGN_IN = "annotation/people/sign_in.html"
 ACCOUNT = "annotation/people/account.html"
@@ -59,8 +62,7 @@ def sign_in(request: HttpRequest) -> HttpResponse:
         return _wait(request, SIGN_IN, context, error, now)
     if user is None:
         return render(request, SIGN_IN, {**context, "is_wrong": True}, status=422)
-    login(request, user)
-    return know_device(HttpResponseRedirect(onward), user)
+    return welcome(request, user, onward)
 
 
 @require_safe
@@ -126,6 +128,23 @@ def sign_out_all(request: MemberRequest) -> HttpResponse:
 
 
 @require_POST
+@member_required
+def end_own_session(request: MemberRequest, ident: str) -> HttpResponse:
+    """End a session at another browser, or this one."""
+    is_current = False
+    try:
+        session = end_session(user=request.user, ident=ident, now=timezone.now())
+    except SessionOver:
+        messages.info(request, "This session was over already.")
+    else:
+        is_current = session.session_key == request.session.session_key
+        messages.success(request, "Signed out there." if not is_current else "You are signed out.")
+    if is_current:
+        logout(request)
+    return redirect("sign-in" if is_current else "account")
+
+
+@require_POST
 @never_cache
 @sensitive_variables("secret")
 @member_required
@@ -147,8 +166,10 @@ def remove_token(request: MemberRequest, pk: int) -> HttpResponse:
     return redirect("account")
 
 
-def know_device(response: HttpResponse, user: User) -> HttpResponse:
-    """Let the browser of somebody who has just signed in be counted apart when they sign in again."""
+def welcome(request: HttpRequest, user: User, onward: str) -> HttpResponse:
+    """Begin a session and go on. The browser is counted apart when the user signs in there again."""
+    begin_session(request, user, address=client_address(request))
+    response = HttpResponseRedirect(onward)
     name, value = device_cookie(user.username)
     response.set_cookie(
         name,
@@ -170,7 +191,13 @@ def _onward(request: HttpRequest) -> str:
 
 
 def _account(request: MemberRequest, form: TokenForm) -> dict[str, object]:
-    return {"tokens": request.user.api_tokens.all(), "form": form, "now": timezone.now()}
+    now = timezone.now()
+    return {
+        "tokens": request.user.api_tokens.all(),
+        "sessions": sessions_of(request.user, current=request.session.session_key, now=now),
+        "form": form,
+        "now": now,
+    }
 
 
 def _wait(

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from django.contrib import messages
-from django.contrib.auth import login
 from django.db import transaction
 from django.http import HttpRequest, HttpResponse
-from django.shortcuts import get_object_or_404, redirect, render
+from django.shortcuts import get_object_or_404, redirect, render, resolve_url
 from django.urls import reverse
 from django.utils import timezone
 from django.views.decorators.cache import never_cache
@@ -27,7 +26,7 @@ from annotation.services.people.invitations import (
     revoke,
 )
 from annotation.services.projects.projects import add_member, remove_member
-from annotation.views.accounts import know_device
+from annotation.views.accounts import welcome
 
 PEOPLE = "annotation/people/list.html"
 JOIN = "annotation/people/join.html"
@@ -160,8 +159,7 @@ def _join_as_somebody_new(request: HttpRequest, invitation: Invitation, token: s
             join(token=token, user=user, now=timezone.now())
     except NameTaken:  # since it was proposed
         return _propose(request, context, propose_name(name.rpartition("-")[0]))
-    login(request, user)
-    return know_device(redirect("home"), user)
+    return welcome(request, user, resolve_url("home"))
 
 
 def _propose(request: HttpRequest, context: dict[str, object], name: str) -> HttpResponse:

@@ -6,6 +6,7 @@ import { csrfToken, say } from "./messages.js";
 document.addEventListener("htmx:configRequest", (event) => {
   const token = csrfToken();
   event.detail.headers["X-CSRFToken"] = token;
+  if (!event.detail.triggeringEvent) event.detail.headers["X-Unattended"] = "yes"; // a poll keeps no session alive
   if (event.detail.formData.has("csrfmiddlewaretoken")) event.detail.formData.set("csrfmiddlewaretoken", token);
 });
 

@@ -173,7 +173,17 @@ LOOKS = {"api-scores", "try-model"}
 OTHERS = {"change-password", "add-material", "api-images", "api-export", "api-pause", "api-reference", "join"}
 # What people do as annotators is told by their answers, and a session by its end.
 OWN_WORK = {
-    *("sign-in", "sign-out", "sign-out-everywhere", "work", "submit", "feedback", "draft", "skip"),
+    *(
+        "sign-in",
+        "sign-out",
+        "sign-out-everywhere",
+        "end-session",
+        "work",
+        "submit",
+        "feedback",
+        "draft",
+        "skip",
+    ),
     *("own-answer", "api-skip"),
     *("acknowledge-guideline", "answer-reference", "api-guideline", "api-next-task", "api-answers"),
 }
