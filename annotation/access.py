@@ -81,8 +81,9 @@ def may(user: User, do: Do, project: Project) -> bool:
 
 
 def projects_where(user: User, do: Do) -> QuerySet[Project]:
-    """Return the projects in which the user may do this."""
-    return Project.objects.filter(in_projects_where(user.pk, user.is_superuser, do))
+    """Return the projects in which the user may do this; with a token for one project, none but that."""
+    projects = Project.objects.filter(in_projects_where(user.pk, user.is_superuser, do))
+    return projects if user.only_project is None else projects.filter(pk=user.only_project)
 
 
 def in_projects_where(user: int | Parameter, is_superuser: bool, do: Do) -> Q:

@@ -223,13 +223,17 @@ REST_FRAMEWORK = {
     "DEFAULT_SCHEMA_CLASS": "annotation.api.schema.DescribedSchema",
     "DEFAULT_PAGINATION_CLASS": "rest_framework.pagination.LimitOffsetPagination",
     "PAGE_SIZE": 100,
+    "DEFAULT_THROTTLE_CLASSES": ["annotation.api.throttling.RequestRate"],
 }
+# Requests over the API that one person may make in a minute, in all processes together; 0: as many as come.
+API_REQUESTS_A_MINUTE = env.int("API_REQUESTS_A_MINUTE", default=3000)
 SPECTACULAR_SETTINGS = {
     "TITLE": "Laurel",
     "VERSION": "1",
     "SERVE_INCLUDE_SCHEMA": False,
     "SCHEMA_PATH_PREFIX": r"/api/v1(/projects/\{slug\})?",  # what follows names an endpoint's group
     "SERVE_PERMISSIONS": ["rest_framework.permissions.AllowAny"],  # the schema is public, like the code
+    "SERVE_AUTHENTICATION": [],
     # The documentation page's script and style are served from here: nothing is fetched at run time.
     "SWAGGER_UI_DIST": "SIDECAR",
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",

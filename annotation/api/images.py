@@ -15,7 +15,15 @@ from rest_framework.parsers import MultiPartParser
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from annotation.api.requests import Conflict, page_of, paged, project_of, user_of, valid
+from annotation.api.requests import (
+    Conflict,
+    page_of,
+    paged,
+    project_of,
+    stays_in_scope,
+    user_of,
+    valid,
+)
 from annotation.api.serializers import GenerationSerializer
 from annotation.bodies import takes_files
 from annotation.image_files import image_response
@@ -63,6 +71,7 @@ class NewImageSerializer(serializers.Serializer[Any]):
 
 
 @extend_schema(responses={(200, "image/*"): OpenApiTypes.BINARY})
+@stays_in_scope
 @api_view(["GET"])
 def image(request: Request, token: UUID) -> HttpResponseBase:
     """The file, for members of a project that shows it."""

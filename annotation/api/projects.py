@@ -14,7 +14,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from annotation.access import Do, Standing, projects_where, standing_in
-from annotation.api.requests import Conflict, page_of, paged, project_of, user_of, valid
+from annotation.api.requests import Conflict, page_of, paged, project_of, stays_in_scope, user_of, valid
 from annotation.api.serializers import (
     AddedPromptsSerializer,
     NewPromptsSerializer,
@@ -40,6 +40,7 @@ class AcknowledgementSerializer(serializers.Serializer[Any]):
 
 
 @extend_schema(responses=ProjectSerializer(many=True))
+@stays_in_scope
 @api_view(["GET"])
 def projects(request: Request) -> Response:
     """The projects that you are a member of."""

@@ -74,6 +74,12 @@ def changes_nothing(view: V) -> V:
     return view
 
 
+def stays_in_scope(view: V) -> V:
+    """Mark an endpoint whose address names no project, and which asks `projects_where` for each it reads."""
+    cast(Any, view).cls.stays_in_scope = True
+    return view
+
+
 def valid(form: serializers.Serializer[Any]) -> dict[str, Any]:
     """Return the validated data. Raises: ValidationError."""
     form.is_valid(raise_exception=True)

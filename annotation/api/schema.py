@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from drf_spectacular.openapi import AutoSchema
+
+TOO_MANY = {"description": "Too many requests in this minute: ask again after Retry-After."}
 
 
 class DescribedSchema(AutoSchema):
@@ -10,6 +14,12 @@ class DescribedSchema(AutoSchema):
 
     An endpoint that both reads and writes is described as "what it reads; or what it does".
     """
+
+    def get_operation(self, *arguments: Any) -> dict[str, Any] | None:
+        operation: dict[str, Any] | None = super().get_operation(*arguments)
+        if operation is not None:
+            operation["responses"].setdefault("429", TOO_MANY)
+        return operation
 
     def get_summary(self) -> str | None:
         sentence = " ".join(self.get_description().split()).partition(". ")[0].rstrip(".")

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
+from typing import Any
 
 from django import forms
 from django.contrib.auth.forms import SetPasswordForm, UsernameField
 from django.core.signing import BadSignature, Signer
 
-from annotation.access import MAY, Do
-from annotation.models import ApiToken, Membership, User
+from annotation.access import MAY, Do, projects_where
+from annotation.models import ApiToken, Membership, Project, User
 
 PASSWORD_LENGTH = 4096  # hashing time grows with the length
 PASSWORD_RULE = "8 characters at least; not digits alone, not like your name, and none that many people use."
@@ -50,6 +51,9 @@ class TokenForm(forms.Form):
         max_length=ApiToken._meta.get_field("name").max_length,
         help_text="What will use it.",
     )
+    project = forms.ModelChoiceField(
+        Project.objects.none(), required=False, empty_label="All projects of mine", label="For"
+    )
     reads_only = forms.BooleanField(
         label="Only reads", required=False, help_text="It fetches, and changes nothing in your name."
     )
@@ -61,6 +65,12 @@ class TokenForm(forms.Form):
         coerce=int,
         empty_value=None,
     )
+
+    def __init__(self, *args: Any, user: User, **options: Any) -> None:
+        super().__init__(*args, **options)
+        projects = self.fields["project"]
+        assert isinstance(projects, forms.ModelChoiceField)
+        projects.queryset = projects_where(user, Do.SEE).order_by("name")
 
 
 # Links can be passed on, so admins are added by name only.

@@ -19,6 +19,7 @@ from annotation.models.people import ApiToken, Membership, SignInAttempt, User
 from annotation.models.projects import Acknowledgement, Guideline, Project
 from annotation.models.prompts import Generation, Prompt
 from annotation.models.qualifications import Qualification
+from annotation.models.rates import RequestCount
 from annotation.models.references import Check, Reference
 from annotation.models.reviews import Review
 from annotation.models.selections import ChosenPrompt, Encoder, PromptSelection, TextVector
@@ -62,6 +63,7 @@ __all__ = [
     "Ranking",
     "Rating",
     "Reference",
+    "RequestCount",
     "Review",
     "Revision",
     "ShownImage",

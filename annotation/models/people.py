@@ -41,6 +41,9 @@ class SkeletonField(models.CharField):  # type: ignore[type-arg]  # no generic c
 class User(AbstractUser):
     """A user account. Permissions come from its membership in each project."""
 
+    # Of a request with a token: the project that it is for, else None. See access.projects_where.
+    only_project: int | None = None
+
     sessions_version = models.PositiveIntegerField(default=1)  # incremented to end all sessions
     skeleton = SkeletonField(max_length=SKELETON_LENGTH, null=True, unique=True, editable=False)
 
@@ -128,6 +131,8 @@ class ApiToken(models.Model):
     name = models.CharField(max_length=100)
     digest = models.CharField(max_length=64, unique=True)  # sha256, hex
     hint = models.CharField(max_length=12)  # of the secret, so that its owner can tell tokens apart
+    # Null: for every project of its owner.
+    project = models.ForeignKey("annotation.Project", models.CASCADE, null=True, related_name="api_tokens")
     reads_only = models.BooleanField(default=False)  # its requests may not change data
     created_at = models.DateTimeField()
     expires_at = models.DateTimeField(null=True)  # null: never

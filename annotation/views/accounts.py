@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from datetime import datetime
-from ipaddress import IPv6Address, ip_address, ip_network
 
 from django.conf import settings
 from django.contrib import messages
@@ -18,6 +17,7 @@ from django.views.decorators.debug import sensitive_post_parameters, sensitive_v
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from annotation.access import MemberRequest, member_required
+from annotation.addresses import client_address
 from annotation.forms.accounts import ChangePasswordForm, SignInForm, TokenForm
 from annotation.models import User
 from annotation.selectors.sessions import sessions_of
@@ -83,7 +83,7 @@ def sign_out(request: HttpRequest) -> HttpResponse:
 @never_cache
 @member_required
 def account(request: MemberRequest) -> HttpResponse:
-    return render(request, ACCOUNT, _account(request, TokenForm()))
+    return render(request, ACCOUNT, _account(request, TokenForm(user=request.user)))
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
@@ -150,11 +150,13 @@ def end_own_session(request: MemberRequest, ident: str) -> HttpResponse:
 @member_required
 def add_token(request: MemberRequest) -> HttpResponse:
     """Create a token. Its secret is shown only in this response."""
-    form = TokenForm(request.POST)
+    form = TokenForm(request.POST, user=request.user)
     if not form.is_valid():
         return render(request, ACCOUNT, _account(request, form), status=422)
     token, secret = issue_token(user=request.user, now=timezone.now(), **form.cleaned_data)
-    return render(request, ACCOUNT, {**_account(request, TokenForm()), "made": token, "secret": secret})
+    return render(
+        request, ACCOUNT, {**_account(request, TokenForm(user=request.user)), "made": token, "secret": secret}
+    )
 
 
 @require_POST
@@ -193,7 +195,7 @@ def _onward(request: HttpRequest) -> str:
 def _account(request: MemberRequest, form: TokenForm) -> dict[str, object]:
     now = timezone.now()
     return {
-        "tokens": request.user.api_tokens.all(),
+        "tokens": request.user.api_tokens.select_related("project"),
         "sessions": sessions_of(request.user, current=request.session.session_key, now=now),
         "form": form,
         "now": now,
@@ -207,21 +209,3 @@ def _wait(
     response = render(request, template, {**context, "wait": seconds}, status=429)
     response.headers["Retry-After"] = str(seconds)
     return response
-
-
-def client_address(request: HttpRequest) -> str:
-    """Return the client's address; for IPv6 the /64 network, which belongs to one customer.
-
-    Behind proxies it is the address seen by our outermost proxy; earlier entries can be forged.
-    """
-    client = str(request.META.get("REMOTE_ADDR", ""))
-    forwarded = request.headers.get("X-Forwarded-For", "").split(",")
-    if 0 < settings.PROXIES <= len(forwarded):
-        client = forwarded[-settings.PROXIES].strip()
-    try:
-        address = ip_address(client)
-    except ValueError:  # a Unix socket, or not an address
-        return client[:45]
-    if isinstance(address, IPv6Address):
-        return str(ip_network((address, 64), strict=False))
-    return str(address)

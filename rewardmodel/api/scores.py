@@ -19,7 +19,7 @@ from rest_framework.response import Response
 
 from annotation.access import Do
 from annotation.api.parsers import JSONParser
-from annotation.api.requests import Conflict, changes_nothing, project_of, valid
+from annotation.api.requests import Conflict, changes_nothing, project_of, stays_in_scope, valid
 from annotation.bodies import takes_files
 from annotation.models import Generation, Project
 from rewardmodel.scoring import client_socket, score_with_promoted
@@ -126,6 +126,7 @@ class ScoresSerializer(serializers.Serializer[Any]):
     },
 )
 @changes_nothing
+@stays_in_scope
 @api_view(["POST"])
 @parser_classes([MultiPartParser, JSONParser])
 def scores(request: Request) -> Response:

@@ -59,7 +59,7 @@ def verify_password(
     A wrong password counts against name and address, or against the device alone where it is known.
 
     Args:
-        address: where the request came from, see `views.accounts.client_address`.
+        address: where the request came from, see `addresses.client_address`.
         device: of a browser that signed in to this account before, see `attempts.device_of`.
     Raises: TooManyAttempts.
     """

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 
 from django.db import transaction
 
-from annotation.models import Action, ApiToken, User
+from annotation.models import Action, ApiToken, Project, User
 from annotation.services.actions import record_action
 
 PREFIX = "laurel_"  # lets scanners for leaked secrets find it
@@ -18,11 +18,20 @@ USE_NOTED_EVERY = timedelta(hours=1)  # not at each request: reads would become 
 
 @transaction.atomic
 def issue_token(
-    *, user: User, name: str, days: int | None, now: datetime, reads_only: bool = False
+    *,
+    user: User,
+    name: str,
+    days: int | None,
+    now: datetime,
+    project: Project | None = None,
+    reads_only: bool = False,
 ) -> tuple[ApiToken, str]:
     """Create a token.
 
-    Args: days: how long it is valid; None: it does not expire. reads_only: refuse requests that change data.
+    Args:
+        days: how long it is valid; None: it does not expire.
+        project: refuse requests about others; None: for all projects of the user, also those to come.
+        reads_only: refuse requests that change data.
     Returns: its row and the secret, which is stored nowhere.
     """
     secret = PREFIX + secrets.token_urlsafe(32)
@@ -31,11 +40,13 @@ def issue_token(
         name=name,
         digest=digest_of(secret),
         hint=secret[:HINT],
+        project=project,
         reads_only=reads_only,
         created_at=now,
         expires_at=None if days is None else now + timedelta(days=days),
     )
-    record_action(Action.Kind.TOKEN_MADE, project=None, by=user, subject=name, days=days)
+    scope = {"only_project": project.slug if project else None, "reads_only": reads_only}
+    record_action(Action.Kind.TOKEN_MADE, project=None, by=user, subject=name, days=days, **scope)
     return token, secret
 
 
@@ -47,10 +58,15 @@ def revoke_token(token: ApiToken) -> None:
 
 
 def use_token(*, secret: str, now: datetime) -> ApiToken | None:
-    """Return the valid token of this secret with its owner, or None; record its use."""
-    token = ApiToken.objects.valid(now=now).filter(digest=digest_of(secret)).select_related("user").first()
+    """Return the valid token of this secret with its owner, or None; record its use.
+
+    The owner's `only_project` is the token's, so that it holds wherever permissions are asked for.
+    """
+    tokens = ApiToken.objects.valid(now=now).select_related("user", "project")
+    token = tokens.filter(digest=digest_of(secret)).first()
     if token is None:
         return None
+    token.user.only_project = token.project_id
     if token.last_used_at is None or now - token.last_used_at > USE_NOTED_EVERY:
         token.last_used_at = now
         token.save(update_fields=["last_used_at"])

@@ -1,0 +1,26 @@
+"""Where a request came from."""
+
+from __future__ import annotations
+
+from ipaddress import IPv6Address, ip_address, ip_network
+
+from django.conf import settings
+from django.http import HttpRequest
+
+
+def client_address(request: HttpRequest) -> str:
+    """Return the client's address; for IPv6 the /64 network, which belongs to one customer.
+
+    Behind proxies it is the address seen by our outermost proxy; earlier entries can be forged.
+    """
+    client = str(request.META.get("REMOTE_ADDR", ""))
+    forwarded = request.headers.get("X-Forwarded-For", "").split(",")
+    if 0 < settings.PROXIES <= len(forwarded):
+        client = forwarded[-settings.PROXIES].strip()
+    try:
+        address = ip_address(client)
+    except ValueError:  # a Unix socket, or not an address
+        return client[:45]
+    if isinstance(address, IPv6Address):
+        return str(ip_network((address, 64), strict=False))
+    return str(address)
