@@ -50,7 +50,8 @@ class SessionStore(db.SessionStore):
         return session
 
     def create_model_instance(self, data: dict[str, Any]) -> BrowserSession:
-        session: BrowserSession = super().create_model_instance(data)
+        session = super().create_model_instance(data)
+        assert isinstance(session, BrowserSession)
         session.user_id = data.get(SESSION_KEY)
         session.seen_at = timezone.now()
         if browser := data.get(BROWSER):

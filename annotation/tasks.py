@@ -12,11 +12,12 @@ from django.utils.timezone import now
 from kombu.exceptions import OperationalError
 
 from annotation import jobs
-from annotation.models import Export, FileFault, Project
+from annotation.models import Export, FileFault, Project, User
 from annotation.services.assignments.overlap import ask_where_opinions_differ
 from annotation.services.checks.checks import BATCH, compare_answers
 from annotation.services.checks.pauses import pause_by_rules
 from annotation.services.exports import run_export
+from annotation.services.people.emails import mail_confirmation, mail_reset_links
 from annotation.services.recovery.looks import look_at_files
 from annotation.services.webhooks.deliveries import send_due
 from annotation.services.webhooks.events import forget_events
@@ -54,6 +55,18 @@ def tend_exports() -> None:
     export = Export.objects.queued().first()
     if export is not None:
         write_export.apply_async((export.pk,), expires=TEND_SECONDS)
+
+
+@shared_task
+def send_reset_links(address: str, link: str) -> None:
+    """Mail links for a new password to this address, if accounts have it."""
+    mail_reset_links(address=address, link=link, now=now())
+
+
+@shared_task
+def send_confirmation(user_id: int, address: str, link: str) -> None:
+    """Mail the link that makes this the user's address."""
+    mail_confirmation(user=User.objects.get(pk=user_id), address=address, link=link, now=now())
 
 
 @shared_task

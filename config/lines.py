@@ -7,8 +7,8 @@ import re
 
 # C0 and C1 but for tabs, and what else ends a line: terminals obey them, programs that read logs split there.
 _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f-\x9f\u2028\u2029]")
-# Links that let in whoever has them: an invitation, the page of a study.
-_KEY = re.compile(r"(/(?:join|studies)/)([^/\s?#\"'<>]{16,})")
+# Links that let in whoever has them: an invitation, the page of a study, a new password.
+_KEY = re.compile(r"(/(?:join|studies|reset|address)/)([^/\s?#\"'<>]{16,})")
 
 
 def one_line(text: str) -> str:

@@ -149,6 +149,13 @@ AUTH_PASSWORD_VALIDATORS: list[dict[str, Any]] = [
     )
 ]
 
+# Mail goes out only where a server for it is named, as smtp+tls://user:password@host:587.
+SENDS_EMAIL = bool(env.str("EMAIL_URL", default=""))
+if SENDS_EMAIL:
+    globals().update(env.email_url("EMAIL_URL"))
+EMAIL_TIMEOUT = 10
+DEFAULT_FROM_EMAIL = env.str("EMAIL_SENDER", default="laurel@localhost")
+
 LANGUAGE_CODE = "en"
 TIME_ZONE = "UTC"
 USE_TZ = True

@@ -53,6 +53,8 @@ def named(name, arguments, project, task, rows):
         "pk": rows.get(name, task.pk),
         "version": 1,
         **dict.fromkeys(("delivery", "step", "number", "place"), 1),
+        "ident": "nothing",
+        "key": "nothing",
         "side": "after",
         "image": task.token,
         "form": "csv",
@@ -78,7 +80,7 @@ def rows(project, ada, alice, answered):
     ).pk
     invitation, _ = invite(project=project, role="annotator", uses=1, expires_at=NOW, by=ada, now=NOW)
     hooks = ("project-webhook", "ping-webhook", "switch-webhook", "renew-webhook-secret", "remove-webhook")
-    people = ("pause", "lift-pause", "decide-qualification", "remove-person")
+    people = ("pause", "lift-pause", "decide-qualification", "remove-person", "make-reset-link")
     exports = ("download-export", "cancel-export", "retry-export", "delete-export", "api-export")
     return {
         **dict.fromkeys((*hooks, "send-again"), webhook),

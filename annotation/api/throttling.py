@@ -30,7 +30,8 @@ class RequestRate(BaseThrottle):
         client = (
             f"user {user.pk}" if isinstance(user, User) else f"address {client_address(request._request)}"
         )
-        return count_request(client, now=timezone.now()) <= settings.API_REQUESTS_A_MINUTE
+        most: int = settings.API_REQUESTS_A_MINUTE
+        return count_request(client, now=timezone.now()) <= most
 
     def wait(self) -> float:
         return seconds_to_next_minute(timezone.now())

@@ -44,6 +44,25 @@ class ChangePasswordForm(SetPasswordForm):  # type: ignore[type-arg]  # not subs
     field_order = ["old_password", "new_password1", "new_password2"]
 
 
+class ResetForm(SetPasswordForm):  # type: ignore[type-arg]  # not subscriptable when it runs
+    """A new password, twice."""
+
+    new_password1 = _password("New password", "new-password", PASSWORD_RULE)
+    new_password2 = _password("New password again", "new-password")
+
+
+class ForgottenForm(forms.Form):
+    """Where a link may go."""
+
+    email = forms.EmailField(label="Mail address", widget=forms.EmailInput(attrs={"autocomplete": "email"}))
+
+
+class AddressForm(ForgottenForm):
+    """A new address, and the password: whoever reads its mail can set another."""
+
+    password = _password("Password", "current-password")
+
+
 class TokenForm(forms.Form):
     """A new token."""
 

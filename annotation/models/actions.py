@@ -35,6 +35,8 @@ class Action(models.Model):
 
         ACCOUNT_MADE = "account.made", "Account made"
         PASSWORD_CHANGED = "password.changed", "Password changed"
+        RESET_LINK_MADE = "password.link", "Link for a new password made"
+        EMAIL_CHANGED = "email.changed", "Mail address changed"
         TOKEN_MADE = "token.made", "Token made"
         TOKEN_REVOKED = "token.revoked", "Token revoked"
         PROJECT_CREATED = "project.created", "Project created"

@@ -42,7 +42,10 @@ def sign_in(request: HttpRequest) -> HttpResponse:
     onward = _onward(request)
     if request.user.is_authenticated:
         return HttpResponseRedirect(onward)
-    context: dict[str, object] = {"next": request.POST.get("next", request.GET.get("next", ""))}
+    context: dict[str, object] = {
+        "next": request.POST.get("next", request.GET.get("next", "")),
+        "sends_email": settings.SENDS_EMAIL,
+    }
     if request.method != "POST":
         return render(request, SIGN_IN, {**context, "form": SignInForm()})
     form = SignInForm(request.POST)
@@ -59,7 +62,7 @@ def sign_in(request: HttpRequest) -> HttpResponse:
             now=now,
         )
     except TooManyAttempts as error:
-        return _wait(request, SIGN_IN, context, error, now)
+        return wait(request, SIGN_IN, context, error, now)
     if user is None:
         return render(request, SIGN_IN, {**context, "is_wrong": True}, status=422)
     return welcome(request, user, onward)
@@ -107,7 +110,7 @@ def password(request: MemberRequest) -> HttpResponse:
             now=now,
         )
     except TooManyAttempts as error:
-        return _wait(request, PASSWORD, {"form": form}, error, now)
+        return wait(request, PASSWORD, {"form": form}, error, now)
     if user is None:
         form.add_error("old_password", "This is not your password.")
         return render(request, PASSWORD, {"form": form}, status=422)
@@ -169,9 +172,13 @@ def remove_token(request: MemberRequest, pk: int) -> HttpResponse:
 
 
 def welcome(request: HttpRequest, user: User, onward: str) -> HttpResponse:
-    """Begin a session and go on. The browser is counted apart when the user signs in there again."""
+    """Begin a session and go on."""
     begin_session(request, user, address=client_address(request))
-    response = HttpResponseRedirect(onward)
+    return know_device(HttpResponseRedirect(onward), user)
+
+
+def know_device(response: HttpResponse, user: User) -> HttpResponse:
+    """Let this browser be counted apart at sign-in: whoever is at it has shown that the account is theirs."""
     name, value = device_cookie(user.username)
     response.set_cookie(
         name,
@@ -199,12 +206,14 @@ def _account(request: MemberRequest, form: TokenForm) -> dict[str, object]:
         "sessions": sessions_of(request.user, current=request.session.session_key, now=now),
         "form": form,
         "now": now,
+        "sends_email": settings.SENDS_EMAIL,
     }
 
 
-def _wait(
+def wait(
     request: HttpRequest, template: str, context: dict[str, object], error: TooManyAttempts, now: datetime
 ) -> HttpResponse:
+    """Refuse an attempt, with the time to wait."""
     seconds = max(1, round((error.until - now).total_seconds()))
     response = render(request, template, {**context, "wait": seconds}, status=429)
     response.headers["Retry-After"] = str(seconds)

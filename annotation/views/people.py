@@ -25,6 +25,7 @@ from annotation.services.people.invitations import (
     open_invitation,
     revoke,
 )
+from annotation.services.people.resets import resettable_members
 from annotation.services.projects.projects import add_member, remove_member
 from annotation.views.accounts import welcome
 
@@ -35,7 +36,14 @@ JOIN = "annotation/people/join.html"
 @require_safe
 @admin_required
 def people(request: MemberRequest, project: Project) -> HttpResponse:
-    return render(request, PEOPLE, _context(project, MemberForm()))
+    return show_people(request, project)
+
+
+def show_people(
+    request: MemberRequest, project: Project, context: dict[str, object] | None = None
+) -> HttpResponse:
+    """Render the page, with what a form on it made."""
+    return render(request, PEOPLE, _context(request, project, MemberForm()) | (context or {}))
 
 
 @require_POST
@@ -46,7 +54,7 @@ def add_person(request: MemberRequest, project: Project) -> HttpResponse:
     """Give somebody a role. A new account's password is shown once, in this response, and stored hashed."""
     form = MemberForm(request.POST)
     if not form.is_valid():
-        return render(request, PEOPLE, _context(project, form), status=422)
+        return render(request, PEOPLE, _context(request, project, form), status=422)
     username, password = form.cleaned_data["username"], None
     if form.cleaned_data["new_account"]:
         try:
@@ -55,20 +63,20 @@ def add_person(request: MemberRequest, project: Project) -> HttpResponse:
             form.add_error(
                 "username", "There is an account of this name, or of one that looks like it, already."
             )
-            return render(request, PEOPLE, _context(project, form), status=422)
+            return render(request, PEOPLE, _context(request, project, form), status=422)
     else:
         account = User.objects.filter(username=username).first()
         if account is None:
             form.add_error("username", "There is no account of this name.")
-            return render(request, PEOPLE, _context(project, form), status=422)
+            return render(request, PEOPLE, _context(request, project, form), status=422)
         user = account
     keeps = user.is_superuser or Do.ADMINISTER in MAY[form.cleaned_data["role"]]
     if user == request.user and not keeps:
         form.add_error("role", "You cannot take this project from yourself. Another admin can.")
-        return render(request, PEOPLE, _context(project, form), status=422)
+        return render(request, PEOPLE, _context(request, project, form), status=422)
     add_member(project=project, user=user, role=form.cleaned_data["role"], by=request.user)
     if password is not None:
-        context = {**_context(project, MemberForm()), "made": user, "password": password}
+        context = {**_context(request, project, MemberForm()), "made": user, "password": password}
         return render(request, PEOPLE, context)
     messages.success(request, f"{username} is {form.cleaned_data['role']} now.")
     return redirect("project-people", project.slug)
@@ -81,7 +89,7 @@ def remove_person(request: MemberRequest, project: Project, pk: int) -> HttpResp
     user = get_object_or_404(User.objects.filter(memberships__project=project), pk=pk)
     if user == request.user:
         form = MemberForm()
-        return render(request, PEOPLE, {**_context(project, form), "is_self": True}, status=409)
+        return render(request, PEOPLE, {**_context(request, project, form), "is_self": True}, status=409)
     remove_member(project=project, user=user, by=request.user)
     messages.success(request, f"{user.username} was removed.")
     return redirect("project-people", project.slug)
@@ -94,14 +102,14 @@ def add_invitation(request: MemberRequest, project: Project) -> HttpResponse:
     """Create a link. It is shown only in this response, and stored only hashed."""
     form, now = InvitationForm(request.POST, auto_id="invitation_%s"), timezone.now()
     if not form.is_valid():
-        context = _context(project, MemberForm()) | {"invitation_form": form}
+        context = _context(request, project, MemberForm()) | {"invitation_form": form}
         return render(request, PEOPLE, context, status=422)
     role, uses = form.cleaned_data["role"], form.cleaned_data["uses"]
     invitation, token = invite(
         project=project, role=role, uses=uses, expires_at=form.expires_at(now), by=request.user, now=now
     )
     link = request.build_absolute_uri(reverse("join", args=[token]))
-    context = _context(project, MemberForm()) | {"invited": invitation, "link": link}
+    context = _context(request, project, MemberForm()) | {"invited": invitation, "link": link}
     return render(request, PEOPLE, context)
 
 
@@ -167,13 +175,14 @@ def _propose(request: HttpRequest, context: dict[str, object], name: str) -> Htt
     return render(request, JOIN, {**context, "form": form, "name": name})
 
 
-def _context(project: Project, form: MemberForm) -> dict[str, object]:
+def _context(request: MemberRequest, project: Project, form: MemberForm) -> dict[str, object]:
     """Return the page's context: members and open invitations."""
     members = project.memberships.select_related("user").order_by("role", "user__username")
     return {
         "project": project,
         "tab": "people",
         "members": members,
+        "resettable": set(resettable_members(project, by=request.user).values_list("pk", flat=True)),
         "form": form,
         "invitations": Invitation.objects.open(now=timezone.now()).filter(project=project),
         "invitation_form": InvitationForm(auto_id="invitation_%s"),

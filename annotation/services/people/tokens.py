@@ -45,8 +45,15 @@ def issue_token(
         created_at=now,
         expires_at=None if days is None else now + timedelta(days=days),
     )
-    scope = {"only_project": project.slug if project else None, "reads_only": reads_only}
-    record_action(Action.Kind.TOKEN_MADE, project=None, by=user, subject=name, days=days, **scope)
+    record_action(
+        Action.Kind.TOKEN_MADE,
+        project=None,
+        by=user,
+        subject=name,
+        days=days,
+        only_project=project.slug if project else None,
+        reads_only=reads_only,
+    )
     return token, secret
 
 

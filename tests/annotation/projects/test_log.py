@@ -87,6 +87,7 @@ PAGES = [
         {"username": "zoe", "role": "annotator", "new_account": "on"},
         Kind.ACCOUNT_MADE,
     ),
+    ("make-reset-link", "ada", P + "people/{0.alice}/reset/", {}, Kind.RESET_LINK_MADE),
     ("remove-person", "ada", P + "people/{0.alice}/remove/", {}, Kind.MEMBER_REMOVED),
     ("invite", "ada", P + "people/invite/", {"role": "annotator", "uses": "2", "days": "7"}, Kind.INVITED),
     (
@@ -171,6 +172,8 @@ RUNS = {
 LOOKS = {"api-scores", "try-model"}
 # Logged in the tests below, which send something else than a form.
 OTHERS = {"change-password", "add-material", "api-images", "api-export", "api-pause", "api-reference", "join"}
+# Logged as tests of resets show: a password by a link, a mail address.
+RESETS = {"reset-password", "forgotten", "change-address", "confirm-address"}
 # What people do as annotators is told by their answers, and a session by its end.
 OWN_WORK = {
     *(
@@ -275,7 +278,7 @@ def test_a_refused_change_is_not_logged(stage, project, ada, alice):
 
 def test_every_door_is_a_look_or_logged_or_ones_own_work():
     """A new page or endpoint that takes more than GET has to be in a table above."""
-    known = {row[0] for row in [*PAGES, *ENDPOINTS]} | RUNS | LOOKS | OTHERS | OWN_WORK
+    known = {row[0] for row in [*PAGES, *ENDPOINTS]} | RUNS | LOOKS | OTHERS | RESETS | OWN_WORK
     doors = {pattern.name: pattern.callback for pattern in patterns(get_resolver().url_patterns)}
     assert known <= doors.keys()
     assert {name for name, view in doors.items() if changes(view)} - known == set()

@@ -1,0 +1,82 @@
+"""Mail to people: links for a new password, and to confirm that an address is theirs."""
+
+from __future__ import annotations
+
+import hashlib
+from datetime import datetime
+
+from django.core import signing
+from django.core.mail import send_mail
+from django.db import transaction
+
+from annotation.models import Action, User
+from annotation.services.actions import record_action
+from annotation.services.people.rates import count_request
+from annotation.services.people.resets import accounts_to_mail, make_reset_key
+
+CONFIRMED_WITHIN = 24 * 60 * 60  # seconds
+SALT = "annotation.email"
+
+RESET = """Somebody, you it may be, asked for a new password of the account {name}.
+This link sets one. It works once:
+
+{link}
+
+If it was not you, there is nothing to do: the password stays as it is.
+"""
+CONFIRM = """The account {name} wants to use this address, to get links for a new password.
+If that is you, confirm it within a day, in a browser where you are signed in:
+
+{link}
+
+If it was not you, there is nothing to do.
+"""
+
+
+class ConfirmationOver(Exception):
+    """The link is another's, has expired, or is not complete."""
+
+
+def mail_reset_links(*, address: str, link: str, now: datetime) -> None:
+    """Send a link for each account with this address, at most once a minute.
+
+    Args: link: with `KEY` in it, where the secret part goes.
+    """
+    if count_request(f"mail {_digest(address)}", now=now) > 1:
+        return
+    for user in accounts_to_mail(address):
+        key = make_reset_key(user, project=None, by=None)
+        body = RESET.format(name=user.username, link=link.replace("KEY", key))
+        send_mail("A new password for Laurel", body, None, [user.email])
+
+
+def mail_confirmation(*, user: User, address: str, link: str, now: datetime) -> None:
+    """Send the link that makes this the user's address, at most once a minute. Args: link: as above."""
+    if count_request(f"mail {_digest(address)}", now=now) > 1:
+        return
+    key = signing.dumps([user.pk, address], salt=SALT)
+    body = CONFIRM.format(name=user.username, link=link.replace("KEY", key))
+    send_mail("Confirm your address for Laurel", body, None, [address])
+
+
+def address_in(key: str, *, user: User) -> str:
+    """Return the address that a link confirms for this user. Raises: ConfirmationOver."""
+    try:
+        pk, address = signing.loads(key, salt=SALT, max_age=CONFIRMED_WITHIN)
+    except signing.BadSignature:
+        raise ConfirmationOver from None
+    if pk != user.pk:
+        raise ConfirmationOver
+    return str(address)
+
+
+@transaction.atomic
+def change_address(*, user: User, address: str) -> None:
+    """Make a confirmed address the user's, or none."""
+    user.email = address
+    user.save(update_fields=["email"])
+    record_action(Action.Kind.EMAIL_CHANGED, project=None, by=user, subject=user)
+
+
+def _digest(address: str) -> str:
+    return hashlib.sha256(address.casefold().encode()).hexdigest()[:40]
