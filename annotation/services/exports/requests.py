@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import shutil
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from django.db import transaction
+from django.db.models import F, Q
 
 from annotation import jobs
 from annotation.jobs import JobLost
@@ -13,6 +14,8 @@ from annotation.models import Action, Export, Project, User
 from annotation.services.actions import record_action
 from annotation.services.exports.formats import FORMATS
 from annotation.services.judgements.revisions import settle_answers
+
+AGAIN = timedelta(minutes=1)  # whoever saw no answer has pressed the button again by then
 
 
 class UnknownFormat(Exception):
@@ -32,19 +35,39 @@ def request_export(
 ) -> Export:
     """Request an export of the rankings accepted until now, or until an earlier time.
 
+    Asked again by the same person within AGAIN, while it is not over, it is the same export.
+
     Args: after: only those accepted later than this.
     Raises: UnknownFormat.
     """
     if format not in FORMATS:
         raise UnknownFormat(f"{format!r} is none of {', '.join(FORMATS)}")
-    until = min(until or now, now)
+    with_images = with_images and FORMATS[format].has_images
+    until = None if until is None or until >= now else until
+    Project.objects.select_for_update(no_key=True).get(pk=project.pk)  # two requests at once are one, too
+    same = (
+        Export.objects.active()
+        .filter(
+            Q(accepted_until=until) if until else Q(accepted_until=F("created_at")),
+            project=project,
+            requested_by=by,
+            format=format,
+            with_images=with_images,
+            accepted_after=after,
+            created_at__range=(now - AGAIN, now),
+        )
+        .first()
+    )
+    if same is not None:
+        return same
+    until = until or now
     record_action(Action.Kind.EXPORTED, project=project, by=by, subject=format)
     settle_answers(project=project, until=until)
     return Export.objects.create(
         project=project,
         requested_by=by,
         format=format,
-        with_images=with_images and FORMATS[format].has_images,
+        with_images=with_images,
         accepted_after=after,
         accepted_until=until,
         created_at=now,

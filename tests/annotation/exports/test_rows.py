@@ -104,6 +104,17 @@ def test_answers_accepted_after_it_was_asked_for_are_not_in_it(asked, judged):
     assert Export.objects.get(pk=export.pk).rankings == 0
 
 
+def test_an_export_asked_for_again_at_once_is_the_same_until_it_is_over(asked, judged, ada, bob):
+    export = asked()
+    assert asked() == export == asked(until=NOW + SECOND)
+    assert export not in {asked("pairs"), asked(after=NOW - SECOND), asked(until=NOW - SECOND)}
+    assert request_export(project=judged, format="csv", by=bob, now=NOW) != export
+    assert request_export(project=judged, format="csv", by=ada, now=NOW + timedelta(minutes=2)) != export
+
+    cancel_export(export, by=ada, now=NOW)
+    assert asked() != export
+
+
 def test_a_format_that_there_is_not_is_refused(asked):
     with pytest.raises(UnknownFormat, match="'xml' is none of"):
         asked("xml")

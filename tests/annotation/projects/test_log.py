@@ -44,7 +44,9 @@ def stage(project, ada, alice, bob, rita, a_prompt, a_gold):
     invitation, _ = invite(
         project=project, role="annotator", uses=1, expires_at=now().replace(year=2100), by=ada, now=now()
     )
-    running, failed = (request_export(project=project, format="csv", by=ada, now=NOW) for _ in range(2))
+    running, failed = (
+        request_export(project=project, format=format, by=ada, now=NOW) for format in ("csv", "pairs")
+    )
     Export.objects.filter(pk=failed.pk).update(state=Export.State.FAILED, finished_at=NOW)
     return SimpleNamespace(
         slug=project.slug,
