@@ -9,9 +9,8 @@ from importlib import import_module
 from celery import shared_task
 from django.conf import settings
 from django.utils.timezone import now
-from kombu.exceptions import OperationalError
 
-from annotation import jobs
+from annotation import jobs, waking
 from annotation.models import Export, FileFault, Project, User
 from annotation.services.assignments.overlap import ask_where_opinions_differ
 from annotation.services.checks.checks import BATCH, compare_answers
@@ -28,12 +27,9 @@ LOOK_SECONDS = 60
 ACTIVE = timedelta(hours=1)  # annotators idle for longer cannot have broken a rule since the last check
 
 
-def wake(export: Export) -> None:
-    """Send a message about a queued export. If the broker is down, the schedule sends it later."""
-    try:
-        write_export.delay(export.pk)
-    except OperationalError as error:
-        logger.warning("%s waits: the broker does not answer: %s", export, error)
+def wake(export: Export, *, expires: float | None = None) -> bool:
+    """Tell the workers of a queued export; return whether they could be told."""
+    return waking.send(write_export.name, (export.pk,), expires=expires)
 
 
 @shared_task(acks_late=False)  # an export may outlast the broker's visibility time-out; its row decides
@@ -54,7 +50,7 @@ def tend_exports() -> None:
     jobs.requeue_silent(Export, now=now())
     export = Export.objects.queued().first()
     if export is not None:
-        write_export.apply_async((export.pk,), expires=TEND_SECONDS)
+        wake(export, expires=TEND_SECONDS)
 
 
 @shared_task

@@ -13,6 +13,8 @@ from kombu.exceptions import KombuError
 from rewardmodel.serving import client
 from rewardmodel.serving.protocol import parse_address
 
+SECONDS = 2  # to connect to the database, the fewest that libpq takes
+
 
 def healthz(request: HttpRequest) -> HttpResponse:
     """Return 200 while the process runs; nothing else is checked."""
@@ -27,11 +29,15 @@ def readyz(request: HttpRequest) -> JsonResponse:
 
 
 def _database_answers() -> bool:
+    """Connect anew: on a connection that exists, a database that hangs would be waited for without end."""
+    fresh = connection.copy()
+    fresh.settings_dict["OPTIONS"] = {**fresh.settings_dict["OPTIONS"], "connect_timeout": SECONDS}
     try:
-        with connection.cursor() as cursor:
-            cursor.execute("SELECT 1")
+        fresh.ensure_connection()
     except DatabaseError:
         return False
+    finally:
+        fresh.close()
     return True
 
 
@@ -52,9 +58,11 @@ def _scorer_answers(address: str) -> bool:
 
 
 def _broker_answers() -> bool:
-    try:
-        with Connection(settings.CELERY_BROKER_URL, connect_timeout=2) as broker:
-            broker.ensure_connection(max_retries=1, timeout=2)
-    except (KombuError, OSError):
-        return False
+    options = settings.CELERY_BROKER_TRANSPORT_OPTIONS
+    with Connection(settings.CELERY_BROKER_URL, transport_options=options) as broker:
+        lost: tuple[type[BaseException], ...] = (KombuError, *broker.connection_errors)
+        try:
+            broker.default_channel  # noqa: B018 - this connects
+        except lost:
+            return False
     return True

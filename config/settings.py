@@ -123,9 +123,10 @@ DATABASES: dict[str, dict[str, Any]] = {
 }
 DATABASES["default"]["CONN_MAX_AGE"] = env.int("CONN_MAX_AGE", default=60)
 DATABASES["default"]["CONN_HEALTH_CHECKS"] = True
+DATABASES["default"].setdefault("OPTIONS", {}).setdefault("connect_timeout", 5)
 # Behind a pooler that gives every transaction another connection, nothing can be prepared on one.
 if env.bool("PREPARE_STATEMENTS", default=True):
-    DATABASES["default"].setdefault("OPTIONS", {})["prepare_threshold"] = 2
+    DATABASES["default"]["OPTIONS"]["prepare_threshold"] = 2
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 AUTH_USER_MODEL = "annotation.User"
@@ -165,11 +166,21 @@ STATIC_ROOT = VAR / "static"
 STATICFILES_DIRS = [ROOT / "static"]
 MEDIA_ROOT = VAR / "images"
 S3_BUCKET = env.str("S3_BUCKET", default="")
-STORAGES = {
-    "default": {
-        "BACKEND": "storages.backends.s3.S3Storage",
-        "OPTIONS": {"bucket_name": S3_BUCKET, "endpoint_url": env.str("S3_ENDPOINT", default="") or None},
+
+
+def _s3_options() -> dict[str, Any]:
+    from botocore.config import Config
+
+    return {
+        "bucket_name": S3_BUCKET,
+        "endpoint_url": env.str("S3_ENDPOINT", default="") or None,
+        # Its own are 60 s each, tried five times.
+        "client_config": Config(connect_timeout=3, read_timeout=15, retries={"total_max_attempts": 2}),
     }
+
+
+STORAGES = {
+    "default": {"BACKEND": "storages.backends.s3.S3Storage", "OPTIONS": _s3_options()}
     if S3_BUCKET
     else {"BACKEND": "django.core.files.storage.FileSystemStorage"},
     # Hashed names only once `collectstatic` has run, so that tests need not run it.
@@ -199,6 +210,9 @@ NOT_IN_BACKUPS = [
     *(RUNS_DIR / name for name in ("pixels", "activations")),  # of images, for trainings
 ]
 
+# A broker that hangs must not hold up a page. What was not sent need not be: rows tell what waits.
+BROKER_SECONDS = 2.0
+CELERY_TASK_PUBLISH_RETRY = False
 CELERY_BROKER_URL = env.str("CELERY_BROKER_URL", default="") or f"redis+socket://{SOCKETS}/valkey.sock"
 CELERY_TIMEZONE = "UTC"
 CELERY_TASK_IGNORE_RESULT = True
@@ -208,9 +222,13 @@ CELERY_TASK_ROUTES = {"*.supervise_*": {"queue": "gpu"}}
 CELERY_WORKER_PREFETCH_MULTIPLIER = 1
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_BEAT_SCHEDULER = "django_celery_beat.schedulers:DatabaseScheduler"
+CELERY_BROKER_TRANSPORT_OPTIONS: dict[str, Any] = {}
 if CELERY_BROKER_URL.startswith("redis"):
     # A lost message comes back after the visibility time-out. A run may be longer: its row decides, not this.
     CELERY_BROKER_TRANSPORT_OPTIONS = {
+        "socket_timeout": BROKER_SECONDS,
+        "socket_connect_timeout": BROKER_SECONDS,
+        "max_retries": 0,  # of one connection; workers come back by themselves
         "visibility_timeout": 900,
         "unacked_restore_interval": 2,
         "unacked_restore_throttle": 1,

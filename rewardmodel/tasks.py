@@ -7,6 +7,7 @@ from django.apps import apps
 from django.utils.timezone import now
 
 from annotation.jobs import JobLost
+from annotation.waking import send
 from rewardmodel.models import Run
 from rewardmodel.runs import waking
 from rewardmodel.runs.supervision import supervise, worker_is_closing
@@ -23,7 +24,7 @@ def supervise_run(label: str, run_id: int) -> None:
         supervise(run, should_stop=worker_is_closing)
     except JobLost:
         return  # another worker was faster
-    tend_runs.delay()
+    send(tend_runs.name, ())
 
 
 @shared_task

@@ -20,6 +20,7 @@ from annotation.services.exports import (
     retry_export,
 )
 from annotation.tasks import wake
+from annotation.waking import say_if_late
 
 EXPORTS = "annotation/exports/list.html"
 
@@ -37,7 +38,7 @@ def exports(request: MemberRequest, project: Project) -> HttpResponse:
     form = ExportForm(request.POST)
     if not form.is_valid():
         return render(request, EXPORTS, {**context, "form": form}, status=422)
-    wake(request_export(project=project, by=request.user, now=now(), **form.request()))
+    say_if_late(request, wake(request_export(project=project, by=request.user, now=now(), **form.request())))
     return redirect("project-exports", project.slug)
 
 
@@ -67,7 +68,7 @@ def retry(request: MemberRequest, project: Project, pk: int) -> HttpResponse:
     export = get_object_or_404(project.exports, pk=pk)
     try:
         retry_export(export, by=request.user)
-        wake(export)
+        say_if_late(request, wake(export))
     except JobLost:
         messages.warning(request, "Only an export that failed can be tried again.")
     return redirect("project-exports", project.slug)

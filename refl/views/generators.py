@@ -12,6 +12,7 @@ from django.views.decorators.http import require_POST, require_safe
 
 from annotation.access import MemberRequest, admin_required, admins_projects
 from annotation.models import Project
+from annotation.waking import say_if_late
 from refl.forms import SamplingForm
 from refl.models import Generator, SamplingRun, TuningRun
 from refl.selectors.generators import NoGenerator
@@ -84,7 +85,7 @@ def tune_now(request: MemberRequest, project: Project) -> HttpResponse:
         run = queue_tuning(project=project, by=request.user)
     except (CannotTune, NoGenerator, NothingPromoted) as error:
         return render(request, PROJECT, _context(project, refusal=str(error)), status=422)
-    wake(run)
+    say_if_late(request, wake(run))
     return redirect(run.page, project.slug, run.pk)
 
 
@@ -110,7 +111,7 @@ def generate_images(request: MemberRequest, project: Project) -> HttpResponse:
         )
     except (CannotSample, NothingPromoted) as error:
         return render(request, PROJECT, _context(project, form=form, refusal=str(error)), status=422)
-    wake(run)
+    say_if_late(request, wake(run))
     return redirect(run.page, project.slug, run.pk)
 
 

@@ -18,6 +18,7 @@ from django.views.decorators.http import require_POST, require_safe
 from annotation.access import Do, MemberRequest, admin_required, may, researcher_required
 from annotation.models import Project
 from annotation.statistics.estimates import NotEnough
+from annotation.waking import say_if_late
 from refl.loop.facts import Facts, read_facts
 from refl.loop.history import read_history, why_of
 from refl.loop.queue import cancel_step, in_words, read_loop, repeat_step, start_step
@@ -121,7 +122,7 @@ def _act(request: MemberRequest, project: Project, step: str, act: Callable[[], 
         status = 409 if isinstance(refusal, StepBusy) else 422
         return render(request, LOOP, {**context, "refusal": str(refusal)}, status=status)
     if started.run is not None and not started.run.is_over:
-        wake(started.run)
+        say_if_late(request, wake(started.run))
     messages.success(request, started.sentence)
     return redirect(f"{reverse('loop', args=[project.slug])}#{step}")
 

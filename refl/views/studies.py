@@ -13,6 +13,7 @@ from django.views.decorators.http import require_POST, require_safe
 
 from annotation.access import Do, MemberRequest, admin_required, may, researcher_required
 from annotation.models import Project
+from annotation.waking import say_if_late
 from refl.forms import StudyForm
 from refl.models import Generator, Study, StudyConfig
 from refl.selectors.prompts import texts_for_studies
@@ -60,7 +61,7 @@ def open_one(request: MemberRequest, project: Project) -> HttpResponse:
         except CannotStudy as error:
             refusal = str(error)
         else:
-            wake(study.run)
+            say_if_late(request, wake(study.run))
             return redirect("study", project.slug, study.pk)
     context = {
         "project": project,
@@ -121,7 +122,7 @@ def repeat(request: MemberRequest, project: Project, pk: int) -> HttpResponse:
         again = repeat_study(row, rng=random.SystemRandom(), by=request.user)
     except CannotStudy as error:
         return render(request, STUDY, _context(request, project, row, refusal=str(error)), status=422)
-    wake(again.run)
+    say_if_late(request, wake(again.run))
     return redirect("study", project.slug, again.pk)
 
 

@@ -14,6 +14,7 @@ from django.views.decorators.http import require_POST, require_safe
 from annotation import jobs
 from annotation.access import MemberRequest, admin_required
 from annotation.models import Project
+from annotation.waking import say_if_late
 from rewardmodel.models import Evaluation, RewardCheckpoint, Run, TrainingRun
 from rewardmodel.runs import states
 from rewardmodel.runs.curves import CURVE_FORMS, curves_file
@@ -77,7 +78,7 @@ def cancel(request: MemberRequest, project: Project, pk: int, kind: Kind) -> Htt
 def retry(request: MemberRequest, project: Project, pk: int, kind: Kind) -> HttpResponse:
     def queue_again(run: Run) -> None:
         states.retry(run, by=request.user)
-        wake(run)
+        say_if_late(request, wake(run))
 
     return _move(request, project, pk, kind, queue_again)
 

@@ -1,31 +1,20 @@
-"""Messages that wake a worker for a run that waits. They may be late or lost: the rows say what waits."""
+"""Waking a worker for a run that waits."""
 
 from __future__ import annotations
 
-import logging
 from datetime import datetime
 
-from celery import current_app
-from kombu.exceptions import OperationalError
-
-from annotation import jobs
+from annotation import jobs, waking
 from rewardmodel.models import Run
 from rewardmodel.runs.states import run_models
 
-logger = logging.getLogger(__name__)
 SUPERVISE_RUN = "rewardmodel.tasks.supervise_run"  # by its name: tasks import this folder
 TEND_SECONDS = 15  # between two calls of `tend_runs`
 
 
-def wake(run: Run, *, expires: float | None = None) -> None:
-    """Send a queued run to the workers. Without a broker the schedule does it when there is one again.
-
-    Args: expires: seconds after which no worker takes the message any more.
-    """
-    try:
-        current_app.send_task(SUPERVISE_RUN, (run._meta.label, run.pk), expires=expires)
-    except OperationalError as error:
-        logger.warning("%s waits: the broker does not answer: %s", run, error)
+def wake(run: Run, *, expires: float | None = None) -> bool:
+    """Tell the workers of a queued run; return whether they could be told."""
+    return waking.send(SUPERVISE_RUN, (run._meta.label, run.pk), expires=expires)
 
 
 def tend_runs(*, now: datetime) -> None:

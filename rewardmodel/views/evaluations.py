@@ -17,6 +17,7 @@ from annotation.downloads import csv_response
 from annotation.models import Project
 from annotation.selectors.projects.images import pictures_by_file
 from annotation.statistics.estimates import ENOUGH_PROMPTS, Estimate
+from annotation.waking import say_if_late
 from rewardmodel.forms import EvaluationForm
 from rewardmodel.models import Evaluation, EvaluationRun
 from rewardmodel.runs.views import Kind
@@ -64,7 +65,7 @@ def evaluate_now(request: MemberRequest, project: Project) -> HttpResponse:
         except CannotEvaluate as error:
             form.add_error(None, str(error))
         else:
-            wake(run)
+            say_if_late(request, wake(run))
             return redirect(run.page, project.slug, run.pk)
     return render(request, TABLE, _table(request, project, form), status=422)
 

@@ -17,6 +17,7 @@ from annotation.image_files import LASTING
 from annotation.models import Project, PromptSelection
 from annotation.selectors.projects.images import strips
 from annotation.selectors.projects.selections import newest_selection
+from annotation.waking import say_if_late
 from rewardmodel.forms import SelectionForm
 from rewardmodel.models import SelectionRun
 from rewardmodel.runs.views import Kind
@@ -48,7 +49,7 @@ def select_now(request: MemberRequest, project: Project) -> HttpResponse:
     except CannotSelect as error:
         form.add_error(None, str(error))
         return render(request, PROJECT, _project_context(project, form), status=422)
-    wake(run)
+    say_if_late(request, wake(run))
     return redirect(run.page, project.slug, run.pk)
 
 

@@ -16,6 +16,7 @@ from annotation.models import Project
 from annotation.selectors.projects.images import STRIP
 from annotation.selectors.results.scores import best_images, extreme_images
 from annotation.statistics.estimates import NotEnough
+from annotation.waking import say_if_late
 from rewardmodel.forms import PromotionRuleForm
 from rewardmodel.models import DatasetVersion, PromotionRule, RewardCheckpoint, TrainingPolicy, TrainingRun
 from rewardmodel.runs.views import TRAINING
@@ -66,7 +67,7 @@ def train_now(request: MemberRequest, project: Project) -> HttpResponse:
         run = queue_training(project=project, by=request.user)
     except (NotTrainable, NothingToFreeze, NothingRegistered) as error:
         return render(request, PROJECT, {**_context(project), "refusal": str(error)}, status=422)
-    wake(run)
+    say_if_late(request, wake(run))
     return redirect(run.page, project.slug, run.pk)
 
 
@@ -78,8 +79,7 @@ def measure_learning_curve(request: MemberRequest, project: Project) -> HttpResp
         runs = queue_learning_curve(project=project, by=request.user)
     except NotTrainable as error:
         return render(request, PROJECT, {**_context(project), "refusal": str(error)}, status=422)
-    for run in runs:
-        wake(run)
+    say_if_late(request, all([wake(run) for run in runs]))
     return redirect("project-models", project.slug)
 
 
@@ -118,7 +118,7 @@ def measure_waiting(request: MemberRequest, project: Project, pk: int) -> HttpRe
         run = queue_decision(waiting, by=request.user)
     except (CannotEvaluate, NothingToFreeze, NothingPromoted) as error:
         return render(request, PROJECT, {**_context(project), "refusal": str(error)}, status=422)
-    wake(run)
+    say_if_late(request, wake(run))
     return redirect(run.page, project.slug, run.pk)
 
 
