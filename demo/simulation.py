@@ -95,6 +95,13 @@ def _answer(
     fields: dict[str, str | list[str]] = {}
     if "category" in form.names:
         fields |= {"category": CATEGORY, "issues": ["none"]}
+    if "acceptable" in form.names:  # as far as the middle of the scale
+        fields["acceptable"] = str(
+            max(
+                (slot for slot, r in zip(judgement.slots, judgement.ratings, strict=True) if r.overall >= 4),
+                default=0,
+            )
+        )
     for number, slot, rating in zip(addresses, judgement.slots, judgement.ratings, strict=True):
         fields[f"slot-{number}"] = str(slot)
         if f"rating-{number}-overall" in form.names:

@@ -71,7 +71,10 @@ def answer_for(
     overall: Sequence[int] | None = None,
     problems: tuple[str, ...] = (),
 ) -> Judgement:
-    """A whole answer. `slots` and `overall` go by generation id; without them the images stand in pairs."""
+    """A whole answer. `slots` and `overall` go by generation id; without them the images stand in pairs.
+
+    Where it is asked, images in the last three slots in use are not acceptable.
+    """
     images = sorted(assignment.order)
     places = slots or [1 + i // 2 for i in range(len(images))]
     stars = overall or [8 - place if place < 8 else 1 for place in places]
@@ -82,6 +85,7 @@ def answer_for(
         if rated
         else {},
         slots=dict(zip(images, places, strict=True)),
+        acceptable_slots=max(0, max(places) - 3) if assignment.project.asks_acceptable else None,
     )
 
 

@@ -44,6 +44,9 @@ class NewAnswerSerializer(serializers.Serializer[Any]):
     claim = serializers.CharField()
     label = LabelSerializer(required=False, allow_null=True)  # type: ignore[assignment]  # a field
     images = JudgedImageSerializer(many=True, allow_empty=False)
+    acceptable_slots = serializers.IntegerField(
+        required=False, allow_null=True, help_text="images in slots 1 to this are acceptable, 0: none is"
+    )
     confirmed = serializers.BooleanField(
         default=False, help_text="contradictions were shown and are meant; only projects that warn listen"
     )
@@ -88,14 +91,20 @@ class AnswerSerializer(serializers.Serializer[Any]):
     version = serializers.CharField(help_text="of its words: a change says which it was made from")
     label = LabelSerializer(allow_null=True)  # type: ignore[assignment]  # a field
     images = StoredImageSerializer(many=True)
+    acceptable_slots = serializers.IntegerField(
+        allow_null=True, help_text="images in slots 1 to this are acceptable, 0: none is; null: not asked"
+    )
 
 
 class InspectedAnswerSerializer(AnswerSerializer):
-    """An answer as inspectors and admins see it; the first three fields and the reviews are theirs alone."""
+    """An answer as inspectors and admins see it; the first four fields and the reviews are theirs alone."""
 
     assignment = serializers.IntegerField()
     prompt_id = serializers.CharField()
     annotator = serializers.CharField()
+    seconds = serializers.FloatField(
+        allow_null=True, help_text="from showing the task to its first answer; null: not known"
+    )
     reviews = ReviewSerializer(many=True)
 
 
@@ -107,7 +116,7 @@ class InspectedAnswerSerializer(AnswerSerializer):
     ],
     responses=InspectedAnswerSerializer(many=True),
     description="The answers, oldest first. Annotators see their own, without `assignment`, `prompt_id`, "
-    "`annotator` and `reviews`, which only inspectors and admins see.",
+    "`annotator`, `seconds` and `reviews`, which only inspectors and admins see.",
 )
 @extend_schema(
     methods=["POST"],
@@ -165,6 +174,7 @@ class _InspectedAnswerPage(InspectedAnswerSerializer):
             "assignment": instance.pk,
             "prompt_id": instance.prompt.key,
             "annotator": instance.annotator.username if instance.annotator else "",
+            "seconds": instance.seconds,
             "reviews": instance.reviews.all(),
         }
         return dict(super().to_representation(fields))
@@ -236,7 +246,7 @@ def _judgement(fields: Mapping[str, Any], order: Sequence[int]) -> Judgement:
         if label is not None
         else None
     )
-    return Judgement(labelled, ratings, slots)
+    return Judgement(labelled, ratings, slots, fields.get("acceptable_slots"))
 
 
 def _refusal(error: InvalidJudgement, order: Sequence[int]) -> dict[str, Any]:
@@ -282,4 +292,5 @@ def _answer_fields(request: Request, answer: Assignment) -> dict[str, Any]:
         "version": answer.version,
         "label": getattr(answer, "label", None),
         "images": sorted(images, key=lambda image: image["number"]),
+        "acceptable_slots": answer.ranking.acceptable_slots,
     }

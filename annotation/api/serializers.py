@@ -20,6 +20,7 @@ class ProjectSerializer(serializers.Serializer[Any]):
     name = serializers.CharField()
     asks_label = serializers.BooleanField()
     asks_ratings = serializers.BooleanField()
+    asks_acceptable = serializers.BooleanField()
     slots = serializers.IntegerField()
     per_slot = serializers.IntegerField()
     consistency = serializers.CharField()
@@ -135,6 +136,9 @@ class RankingSerializer(serializers.Serializer[Any]):
         help_text="where each image stood on the page, from 1; where known",
     )
     seconds = serializers.FloatField(required=False, help_text="that the opinion took; where known")
+    acceptable_slots = serializers.IntegerField(
+        required=False, help_text="images in slots 1 to this are acceptable, 0: none is; where asked"
+    )
 
 
 class LabelSerializer(serializers.Serializer[Any]):

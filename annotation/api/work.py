@@ -42,6 +42,7 @@ class TaskSerializer(serializers.Serializer[Any]):
     leased_until = serializers.DateTimeField(help_text="so long it is yours, and until another takes it")
     asks_label = serializers.BooleanField()
     asks_ratings = serializers.BooleanField()
+    asks_acceptable = serializers.BooleanField()
     slots = serializers.IntegerField()
     per_slot = serializers.IntegerField()
 
@@ -88,6 +89,7 @@ def next_task(request: Request, slug: str) -> Response:
         "leased_until": task.leased_until,
         "asks_label": project.asks_label,
         "asks_ratings": project.asks_ratings,
+        "asks_acceptable": project.asks_acceptable,
         "slots": project.slots,
         "per_slot": project.per_slot,
     }

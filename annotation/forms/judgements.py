@@ -10,6 +10,7 @@ Fields, with <n> an image's number from 1 in the order shown; a stage that the p
     rating-<n>-fidelity  1 to 7
     rating-<n>-problems  one or more values of Problem, or "none" alone
     slot-<n>             1 to the project's slots, 1 is best                      (stage 3, each image)
+    acceptable           0 to the project's slots: the last with acceptable images, 0 for none; where asked
     confirmed            "on": contradictions were shown and are meant; only WARN projects listen
     step, at             where the annotator is: the stage, and the number of the image being rated
     claim                the assignment's `claim`: numbers of an earlier one would mean other images
@@ -74,6 +75,7 @@ class JudgementForm:
         self.project, self.order = project, order
         self.numbers = [str(number) for number in range(1, len(order) + 1)]  # of the images
         self.slots = [str(slot) for slot in range(1, project.slots + 1)]
+        self.lines = ["0", *self.slots] if project.asks_acceptable else []
         self.errors: dict[str, list[str]] = {}  # by field; "" is the form as a whole
 
     @classmethod
@@ -90,6 +92,8 @@ class JudgementForm:
     def from_judgement(cls, judgement: Judgement, *, project: Project, order: Sequence[int]) -> JudgementForm:
         """Return the form of a submitted answer, opened at the ranking."""
         answer = {"step": ["rank"]}
+        if judgement.acceptable_slots is not None:
+            answer["acceptable"] = [str(judgement.acceptable_slots)]
         if label := judgement.label:
             answer |= {"category": [label.category], "issues": list(label.issues) or [NONE]}
             answer |= {"intent_unclear": ["on"]} if label.intent_unclear else {}
@@ -124,7 +128,8 @@ class JudgementForm:
             if self.project.asks_ratings:
                 scales = {scale: int(self.data.get(f"rating-{number}-{scale}", "")) for scale in SCALES}
                 ratings[pk] = ImageRating(**scales, problems=self._ticked(f"rating-{number}-problems"))
-        return Judgement(label, ratings, slots)
+        acceptable = int(self.data.get("acceptable", "")) if self.project.asks_acceptable else None
+        return Judgement(label, ratings, slots, acceptable)
 
     @property
     def is_confirmed(self) -> bool:
@@ -133,6 +138,8 @@ class JudgementForm:
     def _fields(self) -> dict[str, Collection[str]]:
         """Return every field with its allowed values."""
         values: dict[str, Collection[str]] = {"step": STEPS, "at": self.numbers, "confirmed": ("on",)}
+        if self.project.asks_acceptable:
+            values["acceptable"] = self.lines
         if self.project.asks_label:
             values |= {"category": CATEGORIES, "intent_unclear": ("on",), "issues": (*ISSUES, NONE)}
         for number in self.numbers:
@@ -167,6 +174,8 @@ class JudgementForm:
             if self.project.asks_ratings:
                 self._check_rating(number)
             self._check_slot(number)
+        if self.project.asks_acceptable and not self.acceptable():
+            self._refuse("acceptable", "Say which images are acceptable, or that none of them is.")
         return not self.errors
 
     def refuse(self, error: InvalidJudgement) -> None:
@@ -188,7 +197,7 @@ class JudgementForm:
                 sentences.append(f"Image {number} is not rated: {', '.join(unrated)}.")
             sentences += self.errors.get(f"rating-{number}-problems", [])
             sentences += self.errors.get(f"slot-{number}", [])
-        return sentences
+        return sentences + self.errors.get("acceptable", [])
 
     def _check_label(self) -> None:
         category = self.data.get("category", "")
@@ -247,6 +256,10 @@ class JudgementForm:
             )
             for number, shown in zip(self.numbers, images, strict=True)
         ]
+
+    def acceptable(self) -> str:
+        """Return the last acceptable slot that was chosen, "0" for none of the images; "" so far."""
+        return self._value("acceptable", self.lines)
 
     def current_step(self) -> str:
         """Return the annotator's current stage, else the first."""

@@ -24,7 +24,11 @@ class Section:
 
 SECTIONS = [
     Section("What people do", ["asks_label", "asks_ratings", "opinions_per_prompt", "review_share"]),
-    Section("Ranking", ["slots", "per_slot", "consistency"], "slots, ties, contradictions"),
+    Section(
+        "Ranking",
+        ["slots", "per_slot", "asks_acceptable", "consistency"],
+        "slots, ties, what is acceptable, contradictions",
+    ),
     Section(
         "Handing out",
         [
@@ -87,6 +91,7 @@ class ProjectForm(forms.ModelForm):  # type: ignore[type-arg]  # not subscriptab
             "asks_ratings": "Overall, match with the text and quality, from 1 to 7, and problems.",
             "slots": "Slot 1 is the best. Two slots and two images make a choice between two.",
             "per_slot": "Images in one slot tie; 1 lets nobody tie.",
+            "asks_acceptable": "A line in the ranking, above which images will do; it may leave none above.",
             "consistency": "When an image is rated above another overall, but placed below it.",
             "review_share": "0 checks none, 1 checks all. What is not checked counts at once.",
             "task_order": "Of tasks opened from now on.",

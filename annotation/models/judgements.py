@@ -109,6 +109,15 @@ class Ranking(models.Model):
     """Stage 3: all images of one assignment in slots."""
 
     assignment = models.OneToOneField(Assignment, models.CASCADE, related_name="ranking")
+    # Images in slots 1 to here are acceptable; 0: none of these is. Null: not asked.
+    acceptable_slots = models.PositiveSmallIntegerField(null=True)
+
+    class Meta:
+        constraints = [
+            models.CheckConstraint(
+                name="acceptable_slots_are_0_to_9", condition=Q(acceptable_slots__range=(0, 9))
+            )
+        ]
 
     def __str__(self) -> str:
         return f"ranking of {self.assignment}"
@@ -135,7 +144,8 @@ class Placement(models.Model):
 class Revision(models.Model):
     """An earlier version of a revised answer. The database refuses updates and deletes.
 
-    `said` is {"label": {..} or null, "ratings": {generation id: {..}}, "slots": {generation id: slot}}.
+    `said` is {"label": {..} or null, "ratings": {generation id: {..}}, "slots": {generation id: slot}}, and
+    "acceptable_slots" where the project asks for it.
     """
 
     assignment = models.ForeignKey(Assignment, models.PROTECT, related_name="revisions")

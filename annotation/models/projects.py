@@ -44,6 +44,7 @@ class Project(models.Model):
     name = models.CharField(max_length=100)
     asks_label = models.BooleanField("ask for the prompt's category and problems", default=True)
     asks_ratings = models.BooleanField("ask to rate each image", default=True)
+    asks_acceptable = models.BooleanField("ask down to which slot images are acceptable", default=False)
     slots = models.PositiveSmallIntegerField(
         "slots of the ranking", default=5, validators=[MinValueValidator(2), MaxValueValidator(9)]
     )

@@ -69,7 +69,8 @@ class ExportedRanking(NamedTuple):
     `annotator` is a pseudonym: the same in every export of the project, another in every other project.
     `guideline` is the version in force when it was given: 0 before the first, None where it was imported.
     If unknown, `category` is empty, and `intent_unclear`, `issues` and `seconds` are None.
-    `seconds` run from showing the task to its first answer, absences included.
+    `seconds` run from showing the task to its first answer, absences included. Images in slots 1 to
+    `acceptable_slots` are acceptable, none when 0; None where it was not asked.
     """
 
     assignment: int
@@ -83,6 +84,7 @@ class ExportedRanking(NamedTuple):
     intent_unclear: bool | None
     issues: list[str] | None
     seconds: float | None
+    acceptable_slots: int | None
     images: tuple[ExportedImage, ...]
 
     @property
@@ -96,9 +98,10 @@ class ExportedRanking(NamedTuple):
         return positions if len(positions) == len(self.images) else None
 
     @property
-    def known_seconds(self) -> dict[str, float]:
-        """The seconds as a field of JSON; {} where unknown."""
-        return {} if self.seconds is None else {"seconds": self.seconds}
+    def known_numbers(self) -> dict[str, float]:
+        """`seconds` and `acceptable_slots` as fields of JSON, as far as known."""
+        fields = {"seconds": self.seconds, "acceptable_slots": self.acceptable_slots}
+        return {name: value for name, value in fields.items() if value is not None}
 
     def pairs(self) -> Iterator[tuple[ExportedImage, ExportedImage]]:
         """Yield every two images, ties included, in the order of the images."""
@@ -161,7 +164,7 @@ def _rankings(
     answers = list(
         selection.assignments()
         .filter(prompt__in=texts)
-        .select_related("annotator", "label")
+        .select_related("annotator", "label", "ranking")
         .order_by("prompt", "pk")
     )
     images = _images(answers, list(texts))
@@ -195,6 +198,7 @@ def _ranking(
         intent_unclear=label.intent_unclear if label else None,
         issues=label.issues if label else None,
         seconds=None if answer.seconds is None else round(answer.seconds, DECIMALS),
+        acceptable_slots=answer.ranking.acceptable_slots,
         images=tuple(images),
     )
 

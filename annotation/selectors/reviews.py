@@ -35,17 +35,34 @@ class JudgedImage:
 
 @dataclass(frozen=True)
 class Answer:
-    """A submitted answer. `slots` has a list of images for each slot, the best first, also empty ones."""
+    """A submitted answer. `slots` has a list of images for each slot, the best first, also empty ones.
+
+    Images in slots 1 to `acceptable_slots` are acceptable: none when 0; None where it was not asked.
+    """
 
     label: PromptLabel | None
     slots: list[list[JudgedImage]]
     reviews: list[Review]
+    acceptable_slots: int | None
 
     @property
     def intent(self) -> str:
         """Whether the prompt's intent was clear, in words."""
         unclear = self.label and self.label.intent_unclear
         return "not known" if unclear is None else "unclear" if unclear else "clear"
+
+    @property
+    def line(self) -> str:
+        """Which images are acceptable, in words; "" where it was not asked."""
+        last = self.acceptable_slots
+        if last is None:
+            return ""
+        acceptable = sum(len(images) for images in self.slots[:last])
+        if not acceptable:
+            return "None of these images is acceptable."
+        if acceptable == sum(map(len, self.slots)):
+            return "All of these images are acceptable."
+        return f"Acceptable is what is in slot 1{'' if last == 1 else f' to {last}'}."
 
     @property
     def issues(self) -> list[str]:
@@ -65,4 +82,5 @@ def answer_of(assignment: Assignment) -> Answer:
         label=PromptLabel.objects.filter(assignment=assignment).first(),
         slots=slots,
         reviews=list(assignment.reviews.select_related("inspector")),
+        acceptable_slots=assignment.ranking.acceptable_slots,
     )

@@ -41,6 +41,12 @@ def slot_question(image: ImageFields, slots: list[str]) -> SafeString:
     return _slot(image.number, image.placed, tuple(slots))
 
 
+@register.simple_tag
+def line_question(form: JudgementForm) -> SafeString:
+    """Stage 3: down to which slot images are acceptable."""
+    return _line(form.acceptable(), tuple(form.lines))
+
+
 @register.filter
 def in_slot(images: Sequence[ImageFields], slot: str | None) -> list[ImageFields]:
     """Return the images placed in the slot so far; None: those in no slot."""
@@ -52,6 +58,11 @@ def shared_ratio(images: Sequence[ImageFields]) -> str:
     """Return the shape of a tile: width over height, from 1/3 to 3, if all images share it, else 1."""
     ratios = {round(image.shown.width / image.shown.height, 2) for image in images}
     return str(min(max(ratios.pop(), 0.33), 3.0)) if len(ratios) == 1 else "1"
+
+
+@lru_cache(KEPT)
+def _line(chosen: str, lines: tuple[str, ...]) -> SafeString:
+    return render_to_string("annotation/assignments/line.html", {"chosen": chosen, "lines": lines})
 
 
 @lru_cache(KEPT)

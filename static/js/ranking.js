@@ -2,6 +2,8 @@
 
 /* global Sortable */
 
+import { acceptableLine } from "./acceptable.js";
+
 const MOVES = ["pointermove", "touchmove"]; // of a mouse or pen; of a finger
 const BY_TOUCH = "Tap an image, then its slot.";
 const BY_KEYS = "Press an image's number and then its slot's, or drag it to its slot.";
@@ -31,7 +33,16 @@ export function ranking(form, section, { say, changed, size }) {
   const tiles = [...section.querySelectorAll(".tile")].sort((a, b) => a.dataset.number - b.dataset.number);
   const lists = new Map([...section.querySelectorAll(".tiles")].map((list) => [list.dataset.slot, list]));
   const titles = [...section.querySelectorAll("[data-place]")];
-  const past = []; // [tile, slot before], newest last
+  const past = []; // what undoes each change, newest last
+  let isUndoing = false;
+  const remember = (undo) => isUndoing || past.push(undo);
+  const line = acceptableLine(section, {
+    say,
+    changed: (undo) => {
+      remember(undo);
+      changed();
+    },
+  });
   let picked = null;
   let last = null; // the image placed last
   let dropped = 0; // when a mouse's drag ended: the click that follows it picks nothing
@@ -74,14 +85,14 @@ export function ranking(form, section, { say, changed, size }) {
   }
 
   /** Returns whether there was room. */
-  function place(tile, slot, { remember = true } = {}) {
+  function place(tile, slot) {
     const before = slotOf(tile);
     if (slot !== "" && held(slot, tile) >= perSlot) {
       say(`Slot ${slot} is full: it holds ${perSlot}`, { bad: true });
       settle(tile, before);
       return false;
     }
-    if (remember && before !== slot) past.push([tile, before]);
+    if (before !== slot) remember(() => place(tile, before));
     glide(() => settle(tile, slot));
     if (slot !== "") last = tile;
     pick(null);
@@ -100,7 +111,9 @@ export function ranking(form, section, { say, changed, size }) {
   function undo() {
     const step = past.pop();
     if (!step) return say("Nothing to undo");
-    return place(step[0], step[1], { remember: false });
+    isUndoing = true;
+    step();
+    isUndoing = false;
   }
 
   function overall(tile) {
@@ -209,9 +222,10 @@ export function ranking(form, section, { say, changed, size }) {
         if (picked && last && picked !== last && slotOf(last)) place(picked, slotOf(last));
         else say(picked ? "Nothing placed yet to tie with" : "Pick an image first, then =");
       } else if (key === "u") undo();
+      else if (line.onKey(event)) return true;
       else if (size.onKey(key)) return true;
       else if (key === "Escape" && picked) pick(null);
-      else if ((key === "ArrowRight" || key === "ArrowLeft") && event.target.tagName !== "SELECT") {
+      else if ((key === "ArrowRight" || key === "ArrowLeft") && !event.target.matches("select, input")) {
         const from = picked ? tiles.indexOf(picked) : key === "ArrowRight" ? -1 : 0;
         pick(tiles[(from + (key === "ArrowRight" ? 1 : -1) + tiles.length) % tiles.length]);
       } else return false;
@@ -219,7 +233,7 @@ export function ranking(form, section, { say, changed, size }) {
     },
     missing() {
       const open = tiles.filter((tile) => slotOf(tile) === "").map((tile) => tile.dataset.number);
-      if (!open.length) return "";
+      if (!open.length) return line.missing();
       return `${open.length > 1 ? "Images" : "Image"} ${open.join(", ")} still to be placed.`;
     },
     warnings: check,

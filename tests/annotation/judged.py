@@ -45,12 +45,18 @@ def said(project):
 
 
 def displayed(project):
-    """In which order each annotator was shown the images, and the seconds taken, by prompt."""
-    answers = Assignment.objects.finished().filter(project=project).select_related("prompt")
+    """The order in which images were shown, the seconds taken and the acceptable slots, by prompt."""
+    answers = Assignment.objects.finished().filter(project=project).select_related("prompt", "ranking")
     sources = dict(Generation.objects.filter(prompt__project=project).values_list("pk", "source"))
     assert all(answer.is_order_shown for answer in answers)
     return sorted(
-        (answer.prompt.key, [sources[pk] for pk in answer.order], answer.seconds) for answer in answers
+        (
+            answer.prompt.key,
+            [sources[pk] for pk in answer.order],
+            answer.seconds,
+            answer.ranking.acceptable_slots,
+        )
+        for answer in answers
     )
 
 

@@ -112,7 +112,10 @@ def _add_assignments(
 
 
 def _add_rankings(assignments: list[Assignment], records: list[RankingRecord]) -> None:
-    rankings = Ranking.objects.bulk_create(Ranking(assignment=assignment) for assignment in assignments)
+    rankings = Ranking.objects.bulk_create(
+        Ranking(assignment=assignment, acceptable_slots=record.acceptable_slots)
+        for assignment, record in zip(assignments, records, strict=True)
+    )
     Placement.objects.bulk_create(
         Placement(ranking=ranking, generation_id=pk, slot=slot)
         for ranking, assignment, record in zip(rankings, assignments, records, strict=True)

@@ -36,17 +36,22 @@ class ImageRating:
 
 @dataclass(frozen=True)
 class Judgement:
-    """One answer. `ratings` and `slots` are keyed by generation id; stages switched off are None and {}."""
+    """One answer. `ratings` and `slots` are keyed by generation id; stages switched off are None and {}.
+
+    Images in slots 1 to `acceptable_slots` are acceptable: none when 0. None where the project does not ask.
+    """
 
     label: Label | None
     ratings: Mapping[int, ImageRating]
     slots: Mapping[int, int]
+    acceptable_slots: int | None = None
 
 
 # The rows of an answer to the assignment that `answered` names, if it does.
 ROWS = """
     ranking AS (
-        INSERT INTO annotation_ranking (assignment_id) SELECT id FROM answered RETURNING id
+        INSERT INTO annotation_ranking (assignment_id, acceptable_slots)
+        SELECT id, %(acceptable_slots)s::smallint FROM answered RETURNING id
     ), placement AS (
         INSERT INTO annotation_placement (ranking_id, generation_id, slot)
         SELECT ranking.id, image.generation, image.slot
@@ -110,6 +115,7 @@ def _rows(assignment: Assignment, judgement: Judgement) -> dict[str, Any]:
         "assignment": assignment.pk,
         "generations": assignment.order,
         "slots": [judgement.slots[pk] for pk in assignment.order],
+        "acceptable_slots": judgement.acceptable_slots,
         "labels": Jsonb([asdict(judgement.label)] if judgement.label else []),
         "ratings": Jsonb(ratings),
     }
@@ -118,7 +124,7 @@ def _rows(assignment: Assignment, judgement: Judgement) -> dict[str, Any]:
 def recorded_before(assignment: Assignment, annotator: User, judgement: Judgement) -> Ranking | None:
     """Return the ranking of an equal answer that this annotator gave to this assignment before, or None."""
     rankings = Ranking.objects.filter(assignment=assignment.pk, assignment__annotator=annotator)
-    ranking = rankings.select_related("assignment__label").first()
+    ranking = rankings.select_related("assignment__label", "assignment__ranking").first()
     is_equal = ranking and as_json(judgement_of(ranking.assignment)) == as_json(judgement)
     return ranking if is_equal else None
 
@@ -137,13 +143,15 @@ def judgement_of(answer: Assignment) -> Judgement:
         label and Label(label.category, bool(label.intent_unclear), tuple(label.issues or ())),
         ratings,
         dict(placed.values_list("generation_id", "slot")),
+        answer.ranking.acceptable_slots,
     )
 
 
 def as_json(judgement: Judgement) -> dict[str, Any]:
     """Return what `Revision.said` holds; equal for equal answers."""
-    label = judgement.label
-    return {
+    label, acceptable = judgement.label, judgement.acceptable_slots
+    line = {} if acceptable is None else {"acceptable_slots": acceptable}
+    return line | {
         "label": label
         and {
             "category": label.category,

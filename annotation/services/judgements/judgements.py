@@ -57,6 +57,10 @@ class SlotOverfull(InvalidJudgement):
     """A slot holds more images than it may."""
 
 
+class InvalidLine(InvalidJudgement):
+    """The number of acceptable slots is missing, out of range, or was not asked for."""
+
+
 class Contradiction(InvalidJudgement):
     """Better rated images are in worse slots; `pairs` are (rated better, placed better)."""
 
@@ -139,6 +143,7 @@ def check(*, project: Project, images: Iterable[int], judgement: Judgement) -> N
     _check_label(project, judgement.label)
     _check_ratings(project, image_ids, judgement.ratings)
     _check_slots(project, image_ids, judgement.slots)
+    _check_line(project, judgement.acceptable_slots)
 
 
 def _check_label(project: Project, label: Label | None) -> None:
@@ -177,6 +182,17 @@ def _check_slots(project: Project, image_ids: set[int], slots: Mapping[int, int]
     filled = Counter(slots.values())
     if crowded := [pk for pk, slot in slots.items() if filled[slot] > project.per_slot]:
         raise SlotOverfull(f"A slot holds {project.per_slot} at most.", crowded)
+
+
+def _check_line(project: Project, acceptable_slots: int | None) -> None:
+    if not project.asks_acceptable:
+        if acceptable_slots is not None:
+            raise InvalidLine("This project does not ask which images are acceptable.")
+        return
+    if acceptable_slots is None:
+        raise InvalidLine("Say which images are acceptable, or that none is.")
+    if not 0 <= acceptable_slots <= project.slots:
+        raise InvalidLine(f"Acceptable slots are 0 to {project.slots}.")
 
 
 def _distinct_values(values: tuple[str, ...], allowed: list[str]) -> bool:

@@ -14,7 +14,9 @@ from annotation.services.actions import record_action
 Kind = Action.Kind
 
 # Settings that answers depend on: if they changed, answers of one project could not be compared.
-FROZEN = frozenset({"asks_label", "asks_ratings", "slots", "per_slot", "opinions_per_prompt"})
+FROZEN = frozenset(
+    {"asks_label", "asks_ratings", "asks_acceptable", "slots", "per_slot", "opinions_per_prompt"}
+)
 
 
 class SettingsFrozen(Exception):

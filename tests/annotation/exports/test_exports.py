@@ -57,7 +57,7 @@ def imported(project, tmp_path):
 @pytest.fixture
 def judged(a_project, alice, bob):
     """Two opinions on each of three prompts, with images, labels and ratings."""
-    return judge(a_project(opinions_per_prompt=2, review_share=0.0), [alice, bob])
+    return judge(a_project(opinions_per_prompt=2, review_share=0.0, asks_acceptable=True), [alice, bob])
 
 
 @pytest.fixture
@@ -121,6 +121,7 @@ def test_what_is_exported_and_imported_elsewhere_are_the_same_rankings(judged, a
         ({"positions": [1, None, 2]}, "'positions' is None, not a whole number from 1 to 3"),
         ({"seconds": -1}, "'seconds' is -1, not a number from 0"),
         ({"seconds": float("inf")}, "'seconds' is inf"),
+        ({"acceptable_slots": 6}, "'acceptable_slots' is 6, not a whole number from 0 to 5"),
     ],
 )
 def test_a_display_that_cannot_have_been_is_refused(project, tmp_path, fields, says):

@@ -13,7 +13,17 @@ from annotation.services.exports.formats.format import Format
 
 FILE = "rankings.csv"
 COLUMNS = (
-    *("prompt_id", "prompt", "category", "intent_unclear", "issues", "annotator", "submitted_at", "seconds"),
+    *(
+        "prompt_id",
+        "prompt",
+        "category",
+        "intent_unclear",
+        "issues",
+        "annotator",
+        "submitted_at",
+        "seconds",
+        "acceptable_slots",
+    ),
     *("image", "sha256", "generator", "slot", "position", *SCALES, "problems"),
 )
 
@@ -28,6 +38,7 @@ def _row(ranking: ExportedRanking, image: ExportedImage) -> list[object]:
         ranking.annotator,
         ranking.submitted_at.isoformat(),
         _number(ranking.seconds),
+        _number(ranking.acceptable_slots),
         guarded(image.source),
         image.sha256 or "",
         guarded(image.generator),
@@ -66,7 +77,8 @@ FORMAT = Format(
     data=FILE,
     about="""One row for every image of an opinion. What is empty is not known; `none` says that there
 is none. `position` is where the image stood on the page, from 1, and `seconds` is how long the opinion took,
-absences included. A text that a spreadsheet would take for a formula has an apostrophe before it. Images are
+absences included; images in slots 1 to `acceptable_slots` are acceptable, none where it is 0.
+A text that a spreadsheet would take for a formula has an apostrophe before it. Images are
 named, not included.""",
     write=lambda folder, part: _append(folder, part.rankings),
     finish=lambda folder: _append(folder, []),

@@ -43,11 +43,11 @@ def _item(rankings: list[ExportedRanking]) -> dict[str, Any]:
 
 
 def _display(ranking: ExportedRanking, names: list[str]) -> dict[str, Any]:
-    """Return where each of the images stood on the annotator's page, and the time taken, as far as known."""
+    """Return the images' positions on the annotator's page, the time taken and the line, as far as known."""
     if not ranking.positions:
-        return ranking.known_seconds
+        return ranking.known_numbers
     position_of = {image.source: image.position for image in ranking.images}
-    return {"positions": [position_of[name] for name in names]} | ranking.known_seconds
+    return {"positions": [position_of[name] for name in names]} | ranking.known_numbers
 
 
 FORMAT = Format(
@@ -56,7 +56,8 @@ FORMAT = Format(
     data=FILE,
     about="""One item a prompt: each of `raw_annotations` has one annotator's slots of the images of
 `image_path`, and where known their `positions` on the annotator's page, from 1, and the `seconds` taken,
-absences included; `rank` is the rank of the mean slots. Images are named, not included.""",
+absences included, and the `acceptable_slots`: images in slots 1 to that are acceptable; `rank` is the rank of
+the mean slots. Images are named, not included.""",
     write=lambda folder, part: append_to_list(folder / FILE, _items(part.rankings)),
     finish=lambda folder: close_list(folder / FILE),
 )

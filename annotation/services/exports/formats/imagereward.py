@@ -15,7 +15,7 @@ FILE = "imagereward.json"
 def item(ranking: ExportedRanking, *, several: bool) -> dict[str, Any]:
     """Return id, prompt, generations and ranking; and the annotator where some prompt has several rankings.
 
-    The images' positions on the page and the seconds taken are ours, left out where unknown.
+    The images' positions on the page, the seconds taken and the acceptable slots are ours: where known.
 
     Source: github.com/THUDM/ImageReward, data/test.json.
     """
@@ -29,7 +29,7 @@ def item(ranking: ExportedRanking, *, several: bool) -> dict[str, Any]:
         fields["annotator"] = ranking.annotator
     if ranking.positions:
         fields["positions"] = ranking.positions
-    return fields | ranking.known_seconds
+    return fields | ranking.known_numbers
 
 
 def stream(selection: Selection) -> Iterator[str]:
@@ -53,8 +53,8 @@ FORMAT = Format(
     data=FILE,
     about="""One item an opinion: `ranking[i]` is the slot of `generations[i]`. An `annotator` is
 given where some prompt has several opinions. Where known, `positions[i]` is where `generations[i]` stood on
-the page, from 1, and `seconds` is how long the opinion took, absences included. Images are named, not
-included.""",
+the page, from 1, and `seconds` is how long the opinion took, absences included; images in slots
+1 to `acceptable_slots` are acceptable, none where it is 0. Images are named, not included.""",
     write=_write_part,
     finish=lambda folder: close_list(folder / FILE),
 )

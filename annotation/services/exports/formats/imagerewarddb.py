@@ -45,6 +45,7 @@ SCHEMA = pyarrow.schema(
         ("split", pyarrow.string()),
         ("position", pyarrow.int8()),
         ("seconds", pyarrow.float64()),
+        ("acceptable_slots", pyarrow.int8()),
     ]
 )
 
@@ -71,6 +72,7 @@ def _row(ranking: ExportedRanking, image: ExportedImage, pack: str | None) -> di
         "split": ranking.published_split or None,
         "position": image.position,
         "seconds": ranking.seconds,
+        "acceptable_slots": ranking.acceptable_slots,
     }
 
 
@@ -120,8 +122,9 @@ slot; ratings are from 1 to 7. `images/train/train_N.zip` has the image of `imag
 `NAME`, and its rows in `train_N.json`. Beside the columns of ImageRewardDB there are `problems`,
 `intent_unclear` and `issues` (empty lists say that there are none, null that it is not known), the
 `annotator`, the image's `source` and `generator`, the `split` in which a dataset published the prompt, null
-where none did, the image's `position` on the page, from 1, and the `seconds` that the opinion took, absences
-included; both are null where unknown. All rows are in one file: take those of a `split`, and split the
+where none did, the image's `position` on the page, from 1, the `seconds` that the opinion took, absences
+included, and the `acceptable_slots`: images in slots 1 to that are acceptable, none where it is 0. All three
+are null where unknown. All rows are in one file: take those of a `split`, and split the
 others by prompt.""",
     write=_write_part,
     finish=_join_tables,

@@ -34,6 +34,7 @@ def _lines(rankings: list[ExportedRanking]) -> Iterator[dict[str, Any]]:
                 "weight": 1 / pairs,
                 "annotator": ranking.annotator,
                 "seconds": ranking.seconds,
+                "acceptable_slots": ranking.acceptable_slots,
             }
 
 
@@ -50,7 +51,8 @@ FORMAT = Format(
     about="""One line for every two images of an opinion, ties included. `better` is `a`, `b` or
 `tie`. The `weight`s of a prompt's lines sum to 1, so that every prompt counts once however many images
 and opinions it has. The positions are where the images stood on the page, from 1; `seconds` is how long the
-whole opinion took, absences included; they are null where unknown. Images are named, not included.""",
+whole opinion took, absences included; images in slots 1 to `acceptable_slots` are acceptable,
+none where it is 0. All are null where unknown. Images are named, not included.""",
     write=_write_part,
     finish=lambda folder: (folder / FILE).touch(),
 )

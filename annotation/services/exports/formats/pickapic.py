@@ -41,6 +41,7 @@ SCHEMA = pyarrow.schema(
         ("position_0", pyarrow.int8()),
         ("position_1", pyarrow.int8()),
         ("seconds", pyarrow.float64()),
+        ("acceptable_slots", pyarrow.int8()),
     ]
 )
 
@@ -83,6 +84,7 @@ def _rows(ranking: ExportedRanking, examples: int) -> list[dict[str, Any]]:
                 "position_0": a.position,
                 "position_1": b.position,
                 "seconds": ranking.seconds,
+                "acceptable_slots": ranking.acceptable_slots,
             }
         )
     return rows
@@ -168,8 +170,9 @@ FORMAT = Format(
     data="data/*.parquet",
     about="""One row for every two images of an opinion, ties included (`label_0` and `label_1` are
 0.5, `best_image_uid` is `tie`). `ranking_id` tells opinions apart, `user_id` annotators. Beside
-Pick-a-Pic's columns there are `prompt_id`, the two slots, the two images' positions on the page, from 1, and
-the `seconds` that the whole opinion took, absences included; null where unknown. An image's uid is the hash
+Pick-a-Pic's columns there are `prompt_id`, the two slots, the two images' positions on the page, from 1,
+the `seconds` that the whole opinion took, absences included, and the `acceptable_slots`: images in slots 1 to
+that are acceptable, none where it is 0; null where unknown. An image's uid is the hash
 of its bytes, its url the name under which it was imported.""",
     write=_write_part,
     finish=_ensure_table,

@@ -12,6 +12,7 @@ from annotation.models.prompts import KEY_LENGTH, SOURCE_LENGTH
 from annotation.services.imports.formats.record import (
     RankingRecord,
     Reader,
+    acceptable_slots,
     annotator,
     category,
     check_same,
@@ -27,7 +28,7 @@ from annotation.services.imports.formats.record import (
 from annotation.services.imports.rows import Row
 
 REQUIRED = ("prompt_id", "prompt", "annotator", "image", "slot")
-OF_RANKING = ("category", "intent_unclear", "issues", "seconds")
+OF_RANKING = ("category", "intent_unclear", "issues", "seconds", "acceptable_slots")
 OPTIONAL = (*OF_RANKING, *SCALES, "submitted_at", "sha256", "generator", "position", "problems")
 DECIMAL = re.compile(r"[0-9]{1,9}(\.[0-9]{1,9})?")
 GUARDED = ("prompt_id", "prompt", "image", "generator")
@@ -54,6 +55,7 @@ def _read_table(project: Project, rows: Iterable[Row]) -> Iterator[RankingRecord
             generators=tuple(generator(row, "generator") for row in ranking),
             positions=positions(first, [row.fields["position"] for row in ranking]),
             seconds=seconds(first),
+            acceptable_slots=acceptable_slots(first, project),
         )
 
 
@@ -63,7 +65,7 @@ def _parse_cells(row: Row) -> Row:
     cells = {name: text or None for name, text in row.fields.items()}
     for name in GUARDED:
         cells[name] = (cells.get(name) or "").removeprefix("'")
-    for name in ("slot", "position", *SCALES):
+    for name in ("slot", "position", "acceptable_slots", *SCALES):
         cells[name] = _parse_number(cells.get(name))
     cells["seconds"] = _parse_decimal(cells.get("seconds"))
     for name in ("issues", "problems"):

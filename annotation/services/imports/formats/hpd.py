@@ -11,6 +11,7 @@ from annotation.services.imports.formats.record import (
     ANNOTATOR_LENGTH,
     RankingRecord,
     Reader,
+    acceptable_slots,
     listed_positions,
     seconds,
 )
@@ -40,7 +41,9 @@ def _read_annotations(project: Project, row: Row) -> Iterator[RankingRecord]:
         if not isinstance(fields, dict):
             raise row.refused("an annotation is no object")
         annotation = replace(row, fields=fields)
-        annotation.check_names(required=["rank", "user_hash"], optional=["positions", "seconds"])
+        annotation.check_names(
+            required=["rank", "user_hash"], optional=["positions", "seconds", "acceptable_slots"]
+        )
         slots = annotation.integers("rank", low=1, high=project.slots)
         if len(slots) != len(sources):
             raise row.refused(f"'rank' has {len(slots)} slots for {len(sources)} images")
@@ -54,6 +57,7 @@ def _read_annotations(project: Project, row: Row) -> Iterator[RankingRecord]:
             annotator,
             positions=listed_positions(annotation, len(sources)),
             seconds=seconds(annotation),
+            acceptable_slots=acceptable_slots(annotation, project),
         )
 
 

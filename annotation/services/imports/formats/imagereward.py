@@ -9,6 +9,7 @@ from annotation.models.prompts import KEY_LENGTH, SOURCE_LENGTH
 from annotation.services.imports.formats.record import (
     RankingRecord,
     Reader,
+    acceptable_slots,
     annotator,
     listed_positions,
     seconds,
@@ -20,7 +21,7 @@ def _read_items(project: Project, rows: Iterable[Row]) -> Iterator[RankingRecord
     for row in rows:
         row.check_names(
             required=["id", "prompt", "generations", "ranking"],
-            optional=["annotator", "positions", "seconds"],
+            optional=["annotator", "positions", "seconds", "acceptable_slots"],
         )
         sources = row.texts("generations", longest=SOURCE_LENGTH)
         slots = row.integers("ranking", low=1, high=project.slots)
@@ -36,6 +37,7 @@ def _read_items(project: Project, rows: Iterable[Row]) -> Iterator[RankingRecord
             annotator(row, "annotator"),
             positions=listed_positions(row, len(sources)),
             seconds=seconds(row),
+            acceptable_slots=acceptable_slots(row, project),
         )
 
 

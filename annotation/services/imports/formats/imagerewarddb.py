@@ -9,6 +9,7 @@ from annotation.models.prompts import KEY_LENGTH, SOURCE_LENGTH, Split
 from annotation.services.imports.formats.record import (
     RankingRecord,
     Reader,
+    acceptable_slots,
     annotator,
     category,
     check_same,
@@ -29,7 +30,7 @@ COLUMNS = (
     *RATINGS,
 )
 OURS = ("problems", "intent_unclear", "issues", "annotator", "source", "generator", "split")
-DISPLAY = ("position", "seconds")  # ours too, later than the others
+DISPLAY = ("position", "seconds", "acceptable_slots")  # ours too, later than the others
 
 
 def _read_images(project: Project, rows: Iterable[Row]) -> Iterator[RankingRecord]:
@@ -40,7 +41,10 @@ def _read_images(project: Project, rows: Iterable[Row]) -> Iterator[RankingRecor
     for ranking in group_rows(rows, identity):
         first = ranking[0]
         key, name = identity(first)
-        check_same(ranking, ("prompt", "classification", "intent_unclear", "issues", "split", "seconds"))
+        check_same(
+            ranking,
+            ("prompt", "classification", "intent_unclear", "issues", "split", "seconds", "acceptable_slots"),
+        )
         for row in ranking:
             if row.integer("image_amount_in_total", low=1, high=project.max_images) != len(ranking):
                 raise row.refused(f"prompt {key!r} has {len(ranking)} rows, not as many as it says")
@@ -63,6 +67,7 @@ def _read_images(project: Project, rows: Iterable[Row]) -> Iterator[RankingRecor
             split=_split(first),
             positions=positions(first, [row.fields.get("position") for row in ranking]),
             seconds=seconds(first),
+            acceptable_slots=acceptable_slots(first, project),
         )
 
 

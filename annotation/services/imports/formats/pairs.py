@@ -10,6 +10,7 @@ from annotation.models.prompts import GENERATOR_LENGTH, KEY_LENGTH, SOURCE_LENGT
 from annotation.services.imports.formats.record import (
     RankingRecord,
     Reader,
+    acceptable_slots,
     annotator,
     check_same,
     group_rows,
@@ -93,7 +94,7 @@ SIDES = (
 REQUIRED = ("prompt_id", "prompt", "image_a", "image_b", "slot_a", "slot_b", "better")
 OPTIONAL = (
     *("annotator", "weight", "sha256_a", "sha256_b", "generator_a", "generator_b"),
-    *("position_a", "position_b", "seconds"),
+    *("position_a", "position_b", "seconds", "acceptable_slots"),
 )
 BETTER = {"a": 0, "b": 1, "tie": None}
 
@@ -109,7 +110,7 @@ def _read_pairs(project: Project, rows: Iterable[Row]) -> Iterator[RankingRecord
     for ranking in group_rows(rows, identity):
         first = ranking[0]
         key, name = identity(first)
-        check_same(ranking, ["prompt", "seconds"])
+        check_same(ranking, ["prompt", "seconds", "acceptable_slots"])
         pairs = [Pair(row, _better(row)) for row in ranking]
         slots = slots_of_pairs(project, pairs, SIDES)
         generators = generators_of_pairs(pairs, SIDES)
@@ -123,6 +124,7 @@ def _read_pairs(project: Project, rows: Iterable[Row]) -> Iterator[RankingRecord
             generators=tuple(generators[source] for source in slots),
             positions=positions_of_pairs(pairs, SIDES, slots),
             seconds=seconds(first),
+            acceptable_slots=acceptable_slots(first, project),
         )
 
 

@@ -22,6 +22,7 @@ from annotation.services.imports.formats.pairs import (
 from annotation.services.imports.formats.record import (
     RankingRecord,
     Reader,
+    acceptable_slots,
     check_same,
     group_rows,
     seconds,
@@ -39,7 +40,17 @@ REQUIRED = (
 )
 OPTIONAL = (
     *("are_different", "best_image_uid", "created_at", "has_label", "num_example_per_prompt"),
-    *("model_0", "model_1", "prompt_id", "slot_0", "slot_1", "position_0", "position_1", "seconds"),
+    *(
+        "model_0",
+        "model_1",
+        "prompt_id",
+        "slot_0",
+        "slot_1",
+        "position_0",
+        "position_1",
+        "seconds",
+        "acceptable_slots",
+    ),
 )
 HIGHEST = 2**63 - 1
 BATCH = 64  # rows with pictures in memory
@@ -50,7 +61,7 @@ def _read_pairs(project: Project, rows: Iterable[Row]) -> Iterator[RankingRecord
     labelled = (_fill_names(row) for row in rows if row.fields.get("has_label") is not False)
     for ranking in group_rows(labelled, lambda row: row.integer("ranking_id", low=0, high=HIGHEST)):
         first = ranking[0]
-        check_same(ranking, ["caption", "user_id", "prompt_id", "seconds"])
+        check_same(ranking, ["caption", "user_id", "prompt_id", "seconds", "acceptable_slots"])
         pairs = [Pair(_fill_slots(row), _better(row)) for row in ranking]
         slots = slots_of_pairs(project, pairs, SIDES)
         generators = generators_of_pairs(pairs, SIDES)
@@ -69,6 +80,7 @@ def _read_pairs(project: Project, rows: Iterable[Row]) -> Iterator[RankingRecord
             generators=tuple(generators[source] for source in slots),
             positions=positions_of_pairs(pairs, SIDES, slots),
             seconds=seconds(first),
+            acceptable_slots=acceptable_slots(first, project),
             files=tuple(_file_name(uids[source]) for source in slots),
         )
 

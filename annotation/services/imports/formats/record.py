@@ -41,6 +41,7 @@ class RankingRecord:
     split: str = ""  # of the published dataset; empty where it is not known
     positions: tuple[int, ...] = ()  # on the annotator's page, from 1; empty where they are not known
     seconds: float | None = None  # that the opinion took
+    acceptable_slots: int | None = None  # images in slots 1 to this are; 0: none; None: not known
 
     def file_of(self, source: str) -> str | None:
         return self.files[self.sources.index(source)] if self.files else source
@@ -185,6 +186,13 @@ def listed_positions(row: Row, images: int) -> tuple[int, ...]:
 def seconds(row: Row) -> float | None:
     """Return the seconds that the opinion took; None where they are not known. Raises ImportRefused."""
     return None if row.fields.get("seconds") is None else row.decimal("seconds", low=0)
+
+
+def acceptable_slots(row: Row, project: Project) -> int | None:
+    """Return the last slot with acceptable images, 0 for none; None where not known. Raises ImportRefused."""
+    if row.fields.get("acceptable_slots") is None:
+        return None
+    return row.integer("acceptable_slots", low=0, high=project.slots)
 
 
 def distinct(rows: list[Row], name: str, *, longest: int) -> list[str]:
