@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
-import secrets
 import sys
 import tempfile
 from datetime import timedelta
@@ -12,6 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import environ
+
+from annotation import keys
 
 ROOT = Path(__file__).resolve().parent.parent
 env = environ.Env()
@@ -32,30 +32,31 @@ def socket_folder(var: Path) -> Path:
     return Path(tempfile.gettempdir()) / f"laurel-{hashlib.sha256(str(var).encode()).hexdigest()[:10]}"
 
 
-def _secret_key() -> str:
-    """Return the key from the environment, else one generated at the first start and saved in VAR."""
-    key: str = env.str("SECRET_KEY", default="")
-    if key:
-        return key
-    saved = VAR / "secret_key"
-    try:
-        with open(os.open(saved, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-            file.write(secrets.token_urlsafe(50))
-    except FileExistsError:
-        pass
-    return saved.read_text()
-
-
 SOCKETS = socket_folder(VAR)
-SECRET_KEY = _secret_key()
+SECRET_KEY = keys.secret_key(VAR, env.str("SECRET_KEY", default=""))
+SECRET_KEY_FALLBACKS = keys.earlier_keys(VAR, env.list("SECRET_KEY_FALLBACKS", default=[]))
+PSEUDONYM_KEY = keys.own_key(
+    "pseudonym_key", var=VAR, value=env.str("PSEUDONYM_KEY", default=""), secret=SECRET_KEY
+)
+WEBHOOK_KEY = keys.own_key(
+    "webhook_key", var=VAR, value=env.str("WEBHOOK_KEY", default=""), secret=SECRET_KEY
+)
 ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", default=["localhost", "127.0.0.1", "[::1]"])
 CSRF_TRUSTED_ORIGINS = env.list("CSRF_TRUSTED_ORIGINS", default=[])
-# Behind TLS (HTTPS=on) cookies travel over TLS alone; the embedded default listens on loopback without it.
-SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if env.bool("HTTPS", default=False) else None
-SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = env.bool("HTTPS", default=False)
+# Behind TLS (HTTPS=on) cookies travel over TLS alone, and browsers are told to come by TLS; the embedded
+# default listens on loopback without it.
+HTTPS = env.bool("HTTPS", default=False)
+SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if HTTPS else None
+SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = SECURE_SSL_REDIRECT = HTTPS
+SECURE_REDIRECT_EXEMPT = [r"^healthz$", r"^readyz$"]  # load balancers ask without TLS
+SECURE_HSTS_SECONDS = env.int("HSTS_SECONDS", default=60 * 60 * 24 * 365) if HTTPS else 0
+# About every host of a domain, which only its owner can promise.
+SECURE_HSTS_INCLUDE_SUBDOMAINS = env.bool("HSTS_SUBDOMAINS", default=False)
+SECURE_HSTS_PRELOAD = env.bool("HSTS_PRELOAD", default=False)
+SILENCED_SYSTEM_CHECKS = ["security.W005", "security.W021"]  # `check --deploy` asks for both
 
 # Proxies in front that add to X-Forwarded-For: sign-in attempts are counted by address.
-PROXIES = env.int("PROXIES", default=1 if env.bool("HTTPS", default=False) else 0)
+PROXIES = env.int("PROXIES", default=1 if HTTPS else 0)
 
 INSTALLED_APPS = [
     "annotation",

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import base64
+import hmac
 import uuid
 from datetime import datetime
 
+from django.conf import settings
 from django.contrib.postgres.fields import ArrayField
 from django.db import models
 from django.db.models import Q
 from django.db.models.functions import Now
-from django.utils.crypto import salted_hmac
 
 from annotation.models.people import User
 from annotation.models.projects import Project
@@ -55,8 +56,8 @@ class Webhook(models.Model):
 
 
 def _key(salt: uuid.UUID) -> bytes:
-    """Derive the key from SECRET_KEY too, so that a copy of the database cannot sign."""
-    return salted_hmac("annotation.webhook", salt.hex, algorithm="sha256").digest()
+    """Derive the key from one outside the database too, so that a copy of the database cannot sign."""
+    return hmac.digest(settings.WEBHOOK_KEY, salt.hex.encode(), "sha256")
 
 
 class Event(models.Model):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hmac
 from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Iterator
@@ -11,8 +12,8 @@ from itertools import combinations
 from operator import itemgetter
 from typing import NamedTuple
 
+from django.conf import settings
 from django.db.models import Count
-from django.utils.crypto import salted_hmac
 
 from annotation.models import Assignment, Generation, Placement, Project, Prompt, Rating
 from annotation.models.assignments import AssignmentQuerySet
@@ -153,7 +154,8 @@ def batches(selection: Selection, *, after: int = 0) -> Iterator[Batch]:
 
 def pseudonym(project: Project, annotator: int) -> str:
     """Return twelve hexadecimal digits that identify the annotator within this project only."""
-    return salted_hmac("annotation.exports", f"{project.pk}:{annotator}", algorithm="sha256").hexdigest()[:12]
+    person = f"{project.pk}:{annotator}".encode()
+    return hmac.digest(settings.PSEUDONYM_KEY, person, "sha256").hex()[:12]
 
 
 def _rankings(

@@ -62,7 +62,7 @@ class Answer:
             return "None of these images is acceptable."
         if acceptable == sum(map(len, self.slots)):
             return "All of these images are acceptable."
-        return f"Acceptable is what is in slot 1{'' if last == 1 else f' to {last}'}."
+        return "Acceptable: slot 1." if last == 1 else f"Acceptable: slots 1 to {last}."
 
     @property
     def issues(self) -> list[str]:

@@ -88,7 +88,7 @@ def test_a_project_that_does_not_ask_shows_no_line(client, alice, project, a_pro
     ("line", "says"),
     [
         (0, "None of these images is acceptable."),
-        (2, "Acceptable is what is in slot 1 to 2."),
+        (2, "Acceptable: slots 1 to 2."),
         (5, "All of these images are acceptable."),
     ],
 )
