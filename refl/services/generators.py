@@ -16,7 +16,13 @@ from annotation.registry import register_event
 from annotation.services.webhooks.events import announce
 from annotation.statistics.estimates import Estimate
 from refl.learning.families import NotAPipeline
-from refl.learning.families.hub import HubUnreachable, inspect_repository, is_hub_id, no_such_folder
+from refl.learning.families.hub import (
+    HubUnreachable,
+    inspect_repository,
+    is_hub_id,
+    no_such_folder,
+    pinned,
+)
 from refl.learning.families.inspection import inspect_pipeline
 from refl.learning.families.lora_files import check_lora, read_layers
 from refl.learning.outcomes import Outcome
@@ -52,7 +58,8 @@ def register_generator(
     """Register a pipeline by hand; it is kept without being judged.
 
     It is looked at: a folder whole, of a hub id the configurations. A hub id is registered as not yet seen
-    where the hub cannot be asked, and is seen when a run has loaded it.
+    where the hub cannot be asked, and is seen when a run has loaded it. It is stored with the commit that was
+    seen, so that every run loads the same.
 
     Args:
         pipeline: a folder, absolute or below the project's root, or a hub id, owner/name or
@@ -69,12 +76,13 @@ def register_generator(
         raise BadGenerator(f"{pretraining}: no pre-training folder, it has no pairs.jsonl")
     if not (1 <= steps <= MAX_STEPS and 1 <= guidance_scale < math.inf):
         raise BadGenerator(f"a sample takes 1 to {MAX_STEPS:,} steps, at guidance 1 or more")
+    is_seen = _look_at(str(pipeline), str(lora))
     return Generator.objects.create(
         project=project,
         name=name,
-        pipeline=str(pipeline),
+        pipeline=_settled(str(pipeline)) if is_seen else str(pipeline),
         lora=str(lora),
-        is_seen=_look_at(str(pipeline), str(lora)),
+        is_seen=is_seen,
         steps=steps,
         guidance_scale=guidance_scale,
         pretraining=str(pretraining),
@@ -121,11 +129,17 @@ def _look_at(pipeline: str, lora: str) -> bool:
     return True
 
 
+def _settled(pipeline: str) -> str:
+    """Return a folder as it is, a hub id with the commit that was looked at."""
+    return pipeline if (Path(settings.ROOT) / pipeline).is_dir() else pinned(pipeline)
+
+
 def mark_seen(generator: Generator) -> None:
-    """Note that a run has loaded the generator's pipeline."""
+    """Note that a run has loaded the generator's pipeline, and which commit of a hub id it was."""
     if not generator.is_seen:
         generator.is_seen = True
-        generator.save(update_fields=["is_seen"])
+        generator.pipeline = _settled(generator.pipeline)
+        generator.save(update_fields=["is_seen", "pipeline"])
 
 
 def register_tuned(*, run: TuningRun) -> Generator:

@@ -2,9 +2,19 @@
 
 from __future__ import annotations
 
-MODELS = {"ImageReward-v1.0": ("THUDM/ImageReward", "ImageReward.pt")}
+# Name -> repository, file, and the commit that it is taken from.
+MODELS = {
+    "ImageReward-v1.0": (
+        "THUDM/ImageReward",
+        "ImageReward.pt",
+        "5736be03b2652728fb87788c9797b0570450ab72",
+    )
+}
 # The folder in the root, and the hub id, of the CLIP that the baselines stand on: OpenAI's ViT-L/14.
-CLIP = ("clip-vit-large-patch14", "openai/clip-vit-large-patch14")
+CLIP = (
+    "clip-vit-large-patch14",
+    "openai/clip-vit-large-patch14@32bd64288804d66eefd0ccbe215aa642df71cc41",
+)
 # The one file of its own that a baseline has.
 BASELINES = {
     "CLIP": "",

@@ -21,8 +21,9 @@ class TrainingRun(Run):
 
     dataset = models.ForeignKey(DatasetVersion, models.PROTECT, related_name="runs")
     initial = models.ForeignKey(RewardCheckpoint, models.PROTECT, related_name="started_runs")
-    # What training began with: {"trainable", "parameters", "images", "unreadable", "unreadable_files": the
-    # first of them, file -> error, "dropped": split -> rankings}. Empty until then.
+    # What training began with: {"hub_id": of its first weights, with the commit, or "", "trainable",
+    # "parameters", "images", "unreadable", "unreadable_files": the first of them, file -> error, "dropped":
+    # split -> rankings}. Empty until then.
     report = models.JSONField(default=dict)
 
     class Meta(Run.Meta):

@@ -148,11 +148,15 @@ def _download(name: str) -> Path:
     """Return the folder from the hub's cache; only what is missing there is downloaded."""
     from huggingface_hub import snapshot_download
 
+    repository, _, revision = name.partition("@")
     patterns = ["*.json", "*.txt", "*.model", "model*.safetensors", "1_Pooling/*"]
     reason = ""
     for local in (True, False):
         try:
-            return Path(snapshot_download(name, allow_patterns=patterns, local_files_only=local))
+            folder = snapshot_download(
+                repository, revision=revision or None, allow_patterns=patterns, local_files_only=local
+            )
+            return Path(folder)
         except (OSError, ValueError) as error:  # not there, no network, or no name a hub could know
             reason = str(error).partition("\n")[0]
     raise EncoderMissing(f"no encoder {name!r}, neither a folder nor on the hub ({reason}); {HOW_TO_GET}")

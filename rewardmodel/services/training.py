@@ -173,8 +173,10 @@ def _learn(run: TrainingRun, heartbeat: Heartbeat, images: Path) -> None:
     def on_step(progress: Progress) -> None:
         heartbeat.report(step=progress.step, steps=progress.steps, values=progress.measures)
 
+    initial = run.report.get("hub_id") or checkpoints.settle(run.initial.location)
+
     def on_start(start: Start) -> None:
-        record_start(run, start)
+        record_start(run, start, hub_id="" if Path(initial).exists() else initial)
 
     def on_checked(checked: int, images: int) -> None:
         logger.info("Looked at %s of %s images", f"{checked:,}", f"{images:,}")
@@ -184,7 +186,7 @@ def _learn(run: TrainingRun, heartbeat: Heartbeat, images: Path) -> None:
             RewardConfig(**run.config),
             dataset=run.dataset.path,
             images=images,
-            initial=checkpoints.find(run.initial.location),
+            initial=checkpoints.find(initial),
             folder=run.folder,
             cache=Path(settings.RUNS_DIR),
             callbacks=training.Callbacks(
@@ -195,9 +197,14 @@ def _learn(run: TrainingRun, heartbeat: Heartbeat, images: Path) -> None:
         raise CannotTrain(str(error)) from error
 
 
-def record_start(run: TrainingRun, start: Start) -> None:
-    """Store what trains, and what was found of the images."""
+def record_start(run: TrainingRun, start: Start, *, hub_id: str = "") -> None:
+    """Store what trains, and what was found of the images.
+
+    Args: hub_id: of the weights that it began with, with its commit, to which a resumed run goes back; ""
+        where they lay on this machine.
+    """
     report = {
+        "hub_id": hub_id,
         "trainable": start.trainable.trainable,
         "parameters": start.trainable.total,
         "images": start.images.images,

@@ -104,7 +104,9 @@ def test_a_hub_id_that_cannot_be_looked_up_is_not_yet_seen_and_not_the_next_one(
 
 
 def test_what_was_fetched_from_the_hub_before_is_looked_at_without_it(project, hub_cache):
-    assert register_generator(project=project, name="sd", pipeline="somebody/sd").is_seen
+    generator = register_generator(project=project, name="sd", pipeline="somebody/sd")
+    assert generator.is_seen
+    assert generator.pipeline == f"somebody/sd@{hub_cache.name}"
 
 
 def test_what_lies_in_the_cache_and_cannot_be_loaded_is_refused(project, hub_cache):

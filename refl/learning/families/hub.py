@@ -84,6 +84,21 @@ def fetch_repository(hub_id: str) -> Path:
     return Path(snapshot_download(repository, revision=revision, allow_patterns=[*SMALL, *weights, *carried]))
 
 
+def pinned(hub_id: str) -> str:
+    """Return the id with the commit that was looked at: what it names stays the same.
+
+    It comes as it is where nothing of the repository lies in the hub's cache.
+    """
+    from huggingface_hub import snapshot_download
+
+    repository, revision = _split(hub_id)
+    try:
+        folder = snapshot_download(repository, revision=revision, local_files_only=True)
+    except (OSError, ValueError):
+        return hub_id
+    return f"{repository}@{Path(folder).name}"
+
+
 def _cached_repository(repository: str, revision: str | None) -> Path | None:
     """Return the folder of what was fetched before, if its weights were."""
     from huggingface_hub import snapshot_download

@@ -6,6 +6,7 @@ from rewardmodel.learning.checkpoints.folder import (
     find,
     load,
     save,
+    settle,
 )
 
-__all__ = ["Checkpoint", "CheckpointConfig", "find", "load", "save"]
+__all__ = ["Checkpoint", "CheckpointConfig", "find", "load", "save", "settle"]

@@ -35,7 +35,7 @@ def fetch(name: str, root: str | Path | None = None) -> Path:
 
     Raises: CheckpointError that says what to fetch and where to put it.
     """
-    repository, file = MODELS[name]
+    repository, file, commit = MODELS[name]
     folder = _folder(root)
     if (folder / file).is_file():
         return folder / file
@@ -43,11 +43,11 @@ def fetch(name: str, root: str | Path | None = None) -> Path:
     from huggingface_hub import hf_hub_download
 
     try:
-        return Path(hf_hub_download(repository, file, local_dir=folder))
+        return Path(hf_hub_download(repository, file, revision=commit, local_dir=folder))
     except (OSError, ValueError, HTTPError) as error:
         raise CheckpointError(
             f"{name}: the hub did not give it ({error}); "
-            f"fetch https://huggingface.co/{repository}/resolve/main/{file} and put it at {folder / file}"
+            f"fetch https://huggingface.co/{repository}/resolve/{commit}/{file} and put it at {folder / file}"
         ) from error
 
 
@@ -66,7 +66,7 @@ def fetch_clip(root: str | Path | None = None) -> Path:
         raise CheckpointError(
             f"{folder}: no such folder, and the hub did not give it ({error}); fetch config.json, "
             "model.safetensors, preprocessor_config.json, tokenizer.json and tokenizer_config.json of "
-            f"https://huggingface.co/{hub_id} and put them into {folder}"
+            f"https://huggingface.co/{hub.split_revision(hub_id)[0]} and put them into {folder}"
         ) from error
 
 

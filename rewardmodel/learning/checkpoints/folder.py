@@ -154,6 +154,16 @@ def find(path_or_hub_id: str | Path) -> Path:
     return path if _is_own_config(path / CONFIG) else published.find_file(path) or path
 
 
+def settle(path_or_hub_id: str) -> str:
+    """Return what names the same files tomorrow: a hub id with its commit, and a path as it is.
+
+    Raises: CheckpointError where the hub does not give it.
+    """
+    path = Path(path_or_hub_id)
+    is_here = path.exists() or replaced_folder(path).is_dir()
+    return path_or_hub_id if is_here or not hub.is_id(path_or_hub_id) else hub.pin(path_or_hub_id)
+
+
 def _is_own_config(file: Path) -> bool:
     """Whether the config is Laurel's, or broken: then reading it says how."""
     try:

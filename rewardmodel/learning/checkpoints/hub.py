@@ -9,12 +9,33 @@ from pathlib import Path
 from rewardmodel.learning.errors import CheckpointError
 
 TEXTS = ("*.json", "vocab.txt", "merges.txt", "*.model")  # configs and tokenizers
+SNAPSHOTS = "snapshots"  # of the hub's cache: a folder for each commit, named by it
 PUBLISHED = (".pt", ".pth", ".bin")
 
 
 def is_id(text: str) -> bool:
-    """Whether it is `owner/name`, or `owner/name/file` where the repository holds several models."""
-    return re.fullmatch(r"\w[\w.-]*/[\w.-]+(/[\w.-]+)?", text) is not None
+    """Whether it is `owner/name`, or `owner/name/file` where the repository holds several models.
+
+    A revision of the repository may stand behind it: `owner/name@revision`.
+    """
+    return re.fullmatch(r"\w[\w.-]*/[\w.-]+(/[\w.-]+)?(@\w[\w./-]*)?", text) is not None
+
+
+def split_revision(hub_id: str) -> tuple[str, str | None]:
+    """Return what stands before `@`, and the revision behind it, if any."""
+    name, _, revision = hub_id.partition("@")
+    return name, revision or None
+
+
+def pin(hub_id: str) -> str:
+    """Return the id with the commit that `fetch` gives now: what it names stays the same.
+
+    Raises: CheckpointError, as `fetch` does.
+    """
+    path = fetch(hub_id)
+    commits = [folder.name for folder in path.parents if folder.parent.name == SNAPSHOTS]
+    commit = path.name if path.parent.name == SNAPSHOTS else commits[0]
+    return f"{split_revision(hub_id)[0]}@{commit}"
 
 
 def fetch(hub_id: str) -> Path:
@@ -25,16 +46,17 @@ def fetch(hub_id: str) -> Path:
     from httpx2 import HTTPError
     from huggingface_hub import HfApi, snapshot_download
 
-    owner, name, *file = hub_id.split("/")
+    unpinned, revision = split_revision(hub_id)
+    owner, name, *file = unpinned.split("/")
     repository = f"{owner}/{name}"
     try:
-        patterns = choose(HfApi().list_repo_files(repository), file[0] if file else None)
-        folder = Path(snapshot_download(repository, allow_patterns=[*patterns, *TEXTS]))
+        patterns = choose(HfApi().list_repo_files(repository, revision=revision), file[0] if file else None)
+        folder = Path(snapshot_download(repository, revision=revision, allow_patterns=[*patterns, *TEXTS]))
     except CheckpointError as error:
         raise CheckpointError(f"{repository}: {error}") from error
     except (OSError, ValueError, HTTPError) as unreachable:  # a connection refused is no OSError there
         try:
-            folder = Path(snapshot_download(repository, local_files_only=True))
+            folder = Path(snapshot_download(repository, revision=revision, local_files_only=True))
         except (OSError, ValueError):
             raise CheckpointError(_by_hand(repository, file, unreachable)) from unreachable
     if file and not (folder / file[0]).is_file():

@@ -8,8 +8,9 @@ from typing import Any
 
 from rewardmodel.learning.errors import CheckpointError
 
-BERT = "google-bert/bert-base-uncased"
-CLIP = "openai/clip-vit-large-patch14"
+# Repositories, and the commits that are taken of them.
+BERT = ("google-bert/bert-base-uncased", "86b5e0934494bd15c9632b12f734a8a67f723594")
+CLIP = ("openai/clip-vit-large-patch14", "32bd64288804d66eefd0ccbe215aa642df71cc41")
 ADDED = 2  # [DEC] and [ENC], behind BERT's own words
 ANY = ("tokenizer.json",)
 
@@ -66,8 +67,13 @@ def _own(folder: Path, vocabulary: int) -> Any:
     return tokenizer
 
 
-def _find_source(folder: Path, hub_id: str, sets: tuple[tuple[str, ...], ...]) -> Path:
-    """Return the folder that has one of the sets of files. Raises: CheckpointError."""
+def _find_source(folder: Path, pinned: tuple[str, str], sets: tuple[tuple[str, ...], ...]) -> Path:
+    """Return the folder that has one of the sets of files.
+
+    Args: pinned: where else it is, a repository and its commit.
+    Raises: CheckpointError.
+    """
+    hub_id, commit = pinned
     if any(all((folder / name).is_file() for name in names) for names in sets):
         return folder
     from httpx2 import HTTPError
@@ -75,7 +81,7 @@ def _find_source(folder: Path, hub_id: str, sets: tuple[tuple[str, ...], ...]) -
 
     patterns = sorted({name for names in sets for name in names} | {"tokenizer_config.json"})
     try:
-        source = Path(snapshot_download(hub_id, allow_patterns=patterns))
+        source = Path(snapshot_download(hub_id, revision=commit, allow_patterns=patterns))
     except (OSError, ValueError, HTTPError) as error:
         reason = str(error).partition(os.linesep)[0]
     else:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
@@ -28,9 +29,14 @@ class Command(BaseCommand):
         )
 
     def handle(self, *args: Any, **options: Any) -> None:
+        from rewardmodel.learning import checkpoints  # torch
+
         project, name, folder = find_project(options["project"]), options["name"], options["folder"]
         try:
-            scorer(RewardCheckpoint(project=project, name=name, folder=folder))
+            checkpoint = RewardCheckpoint(project=project, name=name, folder=folder)
+            scorer(checkpoint)
+            if not Path(checkpoint.location).exists():
+                folder = checkpoints.settle(folder)  # of the hub: the commit that was loaded just now
             checkpoint = register_checkpoint(project=project, name=name, folder=folder)
         except (NameTaken, ValueError) as error:  # CheckpointError is a ValueError
             raise CommandError(str(error)) from error

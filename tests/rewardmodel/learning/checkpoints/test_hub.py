@@ -2,7 +2,7 @@
 
 import pytest
 
-from rewardmodel.learning.checkpoints import hub
+from rewardmodel.learning.checkpoints import hub, settle
 from rewardmodel.learning.errors import CheckpointError
 
 
@@ -32,6 +32,9 @@ def test_of_several_models_one_must_be_named():
     [
         ("zai-org/ImageReward", True),
         ("xswu/HPSv2/HPS_v2.1_compressed.pt", True),
+        ("xswu/HPSv2/HPS_v2.1_compressed.pt@697403c78157020a1ae59d23f111aa58ced35b0a", True),
+        ("zai-org/ImageReward@refs/pr/1", True),
+        ("zai-org/ImageReward@", False),
         ("/a/b", False),
         ("a", False),
     ],
@@ -60,10 +63,43 @@ def test_where_connections_fail_it_says_the_same(unreachable_hub):
         hub.fetch("nobody/x")
 
 
-def test_where_connections_fail_what_was_fetched_before_is_taken(unreachable_hub):
+OLD, NEW = "a" * 40, "b" * 40  # commits
+
+
+@pytest.fixture
+def cached(unreachable_hub):
+    """A repository of which two commits were fetched before; main is the newer one."""
     kept = unreachable_hub / "models--nobody--x"
     (kept / "refs").mkdir(parents=True)
-    (kept / "refs" / "main").write_text("a" * 40)
-    (kept / "snapshots" / ("a" * 40)).mkdir(parents=True)
-    (kept / "snapshots" / ("a" * 40) / "config.json").write_text("{}")
-    assert hub.fetch("nobody/x") == kept / "snapshots" / ("a" * 40)
+    (kept / "refs" / "main").write_text(NEW)
+    for commit in (OLD, NEW):
+        (kept / "snapshots" / commit).mkdir(parents=True)
+        (kept / "snapshots" / commit / "config.json").write_text("{}")
+    return kept / "snapshots"
+
+
+def test_where_connections_fail_what_was_fetched_before_is_taken(cached):
+    assert hub.fetch("nobody/x") == cached / NEW
+
+
+def test_a_pinned_id_names_its_commit_whatever_main_is(cached):
+    assert hub.fetch(f"nobody/x@{OLD}") == cached / OLD
+    assert hub.fetch(f"nobody/x/config.json@{OLD}") == cached / OLD / "config.json"
+    with pytest.raises(CheckpointError, match="the hub did not give it"):
+        hub.fetch(f"nobody/x@{'c' * 40}")
+
+
+@pytest.mark.parametrize(
+    ("named", "pinned"),
+    [
+        ("nobody/x", f"nobody/x@{NEW}"),
+        ("nobody/x/config.json", f"nobody/x/config.json@{NEW}"),
+        (f"nobody/x@{OLD}", f"nobody/x@{OLD}"),
+    ],
+)
+def test_an_id_is_settled_on_the_commit_that_is_fetched(cached, named, pinned):
+    assert settle(named) == pinned
+
+
+def test_a_folder_is_settled_already(tmp_path):
+    assert settle(str(tmp_path)) == str(tmp_path)
