@@ -5,13 +5,14 @@ Source: PNG specification, 5.3 and 11.3.4; ImageReward's script for the Stable D
 
 from __future__ import annotations
 
-import os
 import re
 import shutil
 import struct
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
+
+from rewardmodel.learning.saving import write_whole
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 KEYWORD = b"parameters"  # the WebUI's
@@ -25,17 +26,15 @@ class PngInfoError(ValueError):
 def write_score(file: Path, score: float) -> None:
     """Add `ImageReward Score: x` to the PNG's parameters; one written earlier is replaced.
 
-    All other chunks stay byte for byte. The file is written beside the old one, then renamed over it.
+    All other chunks stay byte for byte.
 
     Raises: PngInfoError.
     """
-    written = file.with_name(f".{file.name}.new")
     try:
-        written.write_bytes(with_score(file.read_bytes(), score))
-        shutil.copymode(file, written)
-        os.replace(written, file)
+        with write_whole(file) as written:
+            written.write_bytes(with_score(file.read_bytes(), score))
+            shutil.copymode(file, written)
     except (OSError, ValueError, struct.error, zlib.error) as error:
-        written.unlink(missing_ok=True)
         raise PngInfoError(f"{file}: no score can be written into it ({error})") from error
 
 
