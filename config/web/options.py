@@ -1,6 +1,6 @@
 """gunicorn's options, for `--config python:config.web.options`. What the command line says goes before."""
 
-worker_class = "config.web.worker.BufferingWorker"
+worker_class = "config.web.worker.WaitressWorker"
 workers = 2
 # Of the threads of each worker SCORES_AT_ONCE may wait for scores: four remain for pages.
 threads = 40
@@ -9,4 +9,3 @@ graceful_timeout = 8
 control_socket_disable = True
 logger_class = "config.web.log.Log"
 accesslog = "-"
-access_log_format = "%(m)s %(U)s %(s)s %(B)s bytes %(M)s ms"
