@@ -81,6 +81,9 @@ class Generation(models.Model):
     is_flagged = models.BooleanField(default=False)  # marked at import as possibly harmful: blurred
     # The promoted reward model's score, for admins' eyes; written by the app above through a service.
     score = models.FloatField(null=True)
+    # Nats in a unit of that score, so that the sigmoid of a margin is a probability. Null: scored before
+    # it was kept, and taken for nats.
+    score_scale = models.FloatField(null=True)
     scored_by = models.CharField(max_length=200, blank=True)
     # Where that score stands: 0 to 100, the share of the images with a lower one that the model was validated
     # on; and 0 to 1, how probably people prefer it to the base's. Null where the model does not know.

@@ -42,6 +42,12 @@ def open_prompts(project: Project) -> list[int]:
     return sorted(set(tasks.order_by().values_list("prompt_id", flat=True)))
 
 
+def unordered_prompts(project: Project) -> bool:
+    """Return whether a prompt with an open task has no place in an order by a design yet."""
+    tasks = Assignment.objects.ordinary().filter(project=project, state=Assignment.State.OPEN)
+    return tasks.filter(priority=0).exists()
+
+
 def asked_prompts(project: Project, *, most: int, without: Collection[int] = ()) -> list[int]:
     """Return at most so many prompts that have tasks, open or not, those with the newest first.
 

@@ -61,7 +61,9 @@ def put_unsure_first(*, generations: Collection[int]) -> None:
 
 @transaction.atomic
 def order_open_tasks(*, project: Project, prompts: Sequence[int]) -> None:
-    """Put the project's open tasks in the order of these prompts; those on others come after them.
+    """Put the project's open tasks in the order of these prompts; those on others come last.
+
+    Tasks that are opened later come between, until they are put in an order.
 
     Args: prompts: ids, the most wanted first.
     """
@@ -70,7 +72,7 @@ def order_open_tasks(*, project: Project, prompts: Sequence[int]) -> None:
     moved = []
     for task in tasks.only("prompt", "priority"):
         place = places.get(task.prompt_id)
-        priority = 0 if place is None else LARGEST - place
+        priority = -1 if place is None else LARGEST - place
         if task.priority != priority:
             task.priority = priority
             moved.append(task)
@@ -91,6 +93,7 @@ def record_scores(
     *,
     scores: Mapping[int, float],
     scored_by: str,
+    scale: float = 1.0,
     standings: Mapping[int, tuple[float, float]] | None = None,
     unseen: Collection[int] = (),
 ) -> None:
@@ -98,6 +101,7 @@ def record_scores(
 
     Args:
         scores: generation id -> score, higher is better, no unit.
+        scale: nats in a unit of these scores: sigmoid of a margin in nats is a probability.
         standings: generation id -> its percentile, 0 to 100, and how probably people prefer it to the base's.
         scored_by: the model that gave them.
         unseen: those of these generations whose prompts the model was not trained on; only these measure how
@@ -108,8 +112,15 @@ def record_scores(
         percentile, preferred = (standings or {}).get(pk, (None, None))
         standing = {"score_percentile": percentile, "score_preferred": preferred}
         rows.append(
-            Generation(pk=pk, score=score, scored_by=scored_by, scored_unseen=pk in unseen, **standing)
+            Generation(
+                pk=pk,
+                score=score,
+                score_scale=scale,
+                scored_by=scored_by,
+                scored_unseen=pk in unseen,
+                **standing,
+            )
         )
-    fields = ["score", "scored_by", "score_percentile", "score_preferred", "scored_unseen"]
+    fields = ["score", "score_scale", "scored_by", "score_percentile", "score_preferred", "scored_unseen"]
     Generation.objects.bulk_update(rows, fields, batch_size=1000)
     put_unsure_first(generations=scores.keys())
