@@ -295,7 +295,10 @@ def _choose_prompts(
         asked = see_asked(model, checkpoint, candidates=seen.keys(), should_stop=heartbeat.should_stop)
         if heartbeat.should_stop():
             raise Interrupted
-        return most_informative(seen, config.prompts, asked=asked)
+        chosen = most_informative(seen, config.prompts, asked=asked, should_stop=heartbeat.should_stop)
+        if heartbeat.should_stop():
+            raise Interrupted
+        return chosen
     return least_sure({pk: each.rewards.tolist() for pk, each in seen.items()}, config.prompts)
 
 

@@ -73,6 +73,7 @@ class RewardCheckpoint(models.Model):
     decision = models.JSONField(default=dict)
     promoted = models.BooleanField(default=False)
     promoted_at = models.DateTimeField(null=True)  # when last; stays after another took its place
+    ordered_at = models.DateTimeField(null=True)  # when it last put open tasks in the order of a design
     created_at = models.DateTimeField(auto_now_add=True)
 
     objects = RewardCheckpointQuerySet.as_manager()
@@ -111,6 +112,12 @@ class RewardCheckpoint(models.Model):
             return str(self.run.folder / "best")
         shipped: Path = settings.ROOT / self.folder
         return str(shipped) if shipped.exists() else self.folder
+
+    @property
+    def has_ordered(self) -> bool:
+        """Whether it put open tasks in the order of a design since it was promoted last."""
+        since = self.promoted_at
+        return self.ordered_at is not None and (since is None or self.ordered_at >= since)
 
     @property
     def base_reward(self) -> float | None:

@@ -15,7 +15,7 @@ Letters: K images of a prompt, D the width of what the head sees.
 from __future__ import annotations
 
 import heapq
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +23,8 @@ from numpy.typing import NDArray
 Floats = NDArray[np.float64]
 
 STRENGTH = 10.0  # ours, of five tried: of the prior, as a multiple of what gives margins a variance of 1
+DESIGNED = 1000  # ours: candidates that are chosen together; those after them come by their own gain alone
+POOL = 4 * DESIGNED  # ours: with the largest gains, among which these are looked for
 
 
 def information_root(features: Floats, rewards: Floats | None = None) -> Floats:
@@ -62,11 +64,17 @@ def prior_precision(features: Sequence[Floats]) -> float:
 
 
 def d_optimal(
-    candidates: Mapping[int, Floats], count: int, *, asked: Sequence[Floats] = (), precision: float
+    candidates: Mapping[int, Floats],
+    count: int,
+    *,
+    asked: Sequence[Floats] = (),
+    precision: float,
+    should_stop: Callable[[], bool] = lambda: False,
 ) -> list[int]:
     """Return the keys of `count` candidates, each the one that adds most to the log-determinant at its turn.
 
-    Of equal ones the first in order of keys; all where there are no more than `count`.
+    Of equal ones the first in order of keys; all where there are no more than `count`. Asked to stop, it
+    returns those that were chosen until then.
 
     Args:
         candidates: by key, the root of the information that an answer gives, (R, D), as `information_root`.
@@ -75,16 +83,14 @@ def d_optimal(
     """
     if not candidates:
         return []
-    width = next(iter(candidates.values())).shape[1]
-    rows = np.concatenate([np.empty((0, width)), *asked])
-    covariance = np.linalg.inv(precision * np.eye(width) + rows.T @ rows)  # (D, D)
+    covariance = weight_covariance(asked, width=next(iter(candidates.values())).shape[1], precision=precision)
     # Gains only shrink as more is chosen: what leads by its old gain, and still does by its new, is the best.
-    heap = [(-_gain(root, covariance), key) for key, root in candidates.items()]
+    heap = [(-information_gain(root, covariance), key) for key, root in candidates.items()]
     heapq.heapify(heap)
     chosen: list[int] = []
-    while heap and len(chosen) < count:
+    while heap and len(chosen) < count and not should_stop():
         _, key = heapq.heappop(heap)
-        gain = _gain(candidates[key], covariance)
+        gain = information_gain(candidates[key], covariance)
         if heap and (-gain, key) > heap[0]:
             heapq.heappush(heap, (-gain, key))
             continue
@@ -93,7 +99,33 @@ def d_optimal(
     return chosen
 
 
-def _gain(root: Floats, covariance: Floats) -> float:
+def most_gaining(
+    roots: Iterable[tuple[int, Floats]], count: int, *, covariance: Floats
+) -> tuple[dict[int, Floats], list[int]]:
+    """Return the `count` candidates that gain most by themselves, with their roots, and all by that gain.
+
+    No more roots than these are held at a time. Of equal ones the first in order of keys comes first.
+
+    Args: roots: of each candidate, (R, D), one after the other.
+    """
+    gains: list[tuple[float, int]] = []
+    pool: list[tuple[float, int, Floats]] = []  # a heap, of which the first gains least
+    for key, root in roots:
+        gain = information_gain(root, covariance)
+        gains.append((-gain, key))
+        heapq.heappush(pool, (gain, -key, root))
+        if len(pool) > count:
+            heapq.heappop(pool)
+    return {-key: root for _, key, root in pool}, [key for _, key in sorted(gains)]
+
+
+def weight_covariance(asked: Sequence[Floats], *, width: int, precision: float) -> Floats:
+    """Return the covariance of the head's weights, (D, D), given what was asked; arguments as `d_optimal`."""
+    rows = np.concatenate([np.empty((0, width)), *asked])
+    return np.asarray(np.linalg.inv(precision * np.eye(width) + rows.T @ rows))
+
+
+def information_gain(root: Floats, covariance: Floats) -> float:
     """Return log det(A + R^T R) - log det A for A the inverse of the covariance, by the determinant lemma."""
     return float(np.linalg.slogdet(np.eye(len(root)) + root @ covariance @ root.T)[1])
 

@@ -2,15 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
+from itertools import chain, islice
 from typing import TYPE_CHECKING
+
+from django.db import transaction
+from django.utils.timezone import now
 
 from annotation.local_images import local_images
 from annotation.models import Project
-from annotation.selectors.projects.choices import ScoredPrompt, asked_prompts, open_prompts, scored_prompts
+from annotation.selectors.projects.choices import (
+    ScoredPrompt,
+    asked_prompts,
+    open_prompts,
+    scored_prompts,
+    unordered_prompts,
+)
 from annotation.services.assignments.priorities import order_open_tasks
 from rewardmodel.models import RewardCheckpoint
-from rewardmodel.selection.design import d_optimal, information_root, prior_precision
+from rewardmodel.selection.design import (
+    DESIGNED,
+    POOL,
+    d_optimal,
+    information_root,
+    most_gaining,
+    prior_precision,
+    weight_covariance,
+)
 
 if TYPE_CHECKING:
     from rewardmodel.learning.scoring import HeadInputs, Scorer
@@ -20,9 +38,15 @@ CHUNK = 32  # prompts between two looks at whether to stop
 
 
 def most_informative(
-    candidates: Mapping[int, HeadInputs], count: int, *, asked: Mapping[int, HeadInputs]
+    candidates: Mapping[int, HeadInputs],
+    count: int,
+    *,
+    asked: Mapping[int, HeadInputs],
+    should_stop: Callable[[], bool],
 ) -> list[int]:
     """Return as many candidates as are wanted, the most informative after those asked already first.
+
+    Fewer when asked to stop.
 
     Args: asked: none of them a candidate.
     """
@@ -31,6 +55,7 @@ def most_informative(
         count,
         asked=[information_root(each.features) for each in asked.values()],
         precision=prior_precision([each.features for each in (*candidates.values(), *asked.values())]),
+        should_stop=should_stop,
     )
 
 
@@ -46,14 +71,22 @@ def see_asked(
     Raises: UnreadableImage, WrongContent.
     """
     asked = asked_prompts(checkpoint.project, most=MOST_ASKED, without=candidates)
-    return _see(model, scored_prompts(asked, scored_by=checkpoint.name), should_stop=should_stop)
+    return dict(_see(model, scored_prompts(asked, scored_by=checkpoint.name), should_stop=should_stop))
 
 
-def order_by_design(checkpoint: RewardCheckpoint, *, should_stop: Callable[[], bool]) -> None:
+def order_by_design(
+    checkpoint: RewardCheckpoint, *, scored_anew: bool, should_stop: Callable[[], bool]
+) -> None:
     """Put the project's open tasks in the order of the design, where it has them so.
 
-    Those on prompts whose images this model has not all scored come last. Asked to stop, it changes nothing.
+    1. See what was asked, and the first of the open prompts: these tell what is known before any answer.
+    2. See the others, and keep those that gain most by themselves (`most_gaining`).
+    3. Choose DESIGNED of these together; all others follow by their own gain.
 
+    Those on prompts whose images this model has not all scored come last. Asked to stop, it changes nothing,
+    nor where nothing was scored and nothing opened since it ordered them.
+
+    Args: scored_anew: whether this model has scored any image since.
     Raises: CheckpointError, UnreadableImage, WrongContent.
     """
     from rewardmodel.learning import load
@@ -61,22 +94,38 @@ def order_by_design(checkpoint: RewardCheckpoint, *, should_stop: Callable[[], b
     project = checkpoint.project
     if (project.task_order, project.choice_rule) != (Project.TaskOrder.UNSURE, Project.ChoiceRule.D_OPTIMAL):
         return
-    waiting = scored_prompts(open_prompts(project), scored_by=checkpoint.name)
+    is_due = scored_anew or not checkpoint.has_ordered or unordered_prompts(project)
+    candidates = open_prompts(project) if is_due else []
+    waiting = scored_prompts(candidates, scored_by=checkpoint.name)
     if not waiting:
         return
     model = load(checkpoint.location)
-    candidates = _see(model, waiting, should_stop=should_stop)
-    asked = see_asked(model, checkpoint, candidates=candidates.keys(), should_stop=should_stop)
+    asked = [
+        each.features
+        for each in see_asked(model, checkpoint, candidates=waiting, should_stop=should_stop).values()
+    ]
+    seen = ((prompt, each.features) for prompt, each in _see(model, waiting, should_stop=should_stop))
+    first = list(islice(seen, DESIGNED))
+    if not first:
+        return
+    precision = prior_precision([*(features for _, features in first), *asked])
+    told = [information_root(features) for features in asked]
+    covariance = weight_covariance(told, width=first[0][1].shape[1], precision=precision)
+    roots = ((prompt, information_root(features)) for prompt, features in chain(first, seen))
+    pool, by_gain = most_gaining(roots, POOL, covariance=covariance)
+    order = d_optimal(pool, DESIGNED, asked=told, precision=precision, should_stop=should_stop)
     if not should_stop():
-        order = most_informative(candidates, len(candidates), asked=asked)
-        order_open_tasks(project=project, prompts=order)
+        chosen = set(order)
+        with transaction.atomic():
+            rest = [prompt for prompt in by_gain if prompt not in chosen]
+            order_open_tasks(project=project, prompts=[*order, *rest])
+            RewardCheckpoint.objects.filter(pk=checkpoint.pk).update(ordered_at=now())
 
 
 def _see(
     model: Scorer, prompts: Mapping[int, ScoredPrompt], *, should_stop: Callable[[], bool]
-) -> dict[int, HeadInputs]:
-    """Return what the head sees of each prompt's images, by id; of fewer when asked to stop."""
-    seen: dict[int, HeadInputs] = {}
+) -> Iterator[tuple[int, HeadInputs]]:
+    """Yield each prompt's id and what the head sees of its images; of fewer when asked to stop."""
     numbers = list(prompts)
     for start in range(0, len(numbers), CHUNK):
         if should_stop():
@@ -85,5 +134,4 @@ def _see(
         with local_images(file for each in chunk.values() for file in each.images) as folder:
             groups = [[folder / file for file in each.images] for each in chunk.values()]
             inputs = model.embed_groups([each.text for each in chunk.values()], groups)
-        seen |= dict(zip(chunk, inputs, strict=True))
-    return seen
+        yield from zip(chunk, inputs, strict=True)

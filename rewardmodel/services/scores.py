@@ -26,7 +26,8 @@ def score_generations(
 ) -> int:
     """Score every image of the checkpoint's project that it has not scored yet; returns how many.
 
-    Where the project's open tasks are in the order of a design, they are put in it anew.
+    Where the project's open tasks are in the order of a design, they are put in it anew, if anything was
+    scored, or opened since they were.
 
     Args:
         should_stop: asked after each chunk; what was scored until then is kept.
@@ -42,7 +43,7 @@ def score_generations(
     )
     wanted = list(unscored.exclude(image__in=left_out))
     done = _score(checkpoint, wanted, should_stop, on_chunk) if wanted else 0
-    order_by_design(checkpoint, should_stop=should_stop)
+    order_by_design(checkpoint, scored_anew=done > 0, should_stop=should_stop)
     return done
 
 
@@ -73,6 +74,7 @@ def _score(
                 if standing is not None
             },
             scores={pk: score for (pk, _, _), score in zip(chunk, scores, strict=True)},
+            scale=model.config.std,
             scored_by=checkpoint.name,
             unseen={pk for pk, text, _ in chunk if _is_unseen(text, splits)},
         )

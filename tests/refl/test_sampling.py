@@ -13,6 +13,7 @@ from django.core.management import CommandError, call_command
 from django.utils.timezone import now
 
 from annotation.models import Assignment, Generation, Project, Prompt
+from annotation.selectors.projects.uncertainty import prompt_uncertainty
 from annotation.services.assignments.assignments import open_assignments
 from annotation.services.projects.prompts import NewImage, add_generations, add_prompts
 from annotation.statistics.uncertainty import mean_pair_entropy
@@ -179,25 +180,31 @@ def test_a_pipeline_that_broke_fails_a_run_at_once_with_one_line(project, pipeli
 def test_annotators_get_the_prompts_on_which_the_reward_model_is_least_sure(
     project, generator, prompts, promoted
 ):
+    """By the model's rewards in nats, whatever it is normalised with, before images are stored and after."""
     Project.objects.update(choice_rule="entropy")
-    run = queue(generator, prompts=2, checkpoint=promoted, pool_factor=3)
+    config = Path(promoted.location) / "config.json"
+    config.write_text(json.dumps(json.loads(config.read_text()) | {"std": 0.01}))
+    run = queue(generator, prompts=2, per_prompt=3, checkpoint=promoted, pool_factor=3)
     assert len(run.config["pool"]) == 6
     kept = run.folder / "images"
     states.claim(run, now=now())
     with pytest.raises(Interrupted):
-        make_samples(run, Impatient(run, 12))  # all are made, none is handed out
+        make_samples(run, Impatient(run, 18))  # all are made, none is handed out
     model = scorer(promoted)
+    pool = list(project.prompts.filter(pk__in=run.config["pool"]))
+    files = [[kept / f"{prompt.pk}-{seed}.png" for seed in seeds_of(prompt.key, 3)] for prompt in pool]
+    seen = model.embed_groups([prompt.text for prompt in pool], files)
     doubts = {
-        prompt: mean_pair_entropy(
-            model.score(prompt.text, [kept / f"{prompt.pk}-{seed}.png" for seed in seeds_of(prompt.key, 2)])
-        )
-        for prompt in project.prompts.filter(pk__in=run.config["pool"])
+        prompt: mean_pair_entropy(each.rewards.tolist()) for prompt, each in zip(pool, seen, strict=True)
     }
     make_samples(run, Impatient(run, 99))
     most_doubted = sorted(doubts, key=lambda prompt: doubts[prompt], reverse=True)[:2]
     assert {image.prompt for image in Generation.objects.all()} == set(most_doubted)
     assert {image.scored_by for image in Generation.objects.all()} == {promoted.name}
     assert set(Assignment.objects.values_list("prompt", flat=True)) == {p.pk for p in most_doubted}
+    stored = prompt_uncertainty([prompt.pk for prompt in most_doubted])
+    assert stored == {prompt.pk: pytest.approx(doubts[prompt], rel=1e-3) for prompt in most_doubted}
+    assert stored[most_doubted[0].pk] > 0.5  # of 0.69: of normalised rewards it would be next to nothing
 
 
 def test_annotators_get_the_prompts_that_together_teach_the_reward_model_most(

@@ -1,13 +1,23 @@
 """Which open tasks come first where the reward model chooses by a design."""
 
 import pytest
+from django.utils.timezone import now
 
 from annotation.models import Assignment, Generation, Project
 from annotation.services.assignments.assignments import open_assignments
+from annotation.services.assignments.priorities import order_open_tasks
 from annotation.services.projects.prompts import NewImage, add_generations, add_prompts
 from rewardmodel.learning import load
-from rewardmodel.selection.design import d_optimal, information_root, prior_precision
+from rewardmodel.models import RewardCheckpoint
+from rewardmodel.selection.design import (
+    d_optimal,
+    information_gain,
+    information_root,
+    prior_precision,
+    weight_covariance,
+)
 from rewardmodel.services import choices
+from rewardmodel.services.checkpoints import promote
 from rewardmodel.services.scores import score_generations
 from tests.cast import picture
 
@@ -35,12 +45,15 @@ def root_of(model, prompt, media):
     return seen.features, information_root(seen.features)
 
 
-@pytest.mark.parametrize("most_asked", [3, 500])
+@pytest.mark.parametrize(("most_asked", "designed", "pool"), [(3, 1000, 4000), (500, 1000, 4000), (3, 2, 4)])
 def test_scoring_puts_open_tasks_in_the_order_of_the_design_after_what_was_answered(
-    project, rank, encoder, settings, monkeypatch, most_asked
+    project, rank, encoder, settings, monkeypatch, most_asked, designed, pool
 ):
-    """However many are open: open prompts take no place among those asked before."""
+    """However many are open: open prompts take no place among those asked before, and in a large project the
+    first are chosen together among those that gain most, and the others come by what each gains."""
     monkeypatch.setattr(choices, "MOST_ASKED", most_asked)
+    monkeypatch.setattr(choices, "DESIGNED", designed)
+    monkeypatch.setattr(choices, "POOL", pool)
     rank(3)
     answered = list(project.prompts.all())
     waiting = add_waiting(project)
@@ -49,13 +62,41 @@ def test_scoring_puts_open_tasks_in_the_order_of_the_design_after_what_was_answe
     score_generations(checkpoint=encoder)
     model = load(encoder.location)
     seen = {prompt.pk: root_of(model, prompt, settings.MEDIA_ROOT) for prompt in (*waiting, *answered)}
-    expected = d_optimal(
-        {prompt.pk: seen[prompt.pk][1] for prompt in waiting},
-        6,
-        asked=[seen[prompt.pk][1] for prompt in answered],
-        precision=prior_precision([features for features, _ in seen.values()]),
+    asked = [seen[prompt.pk][1] for prompt in answered]
+    first = [*waiting[:designed], *answered]
+    precision = prior_precision([seen[prompt.pk][0] for prompt in first])
+    covariance = weight_covariance(asked, width=asked[0].shape[1], precision=precision)
+    gains = {prompt.pk: information_gain(seen[prompt.pk][1], covariance) for prompt in waiting}
+    by_gain = sorted(gains, key=lambda pk: -gains[pk])
+    together = d_optimal(
+        {pk: seen[pk][1] for pk in by_gain[:pool]}, designed, asked=asked, precision=precision
     )
+    expected = together + [pk for pk in by_gain if pk not in together]
     assert order_of(project) == expected != sorted(expected)
+
+
+def test_the_order_is_made_anew_where_something_was_opened_since_or_another_model_promoted(project, encoder):
+    waiting = add_waiting(project)
+    Project.objects.update(task_order="unsure")
+    encoder.refresh_from_db()
+    promote(encoder, now=now())
+    score_generations(checkpoint=encoder)
+    order = order_of(project)
+    by_hand = [order[-1], *order[:-1]]
+
+    def reorder_and_score():
+        order_open_tasks(project=project, prompts=by_hand)
+        score_generations(checkpoint=RewardCheckpoint.objects.get(pk=encoder.pk))
+        return order_of(project)
+
+    assert reorder_and_score() == by_hand  # nothing was: it is as it was left
+    promote(encoder, now=now())
+    assert reorder_and_score() == order
+    order_open_tasks(project=project, prompts=by_hand)
+    Assignment.objects.filter(prompt=waiting[0]).delete()
+    open_assignments(prompts=[waiting[0]])
+    score_generations(checkpoint=RewardCheckpoint.objects.get(pk=encoder.pk))
+    assert order_of(project) == order
 
 
 @pytest.mark.parametrize(

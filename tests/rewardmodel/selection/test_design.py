@@ -6,7 +6,13 @@ from itertools import combinations
 import numpy as np
 import pytest
 
-from rewardmodel.selection.design import d_optimal, information_root, prior_precision
+from rewardmodel.selection.design import (
+    d_optimal,
+    information_root,
+    most_gaining,
+    prior_precision,
+    weight_covariance,
+)
 
 
 def random_groups(seed, groups=12, images=4, width=5):
@@ -84,6 +90,29 @@ def test_what_was_asked_already_is_not_what_is_asked_next():
     along_x, along_y = np.array([[2.0, 0.0]]), np.array([[0.0, 1.0]])
     assert d_optimal({1: along_x, 2: along_y}, 1, precision=0.1) == [1]
     assert d_optimal({1: along_x, 2: along_y}, 1, asked=[along_x], precision=0.1) == [2]
+
+
+def test_asked_to_stop_it_returns_what_was_chosen_until_then():
+    roots = {at: information_root(*group) for at, group in enumerate(random_groups(3))}
+    looks = iter([False, False, True])
+    stopped = d_optimal(roots, 8, precision=0.5, should_stop=lambda: next(looks))
+    assert 1 <= len(stopped) <= 2
+    assert stopped == d_optimal(roots, 8, precision=0.5)[: len(stopped)]
+
+
+def test_only_those_that_gain_most_by_themselves_stay_in_memory():
+    roots = {at: information_root(*group) for at, group in enumerate(random_groups(3))}
+    asked = [information_root(*group) for group in random_groups(4, groups=2)]
+    known = 0.5 * np.eye(5) + sum(root.T @ root for root in asked)
+    gains = {
+        key: np.linalg.slogdet(known + root.T @ root)[1] - np.linalg.slogdet(known)[1]
+        for key, root in roots.items()
+    }
+    covariance = weight_covariance(asked, width=5, precision=0.5)
+    pool, by_gain = most_gaining(roots.items(), 3, covariance=covariance)
+    assert by_gain == sorted(gains, key=lambda key: -gains[key])
+    assert pool.keys() == set(by_gain[:3])
+    assert all(pool[key] is roots[key] for key in pool)
 
 
 def test_ties_hold_to_the_order_of_keys_and_a_small_pool_is_taken_whole():
