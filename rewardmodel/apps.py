@@ -17,6 +17,7 @@ class RewardModelConfig(AppConfig):
         import_module("rewardmodel.services.datasets")
         import_module("rewardmodel.services.checkpoints")
         import_module("rewardmodel.services.promotions")
+        import_module("rewardmodel.services.learning_alarms")
         import_module("rewardmodel.services.stored_files")
 
         register_paths("rewardmodel.RewardCheckpoint", "folder")

@@ -23,7 +23,8 @@ class TrainingRun(Run):
     initial = models.ForeignKey(RewardCheckpoint, models.PROTECT, related_name="started_runs")
     # What training began with: {"hub_id": of its first weights, with the commit, or "", "trainable",
     # "parameters", "images", "unreadable", "unreadable_files": the first of them, file -> error, "dropped":
-    # split -> rankings}. Empty until then.
+    # split -> rankings}. Empty until then. And "alarm": {"step", "reason"} where it learns nothing so far;
+    # "" where it did not and does now.
     report = models.JSONField(default=dict)
 
     class Meta(Run.Meta):
@@ -33,6 +34,12 @@ class TrainingRun(Run):
     def train_share(self) -> float:
         """Of the dataset's training rankings, the share that it learns from."""
         return float(self.config.get("train_share", 1.0))
+
+    @property
+    def alarm(self) -> str:
+        """Why it learns nothing so far; "" where it learns, or that cannot be said yet."""
+        alarm: dict[str, str] = self.report.get("alarm") or {}
+        return alarm.get("reason", "")
 
     @property
     def is_partial(self) -> bool:

@@ -24,6 +24,7 @@ from rewardmodel.selectors import initial_checkpoint
 from rewardmodel.services.checkpoints import lock_promotions, record_checkpoint
 from rewardmodel.services.datasets import dataset_images, freeze_dataset
 from rewardmodel.services.evaluations import measure, record_figures, unreadable_images
+from rewardmodel.services.learning_alarms import LearningWatch
 from rewardmodel.services.promotions import NotComparable, decide, decide_again
 from rewardmodel.services.scores import score_with_newly_promoted
 
@@ -170,8 +171,11 @@ def _learn(run: TrainingRun, heartbeat: Heartbeat, images: Path) -> None:
     from rewardmodel.learning import checkpoints, training
     from rewardmodel.learning.data.preprocessing import UnreadableImage
 
+    watch = LearningWatch(run)
+
     def on_step(progress: Progress) -> None:
         heartbeat.report(step=progress.step, steps=progress.steps, values=progress.measures)
+        watch.look(progress)
 
     initial = run.report.get("hub_id") or checkpoints.settle(run.initial.location)
 
@@ -212,8 +216,8 @@ def record_start(run: TrainingRun, start: Start, *, hub_id: str = "") -> None:
         "unreadable_files": dict(islice(start.images.unreadable.items(), REPORTED)),
         "dropped": start.images.dropped,
     }
-    TrainingRun.objects.filter(pk=run.pk, attempt=run.attempt).update(report=report)
-    run.report = report
+    run.report = run.report | report
+    TrainingRun.objects.filter(pk=run.pk, attempt=run.attempt).update(report=run.report)
 
 
 def _measure_and_record(run: TrainingRun, heartbeat: Heartbeat, images: Path) -> None:

@@ -39,8 +39,8 @@ def test_a_process_that_has_only_set_django_up_knows_everything_that_is_register
     events, actions, menu = known.stdout.splitlines()
     assert events.split() == [
         *("judgement.submitted", "judgement.revised", "review.made", "export.ready"),
-        *("run.finished", "run.failed", "checkpoint.promoted", "checkpoint.waiting", "generator.kept"),
-        "study.closed",
+        *("run.finished", "run.failed", "checkpoint.promoted", "checkpoint.waiting", "run.alarm"),
+        *("generator.kept", "study.closed"),
     ]
     assert actions.split()[-12:] == [
         *("run.requested", "run.cancelled", "run.retried"),
