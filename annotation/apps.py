@@ -7,7 +7,8 @@ class AnnotationConfig(AppConfig):
     name = "annotation"
 
     def ready(self) -> None:
-        """Register events, in the order in which pages list them, and kinds of stored files."""
+        """Register events, in the order in which pages list them; kinds of stored files; log sign-ins."""
+        import_module("annotation.services.people.sign_ins")
         import_module("annotation.services.judgements.judgements")
         import_module("annotation.services.judgements.revisions")
         import_module("annotation.services.judgements.reviews")

@@ -12,6 +12,7 @@ ENTRIES = {
     "Tell webhooks what happened": ("annotation.tasks.send_webhooks", 5),
     "Forget what is out of date": ("annotation.tasks.forget", 24 * 60 * 60),
     "Look whether stored files are what was stored": ("annotation.tasks.look_at_stored_files", 60 * 60),
+    "Check that the log was not changed": ("annotation.tasks.verify_log", 24 * 60 * 60),
     "Bring back interrupted exports": ("annotation.tasks.tend_exports", 15),
 }
 

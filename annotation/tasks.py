@@ -12,6 +12,8 @@ from django.utils.timezone import now
 
 from annotation import jobs, waking
 from annotation.models import Export, FileFault, Project, User
+from annotation.selectors.log import check_log
+from annotation.services.actions import shorten_log
 from annotation.services.assignments.overlap import ask_where_opinions_differ
 from annotation.services.checks.checks import BATCH, compare_answers
 from annotation.services.checks.pauses import pause_by_rules
@@ -90,9 +92,19 @@ def send_webhooks() -> None:
 
 @shared_task
 def forget() -> None:
-    """Delete expired sessions and old events."""
+    """Delete expired sessions, old events, and entries of the log that are older than LOG_DAYS."""
     import_module(settings.SESSION_ENGINE).SessionStore.clear_expired()
     forget_events(now=now())
+    if settings.LOG_DAYS:
+        shorten_log(now=now(), days=settings.LOG_DAYS)
+
+
+@shared_task
+def verify_log() -> None:
+    """Check that the log is what was written."""
+    check = check_log()
+    if check.fault:
+        logger.error("The log was changed: %s", check.fault)
 
 
 @shared_task

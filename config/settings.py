@@ -282,6 +282,9 @@ REWARD_FUNCTIONS = env.list("REWARD_FUNCTIONS", default=[])
 IMAGE_MAX_PIXELS = env.int("IMAGE_MAX_PIXELS", default=64_000_000)
 IMAGE_MAX_BYTES = env.int("IMAGE_MAX_BYTES", default=50_000_000)
 
+# Entries of the log older than this are removed; 0 keeps all.
+LOG_DAYS = env.int("LOG_DAYS", default=0)
+
 # Webhooks may post into private networks and without TLS only if enabled here.
 WEBHOOKS_TO_PRIVATE_ADDRESSES = env.bool("WEBHOOKS_TO_PRIVATE_ADDRESSES", default=False)
 

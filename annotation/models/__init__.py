@@ -1,4 +1,4 @@
-from annotation.models.actions import Action
+from annotation.models.actions import Action, Seal
 from annotation.models.assignments import Assignment, ShownImage, Skip
 from annotation.models.exports import Export
 from annotation.models.images import Image
@@ -66,6 +66,7 @@ __all__ = [
     "RequestCount",
     "Review",
     "Revision",
+    "Seal",
     "ShownImage",
     "SignInAttempt",
     "Skip",

@@ -1,4 +1,4 @@
-"""The action log: rows that are only added."""
+"""The action log: rows that are only added, each sealed over its content and the row before."""
 
 from __future__ import annotations
 
@@ -28,7 +28,10 @@ class ActionKindField(models.CharField):  # type: ignore[type-arg]  # no generic
 
 
 class Action(models.Model):
-    """An action of an admin, an inspector or a rule. The database refuses updates and deletes."""
+    """An action of an admin, an inspector or a rule. The database refuses updates and deletes.
+
+    Names of people stand in `subject` and `details` alone, which the erasure of a person may change.
+    """
 
     class Kind(models.TextChoices):
         """The kinds that this app logs. Other apps register theirs in their services."""
@@ -39,6 +42,11 @@ class Action(models.Model):
         EMAIL_CHANGED = "email.changed", "Mail address changed"
         TOKEN_MADE = "token.made", "Token made"
         TOKEN_REVOKED = "token.revoked", "Token revoked"
+        SIGNED_IN = "session.began", "Signed in"
+        SIGN_IN_FAILED = "session.refused", "Sign-in failed"
+        SIGNED_OUT = "session.ended", "Signed out"
+        ERASED = "person.erased", "Person erased"
+        SHORTENED = "log.shortened", "Old entries removed"
         PROJECT_CREATED = "project.created", "Project created"
         SETTINGS_CHANGED = "settings.changed", "Settings changed"
         GUIDELINE_PUBLISHED = "guideline.published", "Guideline published"
@@ -88,6 +96,27 @@ class Action(models.Model):
 
     def __str__(self) -> str:
         return f"{self.actor or 'by itself'}: {self.kind} {self.subject}"
+
+
+class Seal(models.Model):
+    """The hash of one action and of the seal before. The database writes it as the action is committed.
+
+    A trigger that runs at the end of the transaction takes the next number: only commits of logged actions
+    wait for each other, and only while they commit. `hash` is of `previous` and the action with `words` in
+    the place of subject and details; `words` of `salt`, subject and details. An erasure empties the salt:
+    then nobody can guess what stood there, and the chain still holds.
+    """
+
+    number = models.BigIntegerField(primary_key=True)  # 1, 2, 3 ... in the order of commits
+    # No constraint: an action that was removed by force leaves its seal.
+    action = models.OneToOneField(Action, models.DO_NOTHING, db_constraint=False, related_name="seal")
+    salt = models.CharField(max_length=32, blank=True)
+    words = models.CharField(max_length=64)  # sha256, hex
+    previous = models.CharField(max_length=64, blank=True)  # hash of the seal before; "" of the first
+    hash = models.CharField(max_length=64)
+
+    def __str__(self) -> str:
+        return f"{self.number}:{self.hash[:12]}"
 
 
 for _kind in Action.Kind:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from datetime import datetime, timedelta
 from itertools import islice
 from typing import Any
 
-from annotation.models import Action, Project, User
+from django.db import connection, transaction
+
+from annotation.models import Action, Project, Seal, User
 from annotation.models.actions import NAMED_PROMPTS, SUBJECT_LENGTH
 from annotation.registry import ActionKind
 
@@ -47,3 +50,28 @@ def record_action(
         details=details,
         prompt_ids=list(islice(dict.fromkeys(prompt_ids), NAMED_PROMPTS)),
     )
+
+
+@transaction.atomic
+def shorten_log(*, now: datetime, days: int) -> int:
+    """Remove entries older than so many days from the beginning of the log, and log that.
+
+    The entry about it says with which hash the chain now begins, so that it can still be checked.
+
+    Returns: how many were removed.
+    """
+    until = now - timedelta(days=days)
+    kept = Seal.objects.filter(action__at__gte=until).order_by("number").first()
+    older = Seal.objects.filter(action__at__lt=until)
+    last = (older.filter(number__lt=kept.number) if kept else older).order_by("-number").first()
+    if last is None:
+        return 0
+    removed = Seal.objects.filter(number__lte=last.number)
+    with connection.cursor() as cursor:
+        cursor.execute("SET LOCAL laurel.log = 'shorten'")
+        Action.objects.filter(pk__in=removed.values("action")).delete()
+        count, _ = removed.delete()
+        cursor.execute("SET LOCAL laurel.log = ''")
+    details: dict[str, Any] = {"entries": count, "through": last.number, "hash": last.hash}
+    record_action(Action.Kind.SHORTENED, project=None, by=None, subject=f"{count} entries", **details)
+    return count

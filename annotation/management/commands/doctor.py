@@ -24,6 +24,7 @@ from kombu.exceptions import KombuError
 
 from annotation.local_images import local_root
 from annotation.models import FileFault, FileRound
+from annotation.selectors.log import check_log
 
 LEAST_FREE_BYTES = 5 * 10**9  # a dataset, a run's checkpoints and its sample grids
 NAMED_FAULTS = 3
@@ -69,6 +70,7 @@ def run_checks() -> Iterator[Finding]:
         check_scorers,
         check_storage,
         check_files,
+        check_actions,
         check_disk,
         check_devices,
     )
@@ -161,6 +163,15 @@ def check_files() -> Iterator[Finding]:
     more = f", and {count - len(faults)} more" if count > len(faults) else ""
     advice = "manage.py restore BACKUPS --faulty puts such files back; look at the disk too."
     yield Finding("files", "; ".join(map(str, faults)) + more, advice)
+
+
+def check_actions() -> Iterator[Finding]:
+    try:
+        check = check_log()
+    except DatabaseError:
+        return  # said by the check of the database
+    advice = "Somebody changed the database by hand: compare it with a backup." if check.fault else ""
+    yield Finding("log", check.fault or f"{check.entries:,} entries, none of them changed", advice)
 
 
 def check_disk() -> Iterator[Finding]:

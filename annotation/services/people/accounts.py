@@ -13,6 +13,7 @@ from annotation.models import Action, Project, User
 from annotation.names import skeleton
 from annotation.services.actions import record_action
 from annotation.services.people.attempts import begin_attempt, forgive_attempts
+from annotation.services.people.sign_ins import record_failure
 
 
 class NameTaken(Exception):
@@ -66,6 +67,7 @@ def verify_password(
     attempt = begin_attempt(name=name, address=address, device=device, now=now)
     user = authenticate(username=name, password=password)
     if not isinstance(user, User):
+        record_failure(name=name, address=address)
         return None
     forgive_attempts(attempt)
     return user

@@ -1,0 +1,126 @@
+"""Whether the log is what was written: its chain of seals, read from the first to the last."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from django.db import connection
+
+from annotation.models import Action
+
+BATCH = 5000  # rows in memory at a time
+SEALED = """
+SELECT seal.number, seal.action_id, seal.salt, seal.words, seal.previous, seal.hash,
+       CASE WHEN action.id IS NOT NULL THEN annotation_action_words(action) END,
+       CASE WHEN action.id IS NOT NULL THEN annotation_action_content(action, seal.number, seal.words) END
+FROM annotation_seal AS seal LEFT JOIN annotation_action AS action ON action.id = seal.action_id
+WHERE seal.number > %s ORDER BY seal.number LIMIT %s
+"""
+UNSEALED = """
+SELECT id FROM annotation_action AS action
+WHERE NOT EXISTS (SELECT FROM annotation_seal WHERE action_id = action.id) ORDER BY id LIMIT 1
+"""
+
+
+@dataclass(frozen=True)
+class _Sealed:
+    """A seal, and its action as it is now: None where that is gone."""
+
+    number: int
+    action: int
+    salt: str
+    words: str
+    previous: str
+    hash: str
+    words_now: str | None
+    content_now: str | None
+
+
+@dataclass(frozen=True)
+class LogCheck:
+    """What reading the chain showed.
+
+    Args:
+        entries: those that fit, from the first on.
+        newest: "NUMBER:HASH" of the last of them; noted elsewhere, it shows later whether the end was cut.
+        fault: the first entry that does not fit, and why; "" when all do.
+    """
+
+    entries: int
+    newest: str
+    fault: str = ""
+
+
+def check_log(*, expected: str = "") -> LogCheck:
+    """Compare every entry of the log with its seal, and every seal with the one before.
+
+    Args: expected: a `newest` of earlier, which must still be there.
+    """
+    number, previous = _start()
+    entries, erased, claimed = 0, 0, 0
+    seen = not expected or expected == f"{number}:{previous}"
+    for sealed in _sealed():
+        if fault := _fault(sealed, number, previous):
+            return LogCheck(entries, f"{number}:{previous}", fault)
+        number, previous, entries = sealed.number, sealed.hash, entries + 1
+        erased += not sealed.salt
+        claimed += _erased_by(sealed)
+        seen = seen or expected == f"{number}:{previous}"
+    newest = f"{number}:{previous}"
+    if erased > claimed:
+        fault = f"{erased} entries were erased, and the log tells of {claimed}"
+        return LogCheck(entries, newest, fault)
+    with connection.cursor() as cursor:
+        cursor.execute(UNSEALED)
+        if row := cursor.fetchone():
+            return LogCheck(entries, newest, f"action {row[0]} has no seal: it was put in past the log")
+    if not seen:
+        return LogCheck(entries, newest, f"{expected} is not in the log: its end or its beginning was cut")
+    return LogCheck(entries, newest)
+
+
+def _start() -> tuple[int, str]:
+    """Return number and hash of the last entry that was removed as too old, as the log itself says."""
+    shortened = Action.objects.filter(kind=Action.Kind.SHORTENED).order_by("-pk").first()
+    return (shortened.details["through"], shortened.details["hash"]) if shortened else (0, "")
+
+
+def _sealed() -> Iterator[_Sealed]:
+    number = 0
+    with connection.cursor() as cursor:
+        while True:
+            cursor.execute(SEALED, [number, BATCH])
+            rows = cursor.fetchall()
+            yield from (_Sealed(*row) for row in rows)
+            if len(rows) < BATCH:
+                return
+            number = rows[-1][0]
+
+
+def _fault(sealed: _Sealed, number: int, previous: str) -> str:
+    """Say why a seal does not fit after the one of this number and hash; "" when it does."""
+    entry = f"entry {sealed.number} (action {sealed.action})"
+    if sealed.number != number + 1:
+        return f"entry {number + 1} is gone: {entry} follows {number}"
+    if sealed.previous != previous:
+        return f"{entry} does not follow the entry before: one of them was replaced"
+    if sealed.content_now is None or sealed.words_now is None:
+        return f"{entry}: the action is gone"
+    if sealed.salt and _sha256(sealed.salt + sealed.words_now) != sealed.words:
+        return f"{entry}: whom or what it concerns was changed"
+    if _sha256(previous + sealed.content_now) != sealed.hash:
+        return f"{entry}: who did what, where or when was changed"
+    return ""
+
+
+def _erased_by(sealed: _Sealed) -> int:
+    """Return how many entries this one says were erased; 0 where it is about something else."""
+    kind = json.loads(sealed.content_now or "[]")[4]
+    return int(json.loads(sealed.words_now or "[]")[1]["entries"]) if kind == Action.Kind.ERASED else 0
+
+
+def _sha256(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
