@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Collection, Iterator, Mapping
 from itertools import chain, islice
 from typing import TYPE_CHECKING
@@ -33,6 +34,7 @@ from rewardmodel.selection.design import (
 if TYPE_CHECKING:
     from rewardmodel.learning.scoring import HeadInputs, Scorer
 
+logger = logging.getLogger(__name__)
 MOST_ASKED = 500  # prompts, the newest, of which it is remembered what their answers told
 CHUNK = 32  # prompts between two looks at whether to stop
 
@@ -68,10 +70,10 @@ def see_asked(
 ) -> dict[int, HeadInputs]:
     """Return what the head sees of the prompts that people were asked about last, less the candidates.
 
-    Raises: UnreadableImage, WrongContent.
+    Raises: WrongContent.
     """
     asked = asked_prompts(checkpoint.project, most=MOST_ASKED, without=candidates)
-    return dict(_see(model, scored_prompts(asked, scored_by=checkpoint.name), should_stop=should_stop))
+    return dict(see(model, scored_prompts(asked, scored_by=checkpoint.name), should_stop=should_stop))
 
 
 def order_by_design(
@@ -87,7 +89,7 @@ def order_by_design(
     nor where nothing was scored and nothing opened since it ordered them.
 
     Args: scored_anew: whether this model has scored any image since.
-    Raises: CheckpointError, UnreadableImage, WrongContent.
+    Raises: CheckpointError, WrongContent.
     """
     from rewardmodel.learning import load
 
@@ -104,7 +106,7 @@ def order_by_design(
         each.features
         for each in see_asked(model, checkpoint, candidates=waiting, should_stop=should_stop).values()
     ]
-    seen = ((prompt, each.features) for prompt, each in _see(model, waiting, should_stop=should_stop))
+    seen = ((prompt, each.features) for prompt, each in see(model, waiting, should_stop=should_stop))
     first = list(islice(seen, DESIGNED))
     if not first:
         return
@@ -122,10 +124,15 @@ def order_by_design(
             RewardCheckpoint.objects.filter(pk=checkpoint.pk).update(ordered_at=now())
 
 
-def _see(
+def see(
     model: Scorer, prompts: Mapping[int, ScoredPrompt], *, should_stop: Callable[[], bool]
 ) -> Iterator[tuple[int, HeadInputs]]:
-    """Yield each prompt's id and what the head sees of its images; of fewer when asked to stop."""
+    """Yield each prompt's id and what the head sees of its images; of fewer when asked to stop.
+
+    Prompts with an image that cannot be read any more are left out.
+    """
+    from rewardmodel.learning.data.preprocessing import UnreadableImage
+
     numbers = list(prompts)
     for start in range(0, len(numbers), CHUNK):
         if should_stop():
@@ -133,5 +140,14 @@ def _see(
         chunk = {number: prompts[number] for number in numbers[start : start + CHUNK]}
         with local_images(file for each in chunk.values() for file in each.images) as folder:
             groups = [[folder / file for file in each.images] for each in chunk.values()]
-            inputs = model.embed_groups([each.text for each in chunk.values()], groups)
-        yield from zip(chunk, inputs, strict=True)
+            texts = [each.text for each in chunk.values()]
+            try:
+                seen = dict(zip(chunk, model.embed_groups(texts, groups), strict=True))
+            except UnreadableImage:
+                seen = {}
+                for number, text, group in zip(chunk, texts, groups, strict=True):
+                    try:
+                        seen[number] = model.embed_groups([text], [group])[0]
+                    except UnreadableImage as error:
+                        logger.warning("prompt %d is not among those chosen from: %s", number, error)
+        yield from seen.items()

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Collection, Sequence
+import logging
+from collections.abc import Collection, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
@@ -35,6 +37,9 @@ if TYPE_CHECKING:
     from rewardmodel.learning.evaluation import About, Judge, Judged
     from rewardmodel.learning.evaluation import Comparison as Lead
     from rewardmodel.learning.evaluation import Evaluation as Agreement
+
+logger = logging.getLogger(__name__)
+THREADS = 4  # that check images
 
 
 class CannotEvaluate(PermanentFailure):
@@ -121,7 +126,9 @@ def evaluate_models(run: EvaluationRun, heartbeat: Heartbeat) -> None:
     A reward model that waits for more test pairs is decided about, if the run measured it on more; promoted,
     it scores the project's images.
 
-    Raises: CannotEvaluate, Interrupted, UnreadableImage, WrongContent, DatasetError.
+    Rankings with an image that cannot be read are left out, and the images logged.
+
+    Raises: CannotEvaluate, Interrupted, WrongContent, DatasetError; ValueError when no pair is left.
     """
     config = EvaluationConfig(**run.config)
     checkpoints = _rows_by_name(
@@ -138,8 +145,10 @@ def evaluate_models(run: EvaluationRun, heartbeat: Heartbeat) -> None:
                     raise Interrupted
                 splits = {config.split, "validation"}
                 with dataset_images(dataset, splits=splits, should_stop=heartbeat.should_stop) as images:
+                    left_out = _unreadable(dataset, splits, images)
                     base = None if isinstance(model, str) else model.metrics.get("base")
-                    figures = _judge_and_report(scorer, dataset, config.split, images, base=base).figures
+                    judged = _judge_and_report(scorer, dataset, config.split, images, left_out, base=base)
+                    figures = judged.figures
                 record_figures(model, dataset=dataset, split=config.split, figures=figures, run=run)
             step += 1
             heartbeat.report(step=step, steps=run.steps, values={})
@@ -261,6 +270,19 @@ def rankings_of(
 
     rankings = load_rankings(dataset.path, split, images)
     return [ranking for ranking in rankings if not any(image.stem in left_out for image in ranking.images)]
+
+
+def _unreadable(dataset: DatasetVersion, splits: Iterable[str], images: Path) -> set[str]:
+    """Return the hashes of the images of the splits that cannot be read, after logging each."""
+    from rewardmodel.learning.training.inspection import what_is_wrong
+
+    rankings = [ranking for split in splits for ranking in rankings_of(dataset, split, images)]
+    files = list(dict.fromkeys(image for ranking in rankings for image in ranking.images))
+    with ThreadPoolExecutor(THREADS) as pool:
+        reasons = {file: why for file, why in zip(files, pool.map(what_is_wrong, files), strict=True) if why}
+    for file, why in reasons.items():
+        logger.warning("%s: rankings with %s are left out: %s", dataset, file.name, why)
+    return {file.stem for file in reasons}
 
 
 def unreadable_images(run: TrainingRun) -> Collection[str]:

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import logging
+import math
+import warnings
 from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from annotation.local_images import local_images
 from annotation.models import Generation
@@ -14,7 +19,29 @@ from rewardmodel.runs.execution import Heartbeat
 from rewardmodel.services.choices import order_by_design
 from rewardmodel.services.splits import Splits, dataset_splits
 
+if TYPE_CHECKING:
+    from rewardmodel.learning.scoring import Scorer
+
+logger = logging.getLogger(__name__)
 CHUNK = 128  # images between two looks at whether to stop
+
+
+@dataclass
+class Scored:
+    """How many images were scored, and which were passed over: "SOURCE of prompt KEY: why"."""
+
+    images: int = 0
+    unreadable: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class _Image:
+    """An image to score. `file` is its name in the storage."""
+
+    generation_id: int
+    prompt: str
+    file: str
+    name: str
 
 
 def score_generations(
@@ -23,9 +50,10 @@ def score_generations(
     should_stop: Callable[[], bool] = lambda: False,
     on_chunk: Callable[[int, int], None] = lambda done, wanted: None,
     left_out: Collection[str] = (),
-) -> int:
-    """Score every image of the checkpoint's project that it has not scored yet; returns how many.
+) -> Scored:
+    """Score every image of the checkpoint's project that it has not scored yet.
 
+    An image that cannot be read, or that the model cannot take, is passed over and logged.
     Where the project's open tasks are in the order of a design, they are put in it anew, if anything was
     scored, or opened since they were.
 
@@ -33,54 +61,82 @@ def score_generations(
         should_stop: asked after each chunk; what was scored until then is kept.
         on_chunk: called after each chunk with the images done and wanted.
         left_out: hashes of images that are passed over, known to be unreadable.
-    Raises: CheckpointError, UnreadableImage, WrongContent.
+    Raises: CheckpointError, WrongContent.
     """
     unscored = (
         Generation.objects.filter(prompt__project=checkpoint.project, image__isnull=False)
         .exclude(scored_by=checkpoint.name)
         .order_by("pk")
-        .values_list("pk", "prompt__text", "image__file")
+        .values_list("pk", "prompt__text", "image__file", "source", "prompt__key")
     )
-    wanted = list(unscored.exclude(image__in=left_out))
-    done = _score(checkpoint, wanted, should_stop, on_chunk) if wanted else 0
-    order_by_design(checkpoint, scored_anew=done > 0, should_stop=should_stop)
-    return done
+    wanted = [
+        _Image(pk, text, file, f"{source} of prompt {key}")
+        for pk, text, file, source, key in unscored.exclude(image__in=left_out)
+    ]
+    scored = _score(checkpoint, wanted, should_stop, on_chunk) if wanted else Scored()
+    if scored.unreadable:
+        first = scored.unreadable[0]
+        logger.warning("%s: %d images are not scored: %s ...", checkpoint, len(scored.unreadable), first)
+    order_by_design(checkpoint, scored_anew=scored.images > 0, should_stop=should_stop)
+    return scored
 
 
 def _score(
     checkpoint: RewardCheckpoint,
-    wanted: Sequence[tuple[int, str, str]],
+    wanted: Sequence[_Image],
     should_stop: Callable[[], bool],
     on_chunk: Callable[[int, int], None],
-) -> int:
-    """Score these images, each by its id, its prompt and its name in the storage; return how many."""
+) -> Scored:
     from rewardmodel.learning import load
 
     splits = dataset_splits(checkpoint.run.dataset) if checkpoint.run else None
-    model, done = load(checkpoint.location), 0
+    model, scored = load(checkpoint.location), Scored()
     for start in range(0, len(wanted), CHUNK):
         if should_stop():
             break
         chunk = wanted[start : start + CHUNK]
-        with local_images(file for _, _, file in chunk) as folder:
-            scores = model.score_pairs(
-                [text for _, text, _ in chunk], [folder / file for _, _, file in chunk]
-            )
-        where = standings(model.config.reference, scores, over=checkpoint.base_reward)
+        scores = _score_readable(model, chunk, scored)
+        readable = [image for image in chunk if image.generation_id in scores]
+        where = standings(model.config.reference, list(scores.values()), over=checkpoint.base_reward)
         record_scores(
             standings={
-                pk: (standing.percentile, standing.preferred)
-                for (pk, _, _), standing in zip(chunk, where, strict=True)
+                image.generation_id: (standing.percentile, standing.preferred)
+                for image, standing in zip(readable, where, strict=True)
                 if standing is not None
             },
-            scores={pk: score for (pk, _, _), score in zip(chunk, scores, strict=True)},
+            scores=scores,
             scale=model.config.std,
             scored_by=checkpoint.name,
-            unseen={pk for pk, text, _ in chunk if _is_unseen(text, splits)},
+            unseen={image.generation_id for image in readable if _is_unseen(image.prompt, splits)},
         )
-        done += len(chunk)
-        on_chunk(done, len(wanted))
-    return done
+        scored.images += len(readable)
+        on_chunk(start + len(chunk), len(wanted))
+    return scored
+
+
+def _score_readable(model: Scorer, images: Sequence[_Image], scored: Scored) -> dict[int, float]:
+    """Return the scores of those images that can be read, by id and in order; note the others in `scored`."""
+    from rewardmodel.learning.data.preprocessing import UnreadableImage
+    from rewardmodel.learning.scoring import ImageSkipped
+
+    with local_images(image.file for image in images) as folder:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ImageSkipped)  # each is noted below
+            files = [folder / image.file for image in images]
+            scores = model.score_pairs([image.prompt for image in images], files, on_error="nan")
+        for image, file, score in zip(images, files, scores, strict=True):
+            if math.isnan(score):
+                try:
+                    model.pixels(file)
+                    why = "its score is not a number"
+                except UnreadableImage as error:
+                    why = str(error).removeprefix(f"{file}: ")
+                scored.unreadable.append(f"{image.name}: {why}")
+    return {
+        image.generation_id: score
+        for image, score in zip(images, scores, strict=True)
+        if not math.isnan(score)
+    }
 
 
 def score_with_newly_promoted(run: Run, heartbeat: Heartbeat, *, left_out: Collection[str] = ()) -> None:

@@ -119,5 +119,5 @@ def test_scoring_that_is_stopped_leaves_the_order_as_it_is_until_it_goes_on(proj
     score_generations(checkpoint=encoder, should_stop=lambda: next(looks, True))
     assert Generation.objects.filter(scored_by=encoder.name).count() == 18
     assert Assignment.objects.filter(priority__gt=0).count() == 0
-    assert score_generations(checkpoint=encoder) == 0
+    assert score_generations(checkpoint=encoder).images == 0
     assert Assignment.objects.filter(priority__gt=0).count() == 6

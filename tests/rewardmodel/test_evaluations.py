@@ -1,6 +1,8 @@
 """Models measured on datasets: what a run leaves, what the pages show of it, and who may see them."""
 
 import csv
+import json
+from pathlib import Path
 
 import pytest
 from django.core.management import CommandError, call_command
@@ -8,7 +10,7 @@ from django.urls import reverse
 from django.utils.html import escape
 from django.utils.timezone import now
 
-from annotation.models import Assignment, Generation, PromptLabel
+from annotation.models import Assignment, Generation, Image, PromptLabel
 from rewardmodel.learning.errors import Interrupted
 from rewardmodel.models import DatasetVersion, Evaluation, EvaluationRun
 from rewardmodel.runs import states
@@ -16,6 +18,7 @@ from rewardmodel.selectors import evaluation_table
 from rewardmodel.services.checkpoints import promote, register_checkpoint
 from rewardmodel.services.datasets import freeze_dataset
 from rewardmodel.services.evaluations import CannotEvaluate, evaluate_models, queue_evaluation, record_figures
+from rewardmodel.services.splits import Shares
 from tests.rewardmodel.tiny_baselines import write_aesthetic, write_clip
 
 pytestmark = pytest.mark.django_db(transaction=True)  # a run's heart beats in a thread of its own
@@ -442,3 +445,17 @@ def test_examples_of_images_that_are_gone_say_so_and_old_figures_ask_to_be_measu
         assert words in page, words
     assert page.count("No file") == 2
     assert "and right" not in page
+
+
+def test_rankings_with_an_image_that_cannot_be_read_are_left_out_and_it_is_logged(
+    project, encoder, rank, caplog
+):
+    rank(12)
+    dataset = freeze_dataset(project=project, shares=Shares(0.2, 0.2, 0.6))
+    rows = [json.loads(line) for line in (dataset.path / "rankings.jsonl").read_text().splitlines()]
+    name = next(row["images"][0] for row in rows if row["split"] == "test")
+    Image.objects.get(sha256=Path(name).stem).file.storage.delete(name)
+    run = queue_evaluation(project=project, checkpoints=[encoder], datasets=[dataset])
+    evaluate_models(run, Heart())
+    assert run.evaluations.get().figures["accuracy"]["count"] == dataset.counts["test"]["pairs"] - 3
+    assert f"rankings with {Path(name).name} are left out: no such image" in caplog.text

@@ -40,7 +40,7 @@ def test_images_kept_elsewhere_are_frozen_trained_on_evaluated_and_scored(
     assert figures["accuracy"]["value"] == run.checkpoint.metrics["beside"][0]["accuracy"]
 
     Generation.objects.update(scored_by="", score=None)
-    assert score_generations(checkpoint=run.checkpoint) == 48
+    assert score_generations(checkpoint=run.checkpoint).images == 48
     assert len([file for file in remote.rglob("*") if file.is_file()]) == 48
     assert not settings.MEDIA_ROOT.exists()
 
@@ -65,4 +65,4 @@ def test_images_that_are_gone_from_elsewhere_are_left_out_by_a_run_that_may_drop
     assert (run.state, run.error) == (State.FINISHED, "")
     assert (run.report["images"], run.report["unreadable"]) == (48, 1)
     Generation.objects.update(scored_by="", score=None)
-    assert score_generations(checkpoint=run.checkpoint, left_out=unreadable_images(run)) == 47
+    assert score_generations(checkpoint=run.checkpoint, left_out=unreadable_images(run)).images == 47

@@ -3,11 +3,16 @@
 import math
 import shutil
 
+import PIL.Image
 import pytest
+from django.core.management import call_command
 
 from annotation.models import Generation
+from annotation.selectors.projects.choices import scored_prompts
+from rewardmodel.learning import load
 from rewardmodel.models import RewardCheckpoint, TrainingRun
 from rewardmodel.services.checkpoints import register_checkpoint
+from rewardmodel.services.choices import see
 from rewardmodel.services.datasets import freeze_dataset
 from rewardmodel.services.scores import score_generations
 from rewardmodel.services.splits import Shares, split_of
@@ -54,3 +59,29 @@ def test_a_score_says_where_it_stands_and_how_probably_it_is_preferred_to_the_ba
         assert image.score_preferred == pytest.approx(1 / (1 + math.exp((0.25 - image.score) / 0.5)))
     assert known.compared_with == "the median of hasty's images"
     assert encoder.compared_with == "the median of the images it was validated on"
+
+
+def test_images_that_cannot_be_read_are_passed_over_named_and_counted(project, rank, encoder, capsys):
+    """One of three prompts lacks an image, and one has an image that no model can take."""
+    rank(3)
+    gone, thin = Generation.objects.get(source="r1-0.png"), Generation.objects.get(source="r2-1.png")
+    gone.image.file.storage.delete(gone.image.file.name)
+    PIL.Image.new("RGB", (1, 3000)).save(thin.image.file.path)
+    call_command("score_images", project.slug, checkpoint="encoder")
+    printed = capsys.readouterr()
+    assert "7 images scored by encoder" in printed.out
+    assert "2 images passed over" in printed.out
+    assert "r1-0.png of prompt r1: no such image" in printed.err
+    assert "r2-1.png of prompt r2: not a whole image (1 x 3000 pixels are too long and narrow)" in printed.err
+    assert set(Generation.objects.filter(score=None)) == {gone, thin}
+
+
+def test_tasks_with_an_image_that_is_gone_since_come_last_in_a_designs_order(project, rank, encoder):
+    rank(3)
+    score_generations(checkpoint=encoder)
+    gone = Generation.objects.get(source="r2-0.png")
+    prompts = list(Generation.objects.order_by("pk").values_list("prompt", flat=True).distinct())
+    gone.image.file.storage.delete(gone.image.file.name)
+    waiting = scored_prompts(prompts, scored_by=encoder.name)
+    seen = dict(see(load(encoder.location), waiting, should_stop=lambda: False))
+    assert list(seen) == [prompt for prompt in waiting if prompt != gone.prompt_id]

@@ -19,6 +19,8 @@ from rewardmodel.scoring import scorer
 from rewardmodel.selectors import NothingPromoted, promoted_checkpoint
 from rewardmodel.services.scores import score_generations
 
+NAMED = 200  # how many images that were passed over are named
+
 
 class Command(BaseCommand):
     help = (
@@ -69,5 +71,10 @@ class Command(BaseCommand):
                 bar.total = wanted
                 bar.update(done - bar.n)
 
-            count = score_generations(checkpoint=checkpoint, on_chunk=draw)
-        self.stdout.write(f"{count} images scored by {checkpoint}")
+            scored = score_generations(checkpoint=checkpoint, on_chunk=draw)
+        for reason in scored.unreadable[:NAMED]:
+            self.stderr.write(reason)
+        self.stdout.write(f"{scored.images} images scored by {checkpoint}")
+        if scored.unreadable:
+            more = f", of which the first {NAMED} are named" if len(scored.unreadable) > NAMED else ""
+            self.stdout.write(f"{len(scored.unreadable)} images passed over{more}")
