@@ -19,6 +19,7 @@ from annotation.views import (
     resets,
     results,
     reviews,
+    unsent_forms,
     webhooks,
 )
 
@@ -37,6 +38,7 @@ urlpatterns = [
     path("account/address/<str:key>/", resets.confirm_address, name="confirm-address"),
     path("account/tokens/", accounts.add_token, name="add-token"),
     path("account/tokens/<int:pk>/revoke/", accounts.remove_token, name="revoke-token"),
+    path("unsent/<uuid:token>/", unsent_forms.unsent_form, name="unsent-form"),
     path("images/<uuid:token>", prompts.image, name="image"),
     path("images/<uuid:token>/small", prompts.thumbnail, name="thumbnail"),
     path("join/<str:token>/", people.join_project, name="join"),

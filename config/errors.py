@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from django.core.exceptions import BadRequest
-from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.http import HttpRequest, HttpResponse, HttpResponseBase, HttpResponseNotAllowed, JsonResponse
+from django.template.loader import render_to_string
 from django.views import defaults
 
 API = "/api/"
@@ -27,3 +30,17 @@ def server_error(request: HttpRequest) -> HttpResponse:
         detail = "The server met an error that nobody expected; it has been logged."
         return JsonResponse({"detail": detail}, status=500)
     return defaults.server_error(request)
+
+
+def explain_method(
+    get_response: Callable[[HttpRequest], HttpResponseBase],
+) -> Callable[[HttpRequest], HttpResponseBase]:
+    """Say on a page that an address only takes forms, where Django's answer is empty: a middleware."""
+
+    def middleware(request: HttpRequest) -> HttpResponseBase:
+        response = get_response(request)
+        if isinstance(response, HttpResponseNotAllowed) and not request.path_info.startswith(API):
+            response.content = render_to_string("405.html", request=request)
+        return response
+
+    return middleware

@@ -25,6 +25,7 @@ from annotation.models.reviews import Review
 from annotation.models.selections import ChosenPrompt, Encoder, PromptSelection, TextVector
 from annotation.models.sessions import BrowserSession
 from annotation.models.stored_files import FileDigest, FileFault, FileRound
+from annotation.models.unsent_forms import UnsentForm
 from annotation.models.webhooks import Delivery, Event, Webhook
 
 __all__ = [
@@ -71,6 +72,7 @@ __all__ = [
     "SignInAttempt",
     "Skip",
     "TextVector",
+    "UnsentForm",
     "User",
     "Webhook",
 ]

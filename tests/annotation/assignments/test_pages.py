@@ -289,7 +289,9 @@ def test_anothers_task_can_neither_be_answered_nor_drafted(task, bob):
 def test_a_script_that_is_signed_out_is_told_so_and_a_page_asks_to_sign_in(client, task):
     client.logout()
     assert client.post(address(task), filled_in(task), headers=HTMX).status_code == 401
-    assert client.post(address(task), filled_in(task)).url.startswith("/sign-in/?next=/work/")
+    page = {"Referer": f"http://testserver/work/{task.project.slug}/"}
+    sign_in = client.post(address(task), filled_in(task), headers=page).url
+    assert sign_in == f"/sign-in/?next=/work/{task.project.slug}/"
 
 
 def test_an_answer_without_its_token_is_refused(task, alice):
