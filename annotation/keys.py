@@ -6,6 +6,7 @@ import hashlib
 import os
 import secrets
 from pathlib import Path
+from typing import Any
 
 from django.core.exceptions import ImproperlyConfigured
 
@@ -72,3 +73,12 @@ def save(file: Path, text: str) -> None:
 
 def new_secret() -> str:
     return secrets.token_urlsafe(50)
+
+
+def fingerprints(settings: Any) -> dict[str, str]:
+    """Return what tells each key from another one, and nothing else of it."""
+    keys = {name: getattr(settings, name.upper()) for name in (SECRET, *SALTS)}
+    salted = {
+        name: b"fingerprint " + (key.encode() if isinstance(key, str) else key) for name, key in keys.items()
+    }
+    return {name.upper(): hashlib.sha256(content).hexdigest()[:16] for name, content in salted.items()}

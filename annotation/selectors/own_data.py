@@ -70,6 +70,7 @@ def _answers(user: User) -> Iterator[dict[str, Any]]:
                 tokens.get(placement.generation_id, ""): placement.slot
                 for placement in (ranking.placements.all() if ranking else ())
             },
+            "acceptable_slots": ranking and ranking.acceptable_slots,
             "skipped": skip and {"reason": skip.reason, "note": skip.note},
             "draft": answer.draft,
             "earlier_versions": [

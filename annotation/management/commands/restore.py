@@ -64,11 +64,10 @@ class Command(BaseCommand):
             self.stderr.write(self.style.WARNING(f"{name}: was gone already when the backup was made"))
         for path in restored.outside:
             self.stderr.write(self.style.WARNING(f"{path}: is named by the database, and not here"))
-        if restored.is_another_key:
+        for name in restored.other_keys:
             self.stderr.write(
                 self.style.WARNING(
-                    "SECRET_KEY is another one than that of the machine that was backed up: set that one, "
-                    "else pseudonyms and the secrets of webhooks are new ones"
+                    f"{name} is another one than on the machine that was backed up: set that one"
                 )
             )
         if restored.set_aside:

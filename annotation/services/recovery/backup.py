@@ -16,8 +16,8 @@ from django.conf import settings
 from django.core.files.storage import default_storage
 from django.db import connection
 from django.db.migrations.recorder import MigrationRecorder
-from django.utils.crypto import salted_hmac
 
+from annotation.keys import fingerprints
 from annotation.services.recovery import contents, postgres
 from annotation.services.recovery.contents import IMAGES, VAR, NamedImage, Place
 from annotation.services.recovery.store import (
@@ -81,11 +81,6 @@ def back_up(*, folder: Path, progress: Progress = lambda entry: None) -> Point:
         return store.finish(About(**about, files=count, bytes=size))
 
 
-def key_fingerprint(key: str) -> str:
-    """Return what tells one SECRET_KEY from another, and nothing else of it."""
-    return salted_hmac("annotation.recovery", "key", secret=key, algorithm="sha256").hexdigest()[:16]
-
-
 def _dump(store: BackupFolder) -> tuple[dict[str, Any], list[Path]]:
     """Dump one moment of the database. Returns: what `About` says of it, and its finished exports."""
     server = postgres.server_major()
@@ -104,7 +99,7 @@ def _dump(store: BackupFolder) -> tuple[dict[str, Any], list[Path]]:
         "dumped_by": by.major,
         "migrations": applied,
         "var": str(settings.VAR),
-        "key": key_fingerprint(settings.SECRET_KEY),
+        "keys": fingerprints(settings),
         "outside": outside,
     }, archives
 

@@ -6,6 +6,8 @@ import hashlib
 import json
 import os
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -25,7 +27,6 @@ from annotation.models import Action, FileFault, Image, Project, User
 from annotation.saving import write_whole
 from annotation.services.actions import record_action
 from annotation.services.recovery import contents, postgres
-from annotation.services.recovery.backup import key_fingerprint
 from annotation.services.recovery.contents import ASIDE, IMAGES, UNFINISHED_RESTORE, VAR
 from annotation.services.recovery.store import (
     DATABASE,
@@ -41,7 +42,12 @@ from annotation.services.recovery.store import (
 
 THREADS = 4
 CHUNK_OF_FILES = 1024
-KEY = VAR + "secret_key"
+KEYS = """
+import json
+from django.conf import settings
+from annotation.keys import fingerprints
+print(json.dumps(fingerprints(settings)))
+"""
 
 Progress = Callable[[Entry], object]
 T = TypeVar("T")
@@ -59,7 +65,7 @@ class Restored:
         copied: files that were not here already.
         set_aside: where files were moved that were here and are not in the backup; None without any.
         outside: paths that the database names, that no backup holds, and that are not here.
-        is_another_key: whether SECRET_KEY is not that of the backed up machine.
+        other_keys: settings of keys that are not those of the backed up machine.
     """
 
     point: Point
@@ -67,7 +73,7 @@ class Restored:
     copied: int
     set_aside: Path | None
     outside: list[str]
-    is_another_key: bool
+    other_keys: list[str]
 
 
 def verify(
@@ -118,7 +124,6 @@ def restore(
     marker = Path(settings.VAR) / UNFINISHED_RESTORE
     with write_whole(marker) as unfinished:
         unfinished.write_text(json.dumps(str(chosen.folder)))
-    is_another_key = _will_be_another_key(store, chosen, about)
     aside = _set_aside(chosen, but=store.folder, now=now)
     copied = 0
     for entry, is_new in _in_threads(lambda entry: (entry, _restore_file(store, entry)), chosen.entries()):
@@ -134,7 +139,7 @@ def restore(
         cursor.execute("ANALYZE")  # a fresh database has no statistics, and pages would be slow
     marker.unlink()
     outside = [path for path in contents.outside() if not Path(path).exists()]
-    return Restored(chosen, about, copied, aside, outside, is_another_key)
+    return Restored(chosen, about, copied, aside, outside, _other_keys(about))
 
 
 def put_back(*, folder: Path) -> tuple[list[str], list[str]]:
@@ -261,15 +266,15 @@ def _restore_image(source: Path, name: str, entry: Entry) -> bool:
     return True
 
 
-def _will_be_another_key(store: BackupFolder, chosen: Point, about: About) -> bool:
-    """Whether the processes to come have another SECRET_KEY than those that were backed up had."""
-    if key_fingerprint(settings.SECRET_KEY) == about.key:
-        return False
-    saved = Path(settings.VAR) / "secret_key"
-    if not (saved.exists() and saved.read_text() == settings.SECRET_KEY):
-        return True  # it comes from the environment
-    restored = [entry.sha256 for entry in chosen.entries() if entry.name == KEY]
-    return not restored or key_fingerprint(store.object(restored[0]).read_text()) != about.key
+def _other_keys(about: About) -> list[str]:
+    """Return the settings of keys that the processes to come have otherwise than those backed up had.
+
+    Another process reads them: this one began before the files of keys were restored.
+    """
+    command = [sys.executable, "-c", KEYS]
+    answer = subprocess.run(command, cwd=settings.ROOT, capture_output=True, text=True, check=True)
+    keys = json.loads(answer.stdout)
+    return [name for name, fingerprint in about.keys.items() if keys.get(name) != fingerprint]
 
 
 def _in_threads(work: Callable[[Entry], T], entries: Iterator[Entry]) -> Iterator[T]:

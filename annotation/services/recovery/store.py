@@ -54,7 +54,7 @@ class About:
         server: major version of the Postgres that was dumped. dumped_by: that of the pg_dump.
         migrations: "app.name" of all that were applied.
         var: LAUREL_VAR of the machine.
-        key: fingerprint of its SECRET_KEY.
+        keys: fingerprints of its keys, by the name of their setting.
         outside: paths that the database names and that are not in the backup.
         missing: names of files that the database names and that were gone.
         changed: names of images whose bytes were no longer those of their hash.
@@ -66,7 +66,7 @@ class About:
     dumped_by: int
     migrations: list[str]
     var: str
-    key: str
+    keys: dict[str, str]
     files: int
     bytes: int
     outside: list[str] = field(default_factory=list)

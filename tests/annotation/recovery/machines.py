@@ -16,12 +16,13 @@ ROOT = Path(__file__).resolve().parents[3]
 
 # One process for several commands: setting Django up takes longer than they do.
 RESTORE = """
-import json, sys
+import json, os, sys
 import django
 django.setup()
 from django.core.management import call_command
-for options in json.loads(sys.argv[2]):
-    call_command("restore", sys.argv[1], *options, stderr=sys.stdout)
+for environment in json.loads(sys.argv[2]):
+    os.environ.update(environment)
+    call_command("restore", sys.argv[1], replace=bool(environment), stderr=sys.stdout)
     print(sys.argv[1])
 """
 
@@ -32,15 +33,18 @@ class Machine:
     def __init__(self, var, database):
         self.var, self.database = var, database
 
-    def restore(self, folder, *options):
-        """Restore there, once for each list of options. Returns: what each said."""
+    def restore(self, folder, *environments):
+        """Restore there, once with each set of variables, from the second on over the one before.
+
+        Returns: what each said.
+        """
         to = connection.settings_dict
         host = to["HOST"] or to.get("OPTIONS", {}).get("host", "")
         url = (
             f"postgres://{quote(to['USER'])}:{quote(to['PASSWORD'])}@/{self.database}?host={quote(host, '')}"
         )
         environment = {**os.environ, "LAUREL_VAR": str(self.var), "DATABASE_URL": url}
-        command = [sys.executable, "-c", RESTORE, str(folder), json.dumps(options)]
+        command = [sys.executable, "-c", RESTORE, str(folder), json.dumps(environments)]
         done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
         assert done.returncode == 0, done.stderr
         return done.stdout.split(f"{folder}\n")[:-1]

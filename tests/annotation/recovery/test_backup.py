@@ -17,7 +17,7 @@ from annotation.services.recovery import contents
 from annotation.services.recovery.backup import _copy_place, _Copying, back_up
 from annotation.services.recovery.postgres import Programs
 from annotation.services.recovery.postgres import programs as find_programs
-from annotation.services.recovery.restore import _will_be_another_key, verify
+from annotation.services.recovery.restore import verify
 from annotation.services.recovery.store import BackupFailed, BackupFolder, Copied, _digest_of, digest
 from rewardmodel.services.checkpoints import register_checkpoint
 from tests.annotation.recovery.machines import another_machine
@@ -108,9 +108,11 @@ def test_another_machine_has_all_that_was_acknowledged_before_the_backup(
         left = there.var / "runs" / "training-2" / "state.pt"  # of a run that the backup does not know
         left.parent.mkdir(parents=True)
         left.write_bytes(b"of another run 2")
-        first, again = there.restore(folder, [], ["--replace"])
+        first, again = there.restore(folder, {}, {"PSEUDONYM_KEY": "0" * 64})
         assert "/elsewhere/model: is named by the database, and not here" in first
-        assert "SECRET_KEY" not in first
+        assert "is another one" not in first
+        assert "PSEUDONYM_KEY is another one" in again
+        assert "SECRET_KEY" not in again
         assert "of which 0 were not here" in again  # nothing is copied twice
         assert not left.exists()
         assert next(there.var.glob("set-aside-*/runs/training-2/state.pt")).read_bytes()
@@ -254,16 +256,6 @@ class Written(contents.Place):
             new.write_text(f"{Written.times} more")
             new.replace(self.path / "config.json")
         return present
-
-
-def test_a_key_that_is_another_one_is_told(project, var, folder, settings):
-    store = BackupFolder(folder)
-    point = back_up(folder=folder)
-    assert not _will_be_another_key(store, point, point.about())
-    settings.SECRET_KEY = "from the environment"
-    assert _will_be_another_key(store, point, point.about())
-    (var / "secret_key").write_text(settings.SECRET_KEY)  # made at the first start, and restored
-    assert not _will_be_another_key(store, point, point.about())
 
 
 @pytest.mark.parametrize("times", [1, 99])
