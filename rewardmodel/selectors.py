@@ -6,6 +6,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from django.db.models import F, QuerySet
@@ -15,6 +16,7 @@ from annotation.selectors.preferences import count_finished
 from annotation.statistics.estimates import Estimate, NotEnough, Resamples
 from annotation.statistics.learning_curve import LEAST_SIZES, Forecast, LearningCurve, fit_learning_curve
 from annotation.statistics.superiority import Rule
+from rewardmodel.learning.config import RewardConfig
 from rewardmodel.learning.model import aspects
 from rewardmodel.models import (
     DatasetVersion,
@@ -23,6 +25,7 @@ from rewardmodel.models import (
     PromotionRule,
     RewardCheckpoint,
     Run,
+    TrainingRun,
 )
 
 CURVE_POINTS = 400  # more cannot be told apart on a screen
@@ -227,11 +230,13 @@ class AccuracyForecast:
     Attributes:
         points: trainings, each the rankings learned from and its accuracy, the smallest first.
         now: of learning from all of the dataset's, by the curve.
+        left_out: trainings measured on that split that are no points of the same curve.
         more: by how many more finished rankings than the dataset has, of which its share is learned from.
     """
 
     dataset: DatasetVersion
     points: list[tuple[int, float]]
+    left_out: int
     now: Forecast
     more: dict[int, Forecast]
 
@@ -240,8 +245,9 @@ def accuracy_forecast(project: Project, more: Sequence[int] = ()) -> AccuracyFor
     """Forecast test accuracy from how accurate models were that learned from fewer rankings.
 
     The newest dataset with trainings of three sizes or more counts, all measured on its test split; those on
-    a part of its rankings count, and those on earlier datasets where they were evaluated on this one, unless
-    these were split otherwise: then their models may have learned from its test prompts.
+    a part of its rankings count, and those on earlier datasets where they were evaluated on this one. Left
+    out are those on datasets split otherwise, whose models may have learned from its test prompts, and those
+    that began from another model or were configured otherwise than the newest on a whole dataset.
 
     Args: more: finished rankings, each 1 or more; empty: half of what there is, as many, and three times.
     """
@@ -256,12 +262,28 @@ def accuracy_forecast(project: Project, more: Sequence[int] = ()) -> AccuracyFor
         by_dataset.setdefault(each.dataset_id, []).append(each)
     sizes = 0
     for measured in by_dataset.values():
-        points = sorted(_point(each) for each in measured if _is_split_alike(each))
+        on_curve = _on_one_curve([each for each in measured if _is_split_alike(each)])
+        points = sorted(_point(each) for each in on_curve)
         curve = fit_learning_curve([size for size, _ in points], [accuracy for _, accuracy in points])
         if curve is not None:
-            return _forecast(measured[0].dataset, points, curve, more)
+            left_out = len(measured) - len(points)
+            return _forecast(measured[0].dataset, points, curve, more, left_out=left_out)
         sizes = max(sizes, len({size for size, _ in points}))
     return NotEnough(f"{sizes} of {LEAST_SIZES} numbers of rankings were learned from")
+
+
+def recipe_of(run: TrainingRun) -> tuple[int, dict[str, Any]]:
+    """Return what the points of one learning curve share: all that they learn with but rankings and seed."""
+    apart = {"train_share", "seed"}
+    config: dict[str, Any] = RewardConfig().to_dict() | run.config
+    return run.initial_id, {name: value for name, value in config.items() if name not in apart}
+
+
+def _on_one_curve(evaluations: Sequence[Evaluation]) -> list[Evaluation]:
+    """Return those of trainings that differ from the newest whole one in nothing but their rankings."""
+    runs = [(each, each.checkpoint.run) for each in evaluations if each.checkpoint and each.checkpoint.run]
+    newest = max((run for _, run in runs), key=lambda run: (not run.is_partial, run.pk), default=None)
+    return [each for each, run in runs if newest is not None and recipe_of(run) == recipe_of(newest)]
 
 
 def _is_split_alike(evaluation: Evaluation) -> bool:
@@ -280,14 +302,19 @@ def _point(evaluation: Evaluation) -> tuple[int, float]:
 
 
 def _forecast(
-    dataset: DatasetVersion, points: list[tuple[int, float]], curve: LearningCurve, more: Sequence[int]
+    dataset: DatasetVersion,
+    points: list[tuple[int, float]],
+    curve: LearningCurve,
+    more: Sequence[int],
+    *,
+    left_out: int,
 ) -> AccuracyForecast:
     learned, finished = dataset.counts["train"]["rankings"], dataset.total("rankings")
     forecasts = {
         number: curve.forecast(learned + round(number * learned / finished))
         for number in more or [_round(finished * times) for times in (0.5, 1, 3)]
     }
-    return AccuracyForecast(dataset, points, curve.forecast(learned), forecasts)
+    return AccuracyForecast(dataset, points, left_out, curve.forecast(learned), forecasts)
 
 
 def _round(number: float) -> int:

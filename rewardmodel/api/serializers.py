@@ -87,6 +87,10 @@ class AccuracyForecastSerializer(serializers.Serializer[Any]):
         child=serializers.ListField(child=serializers.FloatField()),
         help_text="trainings: rankings learned from, and accuracy",
     )
+    left_out = serializers.IntegerField(
+        help_text="trainings measured on it that began from another model, were configured otherwise, or may "
+        "have learned from its prompts"
+    )
     now = ForecastSerializer(help_text="of learning from all of the dataset's training rankings")
     more = serializers.DictField(
         child=ForecastSerializer(), help_text="by how many more finished rankings than the dataset has"

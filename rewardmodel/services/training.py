@@ -20,7 +20,7 @@ from rewardmodel.models import DatasetVersion, RewardCheckpoint, TrainingPolicy,
 from rewardmodel.runs import states
 from rewardmodel.runs.execution import Heartbeat, PermanentFailure
 from rewardmodel.runs.policies import policy_config
-from rewardmodel.selectors import initial_checkpoint
+from rewardmodel.selectors import initial_checkpoint, recipe_of
 from rewardmodel.services.checkpoints import lock_promotions, record_checkpoint
 from rewardmodel.services.datasets import dataset_images, freeze_dataset
 from rewardmodel.services.evaluations import measure, record_figures, unreadable_images
@@ -113,7 +113,7 @@ def queue_learning_curve(*, project: Project, by: User | None = None) -> list[Tr
     others = TrainingRun.objects.filter(dataset=whole.dataset, initial=whole.initial).exclude(
         state__in=[TrainingRun.State.FAILED, TrainingRun.State.CANCELLED]
     )
-    existing = {run.train_share for run in others}
+    existing = {run.train_share for run in others if recipe_of(run) == recipe_of(whole)}
     runs = [
         queue_training(
             project=project,

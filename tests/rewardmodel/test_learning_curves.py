@@ -128,6 +128,24 @@ def test_a_model_that_may_have_learned_from_the_test_prompts_is_no_point(
         )
     points = [(60, 0.65), (120, 0.7), (240, 0.74), (240, 0.75)]
     assert accuracy_forecast(project).points == points
+    assert accuracy_forecast(project).left_out == 1
+
+
+@pytest.mark.parametrize("others", [{"config": {"epochs": 1, "train_share": 0.5}}, {"initial": None}])
+def test_trainings_made_otherwise_than_the_newest_whole_one_are_no_points_of_its_curve(
+    project, encoder, measured, a_training, others, capsys
+):
+    if "initial" in others:
+        others = {"initial": RewardCheckpoint.objects.create(project=project, name="another", folder="x")}
+    run = a_training(measured, 0.5, accuracy=0.9)
+    TrainingRun.objects.filter(pk=run.pk).update(**others)
+    seeded = a_training(measured, 0.5, accuracy=0.71)
+    TrainingRun.objects.filter(pk=seeded.pk).update(config={"epochs": 3, "seed": 7, "train_share": 0.5})
+    forecast = accuracy_forecast(project)
+    assert forecast.points == [(60, 0.65), (120, 0.7), (120, 0.71), (240, 0.74)]
+    assert forecast.left_out == 1
+    call_command("forecast_accuracy", project.slug)
+    assert "1 left out: begun from another model" in capsys.readouterr().out
 
 
 def test_too_few_sizes_are_counted(project, a_dataset, a_training):

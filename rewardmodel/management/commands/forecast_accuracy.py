@@ -13,6 +13,8 @@ from rewardmodel.runs.waking import wake
 from rewardmodel.selectors import accuracy_forecast
 from rewardmodel.services.training import NotTrainable, queue_learning_curve
 
+OTHERS = "begun from another model, configured otherwise, or may know the test prompts"
+
 
 class Command(BaseCommand):
     help = "Print test accuracy by rankings learned from, and a forecast of it at more rankings."
@@ -52,6 +54,8 @@ class Command(BaseCommand):
         self.stdout.write(f"on the test split of dataset {forecast.dataset}")
         for size, accuracy in forecast.points:
             self.stdout.write(f"{size:>8} rankings learned from: {accuracy:.3f}")
+        if forecast.left_out:
+            self.stdout.write(f"{forecast.left_out:>8} left out: {OTHERS}")
         for number, ahead in forecast.more.items():
             self.stdout.write(f"{number:>8} rankings more: {_in_words(ahead)}")
 
