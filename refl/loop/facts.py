@@ -14,7 +14,7 @@ from annotation.access import Do, roles_that
 from annotation.models import Assignment, Generation, Membership, Project, Prompt
 from annotation.models.assignments import REPLACED
 from refl.models import Generator, SamplingRun, StepRefusal, Study, StudyGenerator, TuningPolicy, TuningRun
-from refl.selectors.prompts import count_prompts_without_images
+from refl.selectors.prompts import prompts_without_images
 from rewardmodel.models import (
     DatasetVersion,
     EvaluationRun,
@@ -139,7 +139,8 @@ def read_facts(projects: Collection[Project]) -> dict[int, Facts]:
     studies = studies.annotate(is_closed=Q(state=Study.State.CLOSED))
     study_of = _newest(_with_opinions(studies), ids, "is_closed", "-pk")
     tuned = _newest(generators.filter(run__isnull=False), ids)
-    without_images = count_prompts_without_images(ids)
+    imageless = prompts_without_images(*projects).order_by().values_list("project")
+    without_images = dict(imageless.annotate(Count("pk")))
     return {
         project.pk: Facts(
             project=project,

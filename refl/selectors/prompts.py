@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterable
+from collections.abc import Iterable
 
-from django.db.models import Count, Exists, OuterRef, Q, QuerySet, Subquery
+from django.db.models import Exists, OuterRef, QuerySet
 
-from annotation.models import Assignment, ChosenPrompt, Generation, Project, Prompt, PromptSelection
+from annotation.models import Assignment, Generation, Project, Prompt
 from annotation.selectors.projects.selections import wanted_prompts
 from refl.models import Generator
 from rewardmodel.models import DatasetVersion, RewardCheckpoint
@@ -21,21 +21,10 @@ from rewardmodel.services.splits import (
 )
 
 
-def prompts_without_images(project: Project) -> QuerySet[Prompt]:
+def prompts_without_images(*projects: Project) -> QuerySet[Prompt]:
     """Prompts without images in the order they came in; only the selected ones where some were selected."""
     imaged = Exists(Generation.objects.filter(prompt=OuterRef("pk")))
-    return wanted_prompts(project).filter(~imaged).order_by("pk")
-
-
-def count_prompts_without_images(projects: Collection[int]) -> dict[int, int]:
-    """Return how many prompts of each project `prompts_without_images` gives, by the project's id."""
-    of_project = PromptSelection.objects.finished().filter(project=OuterRef("project"))
-    newest = Subquery(of_project.values("pk")[:1])
-    imaged = Exists(Generation.objects.filter(prompt=OuterRef("pk")))
-    chosen = Exists(ChosenPrompt.objects.filter(prompt=OuterRef("pk"), selection=OuterRef("newest")))
-    prompts = Prompt.objects.filter(~imaged, project__in=projects).annotate(newest=newest)
-    wanted = prompts.filter(Q(newest=None) | chosen)
-    return dict(wanted.order_by().values_list("project").annotate(Count("pk")))
+    return wanted_prompts(*projects).filter(~imaged).order_by("pk")
 
 
 def tuning_prompts(checkpoint: RewardCheckpoint) -> list[str]:

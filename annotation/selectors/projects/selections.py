@@ -6,9 +6,9 @@ import hashlib
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from django.db.models import QuerySet
+from django.db.models import Exists, OuterRef, Q, QuerySet
 
-from annotation.models import Encoder, Project, Prompt, PromptSelection
+from annotation.models import ChosenPrompt, Encoder, Project, Prompt, PromptSelection
 
 if TYPE_CHECKING:
     import numpy as np
@@ -51,10 +51,13 @@ def vectors_of(encoder: Encoder, texts: Sequence[str]) -> NDArray[np.float32]:
     return np.stack([vectors[digest] for digest in hashes])
 
 
-def wanted_prompts(project: Project) -> QuerySet[Prompt]:
-    """Return the prompts to make images for: the chosen ones if prompts were selected, else all."""
-    newest = newest_selection(project)
-    return project.prompts.filter(choices__selection=newest) if newest else project.prompts.all()
+def wanted_prompts(*projects: Project) -> QuerySet[Prompt]:
+    """Return the prompts to make images for: where some were selected the chosen ones, else all."""
+    finished = PromptSelection.objects.finished().filter(project__in=projects)
+    newest = finished.order_by("project", "-pk").distinct("project")
+    chosen = Exists(ChosenPrompt.objects.filter(prompt=OuterRef("pk"), selection__in=newest.values("pk")))
+    prompts = Prompt.objects.filter(project__in=projects)
+    return prompts.filter(chosen | ~Q(project__in=newest.values("project")))
 
 
 def newest_selection(project: Project) -> PromptSelection | None:
