@@ -12,7 +12,6 @@ from django.db.models.functions import Coalesce
 
 from annotation.access import Do, roles_that
 from annotation.models import Assignment, Generation, Membership, Project, Prompt
-from annotation.models.assignments import REPLACED
 from refl.models import Generator, SamplingRun, StepRefusal, Study, StudyGenerator, TuningPolicy, TuningRun
 from refl.selectors.prompts import prompts_without_images
 from rewardmodel.models import (
@@ -137,7 +136,7 @@ def read_facts(projects: Collection[Project]) -> dict[int, Facts]:
     generator = _newest(newest_kept, ids)
     studies = Study.objects.select_related("run__generator", "run__project")
     studies = studies.annotate(is_closed=Q(state=Study.State.CLOSED))
-    study_of = _newest(_with_opinions(studies), ids, "is_closed", "-pk")
+    study_of = _newest(studies.with_opinions(), ids, "is_closed", "-pk")
     tuned = _newest(generators.filter(run__isnull=False), ids)
     imageless = prompts_without_images(*projects).order_by().values_list("project")
     without_images = dict(imageless.annotate(Count("pk")))
@@ -186,17 +185,6 @@ def _projects(ids: Collection[int]) -> QuerySet[Any]:
             has_images=Exists(Generation.objects.collected().filter(prompt__project=OuterRef("pk"))),
             has_initial=Exists(RewardCheckpoint.objects.registered().filter(**of_project)),
         )
-    )
-
-
-def _with_opinions(studies: QuerySet[Study]) -> QuerySet[Any]:
-    """The studies with how many opinions are `wanted` on them, and how many of these are `answered`."""
-    of_study = Assignment.objects.filter(prompt__study_task__study=OuterRef("pk"))
-    counted = of_study.exclude(state__in=REPLACED).order_by().values("prompt__study_task__study")
-    given = counted.filter(state__in=[Assignment.State.SUBMITTED, Assignment.State.ACCEPTED])
-    return studies.annotate(
-        wanted=Coalesce(counted.annotate(count=Count("pk")).values("count"), 0),
-        answered=Coalesce(given.annotate(count=Count("pk")).values("count"), 0),
     )
 
 

@@ -7,9 +7,11 @@ from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 from django.db import models
-from django.db.models import Q
+from django.db.models import Count, OuterRef, Q
+from django.db.models.functions import Coalesce
 
-from annotation.models import Project, Prompt, User
+from annotation.models import Assignment, Project, Prompt, User
+from annotation.models.assignments import REPLACED
 from refl.models.generators import Generator
 from refl.models.sampling import SamplingRun
 
@@ -66,6 +68,18 @@ class StoredRate:
     verdict: str
 
 
+class StudyQuerySet(models.QuerySet["Study"]):
+    def with_opinions(self) -> StudyQuerySet:
+        """Annotate `wanted`, how many opinions there are to be, and `answered`, how many of these count."""
+        of_study = Assignment.objects.filter(prompt__study_task__study=OuterRef("pk"))
+        wanted = of_study.exclude(state__in=REPLACED).order_by().values("prompt__study_task__study")
+        answered = wanted.filter(state=Assignment.State.ACCEPTED)
+        return self.annotate(
+            wanted=Coalesce(wanted.annotate(count=Count("pk")).values("count"), 0),
+            answered=Coalesce(answered.annotate(count=Count("pk")).values("count"), 0),
+        )
+
+
 class Study(models.Model):
     """A blind comparison of generators. What it asks is in `tasks`, whom it compares in `entries`."""
 
@@ -86,6 +100,10 @@ class Study(models.Model):
     # The StoredRates against the base, as they were when it was last looked at and, of a closed one, when it
     # was closed. Null: nobody has looked yet.
     figures = models.JSONField(null=True)
+    # What could change its figures, as `study_pulse` has it, when it was last looked at, and when that was.
+    pulse = models.JSONField(null=True)
+    looked_at = models.DateTimeField(null=True)
+    files_until = models.BigIntegerField(default=0)  # the last task whose files were looked at; 0: none
     run = models.OneToOneField(SamplingRun, models.PROTECT, related_name="study")  # makes its images
     generators = models.ManyToManyField(Generator, through="StudyGenerator", related_name="studies")
     opened_by = models.ForeignKey(User, models.PROTECT, null=True, related_name="+")  # null: a command
@@ -93,6 +111,8 @@ class Study(models.Model):
     opened_at = models.DateTimeField(null=True)  # since when annotators are asked
     closed_at = models.DateTimeField(null=True)
     public_token = models.UUIDField(unique=True, null=True)  # of its public page; null: it has none
+
+    objects = StudyQuerySet.as_manager()
 
     class Meta:
         ordering = ["-pk"]

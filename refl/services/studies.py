@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, replace
 from datetime import datetime
@@ -223,8 +223,12 @@ def close_study(study: Study, *, reason: str, now: datetime, by: User | None = N
     return locked
 
 
-def record_figures(study: Study, rates: Sequence[Rate]) -> None:
-    """Note the win rates of a study that was looked at; those of a closed one are noted when it is closed."""
+def record_look(study: Study, rates: Sequence[Rate], *, pulse: Mapping[str, Any], now: datetime) -> None:
+    """Note that a study was looked at: its win rates, unless it is closed, with which these are noted.
+
+    Args: pulse: as `study_pulse` returned it before the answers were read.
+    """
+    Study.objects.filter(pk=study.pk).update(pulse=pulse, looked_at=now)
     unclosed = ~Q(state=Study.State.CLOSED) | Q(figures__isnull=True)
     Study.objects.filter(unclosed, pk=study.pk).update(figures=_stored(rates))
 

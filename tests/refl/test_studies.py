@@ -3,6 +3,7 @@
 import json
 import random
 from datetime import timedelta
+from itertools import count
 
 import numpy as np
 import pytest
@@ -17,9 +18,11 @@ from annotation.services.judgements.judgements import submit_judgement
 from annotation.services.projects.projects import add_member
 from annotation.services.webhooks.webhooks import create_webhook
 from annotation.statistics.win_rates import win_rate
+from refl.loop.facts import read_facts
 from refl.models import Generator, Study, TuningRun
 from refl.selectors.prompts import prompts_without_images, texts_for_studies, tuning_prompts
 from refl.selectors.studies import project_studies, study_report, study_votes
+from refl.services import study_tending
 from refl.services.generators import register_generator
 from refl.services.sampling import queue_sampling
 from refl.services.studies import (
@@ -386,6 +389,60 @@ def test_a_file_that_is_gone_withdraws_its_task_once_somebody_says_it_does_not_s
     tend_studies(now=NOW)
     assert study_report(study).counts.withdrawn == 1
     assert not Assignment.objects.filter(prompt=task.prompt_id, state="open").exists()
+
+
+def test_lost_files_are_noticed_though_nobody_skipped_and_each_is_looked_at_once(a_study, monkeypatch):
+    monkeypatch.setattr(study_tending, "FILES", 3)
+    study = hand_in(a_study())
+    first, *_, last = (task.prompt.generations.first().image.file.name for task in study.tasks.all())
+    default_storage.delete(last)
+    tend_studies(now=NOW)  # looks at three of the four tasks
+    assert study_report(study).counts.withdrawn == 0
+    tend_studies(now=NOW)
+    assert list(study.tasks.values_list("withdrawn", flat=True)) == ["", "", "", study_tending.GONE]
+    default_storage.delete(first)
+    tend_studies(now=NOW)
+    assert study_report(study).counts.withdrawn == 1
+
+
+def test_a_study_is_read_again_only_where_something_came_in_or_went(a_study, alice, bob, project):
+    study = hand_in(a_study(captions=6, stops=False))
+    times = (NOW + timedelta(minutes=number) for number in count())
+
+    def looks():
+        """Whether it is read again, and then not once more."""
+        first, second = next(times), next(times)
+        tend_studies(now=first)
+        tend_studies(now=second)
+        looked_at = Study.objects.get().looked_at
+        assert looked_at < second
+        return looked_at == first
+
+    assert looks()
+    assert not looks()
+    answer(study, alice, ["coarse", "small"], tasks=1)
+    assert looks()
+    assert [rate.wins for rate in Study.objects.get().rates] == [1]
+    task = claim_next(annotator=bob, project=project, now=NOW, generator=luck())
+    assert looks()
+    skip_task(assignment=task, annotator=bob, reason="unfit", note="", now=NOW)
+    assert looks()
+    Assignment.objects.filter(state="accepted").update(state="rejected", accepted_at=None)
+    assert looks()
+    assert [rate.wins for rate in Study.objects.get().rates] == [0]
+    study.tasks.last().prompt.generations.first().delete()
+    assert looks()
+    assert Study.objects.get().tasks.exclude(withdrawn="").count() == 1
+
+
+def test_an_opinion_is_answered_once_it_counts_wherever_that_is_said(a_study, alice, project):
+    study = hand_in(a_study(stops=False))
+    first, _ = answer(study, alice, ["coarse", "small"], tasks=2)
+    Assignment.objects.filter(pk=first.pk).update(state="submitted", accepted_at=None)  # awaits an inspector
+    [listed] = project_studies(project)
+    counts, facts = study_report(study).counts, read_facts([project])[project.pk]
+    assert listed.answered == facts.study_answered == counts.answered == 1
+    assert listed.wanted == facts.study_wanted == counts.wanted == 4
 
 
 def test_generators_that_make_equal_images_have_nothing_to_compare(project, prompts, generator, pipeline):
