@@ -7,11 +7,18 @@ from collections.abc import Callable
 from typing import BinaryIO
 from uuid import UUID
 
-from django.http import FileResponse, Http404, HttpRequest, HttpResponseBase, HttpResponseNotModified
+from django.http import (
+    FileResponse,
+    Http404,
+    HttpRequest,
+    HttpResponse,
+    HttpResponseBase,
+    HttpResponseNotModified,
+)
 
 from annotation.models import Image, User
 from annotation.selectors.projects.images import visible_image
-from annotation.thumbnails import ImageLost, is_small, open_image, open_thumbnail
+from annotation.thumbnails import ImageLost, StorageSilent, is_small, open_image, open_thumbnail
 
 LASTING = {"Cache-Control": "private, max-age=31536000, immutable"}  # a year; of what never changes
 
@@ -45,7 +52,7 @@ def _find(user: User, token: UUID) -> Image:
 def _lasting(
     request: HttpRequest, tag: str, format: str, open_file: Callable[[], BinaryIO]
 ) -> HttpResponseBase:
-    """Return a response that browsers keep for good. Args: tag: identifies the bytes."""
+    """Return a response that browsers keep for good, or 503. Args: tag: identifies the bytes."""
     etag = f'"{tag}"'
     response: HttpResponseBase
     if etag in request.headers.get("If-None-Match", ""):
@@ -56,6 +63,9 @@ def _lasting(
         except ImageLost as error:
             logger.warning("%s", error)
             raise Http404 from error
+        except StorageSilent as error:
+            logger.warning("the storage does not answer: %s", error)
+            return HttpResponse(status=503, headers={"Retry-After": "10", "Cache-Control": "no-store"})
         response = FileResponse(file, filename=f"image.{format}", content_type=f"image/{format}")
     response.headers["Cache-Control"] = LASTING["Cache-Control"]  # the bytes behind a token never change
     response.headers["ETag"] = etag

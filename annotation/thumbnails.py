@@ -15,6 +15,7 @@ from typing import BinaryIO, cast
 import PIL.Image
 import PIL.ImageCms
 import PIL.ImageOps
+from botocore.exceptions import BotoCoreError
 from django.conf import settings
 
 from annotation.models import Image
@@ -27,6 +28,10 @@ WRITING = 60.0  # seconds after which such a file is one that a killed process l
 
 logger = logging.getLogger(__name__)
 
+# Of a process's threads so many may wait for a storage that hangs: the others are there for pages.
+OPENED_AT_ONCE = 16
+TURN_SECONDS = 2.0
+_opening = threading.BoundedSemaphore(OPENED_AT_ONCE)
 _decoding = threading.Lock()  # one picture at a time in a process: a large one takes 200 MB while decoded
 
 
@@ -34,12 +39,25 @@ class ImageLost(Exception):
     """The image's file is missing in the storage, or cannot be decoded; the message names it."""
 
 
+class StorageSilent(Exception):
+    """The storage does not answer; the message says how."""
+
+
 def open_image(image: Image) -> BinaryIO:
-    """Return the image's open file. Raises: ImageLost when the storage lacks it."""
+    """Return the image's open file.
+
+    Raises: ImageLost when the storage lacks it; StorageSilent, also when OPENED_AT_ONCE wait for it already.
+    """
+    if not _opening.acquire(timeout=TURN_SECONDS):
+        raise StorageSilent(f"{OPENED_AT_ONCE} files are waited for already")
     try:
         return cast(BinaryIO, image.file.open())
     except FileNotFoundError as error:
         raise ImageLost(f"{image.file.name}: is missing in the storage") from error
+    except BotoCoreError as error:
+        raise StorageSilent(str(error)) from error
+    finally:
+        _opening.release()
 
 
 def is_small(image: Image) -> bool:
@@ -52,7 +70,7 @@ def open_thumbnail(image: Image) -> BinaryIO:
 
     The cache keeps to THUMBNAIL_CACHE_BYTES: whenever a file is added, the oldest beside it may go.
 
-    Raises: ImageLost.
+    Raises: ImageLost; StorageSilent.
     """
     file = Path(settings.THUMBNAIL_CACHE_DIR) / image.sha256[:2] / f"{image.sha256}.webp"
     with suppress(OSError):
@@ -79,7 +97,10 @@ def _store(content: bytes, file: Path) -> None:
 
 
 def _shrink(image: Image) -> bytes:
-    """Return the picture as WebP, upright, in sRGB, its longer side SIDE pixels. Raises: ImageLost."""
+    """Return the picture as WebP, upright, in sRGB, its longer side SIDE pixels.
+
+    Raises: ImageLost; StorageSilent.
+    """
     try:
         with open_image(image) as source:
             content = source.read()  # before this one's turn: a slow storage holds up no other
@@ -87,6 +108,8 @@ def _shrink(image: Image) -> bytes:
             whole.draft("RGB", (SIDE, SIDE))  # a JPEG is decoded no larger than needed
             small = _in_srgb(PIL.ImageOps.exif_transpose(whole))
             small.thumbnail((SIDE, SIDE))
+    except BotoCoreError as error:
+        raise StorageSilent(str(error)) from error
     except (OSError, SyntaxError, ValueError) as error:  # what decoders raise on broken bytes
         raise ImageLost(f"{image.file.name}: {error}") from error
     file = io.BytesIO()

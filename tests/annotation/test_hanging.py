@@ -1,8 +1,11 @@
 """A part that hangs, and is not down: whoever needs it is told within seconds, and loses nothing."""
 
+import socket
 import time
 from contextlib import contextmanager
 
+import pytest
+from botocore.config import Config
 from django.urls import reverse
 
 from annotation.models import Export
@@ -27,8 +30,10 @@ def suspended(service):
         leader.resume()
 
 
-def test_an_export_is_stored_and_its_page_says_who_does_not_answer(client, ada, project):
+def test_an_export_is_stored_and_its_page_says_who_does_not_answer(client, ada, project, settings):
     client.force_login(ada)
+    options = {**settings.CELERY_BROKER_TRANSPORT_OPTIONS, "socket_timeout": 0.2}
+    settings.CELERY_BROKER_TRANSPORT_OPTIONS = options  # of /readyz alone
     page = reverse("project-exports", args=[project.slug])
     app.control.ping(timeout=0.01)  # there is a connection by now, as there is in a process that serves
     with suspended("valkey"):
@@ -43,3 +48,26 @@ def test_a_process_whose_database_hangs_is_not_ready(client, db):
     with suspended("postgres"):
         response = client.get("/readyz")
     assert (response.status_code, response.json()["database"]) == (503, False)
+
+
+@pytest.fixture
+def silent_storage(settings):
+    """S3 where connections are taken and nothing is said."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        options = {
+            **{"bucket_name": "images", "access_key": "a", "secret_key": "a"},
+            "endpoint_url": f"http://127.0.0.1:{listener.getsockname()[1]}",
+            "client_config": Config(connect_timeout=0.2, read_timeout=0.2, retries={"total_max_attempts": 1}),
+        }
+        s3 = {"BACKEND": "storages.backends.s3.S3Storage", "OPTIONS": options}
+        settings.STORAGES = {**settings.STORAGES, "default": s3}
+        yield
+
+
+@pytest.mark.parametrize("path", ["image", "thumbnail"])
+def test_an_image_whose_storage_hangs_is_not_there_now(request, path, client, ada, a_prompt):
+    token = a_prompt().generations.first().image.token
+    request.getfixturevalue("silent_storage")
+    client.force_login(ada)
+    response = client.get(reverse(path, args=[token]))
+    assert (response.status_code, response.headers["Cache-Control"]) == (503, "no-store")
