@@ -11,18 +11,22 @@ from __future__ import annotations
 import logging
 import os
 import time
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from gunicorn.config import Config
 from gunicorn.workers.base import Worker
 from waitress import wasyncore
 from waitress.server import BaseWSGIServer, create_server
+from waitress.task import ThreadedTaskDispatcher
 
 if TYPE_CHECKING:
     from config.web.channels import Channel
 
 HEAD_BYTES = 64 * 1024
 SILENCE_SECONDS = 20  # without a byte sent or read, a client is taken for gone
+PROBES = ("/healthz", "/readyz")  # answered also while everything that pages need hangs
+PROBE_THREADS = 2
 LOOK_SECONDS = 5  # between two looks for clients that are
 
 
@@ -56,8 +60,11 @@ class WaitressWorker(Worker):  # type: ignore[misc]
             ident="",
         )
         servers = [each for each in self.dispatchers.values() if isinstance(each, BaseWSGIServer)]
+        probes = ThreadedTaskDispatcher()
+        probes.set_thread_count(PROBE_THREADS)
         for server in servers:
             server.channel_class = Channel
+            server.add_task = partial(_add_task, probes, server.task_dispatcher)
         while self.alive and self.ppid == os.getppid():
             self._turn(1.0)
         self._stop(servers)
@@ -84,3 +91,7 @@ class WaitressWorker(Worker):  # type: ignore[misc]
                 break
             self._turn(0.1)
         wasyncore.close_all(self.dispatchers, ignore_all=True)
+
+
+def _add_task(probes: ThreadedTaskDispatcher, pages: ThreadedTaskDispatcher, channel: Channel) -> None:
+    (probes if channel.requests[0].path in PROBES else pages).add_task(channel)
