@@ -18,7 +18,7 @@ env = environ.Env()
 
 # Everything that Laurel writes on this machine: embedded services, images, datasets, runs, logs.
 VAR = Path(env.str("LAUREL_VAR", default=str(ROOT / "var"))).resolve()
-VAR.mkdir(parents=True, exist_ok=True)
+VAR.mkdir(mode=0o700, parents=True, exist_ok=True)  # keys, answers and mail addresses are in it
 DEBUG = env.bool("DEBUG", default=False)
 PORT = env.int("LAUREL_PORT", default=8000)
 DEMO = env.bool("LAUREL_DEMO", default=True)  # whether bin/run seeds the demo project
@@ -170,6 +170,7 @@ STATIC_URL = "static/"
 STATIC_ROOT = VAR / "static"
 STATICFILES_DIRS = [ROOT / "static"]
 MEDIA_ROOT = VAR / "images"
+FILE_UPLOAD_PERMISSIONS = None  # as the umask has it, like all other files
 S3_BUCKET = env.str("S3_BUCKET", default="")
 
 

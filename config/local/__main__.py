@@ -10,7 +10,7 @@ from types import FrameType
 
 from config.local import application
 from config.local.folder import AlreadyRunning, UnsafeFolder, hold
-from config.local.postgres import Cluster, WrongMajor, create_database, postgres
+from config.local.postgres import Cluster, WrongMajor, create_database, make_var_private, postgres
 from config.local.processes import end_orphans
 from config.local.supervisor import ServiceFailed, Supervisor
 from config.local.valkey import valkey
@@ -26,10 +26,12 @@ class StopRequested(Exception):
 
 def main() -> int:
     os.chdir(ROOT)
+    os.umask(0o077)  # for all that is started here: other users of the machine read nothing
     for number in STOP_SIGNALS:
         signal.signal(number, _stop)
     try:
         with hold(VAR, serving=URL):
+            make_var_private(VAR, Cluster(VAR / "postgres", SOCKETS))
             _run()
     except AlreadyRunning as error:
         print(f"Laurel is already running: {error}", file=sys.stderr)

@@ -105,6 +105,17 @@ class Cluster:
 def postgres(cluster: Cluster) -> Service:
     """Return the server as a service; its data survives kill -9."""
     options = () if cluster.durable else _NOT_DURABLE
+    was_there = False
+
+    def prepare() -> None:
+        nonlocal was_there
+        if was_there and not cluster.data.exists():
+            raise ServiceFailed(
+                f"{cluster.data} is gone: stop Laurel and restore it; a new start makes it empty"
+            )
+        _prepare(cluster)
+        was_there = True
+
     return Service(
         name="postgres",
         command=(
@@ -112,17 +123,23 @@ def postgres(cluster: Cluster) -> Service:
             str(_binaries(cluster) / "postgres"),
             *("-D", str(cluster.data), "-k", str(cluster.sockets), "-c", "listen_addresses=", *options),
         ),
-        prepare=lambda: _prepare(cluster),
+        prepare=prepare,
         ready=lambda: _answers(cluster),
         stop_signal=signal.SIGINT,  # fast shutdown: sessions are cut, nothing committed is lost
         patience=30,
     )
 
 
+def make_var_private(var: Path, cluster: Cluster) -> None:
+    """Let nobody else enter the folder, but its server through it where its own account has rows there."""
+    is_another = cluster.account.owner is not None and cluster.home.is_relative_to(var)
+    var.chmod(0o711 if is_another and cluster.data.exists() else 0o700)
+
+
 def create_database(cluster: Cluster, name: str) -> None:
     """Create the database unless it exists."""
     with psycopg.connect(
-        host=str(cluster.sockets), user=USER, dbname="postgres", autocommit=True
+        host=str(cluster.sockets), user=USER, dbname="postgres", autocommit=True, connect_timeout=30
     ) as connection:
         if not connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", [name]).fetchone():
             connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))

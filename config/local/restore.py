@@ -16,6 +16,7 @@ from config.settings import ROOT, SOCKETS, VAR
 def main(arguments: list[str]) -> int:
 
     try:
+        os.umask(0o077)  # as `bin/run` has it
         with hold(VAR, serving="a restore"):
             return _restore(arguments)
     except AlreadyRunning as error:

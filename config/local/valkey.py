@@ -26,8 +26,9 @@ def valkey(folder: Path, sockets: Path, *, socket_owner: int | None = None) -> S
 
     def answers() -> bool:
         try:
-            return bool(redis.Redis(unix_socket_path=str(socket), retry=Retry(NoBackoff(), 0)).ping())
-        except redis.ConnectionError:  # also while it reads its file: BusyLoadingError
+            once = Retry(NoBackoff(), 0)
+            return bool(redis.Redis(unix_socket_path=str(socket), socket_timeout=5, retry=once).ping())
+        except (redis.ConnectionError, redis.TimeoutError):  # also while it reads its file: BusyLoadingError
             return False
 
     return Service(

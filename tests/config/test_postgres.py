@@ -16,9 +16,11 @@ from config.local.postgres import (
     WrongMajor,
     choose_account,
     create_database,
+    make_var_private,
     postgres,
 )
 from config.local.processes import find_marked
+from config.local.supervisor import ServiceFailed
 from tests.config.test_supervisor import tend, wait_until
 
 
@@ -104,6 +106,25 @@ def test_a_start_that_was_killed_half_way_leaves_no_half_of_a_cluster(supervisor
     (half / "PG_VERSION").write_text("18\n")
     start(supervisor, cluster)
     assert not half.exists()
+
+
+def test_rows_that_are_gone_while_it_runs_are_missed_and_not_begun_anew(cluster):
+    service = postgres(cluster)
+    service.prepare()
+    shutil.rmtree(cluster.data)
+    with pytest.raises(ServiceFailed, match="is gone: stop Laurel and restore it"):
+        service.prepare()
+    assert not cluster.data.exists()
+
+
+@pytest.mark.parametrize(("account", "mode"), [(CURRENT_USER, 0o700), (NOBODY, 0o711)])
+def test_others_read_nothing_of_the_folder_and_the_servers_account_finds_its_rows(var, account, mode):
+    cluster = Cluster(folder=var / "postgres", sockets=var / "s", account=account)
+    var.chmod(0o755)
+    (var / "postgres" / "data").mkdir(parents=True)
+    make_var_private(var, cluster)
+    assert var.stat().st_mode & 0o777 == mode
+    assert cluster.home == var / "postgres"
 
 
 def test_rows_of_another_major_version_are_refused_with_a_way_on(supervisor, cluster):

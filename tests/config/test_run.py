@@ -80,6 +80,7 @@ class Whole:
 @contextmanager
 def whole_laurel(**environment):
     with a_folder() as var:
+        var.chmod(0o755)
         whole = Whole(var, **environment)
         try:
             yield whole
@@ -101,6 +102,16 @@ def whole():
 def test_the_first_page_sends_a_stranger_to_sign_in(whole):
     assert whole.status_of("/healthz") == 200
     assert whole.status_of("/") == 302
+
+
+def test_other_users_of_the_machine_read_nothing(whole):
+    made = [
+        whole.var,
+        *(whole.var / "log").iterdir(),
+        *(whole.var / "static").iterdir(),
+        whole.var / "secret_key",
+    ]
+    assert [path for path in made if path.stat().st_mode & 0o077] == []
 
 
 def test_a_second_start_is_told_where_the_first_serves(whole):
