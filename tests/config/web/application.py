@@ -9,8 +9,8 @@ from config.wsgi import application as laurel
 
 CONTENT = os.urandom(1 << 16) * 128  # 8 MB: more than the system keeps for a client that does not read
 DIGEST = hashlib.sha256(CONTENT).hexdigest()
-FILE = Path(os.environ["CONTENT_FILE"])
-FLAG = Path(os.environ["FLAG_FILE"])
+FOLDER = Path(os.environ["TEST_FOLDER"])
+FILE = FOLDER / "content"
 FILE.write_bytes(CONTENT)
 
 
@@ -45,9 +45,10 @@ def broken(environ, start_response):
 
 
 def slow(environ, start_response):
-    """Say by a file that it has begun; end when that is gone."""
-    FLAG.touch()
-    while FLAG.exists():
+    """Say by a file of the name asked for that it has begun; end when that is gone."""
+    begun = FOLDER / environ["QUERY_STRING"]
+    begun.touch()
+    while begun.exists():
         time.sleep(0.01)
     start_response("200 OK", [("Content-Length", "4")])
     return [b"done"]
