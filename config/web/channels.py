@@ -6,6 +6,7 @@ import copy
 import logging
 import socket
 import time
+from concurrent.futures import Future, ThreadPoolExecutor
 from io import BytesIO
 from typing import Any
 
@@ -17,8 +18,11 @@ from waitress.utilities import Error
 
 from config.web.bodies import admits, longest_body, usual_length
 
+ADMISSION_SECONDS = 1.0  # so long the loop waits for the database that knows whose request it is
 MOST_DISCARDED = 64 * 1024 * 1024  # bytes of a refused body that are read, so that its sender sees why
 
+# The loop itself must not wait for a database that hangs: everybody would wait with it.
+_doorkeeper = ThreadPoolExecutor(1)
 logger = logging.getLogger(__name__)
 access_log = logging.getLogger("gunicorn.access")
 
@@ -36,6 +40,7 @@ class Unavailable(Error):  # type: ignore[misc]
 class Parser(HTTPRequestParser):  # type: ignore[misc]
     """A request, whose body has a limit of its own: it is refused by its length, or where it gets longer."""
 
+    admission: Future[bool] | None = None  # of all parsers: the newest question who sends a long body
     adj: Any  # waitress's settings; `received` asks them for the limit
 
     def parse_header(self, header_plus: bytes) -> None:
@@ -53,11 +58,16 @@ class Parser(HTTPRequestParser):  # type: ignore[misc]
 
     def _refusal(self) -> Error | None:
         """Return why a long body is not read, None where its sender is known."""
+        not_now = Unavailable("Not now: send it again in a minute.")
+        if Parser.admission is not None and not Parser.admission.done():
+            return not_now
+        Parser.admission = _doorkeeper.submit(admits, self._environ())
         try:
-            return None if admits(self._environ()) else Stranger("Sign in, then send it again.")
-        except DatabaseError as error:
-            logger.error("Nobody knows who sends %s: %s", self.path, error)
-            return Unavailable("Not now: send it again in a minute.")
+            known = Parser.admission.result(timeout=ADMISSION_SECONDS)
+        except (DatabaseError, TimeoutError) as error:
+            logger.error("Nobody knows who sends %s: %r", self.path, error)
+            return not_now
+        return None if known else Stranger("Sign in, then send it again.")
 
     def _environ(self) -> dict[str, Any]:
         headers = {f"HTTP_{name}": value for name, value in self.headers.items()}
