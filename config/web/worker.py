@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import logging
 import os
+import resource
 import time
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -27,6 +28,8 @@ HEAD_BYTES = 64 * 1024
 SILENCE_SECONDS = 20  # without a byte sent or read, a client is taken for gone
 PROBES = ("/healthz", "/readyz")  # answered also while everything that pages need hangs
 PROBE_THREADS = 2
+MOST_OPEN_FILES = 65_536
+FILES_PER_CONNECTION = 3  # its socket, a body on disk, a file being sent
 LOOK_SECONDS = 5  # between two looks for clients that are
 
 
@@ -44,12 +47,13 @@ class WaitressWorker(Worker):  # type: ignore[misc]
         logging.getLogger("waitress.queue").setLevel(logging.ERROR)  # a queue is no news
         self.dispatchers: dict[int, Any] = {}
         self._next_look = 0.0
+        self._room = min(self.cfg.worker_connections, _raise_open_files() // FILES_PER_CONNECTION)
         create_server(
             self.wsgi,
             map=self.dispatchers,
             sockets=[listener.sock for listener in self.sockets],
             threads=self.cfg.threads,
-            connection_limit=self.cfg.worker_connections,
+            connection_limit=2 * self._room,  # never: `_make_room` closes others before
             channel_timeout=SILENCE_SECONDS,
             cleanup_interval=LOOK_SECONDS,
             max_request_header_size=HEAD_BYTES,
@@ -76,10 +80,20 @@ class WaitressWorker(Worker):  # type: ignore[misc]
     def _turn(self, seconds: float) -> None:
         self.notify()
         wasyncore.loop(timeout=seconds, use_poll=True, map=self.dispatchers, count=1)
+        if len(self.dispatchers) > self._room:
+            self._make_room()
         if (now := time.time()) >= self._next_look:
             self._next_look = now + LOOK_SECONDS
             for channel in self.channels:
                 channel.close_unless_read(since=now - SILENCE_SECONDS)
+
+    def _make_room(self) -> None:
+        """Close the connections that have waited longest for their clients."""
+        waiting = [each for each in self.channels if not each.requests]
+        waiting.sort(key=lambda channel: channel.creation_time)
+        for channel in waiting[: len(self.dispatchers) - self._room]:
+            channel.lingers = False
+            channel.handle_close()
 
     def _stop(self, servers: list[BaseWSGIServer]) -> None:
         """Answer the requests that are complete, for `graceful_timeout` at most."""
@@ -91,6 +105,14 @@ class WaitressWorker(Worker):  # type: ignore[misc]
                 break
             self._turn(0.1)
         wasyncore.close_all(self.dispatchers, ignore_all=True)
+
+
+def _raise_open_files() -> int:
+    """Let this process open as many files as it ever may; return how many."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    most = MOST_OPEN_FILES if hard == resource.RLIM_INFINITY else min(hard, MOST_OPEN_FILES)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
+    return most
 
 
 def _add_task(probes: ThreadedTaskDispatcher, pages: ThreadedTaskDispatcher, channel: Channel) -> None:

@@ -19,7 +19,7 @@ from tests.config.test_supervisor import wait_until
 
 ROOT = Path(__file__).resolve().parent.parent.parent.parent
 THREADS = 2
-ROOM = 700  # connections
+ROOM = 350  # connections
 PATIENCE = 60
 
 
@@ -110,6 +110,13 @@ def test_clients_that_stop_half_way_hold_up_nobody(server, count, beginning):
         begun = time.monotonic()
         assert server.get("/sign-in/")[0] == 200
         assert time.monotonic() - begun < 8  # alone 10 ms; machines that test are busy
+
+
+def test_where_there_is_no_room_the_client_that_waited_longest_goes(server):
+    with ExitStack() as open_connections:
+        clients = [open_connections.enter_context(server.connect()) for _ in range(ROOM + 20)]
+        assert server.get("/healthz")[0] == 200
+        assert clients[0].recv(1) == b""
 
 
 @pytest.mark.parametrize(
