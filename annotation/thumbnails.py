@@ -46,7 +46,8 @@ class StorageSilent(Exception):
 def open_image(image: Image) -> BinaryIO:
     """Return the image's open file.
 
-    Raises: ImageLost when the storage lacks it; StorageSilent, also when OPENED_AT_ONCE wait for it already.
+    Raises: ImageLost when the storage lacks it or cannot give it; StorageSilent, also when OPENED_AT_ONCE
+    wait for it already.
     """
     if not _opening.acquire(timeout=TURN_SECONDS):
         raise StorageSilent(f"{OPENED_AT_ONCE} files are waited for already")
@@ -54,6 +55,8 @@ def open_image(image: Image) -> BinaryIO:
         return cast(BinaryIO, image.file.open())
     except FileNotFoundError as error:
         raise ImageLost(f"{image.file.name}: is missing in the storage") from error
+    except OSError as error:  # not readable, or a folder
+        raise ImageLost(f"{image.file.name}: {error}") from error
     except BotoCoreError as error:
         raise StorageSilent(str(error)) from error
     finally:

@@ -94,7 +94,7 @@ def _score(
 
     from refl.learning.rewards import score
     from refl.learning.sampling import to_tensor
-    from rewardmodel.learning.scoring import device_or_default
+    from rewardmodel.learning.devices import device_or_default
 
     with torch.no_grad():
         return [

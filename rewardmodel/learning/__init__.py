@@ -69,6 +69,7 @@ def load_score(
     Raises: CheckpointError naming the file that is missing or broken.
     """
     from rewardmodel.learning.baselines import load_baseline
-    from rewardmodel.learning.scoring import Scorer, device_or_default
+    from rewardmodel.learning.devices import device_or_default
+    from rewardmodel.learning.scoring import Scorer
 
     return Scorer(load_baseline(name, download_root), device_or_default(device))

@@ -19,6 +19,7 @@ from torch import Tensor
 
 from rewardmodel.learning import checkpoints
 from rewardmodel.learning.data.preprocessing import UnreadableImage, normalise, read_image, to_pixels
+from rewardmodel.learning.devices import device_or_default
 from rewardmodel.learning.model.heads import describe_aspects
 from rewardmodel.learning.model.reward import RewardModel
 from rewardmodel.learning.tensor_scoring import NoAspects, Precision, PromptTruncated, TensorScorer
@@ -29,7 +30,6 @@ __all__ = [
     "Precision",
     "PromptTruncated",
     "Scorer",
-    "device_or_default",
     "load_scorer",
 ]
 
@@ -266,14 +266,7 @@ def _batches(rows: Sequence[T]) -> Iterator[Sequence[T]]:
 
 
 def load_scorer(path_or_hub_id: str | Path, device: Any = None, precision: Precision = "float32") -> Scorer:
-    """Load a checkpoint onto the device. Raises: CheckpointError; ValueError on no precision."""
+    """Load a checkpoint onto the device. Raises: CheckpointError; DeviceError; ValueError on no precision."""
     if precision not in get_args(Precision):
         raise ValueError(f"precision is {' or '.join(get_args(Precision))}, not {precision!r}")
     return Scorer(checkpoints.load(path_or_hub_id), device_or_default(device), precision)
-
-
-def device_or_default(device: Any = None) -> torch.device:
-    """Return the device named; without one, a GPU if there is one."""
-    if device is None:
-        device = "cuda" if torch.cuda.is_available() else "cpu"
-    return torch.device(device)

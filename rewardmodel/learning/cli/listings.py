@@ -23,6 +23,14 @@ class PromptedImage:
     prompt: str
     file: Path
 
+    def __post_init__(self) -> None:
+        """Raises: ListingError for a prompt or a name that no file could hold."""
+        for what, text in (("prompt", self.prompt), ("file's name", str(self.file))):
+            if "\0" in text:
+                raise ListingError(f"the {what} has a NUL: {text!r}")
+            if what == "prompt" and any("\ud800" <= letter <= "\udfff" for letter in text):
+                raise ListingError(f"the {what} is not valid Unicode: {text!r}")
+
 
 def images_in(paths: Iterable[Path]) -> Iterator[Path]:
     """Yield the files named, and all images below the folders named, in order of name.
@@ -60,7 +68,7 @@ def _parse_rows(rows: Iterable[Any], file: Path) -> list[PromptedImage]:
     try:
         for row in rows:
             images.append(_parse_row(row, file.parent))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ListingError(f"{file}, row {len(images) + 1}: {error}") from error
     return images
 

@@ -16,13 +16,14 @@ from rewardmodel.learning.checkpoints.folder import find
 from rewardmodel.learning.config import RewardConfig, parse_value
 from rewardmodel.learning.data.preprocessing import UnreadableImage
 from rewardmodel.learning.data.rankings import DatasetError
+from rewardmodel.learning.devices import DeviceError
 from rewardmodel.learning.errors import CheckpointError, Interrupted
 from rewardmodel.learning.training import Callbacks, PeerFailed, Progress, TrainingDiverged, join, train
 from rewardmodel.learning.training.distributed import is_launched, rank
 from rewardmodel.learning.training.signals import end_with_parent, stopping_at_signals
 
 STOPPED = 3
-FAILURES = (CheckpointError, DatasetError, UnreadableImage, TrainingDiverged, PeerFailed)
+FAILURES = (CheckpointError, DatasetError, DeviceError, UnreadableImage, TrainingDiverged, PeerFailed)
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -20,6 +20,7 @@ from torch.distributed.distributed_c10d import Store
 from torch.distributed.rendezvous import rendezvous
 
 from rewardmodel.learning.data.rankings import Ranking
+from rewardmodel.learning.devices import device_or_default
 
 T = TypeVar("T")
 # How long a process waits for another. Errors and requests to stop arrive at once; this is for lost hosts.
@@ -170,12 +171,13 @@ def process_group(device: str | torch.device | None) -> Iterator[ProcessGroup]:
     """Join the other processes that torchrun started, if there are any, until the block ends.
 
     Args: device: None takes this process's GPU, by its rank on the host, if there is one.
+    Raises: DeviceError.
     """
     size = int(os.environ.get("WORLD_SIZE", "1"))
     if device is None:
         local_rank = int(os.environ.get("LOCAL_RANK", "0"))
         device = f"cuda:{local_rank}" if torch.cuda.is_available() else "cpu"
-    device = torch.device(device)
+    device = device_or_default(device)
     if size == 1:
         yield ProcessGroup(device)
         return

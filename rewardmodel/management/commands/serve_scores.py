@@ -56,6 +56,13 @@ class Command(BaseCommand):
             address = parse_address(options["listen"] or settings.SCORERS[0])
         except (IndexError, ValueError) as error:
             raise CommandError(f"--listen: {error}") from error
+        if options["device"]:
+            from rewardmodel.learning.devices import DeviceError, device_or_default  # torch
+
+            try:
+                device_or_default(options["device"])
+            except DeviceError as error:
+                raise CommandError(f"--device: {error}") from error
         models = ModelCache(memory=settings.SCORER_MEMORY, device=options["device"])
         if options["warm"]:
             for checkpoint in RewardCheckpoint.objects.promoted():

@@ -7,6 +7,7 @@ import math
 import shutil
 
 import pytest
+import torch
 from PIL import Image
 
 from rewardmodel.learning import load
@@ -93,6 +94,46 @@ def test_a_broken_list_is_refused_with_its_row(run, folder):
     listing.write_text('{"prompt": "a", "file": "a.png"}\nnothing\n')
     assert "row 2" in run("score", "--list", listing)[2]
     assert "cannot be read" in run("score", "--list", folder / "none.csv")[2]
+
+
+@pytest.mark.parametrize(
+    ("row", "said"),
+    [
+        (r'{"prompt": "a \ud83d", "file": "a.png"}', "the prompt is not valid Unicode: 'a \\ud83d'"),
+        (r'{"prompt": "a\u0000", "file": "a.png"}', r"the prompt has a NUL: 'a\x00'"),
+        (r'{"prompt": "a", "file": "a\u0000.png"}', "the file's name has a NUL"),
+        ("[" * 3000, "maximum recursion depth"),
+        ('{"prompt": NaN, "file": "a.png"}', "no prompt"),
+    ],
+)
+def test_a_list_with_what_is_no_text_is_refused_in_one_line(run, folder, row, said):
+    listing = folder / "list.jsonl"
+    listing.write_text(row + "\n")
+    status, out, errors = run("score", "--list", listing)
+    assert (status, out, errors.count("\n")) == (1, "", 1)
+    assert f"{listing}, row 1: " in errors
+    assert said in errors
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="the devices are missing where there is no GPU")
+@pytest.mark.parametrize("device", ["cuda", "cuda:7", "gpu", "xla", ""])
+def test_a_device_that_is_not_there_is_named_in_one_line(run, folder, device, a_dataset, initial, capsys):
+    status, out, errors = run("score", "--prompt", "a", folder, "--device", device)
+    assert (status, out, errors.count("\n")) == (1, "", 1)
+    assert f"device {device!r} cannot be used here: " in errors
+    assert errors.endswith("There is cpu alone.\n")
+    given = [
+        "--dataset",
+        a_dataset,
+        "--initial",
+        initial,
+        "--to",
+        folder / "run",
+        "--device",
+        device or "gpu",
+    ]
+    assert main(["train", *map(str, given)]) == 1
+    assert "cannot be used here" in capsys.readouterr().err
 
 
 def test_ranking_puts_the_best_first(run, folder):
