@@ -265,6 +265,10 @@ SPECTACULAR_SETTINGS = {
     "SCHEMA_PATH_PREFIX": r"/api/v1(/projects/\{slug\})?",  # what follows names an endpoint's group
     "SERVE_PERMISSIONS": ["rest_framework.permissions.AllowAny"],  # the schema is public, like the code
     "SERVE_AUTHENTICATION": [],
+    "POSTPROCESSING_HOOKS": [
+        "drf_spectacular.hooks.postprocess_schema_enums",
+        "annotation.api.schema.describe_refusals",
+    ],
     # The documentation page's script and style are served from here: nothing is fetched at run time.
     "SWAGGER_UI_DIST": "SIDECAR",
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, get_args
 
-from drf_spectacular.utils import OpenApiParameter, extend_schema
+from drf_spectacular.utils import OpenApiParameter, extend_schema, extend_schema_field
 from rest_framework import serializers
 from rest_framework.decorators import api_view
 from rest_framework.request import Request
@@ -36,11 +36,20 @@ class FigureSerializer(serializers.Serializer[Any]):
         return {name: getattr(instance, name) for name in names} | {"not_enough": ""}
 
 
+@extend_schema_field(
+    {"type": "array", "items": {"allOf": [{"$ref": "#/components/schemas/Figure"}], "nullable": True}}
+)
+class FiguresField(serializers.ListField):
+    """Figures, with null where there is none to give; drf-spectacular leaves a child's null out."""
+
+    child = FigureSerializer(allow_null=True)
+
+
 class BesideSerializer(serializers.Serializer[Any]):
     """One judge beside each of `columns`; null where it would stand beside itself."""
 
     judge = serializers.CharField()
-    figures = serializers.ListField(child=FigureSerializer(allow_null=True))
+    figures = FiguresField()
 
 
 class PersonAgreementSerializer(serializers.Serializer[Any]):

@@ -97,15 +97,17 @@ class AnswerSerializer(serializers.Serializer[Any]):
 
 
 class InspectedAnswerSerializer(AnswerSerializer):
-    """An answer as inspectors and admins see it; the first four fields and the reviews are theirs alone."""
+    """An answer as inspectors and admins see it; the fields that are not required are theirs alone."""
 
-    assignment = serializers.IntegerField()
-    prompt_id = serializers.CharField()
-    annotator = serializers.CharField()
+    assignment = serializers.IntegerField(required=False)
+    prompt_id = serializers.CharField(required=False)
+    annotator = serializers.CharField(required=False)
     seconds = serializers.FloatField(
-        allow_null=True, help_text="from showing the task to its first answer; null: not known"
+        required=False,
+        allow_null=True,
+        help_text="from showing the task to its first answer; null: not known",
     )
-    reviews = ReviewSerializer(many=True)
+    reviews = ReviewSerializer(many=True, required=False)
 
 
 @extend_schema(

@@ -29,8 +29,8 @@ from annotation.tasks import wake
 class NewExportSerializer(serializers.Serializer[Any]):
     format = serializers.ChoiceField(choices=sorted(FORMATS))
     with_images = serializers.BooleanField(default=True)
-    accepted_after = serializers.DateTimeField(default=None)
-    accepted_until = serializers.DateTimeField(default=None)
+    accepted_after = serializers.DateTimeField(default=None, allow_null=True)
+    accepted_until = serializers.DateTimeField(default=None, allow_null=True)
 
 
 class ExportSerializer(serializers.Serializer[Any]):

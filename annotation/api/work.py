@@ -28,9 +28,11 @@ from annotation.services.assignments.skips import NotSkippable, SkipsUsedUp, ski
 
 class ShownImageSerializer(serializers.Serializer[Any]):
     number = serializers.IntegerField(help_text="from 1, in the order shown")
-    url = serializers.URLField(help_text="the file; ask for it with the same token")
-    width = serializers.IntegerField(help_text="pixels")
-    height = serializers.IntegerField(help_text="pixels")
+    url = serializers.URLField(
+        allow_null=True, help_text="the file; ask for it with the same token; null: there never was one"
+    )
+    width = serializers.IntegerField(allow_null=True, help_text="pixels")
+    height = serializers.IntegerField(allow_null=True, help_text="pixels")
     is_flagged = serializers.BooleanField(help_text="it may be harmful: the pages blur it")
 
 

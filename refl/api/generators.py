@@ -54,7 +54,10 @@ class StepSerializer(serializers.Serializer[Any]):
     )
     changed = serializers.CharField(source="status.changed", help_text="what it changed last, in figures")
     run = serializers.CharField(
-        source="status.run", default=None, help_text="under way, or the last; null where there was none"
+        source="status.run",
+        default=None,
+        allow_null=True,
+        help_text="under way, or the last; null where there was none",
     )
     because = serializers.CharField(help_text="who asked for that run, or what came due")
 
@@ -76,7 +79,7 @@ class GeneratorSerializer(serializers.Serializer[Any]):
     loras = serializers.ListField(
         child=serializers.CharField(), help_text="files over the pipeline, in order"
     )
-    tuned_from = serializers.CharField(source="parent.name", default=None)
+    tuned_from = serializers.CharField(source="parent.name", default=None, allow_null=True)
     tuning = serializers.IntegerField(source="run_id", allow_null=True, help_text="the run that made it")
     kept = serializers.BooleanField(allow_null=True, help_text="null until it was judged")
     reason = serializers.CharField()
@@ -92,7 +95,7 @@ class GeneratorSerializer(serializers.Serializer[Any]):
 
 class GeneratorRunSerializer(RunSerializer):
     generator = serializers.CharField(source="generator.name")
-    checkpoint = serializers.CharField(source="checkpoint.name", default=None)
+    checkpoint = serializers.CharField(source="checkpoint.name", default=None, allow_null=True)
 
 
 class TuningSerializer(GeneratorRunSerializer):

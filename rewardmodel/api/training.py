@@ -8,7 +8,7 @@ from django.http import HttpResponse
 from django.shortcuts import get_object_or_404
 from django.utils.timezone import now
 from drf_spectacular.types import OpenApiTypes
-from drf_spectacular.utils import extend_schema
+from drf_spectacular.utils import OpenApiResponse, extend_schema
 from rest_framework.decorators import api_view
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -113,7 +113,14 @@ def training_run(request: Request, slug: str, pk: int) -> Response:
     return read_run(request, slug, pk, model=TrainingRun, serializer=MeasuredRunSerializer)
 
 
-@extend_schema(methods=["GET"], parameters=[ForecastQuerySerializer], responses=AccuracyForecastSerializer)
+@extend_schema(
+    methods=["GET"],
+    parameters=[ForecastQuerySerializer],
+    responses={
+        200: AccuracyForecastSerializer,
+        409: OpenApiResponse(description="Too little was measured; `detail` says what is missing."),
+    },
+)
 @extend_schema(methods=["POST"], request=None, responses={201: TrainingRunSerializer(many=True)})
 @api_view(["GET", "POST"])
 def learning_curve(request: Request, slug: str) -> Response:
