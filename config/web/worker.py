@@ -30,6 +30,7 @@ PROBES = ("/healthz", "/readyz")  # answered also while everything that pages ne
 PROBE_THREADS = 2
 MOST_OPEN_FILES = 65_536
 FILES_PER_CONNECTION = 3  # its socket, a body on disk, a file being sent
+ACCEPTED_AT_ONCE = 64
 LOOK_SECONDS = 5  # between two looks for clients that are
 
 
@@ -68,6 +69,7 @@ class WaitressWorker(Worker):  # type: ignore[misc]
         probes.set_thread_count(PROBE_THREADS)
         for server in servers:
             server.channel_class = Channel
+            server.handle_accept = partial(_accept_several, server)
             server.add_task = partial(_add_task, probes, server.task_dispatcher)
         while self.alive and self.ppid == os.getppid():
             self._turn(1.0)
@@ -113,6 +115,15 @@ def _raise_open_files() -> int:
     most = MOST_OPEN_FILES if hard == resource.RLIM_INFINITY else min(hard, MOST_OPEN_FILES)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
     return most
+
+
+def _accept_several(server: BaseWSGIServer) -> None:
+    """Accept what waits. waitress takes one client at each turn, and looks at all the others in between."""
+    for _ in range(ACCEPTED_AT_ONCE):
+        before = len(server._map)
+        type(server).handle_accept(server)
+        if len(server._map) == before:
+            return
 
 
 def _add_task(probes: ThreadedTaskDispatcher, pages: ThreadedTaskDispatcher, channel: Channel) -> None:
