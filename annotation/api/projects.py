@@ -25,7 +25,7 @@ from annotation.api.serializers import (
 from annotation.models import Project
 from annotation.selectors.results.progress import project_progress
 from annotation.services.projects.projects import acknowledge
-from annotation.services.projects.prompts import PromptChanged, add_prompts
+from annotation.services.projects.prompts import PromptChanged, PromptTooLong, add_prompts
 
 
 class GuidelineSerializer(serializers.Serializer[Any]):
@@ -76,6 +76,8 @@ def _add_prompts(request: Request, project: Project) -> Response:
     }
     try:
         _, new = add_prompts(project=project, texts=texts, translations=translations, by=user_of(request))
+    except PromptTooLong as error:
+        raise serializers.ValidationError({"prompts": [str(error)]}) from None
     except PromptChanged as error:
         raise Conflict(str(error)) from None
     added = AddedPromptsSerializer({"new": new, "known": len(texts) - new})

@@ -24,6 +24,7 @@ class Section:
 
 SECTIONS = [
     Section("What people do", ["asks_label", "asks_ratings", "opinions_per_prompt", "review_share"]),
+    Section("Prompts", ["longest_prompt"], "how long they may be"),
     Section(
         "Ranking",
         ["slots", "per_slot", "asks_acceptable", "consistency"],
@@ -97,6 +98,7 @@ class ProjectForm(forms.ModelForm):  # type: ignore[type-arg]  # not subscriptab
             "task_order": "Of tasks opened from now on.",
             "choice_rule": "Of open tasks where it gives their order, from the next scoring on; "
             "and of the prompts that get images.",
+            "longest_prompt": "Longer ones, and translations, are refused wherever they come from.",
             "lease_minutes": "After that somebody else may get it.",
             "opinions_per_prompt": "How many different people judge each prompt.",
             "extra_opinions": "At most so many, one after another, on prompts with two opinions or more.",

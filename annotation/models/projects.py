@@ -11,6 +11,10 @@ from django.db.models import Q
 
 from annotation.models.people import User
 
+# What Discord lets people write to a generator, and so all of DiffusionDB; models read far less of it.
+LONGEST_PROMPT = 2000
+MOST_LETTERS = 20_000
+
 
 class Project(models.Model):
     """Prompts judged under one guideline and one set of settings. Defaults are the paper's."""
@@ -52,6 +56,11 @@ class Project(models.Model):
         "images a slot may hold", default=2, validators=[MinValueValidator(1), MaxValueValidator(9)]
     )
     consistency = models.CharField(max_length=5, choices=Consistency, default=Consistency.BLOCK)
+    longest_prompt = models.PositiveIntegerField(
+        "letters that a prompt may have",
+        default=LONGEST_PROMPT,
+        validators=[MinValueValidator(1), MaxValueValidator(MOST_LETTERS)],
+    )
     opinions_per_prompt = models.PositiveSmallIntegerField(
         default=1, validators=[MinValueValidator(1), MaxValueValidator(100)]
     )
@@ -120,6 +129,9 @@ class Project(models.Model):
         constraints = [
             models.CheckConstraint(name="a_ranking_has_2_to_9_slots", condition=Q(slots__range=(2, 9))),
             models.CheckConstraint(name="a_slot_holds_1_to_9_images", condition=Q(per_slot__range=(1, 9))),
+            models.CheckConstraint(
+                name="a_longest_prompt_is_1_to_20000", condition=Q(longest_prompt__range=(1, MOST_LETTERS))
+            ),
             models.CheckConstraint(name="a_prompt_wants_an_opinion", condition=Q(opinions_per_prompt__gte=1)),
             models.CheckConstraint(
                 name="an_order_of_tasks_is_known",

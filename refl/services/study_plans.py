@@ -138,6 +138,11 @@ def _check_texts(project: Project, generators: Sequence[Generator], texts: Seque
     """Raises: CannotStudy where a text was trained or tuned on, or cannot be stored."""
     if broken := [text for text in texts if "\0" in text]:
         raise CannotStudy(f"{broken[0]!r} has a NUL character, which no prompt can hold: take it out")
+    if long := [text for text in texts if len(text) > project.longest_prompt]:
+        raise CannotStudy(
+            f"{long[0][:40]!r}... has {len(long[0]):,} letters, and {project.slug} lets prompts have "
+            f"{project.longest_prompt:,}"
+        )
     if trained := texts_trained_on(project, texts):
         raise CannotStudy(
             f"{trained[0]!r} is in a training split, as {len(trained)} of {len(texts)} prompts are: "

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import astuple, dataclass, replace
 from pathlib import Path
 
 from django.db import transaction
@@ -19,7 +19,7 @@ from annotation.services.projects.images import CheckedImage, ImageRefused, chec
 from annotation.services.projects.prompts import (
     ImagesRefused,
     NewImage,
-    PromptChanged,
+    PromptRefused,
     add_prompts,
     attach_images,
 )
@@ -40,6 +40,10 @@ class ImportedGenerations:
     assignments: int
     passed_over: int = 0
     left_out: int = 0
+
+    def __add__(self, other: ImportedGenerations) -> ImportedGenerations:
+        counts = zip(astuple(self), astuple(other), strict=True)
+        return ImportedGenerations(*(own + more for own, more in counts))
 
     @property
     def summary(self) -> str:
@@ -176,5 +180,5 @@ def _add_prompts(project: Project, records: list[PromptRecord]) -> tuple[dict[st
             texts={record.key: record.text for record in records},
             translations={record.key: record.translation for record in records if record.translation},
         )
-    except PromptChanged as error:
+    except PromptRefused as error:
         raise next(record.row for record in records if record.key == error.key).refused(error) from None

@@ -16,7 +16,7 @@ from annotation.services.actions import record_action
 from annotation.services.imports.rows import ImportRefused, Row, batches, suffix_of
 from annotation.services.imports.tables import read_rows
 from annotation.services.imports.texts import read_lines
-from annotation.services.projects.prompts import PromptChanged, add_prompts
+from annotation.services.projects.prompts import PromptRefused, add_prompts
 
 # Columns of DiffusionDB's metadata, one row an image: prompts repeat.
 DIFFUSIONDB = (
@@ -101,7 +101,7 @@ def _add_batch(project: Project, file: Path, batch: list[_PromptRow], seen: dict
             raise row.refused(f"id {key!r} was in row {seen[key]} already")
     try:
         return add_prompts(project=project, texts=texts, translations=translations)[1]
-    except PromptChanged as error:
+    except PromptRefused as error:
         raise ImportRefused(f"{file}, row {seen[error.key]}: {error}") from None
 
 

@@ -29,7 +29,7 @@ from annotation.services.projects.images import CheckedImage, ImageRefused
 from annotation.services.projects.prompts import (
     ImagesRefused,
     NewImage,
-    PromptChanged,
+    PromptRefused,
     add_prompts,
     attach_images,
 )
@@ -229,7 +229,7 @@ def _add_prompts(project: Project, records: Iterable[RankingRecord]) -> tuple[di
                 texts={record.key: record.text for record in batch},
                 splits={record.key: record.split for record in batch if record.split},
             )
-        except PromptChanged as error:
+        except PromptRefused as error:
             raise next(record.row for record in batch if record.key == error.key).refused(error) from None
         prompts |= batch_prompts
         new_prompts += added

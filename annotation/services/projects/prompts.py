@@ -14,12 +14,26 @@ from annotation.services.projects.images import CheckedImage, ImageSource, check
 Kind = Action.Kind
 
 
-class PromptChanged(Exception):
+class PromptRefused(Exception):
+    """A prompt cannot be added; the message says which, and why."""
+
+    def __init__(self, key: str, why: str) -> None:
+        super().__init__(f"prompt {key!r} {why}")
+        self.key = key
+
+
+class PromptChanged(PromptRefused):
     """The project has a prompt of this key with another text, or in another split."""
 
     def __init__(self, key: str, known: str = "with another text") -> None:
-        super().__init__(f"prompt {key!r} is known {known}")
-        self.key = key
+        super().__init__(key, f"is known {known}")
+
+
+class PromptTooLong(PromptRefused):
+    """A new prompt, or its translation, is longer than the project lets it be."""
+
+    def __init__(self, key: str, letters: int, longest: int) -> None:
+        super().__init__(key, f"has {letters:,} letters, and may have {longest:,} by the project's settings")
 
 
 class ImagesRefused(Exception):
@@ -49,17 +63,20 @@ def add_prompts(
     """Add the prompts that the project lacks; return all by key, in the order given, and how many are new.
 
     1. Find the prompts that it has (`_known_prompts`).
-    2. Fill in missing translations and splits of known prompts (`_add_translations`, `_add_splits`).
-    3. Create the others.
+    2. Check the length of the others, and of translations (`_check_lengths`).
+    3. Fill in missing translations and splits of known prompts (`_add_translations`, `_add_splits`).
+    4. Create the others.
 
     Args:
         texts: key -> text.
         translations: key -> text in the annotators' language.
         splits: key -> the split in which a dataset publishes the prompt.
         by: who asked, for the log; None: the caller writes the log.
-    Raises: PromptChanged when a key is known with another text, or in another split.
+    Raises: PromptChanged when a key is known with another text, or in another split; PromptTooLong.
     """
     known_prompts = _known_prompts(project, texts)
+    _check_lengths(project, {key: text for key, text in texts.items() if key not in known_prompts})
+    _check_lengths(project, translations)
     _add_translations(known_prompts, translations)
     _add_splits(known_prompts, splits)
     new = Prompt.objects.bulk_create(
@@ -90,6 +107,13 @@ def _known_prompts(project: Project, texts: Mapping[str, str]) -> dict[str, Prom
         if prompt.text != texts[key]:
             raise PromptChanged(key)
     return prompts
+
+
+def _check_lengths(project: Project, texts: Mapping[str, str]) -> None:
+    """Raises: PromptTooLong."""
+    for key, text in texts.items():
+        if len(text) > project.longest_prompt:
+            raise PromptTooLong(key, len(text), project.longest_prompt)
 
 
 def _add_translations(prompts: Mapping[str, Prompt], translations: Mapping[str, str]) -> None:

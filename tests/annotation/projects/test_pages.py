@@ -195,6 +195,7 @@ NEW = {
     "consistency": "warn",
     "opinions_per_prompt": "3",
     "review_share": "0.2",
+    "longest_prompt": "2000",
     "lease_minutes": "30",
     "task_order": "prompt",
     "choice_rule": "d_optimal",

@@ -4,15 +4,22 @@ import pytest
 
 from annotation.models import Generation, Prompt
 from annotation.services.assignments.priorities import record_scores
+from annotation.services.imports import (
+    ImportRefused,
+    import_generations,
+    import_prompts,
+    import_rankings,
+)
 from annotation.services.projects.images import ImageRefused
 from annotation.services.projects.prompts import (
     ImagesRefused,
     NewImage,
     PromptChanged,
+    PromptTooLong,
     add_generations,
     add_prompts,
 )
-from tests.cast import picture
+from tests.cast import NOW, picture
 
 
 def images(*shades, source="{}.png"):
@@ -86,3 +93,28 @@ def test_a_score_is_recorded_in_place_of_the_one_before(prompt):
     record_scores(scores={one.pk: 0.5, two.pk: -1.25}, scored_by="first")
     record_scores(scores={two.pk: 2.0}, scored_by="second")
     assert list(prompt.generations.values_list("score", "scored_by")) == [(0.5, "first"), (2.0, "second")]
+
+
+def test_a_prompt_has_a_longest_length_wherever_it_comes_from(project, written):
+    project.longest_prompt = 5
+    project.save()
+    add_prompts(project=project, texts={"a": "a fox"})
+    with pytest.raises(
+        PromptTooLong, match="prompt 'b' has 6 letters, and may have 5 by the project's settings"
+    ):
+        add_prompts(project=project, texts={"a": "a fox", "b": "an owl"})
+    with pytest.raises(PromptTooLong):
+        add_prompts(project=project, texts={"a": "a fox"}, translations={"a": "ein Fuchs"})
+    row = {"id": "c", "prompt": "an owl"}
+    ranking = {**row, "generations": ["a.png", "b.png"], "ranking": [1, 2]}
+    image = {"prompt_id": "c", "prompt": "an owl", "images": []}
+    files = [("p.txt", "an owl", import_prompts, "file"), ("p.jsonl", [row], import_prompts, "file")]
+    files += [("m.jsonl", [image], import_generations, "manifest")]
+    for name, content, imports, argument in files:
+        with pytest.raises(ImportRefused, match=r"row 1: prompt .* has 6 letters, and may have 5"):
+            imports(project=project, **{argument: written(name, content)})
+    with pytest.raises(ImportRefused, match="row 1: prompt 'c' has 6 letters"):
+        import_rankings(project=project, file=written("r.json", [ranking]), now=NOW, without_images=True)
+    project.longest_prompt = 2
+    project.save()
+    assert add_prompts(project=project, texts={"a": "a fox"})[1] == 0  # what is there stays
