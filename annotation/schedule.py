@@ -14,6 +14,7 @@ ENTRIES = {
     "Look whether stored files are what was stored": ("annotation.tasks.look_at_stored_files", 60 * 60),
     "Check that the log was not changed": ("annotation.tasks.verify_log", 24 * 60 * 60),
     "Bring back interrupted exports": ("annotation.tasks.tend_exports", 15),
+    "Bring back interrupted imports": ("annotation.tasks.tend_imports", 15),
 }
 
 

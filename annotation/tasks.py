@@ -11,13 +11,15 @@ from django.conf import settings
 from django.utils.timezone import now
 
 from annotation import jobs, waking
-from annotation.models import Export, FileFault, Project, User
+from annotation.models import Export, FileFault, Project, Upload, User
 from annotation.selectors.log import check_log
 from annotation.services.actions import shorten_log
 from annotation.services.assignments.overlap import ask_where_opinions_differ
 from annotation.services.checks.checks import BATCH, compare_answers
 from annotation.services.checks.pauses import pause_by_rules
 from annotation.services.exports import run_export
+from annotation.services.imports import run_import
+from annotation.services.imports.worker import remove_uploads
 from annotation.services.people.emails import mail_confirmation, mail_reset_links
 from annotation.services.recovery.looks import look_at_files
 from annotation.services.webhooks.deliveries import send_due
@@ -53,6 +55,32 @@ def tend_exports() -> None:
     export = Export.objects.queued().first()
     if export is not None:
         wake(export, expires=TEND_SECONDS)
+
+
+def wake_import(upload: Upload, *, expires: float | None = None) -> bool:
+    """Tell the workers of a queued upload; return whether they could be told."""
+    return waking.send(import_file.name, (upload.pk,), expires=expires)
+
+
+@shared_task(acks_late=False)  # as `write_export`
+def import_file(upload_id: int) -> None:
+    """Import one uploaded file. Ends at once if it was imported or is taken."""
+    upload = Upload.objects.queued().filter(pk=upload_id).select_related("project", "requested_by").first()
+    if upload is None:
+        return
+    try:
+        run_import(upload, clock=now)
+    except jobs.JobLost as error:
+        logger.info("%s", error)
+
+
+@shared_task
+def tend_imports() -> None:
+    """Requeue imports of silent workers, and wake a worker for the oldest queued one."""
+    jobs.requeue_silent(Upload, now=now())
+    upload = Upload.objects.queued().first()
+    if upload is not None:
+        wake_import(upload, expires=TEND_SECONDS)
 
 
 @shared_task
@@ -92,9 +120,10 @@ def send_webhooks() -> None:
 
 @shared_task
 def forget() -> None:
-    """Delete expired sessions, old events, and entries of the log that are older than LOG_DAYS."""
+    """Delete expired sessions, old events, uploads, and log entries older than LOG_DAYS."""
     import_module(settings.SESSION_ENGINE).SessionStore.clear_expired()
     forget_events(now=now())
+    remove_uploads()
     if settings.LOG_DAYS:
         shorten_log(now=now(), days=settings.LOG_DAYS)
 

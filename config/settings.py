@@ -209,6 +209,7 @@ DATASETS_DIR = VAR / "datasets"
 RUNS_DIR = VAR / "runs"
 BASELINES_DIR = VAR / "baselines"  # CLIP, BLIP and Aesthetic: downloaded, or put there by hand
 EXPORTS_DIR = VAR / "exports"
+UPLOADS_DIR = VAR / "uploads"  # until a worker has imported them
 # What a backup need not hold: services' own files, and what is made or downloaded again when asked for.
 NOT_IN_BACKUPS = [
     *(VAR / name for name in ("postgres", "valkey", "log", "static")),

@@ -10,7 +10,8 @@ from django.core.files.uploadedfile import UploadedFile
 from django.utils.text import get_text_list
 
 from annotation.services.exports import FORMATS
-from annotation.services.imports.uploads import MANIFEST, MOST_BYTES, SUFFIXES
+from annotation.services.imports.archives import MANIFEST, MOST_BYTES
+from annotation.services.imports.uploads import SUFFIXES
 
 WITH_IMAGES = [format.title for format in FORMATS.values() if format.has_images]
 
@@ -64,12 +65,12 @@ def material_field(*, required: bool) -> forms.FileField:
         widget=forms.ClearableFileInput(attrs={"accept": ",".join(SUFFIXES)}),
         help_text=f"Images: a .zip with a {MANIFEST}, a line a prompt: "
         '{"prompt_id": "1", "prompt": "a fox", "images": [{"file": "1a.png", "generator": "sd"}]}. '
-        "Prompts alone: a .txt with one a line, .jsonl, .json, .csv or .parquet.",
+        "Prompts alone: a .txt with one a line, .jsonl, .json, .csv, .tsv or .parquet.",
     )
 
 
 class MaterialField(forms.FileField):
-    """A file small enough to be imported within the request."""
+    """A file small enough to be sent in one request."""
 
     def clean(self, data: UploadedFile[bytes] | None, initial: object = None) -> UploadedFile[bytes] | None:
         file: UploadedFile[bytes] | None = super().clean(data, initial)

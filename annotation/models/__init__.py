@@ -26,6 +26,7 @@ from annotation.models.selections import ChosenPrompt, Encoder, PromptSelection,
 from annotation.models.sessions import BrowserSession
 from annotation.models.stored_files import FileDigest, FileFault, FileRound
 from annotation.models.unsent_forms import UnsentForm
+from annotation.models.uploads import Upload
 from annotation.models.webhooks import Delivery, Event, Webhook
 
 __all__ = [
@@ -73,6 +74,7 @@ __all__ = [
     "Skip",
     "TextVector",
     "UnsentForm",
+    "Upload",
     "User",
     "Webhook",
 ]

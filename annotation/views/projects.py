@@ -26,9 +26,11 @@ from annotation.selectors.results.progress import (
     project_progress,
     waiting_prompts,
 )
-from annotation.services.imports import ImportRefused
-from annotation.services.imports.uploads import MOST_BYTES, start_project
+from annotation.services.imports import ImportRefused, start_project
+from annotation.services.imports.archives import MOST_BYTES
 from annotation.services.projects.projects import SettingsFrozen, change_settings, publish_guideline
+from annotation.tasks import wake_import
+from annotation.waking import say_if_late
 
 FIRST_GUIDELINE = "annotation/projects/first_guideline.md"
 OVERVIEW = "annotation/projects/overview.html"
@@ -64,13 +66,16 @@ def new_project(request: MemberRequest) -> HttpResponse:
         return render(request, NEW, {"form": form}, status=422)
     material = form.cleaned_data.pop("material")
     try:
-        project, imported = start_project(admin=request.user, material=material, **form.cleaned_data)
+        project, upload = start_project(
+            admin=request.user, now=timezone.now(), material=material, **form.cleaned_data
+        )
     except ImportRefused as error:
         form.add_error("material", str(error))
         return render(request, NEW, {"form": form}, status=422)
-    if imported:
-        messages.success(request, f"{imported.summary}.")
-    return redirect("project", project.slug)
+    if upload is None:
+        return redirect("project", project.slug)
+    say_if_late(request, wake_import(upload))
+    return redirect("project-prompts", project.slug)
 
 
 @require_safe

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from uuid import UUID
 
-from django.contrib import messages
 from django.core.paginator import Paginator
 from django.db.models import Count, Q
 from django.http import Http404, HttpResponse, HttpResponseBase
 from django.shortcuts import get_object_or_404, redirect, render
+from django.utils.timezone import now
 from django.views.decorators.http import require_POST, require_safe
 
 from annotation.access import MemberRequest, admin_required
@@ -17,17 +17,22 @@ from annotation.forms.exports import MaterialForm
 from annotation.image_files import image_response, thumbnail_response
 from annotation.models import Assignment, Project
 from annotation.selectors.projects.images import judged_images, strips
-from annotation.services.imports import ImportRefused, import_upload
-from annotation.services.imports.uploads import MOST_BYTES
+from annotation.services.imports import ImportRefused, request_import
+from annotation.services.imports.archives import MOST_BYTES
+from annotation.tasks import wake_import
+from annotation.waking import say_if_late
 
 LIST = "annotation/projects/prompts.html"
 PER_PAGE = 20
+SHOWN_UPLOADS = 5
 
 
 @require_safe
 @admin_required
 def prompts(request: MemberRequest, project: Project) -> HttpResponse:
-    """List prompts, newest first, optionally filtered by a search text."""
+    """List prompts, newest first, optionally filtered by a search text; while files are imported it polls."""
+    if request.htmx:
+        return render(request, f"{LIST}#uploads", {"project": project, **_uploads(project)})
     return _render_list(request, project)
 
 
@@ -35,18 +40,24 @@ def prompts(request: MemberRequest, project: Project) -> HttpResponse:
 @require_POST
 @admin_required
 def add_material(request: MemberRequest, project: Project) -> HttpResponse:
-    """Import the uploaded file, all or nothing."""
+    """Store the uploaded file, which a worker imports, all or nothing."""
     form = MaterialForm(request.POST, request.FILES)
     if not form.is_valid():
         return _render_list(request, project, form)
     file = form.cleaned_data["material"]
     try:
-        imported = import_upload(project=project, name=file.name, content=file, by=request.user)
+        upload = request_import(project=project, file=file, by=request.user, now=now())
     except ImportRefused as error:
         form.add_error("material", str(error))
         return _render_list(request, project, form)
-    messages.success(request, f"{imported.summary}.")
+    say_if_late(request, wake_import(upload))
     return redirect("project-prompts", project.slug)
+
+
+def _uploads(project: Project) -> dict[str, object]:
+    """Return the newest uploads, and whether one of them is being imported."""
+    uploads = list(project.uploads.select_related("requested_by")[:SHOWN_UPLOADS])
+    return {"uploads": uploads, "is_importing": any(not upload.is_over for upload in uploads)}
 
 
 def _render_list(request: MemberRequest, project: Project, form: MaterialForm | None = None) -> HttpResponse:
@@ -63,6 +74,7 @@ def _render_list(request: MemberRequest, project: Project, form: MaterialForm | 
         "page": page,
         "strips": strips([prompt.pk for prompt in page]),
         "words": words,
+        **_uploads(project),
         "form": form or MaterialForm(),
     }
     return render(request, LIST, context, status=422 if form else 200)

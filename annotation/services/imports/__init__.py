@@ -1,8 +1,10 @@
 from annotation.services.imports.generations import ImportedGenerations, import_generations
 from annotation.services.imports.prompts import ImportedPrompts, import_prompts
 from annotation.services.imports.rankings import ImportedRankings, import_rankings
+from annotation.services.imports.requests import request_import, start_project
 from annotation.services.imports.rows import ImportRefused
 from annotation.services.imports.uploads import import_upload
+from annotation.services.imports.worker import run_import
 
 __all__ = [
     "ImportRefused",
@@ -13,4 +15,7 @@ __all__ = [
     "import_prompts",
     "import_rankings",
     "import_upload",
+    "request_import",
+    "run_import",
+    "start_project",
 ]

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
+from unicodedata import normalize
 
 BATCH = 2000  # rows written, or read from parquet, at a time
 LONGEST_ROW = 2**20  # letters of a line, or of a JSON list's item
 NO_LETTER = re.compile("[\\0\\ud800-\\udfff]")
+FORMS: tuple[Literal["NFC", "NFD"], ...] = ("NFC", "NFD")
 T = TypeVar("T")
 
 
@@ -111,13 +114,17 @@ class Row:
     def inside(self, name: str, folder: Path) -> Path:
         """Return the path of a file named relative to the folder. Raises ImportRefused when it is outside.
 
+        The file may have the name in another form of Unicode, as on macOS, and slashes for backslashes.
         A name with ".." is refused even if it ends inside: the same name is also looked up in other folders.
         """
+        slashed = name.replace("\\", "/")
+        names = dict.fromkeys((name, *(normalize(form, each) for each in (name, slashed) for form in FORMS)))
         try:
-            path = (folder / name).resolve()
+            paths = [(folder / each).resolve() for each in names]
+            path = next((path for path in paths if os.path.exists(path)), paths[0])
         except (OSError, RuntimeError):  # too long for the file system; a loop of links
             raise self.refused(f"{name!r} is no path") from None
-        climbs = Path(name).is_absolute() or ".." in Path(name).parts
+        climbs = Path(slashed).is_absolute() or ".." in Path(slashed).parts
         if climbs or not path.is_relative_to(folder.resolve()):
             raise self.refused(f"{name!r} lies outside {folder}")
         return path

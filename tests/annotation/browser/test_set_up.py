@@ -1,9 +1,11 @@
 """An admin sets a project up, and somebody gets their first task."""
 
 import pytest
+from django.utils.timezone import now
 from playwright.sync_api import expect
 
-from annotation.models import Project
+from annotation.models import Project, Upload
+from annotation.services.imports import run_import
 from tests.annotation.imports.test_uploads import foxes
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -21,7 +23,12 @@ def test_a_project_is_set_up_on_one_page_and_work_begins(at_work, ada, eve, proj
     expect(hers.get_by_text("foxes.zip: cannot be unpacked")).to_be_visible()
     hers.get_by_label("Prompts and images").set_input_files(broken | {"buffer": foxes()})
     hers.get_by_role("button", name="Create").click()
-    expect(hers.get_by_role("heading", name="Foxes")).to_be_visible()
+    expect(hers.get_by_role("row", name="foxes.zip").get_by_text("Queued")).to_be_visible()
+    run_import(Upload.objects.get(), clock=now)
+    expect(hers.get_by_text("1 prompts and 2 images new; 1 assignments opened.")).to_be_visible()
+    hers.get_by_role("link", name="Show them").click()
+    expect(hers.get_by_role("heading", name="a fox, take 1")).to_be_visible()
+    hers.get_by_role("link", name="Overview").click()
 
     hers.get_by_role("link", name="Add or invite people").click()
     hers.get_by_label("User name").fill("eve")

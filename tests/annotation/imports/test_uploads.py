@@ -2,14 +2,28 @@
 
 import io
 import json
+import tempfile
 import zipfile
+from datetime import timedelta
+from pathlib import Path
 
+import pyarrow
 import pytest
 from django.core.files.uploadedfile import SimpleUploadedFile
+from django.utils.timezone import now
 
+from annotation import jobs
 from annotation.forms.projects import free_slug
-from annotation.models import Assignment, Generation, Project, Prompt
-from annotation.services.imports import ImportRefused, import_upload, uploads
+from annotation.models import Assignment, Generation, Project, Prompt, Upload
+from annotation.services.imports import (
+    ImportRefused,
+    archives,
+    import_upload,
+    request_import,
+    run_import,
+    worker,
+)
+from annotation.services.imports.worker import bounded_memory
 from tests.annotation.projects.test_pages import as_
 from tests.cast import picture
 
@@ -35,19 +49,34 @@ def foxes(folder=""):
     return archive(**{f"{folder}{name}": content for name, content in files.items()})
 
 
+def imported(project, name, content):
+    """Import what was uploaded under this name."""
+    with tempfile.NamedTemporaryFile() as stored:
+        stored.write(content)
+        stored.flush()
+        return import_upload(project=project, name=name, content=Path(stored.name))
+
+
+def worked(project):
+    """Let a worker import what was sent last; return the upload."""
+    upload = Upload.objects.filter(project=project).latest("pk")
+    run_import(upload, clock=now)
+    return upload
+
+
 def sent(name, content):
     return SimpleUploadedFile(name, content if isinstance(content, bytes) else content.encode())
 
 
 @pytest.mark.parametrize("folder", ["", "foxes__"])
 def test_a_zip_brings_images_and_opens_their_tasks(project, folder):
-    done = import_upload(project=project, name="Foxes.ZIP", content=io.BytesIO(foxes(folder)))
+    done = imported(project, "Foxes.ZIP", foxes(folder))
     assert (done.prompts, done.images, done.assignments) == (1, 2, 1)
     assert Assignment.objects.get().prompt.text == "a fox, take 1"
 
 
 def test_a_text_file_brings_prompts(project):
-    done = import_upload(project=project, name="p.txt", content=io.BytesIO(b"a fox\nan owl\na fox\n"))
+    done = imported(project, "p.txt", b"a fox\nan owl\na fox\n")
     assert (done.new, done.repeated) == (2, 1)
 
 
@@ -66,7 +95,7 @@ def test_a_text_file_brings_prompts(project):
 )
 def test_a_file_that_cannot_be_read_is_refused_and_names_no_folder_of_ours(project, name, content, said):
     with pytest.raises(ImportRefused) as refused:
-        import_upload(project=project, name=name, content=io.BytesIO(content))
+        imported(project, name, content)
     assert said in str(refused.value)
     assert "/tmp" not in str(refused.value)
     assert not Prompt.objects.exists()
@@ -80,7 +109,7 @@ def test_a_zip_whose_content_is_damaged_is_refused(project, packing):
     damaged = bytearray(out.getvalue())
     damaged[50:90] = bytes(range(255, 215, -1))
     with pytest.raises(ImportRefused, match=r"p\.zip: cannot be unpacked"):
-        import_upload(project=project, name="p.zip", content=io.BytesIO(bytes(damaged)))
+        imported(project, "p.zip", bytes(damaged))
 
 
 def test_nothing_is_unpacked_outside_its_folder(project, tmp_path):
@@ -89,7 +118,7 @@ def test_nothing_is_unpacked_outside_its_folder(project, tmp_path):
     with zipfile.ZipFile(out, "a") as made:
         made.writestr("../../../../outside.txt", "out")
         made.writestr(f"{tmp_path}/absolute.txt", "out")
-    import_upload(project=project, name="p.zip", content=out)
+    imported(project, "p.zip", out.getvalue())
     assert not (tmp_path / "absolute.txt").exists()
     assert Generation.objects.count() == 2
 
@@ -99,12 +128,161 @@ def test_a_zip_that_unpacks_to_too_much_is_refused(project, monkeypatch):
     with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as made:
         made.writestr("manifest.jsonl", manifest(["1", "a.png"]))
         made.writestr("a.png", bytes(2**20))
-    monkeypatch.setattr(uploads, "MOST_BYTES", 2**20)
+    monkeypatch.setattr(archives, "MOST_BYTES", 2**20)
     with pytest.raises(ImportRefused, match="unpacks to more than 1 MiB"):
-        import_upload(project=project, name="p.zip", content=out)
-    monkeypatch.setattr(uploads, "MOST_FILES", 1)
+        imported(project, "p.zip", out.getvalue())
+    monkeypatch.setattr(archives, "MOST_FILES", 1)
     with pytest.raises(ImportRefused, match="more than 1 files"):
-        import_upload(project=project, name="p.zip", content=out)
+        imported(project, "p.zip", out.getvalue())
+
+
+def zipped(*entries):
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w") as made:
+        for name, content in entries:
+            made.writestr(name, content)
+    return out.getvalue()
+
+
+IMAGES = [picture(1), picture(2)]
+FOX = manifest(["1", "é.png", "b.png"])
+
+
+PACKED = {
+    "decomposed": {"manifest.jsonl": FOX, "e\u0301.png": IMAGES[0], "b.png": IMAGES[1]},
+    "composed": {
+        "Manifest.JSONL": FOX.replace("\\u00e9", "e\\u0301"),
+        "é.png": IMAGES[0],
+        "b.png": IMAGES[1],
+    },
+    "backslashes": {"f\\manifest.jsonl": FOX, "f\\é.png": IMAGES[0], "f\\b.png": IMAGES[1]},
+    "backslashes in the manifest": {
+        "manifest.jsonl": manifest(["1", "f\\a.png", "f/b.png"]),
+        "f/a.png": IMAGES[0],
+        "f/b.png": IMAGES[1],
+    },
+    "macOS": {
+        "manifest.jsonl": manifest(["1", "a.png", "A.PNG"]),
+        "a.png": IMAGES[0],
+        "A.PNG": IMAGES[1],
+        "__MACOSX/manifest.jsonl": "no JSON",
+        "._manifest.jsonl": "no JSON",
+        ".DS_Store": "",
+    },
+    "two manifests": {
+        "one/manifest.jsonl": manifest(["1", "a.png", "b.png"]),
+        "one/a.png": IMAGES[0],
+        "one/b.png": IMAGES[1],
+        "two/deep/manifest.jsonl": manifest(["2", "a.jpeg", "b.PNG"]),
+        "two/deep/a.jpeg": IMAGES[0],
+        "two/deep/b.PNG": IMAGES[1],
+    },
+}
+
+
+@pytest.mark.parametrize("packed", PACKED)
+def test_a_zip_is_read_whatever_packed_it(project, packed):
+    images = 4 if packed == "two manifests" else 2
+    assert imported(project, "p.zip", zipped(*PACKED[packed].items())).images == images
+
+
+def test_a_zip_whose_second_manifest_contradicts_the_first_is_refused(project, media):
+    entries = [(f"{name}/manifest.jsonl", manifest(["1"]).replace("fox", name)) for name in ("fox", "owl")]
+    with pytest.raises(
+        ImportRefused, match=r"^owl/manifest.jsonl, row 1: prompt '1' is known with another text"
+    ):
+        imported(project, "p.zip", zipped(*entries))
+
+
+def test_names_of_a_zip_in_utf_8_that_does_not_say_so_are_read(project):
+    content = zipped(("manifest.jsonl", FOX), ("é.png", IMAGES[0]), ("b.png", IMAGES[1]))
+    said, unsaid = (0x800).to_bytes(2, "little"), bytes(2)
+    name = "é.png".encode()
+    for at in (6, 8):  # of the flags, in the header before the entry and in the listing
+        mark = b"PK\3\4" if at == 6 else b"PK\1\2"
+        start = content.rindex(mark, 0, content.index(name) if at == 6 else content.rindex(name))
+        assert content[start + at : start + at + 2] == said
+        content = content[: start + at] + unsaid + content[start + at + 2 :]
+    assert imported(project, "p.zip", content).images == 2
+
+
+@pytest.mark.parametrize("names", [("f/a.png", "f\\a.png"), ("é", "e\u0301")])
+def test_a_zip_that_has_a_name_twice_is_refused(project, names):
+    entries = [(name, b"") for name in names]
+    with pytest.raises(ImportRefused, match=r"p\.zip: has .* twice"):
+        imported(project, "p.zip", zipped(*entries))
+
+
+# In a worker
+
+
+@pytest.fixture
+def upload(ada, project, settings, tmp_path):
+    settings.UPLOADS_DIR = tmp_path / "uploads"
+    return request_import(project=project, file=sent("foxes.zip", foxes()), by=ada, now=now())
+
+
+def test_a_file_is_imported_once_and_then_removed(project, upload):
+    assert upload.file.read_bytes() == foxes()
+    run_import(upload, clock=now)
+    assert (upload.state, upload.summary) == (
+        "finished",
+        "1 prompts and 2 images new; 1 assignments opened.",
+    )
+    assert upload.done == 2
+    assert not upload.folder.exists()
+    with pytest.raises(jobs.JobLost):
+        run_import(upload, clock=now)
+    assert Generation.objects.count() == 2
+
+
+def test_an_import_whose_worker_dies_is_done_again_and_nothing_is_there_twice(project, upload):
+    jobs.claim(upload, now=now() - timedelta(hours=1))  # and its worker is killed
+    jobs.requeue_silent(Upload, now=now())
+    upload.refresh_from_db()
+    run_import(upload, clock=now)
+    assert (upload.state, upload.attempt, Generation.objects.count()) == ("finished", 2, 2)
+
+
+def test_an_import_that_another_worker_took_over_writes_nothing(project, upload, monkeypatch):
+    def taken_over(**arguments):
+        done = import_upload(**arguments)
+        Upload.objects.filter(pk=upload.pk).update(attempt=2)  # this worker was silent for too long
+        return done
+
+    monkeypatch.setattr(worker, "import_upload", taken_over)
+    with pytest.raises(jobs.JobLost):
+        run_import(upload, clock=now)
+    assert not Prompt.objects.exists()
+    assert upload.file.exists()
+
+
+def test_an_import_of_a_file_that_is_gone_has_failed(upload):
+    upload.file.unlink()
+    run_import(upload, clock=now)
+    assert (upload.state, upload.error) == ("failed", "foxes.zip: its file is gone: send it again")
+
+
+def test_files_of_uploads_that_are_over_are_removed(upload, monkeypatch):
+    left = upload.folder.with_name("0")
+    left.mkdir()
+    monkeypatch.setattr(worker, "ABANDONED_SECONDS", -60)
+    worker.remove_uploads()
+    assert upload.file.exists()
+    assert not left.exists()
+
+
+def test_an_import_that_takes_too_much_memory_has_failed(upload, monkeypatch):
+    def burst(**arguments):
+        return pyarrow.array([bytes(worker.MEMORY)])
+
+    monkeypatch.setattr(worker, "MEMORY", 2**29)
+    monkeypatch.setattr(worker, "import_upload", burst)
+    run_import(upload, clock=now)
+    assert upload.error.startswith("foxes.zip: reading it takes more than 0.5 GiB of memory")
+    with bounded_memory(2**29), pytest.raises(MemoryError):
+        bytes(2**30)
+    assert len(bytes(2**29)) == 2**29
 
 
 # On the pages
@@ -121,19 +299,26 @@ def test_a_name_and_a_file_suffice_for_a_project_with_work(ada, project):
     posted = defaults(hers) | {"name": "Red & grey foxes", "material": sent("foxes.zip", foxes())}
     page = hers.post("/projects/new/", posted, follow=True)
     made = Project.objects.get(slug="red-grey-foxes")
-    assert page.request["PATH_INFO"] == "/projects/red-grey-foxes/"
+    assert page.request["PATH_INFO"] == "/projects/red-grey-foxes/prompts/"
+    assert 'hx-trigger="every 2s"' in page.text
+    worked(made)
+    page = hers.get(page.request["PATH_INFO"], headers={"HX-Request": "true"})
     assert "1 prompts and 2 images new; 1 assignments opened." in page.text
-    assert "Nobody annotates here yet." in page.text
+    assert "every 2s" not in page.text
+    assert "Nobody annotates here yet." in hers.get("/projects/red-grey-foxes/").text
     assert (made.slots, made.asks_ratings, made.opinions_per_prompt) == (5, True, 1)
     assert made.guidelines.count() == made.assignments.count() == 1
     assert {action.actor for action in made.actions.all()} == {ada}
 
 
-def test_a_project_whose_file_is_refused_is_not_made(ada, project):
+@pytest.mark.parametrize(
+    ("name", "says"), [("f.exe", "is none of .zip"), ("f.zip", "cannot be unpacked: it is no .zip file")]
+)
+def test_a_project_whose_file_has_no_known_format_is_not_made(ada, project, name, says):
     hers = as_(ada)
-    page = hers.post("/projects/new/", defaults(hers) | {"name": "Foxes", "material": sent("f.zip", b"PK")})
+    page = hers.post("/projects/new/", defaults(hers) | {"name": "Foxes", "material": sent(name, b"PK")})
     assert page.status_code == 422
-    assert 'id="id_material_error">f.zip: cannot be unpacked' in page.text
+    assert f'id="id_material_error">{name}: {says}' in page.text
     assert "Choose the file again, too." in page.text
     assert 'value="Foxes"' in page.text
     assert Project.objects.get() == project
@@ -142,10 +327,10 @@ def test_a_project_whose_file_is_refused_is_not_made(ada, project):
 def test_a_folded_field_with_an_error_is_in_sight(ada, project):
     hers = as_(ada)
     folded = '<details class="section folded">'
-    assert hers.get("/projects/new/").text.count(folded) == 7
+    assert hers.get("/projects/new/").text.count(folded) == 8
     page = hers.post("/projects/new/", defaults(hers) | {"name": "Foxes", "slots": "1"})
     assert page.status_code == 422
-    assert page.text.count(folded) == 6
+    assert page.text.count(folded) == 7
     assert 'id="id_slots_error"' in page.text
 
 
@@ -167,8 +352,14 @@ def test_short_names_are_made_from_names_and_are_free(project):
 def test_admins_add_prompts_and_images_to_a_project_there_is(ada, project, rosa, alice):
     path = f"/projects/{project.slug}/prompts/add/"
     page = as_(ada).post(path, {"material": sent("foxes.zip", foxes())}, follow=True)
+    worked(project)
+    page = as_(ada).get(page.request["PATH_INFO"])
     assert "2 images new" in page.text
     assert "a fox, take 1" in page.text
+    as_(ada).post(path, {"material": sent("f.zip", archive(a_png=picture(1)))})
+    worked(project)
+    page = as_(ada).get(page.request["PATH_INFO"])
+    assert "f.zip: has no manifest.jsonl. Nothing of the file was imported." in page.text
     refused = as_(ada).post(path, {"material": sent("p.txt", "")})
     assert refused.status_code == 422
     assert 'id="id_material_error">p.txt: has no rows' not in refused.text  # an empty file is none

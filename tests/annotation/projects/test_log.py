@@ -7,12 +7,12 @@ from django.core.files.uploadedfile import SimpleUploadedFile
 from django.urls import URLPattern, get_resolver
 from django.utils.timezone import now
 
-from annotation.models import Action, Assignment, Delivery, Export
+from annotation.models import Action, Assignment, Delivery, Export, Upload
 from annotation.services.assignments.assignments import claim_next
 from annotation.services.checks.pauses import pause
 from annotation.services.checks.references import claim_reference
 from annotation.services.exports import request_export
-from annotation.services.imports import import_generations, import_prompts, import_rankings
+from annotation.services.imports import import_generations, import_prompts, import_rankings, run_import
 from annotation.services.judgements.judgements import submit_judgement
 from annotation.services.people.invitations import invite
 from annotation.services.people.tokens import issue_token
@@ -251,6 +251,7 @@ def test_a_password_that_was_changed_is_logged_and_the_password_is_not(ada):
 def test_a_file_sent_on_a_page_is_logged(stage, project, ada):
     file = SimpleUploadedFile("p.txt", b"a hare")
     as_(ada).post(f"/projects/{project.slug}/prompts/add/", {"material": file})
+    run_import(Upload.objects.get(), clock=now)
     assert newest(ada, Kind.PROMPTS_ADDED)
 
 

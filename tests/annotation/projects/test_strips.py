@@ -88,7 +88,7 @@ def test_the_list_asks_no_more_for_more_prompts(ada, project, a_prompt, django_a
     client = as_(ada)
     for _ in range(3):
         a_prompt(images=5)
-    with django_assert_max_num_queries(8):
+    with django_assert_max_num_queries(9):
         assert client.get(f"/projects/{project.slug}/prompts/").text.count("/small") == 3 * STRIP
 
 

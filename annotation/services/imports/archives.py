@@ -1,0 +1,74 @@
+"""Unpacking a .zip with manifests and images, whatever program packed it."""
+
+from __future__ import annotations
+
+import shutil
+import unicodedata
+import zipfile
+from contextlib import suppress
+from pathlib import Path, PurePosixPath
+from typing import IO
+
+from annotation.services.imports.rows import ImportRefused
+from annotation.services.projects.images import BROKEN
+
+MANIFEST = "manifest.jsonl"
+MOST_BYTES = 512 * 2**20  # unpacked; larger ones need the commands
+MOST_FILES = 20_000
+UTF8_NAME = 0x800  # flag of an entry
+LEFT_BY_MACOS = "__MACOSX"
+
+
+def unpack(content: IO[bytes], name: str, folder: Path) -> list[Path]:
+    """Unpack into the folder and return the manifests in it, those nearest to the top first.
+
+    Names are composed (NFC), with slashes; nothing is written outside the folder.
+
+    Raises: ImportRefused for a file that is no .zip, is too large, has a name twice, or has no manifest.
+    """
+    try:
+        with zipfile.ZipFile(content) as archive:
+            entries = archive.infolist()
+            if len(entries) > MOST_FILES:
+                raise ImportRefused(f"{name}: has more than {MOST_FILES:,} files")
+            # No more of an entry is read than the size it declares here.
+            if sum(entry.file_size for entry in entries) > MOST_BYTES:
+                raise ImportRefused(f"{name}: unpacks to more than {MOST_BYTES // 2**20} MiB")
+            for path, entry in _files(name, entries).items():
+                target = folder / path
+                target.parent.mkdir(parents=True, exist_ok=True)
+                with archive.open(entry) as packed, target.open("xb") as out:
+                    shutil.copyfileobj(packed, out)
+    except BROKEN as error:
+        raise ImportRefused(f"{name}: cannot be unpacked: {error}") from None
+    files = sorted(folder.rglob("*"), key=lambda path: (len(path.parts), path))
+    manifests = [file for file in files if file.name.casefold() == MANIFEST and file.is_file()]
+    if not manifests:
+        raise ImportRefused(f"{name}: has no {MANIFEST}")
+    return manifests
+
+
+def _files(name: str, entries: list[zipfile.ZipInfo]) -> dict[str, zipfile.ZipInfo]:
+    """Return the entries to unpack by their paths. Raises: ImportRefused for a path that is there twice."""
+    files: dict[str, zipfile.ZipInfo] = {}
+    for entry in entries:
+        parts = _parts(entry)
+        if entry.is_dir() or not parts or LEFT_BY_MACOS in parts or parts[-1].startswith("._"):
+            continue
+        path = "/".join(parts)
+        if files.setdefault(path, entry) is not entry:
+            raise ImportRefused(f"{name}: has {path} twice")
+    return files
+
+
+def _parts(entry: zipfile.ZipInfo) -> list[str]:
+    """Return the parts of the entry's path below the folder: none climbs out of it.
+
+    macOS writes UTF-8 without saying so, and some programs of Windows backslashes.
+    """
+    path = entry.filename
+    if not entry.flag_bits & UTF8_NAME:
+        with suppress(UnicodeError):  # it is in the code page of old
+            path = path.encode("cp437").decode("utf-8")
+    path = unicodedata.normalize("NFC", path.replace("\\", "/"))
+    return [part for part in PurePosixPath(path).parts if part not in ("/", "..")]

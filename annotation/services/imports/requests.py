@@ -1,0 +1,49 @@
+"""Storing an uploaded file for a worker to import, also of a project that begins with it."""
+
+from __future__ import annotations
+
+import os
+import zipfile
+from datetime import datetime
+from typing import Any
+
+from django.core.files.uploadedfile import UploadedFile
+from django.db import transaction
+
+from annotation.models import Project, Upload, User
+from annotation.services.imports.rows import ImportRefused
+from annotation.services.imports.uploads import check_name
+from annotation.services.projects.projects import create_project
+
+
+@transaction.atomic
+def request_import(*, project: Project, file: UploadedFile[bytes], by: User, now: datetime) -> Upload:
+    """Store the file and queue its import. Raises: ImportRefused for a file of no known format."""
+    name = file.name or ""
+    if check_name(name) == ".zip" and not zipfile.is_zipfile(file):
+        raise ImportRefused(f"{name}: cannot be unpacked: it is no .zip file")
+    upload = Upload.objects.create(
+        project=project, requested_by=by, name=name, bytes=file.size or 0, created_at=now
+    )
+    upload.folder.mkdir(parents=True, exist_ok=True)
+    with upload.file.open("wb") as out:
+        for chunk in file.chunks():
+            out.write(chunk)
+        out.flush()
+        os.fsync(out.fileno())
+    return upload
+
+
+@transaction.atomic
+def start_project(
+    *, admin: User, now: datetime, material: UploadedFile[bytes] | None = None, **project: Any
+) -> tuple[Project, Upload | None]:
+    """Create a project, and queue the import of the file, if any, into it.
+
+    Args: project: as `create_project` takes it.
+    Raises: as `create_project`; ImportRefused.
+    """
+    created = create_project(admin=admin, **project)
+    if material is None:
+        return created, None
+    return created, request_import(project=created, file=material, by=admin, now=now)
