@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from django.db.models import Exists, OuterRef, Q, QuerySet
+from django.db.models import Exists, Max, OuterRef, Q, QuerySet
 
 from annotation.models import ChosenPrompt, Encoder, Project, Prompt, PromptSelection
 
@@ -54,10 +54,10 @@ def vectors_of(encoder: Encoder, texts: Sequence[str]) -> NDArray[np.float32]:
 def wanted_prompts(*projects: Project) -> QuerySet[Prompt]:
     """Return the prompts to make images for: where some were selected the chosen ones, else all."""
     finished = PromptSelection.objects.finished().filter(project__in=projects)
-    newest = finished.order_by("project", "-pk").distinct("project")
-    chosen = Exists(ChosenPrompt.objects.filter(prompt=OuterRef("pk"), selection__in=newest.values("pk")))
+    newest = finished.order_by().values("project").annotate(newest=Max("pk")).values("newest")
+    chosen = Exists(ChosenPrompt.objects.filter(prompt=OuterRef("pk"), selection__in=newest))
     prompts = Prompt.objects.filter(project__in=projects)
-    return prompts.filter(chosen | ~Q(project__in=newest.values("project")))
+    return prompts.filter(chosen | ~Q(project__in=finished.values("project")))
 
 
 def newest_selection(project: Project) -> PromptSelection | None:
