@@ -12,6 +12,7 @@ from typing import Any
 import environ
 
 from annotation import keys
+from config.identity import Issuer, apps_of, parse_roles, settings_of
 
 ROOT = Path(__file__).resolve().parent.parent
 env = environ.Env()
@@ -161,6 +162,26 @@ if SENDS_EMAIL:
     globals().update(env.email_url("EMAIL_URL"))
 EMAIL_TIMEOUT = 10
 DEFAULT_FROM_EMAIL = env.str("EMAIL_SENDER", default="laurel@localhost")
+
+# More ways to sign in; without any, nothing of django-allauth is loaded.
+SECOND_FACTORS = env.list("SECOND_FACTORS", default=[])
+OIDC_ISSUER = (
+    Issuer(
+        address=env.str("OIDC_ISSUER"),
+        client_id=env.str("OIDC_CLIENT_ID"),
+        client_secret=env.str("OIDC_CLIENT_SECRET"),
+        name=env.str("OIDC_NAME", default="single sign-on"),
+    )
+    if env.str("OIDC_ISSUER", default="")
+    else None
+)
+OIDC_DOMAINS = [domain.casefold() for domain in env.list("OIDC_DOMAINS", default=[])]
+OIDC_ROLE_CLAIM = env.str("OIDC_ROLE_CLAIM", default="groups")
+OIDC_ROLES = parse_roles(env.list("OIDC_ROLES", default=[]))
+if identity_apps := apps_of(SECOND_FACTORS, OIDC_ISSUER):
+    INSTALLED_APPS += identity_apps
+    MIDDLEWARE.append("allauth.account.middleware.AccountMiddleware")
+    globals().update(settings_of(SECOND_FACTORS, OIDC_ISSUER, https=SESSION_COOKIE_SECURE))
 
 LANGUAGE_CODE = "en"
 TIME_ZONE = "UTC"

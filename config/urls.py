@@ -1,5 +1,6 @@
 """URLs of all apps."""
 
+from django.apps import apps
 from django.contrib import admin
 from django.urls import include, path
 from django.views.generic import RedirectView
@@ -11,6 +12,7 @@ from refl.urls import loop_urls, public_urls, study_urls
 from rewardmodel.urls import score_urls, selection_urls
 
 urlpatterns = [
+    *([path("", include("annotation.identity.urls"))] if apps.is_installed("allauth.account") else []),
     path("", include("annotation.urls")),
     path("projects/<slug:slug>/loop/", include(loop_urls)),
     path("projects/<slug:slug>/selections/", include(selection_urls)),

@@ -63,6 +63,12 @@ class AddressForm(ForgottenForm):
     password = _password("Password", "current-password")
 
 
+class ConfirmForm(forms.Form):
+    """The password once more."""
+
+    password = _password("Password", "current-password")
+
+
 class TokenForm(forms.Form):
     """A new token."""
 

@@ -45,6 +45,7 @@ def sign_in(request: HttpRequest) -> HttpResponse:
     context: dict[str, object] = {
         "next": request.POST.get("next", request.GET.get("next", "")),
         "sends_email": settings.SENDS_EMAIL,
+        **_ways(),
     }
     if request.method != "POST":
         return render(request, SIGN_IN, {**context, "form": SignInForm()})
@@ -172,7 +173,14 @@ def remove_token(request: MemberRequest, pk: int) -> HttpResponse:
 
 
 def welcome(request: HttpRequest, user: User, onward: str) -> HttpResponse:
-    """Begin a session and go on."""
+    """Begin a session and go on, where second factors are on by way of what else is asked of the user."""
+    if settings.SECOND_FACTORS:
+        from allauth.account.internal.flows.login import perform_password_login
+        from allauth.account.models import Login
+
+        login = Login(user=user, redirect_url=onward)
+        response: HttpResponse = perform_password_login(request, {"username": user.username}, login)
+        return response
     begin_session(request, user, address=client_address(request))
     return know_device(HttpResponseRedirect(onward), user)
 
@@ -192,6 +200,15 @@ def know_device(response: HttpResponse, user: User) -> HttpResponse:
     return response
 
 
+def _ways() -> dict[str, object]:
+    """Return what pages need to know of more ways to sign in."""
+    return {
+        "issuer": settings.OIDC_ISSUER,
+        "has_factors": bool(settings.SECOND_FACTORS),
+        "has_passkeys": "passkeys" in settings.SECOND_FACTORS,
+    }
+
+
 def _onward(request: HttpRequest) -> str:
     """Return the requested page if it is a path on this host, else home."""
     url = request.POST.get("next", request.GET.get("next", ""))
@@ -206,6 +223,8 @@ def _account(request: MemberRequest, form: TokenForm) -> dict[str, object]:
         "sessions": sessions_of(request.user, current=request.session.session_key, now=now),
         "form": form,
         "now": now,
+        "is_linked": bool(settings.OIDC_ISSUER) and request.user.socialaccount_set.exists(),  # type: ignore[attr-defined]  # of an app that may be off
+        **_ways(),
         "sends_email": settings.SENDS_EMAIL,
     }
 

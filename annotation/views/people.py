@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from django.conf import settings
 from django.contrib import messages
 from django.db import transaction
 from django.http import HttpRequest, HttpResponse
@@ -151,7 +152,7 @@ def _join_as_somebody_new(request: HttpRequest, invitation: Invitation, token: s
 
     Raises: InvitationOver.
     """
-    context: dict[str, object] = {"invitation": invitation}
+    context: dict[str, object] = {"invitation": invitation, "issuer": settings.OIDC_ISSUER}
     name = JoiningForm.name_in(request.POST.get("proposal", ""))
     if name is None:
         wish = WishForm(request.POST if "wish" in request.POST else None)
