@@ -12,8 +12,8 @@ from kombu.exceptions import OperationalError
 
 logger = logging.getLogger(__name__)
 LATE = (
-    "It is stored and waits: the workers cannot be told at the moment, because the broker does not answer. "
-    "It starts by itself when the broker is back; there is no need to send it again."
+    "Stored, and it starts by itself: the broker does not answer now, so no worker could be told. "
+    "There is no need to send it again."
 )
 
 

@@ -241,6 +241,8 @@ NOT_IN_BACKUPS = [
 # A broker that hangs must not hold up a page. What was not sent need not be: rows tell what waits.
 BROKER_SECONDS = 2.0
 CELERY_TASK_PUBLISH_RETRY = False
+CELERY_BROKER_POOL_LIMIT = 64  # more than a web process has threads
+CELERY_BROKER_POOL_ACQUIRE_TIMEOUT = BROKER_SECONDS
 CELERY_BROKER_URL = env.str("CELERY_BROKER_URL", default="") or f"redis+socket://{SOCKETS}/valkey.sock"
 CELERY_TIMEZONE = "UTC"
 CELERY_TASK_IGNORE_RESULT = True
