@@ -59,6 +59,7 @@ class WaitressWorker(Worker):  # type: ignore[misc]
             cleanup_interval=LOOK_SECONDS,
             max_request_header_size=HEAD_BYTES,
             recv_bytes=256 * 1024,
+            inbuf_overflow=64 * 1024,  # bytes of a body in memory; a longer one lies in a file
             asyncore_use_poll=True,
             clear_untrusted_proxy_headers=False,  # PROXIES says how many of them count
             log_socket_errors=False,
@@ -77,22 +78,22 @@ class WaitressWorker(Worker):  # type: ignore[misc]
 
     @property
     def channels(self) -> list[Channel]:
-        return [each for each in self.dispatchers.values() if hasattr(each, "close_unless_read")]
+        return [each for each in self.dispatchers.values() if hasattr(each, "close_if_stuck")]
 
     def _turn(self, seconds: float) -> None:
         self.notify()
         wasyncore.loop(timeout=seconds, use_poll=True, map=self.dispatchers, count=1)
         if len(self.dispatchers) > self._room:
             self._make_room()
-        if (now := time.time()) >= self._next_look:
+        if (now := time.monotonic()) >= self._next_look:
             self._next_look = now + LOOK_SECONDS
             for channel in self.channels:
-                channel.close_unless_read(since=now - SILENCE_SECONDS)
+                channel.close_if_stuck(since=time.time() - SILENCE_SECONDS)
 
     def _make_room(self) -> None:
-        """Close the connections that have waited longest for their clients."""
+        """Close connections that wait for a head, the longest silent first; then those that wait for more."""
         waiting = [each for each in self.channels if not each.requests]
-        waiting.sort(key=lambda channel: channel.creation_time)
+        waiting.sort(key=lambda channel: channel.merit)
         for channel in waiting[: len(self.dispatchers) - self._room]:
             channel.lingers = False
             channel.handle_close()

@@ -4,10 +4,12 @@ import pytest
 from django.conf import settings
 from django.test import RequestFactory
 from django.utils.timezone import now
+from waitress.adjustments import Adjustments
 
 from annotation.models import User
 from annotation.services.people.tokens import issue_token
 from config.web.bodies import longest_body, sender_is_known, usual_length
+from config.web.channels import Parser
 
 
 @pytest.mark.parametrize(
@@ -48,3 +50,22 @@ def test_whoever_has_signed_in_or_has_a_token_is_known(client, db):
 
 def a_request(**headers):
     return RequestFactory().post("/projects/new/", **headers).environ
+
+
+@pytest.mark.parametrize(
+    ("sent", "seconds", "is_overdue"),
+    [
+        (b"GET /", 19, False),
+        (b"GET /", 21, True),
+        (b"POST / HTTP/1.1\r\nContent-Length: 100000\r\n\r\n", 19, False),
+        (b"POST / HTTP/1.1\r\nContent-Length: 100000\r\n\r\n", 21, True),
+        (b"POST / HTTP/1.1\r\nContent-Length: 100000\r\n\r\n" + bytes(10_000), 30, False),
+        (b"POST / HTTP/1.1\r\nContent-Length: 100000\r\n\r\n" + bytes(10_000), 60, True),
+    ],
+)
+def test_a_byte_now_and_then_holds_no_connection(sent, seconds, is_overdue):
+    parser = Parser(Adjustments())
+    while sent:
+        sent = sent[parser.received(sent) :]
+    parser.begun -= seconds
+    assert parser.is_overdue == is_overdue

@@ -153,6 +153,13 @@ def test_a_file_for_a_page_that_takes_files_is_refused_unread_from_a_stranger(se
         assert everything(client).startswith(b"HTTP/1.1 401 ")
 
 
+def test_what_follows_a_refused_request_is_not_looked_at(server):
+    refused = head("/projects/new/", "Content-Length: 300000000", "Authorization: Bearer none")
+    with server.connect() as client:
+        client.sendall(refused * 500)
+        assert everything(client).count(b"HTTP/1.1 ") == 1
+
+
 def test_a_body_that_comes_in_pieces_arrives_whole(server):
     body = os.urandom(300_000)
     with server.connect() as client:
