@@ -5,6 +5,10 @@ import os
 import sys
 
 if __name__ == "__main__":
+    try:
+        "".join(sys.argv).encode()
+    except UnicodeEncodeError:  # no name or text here could be equal to them, nor be stored
+        sys.exit("manage.py: the arguments are not in UTF-8")
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
     from django.core.management import execute_from_command_line
 

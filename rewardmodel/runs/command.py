@@ -58,7 +58,10 @@ def work_on(
     if (options["project"] is None) == (options["run"] is None):
         raise CommandError("name either a project or, with --run, a queued run")
     if options["supervisor"]:
-        run = model.objects.get(pk=options["run"])
+        try:
+            run = model.objects.get(pk=options["run"])
+        except model.DoesNotExist:
+            raise CommandError(f"there is no {model._meta.verbose_name} {options['run']}") from None
         execute(
             run,
             lambda heartbeat: work(run, heartbeat),
