@@ -55,10 +55,10 @@ def open_image(image: Image) -> BinaryIO:
         return cast(BinaryIO, image.file.open())
     except FileNotFoundError as error:
         raise ImageLost(f"{image.file.name}: is missing in the storage") from error
+    except BotoCoreError as error:  # some are OSErrors too
+        raise StorageSilent(str(error)) from error
     except OSError as error:  # not readable, or a folder
         raise ImageLost(f"{image.file.name}: {error}") from error
-    except BotoCoreError as error:
-        raise StorageSilent(str(error)) from error
     finally:
         _opening.release()
 
