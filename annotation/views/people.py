@@ -14,6 +14,7 @@ from django.views.decorators.debug import sensitive_post_parameters, sensitive_v
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from annotation.access import MAY, Do, MemberRequest, admin_required
+from annotation.addresses import client_address
 from annotation.forms.accounts import InvitationForm, JoiningForm, WishForm
 from annotation.forms.projects import MemberForm
 from annotation.models import Invitation, Project, User
@@ -26,12 +27,14 @@ from annotation.services.people.invitations import (
     open_invitation,
     revoke,
 )
+from annotation.services.people.rates import count_request
 from annotation.services.people.resets import resettable_members
 from annotation.services.projects.projects import add_member, remove_member
 from annotation.views.accounts import welcome
 
 PEOPLE = "annotation/people/list.html"
 JOIN = "annotation/people/join.html"
+PROPOSALS_A_MINUTE = 60  # to one address: a class joins at once, and nobody learns taken numbers by asking
 
 
 @require_safe
@@ -158,6 +161,8 @@ def _join_as_somebody_new(request: HttpRequest, invitation: Invitation, token: s
         wish = WishForm(request.POST if "wish" in request.POST else None)
         if not wish.is_valid():
             return render(request, JOIN, {**context, "wish": wish}, status=422 if wish.errors else 200)
+        if count_request(f"names {client_address(request)}", now=timezone.now()) > PROPOSALS_A_MINUTE:
+            return render(request, JOIN, {**context, "wish": wish, "is_too_much": True}, status=429)
         return _propose(request, context, propose_name(wish.cleaned_data["wish"]))
     form = JoiningForm(User(username=name), request.POST)
     if not form.is_valid():

@@ -15,6 +15,10 @@ from annotation.services.actions import record_action
 from annotation.services.people.attempts import begin_attempt, forgive_attempts
 from annotation.services.people.sign_ins import record_failure
 
+DIGITS = range(3, 10)  # of the number in a proposed name
+DRAWN = 100  # numbers that are looked up at once
+_RANDOM = secrets.SystemRandom()
+
 
 class NameTaken(Exception):
     """There is an account of this name, or of one that looks like it."""
@@ -45,11 +49,19 @@ def open_account(*, username: str, password: str) -> User:
 
 
 def propose_name(wish: str) -> str:
-    """Return a free user name made of the wish and a number, always: it tells nobody which names exist."""
-    while True:
-        name = f"{wish}-{secrets.randbelow(900) + 100}"
-        if not User.objects.filter(skeleton=skeleton(name)).exists():
-            return name
+    """Return a free user name made of the wish and a number, always: it tells nobody which names exist.
+
+    The number has three digits, or more where names with three are hardly to be had; a long wish is cut.
+    Raises: NameTaken, where no draw was free.
+    """
+    longest = User._meta.get_field("username").max_length or 0
+    for digits in DIGITS:
+        numbers = _RANDOM.sample(range(10 ** (digits - 1), 10**digits), DRAWN)
+        names = {skeleton(name): name for name in (f"{wish[: longest - digits - 1]}-{n}" for n in numbers)}
+        taken = set(User.objects.filter(skeleton__in=names).values_list("skeleton", flat=True))
+        if free := names.keys() - taken:
+            return names[_RANDOM.choice(sorted(free))]
+    raise NameTaken(wish)
 
 
 def verify_password(

@@ -7,9 +7,11 @@ from datetime import timedelta
 import pytest
 from django.db import IntegrityError, connection, transaction
 from django.test import Client
+from django.utils import timezone
 
 from annotation.models import Invitation, Membership, User
 from annotation.services.people.invitations import AlreadyMember, InvitationOver, invite, join, revoke
+from annotation.views import people
 from tests.annotation.projects.test_pages import as_
 from tests.cast import NOW
 
@@ -124,6 +126,15 @@ def test_the_page_tells_nobody_which_names_exist(project, ada, eve):
     assert {page.status_code for page in pages} == {200}
     masked = [re.sub(r"(ada|\u0430da|nobody)-\d{3}(:[\w-]+)?|[\w]{64}", "", page.text) for page in pages]
     assert masked[0] == masked[1] == masked[2]
+
+
+def test_nobody_draws_names_without_end(project, ada, monkeypatch):
+    address, client = made(project, ada), Client()
+    monkeypatch.setattr(people, "PROPOSALS_A_MINUTE", 2)
+    now = timezone.now()
+    monkeypatch.setattr(timezone, "now", lambda: now)  # all within one minute
+    statuses = [client.post(address, {"wish": "zoe"}).status_code for _ in range(3)]
+    assert statuses == [200, 200, 429]
 
 
 def test_nobody_picks_a_name_without_its_number(project, ada):

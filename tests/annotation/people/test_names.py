@@ -1,5 +1,7 @@
 """Names that look alike: there is one account of each look."""
 
+import re
+
 import pytest
 from django.core.exceptions import ValidationError
 from django.core.management import CommandError, call_command
@@ -85,6 +87,14 @@ def test_a_proposed_name_is_free_and_always_has_a_number(db):
     taken = [f"carl-{number}" for number in range(100, 820)]
     User.objects.bulk_create(User(username=name) for name in taken)
     assert int(propose_name("carl").removeprefix("carl-")) >= 820
+
+
+def test_a_wish_of_which_every_number_is_taken_gets_a_longer_one(db, django_assert_max_num_queries):
+    wish = "w" * 146
+    User.objects.bulk_create(User(username=f"{wish}-{number}") for number in range(100, 1000))
+    with django_assert_max_num_queries(2):
+        name = propose_name(wish)
+    assert re.fullmatch(r"w{145}-\d{4}", name)
 
 
 @pytest.mark.django_db(transaction=True)
