@@ -1,18 +1,20 @@
 """Links by which somebody who forgot their password sets a new one.
 
-A link works once, for settings.PASSWORD_RESET_TIMEOUT seconds, and until the next sign-in or new password:
-Django's token generator signs all three, so that nothing is stored.
+A link works once, for settings.PASSWORD_RESET_TIMEOUT seconds, and until the next sign-in, new password or
+change of what the account may do: the token signs them all, so that nothing is stored.
 """
 
 from __future__ import annotations
 
-from django.contrib.auth.tokens import default_token_generator
+from typing import Any
+
+from django.contrib.auth.tokens import PasswordResetTokenGenerator
 from django.db import transaction
-from django.db.models import QuerySet
+from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.utils.http import base36_to_int, int_to_base36
 
 from annotation.access import Do, projects_where, roles_that
-from annotation.models import Action, Membership, Project, User
+from annotation.models import Action, Assignment, Membership, Project, User
 from annotation.models.people import IMPORTED
 from annotation.services.actions import record_action
 
@@ -21,19 +23,35 @@ class ResetLinkOver(Exception):
     """The link was used, has expired, or is not complete."""
 
 
+class _Tokens(PasswordResetTokenGenerator):
+    """Django's, which also end when the account's roles change: it may have come to reach further."""
+
+    def _make_hash_value(self, user: Any, timestamp: int) -> str:
+        roles = sorted(user.memberships.values_list("project", "role"))
+        return f"{super()._make_hash_value(user, timestamp)} {user.is_staff} {user.is_superuser} {roles}"
+
+
+_TOKENS = _Tokens()
+
+
 def resettable_members(project: Project, *, by: User) -> QuerySet[User]:
     """Return the project's members for whom its admin may make a link.
 
-    A link hands over an account, so a project's admin makes none for another admin, for a superuser, or for
-    somebody who works in projects of other admins, too. Superusers make links for all but themselves.
+    A link hands over an account, so a project's admin makes none for another admin, for a superuser or other
+    staff of the site, or for somebody who works, or ever did, in projects of other admins, too: their answers
+    there are the account's. Superusers make links for all but themselves.
     """
     people = User.objects.filter(memberships__project=project, is_active=True).exclude(pk=by.pk)
     if by.is_superuser:
         return people
-    admins = Membership.objects.filter(role__in=roles_that(Do.ADMINISTER))
-    elsewhere = Membership.objects.exclude(project__in=projects_where(by, Do.ADMINISTER))
-    beyond = (admins | elsewhere).values("user")
-    return people.exclude(is_superuser=True).exclude(pk__in=beyond)
+    here = Q(project__in=projects_where(by, Do.ADMINISTER).values("pk"))
+    person = OuterRef("pk")
+    is_admin = Exists(Membership.objects.filter(user=person, role__in=roles_that(Do.ADMINISTER)))
+    is_elsewhere = Exists(Membership.objects.filter(~here, user=person))
+    worked_elsewhere = Exists(Assignment.objects.filter(~here, annotator=person))
+    acted_elsewhere = Exists(Action.objects.filter(~here, actor=person, project__isnull=False))
+    staff = Q(is_superuser=True) | Q(is_staff=True)
+    return people.exclude(staff | is_admin | is_elsewhere | worked_elsewhere | acted_elsewhere)
 
 
 @transaction.atomic
@@ -44,7 +62,7 @@ def make_reset_key(user: User, *, project: Project | None, by: User | None) -> s
 
 
 def reset_key(user: User) -> str:
-    return f"{int_to_base36(user.pk)}.{default_token_generator.make_token(user)}"
+    return f"{int_to_base36(user.pk)}.{_TOKENS.make_token(user)}"
 
 
 def user_of_reset_key(key: str) -> User:
@@ -54,7 +72,7 @@ def user_of_reset_key(key: str) -> User:
         user = User.objects.filter(pk=base36_to_int(ident), is_active=True).first()
     except (ValueError, OverflowError):
         user = None
-    if user is None or not default_token_generator.check_token(user, token):
+    if user is None or not _TOKENS.check_token(user, token):
         raise ResetLinkOver
     return user
 

@@ -9,11 +9,12 @@ from django.utils import timezone
 from kombu.exceptions import OperationalError
 
 from annotation import tasks
-from annotation.models import Action, SignInAttempt, User
+from annotation.models import Action, Assignment, SignInAttempt, User
+from annotation.services.actions import record_action
 from annotation.services.people import emails
 from annotation.services.people.attempts import MOST_FOR_ACCOUNT_FROM_ADDRESS
 from annotation.services.people.resets import reset_key, resettable_members
-from annotation.services.projects.projects import add_member
+from annotation.services.projects.projects import add_member, remove_member
 from tests.annotation.projects.test_pages import as_
 from tests.cast import NOW
 
@@ -109,6 +110,36 @@ def test_an_admin_takes_over_no_account_that_reaches_beyond_their_projects(
     assert as_(rita).post(f"/projects/{project.slug}/people/{alice.pk}/reset/").status_code == 404
     page = as_(ada).get(f"/projects/{project.slug}/people/").text
     assert page.count("Make a link for a new password") == 2
+
+
+def test_nor_one_that_reached_beyond_them_before(project, a_project, a_prompt, ada, alice, bob, eve, rita):
+    other = a_project()
+    other.memberships.filter(user=ada).delete()
+    rita.is_staff = True
+    rita.save()
+    add_member(project=other, user=bob, role="annotator")
+    a_prompt(2, project=other)
+    Assignment.objects.filter(pk=other.assignments.first().pk).update(
+        annotator=bob, state=Assignment.State.SUBMITTED, submitted_at=NOW, leased_until=NOW
+    )
+    remove_member(project=other, user=bob)
+    add_member(project=project, user=eve, role="annotator")
+    record_action(Action.Kind.JOINED, project=other, by=eve)
+    record_action(Action.Kind.TOKEN_MADE, project=None, by=alice)
+    record_action(Action.Kind.REVISED, project=project, by=alice)
+    assert set(resettable_members(project, by=ada)) == {alice}
+
+
+@pytest.mark.parametrize("change", ["role", "staff"])
+def test_a_link_ends_when_the_account_comes_to_reach_further(ann, a_project, change):
+    link = f"/reset/{reset_key(ann)}/"
+    assert Client().get(link).status_code == 200
+    if change == "role":
+        add_member(project=a_project(), user=ann, role="admin")
+    else:
+        ann.is_staff = True
+        ann.save()
+    assert Client().get(link).status_code == 404
 
 
 def test_a_command_makes_a_link_for_anybody(db, capsys):
