@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from datetime import timedelta
 from importlib import import_module
+from typing import Any
 
 from celery import shared_task
 from django.conf import settings
@@ -28,6 +29,8 @@ from annotation.services.webhooks.events import forget_events
 logger = logging.getLogger(__name__)
 TEND_SECONDS = 15
 LOOK_SECONDS = 60
+# The server for mail is asked again after up to 1, 2, 4, 8 and 10 minutes.
+MAIL_RETRIES: dict[str, Any] = {"retry_backoff": 60, "max_retries": 5}
 ACTIVE = timedelta(hours=1)  # annotators idle for longer cannot have broken a rule since the last check
 
 
@@ -83,13 +86,13 @@ def tend_imports() -> None:
         wake_import(upload, expires=TEND_SECONDS)
 
 
-@shared_task
+@shared_task(autoretry_for=(OSError,), **MAIL_RETRIES)
 def send_reset_links(address: str, link: str) -> None:
     """Mail links for a new password to this address, if accounts have it."""
     mail_reset_links(address=address, link=link, now=now())
 
 
-@shared_task
+@shared_task(autoretry_for=(OSError,), **MAIL_RETRIES)
 def send_confirmation(user_id: int, address: str, link: str) -> None:
     """Mail the link that makes this the user's address."""
     mail_confirmation(user=User.objects.get(pk=user_id), address=address, link=link, now=now())

@@ -19,7 +19,12 @@ from annotation.forms.accounts import AddressForm, ForgottenForm, ResetForm
 from annotation.models import Project
 from annotation.services.people.accounts import verify_password
 from annotation.services.people.attempts import TooManyAttempts
-from annotation.services.people.emails import ConfirmationOver, address_in, change_address
+from annotation.services.people.emails import (
+    ConfirmationOver,
+    address_in,
+    change_address,
+    is_confirmation_withheld,
+)
 from annotation.services.people.rates import count_request
 from annotation.services.people.resets import (
     ResetLinkOver,
@@ -112,6 +117,8 @@ def address(request: MemberRequest) -> HttpResponse:
     if user is None:
         form.add_error("password", "This is not your password.")
         return render(request, ADDRESS, {"form": form}, status=422)
+    if is_confirmation_withheld(form.cleaned_data["email"], now=now):
+        return render(request, ADDRESS, {"form": form, "is_too_much": True}, status=429)
     link = request.build_absolute_uri(reverse("confirm-address", args=["KEY"]))
     try:
         send_confirmation.delay(request.user.pk, form.cleaned_data["email"], link)

@@ -11,7 +11,7 @@ from django.db import transaction
 
 from annotation.models import Action, User
 from annotation.services.actions import record_action
-from annotation.services.people.rates import count_request
+from annotation.services.people.rates import count_request, requests_in_minute
 from annotation.services.people.resets import accounts_to_mail, make_reset_key
 
 CONFIRMED_WITHIN = 24 * 60 * 60  # seconds
@@ -40,23 +40,33 @@ class ConfirmationOver(Exception):
 def mail_reset_links(*, address: str, link: str, now: datetime) -> None:
     """Send a link for each account with this address, at most once a minute.
 
+    A mail counts once the server took it, so that another attempt sends what is missing.
+
     Args: link: with `KEY` in it, where the secret part goes.
+    Raises: OSError: the server for mail did not take one.
     """
-    if count_request(f"mail {_digest(address)}", now=now) > 1:
-        return
     for user in accounts_to_mail(address):
+        if requests_in_minute(mail := f"reset mail {user.pk}", now=now):
+            continue
         key = make_reset_key(user, project=None, by=None)
         body = RESET.format(name=user.username, link=link.replace("KEY", key))
         send_mail("A new password for Laurel", body, None, [user.email])
+        count_request(mail, now=now)
 
 
 def mail_confirmation(*, user: User, address: str, link: str, now: datetime) -> None:
-    """Send the link that makes this the user's address, at most once a minute. Args: link: as above."""
-    if count_request(f"mail {_digest(address)}", now=now) > 1:
+    """Send the link that makes this the user's address, at most once a minute. Args and raises: as above."""
+    if is_confirmation_withheld(address, now=now):
         return
     key = signing.dumps([user.pk, address], salt=SALT)
     body = CONFIRM.format(name=user.username, link=link.replace("KEY", key))
     send_mail("Confirm your address for Laurel", body, None, [address])
+    count_request(_confirmation_to(address), now=now)
+
+
+def is_confirmation_withheld(address: str, *, now: datetime) -> bool:
+    """Return whether a mail to confirm this address was sent in this minute, so that no other is."""
+    return requests_in_minute(_confirmation_to(address), now=now) > 0
 
 
 def address_in(key: str, *, user: User) -> str:
@@ -78,5 +88,6 @@ def change_address(*, user: User, address: str) -> None:
     record_action(Action.Kind.EMAIL_CHANGED, project=None, by=user, subject=user)
 
 
-def _digest(address: str) -> str:
-    return hashlib.sha256(address.casefold().encode()).hexdigest()[:40]
+def _confirmation_to(address: str) -> str:
+    """Return the name that mails to this address are counted under, which does not give it away."""
+    return f"confirmation {hashlib.sha256(address.casefold().encode()).hexdigest()[:40]}"

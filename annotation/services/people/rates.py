@@ -32,6 +32,13 @@ def count_request(client: str, *, now: datetime) -> int:
     return int(row[0])
 
 
+def requests_in_minute(client: str, *, now: datetime) -> int:
+    """Return how many requests of the client were counted in this minute."""
+    minute = now.replace(second=0, microsecond=0)
+    counts = RequestCount.objects.filter(client=client, minute=minute).values_list("count", flat=True)
+    return counts.first() or 0
+
+
 def seconds_to_next_minute(now: datetime) -> int:
     """Return whole seconds, 1 to 60, until counting begins anew."""
     return 60 - now.second

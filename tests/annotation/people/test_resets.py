@@ -1,8 +1,10 @@
 """A new password for who forgot theirs: by whose link, how often, and what a stranger learns."""
 
 import re
+from smtplib import SMTPServerDisconnected
 
 import pytest
+from django.core.mail.backends.locmem import EmailBackend
 from django.core.management import CommandError, call_command
 from django.test import Client
 from django.utils import timezone
@@ -173,6 +175,32 @@ def test_nobody_is_flooded_with_mail(ann, mail, mailoutbox, client, monkeypatch)
     statuses = [client.post("/forgotten/", {"email": "alice@example.org"}).status_code for _ in range(7)]
     assert statuses == [200] * 5 + [429] * 2
     assert len(mailoutbox) == 1
+
+
+def test_a_mail_that_its_server_refused_is_sent_again_once(ann, mail, mailoutbox, client, monkeypatch):
+    send, refusals = EmailBackend.send_messages, [SMTPServerDisconnected(), ConnectionRefusedError()]
+
+    def send_at_last(backend, letters):
+        if refusals:
+            raise refusals.pop()
+        return send(backend, letters)
+
+    monkeypatch.setattr(EmailBackend, "send_messages", send_at_last)
+    assert client.post("/forgotten/", {"email": "alice@example.org"}).status_code == 200
+    assert (refusals, len(mailoutbox)) == ([], 1)
+
+
+def test_nobody_keeps_a_confirmation_from_the_owner_who_hears_of_one_withheld(
+    ann, mail, mailoutbox, client, monkeypatch
+):
+    for module in (timezone, tasks):
+        monkeypatch.setattr(module, "now", lambda: NOW)  # all within one minute
+    hers, asked = as_(ann), {"email": "alice@example.org", "password": OLD}
+    client.post("/forgotten/", {"email": "alice@example.org"})
+    pages = [hers.post("/account/address/", asked) for _ in range(2)]
+    assert [page.status_code for page in pages] == [200, 429]
+    assert "within the last minute" in pages[1].text
+    assert [letter.subject.partition(" ")[0] for letter in mailoutbox] == ["A", "Confirm"]
 
 
 def test_without_a_server_for_mail_there_is_no_such_page_and_without_a_broker_it_says_so(
