@@ -118,7 +118,7 @@ def password(request: MemberRequest) -> HttpResponse:
     change_password(user=request.user, password=form.cleaned_data["new_password1"])
     update_session_auth_hash(request, request.user)
     messages.success(request, "Password changed. Other browsers were signed out.")
-    return redirect("account")
+    return know_device(redirect("account"), request.user)
 
 
 @require_POST
@@ -187,7 +187,7 @@ def welcome(request: HttpRequest, user: User, onward: str) -> HttpResponse:
 
 def know_device(response: HttpResponse, user: User) -> HttpResponse:
     """Let this browser be counted apart at sign-in: whoever is at it has shown that the account is theirs."""
-    name, value = device_cookie(user.username)
+    name, value = device_cookie(user)
     response.set_cookie(
         name,
         value,

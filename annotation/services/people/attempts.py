@@ -10,6 +10,7 @@ keep the owner out. Source: OWASP, "Slow Down Online Guessing Attacks with Devic
 
 from __future__ import annotations
 
+import hashlib
 import secrets
 from datetime import datetime, timedelta
 
@@ -17,13 +18,14 @@ from django.core.signing import BadSignature, Signer
 from django.db import connection, transaction
 from django.utils.crypto import salted_hmac
 
-from annotation.models import SignInAttempt
+from annotation.models import SignInAttempt, User
 from annotation.names import skeleton
 
 WINDOW = timedelta(minutes=15)
 # Wrong passwords within the window. An office shares one address, so its limit is higher.
 MOST_FOR_ACCOUNT_FROM_ADDRESS = 5
 MOST_FROM_DEVICE = 5
+MOST_FROM_DEVICES = 20  # from all of an account; past that they are counted as browsers not known
 MOST_FOR_ADDRESS = 50
 # After so many from browsers not known, an account is slowed: it is asked for once in SPACING, and an address
 # that has just tried gives way to others.
@@ -50,6 +52,9 @@ def begin_attempt(*, name: str, address: str, device: str, now: datetime) -> Sig
     _lock(f"address {address}")
     _lock(f"account {account}")
     SignInAttempt.objects.filter(at__lte=now - WINDOW).delete()
+    from_devices = SignInAttempt.objects.filter(account=account).exclude(device="")
+    if device and from_devices.count() >= MOST_FROM_DEVICES:
+        device = ""
     if device:
         _admit(MOST_FROM_DEVICE, account=account, device=device)
     else:
@@ -93,27 +98,34 @@ def digest_of_name(name: str) -> str:
     return salted_hmac("annotation.sign-in", skeleton(name), algorithm="sha256").hexdigest()
 
 
-def device_cookie(name: str) -> tuple[str, str]:
+def device_cookie(user: User) -> tuple[str, str]:
     """Return name and value of a cookie that lets the browser be counted apart when it signs in again.
 
-    It opens nothing: it only says that somebody knew the password at this browser.
+    It opens nothing: it only says that somebody knew the account's password, of now, at this browser.
     """
-    account = digest_of_name(name)
-    return cookie_name(name), _SIGNER.sign(f"{account}:{secrets.token_urlsafe(16)}")
+    return cookie_name(user.username), _signer(user).sign(secrets.token_urlsafe(16))
 
 
 def cookie_name(name: str) -> str:
-    """Return the name of the account's cookie: several people may share a browser."""
-    return f"device_{digest_of_name(name)[:16]}"
+    """Return the name of the account's cookie: several people may share a browser.
+
+    No key is in it, so that a new SECRET_KEY leaves browsers known.
+    """
+    return f"device_{hashlib.sha256(skeleton(name).encode()).hexdigest()[:16]}"
 
 
 def device_of(cookie: str, *, name: str) -> str:
-    """Return what to count a browser as, by its cookie for this account; blank where it is not valid."""
+    """Return what to count a browser as, by its cookie for this account; blank where it is not valid.
+
+    It is valid until the password changes or the account is signed out everywhere: whoever knew an earlier
+    password is a stranger.
+    """
+    user = User.objects.filter(username=name).first() if cookie else None
     try:
-        account, _, device = _SIGNER.unsign(cookie).partition(":")
+        return _signer(user).unsign(cookie) if user else ""
     except BadSignature:
         return ""
-    return device if account == digest_of_name(name) else ""
 
 
-_SIGNER = Signer(salt="annotation.device")
+def _signer(user: User) -> Signer:
+    return Signer(salt=f"annotation.device {user.pk} {user.sessions_version} {user.password}")

@@ -16,6 +16,7 @@ from annotation.services.people.attempts import (
     MOST_FOR_ACCOUNT_FROM_ADDRESS,
     MOST_FOR_ADDRESS,
     MOST_FROM_DEVICE,
+    MOST_FROM_DEVICES,
     SLOWED_AFTER,
     SPACING,
     WINDOW,
@@ -123,6 +124,37 @@ def test_the_cookie_of_one_account_says_nothing_about_another(ann, bob):
     assert device_of(browser.cookies[hers].value, name="bob") != ""
     post(browser, password="wrong")
     assert SignInAttempt.objects.get().device == ""
+
+
+@pytest.mark.parametrize("end", ["password", "everywhere"])
+def test_a_browser_is_a_stranger_after_a_new_password_or_signing_out_everywhere(ann, end):
+    here, there = Client(), Client()
+    for browser in (here, there):
+        assert post(browser).status_code == 302
+    change(here) if end == "password" else here.post("/sign-out/everywhere/")
+    here.post("/sign-out/")
+    SignInAttempt.objects.all().delete()
+    for browser in (there, here):
+        post(browser, password="wrong")
+    devices = list(SignInAttempt.objects.order_by("pk").values_list("device", flat=True))
+    assert [device != "" for device in devices] == [False, end == "password"]
+
+
+def test_a_new_key_leaves_browsers_known(ann, settings):
+    browser = Client()
+    post(browser)
+    browser.post("/sign-out/")
+    settings.SECRET_KEY_FALLBACKS, settings.SECRET_KEY = [settings.SECRET_KEY], "another " * 8
+    post(browser, password="wrong")
+    assert SignInAttempt.objects.get().device != ""
+
+
+def test_past_so_many_from_all_its_browsers_an_account_takes_them_as_unknown(ann):
+    for number in range(MOST_FROM_DEVICES):
+        assert attempt(device=f"device {number // MOST_FROM_DEVICE}") is None
+    assert attempt(device="another") is None
+    assert SignInAttempt.objects.latest("pk").device == ""
+    assert SignInAttempt.objects.filter(device="").count() == 1
 
 
 def test_an_address_tries_only_so_many_names(ann):
