@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from uuid import UUID
 
+from django.conf import settings
 from django.contrib.auth.views import redirect_to_login
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
@@ -38,11 +39,12 @@ def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponse:
 
     Args: reason: Django's, for its log.
     """
-    if request.path == reverse("sign-in"):  # somebody signed in in another tab meanwhile
+    has_cookies = settings.CSRF_COOKIE_NAME in request.COOKIES
+    if request.path == reverse("sign-in") and has_cookies:  # somebody signed in in another tab meanwhile
         return redirect_to_login(request.POST.get("next", ""))
     form = None if getattr(request, "htmx", False) else keep_posted(request)  # a script's page stays
     if form is None:
-        return render(request, "403_csrf.html", status=403)
+        return render(request, "403_csrf.html", {"has_cookies": has_cookies}, status=403)
     page = reverse("unsent-form", args=[form.token])
     if not request.user.is_authenticated:
         return redirect_to_login(page)

@@ -150,9 +150,15 @@ def test_a_page_older_than_the_last_sign_in_loses_nothing(project, ada, eve):
 
 def test_a_sign_in_page_older_than_the_last_sign_in_is_shown_anew(ada, db):
     client = Client(enforce_csrf_checks=True)
+    client.get("/sign-in/")
     assert (
         client.post("/sign-in/", {"username": "ada", "next": "/account/"}).url == "/sign-in/?next=/account/"
     )
+
+
+def test_a_browser_without_cookies_reads_why_it_cannot_sign_in(db):
+    page = Client(enforce_csrf_checks=True).post("/sign-in/", {"username": "ada", "password": "a secret"})
+    assert (page.status_code, "Allow cookies" in page.text) == (403, True)
 
 
 def test_a_script_keeps_its_own_page_and_nothing_is_kept_for_it(project, ada):
