@@ -62,8 +62,15 @@ def roles_that(do: Do) -> list[str]:
     return [role for role, allowed in MAY.items() if do in allowed]
 
 
+def reaches(user: User, project: int) -> bool:
+    """Return whether the request may be about this project: with a token for one, about none but that."""
+    return user.only_project in (None, project)
+
+
 def permissions_in(project: Project, user: User) -> frozenset[Do]:
     """Return the user's permissions in the project; superusers have an admin's."""
+    if not reaches(user, project.pk):
+        return frozenset()
     if user.is_superuser:
         return MAY[SUPERUSER]
     role = project.memberships.filter(user=user).values_list("role", flat=True).first()
@@ -71,9 +78,12 @@ def permissions_in(project: Project, user: User) -> frozenset[Do]:
 
 
 def permissions_anywhere(user: User) -> frozenset[Do]:
-    """Return the user's permissions in any project, in one query."""
+    """Return the user's permissions in any project that the request may be about, in one query."""
     allowed = MAY[SUPERUSER] if user.is_superuser else frozenset()
-    return allowed.union(*(MAY[role] for role in user.memberships.values_list("role", flat=True).distinct()))
+    roles = user.memberships.values_list("role", flat=True).distinct()
+    if user.only_project is not None:
+        roles = roles.filter(project=user.only_project)
+    return allowed.union(*(MAY[role] for role in roles))
 
 
 def may(user: User, do: Do, project: Project) -> bool:
@@ -173,7 +183,7 @@ STANDINGS = {
 def standing_in(slug: str, user: User) -> Standing | None:
     """Return the user's standing in the project, in one query; None without a part in its work."""
     guideline = STANDINGS[user.is_superuser].first(slug=slug, user=user.pk)
-    if guideline is None:
+    if guideline is None or not reaches(user, guideline.project.pk):
         return None
     fields = {name: getattr(guideline, name) for name in ("role", "is_reading_due", "paused", "outcome")}
     return Standing(guideline.project, guideline=guideline, **fields)

@@ -41,7 +41,7 @@ class SkeletonField(models.CharField):  # type: ignore[type-arg]  # no generic c
 class User(AbstractUser):
     """A user account. Permissions come from its membership in each project."""
 
-    # Of a request with a token: the project that it is for, else None. See access.projects_where.
+    # Of a request with a token: the project that it is for, else None. See access.reaches.
     only_project: int | None = None
 
     sessions_version = models.PositiveIntegerField(default=1)  # incremented to end all sessions

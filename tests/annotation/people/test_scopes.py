@@ -11,10 +11,12 @@ from rest_framework.decorators import api_view
 from rest_framework.response import Response
 from rest_framework.test import APIClient, APIRequestFactory
 
+from annotation.access import MAY, Do, may, permissions_anywhere, permissions_in, standing_in
 from annotation.api.requests import stays_in_scope
 from annotation.models import ApiToken, RequestCount
 from annotation.services.people.rates import count_request
-from annotation.services.people.tokens import issue_token
+from annotation.services.people.tokens import issue_token, use_token
+from annotation.services.projects.projects import add_member
 from tests.cast import NOW
 
 
@@ -44,6 +46,18 @@ def test_a_token_for_a_project_sees_no_other(project, elsewhere, ada, a_prompt):
         answer = client.post("/api/v1/scores", asked, format="json")
         assert (answer.status_code == 404) == (status == 403)
     assert elsewhere.prompts.filter(key="n403").count() == 0
+
+
+def test_a_token_for_a_project_narrows_every_question_for_permissions(project, elsewhere, alice, ada):
+    add_member(project=elsewhere, user=alice, role="inspector")
+    _, secret = issue_token(user=alice, name="p", days=None, now=NOW, project=project)
+    user = use_token(secret=secret, now=NOW).user
+    assert permissions_in(project, user) == permissions_anywhere(user) == MAY["annotator"]
+    assert (permissions_in(elsewhere, user), may(user, Do.SEE, elsewhere)) == (frozenset(), False)
+    _, secret = issue_token(user=ada, name="p", days=None, now=NOW, project=project)
+    user = use_token(secret=secret, now=NOW).user
+    assert standing_in(project.slug, user) is not None
+    assert standing_in(elsewhere.slug, user) is None
 
 
 def test_an_endpoint_without_a_project_in_its_address_is_shut_unless_it_stays_in_scope(project, ada):
