@@ -119,5 +119,22 @@ class Seal(models.Model):
         return f"{self.number}:{self.hash[:12]}"
 
 
+# Of these kinds the subject is a user name. Of others it may be equal to one: a format, a role, a version.
+KINDS_ABOUT_PEOPLE = (
+    Action.Kind.ACCOUNT_MADE,
+    Action.Kind.PASSWORD_CHANGED,
+    Action.Kind.RESET_LINK_MADE,
+    Action.Kind.EMAIL_CHANGED,
+    Action.Kind.SIGNED_IN,
+    Action.Kind.SIGN_IN_FAILED,
+    Action.Kind.SIGNED_OUT,
+    Action.Kind.ERASED,
+    Action.Kind.MEMBER_ADDED,
+    Action.Kind.MEMBER_REMOVED,
+    Action.Kind.PAUSED,
+    Action.Kind.LIFTED,
+    Action.Kind.QUALIFIED,
+)
+
 for _kind in Action.Kind:
     register_action(_kind.value, _kind.label)

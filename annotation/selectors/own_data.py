@@ -10,6 +10,7 @@ from django.core.serializers.json import DjangoJSONEncoder
 from django.db.models import Q
 
 from annotation.models import Acknowledgement, Action, Assignment, Generation, Review, User
+from annotation.models.actions import KINDS_ABOUT_PEOPLE
 from annotation.models.judgements import SCALES
 
 BATCH = 200  # answers in memory at a time
@@ -40,7 +41,8 @@ def _sections(user: User) -> Iterator[tuple[str, Iterable[Mapping[str, object]]]
     yield "pauses", user.pauses.values("project__slug", "reason", "paused_at", "lifted_at")
     reviews = Review.objects.filter(inspector=user).order_by("pk")
     yield "reviews_made", reviews.values("assignment", "verdict", "reason", "created_at").iterator(BATCH)
-    logged = Action.objects.filter(Q(actor=user) | Q(subject=user.username)).order_by("pk")
+    about = Q(kind__in=KINDS_ABOUT_PEOPLE, subject=user.username)
+    logged = Action.objects.filter(Q(actor=user) | about).order_by("pk")
     yield "log", logged.values("at", "kind", "project__slug", "subject", "details").iterator(BATCH)
     yield "answers", _answers(user)
 

@@ -20,6 +20,8 @@ from annotation.models import (
     User,
 )
 from annotation.selectors.log import check_log
+from annotation.selectors.own_data import own_data
+from annotation.services.actions import record_action
 from annotation.services.assignments.assignments import claim_next
 from annotation.services.assignments.skips import skip_task
 from annotation.services.checks.pauses import pause
@@ -172,3 +174,13 @@ def test_people_download_all_that_is_stored_about_them_and_nothing_that_is_hidde
     assert "rita" not in text
     assert as_(rita).get("/account/").text.count("/account/data/") == 1
     assert Client().get("/account/data/").status_code == 302
+
+
+@pytest.mark.parametrize("name", ["csv", "annotator"])
+def test_nobody_downloads_what_is_logged_of_something_that_is_called_as_they_are(name, project, ada):
+    person = User.objects.create_user(name)
+    add_member(project=project, user=person, role="annotator", by=ada)
+    record_action(Action.Kind.EXPORTED, project=project, by=ada, subject="csv")
+    record_action(Action.Kind.INVITED, project=project, by=ada, subject="annotator")
+    log = json.loads("".join(own_data(person)))["log"]
+    assert [(entry["kind"], entry["subject"]) for entry in log] == [("member.added", name)]
