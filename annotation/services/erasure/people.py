@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import secrets
 from dataclasses import dataclass
@@ -22,14 +21,19 @@ from annotation.models import (
     Seal,
     User,
 )
+from annotation.models.actions import KINDS_ABOUT_PEOPLE
 from annotation.services.actions import record_action
 from annotation.services.erasure.answers import give_back_tasks, remove_answers
 
 # What explains answers that stay; everything else that hangs on an account goes.
 EXPLAINS = (Acknowledgement, Pause, Qualification)
 SESSIONS = (Action.Kind.SIGNED_IN, Action.Kind.SIGN_IN_FAILED, Action.Kind.SIGNED_OUT)
-
-ABOUT_ROLES = (Action.Kind.INVITED, Action.Kind.INVITATION_REVOKED, Action.Kind.JOINED)  # by their subject
+# What people write about others: model, field, and its project.
+TEXTS: tuple[tuple[type[models.Model], str, str], ...] = (
+    (Pause, "reason", "project"),
+    (Qualification, "reason", "project"),
+    (Review, "reason", "assignment__project"),
+)
 
 
 class CannotErase(Exception):
@@ -58,7 +62,7 @@ def erase_person(user: User, *, keep_answers: bool, by: User | None = None) -> E
 
     1. Give back the tasks before them; remove their answers, or keep them under the pseudonym.
     2. Close the account: no name, address, password, role, token, session or second factor is left.
-    3. Replace the name in the log, in reasons that people wrote, and in events for webhooks.
+    3. Replace the name in the log, and in reasons and events of the projects that they had to do with.
 
     Exports and datasets name nobody; backups of before do, until they are removed.
 
@@ -67,11 +71,12 @@ def erase_person(user: User, *, keep_answers: bool, by: User | None = None) -> E
     user = User.objects.select_for_update().get(pk=user.pk)
     _check_others(user)
     name, pseudonym = user.username, f"erased-{secrets.token_hex(4)}"
+    projects = _projects_of(user)
     give_back_tasks(user)
     removed, staying = (0, user.assignments.count()) if keep_answers else remove_answers(user)
     _close_account(user, pseudonym, keep=EXPLAINS if staying else ())
-    _replace_in_texts(name, pseudonym)
-    entries = _replace_in_log(user, name, pseudonym)
+    _replace_in_texts(name, pseudonym, projects=projects)
+    entries = _replace_in_log(user, name, pseudonym, projects=projects)
     details: dict[str, Any] = {"entries": entries, "answers_removed": removed, "answers_kept": staying}
     record_action(Action.Kind.ERASED, project=None, by=by, subject=pseudonym, **details)
     return Erased(pseudonym, removed, staying, entries)
@@ -105,18 +110,31 @@ def _close_account(user: User, pseudonym: str, *, keep: tuple[type[models.Model]
             rows.filter(**{relation.field.name: user}).delete()
 
 
-def _replace_in_texts(name: str, pseudonym: str) -> None:
+def _projects_of(user: User) -> list[int]:
+    """Return the projects that they have to do with: only there can somebody have written about them."""
+    about = Q(actor=user) | Q(kind__in=KINDS_ABOUT_PEOPLE, subject=user.username)
+    rows = (
+        Action.objects.filter(about, project__isnull=False),
+        *(user.memberships, user.assignments, user.pauses, user.qualifications),
+    )
+    return sorted({pk for each in rows for pk in each.values_list("project", flat=True)})
+
+
+def _replace_in_texts(name: str, pseudonym: str, *, projects: list[int]) -> None:
     """Replace the name in what people wrote about answers and annotators, and in events not yet forgotten."""
-    for model in (Pause, Qualification, Review):
-        for row in model._base_manager.filter(reason__icontains=name):
-            row.reason = _replaced(row.reason, name, pseudonym)
-            row.save(update_fields=["reason"])
-    for event in Event.objects.extra(where=["data::text ILIKE %s"], params=[_like(name)]):
-        event.data = _replaced(event.data, name, pseudonym)
+    for model, field, project in TEXTS:
+        rows = model._base_manager.filter(**{f"{project}__in": projects, f"{field}__icontains": name})
+        for row in rows:
+            setattr(row, field, _replaced(getattr(row, field), name, pseudonym))
+            row.save(update_fields=[field])
+    by_name = Q(data__annotator=name) | Q(data__inspector=name)
+    for event in Event.objects.filter(by_name | Q(project__in=projects, data__reason__icontains=name)):
+        people = {key: pseudonym for key in ("annotator", "inspector") if event.data.get(key) == name}
+        event.data = _with_reason(event.data | people, name, pseudonym)
         event.save(update_fields=["data"])
 
 
-def _replace_in_log(user: User, name: str, pseudonym: str) -> int:
+def _replace_in_log(user: User, name: str, pseudonym: str, *, projects: list[int]) -> int:
     """Replace the name in the log, and forget the addresses that they signed in from.
 
     Returns: entries whose salt is gone from now on: what stood there cannot be guessed.
@@ -126,14 +144,12 @@ def _replace_in_log(user: User, name: str, pseudonym: str) -> int:
         cursor.execute("SET CONSTRAINTS annotation_seal_action IMMEDIATE")  # what this transaction logged
         cursor.execute("SET CONSTRAINTS annotation_seal_action DEFERRED")
         cursor.execute("SET LOCAL laurel.log = 'erase'")
-        own = Q(kind__in=SESSIONS) & (Q(actor=user) | Q(subject=name))
-        mentions = Action.objects.extra(
-            where=["subject ILIKE %s OR details::text ILIKE %s"], params=[_like(name), _like(name)]
-        )
-        for action in (mentions | Action.objects.filter(own)).order_by("pk").iterator(chunk_size=1000):
-            is_role = action.kind in ABOUT_ROLES
-            subject = action.subject if is_role else _replaced(action.subject, name, pseudonym)
-            details = {} if action.kind in SESSIONS else _without_name(action.details, name, pseudonym)
+        about = Q(kind__in=KINDS_ABOUT_PEOPLE, subject=name) | Q(kind__in=SESSIONS, actor=user)
+        mentions = Q(project__in=projects, details__reason__icontains=name)
+        for action in Action.objects.filter(about | mentions).order_by("pk").iterator(chunk_size=1000):
+            is_about = action.kind in KINDS_ABOUT_PEOPLE and action.subject == name
+            subject = pseudonym if is_about else action.subject
+            details = {} if action.kind in SESSIONS else _with_reason(action.details, name, pseudonym)
             if (subject, details) != (action.subject, action.details):
                 Action.objects.filter(pk=action.pk).update(subject=subject, details=details)
                 entries += Seal.objects.filter(action=action.pk).exclude(salt="").update(salt="")
@@ -141,25 +157,16 @@ def _replace_in_log(user: User, name: str, pseudonym: str) -> int:
     return entries
 
 
-def _without_name(details: dict[str, Any], name: str, pseudonym: str) -> dict[str, Any]:
-    """Somebody may be called as a role is, which stays."""
-    return {
-        key: value if key == "role" else _replaced(value, name, pseudonym) for key, value in details.items()
-    }
+def _with_reason(details: dict[str, Any], name: str, pseudonym: str) -> dict[str, Any]:
+    """Return details of an action or an event with the name replaced in what a person wrote there."""
+    reason = details.get("reason")
+    return details | {"reason": _replaced(reason, name, pseudonym)} if isinstance(reason, str) else details
 
 
-def _replaced(value: Any, name: str, pseudonym: str) -> Any:
-    """Replace the name, as a word of its own, in a text or in all texts of JSON."""
-    if isinstance(value, str):
-        return re.sub(rf"(?<!\w){re.escape(name)}(?!\w)", pseudonym, value, flags=re.IGNORECASE)
-    if isinstance(value, dict):
-        return {key: _replaced(each, name, pseudonym) for key, each in value.items()}
-    if isinstance(value, list):
-        return [_replaced(each, name, pseudonym) for each in value]
-    return value
+def _replaced(text: str, name: str, pseudonym: str) -> str:
+    """Replace the name where it stands alone: `anna` is not meant by `anna-123` or `x@anna.org`.
 
-
-def _like(name: str) -> str:
-    """Return a pattern of ILIKE for texts, and JSON as text, in which the name may stand."""
-    escaped = json.dumps(name, ensure_ascii=False)[1:-1].replace("\\", "\\\\")
-    return "%" + escaped.replace("%", r"\%").replace("_", r"\_") + "%"
+    A sign of user names ends the name only where no letter or digit follows, as after a sentence.
+    """
+    alone = rf"(?<!\w)(?<!\w[.@+-]){re.escape(name)}(?![.@+-]*\w)"
+    return re.sub(alone, pseudonym, text, flags=re.IGNORECASE)

@@ -118,6 +118,30 @@ def test_who_is_called_like_a_role_leaves_the_roles_in_the_log(project, ada):
     assert action.details == {"role": "annotator"}
 
 
+def test_what_is_said_of_others_stays_as_it_was_written(project, ada, rita, bob, eve, a_project):
+    """Names may lie within other names, and be words, formats and addresses."""
+    elsewhere = a_project()
+    person = User.objects.create_user("low")
+    for other in (project, elsewhere):
+        add_member(project=other, user=User.objects.get_or_create(username="low-123")[0], role="annotator")
+        record_action(Action.Kind.EXPORTED, project=other, by=ada, subject="low")
+    add_member(project=project, user=person, role="annotator", by=ada)
+    mine = pause(annotator=bob, project=project, reason="As Low, not low.smith. Ask low.", by=rita, now=NOW)
+    other = pause(annotator=eve, project=elsewhere, reason="low quality", by=rita, now=NOW)
+    list(everything())  # what is logged is sealed
+    erased = erase_person(person, keep_answers=True)
+    assert erased.entries == 2  # role given; the pause of somebody else that tells of them
+    name = erased.pseudonym
+    mine.refresh_from_db()
+    other.refresh_from_db()
+    assert mine.reason == f"As {name}, not low.smith. Ask {name}."
+    assert other.reason == "low quality"
+    logged = Action.objects.filter(kind=Action.Kind.PAUSED).order_by("pk")
+    assert [action.details["reason"] for action in logged] == [mine.reason, other.reason]
+    subjects = list(Action.objects.values_list("subject", flat=True))
+    assert (subjects.count("low"), subjects.count("low-123"), subjects.count(name)) == (2, 2, 2)
+
+
 def test_answers_that_are_removed_are_asked_of_somebody_else(carol, project):
     wanted = Assignment.objects.exclude(state=State.SKIPPED).count()
     erased = erase_person(carol, keep_answers=False)
