@@ -7,7 +7,7 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from django.db import connection
+from django.db import connection, transaction
 
 from annotation.models import Action
 
@@ -57,8 +57,19 @@ class LogCheck:
 def check_log(*, expected: str = "") -> LogCheck:
     """Compare every entry of the log with its seal, and every seal with the one before.
 
+    Within a transaction of the caller's, that says what the statements see; else all see one moment.
+
     Args: expected: a `newest` of earlier, which must still be there.
     """
+    is_outermost = not connection.in_atomic_block
+    with transaction.atomic():
+        if is_outermost:  # the log may be shortened while it is read
+            with connection.cursor() as cursor:
+                cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
+        return _check_log(expected)
+
+
+def _check_log(expected: str) -> LogCheck:
     number, previous = _start()
     entries, erased, claimed = 0, 0, 0
     seen = not expected or expected == f"{number}:{previous}"

@@ -147,6 +147,32 @@ def test_old_entries_are_removed_and_the_rest_can_still_be_checked(logged, proje
     assert "is gone" in check_log().fault
 
 
+@pytest.mark.django_db(transaction=True)
+def test_a_log_that_is_shortened_while_it_is_read_is_whole(logged):
+    """The removal is committed after the check has read where the log begins, before it reads the entries."""
+    removed = []
+
+    def remove():
+        try:
+            removed.append(shorten_log(now=Action.objects.get(pk=logged).at, days=0))
+        finally:
+            connection.close()
+
+    def remove_before_the_entries(execute, sql, *arguments):
+        if "annotation_action_words" in sql and not removed:
+            thread = threading.Thread(target=remove)
+            thread.start()
+            thread.join(timeout=60)
+        return execute(sql, *arguments)
+
+    count = Action.objects.count()
+    with connection.execute_wrapper(remove_before_the_entries):
+        check = check_log()
+    assert removed
+    assert (check.fault, check.entries) == ("", count)
+    assert check_log().fault == ""
+
+
 def test_nothing_is_removed_that_is_not_old_enough(logged):
     assert shorten_log(now=NOW, days=30) == 0
 
