@@ -16,6 +16,7 @@ from annotation.models import (
     Event,
     Membership,
     Pause,
+    Project,
     Qualification,
     Review,
     Seal,
@@ -68,7 +69,7 @@ def erase_person(user: User, *, keep_answers: bool, by: User | None = None) -> E
 
     Raises: CannotErase.
     """
-    user = User.objects.select_for_update().get(pk=user.pk)
+    user = _lock(user)
     _check_others(user)
     name, pseudonym = user.username, f"erased-{secrets.token_hex(4)}"
     projects = _projects_of(user)
@@ -82,14 +83,24 @@ def erase_person(user: User, *, keep_answers: bool, by: User | None = None) -> E
     return Erased(pseudonym, removed, staying, entries)
 
 
+def _lock(user: User) -> User:
+    """Lock whom and what `_check_others` counts: of two who are erased at once the second sees the first."""
+    superusers = Q(is_superuser=True) if user.is_superuser else Q()
+    locked = User.objects.select_for_update().filter(Q(pk=user.pk) | superusers).order_by("pk")
+    users = {each.pk: each for each in locked}
+    projects = Project.objects.filter(pk__in=user.memberships.values("project"))
+    list(projects.select_for_update(no_key=True).order_by("pk"))
+    return users[user.pk]
+
+
 def _check_others(user: User) -> None:
     """Raises: CannotErase."""
-    others = User.objects.filter(is_superuser=True, is_active=True).exclude(pk=user.pk)
-    if user.is_superuser and not others.exists():
+    others = User.objects.filter(is_active=True).exclude(pk=user.pk)
+    if user.is_superuser and not others.filter(is_superuser=True).exists():
         raise CannotErase(f"{user.username} is the only superuser: make another one first")
     admins = Membership.objects.filter(role=Membership.Role.ADMIN)
     for membership in admins.filter(user=user).select_related("project"):
-        if not admins.filter(project=membership.project).exclude(user=user).exists():
+        if not admins.filter(project=membership.project, user__in=others).exists():
             raise CannotErase(
                 f"{user.username} is the only admin of {membership.project.slug}: make another one first"
             )

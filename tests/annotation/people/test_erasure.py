@@ -1,11 +1,12 @@
 """A person may have their data and may be erased: nothing names them then, and the log is still whole."""
 
 import json
+import threading
 from datetime import timedelta
 
 import pytest
 from django.core.management import CommandError, call_command
-from django.db import connection
+from django.db import connection, transaction
 from django.test import Client
 
 from annotation.models import (
@@ -175,6 +176,39 @@ def test_who_alone_can_do_something_is_not_erased(ada, project):
     assert not root.is_superuser
     with pytest.raises(CommandError, match="nobody is called 'root'"):
         call_command("erase_person", "root", "--keep-answers")
+
+
+def test_an_admin_who_cannot_sign_in_is_no_other_admin(ada, eve, project):
+    add_member(project=project, user=eve, role="admin", by=ada)
+    User.objects.filter(pk=eve.pk).update(is_active=False)
+    with pytest.raises(CannotErase, match="is the only admin of project-0"):
+        erase_person(ada, keep_answers=True)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_of_two_admins_who_are_erased_at_once_one_stays(ada, eve, project):
+    add_member(project=project, user=eve, role="admin", by=ada)
+    refusals = []
+
+    def erase_the_other():
+        try:
+            erase_person(eve, keep_answers=True)
+        except CannotErase as error:
+            refusals.append(str(error))
+        finally:
+            connection.close()
+
+    with transaction.atomic(), connection.cursor() as cursor:
+        erase_person(ada, keep_answers=True)
+        thread = threading.Thread(target=erase_the_other)
+        thread.start()
+        waiting = 0
+        while thread.is_alive() and not waiting:
+            cursor.execute("SELECT count(*) FROM pg_locks WHERE NOT granted")
+            (waiting,) = cursor.fetchone()
+    thread.join(timeout=60)
+    assert refusals == ["eve is the only admin of project-0: make another one first"]
+    assert Membership.objects.get(project=project, role="admin").user == eve
 
 
 def test_people_download_all_that_is_stored_about_them_and_nothing_that_is_hidden_from_them(carol, rita):
