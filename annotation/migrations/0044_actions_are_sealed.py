@@ -40,6 +40,8 @@ UNSEAL = """
 DROP TRIGGER annotation_seal_action ON annotation_action;
 DROP FUNCTION annotation_seal_action();
 """
+# Until the trigger is there and committed, or what is logged meanwhile would have no seal.
+LOCK = "LOCK TABLE annotation_action IN SHARE ROW EXCLUSIVE MODE"
 # Those logged so far, in the order of their ids.
 SEAL_OLDER = """
 DO $$
@@ -115,6 +117,7 @@ class Migration(migrations.Migration):
             ],
         ),
         migrations.RunSQL(CONTENT, FORGET_CONTENT),
+        migrations.RunSQL(LOCK, migrations.RunSQL.noop),
         migrations.RunSQL(SEAL_OLDER, migrations.RunSQL.noop),
         migrations.RunSQL(SEAL, UNSEAL),
         migrations.RunSQL(KEEP, KEEP_ALL),

@@ -198,3 +198,15 @@ def test_a_refused_sign_in_leaves_no_password_in_the_log(alice):
     as_(alice)
     Client().post("/sign-in/", {"username": "hunter2", "password": "hunter2"})
     assert "hunter2" not in str(list(Action.objects.values()))
+
+
+def test_nothing_is_logged_between_the_sealing_of_older_entries_and_the_trigger(db, capsys):
+    call_command("sqlmigrate", "annotation", "0044")
+    sql = capsys.readouterr().out
+    lock = sql.index("LOCK TABLE annotation_action IN SHARE ROW EXCLUSIVE MODE")
+    assert (
+        sql.index("BEGIN;")
+        < lock
+        < sql.index("FOR action IN SELECT")
+        < sql.index("CREATE CONSTRAINT TRIGGER")
+    )
