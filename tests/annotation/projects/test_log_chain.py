@@ -1,5 +1,6 @@
 """The log cannot be changed without trace, also by who can write SQL."""
 
+import logging
 import threading
 
 import pytest
@@ -11,6 +12,7 @@ from annotation.management.commands.doctor import check_actions
 from annotation.models import Action, Seal
 from annotation.selectors.log import check_log
 from annotation.services.actions import record_action, shorten_log
+from annotation.tasks import verify_log
 from tests.annotation.projects.test_pages import as_
 from tests.cast import NOW
 
@@ -106,6 +108,17 @@ def test_an_end_that_was_cut_shows_by_a_seal_noted_elsewhere(logged):
     )
     assert check_log().fault == ""
     assert "its end or its beginning was cut" in check_log(expected=newest).fault
+
+
+def test_the_check_of_each_day_notes_the_newest_seal_or_the_fault(logged, caplog):
+    caplog.set_level(logging.INFO, logger="annotation.tasks")
+    newest = check_log().newest
+    verify_log()
+    assert caplog.messages == [f"The log is whole: 6 entries, the newest is {newest}"]
+    by_force(f"DELETE FROM annotation_action WHERE id = {logged}")
+    verify_log()
+    assert caplog.records[1].levelname == "ERROR"
+    assert "the action is gone" in caplog.messages[1]
 
 
 @pytest.mark.django_db(transaction=True)
