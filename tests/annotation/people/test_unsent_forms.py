@@ -10,7 +10,8 @@ from django.test import Client
 from django.urls import resolve
 from django.utils.timezone import now
 
-from annotation.models import Project, Prompt, UnsentForm
+from annotation.models import Project, Prompt, UnsentForm, Upload
+from annotation.services.imports import run_import
 from annotation.services.people.unsent_forms import LIFE, MARK, MOST, keep_form, mark_of
 from tests.annotation.projects.test_log import PAGES, stage  # noqa: F401  # a fixture
 from tests.annotation.projects.test_pages import as_
@@ -117,6 +118,7 @@ def test_a_file_is_named_to_be_chosen_again(project, ada):
     assert 'enctype="multipart/form-data"' in page.text
     again = {**fields_of(page), "material": SimpleUploadedFile("my prompts.txt", b"a hare")}
     assert client.post(path, again).status_code == 302
+    run_import(Upload.objects.get(), clock=now)
     assert Prompt.objects.filter(text="a hare").exists()
 
 
