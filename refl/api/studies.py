@@ -237,7 +237,7 @@ def close(request: Request, slug: str, pk: int) -> Response:
     """End a study: nobody new is asked, and what somebody has in hand still counts. Again changes nothing."""
     project, user = project_of(request, slug), user_of(request)
     row = get_object_or_404(Study.objects.filter(project=project), pk=pk)
-    reason = valid(CloseStudySerializer(data=request.data))["reason"] or f"Closed by {user}."
+    reason = valid(CloseStudySerializer(data=request.data))["reason"]
     close_study(row, reason=reason, now=now(), by=user)
     return Response(StudySerializer(project_studies(project).get(pk=pk)).data)
 

@@ -204,7 +204,7 @@ def close_study(study: Study, *, reason: str, now: datetime, by: User | None = N
 
     The images of one that is still drawing are cancelled. Closing it again changes nothing.
 
-    Args: reason: a sentence for its page; by: who closes it, None where it ended by itself.
+    Args: reason: a sentence for its page; by: who closes it, in the log alone; None where it ended by itself.
     """
     locked = Study.objects.select_for_update(no_key=True).get(pk=study.pk)
     if locked.state == Study.State.CLOSED:

@@ -107,9 +107,7 @@ def study(request: MemberRequest, project: Project, pk: int) -> HttpResponse:
 @require_POST
 @admin_required
 def close(request: MemberRequest, project: Project, pk: int) -> HttpResponse:
-    close_study(
-        _study_of(project, pk), reason=f"Closed by {request.user.username}.", now=now(), by=request.user
-    )
+    close_study(_study_of(project, pk), reason="", now=now(), by=request.user)
     return redirect("study", project.slug, pk)
 
 

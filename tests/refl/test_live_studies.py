@@ -72,7 +72,7 @@ def test_a_study_goes_on_without_reloading_and_what_was_wiped_stays(
     assert slider.input_value() == "100"
     expect(slider).to_be_focused()
     page.locator("#close").click()
-    page.get_by_text("Closed by ada.").wait_for()
+    page.get_by_text("Closed by hand.").wait_for()
     page.get_by_role("link", name="small won 3").click()
     expect(page.locator("before-after")).to_have_count(3)
     page.get_by_role("link", name="All 4").click()

@@ -142,7 +142,7 @@ def test_what_goes_on_is_asked_for_again_without_the_gallery_until_the_study_is_
     admin.post(reverse("close-study", args=[study.project.slug, study.pk]))
     page = text_of(admin.get(address))
     assert "hx-trigger" not in page
-    assert "Closed by ada." in page
+    assert "Closed by hand." in page
     study.refresh_from_db()
     assert study.state == Study.State.CLOSED
     assert not Assignment.objects.filter(kind="study", state="open").exists()

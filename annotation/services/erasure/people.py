@@ -18,8 +18,10 @@ from annotation.models import (
     Pause,
     Project,
     Qualification,
+    Reference,
     Review,
     Seal,
+    Skip,
     User,
 )
 from annotation.models.actions import KINDS_ABOUT_PEOPLE
@@ -29,11 +31,13 @@ from annotation.services.erasure.answers import give_back_tasks, remove_answers
 # What explains answers that stay; everything else that hangs on an account goes.
 EXPLAINS = (Acknowledgement, Pause, Qualification)
 SESSIONS = (Action.Kind.SIGNED_IN, Action.Kind.SIGN_IN_FAILED, Action.Kind.SIGNED_OUT)
-# What people write about others: model, field, and its project.
+# What people write about answers and each other: model, field, and its project.
 TEXTS: tuple[tuple[type[models.Model], str, str], ...] = (
     (Pause, "reason", "project"),
     (Qualification, "reason", "project"),
     (Review, "reason", "assignment__project"),
+    (Skip, "note", "assignment__project"),
+    (Reference, "note", "prompt__project"),
 )
 
 

@@ -16,6 +16,7 @@ from annotation.models import (
     Event,
     Membership,
     Ranking,
+    Reference,
     Revision,
     Skip,
     User,
@@ -62,7 +63,7 @@ def carol(project, ada, rita, a_project, a_prompt):
         now=NOW + timedelta(minutes=1),
     )
     task = claim_next(annotator=carol, project=project, now=NOW, generator=luck())
-    skip_task(assignment=task, annotator=carol, reason="unfit", note="", now=NOW)
+    skip_task(assignment=task, annotator=carol, reason="unfit", note="Ask Carol", now=NOW)
     claim_next(annotator=carol, project=project, now=NOW, generator=luck())
     pause(annotator=carol, project=project, reason="Carol is hasty, unlike carola", by=rita, now=NOW)
     issue_token(user=carol, name="mine", days=None, now=NOW)
@@ -159,8 +160,10 @@ def test_answers_that_are_removed_are_asked_of_somebody_else(carol, project):
 def test_an_answer_that_others_were_compared_with_stays(ada, eve, project, a_gold):
     a_gold(project)
     add_member(project=project, user=eve, role="admin", by=ada)
+    Reference.objects.update(note="as ada says")
     erased = erase_person(ada, keep_answers=False)
     assert (erased.answers, erased.staying) == (0, 1)
+    assert Reference.objects.get().note == f"as {erased.pseudonym} says"
     assert Assignment.objects.get(annotator=ada).annotator.username == erased.pseudonym
 
 
@@ -226,7 +229,7 @@ def test_people_download_all_that_is_stored_about_them_and_nothing_that_is_hidde
     assert [len(answer["slots"]) for answer in answers] == [3, 3, 0, 0]
     assert answers[1]["slots"].keys() == set(answers[1]["images_shown"])
     assert answers[1]["earlier_versions"][0]["said"]["slots"] != answers[1]["slots"]
-    assert answers[2]["skipped"] == {"reason": "unfit", "note": ""}
+    assert answers[2]["skipped"] == {"reason": "unfit", "note": "Ask Carol"}
     assert '"sd"' not in text  # who made the images
     assert ".png" not in text
     assert "rita" not in text
