@@ -18,6 +18,7 @@ from waitress.utilities import Error
 
 from config.web.bodies import admits, longest_body, usual_length
 
+SIGN_IN = "Sign in in another tab, go back here, where the form is as you left it, and send it once more."
 ADMISSION_SECONDS = 3.0  # so long the loop waits for the database that knows whose request it is
 MOST_DISCARDED = 64 * 1024 * 1024  # bytes of a refused body that are read, so that its sender sees why
 
@@ -97,7 +98,7 @@ class Parser(HTTPRequestParser):  # type: ignore[misc]
         except (DatabaseError, TimeoutError) as error:
             logger.error("Nobody knows who sends %s: %r", self.path, error)
             return not_now
-        return None if known else Stranger("Sign in, then send it again.")
+        return None if known else Stranger(SIGN_IN)
 
     def _environ(self) -> dict[str, Any]:
         headers = {f"HTTP_{name}": value for name, value in self.headers.items()}
