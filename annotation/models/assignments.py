@@ -210,7 +210,8 @@ class Assignment(models.Model):
         """Seconds from showing the task to its first answer, absences included; None where unknown."""
         if self.claimed_at is None or self.submitted_at is None:
             return self.imported_seconds
-        return (self.submitted_at - self.claimed_at).total_seconds()
+        seconds = (self.submitted_at - self.claimed_at).total_seconds()
+        return seconds if seconds >= 0 else None  # a clock was set back meanwhile
 
     @property
     def claim(self) -> str:

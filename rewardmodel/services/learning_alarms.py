@@ -48,16 +48,17 @@ class LearningWatch:
             retry_on_database_error(lambda: record_alarm(self.run, step=progress.step, reason=reason))
 
 
-@transaction.atomic
 def record_alarm(run: TrainingRun, *, step: int, reason: str) -> None:
     """Store the alarm, or that it is over where there is no reason; the first of a run is announced."""
     is_first = "alarm" not in run.report
-    run.report = run.report | {"alarm": reason and {"step": step, "reason": reason}}
-    TrainingRun.objects.filter(pk=run.pk, attempt=run.attempt).update(report=run.report)
-    if not reason:
+    report = run.report | {"alarm": reason and {"step": step, "reason": reason}}
+    with transaction.atomic():
+        TrainingRun.objects.filter(pk=run.pk, attempt=run.attempt).update(report=report)
+        if reason and is_first:
+            data = {"run": run.pk, "kind": run.kind, "step": step, "reason": reason}
+            announce(RUN_ALARM, project=run.project, data=data)
+    run.report = report  # not before it is stored: whoever tries again must announce it
+    if reason:
+        logger.warning("Alarm at step %s: %s", f"{step:,}", reason)
+    else:
         logger.info("Step %s: the alarm is over, it learns", f"{step:,}")
-        return
-    logger.warning("Alarm at step %s: %s", f"{step:,}", reason)
-    if is_first:
-        data = {"run": run.pk, "kind": run.kind, "step": step, "reason": reason}
-        announce(RUN_ALARM, project=run.project, data=data)

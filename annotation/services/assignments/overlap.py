@@ -22,9 +22,15 @@ def ask_where_opinions_differ(*, project: Project) -> list[Assignment]:
     """Measure the agreement on prompts whose opinions are all in, and ask for one more where it is low.
 
     A prompt is measured again when another opinion comes in. It never gets more than the project's extra
-    opinions, and none where the file of an image is missing. Returns: the new, open assignments.
+    opinions, and none where the file of an image is missing.
+
+    Returns: the new, open assignments; none where another worker asks, or an import holds the project for
+    minutes: this one would wait, and the next turn is a minute away.
     """
-    project = Project.objects.select_for_update(no_key=True).get(pk=project.pk)  # two workers would ask twice
+    locked = Project.objects.select_for_update(no_key=True, skip_locked=True).filter(pk=project.pk).first()
+    if locked is None:
+        return []
+    project = locked
     measurable = _all_in(project)
     opinions: dict[int, list[int]] = {prompt: [] for prompt in measurable}
     answers = Assignment.objects.finished().filter(prompt__in=opinions).order_by("pk")

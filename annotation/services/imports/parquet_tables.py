@@ -12,6 +12,9 @@ from pyarrow import parquet
 
 from annotation.services.imports.rows import BATCH, ImportRefused, Row, suffix_of, unreadable
 
+# Arrow's own allocator reserves a GiB of addresses at once, which the bound on an import's memory counts.
+pyarrow.set_memory_pool(pyarrow.system_memory_pool())
+
 LARGEST_BATCH = 64 * 2**20  # bytes that the rows decoded together may take
 NUMBER_BYTES = 8
 ROW_BYTES = 64  # of a row beside its values: ten million rows of one letter fit into 30 kB
@@ -36,7 +39,7 @@ def read_table(file: Path, *, check: Check | None, most_bytes: int | None) -> It
             if most_bytes is not None and _listed_bytes(table.metadata, chunks) > most_bytes:
                 raise _too_large(file, most_bytes)
             number = size = 0
-            for part in table.iter_batches(batch_size=_rows_at_once(file, chunks), columns=names):
+            for part in table.iter_batches(_rows_at_once(file, chunks), columns=names, use_threads=False):
                 batch = _without_dictionaries(part)
                 size += batch.nbytes + len(batch) * ROW_BYTES
                 if most_bytes is not None and size > most_bytes:
@@ -48,7 +51,7 @@ def read_table(file: Path, *, check: Check | None, most_bytes: int | None) -> It
                     yield Row(file, number, fields)
     except OSError as error:
         raise unreadable(file, error) from None
-    except (pyarrow.ArrowException, UnicodeDecodeError) as error:
+    except (pyarrow.ArrowException, ValueError, OverflowError) as error:  # the latter: of odd texts and dates
         raise ImportRefused(f"{file}: is no parquet that can be read ({error})") from None
 
 

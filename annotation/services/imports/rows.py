@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import os
 import re
 from collections import Counter
@@ -15,6 +14,7 @@ from typing import Any, Literal, TypeVar
 from unicodedata import normalize
 
 BATCH = 2000  # rows written, or read from parquet, at a time
+LARGEST = 1_000_000_000  # decimal: seconds, say
 LONGEST_ROW = 2**20  # letters of a line, or of a JSON list's item
 NO_LETTER = re.compile("[\\0\\ud800-\\udfff]")
 FORMS: tuple[Literal["NFC", "NFD"], ...] = ("NFC", "NFD")
@@ -85,10 +85,10 @@ class Row:
         return value
 
     def decimal(self, name: str, *, low: float) -> float:
-        """Return a finite number, `low` at least. Raises ImportRefused."""
+        """Return a number from `low` to LARGEST. Raises ImportRefused."""
         value = self.fields.get(name)
-        if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value < math.inf:
-            raise self.refused(f"{name!r} is {value!r}, not a number from {low:g}")
+        if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= LARGEST:
+            raise self.refused(f"{name!r} is {str(value)[:40]}, not a number from {low:g} to {LARGEST:,}")
         return float(value)
 
     def integers(self, name: str, *, low: int, high: int) -> list[int]:

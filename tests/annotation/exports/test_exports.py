@@ -121,6 +121,7 @@ def test_what_is_exported_and_imported_elsewhere_are_the_same_rankings(judged, a
         ({"positions": [1, None, 2]}, "'positions' is None, not a whole number from 1 to 3"),
         ({"seconds": -1}, "'seconds' is -1, not a number from 0"),
         ({"seconds": float("inf")}, "'seconds' is inf"),
+        ({"seconds": 10**400}, "'seconds' is 1000"),
         ({"acceptable_slots": 6}, "'acceptable_slots' is 6, not a whole number from 0 to 5"),
     ],
 )
