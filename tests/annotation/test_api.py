@@ -100,7 +100,7 @@ def test_admins_add_prompts_and_again_adds_nothing(ada, alice, project):
         ([{"id": "2"}], 400),
         ([], 400),
         ("a fox", 400),
-        ([{"id": "1", "prompt": "x" * 2001}], 400),
+        ([{"id": "2", "prompt": "x" * 2001}], 400),
     ],
 )
 def test_bad_prompts_are_refused_and_none_is_added(ada, project, prompts, status):

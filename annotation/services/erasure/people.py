@@ -10,11 +10,11 @@ from typing import Any
 from django.db import connection, models, transaction
 from django.db.models import Q
 
+from annotation.access import Do, members_who, roles_that
 from annotation.models import (
     Acknowledgement,
     Action,
     Event,
-    Membership,
     Pause,
     Project,
     Qualification,
@@ -102,12 +102,10 @@ def _check_others(user: User) -> None:
     others = User.objects.filter(is_active=True).exclude(pk=user.pk)
     if user.is_superuser and not others.filter(is_superuser=True).exists():
         raise CannotErase(f"{user.username} is the only superuser: make another one first")
-    admins = Membership.objects.filter(role=Membership.Role.ADMIN)
-    for membership in admins.filter(user=user).select_related("project"):
-        if not admins.filter(project=membership.project, user__in=others).exists():
-            raise CannotErase(
-                f"{user.username} is the only admin of {membership.project.slug}: make another one first"
-            )
+    own = user.memberships.filter(role__in=roles_that(Do.ADMINISTER)).select_related("project")
+    for project in [membership.project for membership in own]:
+        if not members_who(project, Do.ADMINISTER).filter(user__in=others).exists():
+            raise CannotErase(f"{user.username} is the only admin of {project.slug}: make another one first")
 
 
 def _close_account(user: User, pseudonym: str, *, keep: tuple[type[models.Model], ...]) -> None:

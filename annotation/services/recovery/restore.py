@@ -42,6 +42,7 @@ from annotation.services.recovery.store import (
 
 THREADS = 4
 CHUNK_OF_FILES = 1024
+WITHOUT_MODEL = {"django_migrations", "annotation_cache"}  # tables that are Laurel's nevertheless
 KEYS = """
 import json
 from django.conf import settings
@@ -212,7 +213,7 @@ def _check_target(chosen: Point, about: About, *, replace: bool) -> postgres.Pro
 def _present() -> str:
     """Say what the database holds that somebody would miss; "" where it is new."""
     tables = set(connection.introspection.table_names())
-    foreign = sorted(tables - set(connection.introspection.django_table_names()) - {"django_migrations"})
+    foreign = sorted(tables - set(connection.introspection.django_table_names()) - WITHOUT_MODEL)
     if foreign:
         return f"tables of something else ({foreign[0]})"
     for model in (User, Project, Image):

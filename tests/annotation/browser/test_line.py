@@ -40,7 +40,7 @@ def test_a_finger_says_that_none_is_acceptable(at_work, asks, alice, a_prompt):
     for number in ("1", "2"):
         page.locator(f".tile[data-number='{number}'] .tile-pick").tap()
         page.locator(f"[data-place='{number}']").tap()
-    page.get_by_text("None of these").tap()
+    page.locator("#judgement").get_by_text("None of these").tap()
     expect(page.locator(".slot.below-line .tile")).to_have_count(2)
     page.locator("[data-submit]").tap()
     expect(page.get_by_text("Nothing left to do here")).to_be_visible()

@@ -1,9 +1,11 @@
 """A session ends under a form, in a real browser: plain forms and those that a script sends."""
 
 import pytest
+from django.utils.timezone import now
 from playwright.sync_api import expect
 
-from annotation.models import Assignment, BrowserSession, Prompt
+from annotation.models import Assignment, BrowserSession, Prompt, Upload
+from annotation.services.imports import run_import
 from tests.accessibility import complaints
 from tests.annotation.browser.hands import press
 
@@ -33,6 +35,7 @@ def test_a_form_with_a_file_is_sent_after_signing_in_again(at_work, ada, project
     page.get_by_label("Choose hares.txt again").set_input_files(file)
     page.get_by_role("button", name="Send it now").press("Enter")
     page.wait_for_url(f"**/projects/{project.slug}/prompts/*")
+    run_import(Upload.objects.get(), clock=now)
     assert Prompt.objects.filter(project=project, text="a hare").exists()
 
 
