@@ -10,6 +10,8 @@ from django.db import connection
 
 from config.celery import app
 
+QUEUES = ("default", "gpu")
+
 
 def database_url() -> str:
     """DATABASE_URL as another process must have it to see the rows of the tests."""
@@ -24,7 +26,7 @@ def worker_process(django_db_setup, django_db_blocker):
     with django_db_blocker.unblock():
         environment = {**os.environ, "DATABASE_URL": database_url()}
     command = [sys.executable, "-m", "celery", "--quiet", "-A", "config.celery", "worker"]
-    options = ["--queues", "default,gpu", "--pool", "solo", "--without-gossip", "--without-mingle"]
+    options = ["--queues", ",".join(QUEUES), "--pool", "solo", "--without-gossip", "--without-mingle"]
     process = subprocess.Popen([*command, *options], env=environment)
     while not app.control.ping(timeout=0.5, limit=1):
         assert process.poll() is None, "the worker ended while starting"
@@ -46,7 +48,9 @@ def worker(transactional_db, worker_process):
 @pytest.fixture
 def no_worker():
     """What is queued in this test waits, also where an earlier test has started a worker."""
-    app.control.cancel_consumer("gpu", reply=True, timeout=1, limit=1)
+    for queue in QUEUES:
+        app.control.cancel_consumer(queue, reply=True, timeout=1, limit=1)
     yield
     app.control.purge()
-    app.control.add_consumer("gpu", reply=True, timeout=1, limit=1)
+    for queue in QUEUES:
+        app.control.add_consumer(queue, reply=True, timeout=1, limit=1)

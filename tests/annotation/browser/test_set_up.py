@@ -11,7 +11,7 @@ from tests.annotation.imports.test_uploads import foxes
 pytestmark = pytest.mark.django_db(transaction=True)
 
 
-def test_a_project_is_set_up_on_one_page_and_work_begins(at_work, ada, eve, project):
+def test_a_project_is_set_up_on_one_page_and_work_begins(at_work, ada, eve, project, no_worker):
     hers = at_work(ada, "/projects/")
     hers.get_by_role("link", name="New project").click()
     hers.get_by_role("button", name="Create").click()

@@ -19,7 +19,7 @@ def sign_in(page, person):
     page.get_by_role("button", name="Sign in").click()
 
 
-def test_a_form_with_a_file_is_sent_after_signing_in_again(at_work, ada, project, tmp_path):
+def test_a_form_with_a_file_is_sent_after_signing_in_again(at_work, ada, project, tmp_path, no_worker):
     ada.set_password(PASSWORD)
     ada.save()
     file = tmp_path / "hares.txt"
