@@ -7,17 +7,13 @@ from django.conf import settings
 from django.contrib import messages
 from django.http import HttpResponse
 from django.shortcuts import redirect, render
-from django.utils import timezone
 from django.views.decorators.cache import never_cache
 from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_http_methods, require_POST
 
 from annotation.access import MemberRequest, member_required
-from annotation.addresses import client_address
 from annotation.forms.accounts import ConfirmForm
-from annotation.services.people.accounts import verify_password
-from annotation.services.people.attempts import TooManyAttempts
-from annotation.views.accounts import SIGNED_IN, wait
+from annotation.views.accounts import refuse_wrong_password
 
 CONFIRM = "annotation/people/confirm.html"
 CONNECTING = "connecting"  # in a session: its owner asked to link an identity
@@ -32,20 +28,8 @@ def confirm(request: MemberRequest) -> HttpResponse:
     form = ConfirmForm(request.POST if request.method == "POST" else None)
     if not form.is_valid():
         return render(request, CONFIRM, {"form": form}, status=422 if form.errors else 200)
-    now = timezone.now()
-    try:
-        user = verify_password(
-            name=request.user.username,
-            password=form.cleaned_data["password"],
-            address=client_address(request),
-            device=SIGNED_IN,
-            now=now,
-        )
-    except TooManyAttempts as error:
-        return wait(request, CONFIRM, {"form": form}, error, now)
-    if user is None:
-        form.add_error("password", "This is not your password.")
-        return render(request, CONFIRM, {"form": form}, status=422)
+    if refusal := refuse_wrong_password(request, CONFIRM, form):
+        return refusal
     reauthenticate_by_password(request)
     return resume_request(request) or redirect("account")
 

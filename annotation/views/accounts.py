@@ -8,6 +8,7 @@ from django.conf import settings
 from django.contrib import messages
 from django.contrib.auth import logout, update_session_auth_hash
 from django.contrib.auth.views import redirect_to_login
+from django.forms import Form
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import get_object_or_404, redirect, render, resolve_url
 from django.utils import timezone
@@ -101,20 +102,8 @@ def password(request: MemberRequest) -> HttpResponse:
     form = ChangePasswordForm(request.user, request.POST)
     if not form.is_valid():
         return render(request, PASSWORD, {"form": form}, status=422)
-    now = timezone.now()
-    try:
-        user = verify_password(
-            name=request.user.username,
-            password=form.cleaned_data["old_password"],
-            address=client_address(request),
-            device=SIGNED_IN,
-            now=now,
-        )
-    except TooManyAttempts as error:
-        return wait(request, PASSWORD, {"form": form}, error, now)
-    if user is None:
-        form.add_error("old_password", "This is not your password.")
-        return render(request, PASSWORD, {"form": form}, status=422)
+    if refusal := refuse_wrong_password(request, PASSWORD, form, field="old_password"):
+        return refusal
     change_password(user=request.user, password=form.cleaned_data["new_password1"])
     update_session_auth_hash(request, request.user)
     messages.success(request, "Password changed. Other browsers were signed out.")
@@ -227,6 +216,30 @@ def _account(request: MemberRequest, form: TokenForm) -> dict[str, object]:
         **_ways(),
         "sends_email": settings.SENDS_EMAIL,
     }
+
+
+def refuse_wrong_password(
+    request: MemberRequest, template: str, form: Form, *, field: str = "password"
+) -> HttpResponse | None:
+    """Check the user's own password, as a valid form has it.
+
+    Returns: the page once more where it is not right, or not checked now; None where it is right.
+    """
+    now = timezone.now()
+    try:
+        user = verify_password(
+            name=request.user.username,
+            password=form.cleaned_data[field],
+            address=client_address(request),
+            device=SIGNED_IN,
+            now=now,
+        )
+    except TooManyAttempts as error:
+        return wait(request, template, {"form": form}, error, now)
+    if user is None:
+        form.add_error(field, "This is not your password.")
+        return render(request, template, {"form": form}, status=422)
+    return None
 
 
 def wait(

@@ -17,8 +17,6 @@ from annotation.access import MemberRequest, admin_required, member_required
 from annotation.addresses import client_address
 from annotation.forms.accounts import AddressForm, ForgottenForm, ResetForm
 from annotation.models import Project
-from annotation.services.people.accounts import verify_password
-from annotation.services.people.attempts import TooManyAttempts
 from annotation.services.people.emails import (
     ConfirmationOver,
     address_in,
@@ -34,7 +32,7 @@ from annotation.services.people.resets import (
     user_of_reset_key,
 )
 from annotation.tasks import send_confirmation, send_reset_links
-from annotation.views.accounts import SIGNED_IN, know_device, wait
+from annotation.views.accounts import know_device, refuse_wrong_password
 from annotation.views.people import show_people
 
 RESET = "annotation/people/reset.html"
@@ -103,21 +101,9 @@ def address(request: MemberRequest) -> HttpResponse:
     form = AddressForm(request.POST if request.method == "POST" else None)
     if not form.is_valid():
         return render(request, ADDRESS, {"form": form}, status=422 if form.errors else 200)
-    now = timezone.now()
-    try:
-        user = verify_password(
-            name=request.user.username,
-            password=form.cleaned_data["password"],
-            address=client_address(request),
-            device=SIGNED_IN,
-            now=now,
-        )
-    except TooManyAttempts as error:
-        return wait(request, ADDRESS, {"form": form}, error, now)
-    if user is None:
-        form.add_error("password", "This is not your password.")
-        return render(request, ADDRESS, {"form": form}, status=422)
-    if is_confirmation_withheld(form.cleaned_data["email"], now=now):
+    if refusal := refuse_wrong_password(request, ADDRESS, form):
+        return refusal
+    if is_confirmation_withheld(form.cleaned_data["email"], now=timezone.now()):
         return render(request, ADDRESS, {"form": form, "is_too_much": True}, status=429)
     link = request.build_absolute_uri(reverse("confirm-address", args=["KEY"]))
     try:
