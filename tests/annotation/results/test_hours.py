@@ -183,7 +183,7 @@ def test_hours_are_for_admins_only(project, ada, alice, rita, rosa, eve):
 
 
 def test_without_a_period_the_page_shows_this_month(project, ada, alice, a_task):
-    a_task(alice, datetime.now(tz=UTC) - timedelta(minutes=3))
+    a_task(alice, datetime.now(UTC) - timedelta(minutes=2), minutes=2)
     assert ">alice</th>" in as_(ada).get(f"/projects/{project.slug}/hours/").text
     empty = as_(ada).get(f"/projects/{project.slug}/hours/", TABLE)
     assert "Nobody worked in this period." in empty.text
@@ -204,8 +204,7 @@ def test_people_read_what_they_did_today_and_since_monday(project, alice, bob, a
 
 
 def test_own_figures_stand_on_home_above_the_answers_and_above_the_work(project, alice, eve, a_task):
-    begun = datetime.now(UTC) - timedelta(minutes=3)
-    a_task(alice, begun, minutes=2)
+    a_task(alice, datetime.now(UTC) - timedelta(minutes=2), minutes=2)  # ended now: today, at midnight too
     for address in ("/", f"/work/{project.slug}/answers/", f"/work/{project.slug}/answers/today/"):
         assert "2 min 0 s" in as_(alice).get(address).text
     assert as_(eve).get(f"/work/{project.slug}/answers/today/").status_code == 404
