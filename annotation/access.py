@@ -96,6 +96,13 @@ def projects_where(user: User, do: Do) -> QuerySet[Project]:
     return projects if user.only_project is None else projects.filter(pk=user.only_project)
 
 
+def may_create_projects(user: User) -> bool:
+    """Return whether the user may make a project: superusers, and admins of any; no token for one project."""
+    if user.only_project is not None:
+        return False
+    return user.is_superuser or projects_where(user, Do.ADMINISTER).exists()
+
+
 def in_projects_where(user: int | Parameter, is_superuser: bool, do: Do) -> Q:
     if is_superuser and do in MAY[SUPERUSER]:
         return Q()

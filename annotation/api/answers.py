@@ -149,7 +149,7 @@ class InspectedAnswerSerializer(AnswerSerializer):
 @api_view(["GET", "POST", "PUT"])
 def answers(request: Request, slug: str) -> Response:
     if request.method == "POST":
-        return _submit(request, project_of(request, slug, Do.ANNOTATE))
+        return _submit(request, project_of(request, slug, Do.WORK))
     if request.method == "PUT":
         return _change(request, project_of(request, slug, Do.ANNOTATE))
     project, user = project_of(request, slug, Do.SEE), user_of(request)

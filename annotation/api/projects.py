@@ -1,19 +1,23 @@
-"""Projects over the API: progress, prompts and guideline; another's project is 404."""
+"""Projects over the API: made and set, their progress, prompts and guideline; another's project is 404."""
 
 from __future__ import annotations
 
 from typing import Any
 
+from django.core.exceptions import ValidationError
 from django.http import Http404
 from django.shortcuts import get_object_or_404
+from django.template.loader import render_to_string
 from django.utils.timezone import now
-from drf_spectacular.utils import extend_schema
+from drf_spectacular.utils import OpenApiResponse, extend_schema
 from rest_framework import serializers, status
 from rest_framework.decorators import api_view
+from rest_framework.exceptions import PermissionDenied
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from annotation.access import Do, Standing, projects_where, standing_in
+from annotation.access import Do, Standing, may_create_projects, projects_where, standing_in
+from annotation.api.forms import fields_of, filled_by
 from annotation.api.requests import Conflict, page_of, paged, project_of, stays_in_scope, user_of, valid
 from annotation.api.serializers import (
     AddedPromptsSerializer,
@@ -22,9 +26,16 @@ from annotation.api.serializers import (
     ProjectSerializer,
     PromptSerializer,
 )
+from annotation.forms.projects import FIRST_GUIDELINE, GuidelineForm, NewProjectForm, ProjectForm
 from annotation.models import Project
 from annotation.selectors.results.progress import project_progress
-from annotation.services.projects.projects import acknowledge
+from annotation.services.projects.projects import (
+    SettingsFrozen,
+    acknowledge,
+    change_settings,
+    create_project,
+    publish_guideline,
+)
 from annotation.services.projects.prompts import PromptChanged, PromptTooLong, add_prompts
 
 
@@ -39,13 +50,88 @@ class AcknowledgementSerializer(serializers.Serializer[Any]):
     version = serializers.IntegerField(min_value=1, max_value=2**31 - 1)
 
 
-@extend_schema(responses=ProjectSerializer(many=True))
+class NewGuidelineSerializer(serializers.Serializer[Any]):
+    text = serializers.CharField(max_length=100_000, trim_whitespace=False, help_text="Markdown")
+
+
+# What the pages *New project* and *Settings* ask for. The slug is required here: sent again after a lost
+# connection, a project is made once.
+ProjectSettingsSerializer = type(
+    "ProjectSettingsSerializer", (serializers.Serializer,), fields_of(ProjectForm)
+)
+SetProjectSerializer = type(
+    "SetProjectSerializer", (ProjectSettingsSerializer,), {"slug": serializers.SlugField(read_only=True)}
+)
+NewProjectSerializer = type(
+    "NewProjectSerializer",
+    (serializers.Serializer,),
+    fields_of(NewProjectForm, without=["material"])
+    | {"name": serializers.CharField(max_length=100), "slug": serializers.SlugField(max_length=50)},
+)
+
+
+@extend_schema(methods=["GET"], responses=ProjectSerializer(many=True))
+@extend_schema(
+    methods=["POST"],
+    request=NewProjectSerializer,
+    responses={
+        201: SetProjectSerializer,
+        200: OpenApiResponse(SetProjectSerializer, description="You made it already, with these settings."),
+        403: OpenApiResponse(description="For superusers, and for admins of any project."),
+        409: OpenApiResponse(description="There is one of that slug, with other settings."),
+    },
+)
 @stays_in_scope
-@api_view(["GET"])
+@api_view(["GET", "POST"])
 def projects(request: Request) -> Response:
-    """The projects that you are a member of."""
-    visible = projects_where(user_of(request), Do.SEE)
-    return Response(ProjectSerializer(visible, many=True).data)
+    """The projects that you are a member of; or make one. What is left out is as on the page."""
+    user = user_of(request)
+    if request.method == "POST":
+        return _create(request)
+    return Response(ProjectSerializer(projects_where(user, Do.SEE), many=True).data)
+
+
+def _create(request: Request) -> Response:
+    user = user_of(request)
+    if not may_create_projects(user):
+        raise PermissionDenied("Projects are made by superusers and by admins of any project.")
+    fields = valid(NewProjectSerializer(data=request.data))
+    known = projects_where(user, Do.ADMINISTER).filter(slug=fields["slug"]).first()
+    if known is not None:
+        sent = {name: value for name, value in fields.items() if name != "guideline"}
+        if any(getattr(known, name) != value for name, value in sent.items()):
+            raise Conflict("There is a project of this slug, with other settings: PATCH those.")
+        return Response(SetProjectSerializer(known).data)
+    form = filled_by(NewProjectForm, fields, initial={"guideline": render_to_string(FIRST_GUIDELINE)})
+    settings = {name: value for name, value in form.cleaned_data.items() if name != "material"}
+    project = create_project(admin=user, **settings)
+    return Response(SetProjectSerializer(project).data, status=status.HTTP_201_CREATED)
+
+
+@extend_schema(methods=["GET"], responses=SetProjectSerializer)
+@extend_schema(
+    methods=["PATCH"],
+    request=ProjectSettingsSerializer,
+    responses={
+        200: SetProjectSerializer,
+        409: OpenApiResponse(description="Answers depend on it, and work is open already."),
+    },
+)
+@api_view(["GET", "PATCH"])
+def project(request: Request, slug: str) -> Response:
+    """The project's settings; or change those that are sent. For its admins."""
+    row = project_of(request, slug)
+    if request.method == "PATCH":
+        fields = valid(ProjectSettingsSerializer(data=request.data))
+        form = filled_by(ProjectForm, fields, instance=row)
+        try:
+            row = change_settings(project=row, by=user_of(request), **form.cleaned_data)
+        except SettingsFrozen as error:
+            names = ", ".join(error.fields)
+            raise Conflict(f"{names}: stays as it is, work on this project is open already.") from None
+        except ValidationError as error:
+            raise serializers.ValidationError(error.message_dict) from None
+    return Response(SetProjectSerializer(row).data)
 
 
 @extend_schema(responses=ProgressSerializer)
@@ -86,10 +172,19 @@ def _add_prompts(request: Request, project: Project) -> Response:
 
 @extend_schema(methods=["GET"], responses=GuidelineSerializer)
 @extend_schema(methods=["POST"], request=AcknowledgementSerializer, responses=GuidelineSerializer)
-@api_view(["GET", "POST"])
+@extend_schema(
+    methods=["PUT"],
+    request=NewGuidelineSerializer,
+    responses=GuidelineSerializer,
+    description="Publish a new version, for admins; the text of the newest one changes nothing.",
+)
+@api_view(["GET", "POST", "PUT"])
 def guideline(request: Request, slug: str) -> Response:
     """The newest version; or record that you have read the version named."""
     standing = _standing(request, slug)
+    if request.method == "PUT":
+        _publish(request, project_of(request, slug))
+        standing = _standing(request, slug)
     if request.method == "POST":
         version = valid(AcknowledgementSerializer(data=request.data))["version"]
         guideline = get_object_or_404(standing.project.guidelines, version=version)
@@ -102,6 +197,14 @@ def guideline(request: Request, slug: str) -> Response:
         "is_acknowledged": not standing.is_reading_due,
     }
     return Response(GuidelineSerializer(fields).data)
+
+
+def _publish(request: Request, project: Project) -> None:
+    sent = valid(NewGuidelineSerializer(data=request.data))
+    text = filled_by(GuidelineForm, sent).cleaned_data["text"]
+    newest = project.guidelines.first()
+    if newest is None or newest.text != text:
+        publish_guideline(project=project, text=text, by=user_of(request))
 
 
 def _standing(request: Request, slug: str) -> Standing:

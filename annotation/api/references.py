@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from typing import Any
 
 from django.shortcuts import get_object_or_404
@@ -14,9 +15,16 @@ from rest_framework.response import Response
 
 from annotation.access import Do
 from annotation.api.requests import Conflict, page_of, paged, project_of, user_of, valid
+from annotation.api.work import TaskSerializer, task_fields
 from annotation.models import Assignment, Reference
 from annotation.selectors.checks.references import references_of
-from annotation.services.checks.references import NotTrusted, choose_reference, retire_reference
+from annotation.services.checks.references import (
+    NothingToAnswer,
+    NotTrusted,
+    choose_reference,
+    claim_reference,
+    retire_reference,
+)
 
 
 class ReferenceSerializer(serializers.Serializer[Any]):
@@ -37,6 +45,14 @@ class NewReferenceSerializer(serializers.Serializer[Any]):
     assignment = serializers.IntegerField(help_text="an accepted answer of a researcher, inspector or admin")
     purpose = serializers.ChoiceField(choices=Reference.Purpose.choices)
     note = serializers.CharField(default="", allow_blank=True, max_length=2000)
+
+
+class ReferenceTaskSerializer(TaskSerializer):
+    assignment = serializers.IntegerField(help_text="names the answer, once it is given, for `references/`")
+
+
+class NextReferenceSerializer(serializers.Serializer[Any]):
+    prompt_id = serializers.CharField(required=False, help_text="the prompt to answer; left out: any")
 
 
 @extend_schema(methods=["GET"], responses=ReferenceSerializer(many=True))
@@ -68,6 +84,37 @@ def references(request: Request, slug: str) -> Response:
         raise Conflict(str(NotTrusted.__doc__)) from error
     representation = ReferenceSerializer(references_of(project).get(pk=reference.pk))
     return Response(representation.data, status=status.HTTP_201_CREATED)
+
+
+@extend_schema(
+    request=NextReferenceSerializer,
+    responses={
+        200: ReferenceTaskSerializer,
+        409: OpenApiResponse(description="You answered it already, or it cannot be ranked."),
+    },
+)
+@api_view(["POST"])
+def next_reference(request: Request, slug: str) -> Response:
+    """A prompt to answer for comparison, now yours, or the one you hold; `answers/` takes its answer."""
+    project, prompt = project_of(request, slug, Do.RESEARCH), None
+    fields = valid(NextReferenceSerializer(data=request.data))
+    if "prompt_id" in fields:
+        prompt = project.prompts.filter(key=fields["prompt_id"]).first()
+        if prompt is None:
+            raise serializers.ValidationError({"prompt_id": ["The project has no prompt of this id."]})
+    try:
+        claimed = claim_reference(
+            researcher=user_of(request),
+            project=project,
+            now=timezone.now(),
+            generator=random.Random(),
+            prompt=prompt,
+        )
+    except NothingToAnswer as error:
+        raise Conflict(str(NothingToAnswer.__doc__)) from error
+    task = Assignment.objects.with_images().select_related("project", "prompt").get(pk=claimed.pk)
+    fields = task_fields(request, task) | {"assignment": task.pk}
+    return Response(ReferenceTaskSerializer(fields).data)
 
 
 @extend_schema(responses={204: None})

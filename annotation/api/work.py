@@ -76,11 +76,16 @@ def next_task(request: Request, slug: str) -> Response:
         raise Conflict(f"You are given no work at present: {standing.paused}")
     if not standing.is_qualified:
         raise Conflict("You are given work once you have passed the project's test, on its pages.")
-    project = standing.project
-    task = claim_next(annotator=user, project=project, now=timezone.now(), generator=random.Random())
+    task = claim_next(annotator=user, project=standing.project, now=timezone.now(), generator=random.Random())
     if task is None:
         return Response(status=status.HTTP_204_NO_CONTENT)
-    fields = {
+    return Response(TaskSerializer(task_fields(request, task)).data)
+
+
+def task_fields(request: Request, task: Assignment) -> dict[str, Any]:
+    """Return the fields of a task, with its images prefetched, as the person sees it who holds it."""
+    project = task.project
+    return {
         "claim": task.claim,
         "prompt": task.prompt.text,
         "translation": task.prompt.translation,
@@ -95,7 +100,6 @@ def next_task(request: Request, slug: str) -> Response:
         "slots": project.slots,
         "per_slot": project.per_slot,
     }
-    return Response(TaskSerializer(fields).data)
 
 
 @extend_schema(

@@ -52,6 +52,7 @@ SECTIONS = [
         "known answers missed, too quick, always the same place",
     ),
 ]
+FIRST_GUIDELINE = "annotation/projects/first_guideline.md"  # a template: where a new project begins
 SLUG_LENGTH = Project._meta.get_field("slug").max_length or 50
 PAGES = {"new"}  # addresses beside the projects'
 SETTINGS = [name for section in SECTIONS for name in section.names]

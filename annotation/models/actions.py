@@ -65,6 +65,8 @@ class Action(models.Model):
         REFERENCE_RETIRED = "reference.retired", "Reference retired"
         PROMPTS_ADDED = "prompts.added", "Prompts added"
         IMAGES_ADDED = "images.added", "Images added"
+        IMPORT_CANCELLED = "import.cancelled", "Import called off"
+        IMPORT_RETRIED = "import.retried", "Import tried again"
         RANKINGS_ADDED = "rankings.added", "Rankings added"
         WORK_OPENED = "work.opened", "Opinions asked for"
         WORK_WITHDRAWN = "work.withdrawn", "Opinions no longer asked for"

@@ -45,3 +45,8 @@ class Upload(Job):
     @property
     def file(self) -> Path:
         return self.folder / "file"
+
+    @property
+    def is_kept(self) -> bool:
+        """Whether its file is still there, to be tried again."""
+        return self.file.exists()

@@ -13,12 +13,13 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.debug import sensitive_post_parameters, sensitive_variables
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
-from annotation.access import MAY, Do, MemberRequest, admin_required
+from annotation.access import MemberRequest, admin_required
 from annotation.addresses import client_address
 from annotation.forms.accounts import InvitationForm, JoiningForm, WishForm
 from annotation.forms.projects import MemberForm
 from annotation.models import Invitation, Project, User
-from annotation.services.people.accounts import NameTaken, create_account, open_account, propose_name
+from annotation.services.members import MemberRefused, OwnProject, give_role, take_role
+from annotation.services.people.accounts import NameTaken, open_account, propose_name
 from annotation.services.people.invitations import (
     AlreadyMember,
     InvitationOver,
@@ -29,7 +30,6 @@ from annotation.services.people.invitations import (
 )
 from annotation.services.people.rates import count_request
 from annotation.services.people.resets import resettable_members
-from annotation.services.projects.projects import add_member, remove_member
 from annotation.views.accounts import welcome
 
 PEOPLE = "annotation/people/list.html"
@@ -59,30 +59,15 @@ def add_person(request: MemberRequest, project: Project) -> HttpResponse:
     form = MemberForm(request.POST)
     if not form.is_valid():
         return render(request, PEOPLE, _context(request, project, form), status=422)
-    username, password = form.cleaned_data["username"], None
-    if form.cleaned_data["new_account"]:
-        try:
-            user, password = create_account(username=username, project=project, by=request.user)
-        except NameTaken:
-            form.add_error(
-                "username", "There is an account of this name, or of one that looks like it, already."
-            )
-            return render(request, PEOPLE, _context(request, project, form), status=422)
-    else:
-        account = User.objects.filter(username=username).first()
-        if account is None:
-            form.add_error("username", "There is no account of this name.")
-            return render(request, PEOPLE, _context(request, project, form), status=422)
-        user = account
-    keeps = user.is_superuser or Do.ADMINISTER in MAY[form.cleaned_data["role"]]
-    if user == request.user and not keeps:
-        form.add_error("role", "You cannot take this project from yourself. Another admin can.")
+    try:
+        membership, password = give_role(project=project, by=request.user, **form.cleaned_data)
+    except MemberRefused as error:
+        form.add_error(error.field, str(error))
         return render(request, PEOPLE, _context(request, project, form), status=422)
-    add_member(project=project, user=user, role=form.cleaned_data["role"], by=request.user)
     if password is not None:
-        context = {**_context(request, project, MemberForm()), "made": user, "password": password}
+        context = {**_context(request, project, MemberForm()), "made": membership.user, "password": password}
         return render(request, PEOPLE, context)
-    messages.success(request, f"{username} is {form.cleaned_data['role']} now.")
+    messages.success(request, f"{membership.user} is {membership.role} now.")
     return redirect("project-people", project.slug)
 
 
@@ -91,10 +76,11 @@ def add_person(request: MemberRequest, project: Project) -> HttpResponse:
 def remove_person(request: MemberRequest, project: Project, pk: int) -> HttpResponse:
     """Remove a member; admins cannot remove themselves."""
     user = get_object_or_404(User.objects.filter(memberships__project=project), pk=pk)
-    if user == request.user:
+    try:
+        take_role(project=project, user=user, by=request.user)
+    except OwnProject:
         form = MemberForm()
         return render(request, PEOPLE, {**_context(request, project, form), "is_self": True}, status=409)
-    remove_member(project=project, user=user, by=request.user)
     messages.success(request, f"{user.username} was removed.")
     return redirect("project-people", project.slug)
 

@@ -13,10 +13,18 @@ from django.template.loader import render_to_string
 from django.utils import timezone
 from django.views.decorators.http import require_http_methods, require_safe
 
-from annotation.access import Do, MemberRequest, admin_required, member_required, members_who, projects_where
+from annotation.access import (
+    Do,
+    MemberRequest,
+    admin_required,
+    may_create_projects,
+    member_required,
+    members_who,
+    projects_where,
+)
 from annotation.bodies import takes_files
 from annotation.charts import by_day
-from annotation.forms.projects import GuidelineForm, NewProjectForm, ProjectForm
+from annotation.forms.projects import FIRST_GUIDELINE, GuidelineForm, NewProjectForm, ProjectForm
 from annotation.models import Project, Prompt
 from annotation.registry import ACTIONS, action_choices
 from annotation.selectors.projects.images import strips
@@ -32,7 +40,6 @@ from annotation.services.projects.projects import SettingsFrozen, change_setting
 from annotation.tasks import wake_import
 from annotation.waking import say_if_late
 
-FIRST_GUIDELINE = "annotation/projects/first_guideline.md"
 OVERVIEW = "annotation/projects/overview.html"
 NEW = "annotation/projects/new.html"
 SETTINGS = "annotation/projects/settings.html"
@@ -157,10 +164,9 @@ def log(request: MemberRequest, project: Project) -> HttpResponse:
 
 def _administrated(request: MemberRequest) -> QuerySet[Project]:
     """Return the user's projects as an admin. Raises: Http404 if there are none."""
-    projects = projects_where(request.user, Do.ADMINISTER)
-    if not request.user.is_superuser and not projects.exists():
+    if not may_create_projects(request.user):
         raise Http404
-    return projects
+    return projects_where(request.user, Do.ADMINISTER)
 
 
 def _answers_by_day(progress: ProjectProgress) -> dict[str, object]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from uuid import UUID
 
+from django.contrib import messages
 from django.core.paginator import Paginator
 from django.db.models import Count, Q
 from django.http import Http404, HttpResponse, HttpResponseBase
@@ -15,9 +16,10 @@ from annotation.access import MemberRequest, admin_required
 from annotation.bodies import takes_files
 from annotation.forms.exports import MaterialForm
 from annotation.image_files import image_response, thumbnail_response
+from annotation.jobs import JobLost
 from annotation.models import Assignment, Project
 from annotation.selectors.projects.images import judged_images, strips
-from annotation.services.imports import ImportRefused, request_import
+from annotation.services.imports import ImportRefused, cancel_import, request_import, retry_import
 from annotation.services.imports.archives import MOST_BYTES
 from annotation.tasks import wake_import
 from annotation.waking import say_if_late
@@ -50,6 +52,31 @@ def add_material(request: MemberRequest, project: Project) -> HttpResponse:
     except ImportRefused as error:
         form.add_error("material", str(error))
         return _render_list(request, project, form)
+    say_if_late(request, wake_import(upload))
+    return redirect("project-prompts", project.slug)
+
+
+@require_POST
+@admin_required
+def cancel_upload(request: MemberRequest, project: Project, pk: int) -> HttpResponse:
+    """Call off an import; nothing of its file is imported then."""
+    try:
+        cancel_import(get_object_or_404(project.uploads, pk=pk), by=request.user, now=now())
+    except JobLost:
+        messages.info(request, "It is over already.")
+    return redirect("project-prompts", project.slug)
+
+
+@require_POST
+@admin_required
+def retry_upload(request: MemberRequest, project: Project, pk: int) -> HttpResponse:
+    """Import a file that failed once more."""
+    upload = get_object_or_404(project.uploads, pk=pk)
+    try:
+        retry_import(upload, by=request.user)
+    except JobLost as error:
+        messages.error(request, f"{error}.")
+        return redirect("project-prompts", project.slug)
     say_if_late(request, wake_import(upload))
     return redirect("project-prompts", project.slug)
 

@@ -1,7 +1,8 @@
 from annotation.services.imports.generations import ImportedGenerations, import_generations
 from annotation.services.imports.prompts import ImportedPrompts, import_prompts
 from annotation.services.imports.rankings import ImportedRankings, import_rankings
-from annotation.services.imports.requests import request_import, start_project
+from annotation.services.imports.references import import_references
+from annotation.services.imports.requests import cancel_import, request_import, retry_import, start_project
 from annotation.services.imports.rows import ImportRefused
 from annotation.services.imports.uploads import import_upload
 from annotation.services.imports.worker import run_import
@@ -11,11 +12,14 @@ __all__ = [
     "ImportedGenerations",
     "ImportedPrompts",
     "ImportedRankings",
+    "cancel_import",
     "import_generations",
     "import_prompts",
     "import_rankings",
+    "import_references",
     "import_upload",
     "request_import",
+    "retry_import",
     "run_import",
     "start_project",
 ]

@@ -1,4 +1,4 @@
-"""Storing an uploaded file for a worker to import, also of a project that begins with it."""
+"""Uploaded files: stored for a worker to import, also as a project begins; called off; tried again."""
 
 from __future__ import annotations
 
@@ -10,7 +10,10 @@ from typing import Any
 from django.core.files.uploadedfile import UploadedFile
 from django.db import transaction
 
-from annotation.models import Project, Upload, User
+from annotation import jobs
+from annotation.jobs import JobLost
+from annotation.models import Action, Project, Upload, User
+from annotation.services.actions import record_action
 from annotation.services.imports.rows import ImportRefused
 from annotation.services.imports.uploads import check_name
 from annotation.services.projects.projects import create_project
@@ -47,3 +50,19 @@ def start_project(
     if material is None:
         return created, None
     return created, request_import(project=created, file=material, by=admin, now=now)
+
+
+@transaction.atomic
+def cancel_import(upload: Upload, *, by: User, now: datetime) -> None:
+    """Take the import out of the queue, or ask its worker to stop. Raises: JobLost when it has ended."""
+    jobs.cancel(upload, now=now)
+    record_action(Action.Kind.IMPORT_CANCELLED, project=upload.project_id, by=by, subject=upload.name)
+
+
+@transaction.atomic
+def retry_import(upload: Upload, *, by: User) -> None:
+    """Queue a failed import again. Raises: JobLost when it did not fail, or its file is gone."""
+    if upload.state == Upload.State.FAILED and not upload.is_kept:
+        raise JobLost(f"{upload.name}: its file is gone: send it again")
+    jobs.requeue(upload)
+    record_action(Action.Kind.IMPORT_RETRIED, project=upload.project_id, by=by, subject=upload.name)

@@ -27,11 +27,16 @@ MEMORY = 2 * 2**30  # bytes that an import may take beside what the worker has a
 Clock = Callable[[], datetime]
 
 
+class _Cancelled(Exception):
+    """The import was asked to stop."""
+
+
 def run_import(upload: Upload, *, clock: Clock) -> None:
     """Claim the upload and import its file, whole or not at all.
 
     The rows and the end of the job are one transaction: an import that was interrupted is done again from
-    its beginning, and one that was finished never is.
+    its beginning, and one that was finished never is. The file of one that failed stays, to be tried again,
+    for ABANDONED_SECONDS.
 
     Raises: JobLost when it has ended or another worker has it; nothing of it is imported then.
     """
@@ -50,8 +55,11 @@ def run_import(upload: Upload, *, clock: Clock) -> None:
             )
             heartbeat.end()
             jobs.finish(upload, now=clock(), summary=f"{imported.summary}.", done=heartbeat.done)
+    except _Cancelled:
+        jobs.release(upload, now=clock())
     except ImportRefused as error:
         jobs.fail(upload, now=clock(), error=str(error))
+        return
     except MemoryError:
         jobs.fail(
             upload,
@@ -59,6 +67,7 @@ def run_import(upload: Upload, *, clock: Clock) -> None:
             error=f"{upload.name}: reading it takes more than {MEMORY / 2**30:g} GiB of memory: split it, or "
             "import it by manage.py",
         )
+        return
     except jobs.JobLost:
         raise
     except Exception as error:
@@ -89,7 +98,10 @@ class _Heartbeat:
         self._thread = threading.Thread(target=self._send, name=f"heartbeat of {upload}", daemon=True)
 
     def count(self, done: int) -> None:
+        """Count what was read. Raises: _Cancelled once the last heartbeat read that the import is to stop."""
         self.done += done
+        if self._row.cancel_requested:
+            raise _Cancelled
 
     def __enter__(self) -> _Heartbeat:
         self._thread.start()

@@ -24,8 +24,10 @@ class NameTaken(Exception):
     """There is an account of this name, or of one that looks like it."""
 
 
-def create_account(*, username: str, project: Project, by: User) -> tuple[User, str]:
-    """Create an account with a random password. Args: project: the project whose admin requested it.
+def create_account(*, username: str, project: Project, by: User | None) -> tuple[User, str]:
+    """Create an account with a random password.
+
+    Args: project: the project whose admin requested it; by: None for a command.
 
     Returns: the account and its password, which is stored only as a hash. Raises: NameTaken.
     """

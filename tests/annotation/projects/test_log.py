@@ -12,7 +12,13 @@ from annotation.services.assignments.assignments import claim_next
 from annotation.services.checks.pauses import pause
 from annotation.services.checks.references import claim_reference
 from annotation.services.exports import request_export
-from annotation.services.imports import import_generations, import_prompts, import_rankings, run_import
+from annotation.services.imports import (
+    import_generations,
+    import_prompts,
+    import_rankings,
+    request_import,
+    run_import,
+)
 from annotation.services.judgements.judgements import submit_judgement
 from annotation.services.people.invitations import invite
 from annotation.services.people.tokens import issue_token
@@ -48,8 +54,15 @@ def stage(project, ada, alice, bob, rita, a_prompt, a_gold):
         request_export(project=project, format=format, by=ada, now=NOW) for format in ("csv", "pairs")
     )
     Export.objects.filter(pk=failed.pk).update(state=Export.State.FAILED, finished_at=NOW)
+    queued, stuck = (
+        request_import(project=project, file=SimpleUploadedFile("p.txt", b"a hare"), by=ada, now=NOW)
+        for _ in range(2)
+    )
+    Upload.objects.filter(pk=stuck.pk).update(state=Upload.State.FAILED, finished_at=NOW)
     return SimpleNamespace(
         slug=project.slug,
+        upload=queued.pk,
+        failed_upload=stuck.pk,
         answer=task.pk,
         unopened=unopened.key,
         reference=reference.pk,
@@ -81,6 +94,8 @@ PAGES = [
     ),
     ("project-settings", "ada", P + "settings/", SETTINGS, Kind.SETTINGS_CHANGED),
     ("project-guideline", "ada", P + "guideline/", {"text": "Be fairer"}, Kind.GUIDELINE_PUBLISHED),
+    ("cancel-upload", "ada", P + "uploads/{0.upload}/cancel/", {}, Kind.IMPORT_CANCELLED),
+    ("retry-upload", "ada", P + "uploads/{0.failed_upload}/retry/", {}, Kind.IMPORT_RETRIED),
     ("add-person", "ada", P + "people/add/", {"username": "eve", "role": "annotator"}, Kind.MEMBER_ADDED),
     (
         "add-person",
@@ -131,6 +146,9 @@ PAGES = [
 ]
 A = "/api/v1/projects/{0.slug}/"
 ENDPOINTS = [
+    ("api-projects", "ada", "/api/v1/projects/", {"slug": "owls", "name": "Owls"}, Kind.PROJECT_CREATED),
+    ("api-members", "ada", A + "members/", {"username": "bob", "role": "inspector"}, Kind.MEMBER_ADDED),
+    ("api-retry-upload", "ada", A + "uploads/{0.failed_upload}/retry/", {}, Kind.IMPORT_RETRIED),
     ("api-prompts", "ada", A + "prompts/", {"prompts": [{"id": "n", "prompt": "new"}]}, Kind.PROMPTS_ADDED),
     ("api-assignments", "ada", A + "assignments/", {}, Kind.WORK_OPENED),
     (
@@ -173,7 +191,18 @@ RUNS = {
 # Sent with a body, and change nothing: a score is looked at and not kept.
 LOOKS = {"api-scores", "try-model"}
 # Logged in the tests below, which send something else than a form.
-OTHERS = {"change-password", "add-material", "api-images", "api-export", "api-pause", "api-reference", "join"}
+OTHERS = {
+    *(
+        "change-password",
+        "add-material",
+        "api-uploads",
+        "api-upload",
+        "api-member",
+        "api-project",
+        "api-images",
+    ),
+    *("api-export", "api-pause", "api-reference", "join"),
+}
 # Logged as tests of resets show: a password by a link, a mail address.
 RESETS = {"reset-password", "forgotten", "change-address", "confirm-address"}
 # What people do as annotators is told by their answers, and a session by its end.
@@ -189,7 +218,7 @@ OWN_WORK = {
         "draft",
         "skip",
     ),
-    *("own-answer", "api-skip"),
+    *("own-answer", "api-skip", "api-next-reference"),
     *("acknowledge-guideline", "answer-reference", "api-guideline", "api-next-task", "api-answers"),
 }
 
@@ -231,6 +260,19 @@ def test_images_and_removals_over_the_api_are_logged(stage, ada):
     sent = {"prompt_id": stage.unopened, "file": file, "name": "x.png"}
     assert client.post((A + "images/").format(stage), sent, format="multipart").status_code == 201
     assert newest(ada, Kind.IMAGES_ADDED)
+    file = SimpleUploadedFile("q.txt", b"a hen")
+    sent = client.post((A + "uploads/").format(stage), {"material": file}, format="multipart")
+    assert sent.status_code == 202
+    assert client.delete((A + "uploads/{0.upload}/").format(stage)).status_code == 202
+    assert newest(ada, Kind.IMPORT_CANCELLED)
+    run_import(Upload.objects.get(pk=sent.json()["id"]), clock=now)
+    assert newest(ada, Kind.PROMPTS_ADDED)
+    assert client.delete((A + "members/{0.alice}/").format(stage)).status_code == 204
+    assert newest(ada, Kind.MEMBER_REMOVED)
+    assert client.patch((A).format(stage), {"review_share": 0.1}, format="json").status_code == 200
+    assert newest(ada, Kind.SETTINGS_CHANGED)
+    assert client.put((A + "guideline/").format(stage), {"text": "Be kind"}, format="json").status_code == 200
+    assert newest(ada, Kind.GUIDELINE_PUBLISHED)
     assert client.delete((A + "exports/{0.failed}/").format(stage)).status_code == 204
     assert newest(ada, Kind.EXPORT_DELETED)
     assert client.delete((A + "references/{0.reference}/").format(stage)).status_code == 204
@@ -251,7 +293,7 @@ def test_a_password_that_was_changed_is_logged_and_the_password_is_not(ada):
 def test_a_file_sent_on_a_page_is_logged(stage, project, ada):
     file = SimpleUploadedFile("p.txt", b"a hare")
     as_(ada).post(f"/projects/{project.slug}/prompts/add/", {"material": file})
-    run_import(Upload.objects.get(), clock=now)
+    run_import(Upload.objects.latest("pk"), clock=now)
     assert newest(ada, Kind.PROMPTS_ADDED)
 
 

@@ -1,0 +1,41 @@
+"""change_project SLUG"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+
+from annotation.forms.programs import filled_in
+from annotation.forms.projects import GuidelineForm, ProjectForm
+from annotation.management.projects import find_project
+from annotation.management.settings import add_arguments, read_settings, read_text, refused_in_a_line
+from annotation.services.projects.projects import SettingsFrozen, change_settings, publish_guideline
+
+
+class Command(BaseCommand):
+    help = "Change a project's settings, as its page Settings does, or publish a new guideline."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("project", help="the project's slug")
+        parser.add_argument("--name", help="everybody who takes part sees it")
+        add_arguments(parser)
+
+    def handle(self, *, project: str, name: str | None, **options: Any) -> None:
+        row = find_project(project)
+        settings = read_settings(file=options["file"], pairs=options["set"])
+        settings |= {"name": name} if name else {}
+        with refused_in_a_line():
+            if settings:
+                form = filled_in(ProjectForm, settings, instance=row)
+                try:
+                    change_settings(project=row, **form.cleaned_data)
+                except SettingsFrozen as error:
+                    raise CommandError(f"{error}: stays as it is, work is open already") from None
+                self.stdout.write(f"Settings stored: {', '.join(settings)}.")
+            if options["guideline"]:
+                published = filled_in(GuidelineForm, {"text": read_text(options["guideline"])})
+                guideline = publish_guideline(project=row, **published.cleaned_data)
+                self.stdout.write(f"Version {guideline.version} of the guideline is published.")
+        if not settings and not options["guideline"]:
+            raise CommandError("nothing to change: --set NAME=VALUE, --from, --name or --guideline")
