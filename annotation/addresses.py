@@ -8,15 +8,21 @@ from django.conf import settings
 from django.http import HttpRequest
 
 
-def client_address(request: HttpRequest) -> str:
-    """Return the client's address; for IPv6 the /64 network, which belongs to one customer.
+def client_of(request: HttpRequest) -> str:
+    """Return where the request came from: behind proxies the address seen by our outermost proxy.
 
-    Behind proxies it is the address seen by our outermost proxy; earlier entries can be forged.
+    Earlier entries can be forged.
     """
     client = str(request.META.get("REMOTE_ADDR", ""))
     forwarded = request.headers.get("X-Forwarded-For", "").split(",")
     if 0 < settings.PROXIES <= len(forwarded):
         client = forwarded[-settings.PROXIES].strip()
+    return client
+
+
+def client_address(request: HttpRequest) -> str:
+    """Return the client's address; for IPv6 the /64 network, which belongs to one customer."""
+    client = client_of(request)
     try:
         address = ip_address(client)
     except ValueError:  # a Unix socket, or not an address

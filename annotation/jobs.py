@@ -11,7 +11,7 @@ import logging
 from datetime import datetime
 from typing import Any
 
-from django.db.models import Case, Value, When
+from django.db.models import Case, F, Value, When
 
 from annotation.models import Job
 
@@ -70,9 +70,9 @@ def requeue_silent(model: type[Job], *, now: datetime) -> int:
     failed = 0
     if model.most_attempts is not None:
         failed = silent.filter(attempt__gte=model.most_attempts).update(
-            state=State.FAILED, finished_at=now, error="its worker fell silent"
+            state=State.FAILED, finished_at=now, error="its worker fell silent", losses=F("losses") + 1
         )
-    count = failed + silent.update(**_given_back(now))
+    count = failed + silent.update(losses=F("losses") + 1, **_given_back(now))
     if count:
         logger.warning("%d silent job(s) of %s taken from their workers", count, model.__name__)
     return count

@@ -11,7 +11,7 @@ from celery import shared_task
 from django.conf import settings
 from django.utils.timezone import now
 
-from annotation import jobs, waking
+from annotation import jobs, request_ids, waking
 from annotation.models import Export, FileFault, Project, Upload, User
 from annotation.selectors.log import check_log
 from annotation.services.actions import shorten_log
@@ -46,7 +46,8 @@ def write_export(export_id: int) -> None:
     if export is None:
         return
     try:
-        run_export(export, clock=now)
+        with request_ids.working_for(export.request_id or request_ids.current()):
+            run_export(export, clock=now)
     except jobs.JobLost as error:
         logger.info("%s", error)
 
@@ -72,7 +73,8 @@ def import_file(upload_id: int) -> None:
     if upload is None:
         return
     try:
-        run_import(upload, clock=now)
+        with request_ids.working_for(upload.request_id or request_ids.current()):
+            run_import(upload, clock=now)
     except jobs.JobLost as error:
         logger.info("%s", error)
 

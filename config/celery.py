@@ -2,13 +2,21 @@
 
 import logging
 import os
+from typing import Any
 
-from celery import Celery
+from celery import Celery, Task
 from celery.app.log import TaskFormatter
-from celery.signals import after_setup_logger, after_setup_task_logger
+from celery.signals import (
+    after_setup_logger,
+    after_setup_task_logger,
+    before_task_publish,
+    task_postrun,
+    task_prerun,
+)
 
+from annotation import request_ids
 from config import broker
-from config.lines import LineFormatter
+from config.lines import JSONFormatter, LineFormatter, formatter
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
 
@@ -23,7 +31,26 @@ app.autodiscover_tasks()
 def _write_lines(logger: logging.Logger, format: str, **_: object) -> None:
     """Let workers write their logs as all others do: what somebody named is in them too."""
     for handler in logger.handlers:
-        handler.setFormatter(_TaskLines(format, use_color=False))
+        is_json = isinstance(formatter(), JSONFormatter)
+        handler.setFormatter(formatter() if is_json else _TaskLines(format, use_color=False))
+
+
+@before_task_publish.connect
+def _send_request_id(headers: dict[str, Any], **_: object) -> None:
+    """Let the task's logs name the request that asked for it."""
+    if request_id := request_ids.current():
+        headers["request_id"] = request_id
+
+
+@task_prerun.connect
+def _take_request_id(task_id: str, task: Task[..., object], **_: object) -> None:
+    """Work for the request that asked for this task; what beat starts is known by its own id."""
+    request_ids.set_current(task.request.get("request_id") or task_id)
+
+
+@task_postrun.connect
+def _leave_request_id(**_: object) -> None:
+    request_ids.set_current("")
 
 
 class _TaskLines(LineFormatter, TaskFormatter):

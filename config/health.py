@@ -2,18 +2,45 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from typing import Any
 
 from django.conf import settings
 from django.db import DatabaseError, connection
-from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.http import HttpRequest, HttpResponse, HttpResponseBase, JsonResponse
+from django.urls import resolve
 from kombu import Connection
 from kombu.exceptions import KombuError
 
 from rewardmodel.serving import client
 from rewardmodel.serving.protocol import parse_address
 
+PROBES = ("/healthz", "/readyz", "/metrics")  # for programs of whoever runs this, asked by any host name
 SECONDS = 2  # to connect to the database, the fewest that libpq takes
+
+
+class BrokerSilent(Exception):
+    """The broker does not answer; the message says how."""
+
+
+def answer_probes(
+    get_response: Callable[[HttpRequest], HttpResponseBase],
+) -> Callable[[HttpRequest], HttpResponseBase]:
+    """Answer load balancers and Prometheus, which ask by addresses that ALLOWED_HOSTS need not name.
+
+    A middleware, before those that look at the host's name, sessions and forms.
+    """
+
+    def middleware(request: HttpRequest) -> HttpResponseBase:
+        if request.path_info not in PROBES:
+            return get_response(request)
+        request.resolver_match = resolve(request.path_info)
+        response: HttpResponseBase = request.resolver_match.func(request)
+        return response
+
+    return middleware
 
 
 def healthz(request: HttpRequest) -> HttpResponse:
@@ -58,11 +85,20 @@ def _scorer_answers(address: str) -> bool:
 
 
 def _broker_answers() -> bool:
+    try:
+        with broker():
+            return True
+    except BrokerSilent:
+        return False
+
+
+@contextmanager
+def broker() -> Iterator[Any]:
+    """Provide a channel to the broker. Raises: BrokerSilent."""
     options = settings.CELERY_BROKER_TRANSPORT_OPTIONS
-    with Connection(settings.CELERY_BROKER_URL, transport_options=options) as broker:
-        lost: tuple[type[BaseException], ...] = (KombuError, *broker.connection_errors)
+    with Connection(settings.CELERY_BROKER_URL, transport_options=options) as link:
+        silent: tuple[type[BaseException], ...] = (KombuError, *link.connection_errors, *link.channel_errors)
         try:
-            broker.default_channel  # noqa: B018 - this connects
-        except lost:
-            return False
-    return True
+            yield link.default_channel
+        except silent as error:
+            raise BrokerSilent(str(error)) from error

@@ -6,6 +6,7 @@ import hashlib
 import sys
 import tempfile
 from datetime import timedelta
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
 
@@ -49,7 +50,7 @@ CSRF_TRUSTED_ORIGINS = env.list("CSRF_TRUSTED_ORIGINS", default=[])
 HTTPS = env.bool("HTTPS", default=False)
 SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if HTTPS else None
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = SECURE_SSL_REDIRECT = HTTPS
-SECURE_REDIRECT_EXEMPT = [r"^healthz$", r"^readyz$"]  # load balancers ask without TLS
+SECURE_REDIRECT_EXEMPT = [r"^healthz$", r"^readyz$", r"^metrics$"]  # they are asked for without TLS
 SECURE_HSTS_SECONDS = env.int("HSTS_SECONDS", default=60 * 60 * 24 * 365) if HTTPS else 0
 # About every host of a domain, which only its owner can promise.
 SECURE_HSTS_INCLUDE_SUBDOMAINS = env.bool("HSTS_SUBDOMAINS", default=False)
@@ -58,6 +59,12 @@ SILENCED_SYSTEM_CHECKS = ["security.W005", "security.W021"]  # `check --deploy` 
 
 # Proxies in front that add to X-Forwarded-For: sign-in attempts are counted by address.
 PROXIES = env.int("PROXIES", default=1 if HTTPS else 0)
+
+# Who may read /metrics: whoever has the token, or asks from a network; by default this machine alone.
+METRICS_TOKEN = env.str("METRICS_TOKEN", default="")
+METRICS_NETWORKS = [
+    ip_network(network) for network in env.list("METRICS_NETWORKS", default=["127.0.0.0/8", "::1/128"])
+]
 
 INSTALLED_APPS = [
     "annotation",
@@ -82,8 +89,10 @@ INSTALLED_APPS = [
 ]
 
 MIDDLEWARE = [
+    "config.metrics.requests.follow_requests",
     "django.middleware.security.SecurityMiddleware",
     "config.headers.content_security_policy",
+    "config.health.answer_probes",
     "config.malformed.refuse_malformed",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "annotation.sessions.Sessions",
@@ -343,12 +352,15 @@ SCORES_AT_ONCE = env.int("SCORES_AT_ONCE", default=36)
 # A run or an export without a heartbeat for this long goes back to the queue.
 RUN_SILENCE_SECONDS = env.int("RUN_SILENCE_SECONDS", default=60)
 
+# Lines for people, or JSON for programs that collect logs; `config.lines` reads it where no settings are.
+if env.str("LOG_FORMAT", default="line") not in ("line", "json"):
+    raise ValueError("LOG_FORMAT is line or json")
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
     "formatters": {
         "line": {
-            "()": "config.lines.LineFormatter",
+            "()": "config.lines.formatter",
             "format": "{asctime} {levelname} {name}: {message}",
             "style": "{",
         }

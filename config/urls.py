@@ -8,6 +8,7 @@ from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitVie
 
 from annotation.views.accounts import admin_sign_in
 from config.health import healthz, readyz
+from config.metrics.page import metrics
 from refl.urls import loop_urls, public_urls, study_urls
 from rewardmodel.urls import score_urls, selection_urls
 
@@ -32,6 +33,7 @@ urlpatterns = [
     path("admin/", admin.site.urls),
     path("healthz", healthz, name="healthz"),
     path("readyz", readyz, name="readyz"),
+    path("metrics", metrics, name="metrics"),
 ]
 
 handler400 = "config.errors.bad_request"

@@ -6,6 +6,7 @@ from celery import shared_task
 from django.apps import apps
 from django.utils.timezone import now
 
+from annotation import request_ids
 from annotation.jobs import JobLost
 from annotation.waking import send
 from rewardmodel.models import Run
@@ -21,7 +22,8 @@ def supervise_run(label: str, run_id: int) -> None:
     if run is None:
         return
     try:
-        supervise(run, should_stop=worker_is_closing)
+        with request_ids.working_for(run.request_id or request_ids.current()):
+            supervise(run, should_stop=worker_is_closing)
     except JobLost:
         return  # another worker was faster
     send(tend_runs.name, ())

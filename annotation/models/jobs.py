@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
-from typing import ClassVar, Self, TypeVar
+from typing import Any, ClassVar, Self, TypeVar
 
 from django.conf import settings
 from django.db import models
 from django.db.models import Q
+
+from annotation import request_ids
 
 J = TypeVar("J", bound="Job")
 ACTIVE = ["queued", "running"]
@@ -15,6 +17,10 @@ OVER = ["finished", "failed", "cancelled"]
 
 
 class JobQuerySet(models.QuerySet[J]):
+    def create(self, **fields: Any) -> J:
+        """Queue a job for the request at hand."""
+        return super().create(**{"request_id": request_ids.current(), **fields})
+
     def active(self) -> JobQuerySet[J]:
         """Queued or running."""
         return self.filter(state__in=ACTIVE)
@@ -58,6 +64,8 @@ class Job(models.Model):
     cancel_requested = models.BooleanField(default=False)
     error = models.TextField(blank=True)
     finished_at = models.DateTimeField(null=True)
+    losses = models.PositiveIntegerField(default=0, db_default=0)  # times it was taken from a silent worker
+    request_id = models.CharField(max_length=request_ids.LENGTH, blank=True, default="", db_default="")
 
     objects: ClassVar[JobManager[Self]] = JobManager()
 

@@ -11,10 +11,13 @@ QUIET_SECONDS = 60.0  # after which one more is written, or, where none came mea
 LONGEST_REST = 300  # indented lines after one that is written
 MOST_KINDS = 1000  # that are remembered
 
-# Lines that differ in these alone are of one kind: times, process ids, durations.
-_VARIABLE = re.compile(r"\d+|0x[0-9a-fA-F]+")
-# A request is a record and no repetition: as `config.web.options` has it.
-_REQUEST = re.compile(r"[A-Z]+ /.* \d{3} (\d+|-|None) bytes \d+ ms")
+# Lines that differ in these alone are of one kind: ids of requests, times, process ids, durations.
+_VARIABLE = re.compile(r"\[request [\w.-]+\]|\"(?:request_id|task_id)\": \"[\w.-]+\"|0x[0-9a-fA-F]+|\d+")
+# A request is a record and no repetition: as `config.web.channels` has it.
+_REQUEST = re.compile(
+    r"[A-Z]+ /.* \d{3} (\d+|-|None) bytes \d+ ms( \[request [\w.-]+\])?"
+    r"|\{.*\"logger\": \"gunicorn.access\".*\}"
+)
 
 
 @dataclass

@@ -16,6 +16,8 @@ from waitress.parser import HTTPRequestParser
 from waitress.task import ErrorTask, Task, ThreadedTaskDispatcher, WSGITask
 from waitress.utilities import Error
 
+from config.lines import without_keys
+from config.metrics.requests import HEADER, refused_requests
 from config.web.bodies import admits, longest_body, usual_length
 
 SIGN_IN = "Sign in in another tab, go back here, where the form is as you left it, and send it once more."
@@ -123,8 +125,17 @@ class _Logged(Task):  # type: ignore[misc]
             path = self.request.path.encode("latin-1", "replace").decode("utf-8", "replace")
             size = self.content_bytes_written or self.content_length or 0  # of a file it is the latter
             milliseconds = round(1000 * (time.time() - self.start_time))
+            facts = {
+                "method": self.request.command,
+                "path": without_keys(path),
+                "status": self.status[:3],
+                "bytes": size,
+                "milliseconds": milliseconds,
+            }
             line = "%s %s %s %s bytes %s ms"
-            access_log.info(line, self.request.command, path, self.status[:3], size, milliseconds)
+            headers = {name.lower(): value for name, value in self.response_headers}
+            extra = {**facts, "request_id": headers.get(HEADER.lower(), "")}
+            access_log.info(line, *facts.values(), extra=extra)
 
 
 class _Response(_Logged, WSGITask):  # type: ignore[misc]
@@ -133,6 +144,7 @@ class _Response(_Logged, WSGITask):  # type: ignore[misc]
 
 class _Refusal(_Logged, ErrorTask):  # type: ignore[misc]
     def execute(self) -> None:
+        refused_requests.labels(str(self.request.error.code)).inc()
         self.channel.lingers = True
         super().execute()
 

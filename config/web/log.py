@@ -5,7 +5,7 @@ from __future__ import annotations
 from gunicorn.config import Config
 from gunicorn.glogging import Logger
 
-from config.lines import LineFormatter
+from config.lines import formatter
 
 
 class Log(Logger):  # type: ignore[misc]
@@ -15,4 +15,4 @@ class Log(Logger):  # type: ignore[misc]
         super().setup(cfg)
         for logger, form in ((self.error_log, self.error_fmt), (self.access_log, self.access_fmt)):
             for handler in logger.handlers:
-                handler.setFormatter(LineFormatter(form, self.datefmt))
+                handler.setFormatter(formatter(form))

@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 
 HEAD_BYTES = 64 * 1024
 SILENCE_SECONDS = 20  # without a byte sent or read, a client is taken for gone
-PROBES = ("/healthz", "/readyz")  # answered also while everything that pages need hangs
-PROBE_THREADS = 2
+PROBE_THREADS = 2  # for load balancers, answered also while everything that pages need hangs
+METRICS = "/metrics"  # read one at a time, in a thread of its own
 MOST_OPEN_FILES = 65_536
 FILES_PER_CONNECTION = 3  # its socket, a body on disk, a file being sent
 ACCEPTED_AT_ONCE = 64
@@ -43,7 +43,9 @@ class WaitressWorker(Worker):  # type: ignore[misc]
             raise ValueError("Laurel speaks plain HTTP: let a proxy in front end TLS and other protocols")
 
     def run(self) -> None:
-        from config.web.channels import Channel  # it needs Django, which `config.wsgi` has set up by now
+        # These need Django, which `config.wsgi` has set up by now.
+        from config.health import PROBES
+        from config.web.channels import Channel
 
         logging.getLogger("waitress.queue").setLevel(logging.ERROR)  # a queue is no news
         self.dispatchers: dict[int, Any] = {}
@@ -66,12 +68,14 @@ class WaitressWorker(Worker):  # type: ignore[misc]
             ident="",
         )
         servers = [each for each in self.dispatchers.values() if isinstance(each, BaseWSGIServer)]
-        probes = ThreadedTaskDispatcher()
+        probes, metrics = ThreadedTaskDispatcher(), ThreadedTaskDispatcher()
         probes.set_thread_count(PROBE_THREADS)
+        metrics.set_thread_count(1)
+        own = {**dict.fromkeys(PROBES, probes), METRICS: metrics}
         for server in servers:
             server.channel_class = Channel
             server.handle_accept = partial(_accept_several, server)
-            server.add_task = partial(_add_task, probes, server.task_dispatcher)
+            server.add_task = partial(_add_task, own, server.task_dispatcher)
         while self.alive and self.ppid == os.getppid():
             self._turn(1.0)
         self._stop(servers)
@@ -127,5 +131,7 @@ def _accept_several(server: BaseWSGIServer) -> None:
             return
 
 
-def _add_task(probes: ThreadedTaskDispatcher, pages: ThreadedTaskDispatcher, channel: Channel) -> None:
-    (probes if channel.requests[0].path in PROBES else pages).add_task(channel)
+def _add_task(
+    own: dict[str, ThreadedTaskDispatcher], pages: ThreadedTaskDispatcher, channel: Channel
+) -> None:
+    own.get(channel.requests[0].path, pages).add_task(channel)

@@ -9,6 +9,7 @@ import sys
 
 from django.conf import settings
 
+from annotation import request_ids
 from rewardmodel.models import Run
 
 
@@ -48,7 +49,8 @@ def environment(run: Run) -> dict[str, str]:
         "OMP_WAIT_POLICY": "PASSIVE",
         "HF_HUB_DISABLE_PROGRESS_BARS": "1",
     }
-    return own | os.environ
+    # Its log is a page's: lines for people, each with the request that the run is for.
+    return own | os.environ | {"LOG_FORMAT": "line", request_ids.VARIABLE: run.request_id}
 
 
 def _count_gpus() -> int:

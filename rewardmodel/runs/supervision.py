@@ -35,7 +35,8 @@ def supervise(run: Run, *, should_stop: Callable[[], bool]) -> None:
     states.claim(run, now=now())
     run.folder.mkdir(parents=True, exist_ok=True)
     with run.log.open("ab", buffering=0) as log:
-        log.write(f"-- {now():%Y-%m-%d %H:%M:%S} attempt {run.attempt}\n".encode())
+        of_request = f", request {run.request_id}" if run.request_id else ""
+        log.write(f"-- {now():%Y-%m-%d %H:%M:%S} attempt {run.attempt}{of_request}\n".encode())
         # A session of its own: Ctrl-C in a terminal reaches the worker alone, which then stops this in order.
         process = subprocess.Popen(
             command_line(run, grace_seconds=GRACE_SECONDS - 5),

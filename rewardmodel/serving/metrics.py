@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections import Counter
 from threading import Lock
 from typing import Any
+
+# Seconds from a request to its answer: upper ends of what is counted together; longer ones are counted last.
+LATENCIES = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 60.0)
 
 
 class Metrics:
@@ -12,6 +16,8 @@ class Metrics:
 
     def __init__(self) -> None:
         self._lock = Lock()
+        self._latencies = [0] * (len(LATENCIES) + 1)
+        self._seconds = 0.0
         self._events: Counter[str] = Counter()
         self._batches: Counter[tuple[int, int]] = Counter()
 
@@ -24,8 +30,14 @@ class Metrics:
             self._events["images"] += images
             self._batches[images, requests] += 1
 
+    def count_latency(self, seconds: float) -> None:
+        with self._lock:
+            self._latencies[bisect_left(LATENCIES, seconds)] += 1
+            self._seconds += seconds
+
     def snapshot(self) -> dict[str, Any]:
-        """As JSON: events, and batches as [images, requests, how many]."""
+        """As JSON: events; batches as [images, requests, how many]; answers by LATENCIES, their seconds."""
         with self._lock:
             batches = [[*sizes, count] for sizes, count in sorted(self._batches.items())]
-            return {**self._events, "batches": batches}
+            latency = {"latencies": list(self._latencies), "latency_seconds": self._seconds}
+            return {**self._events, "batches": batches, **latency}

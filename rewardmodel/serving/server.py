@@ -115,6 +115,7 @@ class Server:
         return {"pid": os.getpid(), **waiting, "models": self.models.describe(), **self.metrics.snapshot()}
 
     def _take_in(self, channel: Channel, question: Message) -> None:
+        begun = time.monotonic()
         images, size = len(question["sizes"]), sum(question["sizes"])
         with self.changed:
             fits = self.images + images <= self.limits.waiting
@@ -136,6 +137,7 @@ class Server:
         if answer is not None:
             channel.send(answer)
             self.metrics.count("requests")
+            self.metrics.count_latency(time.monotonic() - begun)
 
     def _work(self, channel: Channel, question: Message, files: Sequence[bytes]) -> Message | None:
         """The answer; None when nobody wants one any more."""

@@ -7,7 +7,7 @@ from collections import defaultdict
 from collections.abc import Iterable
 from datetime import datetime, timedelta
 from functools import cache
-from typing import Any
+from typing import Any, NoReturn
 
 from django.db import models, transaction
 from django.db.models import Count, Exists, F, OrderBy, OuterRef, Q, Subquery
@@ -15,6 +15,7 @@ from django.db.models.expressions import RawSQL
 from django.db.models.functions import Coalesce
 
 from annotation.access import is_qualified, newest_outcome, pause_reason
+from annotation.metrics import lease_losses
 from annotation.models import Action, Assignment, Project, Prompt, User
 from annotation.models.assignments import REPLACED, AssignmentQuerySet
 from annotation.services.actions import record_action
@@ -29,6 +30,12 @@ AHEAD = timedelta(minutes=5)  # how long a task lies ready behind the one in han
 
 class LeaseLost(Exception):
     """The assignment is another's, or closed."""
+
+
+def refuse_lost_lease() -> NoReturn:
+    """Raises: LeaseLost, and counts it."""
+    lease_losses.inc()
+    raise LeaseLost
 
 
 @transaction.atomic
@@ -249,5 +256,5 @@ def save_draft(*, assignment: Assignment, annotator: User, answer: dict[str, Any
     """
     lease = Assignment.objects.held_by(annotator).filter(pk=assignment.pk)
     if lease.update(draft=answer, drafted_at=now, leased_until=now + assignment.project.lease) != 1:
-        raise LeaseLost
+        refuse_lost_lease()
     assignment.draft, assignment.drafted_at = answer, now

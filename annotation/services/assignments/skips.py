@@ -9,7 +9,7 @@ from django.db import transaction
 from annotation.models import Assignment, Skip, User
 from annotation.models.assignments import WORK
 from annotation.selectors.assignments import skips_of
-from annotation.services.assignments.assignments import LeaseLost
+from annotation.services.assignments.assignments import refuse_lost_lease
 from annotation.services.assignments.replacements import ask_somebody_else
 
 
@@ -47,7 +47,7 @@ def skip_task(*, assignment: Assignment, annotator: User, reason: str, note: str
         raise SkipsUsedUp(skips.allowed)
     lease = Assignment.objects.held_by(annotator).filter(pk=assignment.pk)
     if lease.update(state=Assignment.State.SKIPPED, draft=None, drafted_at=None) != 1:
-        raise LeaseLost
+        refuse_lost_lease()
     skip = Skip.objects.create(
         assignment=assignment, reason=Skip.Reason(reason), note=note.strip(), skipped_at=now
     )

@@ -14,7 +14,7 @@ from annotation.models import Assignment, Category, Issue, Problem, Project, Ran
 from annotation.models.assignments import WORK
 from annotation.models.judgements import SCALE, SCALES
 from annotation.registry import register_event
-from annotation.services.assignments.assignments import LeaseLost
+from annotation.services.assignments.assignments import refuse_lost_lease
 from annotation.services.judgements.answers import ImageRating, Judgement, Label, close, recorded_before
 from annotation.services.webhooks.events import announce
 
@@ -110,7 +110,7 @@ def submit_judgement(
     if ranking is None:
         ranking = recorded_before(assignment, annotator, judgement)
         if ranking is None:
-            raise LeaseLost
+            refuse_lost_lease()
         return ranking
     announce(
         JUDGEMENT_SUBMITTED,

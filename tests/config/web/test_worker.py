@@ -3,6 +3,7 @@
 import hashlib
 import http.client
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -223,3 +224,17 @@ def test_what_is_under_way_is_answered_by_a_worker_that_was_told_to_stop(server)
         (server.folder / "last").unlink()
         assert everything(client).endswith(b"done")
     old.wait(timeout=PATIENCE)
+
+
+def test_requests_are_named_in_the_log_and_counted_also_those_that_no_view_sees(server):
+    with server.connect() as client:
+        client.sendall(head("/sign-in/", "X-Request-ID: of-a-proxy", "Connection: close", method="GET"))
+        assert b"X-Request-Id: of-a-proxy\r\n" in everything(client)
+    with server.connect() as client:
+        client.sendall(head("/sign-in/", "Content-Length: 3000000"))
+        everything(client)
+    wait_until(lambda: re.search(r"GET /sign-in/ 200 .* \[request of-a-proxy\]", server.said()), PATIENCE)
+    status, text = server.get("/metrics")
+    assert status == 200
+    assert re.search(rb'laurel_request_seconds_count\{status="2xx",view="sign-in"\} [1-9]', text)
+    assert re.search(rb'laurel_refused_requests_total\{status="413"\} [1-9]', text)

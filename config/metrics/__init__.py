@@ -1,0 +1,1 @@
+"""`/metrics`, for Prometheus: what web processes counted, and what rows, scorers and disks tell."""
