@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import hashlib
+import logging
 import math
 import os
 import tempfile
@@ -17,12 +18,9 @@ from uuid import uuid4
 from django.conf import settings
 from django.core.files.storage import default_storage
 
+logger = logging.getLogger(__name__)
 THREADS = 16  # they mostly wait for the storage
 CHUNK = 1024  # names read at a time, so that their iterator can stop in between
-
-
-class WrongContent(Exception):
-    """The storage has other bytes under an image's name than were stored; the message names it."""
 
 
 @contextmanager
@@ -34,9 +32,10 @@ def local_images(names: Iterable[str]) -> Iterator[Path]:
     and moved into place atomically. The cache keeps to IMAGE_CACHE_BYTES by removing the least recently used
     files, but none that were requested while the folder is in use: it may be larger meanwhile.
 
-    An image that the storage lacks is missing in the folder, as on a local disk.
+    An image that the storage lacks is missing in the folder, as on a local disk. So is one of which it has
+    other bytes than were stored, after it was logged.
 
-    Raises: WrongContent; what the storage raises where it cannot be reached, and what `names` raises.
+    Raises: what the storage raises where it cannot be reached, and what `names` raises.
     """
     stored = local_root()
     if stored is not None:
@@ -86,14 +85,15 @@ def _fetch_missing(names: Iterable[str], cache: Path) -> bool:
 
 
 def _fetch(name: str, file: Path) -> None:
-    """Copy an image from the storage, if the storage has it. Raises: WrongContent."""
+    """Copy an image from the storage, if the storage has it as it was stored."""
     try:
         with default_storage.open(name) as source:
             content = source.read()
     except FileNotFoundError:
         return
     if hashlib.sha256(content).hexdigest() != file.stem:
-        raise WrongContent(f"{name}: the storage has {len(content):,} bytes that are not this image")
+        logger.warning("%s: the storage has %s bytes that are not this image", name, f"{len(content):,}")
+        return
     file.parent.mkdir(exist_ok=True)
     descriptor, temporary = tempfile.mkstemp(dir=file.parent, prefix=".new-")
     try:

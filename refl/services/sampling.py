@@ -26,7 +26,7 @@ from rewardmodel.runs import states
 from rewardmodel.runs.execution import Heartbeat
 from rewardmodel.scoring import scorer
 from rewardmodel.services.choices import most_informative, see_asked
-from rewardmodel.services.scores import score_generations
+from rewardmodel.services.scores import score_for
 
 MAX_BEST_OF = 64  # candidates of an image; more gain little, and each costs as much as an image
 
@@ -156,10 +156,7 @@ def make_samples(run: SamplingRun, heartbeat: Heartbeat) -> None:
         if not prompt.generations.exists():
             import_samples(prompt=prompt, samples=[_sample(row) for row in files[prompt.pk]])
     promoted = RewardCheckpoint.objects.filter(project=run.project, promoted=True).first()
-    if promoted is not None:
-        score_generations(checkpoint=promoted, should_stop=heartbeat.should_stop)
-    if heartbeat.should_stop():
-        raise Interrupted
+    score_for(run, heartbeat, checkpoint=promoted)
     shutil.rmtree(run.folder / "images")
 
 

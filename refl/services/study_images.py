@@ -19,7 +19,7 @@ from refl.services.studies import ask_annotators, withdraw_tasks
 from rewardmodel.learning.errors import Interrupted
 from rewardmodel.models import RewardCheckpoint
 from rewardmodel.runs.execution import Heartbeat
-from rewardmodel.services.scores import score_generations
+from rewardmodel.services.scores import score_for
 
 EQUAL = "Two of its images are equal, to the last pixel."
 
@@ -54,10 +54,7 @@ def make_study_images(study: Study, heartbeat: Heartbeat, *, rng: random.Random)
             raise Interrupted
     ask_annotators(study, now=now())
     promoted = RewardCheckpoint.objects.filter(project=study.project, promoted=True).first()
-    if promoted is not None:
-        score_generations(checkpoint=promoted, should_stop=heartbeat.should_stop)
-    if heartbeat.should_stop():
-        raise Interrupted
+    score_for(run, heartbeat, checkpoint=promoted)
     shutil.rmtree(run.folder / "images", ignore_errors=True)
 
 

@@ -34,7 +34,7 @@ _RANGES: dict[str, tuple[Callable[[float], bool], tuple[str, ...]]] = {
         ("pixel_cache_bytes", "boundary_cache_bytes", "slot_margin", "lora_rank"),
     ),
     "above 0 and at most 1": (lambda value: 0 < value <= 1, ("train_share",)),
-    "from 0 to 1": (lambda value: 0 <= value <= 1, ("fix_rate", "warmup")),
+    "from 0 to 1": (lambda value: 0 <= value <= 1, ("fix_rate", "warmup", "most_unreadable")),
     "from 0 up to 1": (lambda value: 0 <= value < 1, ("beta1", "beta2", "ema")),
     "3 or more, to leave room for a word": (lambda value: value >= 3, ("max_tokens",)),
 }
@@ -73,7 +73,8 @@ class RewardConfig:
     ema: float = 0.0  # ours: decay of a running average of the weights, which is kept in their place; 0: none
     lora_rank: int = 0  # ours: train adapters of this rank in place of the encoders' weights; 0: the weights
     lora_alpha: float = 16.0  # ours: adapters weigh alpha / rank
-    unreadable_images: str = "refuse"  # ours: or "drop" the rankings that have one, and count them
+    unreadable_images: str = "drop"  # ours: the rankings that have one, and count them; or "refuse" the run
+    most_unreadable: float = 0.1  # ours: share of the images; of more, the run is refused all the same
     micro_batch_images: int = 64  # ours: bounds memory, changes no number but by rounding
     checkpoint_every: int = 200  # ours, in steps
     pixel_cache_bytes: int = 32 << 30  # ours: decoded and fitted images, kept on disk; 0 for no

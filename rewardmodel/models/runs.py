@@ -50,6 +50,9 @@ class Run(Job):
     created_at = models.DateTimeField(auto_now_add=True)
     started_at = models.DateTimeField(null=True)
     seconds = models.FloatField(default=0.0)  # at work, over all attempts
+    # Images that it could not read and passed over, by what they are of: {"images": how many it was to use,
+    # "unreadable": how many it passed over, "files": the first of them, file -> why}.
+    unreadable = models.JSONField(default=dict, db_default={})
     peak_memory = models.PositiveBigIntegerField(null=True)  # bytes of the largest process of all attempts
 
     objects: ClassVar[RunManager[Self]] = RunManager()

@@ -20,7 +20,6 @@ from django.db import InterfaceError, OperationalError, connection
 from django.utils.timezone import now
 
 from annotation import jobs
-from annotation.local_images import WrongContent
 from rewardmodel.learning.errors import Interrupted, PermanentError
 from rewardmodel.models import Run
 from rewardmodel.runs import states
@@ -174,7 +173,7 @@ def execute(
             retry_on_database_error(lambda: jobs.release(run, now=now()))
         except Exception as error:
             heartbeat.end()
-            if supervisor is None or isinstance(error, PermanentFailure | PermanentError | WrongContent):
+            if supervisor is None or isinstance(error, PermanentFailure | PermanentError):
                 message = f"{type(error).__name__}: {error}"
                 retry_on_database_error(lambda: states.fail(run, error=message, now=now()))
             raise

@@ -68,10 +68,7 @@ def see_asked(
     candidates: Collection[int],
     should_stop: Callable[[], bool],
 ) -> dict[int, HeadInputs]:
-    """Return what the head sees of the prompts that people were asked about last, less the candidates.
-
-    Raises: WrongContent.
-    """
+    """Return what the head sees of the prompts that people were asked about last, less the candidates."""
     asked = asked_prompts(checkpoint.project, most=MOST_ASKED, without=candidates)
     return dict(see(model, scored_prompts(asked, scored_by=checkpoint.name), should_stop=should_stop))
 
@@ -89,7 +86,7 @@ def order_by_design(
     nor where nothing was scored and nothing opened since it ordered them.
 
     Args: scored_anew: whether this model has scored any image since.
-    Raises: CheckpointError, WrongContent.
+    Raises: CheckpointError.
     """
     from rewardmodel.learning import load
 

@@ -279,7 +279,7 @@ def dataset_images(
 ) -> AbstractContextManager[Path]:
     """Give the folder of the images of some splits, as `local_images` does: what their paths are relative to.
 
-    Raises: DatasetError, Interrupted when asked to stop, WrongContent.
+    Raises: DatasetError, Interrupted when asked to stop.
     """
     return local_images(_image_names(dataset, splits, should_stop))
 

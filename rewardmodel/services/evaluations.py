@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-import logging
 from collections.abc import Collection, Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
@@ -31,15 +29,13 @@ from rewardmodel.services.datasets import dataset_images, freeze_dataset
 from rewardmodel.services.promotions import Comparison, comparison_of, decide_waiting, is_unseen
 from rewardmodel.services.scores import score_with_newly_promoted
 from rewardmodel.services.splits import Shares
+from rewardmodel.services.unreadable import check_unreadable, look_at, record_unreadable
 
 if TYPE_CHECKING:
     from rewardmodel.learning.data.rankings import Ranking
     from rewardmodel.learning.evaluation import About, Judge, Judged
     from rewardmodel.learning.evaluation import Comparison as Lead
     from rewardmodel.learning.evaluation import Evaluation as Agreement
-
-logger = logging.getLogger(__name__)
-THREADS = 4  # that check images
 
 
 class CannotEvaluate(PermanentFailure):
@@ -126,9 +122,9 @@ def evaluate_models(run: EvaluationRun, heartbeat: Heartbeat) -> None:
     A reward model that waits for more test pairs is decided about, if the run measured it on more; promoted,
     it scores the project's images.
 
-    Rankings with an image that cannot be read are left out, and the images logged.
+    Rankings with an image that cannot be read are left out, and the images named with the run.
 
-    Raises: CannotEvaluate, Interrupted, WrongContent, DatasetError; ValueError when no pair is left.
+    Raises: CannotEvaluate, TooManyUnreadable, Interrupted, DatasetError; ValueError when no pair is left.
     """
     config = EvaluationConfig(**run.config)
     checkpoints = _rows_by_name(
@@ -145,7 +141,7 @@ def evaluate_models(run: EvaluationRun, heartbeat: Heartbeat) -> None:
                     raise Interrupted
                 splits = {config.split, "validation"}
                 with dataset_images(dataset, splits=splits, should_stop=heartbeat.should_stop) as images:
-                    left_out = _unreadable(dataset, splits, images)
+                    left_out = _unreadable(run, dataset, splits, images)
                     base = None if isinstance(model, str) else model.metrics.get("base")
                     judged = _judge_and_report(scorer, dataset, config.split, images, left_out, base=base)
                     figures = judged.figures
@@ -272,17 +268,18 @@ def rankings_of(
     return [ranking for ranking in rankings if not any(image.stem in left_out for image in ranking.images)]
 
 
-def _unreadable(dataset: DatasetVersion, splits: Iterable[str], images: Path) -> set[str]:
-    """Return the hashes of the images of the splits that cannot be read, after logging each."""
-    from rewardmodel.learning.training.inspection import what_is_wrong
+def _unreadable(run: EvaluationRun, dataset: DatasetVersion, splits: Iterable[str], images: Path) -> set[str]:
+    """Return the hashes of the images of the splits that cannot be read, after recording them.
 
+    Raises: TooManyUnreadable.
+    """
     rankings = [ranking for split in splits for ranking in rankings_of(dataset, split, images)]
-    files = list(dict.fromkeys(image for ranking in rankings for image in ranking.images))
-    with ThreadPoolExecutor(THREADS) as pool:
-        reasons = {file: why for file, why in zip(files, pool.map(what_is_wrong, files), strict=True) if why}
-    for file, why in reasons.items():
-        logger.warning("%s: rankings with %s are left out: %s", dataset, file.name, why)
-    return {file.stem for file in reasons}
+    files = {image for ranking in rankings for image in ranking.images}
+    broken = look_at(sorted(files))
+    unreadable = {file.name: why for file, why in broken.items()}
+    record_unreadable(run, unreadable, images=len(files), of=f"dataset {dataset}")
+    check_unreadable(unreadable, images=len(files))
+    return {file.stem for file in broken}
 
 
 def unreadable_images(run: TrainingRun) -> Collection[str]:

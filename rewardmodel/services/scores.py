@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import logging
 import math
 import warnings
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
+
+from django.db.models import QuerySet
 
 from annotation.local_images import local_images
 from annotation.models import Generation
@@ -18,20 +19,20 @@ from rewardmodel.models import RewardCheckpoint, Run
 from rewardmodel.runs.execution import Heartbeat
 from rewardmodel.services.choices import order_by_design
 from rewardmodel.services.splits import Splits, dataset_splits
+from rewardmodel.services.unreadable import look_at, record_unreadable
 
 if TYPE_CHECKING:
     from rewardmodel.learning.scoring import Scorer
 
-logger = logging.getLogger(__name__)
 CHUNK = 128  # images between two looks at whether to stop
 
 
 @dataclass
 class Scored:
-    """How many images were scored, and which were passed over: "SOURCE of prompt KEY: why"."""
+    """How many images were scored, and which were passed over: "SOURCE of prompt KEY" -> why."""
 
     images: int = 0
-    unreadable: list[str] = field(default_factory=list)
+    unreadable: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -53,7 +54,7 @@ def score_generations(
 ) -> Scored:
     """Score every image of the checkpoint's project that it has not scored yet.
 
-    An image that cannot be read, or that the model cannot take, is passed over and logged.
+    An image that cannot be read, or that the model cannot take, is passed over.
     Where the project's open tasks are in the order of a design, they are put in it anew, if anything was
     scored, or opened since they were.
 
@@ -61,10 +62,10 @@ def score_generations(
         should_stop: asked after each chunk; what was scored until then is kept.
         on_chunk: called after each chunk with the images done and wanted.
         left_out: hashes of images that are passed over, known to be unreadable.
-    Raises: CheckpointError, WrongContent.
+    Raises: CheckpointError.
     """
     unscored = (
-        Generation.objects.filter(prompt__project=checkpoint.project, image__isnull=False)
+        _images_of(checkpoint)
         .exclude(scored_by=checkpoint.name)
         .order_by("pk")
         .values_list("pk", "prompt__text", "image__file", "source", "prompt__key")
@@ -74,9 +75,6 @@ def score_generations(
         for pk, text, file, source, key in unscored.exclude(image__in=left_out)
     ]
     scored = _score(checkpoint, wanted, should_stop, on_chunk) if wanted else Scored()
-    if scored.unreadable:
-        first = scored.unreadable[0]
-        logger.warning("%s: %d images are not scored: %s ...", checkpoint, len(scored.unreadable), first)
     order_by_design(checkpoint, scored_anew=scored.images > 0, should_stop=should_stop)
     return scored
 
@@ -120,9 +118,15 @@ def _score_readable(model: Scorer, images: Sequence[_Image], scored: Scored) -> 
     from rewardmodel.learning.scoring import ImageSkipped
 
     with local_images(image.file for image in images) as folder:
+        files = [folder / image.file for image in images]
+        broken = look_at(files)
+        scored.unreadable |= {
+            image.name: broken[file] for image, file in zip(images, files, strict=True) if file in broken
+        }
+        pairs = [pair for pair in zip(images, files, strict=True) if pair[1] not in broken]
+        images, files = [image for image, _ in pairs], [file for _, file in pairs]
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ImageSkipped)  # each is noted below
-            files = [folder / image.file for image in images]
             scores = model.score_pairs([image.prompt for image in images], files, on_error="nan")
         for image, file, score in zip(images, files, scores, strict=True):
             if math.isnan(score):
@@ -131,7 +135,7 @@ def _score_readable(model: Scorer, images: Sequence[_Image], scored: Scored) -> 
                     why = "its score is not a number"
                 except UnreadableImage as error:
                     why = str(error).removeprefix(f"{file}: ")
-                scored.unreadable.append(f"{image.name}: {why}")
+                scored.unreadable[image.name] = why
     return {
         image.generation_id: score
         for image, score in zip(images, scores, strict=True)
@@ -149,9 +153,39 @@ def score_with_newly_promoted(run: Run, heartbeat: Heartbeat, *, left_out: Colle
     checkpoint = promoted.filter(promoted_at__gte=run.created_at).first()
     if checkpoint is None:
         return
-    score_generations(checkpoint=checkpoint, should_stop=heartbeat.should_stop, left_out=left_out)
+    score_for(run, heartbeat, checkpoint=checkpoint, left_out=left_out)
+
+
+def score_for(
+    run: Run, heartbeat: Heartbeat, *, checkpoint: RewardCheckpoint | None, left_out: Collection[str] = ()
+) -> None:
+    """Score the project's images at the end of a run, and record which were passed over.
+
+    However many these are: what the run was for is done.
+
+    Args:
+        checkpoint: None scores nothing.
+        left_out: as `score_generations` has it.
+    Raises: Interrupted, and what `score_generations` raises.
+    """
+    if checkpoint is not None:
+        scored = score_generations(
+            checkpoint=checkpoint, should_stop=heartbeat.should_stop, left_out=left_out
+        )
+        record_unreadable(
+            run, scored.unreadable, images=images_to_score(checkpoint), of=f"images scored by {checkpoint}"
+        )
     if heartbeat.should_stop():
         raise Interrupted
+
+
+def images_to_score(checkpoint: RewardCheckpoint) -> int:
+    """How many images the checkpoint's project has."""
+    return _images_of(checkpoint).count()
+
+
+def _images_of(checkpoint: RewardCheckpoint) -> QuerySet[Generation]:
+    return Generation.objects.filter(prompt__project=checkpoint.project, image__isnull=False)
 
 
 def _is_unseen(prompt: str, splits: Splits | None) -> bool:

@@ -155,7 +155,7 @@ def train(run: TrainingRun, heartbeat: Heartbeat) -> None:
 
 @contextmanager
 def _images(run: TrainingRun, heartbeat: Heartbeat) -> Iterator[Path]:
-    """The folder of the run's images: those of all splits, which are inspected. Raises: WrongContent."""
+    """The folder of the run's images: those of all splits, which are inspected."""
     from rewardmodel.learning import training
 
     with ExitStack() as stack:

@@ -1,6 +1,7 @@
 """Tuning straight from preferences: which are learned from, and what is refused before a run starts."""
 
 import json
+import shutil
 from datetime import timedelta
 from itertools import product
 from pathlib import Path
@@ -17,6 +18,7 @@ from refl.selectors.prompts import held_out_prompts, tuning_prompts
 from refl.services.preferences import run_preferences
 from refl.services.tuning import CannotTune, queue_tuning
 from rewardmodel.models import DatasetVersion
+from rewardmodel.services.unreadable import TooManyUnreadable
 from tests.refl.conftest import QUICK
 
 DPO = {**QUICK, "method": "dpo"}
@@ -85,6 +87,38 @@ def test_prompts_that_judge_the_result_are_not_learned_from_and_ties_neither(a_d
     with run_preferences(run, held_out=judged_by, heartbeat=Heartbeat()) as preferences:
         pairs = [(each.prompt, each.chosen.name, each.rejected.name) for each in preferences]
     assert pairs == [(learned, "red.png", other) for other in ("green.png", "blue.png")]
+
+
+@pytest.mark.django_db
+def test_rankings_with_an_image_that_cannot_be_read_are_not_learned_from_and_the_run_names_it(
+    a_dataset, promoted, ready, settings, tmp_path
+):
+    settings.RUNS_DIR = tmp_path / "runs"
+    dataset = a_dataset(tuning_prompts(promoted)[:1])
+    rows = [json.loads((dataset.path / "rankings.jsonl").read_text())]
+    others = [f"{number}.png" for number in range(9)]
+    for name in others:
+        shutil.copy(default_storage.path("red.png"), default_storage.path(name))
+    rows += [
+        {**rows[0], "id": "8", "images": others},
+        {**rows[0], "id": "9", "images": ["red.png", "gone.png"]},
+    ]
+    rows[1]["ranking"], rows[2]["ranking"] = [*range(1, 10)], [1, 2]
+    (dataset.path / "rankings.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    run = queue_tuning(project=ready, config=DPO)
+    for _ in range(2):  # resumed, it learns from the same
+        with run_preferences(run, held_out=[], heartbeat=Heartbeat()) as preferences:
+            assert len(preferences) == 2 + 36
+        shutil.copy(default_storage.path("red.png"), default_storage.path("gone.png"))
+    run.refresh_from_db()
+    assert run.unreadable["preferences"]["files"] == {"gone.png": "no such image"}
+    for name in ("gone.png", "blue.png"):
+        Path(default_storage.path(name)).unlink()
+    with (
+        pytest.raises(TooManyUnreadable, match=r"^2 of 13 images"),
+        run_preferences(run, held_out=[], heartbeat=Heartbeat()),
+    ):
+        pytest.fail("it must not begin")
 
 
 @pytest.mark.django_db

@@ -5,6 +5,7 @@ import json
 from pathlib import Path
 
 import pytest
+from django.core.files.storage import default_storage
 from django.core.management import CommandError, call_command
 from django.urls import reverse
 from django.utils.html import escape
@@ -19,6 +20,7 @@ from rewardmodel.services.checkpoints import promote, register_checkpoint
 from rewardmodel.services.datasets import freeze_dataset
 from rewardmodel.services.evaluations import CannotEvaluate, evaluate_models, queue_evaluation, record_figures
 from rewardmodel.services.splits import Shares
+from rewardmodel.services.unreadable import TooManyUnreadable
 from tests.rewardmodel.tiny_baselines import write_aesthetic, write_clip
 
 pytestmark = pytest.mark.django_db(transaction=True)  # a run's heart beats in a thread of its own
@@ -447,8 +449,8 @@ def test_examples_of_images_that_are_gone_say_so_and_old_figures_ask_to_be_measu
     assert "and right" not in page
 
 
-def test_rankings_with_an_image_that_cannot_be_read_are_left_out_and_it_is_logged(
-    project, encoder, rank, caplog
+def test_rankings_with_an_image_that_cannot_be_read_are_left_out_and_the_run_names_them(
+    project, encoder, rank, ada, client
 ):
     rank(12)
     dataset = freeze_dataset(project=project, shares=Shares(0.2, 0.2, 0.6))
@@ -458,4 +460,14 @@ def test_rankings_with_an_image_that_cannot_be_read_are_left_out_and_it_is_logge
     run = queue_evaluation(project=project, checkpoints=[encoder], datasets=[dataset])
     evaluate_models(run, Heart())
     assert run.evaluations.get().figures["accuracy"]["count"] == dataset.counts["test"]["pairs"] - 3
-    assert f"rankings with {Path(name).name} are left out: no such image" in caplog.text
+    client.force_login(ada)
+    page = client.get(reverse(run.page, args=[project.slug, run.pk])).text
+    assert "1 of 33 images cannot be read and was passed over" in page
+    assert f"{Path(name).name}: no such image" in page
+
+    for row in rows:
+        for image in row["images"]:
+            Path(default_storage.path(image)).unlink(missing_ok=True)
+    again = queue_evaluation(project=project, checkpoints=[encoder], datasets=[dataset])
+    with pytest.raises(TooManyUnreadable, match=r"images cannot be read: .*; and \d+ more"):
+        evaluate_models(again, Heart())

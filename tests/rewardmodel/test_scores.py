@@ -5,7 +5,7 @@ import shutil
 
 import PIL.Image
 import pytest
-from django.core.management import call_command
+from django.core.management import CommandError, call_command
 
 from annotation.models import Generation
 from annotation.selectors.projects.choices import scored_prompts
@@ -62,18 +62,24 @@ def test_a_score_says_where_it_stands_and_how_probably_it_is_preferred_to_the_ba
 
 
 def test_images_that_cannot_be_read_are_passed_over_named_and_counted(project, rank, encoder, capsys):
-    """One of three prompts lacks an image, and one has an image that no model can take."""
-    rank(3)
+    """Two of eight prompts lack an image, or have one that no model can take or that was put in its place."""
+    rank(8)
     gone, thin = Generation.objects.get(source="r1-0.png"), Generation.objects.get(source="r2-1.png")
     gone.image.file.storage.delete(gone.image.file.name)
     PIL.Image.new("RGB", (1, 3000)).save(thin.image.file.path)
     call_command("score_images", project.slug, checkpoint="encoder")
     printed = capsys.readouterr()
-    assert "7 images scored by encoder" in printed.out
+    assert "22 images scored by encoder" in printed.out
     assert "2 images passed over" in printed.out
     assert "r1-0.png of prompt r1: no such image" in printed.err
     assert "r2-1.png of prompt r2: not a whole image (1 x 3000 pixels are too long and narrow)" in printed.err
     assert set(Generation.objects.filter(score=None)) == {gone, thin}
+    other = Generation.objects.get(source="r1-1.png")
+    Generation.objects.filter(prompt=other.prompt).update(scored_by="", score=None)
+    PIL.Image.new("RGB", (30, 30)).save(other.image.file.path)
+    with pytest.raises(CommandError, match=r"^3 of 24 images cannot be read: .*another image than was"):
+        call_command("score_images", project.slug, checkpoint="encoder")
+    assert Generation.objects.filter(score=None).count() == 3
 
 
 def test_tasks_with_an_image_that_is_gone_since_come_last_in_a_designs_order(project, rank, encoder):

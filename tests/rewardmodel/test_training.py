@@ -356,7 +356,7 @@ def test_a_run_with_an_unreadable_image_fails_at_once_and_says_what_to_do(proces
     rank(16)
     image = Generation.objects.get(source="r1-0.png").image.file
     image.storage.delete(image.name)
-    run = queue_training(project=project, config=QUICK)
+    run = queue_training(project=project, config={**QUICK, "unreadable_images": "refuse"})
     with supervised(run):
         pass
     assert (run.state, run.crashes) == (State.FAILED, 0)
@@ -461,10 +461,7 @@ def test_a_run_says_what_it_trains_and_counts_what_it_could_not_read(project, en
     image = Generation.objects.get(source="r1-0.png").image.file
     with image.storage.open(image.name, "wb") as file:
         file.write(b"")
-    settings = {**QUICK, "unreadable_images": json.dumps("drop")}
-    call_command(
-        "train_reward_model", project.slug, set=[f"{name}={value}" for name, value in settings.items()]
-    )
+    call_command("train_reward_model", project.slug, set=[f"{n}={value}" for n, value in QUICK.items()])
     run = TrainingRun.objects.get()
     assert run.state == State.FINISHED
     assert (run.report["images"], run.report["unreadable"]) == (48, 1)
@@ -480,6 +477,7 @@ def test_a_run_with_an_unreadable_image_is_refused_before_it_learns(project, enc
     rank(16)
     image = Generation.objects.get(source="r1-0.png").image.file
     image.storage.delete(image.name)
+    quick = {**QUICK, "most_unreadable": 0.02}
     with pytest.raises(CommandError, match=r"1 of 48 images cannot be read: .*no such image"):
-        call_command("train_reward_model", project.slug, set=[f"{n}={value}" for n, value in QUICK.items()])
+        call_command("train_reward_model", project.slug, set=[f"{n}={value}" for n, value in quick.items()])
     assert TrainingRun.objects.get().step == 0

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
+import re
 from collections import ChainMap
 from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -20,6 +22,8 @@ from rewardmodel.learning.saving import write_whole
 from rewardmodel.learning.training.distributed import ProcessGroup
 
 REPORT = "images.json"
+NAMED = 5  # unreadable files in a message
+HASH = re.compile("[0-9a-f]{64}")
 CHUNK = 1024  # images a process checks before it asks whether to stop
 THREADS = min(os.cpu_count() or 1, 16)  # decoders release the GIL
 THUMBNAIL = 64  # pixels; a JPEG is decoded no larger than it needs to be for this
@@ -43,6 +47,10 @@ class Inspection:
         """Whether all images of the ranking can be read."""
         return not any(str(image) in self.unreadable for image in ranking.images)
 
+    def exceeds(self, most: float) -> bool:
+        """Whether more than this share of the images cannot be read."""
+        return len(self.unreadable) > most * self.images
+
 
 def inspect(
     splits: Mapping[str, Sequence[Ranking]],
@@ -52,7 +60,7 @@ def inspect(
     data: str,
     on_checked: Callable[[int, int], None],
     should_stop: Callable[[], bool],
-    recheck: bool = False,
+    most: float,
 ) -> Inspection:
     """Check every image of the splits, or read the result of an earlier check from the run's folder.
 
@@ -62,7 +70,8 @@ def inspect(
     Args:
         data: names the splits and their images; an earlier result counts only for the same data.
         on_checked: called in the main process with how many images of how many are checked.
-        recheck: check again if some image could not be read before, since it may have been put right.
+        most: share of the images that may be unreadable. An earlier check that found more is made again:
+            they may have been put right.
     Raises: Interrupted, NotSaved; PeerFailed where another process failed.
     """
     earlier = None
@@ -70,7 +79,7 @@ def inspect(
         if group.is_main_process:
             earlier = _read_report(folder / REPORT, data)
     earlier = group.broadcast(earlier)
-    if earlier is not None and not (recheck and earlier.unreadable):
+    if earlier is not None and not earlier.exceeds(most):
         return earlier
     images = list(dict.fromkeys(image for split in splits.values() for one in split for image in one.images))
     unreadable = _unreadable(images, group, on_checked, should_stop)
@@ -127,23 +136,36 @@ def _count_dropped(split: Sequence[Ranking], inspection: Inspection) -> int:
     return sum(not inspection.is_usable(one) for one in split) if inspection.unreadable else 0
 
 
-def refuse(inspection: Inspection) -> None:
-    """Raises: UnreadableImage naming the unreadable files, if there are any."""
-    unreadable = inspection.unreadable
-    if unreadable:
-        reasons = [f"{file}: {reason}" for file, reason in islice(unreadable.items(), 10)]
-        more = len(unreadable) - len(reasons)
+def refuse(inspection: Inspection, most: float) -> None:
+    """Raises: UnreadableImage naming unreadable files, if more than this share of the images are."""
+    if inspection.exceeds(most):
+        refusal = describe_unreadable(inspection.unreadable, inspection.images)
         raise UnreadableImage(
-            f"{len(unreadable)} of {inspection.images} images cannot be read: {'; '.join(reasons)}"
-            + (f"; and {more} more" if more else "")
-            + '. Put them right, or set unreadable_images to "drop" to leave their rankings out'
+            f"{refusal}. Put them right, or set "
+            + (
+                'unreadable_images to "drop" to leave their rankings out'
+                if most == 0
+                else f"most_unreadable above {most:g}, the share of which rankings may be left out"
+            )
         )
+
+
+def describe_unreadable(unreadable: Mapping[str, str], images: int) -> str:
+    """Say in one line how many of so many images cannot be read, and name the first of them.
+
+    Args: unreadable: file -> what is wrong with it.
+    """
+    reasons = [f"{file}: {reason}" for file, reason in islice(unreadable.items(), NAMED)]
+    more = len(unreadable) - len(reasons)
+    named = "; ".join(reasons) + (f"; and {more:,} more" if more else "")
+    return f"{len(unreadable):,} of {images:,} images cannot be read: {named}"
 
 
 def what_is_wrong(image: Path) -> str:
     """Return why the file is no whole image, or "" if it is one.
 
-    Each byte is read, as cheaply as the format allows: a PNG by its checksums, a JPEG decoded small.
+    Each byte is read, as cheaply as the format allows: a PNG by its checksums, a JPEG decoded small. A file
+    that is named by its SHA-256 must have that.
     """
     try:
         if image.stat().st_size == 0:
@@ -159,7 +181,15 @@ def what_is_wrong(image: Path) -> str:
         return "no such image"
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         return f"not a whole image ({error})".replace(f" {str(image)!r}", "")
-    return ""
+    return "" if _has_its_hash(image) else "another image than was stored under this name"
+
+
+def _has_its_hash(image: Path) -> bool:
+    """Whether the file has the SHA-256 that it is named by; true of one with another name."""
+    if not HASH.fullmatch(image.stem):
+        return True
+    with image.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest() == image.stem
 
 
 def usable(rankings: Rankings, inspection: Inspection) -> Rankings:

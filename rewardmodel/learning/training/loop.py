@@ -127,7 +127,8 @@ def _open_run(arguments: TrainingArguments, group: ProcessGroup, callbacks: Call
     """Check all images, those of the test split too, and set the run up; the caller's rng is left alone."""
     with group.error_barrier():
         splits = load_splits(arguments.dataset, arguments.images)
-    strict = arguments.config.unreadable_images == "refuse"
+    config = arguments.config
+    most = 0.0 if config.unreadable_images == "refuse" else config.most_unreadable
     inspection = inspect(
         splits,
         group=group,
@@ -135,11 +136,11 @@ def _open_run(arguments: TrainingArguments, group: ProcessGroup, callbacks: Call
         data=f"{splits['train'].digest} {arguments.images}",
         on_checked=callbacks.on_checked,
         should_stop=callbacks.should_stop,
-        recheck=strict,
+        most=most,
     )
     with group.error_barrier():
-        if group.is_main_process and strict:
-            refuse(inspection)
+        if group.is_main_process:
+            refuse(inspection, most)
     with torch.random.fork_rng(devices=None if group.device.type == "cuda" else []):
         with group.error_barrier():
             run = Run(arguments, group, usable_splits(arguments, splits, inspection))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,8 @@ from rewardmodel.management.rows import find_checkpoint
 from rewardmodel.models import RewardCheckpoint
 from rewardmodel.scoring import scorer
 from rewardmodel.selectors import NothingPromoted, promoted_checkpoint
-from rewardmodel.services.scores import score_generations
+from rewardmodel.services.scores import images_to_score, score_generations
+from rewardmodel.services.unreadable import TooManyUnreadable, check_unreadable
 
 NAMED = 200  # how many images that were passed over are named
 
@@ -47,7 +49,8 @@ class Command(BaseCommand):
                 self.print_scores(checkpoint, options)
             else:
                 self.score_project(checkpoint)
-        except (NothingPromoted, ValueError) as error:  # CheckpointError and UnreadableImage are ValueErrors
+        # CheckpointError and UnreadableImage are ValueErrors.
+        except (NothingPromoted, TooManyUnreadable, ValueError) as error:
             raise CommandError(str(error)) from error
 
     def print_scores(self, checkpoint: RewardCheckpoint, options: dict[str, Any]) -> None:
@@ -72,9 +75,10 @@ class Command(BaseCommand):
                 bar.update(done - bar.n)
 
             scored = score_generations(checkpoint=checkpoint, on_chunk=draw)
-        for reason in scored.unreadable[:NAMED]:
-            self.stderr.write(reason)
+        for name, reason in islice(scored.unreadable.items(), NAMED):
+            self.stderr.write(f"{name}: {reason}")
         self.stdout.write(f"{scored.images} images scored by {checkpoint}")
         if scored.unreadable:
             more = f", of which the first {NAMED} are named" if len(scored.unreadable) > NAMED else ""
             self.stdout.write(f"{len(scored.unreadable)} images passed over{more}")
+        check_unreadable(scored.unreadable, images=images_to_score(checkpoint))

@@ -500,11 +500,11 @@ def test_images_that_cannot_be_read_refuse_the_run_before_it_learns_and_are_name
     broken(dataset, "train-3")
     whole = next((dataset / "images").glob("test-1-*"))
     whole.write_bytes(whole.read_bytes()[:60])
-    steps = []
+    steps, refusing = [], with_options(unreadable_images="refuse")
     with pytest.raises(
         UnreadableImage, match=r"2 of \d+ images .*train-3-\d\.png: the file is empty.*test-1"
     ):
-        run(dataset=dataset, on_start=steps.append)
+        run(config=refusing, dataset=dataset, on_start=steps.append)
     assert steps == []
 
 
@@ -513,20 +513,30 @@ def test_images_put_right_are_read_by_the_same_run_started_again(run, a_dataset)
     file = next((dataset / "images").glob("train-3-*"))
     whole = file.read_bytes()
     file.write_bytes(b"")
+    refusing = with_options(unreadable_images="refuse")
     for _ in range(2):
         with pytest.raises(UnreadableImage, match=file.name):
-            run(config=with_options(), dataset=dataset)
+            run(config=refusing, dataset=dataset)
     file.write_bytes(whole)
     starts = []
-    run(config=with_options(), dataset=dataset, on_start=starts.append)
+    run(config=refusing, dataset=dataset, on_start=starts.append)
     assert starts[0].images.unreadable == {}
 
 
-def test_rankings_with_a_broken_image_are_dropped_where_asked_and_counted(run, a_dataset):
+def test_more_unreadable_images_than_may_be_dropped_refuse_the_run(run, a_dataset):
+    dataset = a_dataset()
+    broken(dataset, "train-3", "train-4")
+    with pytest.raises(
+        UnreadableImage, match=r"^2 of \d+ images cannot be read: .*most_unreadable above 0\.01"
+    ):
+        run(config=with_options(most_unreadable=0.01), dataset=dataset)
+
+
+def test_rankings_with_a_broken_image_are_dropped_and_counted(run, a_dataset):
     dataset = a_dataset()
     broken(dataset, "train-3", "validation-1", content=b"no image")
     starts, checked = [], []
-    drop = with_options(unreadable_images="drop")
+    drop = with_options()
     seen, _ = run(
         config=drop, dataset=dataset, on_start=starts.append, on_checked=lambda *n: checked.append(n)
     )
@@ -545,7 +555,7 @@ def test_rankings_with_a_broken_image_are_dropped_where_asked_and_counted(run, a
 def test_a_resumed_run_does_not_look_at_all_images_again(run, a_dataset):
     dataset, checked = a_dataset(), []
     broken(dataset, "train-3")
-    drop = with_options(unreadable_images="drop")
+    drop = with_options()
     with pytest.raises(Interrupted):
         run(config=drop, dataset=dataset, should_stop=stop_after(2))
     starts = []
