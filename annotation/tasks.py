@@ -20,7 +20,7 @@ from annotation.services.checks.checks import BATCH, compare_answers
 from annotation.services.checks.pauses import pause_by_rules
 from annotation.services.exports import run_export
 from annotation.services.imports import run_import
-from annotation.services.imports.worker import remove_uploads
+from annotation.services.imports.worker import ImportsBusy, remove_uploads
 from annotation.services.people.emails import mail_confirmation, mail_reset_links
 from annotation.services.recovery.looks import look_at_files
 from annotation.services.webhooks.deliveries import send_due
@@ -68,15 +68,22 @@ def wake_import(upload: Upload, *, expires: float | None = None) -> bool:
 
 @shared_task(acks_late=False)  # as `write_export`
 def import_file(upload_id: int) -> None:
-    """Import one uploaded file. Ends at once if it was imported or is taken."""
+    """Import one uploaded file, then wake a worker for the next; end at once if it is over or taken.
+
+    No more than IMPORTS_AT_ONCE run at a time, so that files cannot take all processes of the queue.
+    """
     upload = Upload.objects.queued().filter(pk=upload_id).select_related("project", "requested_by").first()
     if upload is None:
         return
     try:
         with request_ids.working_for(upload.request_id or request_ids.current()):
             run_import(upload, clock=now)
-    except jobs.JobLost as error:
+    except (jobs.JobLost, ImportsBusy) as error:
         logger.info("%s", error)
+        return
+    following = Upload.objects.queued().first()
+    if following is not None:
+        wake_import(following, expires=TEND_SECONDS)
 
 
 @shared_task

@@ -240,6 +240,7 @@ RUNS_DIR = VAR / "runs"
 BASELINES_DIR = VAR / "baselines"  # CLIP, BLIP and Aesthetic: downloaded, or put there by hand
 EXPORTS_DIR = VAR / "exports"
 UPLOADS_DIR = VAR / "uploads"  # until a worker has imported them
+IMPORTS_AT_ONCE = env.int("IMPORTS_AT_ONCE", 1)  # of uploaded files, by all workers together
 # What a backup need not hold: services' own files, and what is made or downloaded again when asked for.
 NOT_IN_BACKUPS = [
     *(VAR / name for name in ("postgres", "valkey", "log", "static")),

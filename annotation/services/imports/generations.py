@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import astuple, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from django.db import transaction
@@ -15,7 +15,7 @@ from annotation.services.assignments.assignments import open_assignments
 from annotation.services.imports.diffusiondb import FOLDERS, TABLE
 from annotation.services.imports.manifests import MANIFEST, ImportFile, PromptRecord
 from annotation.services.imports.rows import ImportRefused
-from annotation.services.projects.images import CheckedImage, ImageRefused, check_image
+from annotation.services.projects.images import CheckedImage, ImageRefused, check_image, store_images
 from annotation.services.projects.prompts import (
     ImagesRefused,
     NewImage,
@@ -41,10 +41,6 @@ class ImportedGenerations:
     passed_over: int = 0
     left_out: int = 0
 
-    def __add__(self, other: ImportedGenerations) -> ImportedGenerations:
-        counts = zip(astuple(self), astuple(other), strict=True)
-        return ImportedGenerations(*(own + more for own, more in counts))
-
     @property
     def summary(self) -> str:
         rows = f"{self.prompts:,} prompts and {self.images:,} images new"
@@ -65,9 +61,8 @@ def import_generations(
 ) -> ImportedGenerations:
     """Add the prompts and images of a manifest, or of DiffusionDB; all of them or none.
 
-    1. Read the requested prompts with all their images (`_read_prompts`).
-    2. Pass over those with too few images, and decode the first images of the others (`_check`).
-    3. In one transaction, add what the project does not have, and ask for opinions (`_add`).
+    1. Read the file, decode its images (`check_generations`) and store their files.
+    2. In one transaction, add what the project lacks, and ask for opinions (`add_checked_generations`).
 
     Args:
         manifest: a .jsonl file; a part-XXXXXX folder of DiffusionDB, or a folder of those; or DiffusionDB's
@@ -81,15 +76,74 @@ def import_generations(
         by: who asked, for the log; None for a command.
     Raises: ImportRefused.
     """
+    checked = check_generations(
+        project=project,
+        manifest=manifest,
+        images=images,
+        chosen_only=chosen_only,
+        fewest=fewest,
+        most=most,
+        progress=progress,
+    )
+    checked.store()
+    return add_checked_generations(checked, with_assignments=with_assignments, by=by)
+
+
+@dataclass(frozen=True)
+class CheckedGenerations:
+    """What a file adds to a project, read and decoded: nothing of it is written yet.
+
+    Attributes:
+        file: its name.
+        passed_over, left_out: as `ImportedGenerations` has them.
+    """
+
+    project: Project
+    file: str
+    prompts: list[CheckedPrompt]
+    passed_over: int
+    left_out: int
+
+    def store(self, on_stored: Callable[[], object] | None = None) -> None:
+        """Store the images' files, with which nobody has to wait for what `add_checked_generations` locks.
+
+        A file that no prompt has in the end is harmless: the same import, tried again, finds it.
+
+        Args: on_stored: called after each prompt's.
+        Raises: ImportRefused for a file that changed.
+        """
+        for prompt, images in self.prompts:
+            try:
+                store_images(checked for _, checked in images)
+            except ImageRefused as error:
+                raise prompt.row.refused(error) from None
+            if on_stored:
+                on_stored()
+
+
+def check_generations(
+    *,
+    project: Project,
+    manifest: Path,
+    images: Path | None = None,
+    chosen_only: bool = False,
+    fewest: int = 0,
+    most: int | None = None,
+    progress: Progress | None = None,
+) -> CheckedGenerations:
+    """Read the prompts asked for, pass over those with too few images, decode the first of the others'.
+
+    Args: as of `import_generations`.
+    Raises: ImportRefused.
+    """
     keys = _chosen_prompts(project) if chosen_only else None
     prompts = _read_prompts(ImportFile(project, manifest, images or manifest.parent, keys), keys)
     sufficient = [prompt for prompt in prompts if len(prompt.images) >= fewest]
     most = min(most or project.max_images, project.max_images)
     checked = [(prompt, _check(prompt, prompt.images[:most], progress)) for prompt in sufficient]
-    added = _add(project, checked, with_assignments=with_assignments, file=manifest.name, by=by)
     passed_over = len(prompts if keys is None else keys) - len(sufficient)
     left_out = sum(len(prompt.images) - len(taken_images) for prompt, taken_images in checked)
-    return replace(added, passed_over=passed_over, left_out=left_out)
+    return CheckedGenerations(project, manifest.name, checked, passed_over, left_out)
 
 
 def _chosen_prompts(project: Project) -> dict[str, str]:
@@ -146,17 +200,33 @@ def _check(
 
 
 @transaction.atomic
-def _add(
-    project: Project, checked: list[CheckedPrompt], *, with_assignments: bool, file: str, by: User | None
+def add_checked_generations(
+    *files: CheckedGenerations,
+    with_assignments: bool = True,
+    on_prompt: Callable[[], object] | None = None,
+    by: User | None = None,
 ) -> ImportedGenerations:
-    """Add prompts and images, open assignments, and log it. Raises: ImportRefused."""
-    prompts, new_prompts = _add_prompts(project, [prompt for prompt, _ in checked])
-    added = 0
-    for prompt, images in checked:
-        try:
-            added += len(attach_images(prompt=prompts[prompt.key], images=images))
-        except (ImageRefused, ImagesRefused) as error:
-            raise prompt.row.refused(error) from None
+    """Add prompts and images of files of one project, then open assignments, and log it.
+
+    Args:
+        on_prompt: called before each prompt.
+        with_assignments, by: as of `import_generations`.
+    Raises: ImportRefused.
+    """
+    project, prompts = files[0].project, {}
+    new_prompts = added = 0
+    for file in files:
+        its_prompts, new = _add_prompts(project, [prompt for prompt, _ in file.prompts])
+        prompts |= its_prompts
+        new_prompts += new
+        for prompt, images in file.prompts:
+            if on_prompt:
+                on_prompt()
+            try:
+                added += len(attach_images(prompt=its_prompts[prompt.key], images=images))
+            except (ImageRefused, ImagesRefused) as error:
+                raise prompt.row.refused(error) from None
+    # Last, for it locks the project.
     opened = open_assignments(prompts=prompts.values()) if with_assignments else []
     if new_prompts or added or opened:
         record_action(
@@ -167,9 +237,15 @@ def _add(
             prompt_ids=(prompt.pk for prompt in prompts.values()),
             prompts=new_prompts,
             opinions=len(opened),
-            file=file,
+            file=", ".join(dict.fromkeys(file.file for file in files)),
         )
-    return ImportedGenerations(new_prompts, added, len(opened))
+    return ImportedGenerations(
+        new_prompts,
+        added,
+        len(opened),
+        passed_over=sum(file.passed_over for file in files),
+        left_out=sum(file.left_out for file in files),
+    )
 
 
 def _add_prompts(project: Project, records: list[PromptRecord]) -> tuple[dict[str, Prompt], int]:

@@ -45,7 +45,6 @@ class _PromptRow(NamedTuple):
     may_repeat: bool  # the key follows from the text
 
 
-@transaction.atomic
 def import_prompts(
     *,
     project: Project,
@@ -60,19 +59,49 @@ def import_prompts(
 
     Args:
         most_bytes: what a table may decode to; None: any size.
-        progress: called with the number of rows done since the last call.
+        progress: called with the number of rows read since the last call.
         by: who asked, for the log; None for a command.
     Raises: ImportRefused.
+    """
+    check_prompts(file, most_bytes=most_bytes, progress=progress)
+    return add_checked_prompts(project=project, file=file, most_bytes=most_bytes, by=by)
+
+
+def check_prompts(
+    file: Path, *, most_bytes: int | None = None, progress: Callable[[int], object] | None = None
+) -> None:
+    """Read the whole file, and write nothing. Args: as of `import_prompts`. Raises: ImportRefused."""
+    rows = 0
+    for batch in batches(_read_prompts(file, most_bytes)):
+        rows += len(batch)
+        if progress:
+            progress(len(batch))
+    if not rows:
+        raise ImportRefused(f"{file}: has no rows")
+
+
+@transaction.atomic
+def add_checked_prompts(
+    *,
+    project: Project,
+    file: Path,
+    most_bytes: int | None = None,
+    on_batch: Callable[[], object] | None = None,
+    by: User | None = None,
+) -> ImportedPrompts:
+    """Add the prompts of a file that `check_prompts` took. It is read again: it may not fit into memory.
+
+    Args: on_batch: called after each batch.
+    Raises: ImportRefused for an id that is repeated, or known with another text; for a longer text than the
+        project takes.
     """
     seen: dict[str, int] = {}  # key -> row
     new = rows = 0
     for batch in batches(_read_prompts(file, most_bytes)):
         new += _add_batch(project, file, batch, seen)
         rows += len(batch)
-        if progress:
-            progress(len(batch))
-    if not rows:
-        raise ImportRefused(f"{file}: has no rows")
+        if on_batch:
+            on_batch()
     if new:
         record_action(
             Action.Kind.PROMPTS_ADDED, project=project, by=by, subject=f"{new} prompts", file=file.name

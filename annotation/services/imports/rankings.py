@@ -32,6 +32,7 @@ from annotation.services.projects.prompts import (
     PromptRefused,
     add_prompts,
     attach_images,
+    lock_prompts,
 )
 
 STEP = 200  # rankings added at a time, where broken images are skipped
@@ -213,6 +214,7 @@ def _lock_settings(state: _Import) -> None:
 
     Raises: ImportRefused where an admin has changed them since.
     """
+    lock_prompts(state.project)
     project = Project.objects.select_for_update(no_key=True).get(pk=state.project.pk)
     if (project.slots, project.per_slot) != (state.project.slots, state.project.per_slot):
         raise ImportRefused(f"{state.file}: the project's slots were changed meanwhile; import it again")

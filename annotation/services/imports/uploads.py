@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
+
+from django.db import transaction
 
 from annotation.models import Project, User
 from annotation.services.imports.archives import MOST_BYTES, unpack
-from annotation.services.imports.generations import ImportedGenerations, import_generations
-from annotation.services.imports.prompts import ImportedPrompts, import_prompts
+from annotation.services.imports.generations import (
+    ImportedGenerations,
+    add_checked_generations,
+    check_generations,
+)
+from annotation.services.imports.prompts import ImportedPrompts, add_checked_prompts, check_prompts
 from annotation.services.imports.rows import ImportRefused, suffix_of
 
+Imported = ImportedGenerations | ImportedPrompts
 SUFFIXES = (".zip", ".txt", ".jsonl", ".json", ".csv", ".tsv", ".parquet")
 
 
@@ -30,17 +37,23 @@ def import_upload(
     content: Path,
     by: User | None = None,
     progress: Callable[[int], object] | None = None,
-) -> ImportedGenerations | ImportedPrompts:
-    """Import the whole file. To import all or nothing, call it in a transaction.
+    on_written: Callable[[Imported], object] | None = None,
+) -> Imported:
+    """Import the whole file, or nothing of it.
+
+    1. Unpack, read and decode all of it, and store the images' files: no row is locked meanwhile.
+    2. In one transaction, write what the project lacks.
 
     Args:
         name: of the uploaded file; its suffix determines the format.
         content: where the file is stored.
         by: who uploaded it, for the log.
-        progress: called with the number of prompts or images read since the last call.
+        progress: called with the number of prompts or images read since the last call, which may be 0. What
+            it raises ends the import, and nothing is written.
+        on_written: called at the end of the transaction; what it raises undoes it.
     Raises: ImportRefused; its message names no folder of this machine.
     """
-    suffix = check_name(name)
+    suffix, tick = check_name(name), progress or (lambda read: None)
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary).resolve()
         file = folder / f"file{suffix}"
@@ -48,16 +61,37 @@ def import_upload(
             if suffix == ".zip":
                 with content.open("rb") as stream:
                     manifests = unpack(stream, name, folder)
-                imported = ImportedGenerations(0, 0, 0)
-                for manifest in manifests:
-                    imported += import_generations(
-                        project=project, manifest=manifest, by=by, progress=progress
-                    )
+                write = _read_manifests(project, manifests, by, tick)
+            else:
+                file.symlink_to(content.resolve())
+                write = _read_prompts(project, file, by, tick)
+            with transaction.atomic():
+                imported = write()
+                if on_written:
+                    on_written(imported)
                 return imported
-            file.symlink_to(content.resolve())
-            return import_prompts(project=project, file=file, by=by, progress=progress, most_bytes=MOST_BYTES)
         except ImportRefused as error:
             message = str(error)
             for path, text in ((str(file), name), (f"{folder}/", ""), (str(folder), name)):
                 message = message.replace(path, text)
             raise ImportRefused(message) from None
+
+
+def _read_manifests(
+    project: Project, manifests: Sequence[Path], by: User | None, tick: Callable[[int], object]
+) -> Callable[[], Imported]:
+    """Read the manifests and store their images; return what writes the rows. Raises: ImportRefused."""
+    checked = [check_generations(project=project, manifest=file, progress=tick) for file in manifests]
+    for each in checked:
+        each.store(on_stored=lambda: tick(0))
+    return lambda: add_checked_generations(*checked, on_prompt=lambda: tick(0), by=by)
+
+
+def _read_prompts(
+    project: Project, file: Path, by: User | None, tick: Callable[[int], object]
+) -> Callable[[], Imported]:
+    """Read the prompts; return what writes the rows. Raises: ImportRefused."""
+    check_prompts(file, most_bytes=MOST_BYTES, progress=tick)
+    return lambda: add_checked_prompts(
+        project=project, file=file, most_bytes=MOST_BYTES, on_batch=lambda: tick(0), by=by
+    )

@@ -1,4 +1,4 @@
-"""Importing an uploaded file in a worker: in one transaction, with a heartbeat, in bounded memory."""
+"""Importing an uploaded file in a worker: whole or not at all, with a heartbeat, in bounded memory."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from django.db import InterfaceError, OperationalError, connection, transaction
 from annotation import jobs
 from annotation.models import Upload
 from annotation.services.imports.rows import ImportRefused
-from annotation.services.imports.uploads import import_upload
+from annotation.services.imports.uploads import Imported, import_upload
 
 logger = logging.getLogger(__name__)
 HEARTBEAT_SECONDS = 3.0
@@ -27,8 +27,12 @@ MEMORY = 2 * 2**30  # bytes that an import may take beside what the worker has a
 Clock = Callable[[], datetime]
 
 
+class ImportsBusy(Exception):
+    """As many imports run as may at once: this one waits in the queue."""
+
+
 class _Cancelled(Exception):
-    """The import was asked to stop."""
+    """Somebody asked to cancel the import."""
 
 
 def run_import(upload: Upload, *, clock: Clock) -> None:
@@ -38,28 +42,33 @@ def run_import(upload: Upload, *, clock: Clock) -> None:
     its beginning, and one that was finished never is. The file of one that failed stays, to be tried again,
     for ABANDONED_SECONDS.
 
-    Raises: JobLost when it has ended or another worker has it; nothing of it is imported then.
+    Raises:
+        ImportsBusy.
+        JobLost: it has ended or another worker has it; nothing of it is imported then.
     """
-    jobs.claim(upload, now=clock(), done=0)
+    _claim(upload, now=clock())
     if not upload.file.exists():
         jobs.fail(upload, now=clock(), error=f"{upload.name}: its file is gone: send it again")
         return
     try:
-        with bounded_memory(MEMORY), _Heartbeat(upload, clock) as heartbeat, transaction.atomic():
-            imported = import_upload(
+        with bounded_memory(MEMORY), _Heartbeat(upload, clock) as heartbeat:
+
+            def finish(imported: Imported) -> None:
+                heartbeat.end()
+                jobs.finish(upload, now=clock(), summary=f"{imported.summary}.", done=heartbeat.done)
+
+            import_upload(
                 project=upload.project,
                 name=upload.name,
                 content=upload.file,
                 by=upload.requested_by,
                 progress=heartbeat.count,
+                on_written=finish,
             )
-            heartbeat.end()
-            jobs.finish(upload, now=clock(), summary=f"{imported.summary}.", done=heartbeat.done)
     except _Cancelled:
         jobs.release(upload, now=clock())
     except ImportRefused as error:
         jobs.fail(upload, now=clock(), error=str(error))
-        return
     except MemoryError:
         jobs.fail(
             upload,
@@ -67,13 +76,24 @@ def run_import(upload: Upload, *, clock: Clock) -> None:
             error=f"{upload.name}: reading it takes more than {MEMORY / 2**30:g} GiB of memory: split it, or "
             "import it by manage.py",
         )
-        return
     except jobs.JobLost:
         raise
     except Exception as error:
         jobs.fail(upload, now=clock(), error=repr(error))
         raise
-    shutil.rmtree(upload.folder, ignore_errors=True)
+    if upload.state != Upload.State.FAILED:  # which may be tried again
+        shutil.rmtree(upload.folder, ignore_errors=True)
+
+
+@transaction.atomic
+def _claim(upload: Upload, *, now: datetime) -> None:
+    """Claim the upload unless IMPORTS_AT_ONCE others run. Raises: ImportsBusy, JobLost."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_advisory_xact_lock(hashtextextended('imports', 0))")
+    running = Upload.objects.filter(state=Upload.State.RUNNING).exclude(pk__in=Upload.objects.silent(now=now))
+    if running.count() >= settings.IMPORTS_AT_ONCE:
+        raise ImportsBusy(f"{upload} waits for another import")
+    jobs.claim(upload, now=now, done=0)
 
 
 def remove_uploads() -> None:
@@ -87,6 +107,8 @@ def remove_uploads() -> None:
 
 class _Heartbeat:
     """Sends the upload's heartbeat with the count of what was read, from a thread with its own connection.
+
+    With each it reads whether the import is to be cancelled.
 
     What the import's transaction writes, nobody else sees before its end.
     """

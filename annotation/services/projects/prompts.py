@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
-from django.db import transaction
+from django.db import connection, transaction
 
 from annotation.models import Action, Generation, Project, Prompt, User
 from annotation.services.actions import record_action
@@ -99,9 +99,19 @@ def add_prompts(
     return {key: prompts[key] for key in texts}, len(new)
 
 
+def lock_prompts(project: Project) -> None:
+    """Let nobody else add prompts to the project until this transaction ends.
+
+    It is no lock of the project's row: an import may hold it for minutes, while revisions and requests for
+    exports go on. Whoever locks the row too locks it after this.
+    """
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", [f"prompts {project.pk}"])
+
+
 def _known_prompts(project: Project, texts: Mapping[str, str]) -> dict[str, Prompt]:
-    """Lock the project and return the prompts that it has. Raises: PromptChanged for another text."""
-    Project.objects.select_for_update(no_key=True).get(pk=project.pk)  # two imports of the same file
+    """Return the prompts that the project has. Raises: PromptChanged for another text."""
+    lock_prompts(project)  # two imports of the same file
     prompts = {prompt.key: prompt for prompt in project.prompts.filter(key__in=texts)}
     for key, prompt in prompts.items():
         if prompt.text != texts[key]:

@@ -3,27 +3,32 @@
 import io
 import json
 import tempfile
+import threading
 import zipfile
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from pathlib import Path
 
 import pyarrow
 import pytest
 from django.core.files.uploadedfile import SimpleUploadedFile
+from django.db import connection, connections, transaction
 from django.utils.timezone import now
 
 from annotation import jobs
 from annotation.forms.projects import free_slug
 from annotation.models import Assignment, Generation, Project, Prompt, Upload
+from annotation.services.exports import request_export
 from annotation.services.imports import (
     ImportRefused,
     archives,
+    cancel_import,
     import_upload,
     request_import,
     run_import,
     worker,
 )
-from annotation.services.imports.worker import bounded_memory
+from annotation.services.imports.worker import ImportsBusy, bounded_memory
 from tests.annotation.projects.test_pages import as_
 from tests.cast import picture
 
@@ -246,9 +251,8 @@ def test_an_import_whose_worker_dies_is_done_again_and_nothing_is_there_twice(pr
 
 def test_an_import_that_another_worker_took_over_writes_nothing(project, upload, monkeypatch):
     def taken_over(**arguments):
-        done = import_upload(**arguments)
         Upload.objects.filter(pk=upload.pk).update(attempt=2)  # this worker was silent for too long
-        return done
+        return import_upload(**arguments)
 
     monkeypatch.setattr(worker, "import_upload", taken_over)
     with pytest.raises(jobs.JobLost):
@@ -283,6 +287,85 @@ def test_an_import_that_takes_too_much_memory_has_failed(upload, monkeypatch):
     with bounded_memory(2**29), pytest.raises(MemoryError):
         bytes(2**30)
     assert len(bytes(2**29)) == 2**29
+
+
+@pytest.mark.django_db(transaction=True)
+def test_exports_are_asked_for_while_an_import_of_the_project_writes(project, upload, ada):
+    written, asked = threading.Event(), threading.Event()
+
+    def wait(read):
+        if Prompt.objects.exists():  # for this connection: its transaction has begun to write
+            written.set()
+            assert asked.wait(30)
+
+    def write():
+        try:
+            import_upload(
+                project=project,
+                name=upload.name,
+                content=upload.file,
+                progress=wait,
+            )
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(1) as thread:
+        importing = thread.submit(write)
+        try:
+            assert written.wait(30)
+            with transaction.atomic(), connection.cursor() as cursor:
+                cursor.execute("SET LOCAL lock_timeout = '5s'")
+                request_export(project=project, by=ada, now=now(), format="csv")
+            assert not importing.done()
+        finally:
+            asked.set()
+        importing.result()
+    assert Generation.objects.count() == 2
+
+
+@pytest.mark.django_db(transaction=True)
+def test_an_import_is_cancelled_while_it_runs_and_nothing_is_left_of_it(project, upload, ada, monkeypatch):
+    monkeypatch.setattr(worker, "HEARTBEAT_SECONDS", 0.02)
+    other = connections.create_connection("default")
+    other.set_autocommit(False)
+    with other.cursor() as cursor:  # somebody else adds prompts: the import has read its file, and waits
+        cursor.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", [f"prompts {project.pk}"])
+
+    def work():
+        try:
+            run_import(upload, clock=now)
+        finally:
+            connection.close()
+
+    def seen(**fields):
+        while not Upload.objects.filter(pk=upload.pk, state="running", **fields).exists():
+            assert not importing.done(), importing.result()
+
+    with ThreadPoolExecutor(1) as thread:
+        importing = thread.submit(work)
+        try:
+            seen(done=2)
+            cancel_import(Upload.objects.get(pk=upload.pk), by=ada, now=now())
+            asked = now()
+            seen(heartbeat__gt=asked + timedelta(milliseconds=100))  # it knows by now
+        finally:
+            other.close()
+        importing.result()
+    assert (upload.state, upload.summary) == ("cancelled", "")
+    assert not Prompt.objects.exists()
+    assert not upload.folder.exists()
+
+
+def test_one_import_runs_at_a_time_and_others_wait_in_the_queue(project, upload, ada, settings):
+    other = request_import(project=project, file=sent("p.txt", "a hare"), by=ada, now=now())
+    jobs.claim(other, now=now())
+    with pytest.raises(ImportsBusy):
+        run_import(upload, clock=now)
+    upload.refresh_from_db()
+    assert (upload.state, upload.attempt) == ("queued", 0)
+    settings.IMPORTS_AT_ONCE = 2
+    run_import(upload, clock=now)
+    assert upload.state == "finished"
 
 
 # On the pages
