@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+import threading
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -49,10 +52,35 @@ def healthz(request: HttpRequest) -> HttpResponse:
 
 
 def readyz(request: HttpRequest) -> JsonResponse:
-    """Return 200 when database and broker respond, else 503, saying which. Pages work without a scorer."""
-    needed = {"database": _database_answers(), "broker": _broker_answers()}
-    answers = {**needed, "scorer": _any_scorer_answers()}
-    return JsonResponse(answers, status=200 if all(needed.values()) else 503)
+    """Return 200 when database and broker respond, else 503, saying which. Pages work without a scorer.
+
+    An answer is at most READY_FRESH_SECONDS old, however many ask: no more connections are opened than that.
+    """
+    answers = _readiness.now()
+    return JsonResponse(answers, status=200 if answers["database"] and answers["broker"] else 503)
+
+
+class _Readiness:
+    """What answered when somebody last looked; those who ask while somebody looks wait for what they see."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._seen: dict[str, bool] = {}
+        self._seen_at = -math.inf
+
+    def now(self) -> dict[str, bool]:
+        with self._lock:
+            if time.monotonic() - self._seen_at >= settings.READY_FRESH_SECONDS:
+                self._seen = {
+                    "database": _database_answers(),
+                    "broker": _broker_answers(),
+                    "scorer": _any_scorer_answers(),
+                }
+                self._seen_at = time.monotonic()
+            return self._seen
+
+
+_readiness = _Readiness()
 
 
 def _database_answers() -> bool:

@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 
 import pytest
+from django.db import connection
 
 from tests.browser import a_page, browser, page
 from tests.workers import no_worker, worker, worker_process
@@ -14,6 +15,20 @@ __all__ = ["a_page", "browser", "no_worker", "page", "worker", "worker_process"]
 def pytest_xdist_setupnodes():
     """Let each process start its services first: where told of settings, pytest-django loads them at once."""
     del os.environ["DJANGO_SETTINGS_MODULE"]
+
+
+@pytest.fixture(scope="session")
+def django_db_setup(django_db_setup, django_db_blocker):
+    """What a test that commits left behind is removed by TRUNCATE, the log too."""
+    with django_db_blocker.unblock():
+        with connection.cursor() as cursor:
+            cursor.execute(f"ALTER DATABASE {connection.settings_dict['NAME']} SET laurel.log = 'empty'")
+        connection.close()
+
+
+@pytest.fixture(autouse=True)
+def _every_probe_looks(settings):
+    settings.READY_FRESH_SECONDS = 0
 
 
 @pytest.fixture(autouse=True)

@@ -26,8 +26,6 @@ if TYPE_CHECKING:
 
 HEAD_BYTES = 64 * 1024
 SILENCE_SECONDS = 20  # without a byte sent or read, a client is taken for gone
-PROBE_THREADS = 2  # for load balancers, answered also while everything that pages need hangs
-METRICS = "/metrics"  # read one at a time, in a thread of its own
 MOST_OPEN_FILES = 65_536
 FILES_PER_CONNECTION = 3  # its socket, a body on disk, a file being sent
 ACCEPTED_AT_ONCE = 64
@@ -68,10 +66,11 @@ class WaitressWorker(Worker):  # type: ignore[misc]
             ident="",
         )
         servers = [each for each in self.dispatchers.values() if isinstance(each, BaseWSGIServer)]
-        probes, metrics = ThreadedTaskDispatcher(), ThreadedTaskDispatcher()
-        probes.set_thread_count(PROBE_THREADS)
-        metrics.set_thread_count(1)
-        own = {**dict.fromkeys(PROBES, probes), METRICS: metrics}
+        # Each with a thread of its own: /healthz is answered also while everything that pages need hangs, and
+        # while load balancers wait for a /readyz that finds so.
+        own = {path: ThreadedTaskDispatcher() for path in PROBES}
+        for dispatcher in own.values():
+            dispatcher.set_thread_count(1)
         for server in servers:
             server.channel_class = Channel
             server.handle_accept = partial(_accept_several, server)

@@ -50,6 +50,15 @@ def test_a_process_whose_database_hangs_is_not_ready(client, db):
     assert (response.status_code, response.json()["database"]) == (503, False)
 
 
+def test_probes_that_come_close_together_look_once(client, db, settings):
+    assert client.get("/readyz").status_code == 200
+    settings.READY_FRESH_SECONDS = 600
+    settings.CELERY_BROKER_URL = "redis+socket:///nowhere/valkey.sock"
+    assert client.get("/readyz").status_code == 200
+    settings.READY_FRESH_SECONDS = 0
+    assert client.get("/readyz").status_code == 503
+
+
 @pytest.fixture
 def silent_storage(settings):
     """S3 where connections are taken and nothing is said."""

@@ -4,6 +4,7 @@ import hashlib
 import http.client
 import os
 import re
+import select
 import signal
 import socket
 import subprocess
@@ -15,6 +16,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from tests.annotation.test_hanging import suspended
 from tests.config.conftest import a_folder
 from tests.config.test_supervisor import wait_until
 
@@ -205,6 +207,17 @@ def test_a_probe_is_answered_while_all_threads_for_pages_wait(server):
         assert server.get("/healthz")[0] == 200
         for number in range(THREADS):
             (server.folder / str(number)).unlink()
+
+
+def test_a_process_says_that_it_lives_while_many_ask_whether_it_is_ready_and_that_hangs(server):
+    with suspended("valkey"), ExitStack() as open_connections:
+        asking = [open_connections.enter_context(server.connect()) for _ in range(50)]
+        for client in asking:
+            client.sendall(head("/readyz", "Connection: close", method="GET"))
+        assert server.get("/healthz")[0] == 200
+        assert select.select(asking, [], [], 0)[0] == []
+        for client in asking:  # by one look and another: each waits for the broker as long as it may
+            assert everything(client).startswith(b"HTTP/1.1 503")
 
 
 def test_the_log_of_requests_has_a_line_for_each_and_no_secret(server):
