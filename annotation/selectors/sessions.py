@@ -63,14 +63,21 @@ def sessions_of(user: User, *, current: str | None, now: datetime) -> list[OwnSe
 
 
 def open_sessions(user: User, *, now: datetime) -> list[BrowserSession]:
-    """Return the sessions that are neither over nor made void by a new password or `sessions_version`."""
+    """Return the sessions that are neither over nor made void by a new password or `sessions_version`.
+
+    As at a request of theirs, a session begun under an earlier SECRET_KEY counts while that is a fallback.
+    """
     rows = user.sessions.filter(expire_date__gt=now, seen_at__gt=now - settings.SESSION_IDLE)
-    valid = user.get_session_auth_hash()
+    valid = [user.get_session_auth_hash(), *user.get_session_auth_fallback_hash()]
     return [
         session
         for session in rows.order_by("-seen_at", "session_key")
-        if constant_time_compare(session.get_decoded().get(HASH_SESSION_KEY, ""), valid)
+        if _is_one_of(session.get_decoded().get(HASH_SESSION_KEY, ""), valid)
     ]
+
+
+def _is_one_of(value: str, valid: list[str]) -> bool:
+    return any(constant_time_compare(value, each) for each in valid)
 
 
 def ident_of(session: BrowserSession) -> str:

@@ -9,7 +9,7 @@ from django.test import Client
 from django.utils import timezone
 
 from annotation.models import BrowserSession
-from annotation.selectors.sessions import browser_name
+from annotation.selectors.sessions import browser_name, ident_of
 
 FIREFOX = "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0"
 SAFARI = (
@@ -48,6 +48,20 @@ def key_of(browser):
 
 def let_idle(browser, time):
     BrowserSession.objects.filter(pk=key_of(browser)).update(seen_at=timezone.now() - time)
+
+
+def test_a_session_begun_under_an_earlier_secret_key_is_shown_and_can_be_ended(ann, settings):
+    settings.SECRET_KEY, earlier = "the next key of forty letters and a few more", settings.SECRET_KEY
+    now_in = sign_in()
+    settings.SECRET_KEY, settings.SECRET_KEY_FALLBACKS = earlier, [settings.SECRET_KEY]
+    other = sign_in(agent=SAFARI)
+    page = other.get("/account/").text
+    assert "Firefox on Linux" in page
+    ident = ident_of(BrowserSession.objects.get(pk=key_of(now_in)))
+    other.post(f"/account/sessions/{ident}/end/")
+    assert not is_in(now_in)
+    settings.SECRET_KEY_FALLBACKS = []
+    assert is_in(other)
 
 
 def test_a_session_ends_when_nobody_was_seen_for_so_long(ann, settings):
