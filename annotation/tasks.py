@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from datetime import timedelta
 from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 from celery import shared_task
@@ -13,6 +14,7 @@ from django.utils.timezone import now
 
 from annotation import jobs, request_ids, waking
 from annotation.models import Export, FileFault, Project, Upload, User
+from annotation.saving import write_whole
 from annotation.selectors.log import check_log
 from annotation.services.actions import shorten_log
 from annotation.services.assignments.overlap import ask_where_opinions_differ
@@ -29,6 +31,7 @@ from annotation.services.webhooks.events import forget_events
 logger = logging.getLogger(__name__)
 TEND_SECONDS = 15
 LOOK_SECONDS = 60
+NEWEST_SEAL = "log_newest_seal"
 # The server for mail is asked again after up to 1, 2, 4, 8 and 10 minutes.
 MAIL_RETRIES: dict[str, Any] = {"retry_backoff": 60, "max_retries": 5}
 ACTIVE = timedelta(hours=1)  # annotators idle for longer cannot have broken a rule since the last check
@@ -142,12 +145,18 @@ def forget() -> None:
 
 @shared_task
 def verify_log() -> None:
-    """Check that the log is what was written, and note its newest seal outside the database."""
-    check = check_log()
+    """Check that the log is what was written, and still has the seal that was noted outside the database.
+
+    Its newest seal is noted then, in a file and in the worker's output.
+    """
+    note = Path(settings.VAR) / NEWEST_SEAL
+    check = check_log(expected=note.read_text().strip() if note.exists() else "")
     if check.fault:
         logger.error("The log was changed: %s", check.fault)
-    else:
-        logger.info("The log is whole: %d entries, the newest is %s", check.entries, check.newest)
+        return
+    logger.info("The log is whole: %d entries, the newest is %s", check.entries, check.newest)
+    with write_whole(note) as unfinished:
+        unfinished.write_text(f"{check.newest}\n")
 
 
 @shared_task

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 
 from django.db import connection, transaction
 
@@ -54,6 +54,39 @@ class LogCheck:
     fault: str = ""
 
 
+@dataclass
+class _Told:
+    """What entries about erased persons say of the entries that were rewritten for them.
+
+    Attributes:
+        rewritten: number -> hash of what stands there since the last time.
+        counted: how many entries those tell of that were written before they named them.
+    """
+
+    rewritten: dict[int, str] = field(default_factory=dict)
+    counted: int = 0
+
+    def read(self, sealed: _Sealed) -> None:
+        if json.loads(sealed.content_now or "[]")[4] == Action.Kind.ERASED:
+            details = json.loads(sealed.words_now or "[]")[1]
+            if "rewritten" in details:
+                self.rewritten |= {int(number): digest for number, digest in details["rewritten"].items()}
+            else:
+                self.counted += int(details["entries"])
+
+    def fault(self, erased: Mapping[int, str]) -> str:
+        """Say which entry was erased that none tells of; "" where all are. Args: erased: as `rewritten`."""
+        for number, digest in erased.items():
+            if self.rewritten.get(number, digest) != digest:
+                return f"entry {number} was changed after it was erased"
+        unnamed = [number for number in erased if number not in self.rewritten]
+        if len(unnamed) > self.counted:
+            told = len(self.rewritten) + self.counted
+            names = ", ".join(map(str, unnamed[:5]))
+            return f"{len(erased)} entries were erased, and the log tells of {told}: not of one of {names}"
+        return ""
+
+
 def check_log(*, expected: str = "") -> LogCheck:
     """Compare every entry of the log with its seal, and every seal with the one before.
 
@@ -71,18 +104,19 @@ def check_log(*, expected: str = "") -> LogCheck:
 
 def _check_log(expected: str) -> LogCheck:
     number, previous = _start()
-    entries, erased, claimed = 0, 0, 0
+    entries, told = 0, _Told()
+    erased: dict[int, str] = {}  # number -> hash of what stands there
     seen = not expected or expected == f"{number}:{previous}"
     for sealed in _sealed():
         if fault := _fault(sealed, number, previous):
             return LogCheck(entries, f"{number}:{previous}", fault)
         number, previous, entries = sealed.number, sealed.hash, entries + 1
-        erased += not sealed.salt
-        claimed += _erased_by(sealed)
+        if not sealed.salt:
+            erased[sealed.number] = _sha256(sealed.words_now or "")
+        told.read(sealed)
         seen = seen or expected == f"{number}:{previous}"
     newest = f"{number}:{previous}"
-    if erased > claimed:
-        fault = f"{erased} entries were erased, and the log tells of {claimed}"
+    if fault := told.fault(erased):
         return LogCheck(entries, newest, fault)
     with connection.cursor() as cursor:
         cursor.execute(UNSEALED)
@@ -125,12 +159,6 @@ def _fault(sealed: _Sealed, number: int, previous: str) -> str:
     if _sha256(previous + sealed.content_now) != sealed.hash:
         return f"{entry}: who did what, where or when was changed"
     return ""
-
-
-def _erased_by(sealed: _Sealed) -> int:
-    """Return how many entries this one says were erased; 0 where it is about something else."""
-    kind = json.loads(sealed.content_now or "[]")[4]
-    return int(json.loads(sealed.words_now or "[]")[1]["entries"]) if kind == Action.Kind.ERASED else 0
 
 
 def _sha256(text: str) -> str:

@@ -41,6 +41,13 @@ TEXTS: tuple[tuple[type[models.Model], str, str], ...] = (
 )
 
 
+REWRITTEN = """
+SELECT seal.number, encode(sha256(convert_to(annotation_action_words(action), 'UTF8')), 'hex')
+FROM annotation_seal AS seal JOIN annotation_action AS action ON action.id = seal.action_id
+WHERE action.id = ANY(%s) ORDER BY seal.number
+"""
+
+
 class CannotErase(Exception):
     """Nobody else could do what this person alone may do; the message says what, and what would help."""
 
@@ -81,8 +88,9 @@ def erase_person(user: User, *, keep_answers: bool, by: User | None = None) -> E
     removed, staying = (0, user.assignments.count()) if keep_answers else remove_answers(user)
     _close_account(user, pseudonym, keep=EXPLAINS if staying else ())
     _replace_in_texts(name, pseudonym, projects=projects)
-    entries = _replace_in_log(user, name, pseudonym, projects=projects)
+    entries, rewritten = _replace_in_log(user, name, pseudonym, projects=projects)
     details: dict[str, Any] = {"entries": entries, "answers_removed": removed, "answers_kept": staying}
+    details["rewritten"] = rewritten
     record_action(Action.Kind.ERASED, project=None, by=by, subject=pseudonym, **details)
     return Erased(pseudonym, removed, staying, entries)
 
@@ -147,12 +155,15 @@ def _replace_in_texts(name: str, pseudonym: str, *, projects: list[int]) -> None
         event.save(update_fields=["data"])
 
 
-def _replace_in_log(user: User, name: str, pseudonym: str, *, projects: list[int]) -> int:
+def _replace_in_log(
+    user: User, name: str, pseudonym: str, *, projects: list[int]
+) -> tuple[int, dict[str, str]]:
     """Replace the name in the log, and forget the addresses that they signed in from.
 
-    Returns: entries whose salt is gone from now on: what stood there cannot be guessed.
+    Returns: how many entries have no salt from now on, so that what stood there cannot be guessed; and of
+        all that were rewritten the number of the seal -> the hash of what stands there now.
     """
-    entries = 0
+    entries, changed = 0, []
     with connection.cursor() as cursor:
         cursor.execute("SET CONSTRAINTS annotation_seal_action IMMEDIATE")  # what this transaction logged
         cursor.execute("SET CONSTRAINTS annotation_seal_action DEFERRED")
@@ -166,8 +177,10 @@ def _replace_in_log(user: User, name: str, pseudonym: str, *, projects: list[int
             if (subject, details) != (action.subject, action.details):
                 Action.objects.filter(pk=action.pk).update(subject=subject, details=details)
                 entries += Seal.objects.filter(action=action.pk).exclude(salt="").update(salt="")
+                changed.append(action.pk)
         cursor.execute("SET LOCAL laurel.log = ''")
-    return entries
+        cursor.execute(REWRITTEN, [changed])
+        return entries, {str(number): digest for number, digest in cursor.fetchall()}
 
 
 def _with_reason(details: dict[str, Any], name: str, pseudonym: str) -> dict[str, Any]:

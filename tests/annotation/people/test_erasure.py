@@ -95,7 +95,17 @@ def test_nothing_names_an_erased_person_and_the_log_is_still_whole(carol, rita):
     assert erased.entries == 3  # role given, paused, signed in
     check = check_log(expected=newest)
     assert check.fault == ""
-    assert Action.objects.first().details["entries"] == erased.entries
+    told = Action.objects.first().details
+    assert (told["entries"], len(told["rewritten"])) == (erased.entries, erased.entries)
+    # An entry that was erased is no blank: what stands there now is told of too.
+    first = min(map(int, told["rewritten"]))
+    with connection.cursor() as cursor:
+        cursor.execute("SET LOCAL laurel.log = 'erase'")
+    before = Action.objects.get(seal__number=first).subject
+    Action.objects.filter(seal__number=first).update(subject="somebody else")
+    assert check_log().fault == f"entry {first} was changed after it was erased"
+    Action.objects.filter(seal__number=first).update(subject=before)
+    assert check_log().fault == ""
 
     carol.refresh_from_db()
     assert carol.username == erased.pseudonym

@@ -5,7 +5,7 @@ import threading
 
 import pytest
 from django.core.management import CommandError, call_command
-from django.db import connection, transaction
+from django.db import InternalError, connection, transaction
 from django.test import Client
 
 from annotation.management.commands.doctor import check_actions
@@ -85,7 +85,7 @@ def test_a_log_that_nobody_touched_is_whole(logged, project, ada):
         (
             "UPDATE annotation_action SET subject = 'erased' WHERE id = {0}; "
             "UPDATE annotation_seal SET salt = '' WHERE action_id = {0}",
-            "1 entries were erased, and the log tells of 0",
+            "1 entries were erased, and the log tells of 0: not of one of",
         ),
     ],
 )
@@ -100,6 +100,15 @@ def test_a_change_by_force_is_named(change, said, logged):
     assert finding.advice
 
 
+def test_the_log_is_not_emptied_by_one_statement(logged):
+    for table in ("action", "seal"):
+        with connection.cursor() as cursor, transaction.atomic():
+            cursor.execute("SET LOCAL laurel.log = ''")
+            with pytest.raises(InternalError, match="only added to"):
+                cursor.execute(f"TRUNCATE annotation_{table} CASCADE")
+            transaction.set_rollback(True)
+
+
 def test_an_end_that_was_cut_shows_by_a_seal_noted_elsewhere(logged):
     newest = check_log().newest
     by_force(
@@ -110,15 +119,17 @@ def test_an_end_that_was_cut_shows_by_a_seal_noted_elsewhere(logged):
     assert "its end or its beginning was cut" in check_log(expected=newest).fault
 
 
-def test_the_check_of_each_day_notes_the_newest_seal_or_the_fault(logged, caplog):
+def test_the_check_of_each_day_notes_the_newest_seal_or_the_fault(logged, caplog, settings, tmp_path):
+    settings.VAR = tmp_path
     caplog.set_level(logging.INFO, logger="annotation.tasks")
     newest = check_log().newest
     verify_log()
     assert caplog.messages == [f"The log is whole: 6 entries, the newest is {newest}"]
-    by_force(f"DELETE FROM annotation_action WHERE id = {logged}")
+    assert (tmp_path / "log_newest_seal").read_text() == f"{newest}\n"
+    by_force("DELETE FROM annotation_seal; DELETE FROM annotation_action")
     verify_log()
     assert caplog.records[1].levelname == "ERROR"
-    assert "the action is gone" in caplog.messages[1]
+    assert caplog.messages[1].endswith(f"{newest} is not in the log: its end or its beginning was cut")
 
 
 @pytest.mark.django_db(transaction=True)

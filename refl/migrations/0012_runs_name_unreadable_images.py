@@ -6,22 +6,17 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('rewardmodel', '0009_checkpoints_order_open_tasks'),
+        ('refl', '0011_jobs_know_their_request'),
     ]
 
     operations = [
         migrations.AddField(
-            model_name='evaluationrun',
+            model_name='samplingrun',
             name='unreadable',
             field=models.JSONField(db_default={}, default=dict),
         ),
         migrations.AddField(
-            model_name='selectionrun',
-            name='unreadable',
-            field=models.JSONField(db_default={}, default=dict),
-        ),
-        migrations.AddField(
-            model_name='trainingrun',
+            model_name='tuningrun',
             name='unreadable',
             field=models.JSONField(db_default={}, default=dict),
         ),

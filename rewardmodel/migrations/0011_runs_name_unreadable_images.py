@@ -6,17 +6,22 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('refl', '0010_studies_know_when_they_were_looked_at'),
+        ('rewardmodel', '0010_jobs_know_their_request'),
     ]
 
     operations = [
         migrations.AddField(
-            model_name='samplingrun',
+            model_name='evaluationrun',
             name='unreadable',
             field=models.JSONField(db_default={}, default=dict),
         ),
         migrations.AddField(
-            model_name='tuningrun',
+            model_name='selectionrun',
+            name='unreadable',
+            field=models.JSONField(db_default={}, default=dict),
+        ),
+        migrations.AddField(
+            model_name='trainingrun',
             name='unreadable',
             field=models.JSONField(db_default={}, default=dict),
         ),
