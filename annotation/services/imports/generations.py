@@ -213,7 +213,8 @@ def add_checked_generations(
         with_assignments, by: as of `import_generations`.
     Raises: ImportRefused.
     """
-    project, prompts = files[0].project, {}
+    project = files[0].project
+    prompts: dict[str, Prompt] = {}
     new_prompts = added = 0
     for file in files:
         its_prompts, new = _add_prompts(project, [prompt for prompt, _ in file.prompts])
