@@ -10,6 +10,7 @@ ENTRIES = {
     "Compare answers with known ones": ("annotation.tasks.compare_checks", 60),
     "Ask once more where opinions differ": ("annotation.tasks.ask_for_more_opinions", 60),
     "Tell webhooks what happened": ("annotation.tasks.send_webhooks", 5),
+    "Send mails that wait": ("annotation.tasks.send_mails", 60),
     "Forget what is out of date": ("annotation.tasks.forget", 24 * 60 * 60),
     "Look whether stored files are what was stored": ("annotation.tasks.look_at_stored_files", 60 * 60),
     "Check that the log was not changed": ("annotation.tasks.verify_log", 24 * 60 * 60),

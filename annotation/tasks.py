@@ -6,14 +6,13 @@ import logging
 from datetime import timedelta
 from importlib import import_module
 from pathlib import Path
-from typing import Any
 
 from celery import shared_task
 from django.conf import settings
 from django.utils.timezone import now
 
 from annotation import jobs, request_ids, waking
-from annotation.models import Export, FileFault, Project, Upload, User
+from annotation.models import Export, FileFault, Project, Upload
 from annotation.saving import write_whole
 from annotation.selectors.log import check_log
 from annotation.services.actions import shorten_log
@@ -23,7 +22,7 @@ from annotation.services.checks.pauses import pause_by_rules
 from annotation.services.exports import run_export
 from annotation.services.imports import run_import
 from annotation.services.imports.worker import ImportsBusy, remove_uploads
-from annotation.services.people.emails import mail_confirmation, mail_reset_links
+from annotation.services.people.mails import send_due_mails
 from annotation.services.recovery.looks import look_at_files
 from annotation.services.webhooks.deliveries import send_due
 from annotation.services.webhooks.events import forget_events
@@ -32,8 +31,7 @@ logger = logging.getLogger(__name__)
 TEND_SECONDS = 15
 LOOK_SECONDS = 60
 NEWEST_SEAL = "log_newest_seal"
-# The server for mail is asked again after up to 1, 2, 4, 8 and 10 minutes.
-MAIL_RETRIES: dict[str, Any] = {"retry_backoff": 60, "max_retries": 5}
+MAIL_SECONDS = 60
 ACTIVE = timedelta(hours=1)  # annotators idle for longer cannot have broken a rule since the last check
 
 
@@ -98,16 +96,15 @@ def tend_imports() -> None:
         wake_import(upload, expires=TEND_SECONDS)
 
 
-@shared_task(autoretry_for=(OSError,), **MAIL_RETRIES)
-def send_reset_links(address: str, link: str) -> None:
-    """Mail links for a new password to this address, if accounts have it."""
-    mail_reset_links(address=address, link=link, now=now())
+def wake_mails() -> bool:
+    """Tell a worker that mails wait; return whether one could be told."""
+    return waking.send(send_mails.name, (), expires=MAIL_SECONDS)
 
 
-@shared_task(autoretry_for=(OSError,), **MAIL_RETRIES)
-def send_confirmation(user_id: int, address: str, link: str) -> None:
-    """Mail the link that makes this the user's address."""
-    mail_confirmation(user=User.objects.get(pk=user_id), address=address, link=link, now=now())
+@shared_task
+def send_mails() -> None:
+    """Send the mails that are due."""
+    send_due_mails(now=now())
 
 
 @shared_task

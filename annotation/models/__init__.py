@@ -14,6 +14,7 @@ from annotation.models.judgements import (
     Rating,
     Revision,
 )
+from annotation.models.mails import RequestedMail
 from annotation.models.pauses import Pause
 from annotation.models.people import ApiToken, Membership, SignInAttempt, User
 from annotation.models.projects import Acknowledgement, Guideline, Project
@@ -66,6 +67,7 @@ __all__ = [
     "Rating",
     "Reference",
     "RequestCount",
+    "RequestedMail",
     "Review",
     "Revision",
     "Seal",

@@ -5,24 +5,18 @@ from __future__ import annotations
 from django.conf import settings
 from django.contrib import messages
 from django.http import Http404, HttpRequest, HttpResponse
-from django.shortcuts import get_object_or_404, redirect, render, resolve_url
+from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
 from django.utils import timezone
 from django.views.decorators.cache import never_cache
 from django.views.decorators.debug import sensitive_post_parameters, sensitive_variables
 from django.views.decorators.http import require_http_methods, require_POST
-from kombu.exceptions import OperationalError
 
-from annotation.access import MemberRequest, admin_required, member_required
+from annotation.access import MemberRequest, admin_required
 from annotation.addresses import client_address
-from annotation.forms.accounts import AddressForm, ForgottenForm, ResetForm
+from annotation.forms.accounts import ForgottenForm, ResetForm
 from annotation.models import Project
-from annotation.services.people.emails import (
-    ConfirmationOver,
-    address_in,
-    change_address,
-    is_confirmation_withheld,
-)
+from annotation.services.people.mails import request_reset_mails
 from annotation.services.people.rates import count_request
 from annotation.services.people.resets import (
     ResetLinkOver,
@@ -31,13 +25,12 @@ from annotation.services.people.resets import (
     resettable_members,
     user_of_reset_key,
 )
-from annotation.tasks import send_confirmation, send_reset_links
-from annotation.views.accounts import know_device, refuse_wrong_password
+from annotation.tasks import wake_mails
+from annotation.views.accounts import know_device
 from annotation.views.people import show_people
 
 RESET = "annotation/people/reset.html"
 FORGOTTEN = "annotation/people/forgotten.html"
-ADDRESS = "annotation/people/address.html"
 MAILS_A_MINUTE = 5  # that one address on the network may ask for
 
 
@@ -83,47 +76,6 @@ def forgotten(request: HttpRequest) -> HttpResponse:
     if count_request(f"mails {client_address(request)}", now=timezone.now()) > MAILS_A_MINUTE:
         return render(request, FORGOTTEN, {"form": form, "is_too_much": True}, status=429)
     link = request.build_absolute_uri(reverse("reset-password", args=["KEY"]))
-    try:
-        send_reset_links.delay(form.cleaned_data["email"], link)
-    except OperationalError:
-        return render(request, FORGOTTEN, {"form": form, "is_down": True}, status=503)
+    request_reset_mails(address=form.cleaned_data["email"], link=link, now=timezone.now())
+    wake_mails()
     return render(request, FORGOTTEN, {"sent_to": form.cleaned_data["email"]})
-
-
-@require_http_methods(["GET", "HEAD", "POST"])
-@never_cache
-@sensitive_post_parameters("password")
-@member_required
-def address(request: MemberRequest) -> HttpResponse:
-    """Give the address to which links may go: it is the user's once a mail to it was answered."""
-    if not settings.SENDS_EMAIL:
-        raise Http404
-    form = AddressForm(request.POST if request.method == "POST" else None)
-    if not form.is_valid():
-        return render(request, ADDRESS, {"form": form}, status=422 if form.errors else 200)
-    if refusal := refuse_wrong_password(request, ADDRESS, form):
-        return refusal
-    if is_confirmation_withheld(form.cleaned_data["email"], now=timezone.now()):
-        return render(request, ADDRESS, {"form": form, "is_too_much": True}, status=429)
-    link = request.build_absolute_uri(reverse("confirm-address", args=["KEY"]))
-    try:
-        send_confirmation.delay(request.user.pk, form.cleaned_data["email"], link)
-    except OperationalError:
-        return render(request, ADDRESS, {"form": form, "is_down": True}, status=503)
-    return render(request, ADDRESS, {"sent_to": form.cleaned_data["email"]})
-
-
-@require_http_methods(["GET", "HEAD", "POST"])
-@never_cache
-@member_required
-def confirm_address(request: MemberRequest, key: str) -> HttpResponse:
-    """Confirm the address that a mail went to."""
-    try:
-        email = address_in(key, user=request.user)
-    except ConfirmationOver:
-        return render(request, ADDRESS, {"is_over": True}, status=404)
-    if request.method != "POST":
-        return render(request, ADDRESS, {"confirms": email})
-    change_address(user=request.user, address=email)
-    messages.success(request, f"{email} is your address now.")
-    return redirect(resolve_url("account"))

@@ -6,9 +6,11 @@ change of what the account may do: the token signs them all, so that nothing is 
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 
 from django.contrib.auth.tokens import PasswordResetTokenGenerator
+from django.core.mail import send_mail
 from django.db import transaction
 from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.utils.http import base36_to_int, int_to_base36
@@ -17,6 +19,15 @@ from annotation.access import Do, projects_where, roles_that
 from annotation.models import Action, Assignment, Membership, Project, User
 from annotation.models.people import IMPORTED
 from annotation.services.actions import record_action
+from annotation.services.people.rates import count_request, requests_in_minute
+
+MAIL = """Somebody, you it may be, asked for a new password of the account {name}.
+This link sets one. It works once:
+
+{link}
+
+If it was not you, there is nothing to do: the password stays as it is.
+"""
 
 
 class ResetLinkOver(Exception):
@@ -86,6 +97,22 @@ def reset_password(*, key: str, password: str) -> User:
     user.save(update_fields=["password"])
     record_action(Action.Kind.PASSWORD_CHANGED, project=None, by=user, subject=user, by_link=True)
     return user
+
+
+def mail_reset_link(*, user: User, link: str, now: datetime) -> None:
+    """Send the user a link to their address, at most once a minute.
+
+    A mail counts once the server took it.
+
+    Args: link: with `KEY` in it, where the secret part goes.
+    Raises: OSError: the server for mail did not take it.
+    """
+    if requests_in_minute(mail := f"reset mail {user.pk}", now=now):
+        return
+    key = make_reset_key(user, project=None, by=None)
+    body = MAIL.format(name=user.username, link=link.replace("KEY", key))
+    send_mail("A new password for Laurel", body, None, [user.email])
+    count_request(mail, now=now)
 
 
 def accounts_to_mail(address: str) -> QuerySet[User]:

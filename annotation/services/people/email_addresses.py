@@ -1,4 +1,4 @@
-"""Mail to people: links for a new password, and to confirm that an address is theirs."""
+"""The address that links for a new password go to: a user's once a mail to it was answered."""
 
 from __future__ import annotations
 
@@ -12,18 +12,10 @@ from django.db import transaction
 from annotation.models import Action, User
 from annotation.services.actions import record_action
 from annotation.services.people.rates import count_request, requests_in_minute
-from annotation.services.people.resets import accounts_to_mail, make_reset_key
 
 CONFIRMED_WITHIN = 24 * 60 * 60  # seconds
 SALT = "annotation.email"
 
-RESET = """Somebody, you it may be, asked for a new password of the account {name}.
-This link sets one. It works once:
-
-{link}
-
-If it was not you, there is nothing to do: the password stays as it is.
-"""
 CONFIRM = """The account {name} wants to use this address, to get links for a new password.
 If that is you, confirm it within a day, in a browser where you are signed in:
 
@@ -37,25 +29,12 @@ class ConfirmationOver(Exception):
     """The link is another's, has expired, or is not complete."""
 
 
-def mail_reset_links(*, address: str, link: str, now: datetime) -> None:
-    """Send a link for each account with this address, at most once a minute.
-
-    A mail counts once the server took it, so that another attempt sends what is missing.
+def mail_confirmation(*, user: User, address: str, link: str, now: datetime) -> None:
+    """Send the link that makes this the user's address, at most once a minute.
 
     Args: link: with `KEY` in it, where the secret part goes.
-    Raises: OSError: the server for mail did not take one.
+    Raises: OSError: the server for mail did not take it.
     """
-    for user in accounts_to_mail(address):
-        if requests_in_minute(mail := f"reset mail {user.pk}", now=now):
-            continue
-        key = make_reset_key(user, project=None, by=None)
-        body = RESET.format(name=user.username, link=link.replace("KEY", key))
-        send_mail("A new password for Laurel", body, None, [user.email])
-        count_request(mail, now=now)
-
-
-def mail_confirmation(*, user: User, address: str, link: str, now: datetime) -> None:
-    """Send the link that makes this the user's address, at most once a minute. Args and raises: as above."""
     if is_confirmation_withheld(address, now=now):
         return
     key = signing.dumps([user.pk, address], salt=SALT)
