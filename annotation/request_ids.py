@@ -10,6 +10,7 @@ from contextvars import ContextVar
 from uuid import uuid4
 
 LENGTH = 64
+META = "laurel.request_id"  # where a request has it, among what the server said of it
 VARIABLE = "LAUREL_REQUEST_ID"  # in the environment of a run's process, for all its threads
 WELL_FORMED = re.compile(rf"[A-Za-z0-9][A-Za-z0-9._-]{{7,{LENGTH - 1}}}")
 

@@ -40,7 +40,8 @@ def answer_probes(
         if request.path_info not in PROBES:
             return get_response(request)
         request.resolver_match = resolve(request.path_info)
-        response: HttpResponseBase = request.resolver_match.func(request)
+        response: HttpResponse = request.resolver_match.func(request)
+        response.headers["Content-Length"] = str(len(response.content))
         return response
 
     return middleware

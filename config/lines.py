@@ -32,8 +32,12 @@ def one_line(text: str) -> str:
 
 
 def request_of(record: logging.LogRecord) -> str:
-    """Return the id of the request that a record is about, empty where there is none."""
-    return str(getattr(record, "request_id", "") or request_ids.current())
+    """Return the id of the request that a record is about, empty where there is none.
+
+    Django names a request in `request` when it logs what came of it, after the last middleware has left it.
+    """
+    meta = getattr(getattr(record, "request", None), "META", {})
+    return str(getattr(record, "request_id", "") or meta.get(request_ids.META, "") or request_ids.current())
 
 
 class LineFormatter(logging.Formatter):

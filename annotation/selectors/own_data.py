@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from django.core.serializers.json import DjangoJSONEncoder
-from django.db.models import Q
+from django.db.models import Q, QuerySet
 
 from annotation.models import Acknowledgement, Action, Assignment, Generation, Review, User
 from annotation.models.actions import KINDS_ABOUT_PEOPLE
@@ -50,7 +50,7 @@ def _sections(user: User) -> Iterator[tuple[str, Iterable[Mapping[str, object]]]
 def _answers(user: User) -> Iterator[dict[str, Any]]:
     answers = Assignment.objects.filter(annotator=user).select_related("project", "prompt", "label", "skip")
     prefetched = answers.prefetch_related("ratings", "ranking__placements", "revisions").order_by("pk")
-    for answer in prefetched.iterator(chunk_size=BATCH):
+    for answer in _in_batches(prefetched):
         tokens = _tokens(answer)
         label, skip = getattr(answer, "label", None), getattr(answer, "skip", None)
         ranking = getattr(answer, "ranking", None)
@@ -80,6 +80,16 @@ def _answers(user: User) -> Iterator[dict[str, Any]]:
                 for revision in answer.revisions.all()
             ],
         }
+
+
+def _in_batches(answers: QuerySet[Assignment]) -> Iterator[Assignment]:
+    """Yield the answers by their ids. Each batch is a statement of its own: no client that reads slowly holds
+    a transaction open.
+    """
+    batch = list(answers[:BATCH])
+    while batch:
+        yield from batch
+        batch = list(answers.filter(pk__gt=batch[-1].pk)[:BATCH])
 
 
 LABEL = ("category", "intent_unclear", "issues")

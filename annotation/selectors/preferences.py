@@ -9,6 +9,8 @@ from datetime import datetime
 from itertools import groupby
 from operator import itemgetter
 
+from django.db import transaction
+
 from annotation.models import Assignment, Category, Generation, Placement, Project, PromptLabel, Rating
 
 CHUNK = 5000  # placements fetched at a time
@@ -41,7 +43,7 @@ class FinishedRanking:
 
 
 def finished_rankings(project: Project, *, until: datetime | None = None) -> Iterator[FinishedRanking]:
-    """Yield every accepted ranking of the project, by assignment id, streamed: memory stays flat.
+    """Yield every accepted ranking of the project, by assignment id; streamed within a transaction.
 
     Args: until: those accepted later are left out.
     """
@@ -101,12 +103,13 @@ def finished_ratings(project: Project, *, until: datetime | None = None) -> dict
     if until is not None:
         accepted = accepted.filter(assignment__accepted_at__lte=until)
     rows = accepted.values_list("assignment_id", "generation_id", "alignment", "fidelity", "problems")
-    return {
-        (assignment, generation): RatedImage(
-            alignment, fidelity, None if problems is None else tuple(problems)
-        )
-        for assignment, generation, alignment, fidelity, problems in rows.iterator(chunk_size=CHUNK)
-    }
+    with transaction.atomic(savepoint=False):  # so that rows are streamed
+        return {
+            (assignment, generation): RatedImage(
+                alignment, fidelity, None if problems is None else tuple(problems)
+            )
+            for assignment, generation, alignment, fidelity, problems in rows.iterator(chunk_size=CHUNK)
+        }
 
 
 def count_finished(project: Project) -> int:

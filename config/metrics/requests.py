@@ -33,6 +33,7 @@ def follow_requests(
     def middleware(request: HttpRequest) -> HttpResponseBase:
         begun = time.perf_counter()
         request_id = request_ids.accept_or_make(request.headers.get(HEADER, ""))
+        request.META[request_ids.META] = request_id
         with request_ids.working_for(request_id):
             response = get_response(request)
         response.headers[HEADER] = request_id

@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
+from django.db import transaction
 from django.db.models import Exists, Max, OuterRef, Q, QuerySet
 
 from annotation.models import ChosenPrompt, Encoder, Project, Prompt, PromptSelection
@@ -25,7 +26,8 @@ def text_hash(text: str) -> str:
 def candidate_prompts(project: Project, *, up_to: int) -> list[tuple[int, str]]:
     """Return id and text of the project's prompts up to the id `up_to`, in their order."""
     rows = project.prompts.filter(pk__lte=up_to).order_by("pk").values_list("pk", "text")
-    return list(rows.iterator(chunk_size=10_000))
+    with transaction.atomic(savepoint=False):  # so that rows are streamed
+        return list(rows.iterator(chunk_size=10_000))
 
 
 def texts_without_vectors(encoder: Encoder, texts: Sequence[str]) -> list[str]:

@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import NamedTuple
 
 import numpy as np
+from django.db import transaction
 from django.db.models import Case, F, FloatField, Value, When
 
 from annotation.access import MAY, Do
@@ -127,7 +128,8 @@ def read_opinions(project: Project, *, until: datetime | None = None) -> Opinion
         "slot",
         Case(fair, default=Value(float("nan")), output_field=FloatField()),
     )
-    table = np.fromiter(rows.iterator(chunk_size=CHUNK), ROW)
+    with transaction.atomic(savepoint=False):  # so that rows are streamed
+        table = np.fromiter(rows.iterator(chunk_size=CHUNK), ROW)
     prompt_ids, prompts = np.unique(table["prompt"], return_inverse=True)
     rater_ids, raters = np.unique(table["rater"], return_inverse=True)
     placed = Placements(prompts, table["opinion"], raters, table["image"], table["slot"], table["score"])
@@ -178,9 +180,9 @@ def rating_agreement(project: Project) -> list[AxisAgreement]:
         .order_by()
         .values_list("assignment__prompt_id", "generation_id", *SCALES)
     )
-    table = np.fromiter(
-        rows.iterator(chunk_size=CHUNK), [(name, "i8") for name in ("prompt", "image", *SCALES)]
-    )
+    columns = [(name, "i8") for name in ("prompt", "image", *SCALES)]
+    with transaction.atomic(savepoint=False):  # so that rows are streamed
+        table = np.fromiter(rows.iterator(chunk_size=CHUNK), columns)
     if not len(table):
         return []
     prompt_ids, prompts = np.unique(table["prompt"], return_inverse=True)

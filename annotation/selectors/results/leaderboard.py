@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from django.db import transaction
 from django.db.models import Avg, Q
 
 from annotation.charts import Whisker, whisker
@@ -72,7 +73,8 @@ def project_leaderboard(project: Project) -> Leaderboard:
         (*row, numbers.setdefault(generator, len(numbers)))
         for *row, generator in placements.iterator(chunk_size=CHUNK)
     )
-    table = np.fromiter(rows, ROW)
+    with transaction.atomic(savepoint=False):  # so that rows are streamed
+        table = np.fromiter(rows, ROW)
     prompt_ids, prompts = np.unique(table["prompt"], return_inverse=True)
     nobody, unscored = np.zeros(len(table), np.int64), np.full(len(table), np.nan)
     placed = Placements(prompts, table["opinion"], nobody, table["image"], table["slot"], unscored)

@@ -37,10 +37,18 @@ class Programs:
 
 
 def server_major() -> int:
-    """Return the major version of the server."""
+    """Return the major version of the server.
+
+    Raises: BackupFailed behind a pooler, on whose connections pg_dump would leave its settings for others.
+    """
     with connection.cursor() as cursor:
-        cursor.execute("SHOW server_version_num")
-        return int(cursor.fetchone()[0]) // 10000
+        cursor.execute("SELECT current_setting('server_version_num'), pg_backend_pid()")
+        version, process = cursor.fetchone()
+        if process != cursor.connection.info.backend_pid:
+            raise BackupFailed(
+                "DATABASE_URL leads to a pooler (PgBouncer?): for backup and restore let it lead to Postgres"
+            )
+        return int(version) // 10000
 
 
 @contextmanager

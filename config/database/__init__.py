@@ -1,0 +1,1 @@
+"""Django's Postgres, behind poolers too: the ENGINE of the settings."""
