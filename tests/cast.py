@@ -71,18 +71,22 @@ def answer_for(
     overall: Sequence[int] | None = None,
     problems: tuple[str, ...] = (),
 ) -> Judgement:
-    """A whole answer. `slots` and `overall` go by generation id; without them the images stand in pairs.
+    """A whole answer. `slots` and `overall`, the points on the first axis, go by generation id; without
+    them the images stand in pairs.
 
     Where it is asked, images in the last three slots in use are not acceptable.
     """
     images = sorted(assignment.order)
     places = slots or [1 + i // 2 for i in range(len(images))]
     stars = overall or [8 - place if place < 8 else 1 for place in places]
-    rated = assignment.project.asks_ratings
+    axes = [axis.name for axis in assignment.project.rating_axes]
     return Judgement(
         label=Label("animals", False, ()) if assignment.project.asks_label else None,
-        ratings={pk: ImageRating(score, 4, 4, problems) for pk, score in zip(images, stars, strict=True)}
-        if rated
+        ratings={
+            pk: ImageRating({axis: 4 for axis in axes} | {axes[0]: score}, problems)
+            for pk, score in zip(images, stars, strict=True)
+        }
+        if assignment.project.asks_ratings
         else {},
         slots=dict(zip(images, places, strict=True)),
         acceptable_slots=max(0, max(places) - 3) if assignment.project.asks_acceptable else None,

@@ -62,8 +62,8 @@ class PersonAgreementSerializer(serializers.Serializer[Any]):
     )
 
 
-class AxisSerializer(serializers.Serializer[Any]):
-    axis = serializers.CharField()
+class AxisAgreementSerializer(serializers.Serializer[Any]):
+    axis = serializers.CharField(source="axis.name")
     alpha = FigureSerializer(help_text="Krippendorff's, ordinal")
 
 
@@ -78,7 +78,7 @@ class AgreementSerializer(serializers.Serializer[Any]):
     columns = serializers.ListField(child=serializers.CharField())
     table = BesideSerializer(many=True)
     people = PersonAgreementSerializer(many=True)
-    ratings = AxisSerializer(many=True)
+    ratings = AxisAgreementSerializer(many=True)
 
 
 class StandingSerializer(serializers.Serializer[Any]):
@@ -131,7 +131,7 @@ class LeaderboardSerializer(serializers.Serializer[Any]):
 )
 @api_view(["GET"])
 def agreement(request: Request, slug: str) -> Response:
-    """How often two judges prefer the same image, each person by themselves, and the rating scales."""
+    """How often two judges prefer the same image, each person by themselves, and the axes of rating."""
     project = project_of(request, slug, Do.STUDY)
     by = request.query_params.get("by", "strict")
     measure: Measure | None = next((name for name in get_args(Measure) if name == by), None)

@@ -22,7 +22,6 @@ from annotation.api.requests import Conflict, page_of, paged_by, project_of, use
 from annotation.api.serializers import LabelSerializer, RatingSerializer, ReviewSerializer
 from annotation.api.work import ShownImageSerializer, held_task, shown_image
 from annotation.models import Assignment, Placement, Project, Review
-from annotation.models.judgements import SCALES
 from annotation.services.assignments.assignments import LeaseLost
 from annotation.services.judgements.answers import ImageRating, Judgement, Label
 from annotation.services.judgements.judgements import Contradiction, InvalidJudgement, submit_judgement
@@ -183,7 +182,7 @@ class _InspectedAnswerPage(InspectedAnswerSerializer):
 
 
 def _submit(request: Request, project: Project) -> Response:
-    fields = valid(NewAnswerSerializer(data=request.data))
+    fields = valid(NewAnswerSerializer(data=request.data, context={"project": project}))
     task = held_task(user_of(request), project, fields["claim"])
     judgement = _judgement(fields, task.order)
     is_new = task.state == Assignment.State.LEASED
@@ -204,7 +203,7 @@ def _submit(request: Request, project: Project) -> Response:
 
 
 def _change(request: Request, project: Project) -> Response:
-    fields = valid(ChangedAnswerSerializer(data=request.data))
+    fields = valid(ChangedAnswerSerializer(data=request.data, context={"project": project}))
     answer = held_task(user_of(request), project, fields["claim"])
     try:
         revise_judgement(
@@ -241,8 +240,7 @@ def _judgement(fields: Mapping[str, Any], order: Sequence[int]) -> Judgement:
         pk = order[number - 1]
         slots[pk] = image["slot"]
         if rating := image.get("rating"):
-            scales = {scale: rating[scale] for scale in SCALES}
-            ratings[pk] = ImageRating(**scales, problems=tuple(rating["problems"]))
+            ratings[pk] = ImageRating(rating["points"], tuple(rating["problems"]))
     labelled = (
         Label(label["category"], label["intent_unclear"], tuple(label["issues"]))
         if label is not None

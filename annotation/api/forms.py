@@ -10,6 +10,8 @@ from django.core.exceptions import ValidationError
 from django.core.validators import MaxValueValidator, MinValueValidator
 from rest_framework import serializers
 
+from annotation.api.serializers import AxesOfProject
+from annotation.forms.axes import AxesField
 from annotation.forms.programs import filled_in
 
 F = TypeVar("F", bound=forms.BaseForm)
@@ -40,6 +42,8 @@ def _field(form: forms.BaseForm, name: str) -> serializers.Field[Any, Any, Any, 
         return serializers.IntegerField(**options, **_limits(form, name))
     if isinstance(field, forms.ChoiceField) and isinstance(field.widget, forms.Select):
         return serializers.ChoiceField(choices=list(field.widget.choices), **options)
+    if isinstance(field, AxesField):
+        return AxesOfProject(allow_null=True, **options)
     longest = getattr(field, "max_length", None)
     return serializers.CharField(
         **options, max_length=longest, allow_blank=not field.required, trim_whitespace=False

@@ -2,17 +2,49 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 from rest_framework.reverse import reverse
 
-from annotation.models import Category, Generation, Issue, Problem, Review
-from annotation.models.judgements import SCALE
+from annotation.models import Category, Generation, Issue, Problem, Project, Rating, Review
+from annotation.models.axes import COLUMNS, LONGEST, NAME, SCALE, Axis, as_stored
 from annotation.models.prompts import KEY_LENGTH
 
 MOST_PROMPTS = 10_000  # in one request
+
+
+class AxisSerializer(serializers.Serializer[Any]):
+    """What images are rated on: a question with 1 to 7 points, 7 is best."""
+
+    name = serializers.RegexField(
+        f"^{NAME.pattern}$", help_text="in answers and in files; not one ending in _rating, nor problems"
+    )
+    title = serializers.CharField(max_length=LONGEST["title"])
+    question = serializers.CharField(max_length=LONGEST["question"], default="", allow_blank=True)
+    low = serializers.CharField(
+        max_length=LONGEST["low"], default="", allow_blank=True, help_text="what 1 means"
+    )
+    middle = serializers.CharField(
+        max_length=LONGEST["middle"], default="", allow_blank=True, help_text="what 4 means"
+    )
+    high = serializers.CharField(
+        max_length=LONGEST["high"], default="", allow_blank=True, help_text="what 7 means"
+    )
+
+
+class AxesOfProject(serializers.ListField):
+    """A project's axes, always in full; given as a project stores them."""
+
+    child = AxisSerializer()
+
+    def get_attribute(self, instance: Project) -> list[Axis]:
+        return list(instance.rating_axes)
+
+    def to_internal_value(self, data: Any) -> Any:
+        return as_stored(Axis(**axis) for axis in super().to_internal_value(data))
 
 
 class ProjectSerializer(serializers.Serializer[Any]):
@@ -20,6 +52,7 @@ class ProjectSerializer(serializers.Serializer[Any]):
     name = serializers.CharField()
     asks_label = serializers.BooleanField()
     asks_ratings = serializers.BooleanField()
+    axes = AxesOfProject(help_text="that images are rated on")
     asks_acceptable = serializers.BooleanField()
     slots = serializers.IntegerField()
     per_slot = serializers.IntegerField()
@@ -150,12 +183,33 @@ class LabelSerializer(serializers.Serializer[Any]):
 
 
 class RatingSerializer(serializers.Serializer[Any]):
-    """Stage 2, where the project asks for it. No problems are an empty list: it has to be said."""
+    """Stage 2, where the project asks for it: a point from 1 to 7 on each of its axes, by name.
 
-    overall = serializers.IntegerField(min_value=SCALE[0], max_value=SCALE[1])
-    alignment = serializers.IntegerField(min_value=SCALE[0], max_value=SCALE[1])
-    fidelity = serializers.IntegerField(min_value=SCALE[0], max_value=SCALE[1])
+    By default these are the paper's three. No problems are an empty list: it has to be said.
+    """
+
     problems = serializers.ListField(child=serializers.ChoiceField(choices=Problem.choices))
+
+    def get_fields(self) -> dict[str, serializers.Field[Any, Any, Any, Any]]:
+        """Return a field an axis of the context's `project`; without one, for the schema, the paper's."""
+        project: Project | None = self.context.get("project")
+        axes = COLUMNS if project is None else [axis.name for axis in project.rating_axes]
+        low, high = SCALE
+        return {
+            axis: serializers.IntegerField(
+                source=f"points.{axis}", min_value=low, max_value=high, required=project is not None
+            )
+            for axis in axes
+        } | super().get_fields()
+
+    def to_internal_value(self, data: Any) -> Any:
+        """Return `points` by axis and `problems`. Raises: ValidationError, also for an unknown axis."""
+        if isinstance(data, Mapping) and (unknown := [name for name in data if name not in self.fields]):
+            raise serializers.ValidationError({unknown[0]: ["This project has no such axis."]})
+        return super().to_internal_value(data)
+
+    def to_representation(self, instance: Rating) -> dict[str, Any]:
+        return instance.points | {"problems": instance.problems}
 
 
 class ReviewSerializer(serializers.Serializer[Any]):

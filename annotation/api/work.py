@@ -21,6 +21,7 @@ from rest_framework.reverse import reverse
 
 from annotation.access import Do, standing_in
 from annotation.api.requests import Conflict, project_of, user_of, valid
+from annotation.api.serializers import AxisSerializer
 from annotation.models import Assignment, Image, Project, ShownImage, Skip, User
 from annotation.services.assignments.assignments import LeaseLost, claim_next
 from annotation.services.assignments.skips import NotSkippable, SkipsUsedUp, skip_task
@@ -44,6 +45,9 @@ class TaskSerializer(serializers.Serializer[Any]):
     leased_until = serializers.DateTimeField(help_text="so long it is yours, and until another takes it")
     asks_label = serializers.BooleanField()
     asks_ratings = serializers.BooleanField()
+    axes = AxisSerializer(
+        many=True, help_text="that each image is rated on, where it is; by name in the answer"
+    )
     asks_acceptable = serializers.BooleanField()
     slots = serializers.IntegerField()
     per_slot = serializers.IntegerField()
@@ -96,6 +100,7 @@ def task_fields(request: Request, task: Assignment) -> dict[str, Any]:
         "leased_until": task.leased_until,
         "asks_label": project.asks_label,
         "asks_ratings": project.asks_ratings,
+        "axes": project.rating_axes,
         "asks_acceptable": project.asks_acceptable,
         "slots": project.slots,
         "per_slot": project.per_slot,

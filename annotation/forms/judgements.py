@@ -5,9 +5,7 @@ Fields, with <n> an image's number from 1 in the order shown; a stage that the p
     category             one value of Category                                    (stage 1)
     intent_unclear       "on" when ticked
     issues               one or more values of Issue, or "none" alone
-    rating-<n>-overall   1 to 7                                                   (stage 2, each image)
-    rating-<n>-alignment 1 to 7
-    rating-<n>-fidelity  1 to 7
+    rating-<n>-<axis>    1 to 7, on each of the project's axes by name            (stage 2, each image)
     rating-<n>-problems  one or more values of Problem, or "none" alone
     slot-<n>             1 to the project's slots, 1 is best                      (stage 3, each image)
     acceptable           0 to the project's slots: the last with acceptable images, 0 for none; where asked
@@ -29,9 +27,8 @@ from django import forms
 from django.http import QueryDict
 from django.urls import reverse
 
-from annotation.forms.scales import RATED
 from annotation.models import Category, Issue, Problem, Project, ShownImage, Skip
-from annotation.models.judgements import SCALE, SCALES
+from annotation.models.axes import SCALE, Axis
 from annotation.services.judgements.answers import ImageRating, Judgement, Label
 from annotation.services.judgements.judgements import Contradiction, InvalidJudgement
 
@@ -47,20 +44,20 @@ class ImageFields:
     """One image, numbered from 1 in the order shown, with what was chosen for it so far.
 
     Numbers are text here: templates take long over the digits of integers, and a page has hundreds of them.
-    `points` are those chosen on the scales of RATED, "" where none is; `placed` is the slot it is in.
+    `points` are those chosen on each axis, "" where none is; `placed` is the slot it is in.
     """
 
     number: str
     shown: ShownImage
     address: str
-    points: tuple[str, ...]
+    points: tuple[tuple[Axis, str], ...]
     problems: tuple[str, ...]
     placed: str | None
     is_refused: bool
 
     @property
     def is_rated(self) -> bool:
-        return all(self.points) and bool(self.problems)
+        return all(point for _, point in self.points) and bool(self.problems)
 
 
 class JudgementForm:
@@ -74,6 +71,7 @@ class JudgementForm:
         self.data = QueryDict() if data is None else data
         self.project, self.order = project, order
         self.numbers = [str(number) for number in range(1, len(order) + 1)]  # of the images
+        self.axes = project.rating_axes
         self.slots = [str(slot) for slot in range(1, project.slots + 1)]
         self.lines = ["0", *self.slots] if project.asks_acceptable else []
         self.errors: dict[str, list[str]] = {}  # by field; "" is the form as a whole
@@ -100,8 +98,8 @@ class JudgementForm:
         for number, pk in enumerate(order, start=1):
             answer[f"slot-{number}"] = [str(judgement.slots[pk])]
             if rating := judgement.ratings.get(pk):
-                scales = {f"rating-{number}-{scale}": [str(getattr(rating, scale))] for scale in SCALES}
-                answer |= scales | {f"rating-{number}-problems": list(rating.problems) or [NONE]}
+                points = {f"rating-{number}-{axis}": [str(point)] for axis, point in rating.points.items()}
+                answer |= points | {f"rating-{number}-problems": list(rating.problems) or [NONE]}
         return cls.from_draft(answer, project=project, order=order)
 
     # The posted data
@@ -126,8 +124,10 @@ class JudgementForm:
         for number, pk in zip(self.numbers, self.order, strict=True):
             slots[pk] = int(self.data.get(f"slot-{number}", ""))
             if self.project.asks_ratings:
-                scales = {scale: int(self.data.get(f"rating-{number}-{scale}", "")) for scale in SCALES}
-                ratings[pk] = ImageRating(**scales, problems=self._ticked(f"rating-{number}-problems"))
+                points = {
+                    axis.name: int(self.data.get(f"rating-{number}-{axis.name}", "")) for axis in self.axes
+                }
+                ratings[pk] = ImageRating(points, self._ticked(f"rating-{number}-problems"))
         acceptable = int(self.data.get("acceptable", "")) if self.project.asks_acceptable else None
         return Judgement(label, ratings, slots, acceptable)
 
@@ -145,7 +145,7 @@ class JudgementForm:
         for number in self.numbers:
             values[f"slot-{number}"] = self.slots
             if self.project.asks_ratings:
-                values |= {f"rating-{number}-{scale}": POINTS for scale in SCALES}
+                values |= {f"rating-{number}-{axis.name}": POINTS for axis in self.axes}
                 values[f"rating-{number}-problems"] = (*PROBLEMS, NONE)
         return values
 
@@ -184,7 +184,8 @@ class JudgementForm:
         if isinstance(error, Contradiction):
             for better, worse in error.pairs:
                 a, b = numbers[better], numbers[worse]
-                self._refuse(f"slot-{a}", f"Image {a} is rated above image {b} overall, but placed below it.")
+                higher = f"Image {a} is rated above image {b} ({error.axis})"
+                self._refuse(f"slot-{a}", f"{higher}, but placed below it.")
             return
         images = " ".join(f"Image {numbers[pk]}." for pk in error.generations if pk in numbers)
         self._refuse("", f"{error} {images}".strip())
@@ -193,7 +194,7 @@ class JudgementForm:
         """Return the errors, one sentence each, with images named by their numbers."""
         sentences = [message for name in ("", "category", "issues") for message in self.errors.get(name, [])]
         for number in self.numbers:
-            if unrated := [scale.title for scale in RATED if f"rating-{number}-{scale.name}" in self.errors]:
+            if unrated := [axis.title for axis in self.axes if f"rating-{number}-{axis.name}" in self.errors]:
                 sentences.append(f"Image {number} is not rated: {', '.join(unrated)}.")
             sentences += self.errors.get(f"rating-{number}-problems", [])
             sentences += self.errors.get(f"slot-{number}", [])
@@ -206,8 +207,8 @@ class JudgementForm:
         self._check_ticked("issues", ISSUES, "Say which problems the text has, or that it has none.")
 
     def _check_rating(self, number: str) -> None:
-        for scale in SCALES:
-            name = f"rating-{number}-{scale}"
+        for axis in self.axes:
+            name = f"rating-{number}-{axis.name}"
             if not self._value(name, POINTS):
                 self._refuse(name, f"From {SCALE[0]} to {SCALE[1]}.")
         image = f"Image {number}, problems: "
@@ -249,7 +250,9 @@ class JudgementForm:
                 number=number,
                 shown=shown,
                 address=reverse("image", args=[shown.token]),
-                points=tuple(self._value(f"rating-{number}-{scale.name}", POINTS) for scale in RATED),
+                points=tuple(
+                    (axis, self._value(f"rating-{number}-{axis.name}", POINTS)) for axis in self.axes
+                ),
                 problems=self._shown_ticks(f"rating-{number}-problems", PROBLEMS),
                 placed=self._value(f"slot-{number}", self.slots) or None,
                 is_refused=number in wrong,

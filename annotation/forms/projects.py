@@ -9,6 +9,7 @@ from typing import Any
 from django import forms
 from django.utils.text import slugify
 
+from annotation.forms.axes import AxesField
 from annotation.forms.exports import material_field
 from annotation.models import Membership, Project, User
 
@@ -24,6 +25,7 @@ class Section:
 
 SECTIONS = [
     Section("What people do", ["asks_label", "asks_ratings", "opinions_per_prompt", "review_share"]),
+    Section("Axes of rating", ["axes"], "what images are rated on"),
     Section("Prompts", ["longest_prompt"], "how long they may be"),
     Section(
         "Ranking",
@@ -84,17 +86,24 @@ def _markdown() -> forms.CharField:
 class ProjectForm(forms.ModelForm):  # type: ignore[type-arg]  # not subscriptable when it runs
     """The settings of a project."""
 
+    axes = AxesField(
+        label="What images are rated on",
+        required=False,
+        help_text="In the order asked, up to six; as they come, they are ImageReward's. Names in files are "
+        "of small letters, digits and _.",
+    )
+
     class Meta:
         model = Project
         fields = ["name", *SETTINGS]
         help_texts = {
             "name": "Everybody who takes part sees it.",
             "asks_label": "One of twelve categories, and whether something is wrong with the text.",
-            "asks_ratings": "Overall, match with the text and quality, from 1 to 7, and problems.",
+            "asks_ratings": "From 1 to 7 on the axes below, and problems.",
             "slots": "Slot 1 is the best. Two slots and two images make a choice between two.",
             "per_slot": "Images in one slot tie; 1 lets nobody tie.",
             "asks_acceptable": "A line in the ranking, above which images will do; it may leave none above.",
-            "consistency": "When an image is rated above another overall, but placed below it.",
+            "consistency": "When an image is rated above another on the first axis, but placed below it.",
             "review_share": "0 checks none, 1 checks all. What is not checked counts at once.",
             "task_order": "Of tasks opened from now on.",
             "choice_rule": "Of open tasks where it gives their order, from the next scoring on; "

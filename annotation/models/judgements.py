@@ -5,12 +5,11 @@ from __future__ import annotations
 from django.contrib.postgres.fields import ArrayField
 from django.db import models
 from django.db.models import Q
+from django.db.models.lookups import Exact
 
 from annotation.models.assignments import Assignment
+from annotation.models.axes import FIELDS, SCALE, points_of
 from annotation.models.prompts import Generation
-
-SCALES = ("overall", "alignment", "fidelity")  # what an image is rated on
-SCALE = (1, 7)  # lowest and highest rating on every scale
 
 
 class Category(models.TextChoices):
@@ -47,6 +46,11 @@ class Problem(models.TextChoices):
     DEFAMING = "defaming", "Demeans a group of people"
 
 
+# Whether a point of a JSON object is none from 1 to 7.
+OFF_SCALE = {
+    "template": "jsonb_path_exists(%(expressions)s, "
+    """'$.* ? (@.type() != "number" || @ < 1 || @ > 7 || @.floor() != @)')"""
+}
 # Problems for which an image is hidden by default.
 HARMFUL = (Problem.DISTURBING, Problem.SEXUAL, Problem.VIOLENT, Problem.DEFAMING)
 
@@ -77,13 +81,18 @@ class PromptLabel(models.Model):
 
 
 class Rating(models.Model):
-    """Stage 2: one image on three scales from 1 to 7, and its problems."""
+    """Stage 2: one image on the project's axes, from 1 to 7 each, and its problems.
+
+    `others` has the points on axes that are none of the paper's, by name; null where there are none.
+    """
 
     assignment = models.ForeignKey(Assignment, models.CASCADE, related_name="ratings")
     generation = models.ForeignKey(Generation, models.PROTECT, related_name="ratings")
-    overall = models.PositiveSmallIntegerField()
-    alignment = models.PositiveSmallIntegerField()
-    fidelity = models.PositiveSmallIntegerField()
+    # Null: the project has no such axis.
+    overall = models.PositiveSmallIntegerField(null=True)
+    alignment = models.PositiveSmallIntegerField(null=True)
+    fidelity = models.PositiveSmallIntegerField(null=True)
+    others = models.JSONField(null=True)
     # Empty: none. Null: unknown, because the rating was imported without them.
     problems = ArrayField(models.CharField(max_length=10, choices=Problem), null=True)
 
@@ -96,13 +105,28 @@ class Rating(models.Model):
                 condition=Q(overall__range=SCALE, alignment__range=SCALE, fidelity__range=SCALE),
             ),
             models.CheckConstraint(
+                name="ratings_on_other_axes_are_1_to_7",
+                condition=Exact(
+                    models.Func("others", **OFF_SCALE, output_field=models.BooleanField()), False
+                ),
+            ),
+            models.CheckConstraint(
+                name="an_image_is_rated_on_some_axis",
+                condition=Q(*((f"{name}__isnull", False) for name in FIELDS), _connector=Q.OR),
+            ),
+            models.CheckConstraint(
                 name="problems_are_known",
                 condition=Q(problems__contained_by=Problem.values),
             ),
         ]
 
     def __str__(self) -> str:
-        return f"{self.overall}/{self.alignment}/{self.fidelity}"
+        return "/".join(map(str, self.points.values()))
+
+    @property
+    def points(self) -> dict[str, int]:
+        """The point on each axis, by its name."""
+        return points_of(*(getattr(self, name) for name in FIELDS))
 
 
 class Ranking(models.Model):

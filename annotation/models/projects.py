@@ -5,10 +5,12 @@ from __future__ import annotations
 from datetime import timedelta
 
 from django.contrib.postgres.fields import ArrayField
+from django.core.exceptions import ValidationError
 from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
 from django.db.models import Q
 
+from annotation.models.axes import Axis, as_axes, check_axes
 from annotation.models.people import User
 
 # What Discord lets people write to a generator, and so all of DiffusionDB; models read far less of it.
@@ -48,6 +50,7 @@ class Project(models.Model):
     name = models.CharField(max_length=100)
     asks_label = models.BooleanField("ask for the prompt's category and problems", default=True)
     asks_ratings = models.BooleanField("ask to rate each image", default=True)
+    axes = models.JSONField("what images are rated on", null=True, blank=True)  # null: the paper's
     asks_acceptable = models.BooleanField("ask down to which slot images are acceptable", default=False)
     slots = models.PositiveSmallIntegerField(
         "slots of the ranking", default=5, validators=[MinValueValidator(2), MaxValueValidator(9)]
@@ -169,6 +172,19 @@ class Project(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+    def clean(self) -> None:
+        """Raises: ValidationError for axes that images cannot be rated on."""
+        try:
+            if self.axes is not None:
+                check_axes(self.axes)
+        except ValidationError as error:
+            raise ValidationError({"axes": error.messages}) from None
+
+    @property
+    def rating_axes(self) -> tuple[Axis, ...]:
+        """What images are rated on, in the order asked. The ranking is held against the first."""
+        return as_axes(self.axes)
 
     @property
     def lease(self) -> timedelta:

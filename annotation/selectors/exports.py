@@ -5,7 +5,7 @@ from __future__ import annotations
 import hmac
 from bisect import bisect_right
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import combinations
@@ -17,7 +17,7 @@ from django.db.models import Count
 
 from annotation.models import Assignment, Generation, Placement, Project, Prompt, Rating
 from annotation.models.assignments import AssignmentQuerySet
-from annotation.models.judgements import SCALES
+from annotation.models.axes import FIELDS, points_of
 from annotation.models.people import IMPORTED
 
 PROMPTS = 250  # in a batch: about as many as in a zip of ImageRewardDB
@@ -39,7 +39,7 @@ class Selection:
 
 
 class ExportedImage(NamedTuple):
-    """An image as one annotator judged it. Ratings are None where the project asked for none.
+    """An image as one annotator judged it: `points` by axis, {} where it was not rated.
 
     `sha256`, `file` (its name in default_storage) and `format` are None where the project has no file of it.
     `problems` is None where unknown. `position` is the place on the page, from 1; None where unknown.
@@ -52,9 +52,7 @@ class ExportedImage(NamedTuple):
     format: str | None
     slot: int
     position: int | None
-    overall: int | None
-    alignment: int | None
-    fidelity: int | None
+    points: Mapping[str, int]
     problems: list[str] | None
 
     @property
@@ -221,10 +219,10 @@ def _images(answers: list[Assignment], prompts: list[int]) -> dict[int, list[Exp
         )
     }
     ratings = {
-        row[:2]: row[2:]
+        row[:2]: (points_of(*row[2:-1]), row[-1])
         for row in Rating.objects.filter(assignment__in=answers)
         .order_by()
-        .values_list("assignment_id", "generation_id", *SCALES, "problems")
+        .values_list("assignment_id", "generation_id", *FIELDS, "problems")
     }
     placements = (
         Placement.objects.filter(ranking__assignment__in=answers)
@@ -232,7 +230,7 @@ def _images(answers: list[Assignment], prompts: list[int]) -> dict[int, list[Exp
         .values_list("ranking__assignment_id", "generation_id", "slot")
     )
     images: dict[int, list[ExportedImage]] = defaultdict(list)
-    unrated = (None, None, None, None)
+    unrated: tuple[dict[str, int], None] = ({}, None)
     for assignment, generation, slot in placements:
         rating = ratings.get((assignment, generation), unrated)
         order = orders.get(assignment)

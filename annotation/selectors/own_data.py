@@ -11,7 +11,6 @@ from django.db.models import Q, QuerySet
 
 from annotation.models import Acknowledgement, Action, Assignment, Generation, Review, User
 from annotation.models.actions import KINDS_ABOUT_PEOPLE
-from annotation.models.judgements import SCALES
 
 BATCH = 200  # answers in memory at a time
 
@@ -64,8 +63,7 @@ def _answers(user: User) -> Iterator[dict[str, Any]]:
             "images_shown": [tokens.get(pk) for pk in answer.order],
             "label": label and {name: getattr(label, name) for name in LABEL},
             "ratings": {
-                tokens.get(rating.generation_id, ""): {scale: getattr(rating, scale) for scale in SCALES}
-                | {"problems": rating.problems}
+                tokens.get(rating.generation_id, ""): rating.points | {"problems": rating.problems}
                 for rating in answer.ratings.all()
             },
             "slots": {

@@ -83,10 +83,13 @@ def finished_rankings(project: Project, *, until: datetime | None = None) -> Ite
 
 @dataclass(frozen=True)
 class RatedImage:
-    """The rating of one image in one accepted judgement. `problems` is None where it is not known."""
+    """The rating of one image in one accepted judgement, None on an axis that the project does not have.
 
-    alignment: int
-    fidelity: int
+    `problems` is None where it is not known.
+    """
+
+    alignment: int | None
+    fidelity: int | None
     problems: tuple[str, ...] | None
 
 

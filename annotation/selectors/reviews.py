@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from annotation.models import Assignment, Generation, Issue, Problem, PromptLabel, Rating, Review
+from annotation.models.axes import Axis
 from annotation.models.judgements import HARMFUL
 
 
@@ -16,6 +17,13 @@ class JudgedImage:
     generation: Generation
     slot: int
     rating: Rating | None
+    axes: tuple[Axis, ...]
+
+    @property
+    def points(self) -> list[tuple[Axis, int]]:
+        """The project's axes, each with the image's point."""
+        points = self.rating.points if self.rating else {}
+        return [(axis, points[axis.name]) for axis in self.axes if axis.name in points]
 
     @property
     def alt(self) -> str:
@@ -75,9 +83,11 @@ def answer_of(assignment: Assignment) -> Answer:
     generations = Generation.objects.select_related("image").in_bulk(assignment.order)
     ratings = {rating.generation_id: rating for rating in assignment.ratings.all()}
     slots: list[list[JudgedImage]] = [[] for _ in range(assignment.project.slots)]
+    axes = assignment.project.rating_axes
     slot_of = dict(assignment.ranking.placements.values_list("generation_id", "slot"))
     for number, pk in enumerate(assignment.order, start=1):
-        slots[slot_of[pk] - 1].append(JudgedImage(number, generations[pk], slot_of[pk], ratings.get(pk)))
+        image = JudgedImage(number, generations[pk], slot_of[pk], ratings.get(pk), axes)
+        slots[image.slot - 1].append(image)
     return Answer(
         label=PromptLabel.objects.filter(assignment=assignment).first(),
         slots=slots,

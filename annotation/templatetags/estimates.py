@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from django import template
 
 from annotation.charts import Whisker, whisker
-from annotation.models.judgements import SCALE
+from annotation.models.axes import SCALE
 from annotation.selectors.results.analysis import Group
 from annotation.statistics.estimates import Estimate, NotEnough
 from annotation.statistics.positions import CHANCE, PositionFigure

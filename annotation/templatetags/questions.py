@@ -14,11 +14,11 @@ from django.template.loader import render_to_string
 from django.utils.safestring import SafeString, mark_safe
 
 from annotation.forms.judgements import CATEGORY_KEYS, NONE, POINTS, ImageFields, JudgementForm
-from annotation.forms.scales import RATED, Scale
 from annotation.models import Category, Issue, Problem
+from annotation.models.axes import Axis
 
 register = template.Library()
-KEPT = 512  # of each question; beyond that, they are rendered again
+KEPT = 2048  # of each question; beyond that, they are rendered again
 NONE_CHOICE = (NONE, "None of these")
 
 
@@ -31,7 +31,7 @@ def label_questions(form: JudgementForm) -> SafeString:
 @register.simple_tag
 def rating_questions(image: ImageFields) -> SafeString:
     """Stage 2, of one image."""
-    scales = [_scale(image.number, scale, point) for scale, point in zip(RATED, image.points, strict=True)]
+    scales = [_scale(image.number, axis, point) for axis, point in image.points]
     return mark_safe("".join((*scales, _problems(image.number, image.problems))))
 
 
@@ -81,10 +81,10 @@ def _label(category: str, is_unclear: bool, issues: tuple[str, ...]) -> SafeStri
 
 
 @lru_cache(KEPT)
-def _scale(number: str, scale: Scale, point: str) -> SafeString:
+def _scale(number: str, axis: Axis, point: str) -> SafeString:
     return render_to_string(
         "annotation/assignments/scale.html",
-        {"number": number, "scale": scale, "points": POINTS, "chosen": point},
+        {"number": number, "axis": axis, "points": POINTS, "chosen": point},
     )
 
 

@@ -12,9 +12,8 @@ from django.views.decorators.http import require_safe
 from annotation.access import MemberRequest, studying_required
 from annotation.downloads import csv_response
 from annotation.models import Problem, Project
-from annotation.models.judgements import SCALES
 from annotation.selectors.results.agreement import project_agreement, rating_agreement, read_opinions
-from annotation.selectors.results.analysis import MEASURES, Analysis, Figure, project_analysis
+from annotation.selectors.results.analysis import Analysis, Figure, project_analysis
 from annotation.selectors.results.leaderboard import project_leaderboard
 from annotation.selectors.results.positions import position_figures
 from annotation.statistics.agreement import Measure
@@ -31,7 +30,7 @@ COLUMNS = ("figure", "group", "measure", "value", "low", "high", "prompts", "cou
 @require_safe
 @studying_required
 def agreement(request: MemberRequest, project: Project) -> HttpResponse:
-    """Show the paper's Table 2a, the agreement of each person, and of the rating scales."""
+    """Show the paper's Table 2a, the agreement of each person, and of the ratings."""
     by = request.GET.get("by", "strict")
     measure: Measure = next((name for name in get_args(Measure) if name == by), "strict")
     opinions = read_opinions(project)
@@ -65,7 +64,6 @@ def analysis(request: MemberRequest, project: Project) -> HttpResponse:
         "tab": "analysis",
         "analysis": results,
         "positions": position_figures(project),
-        "scales": SCALES,
         "problems": Problem.labels,
         "problem_rows": list(zip(Problem.labels, results.images.problems, strict=True)),
         "most_common": max((max(counts) for _, counts in results.distribution), default=0) or 1,
@@ -95,13 +93,13 @@ def _table(results: Analysis, positions: list[PositionFigure]) -> Iterator[tuple
     }
     for title, members in groups.items():
         for group in members:
-            for measure, figure in zip(MEASURES, group.figures, strict=True):
+            for measure, figure in zip(results.measures, group.figures, strict=True):
                 yield title, group.name, measure, *_cells(figure, group.prompts, group.ratings)
     for place in positions:
         yield "by place on the page", place.position, "preferred", *_cells(place.preferred, "", place.images)
     for star, counts in results.distribution:
-        for scale, count in zip(SCALES, counts, strict=True):
-            yield "distribution", star, scale, "", "", "", "", count
+        for axis, count in zip(results.axes, counts, strict=True):
+            yield "distribution", star, axis.name, "", "", "", "", count
 
 
 def _cells(figure: Figure, prompts: int | str, count: int) -> tuple[object, ...]:

@@ -116,9 +116,10 @@ export function ranking(form, section, { say, changed, size }) {
     isUndoing = false;
   }
 
-  function overall(tile) {
+  /** The point on the axis that the ranking is held against, 0 where there is none. */
+  function points(tile) {
     const name = tile.querySelector("select").name.replace("slot-", "rating-");
-    return Number(form.querySelector(`input[name="${name}-overall"]:checked`)?.value ?? 0);
+    return Number(form.querySelector(`input[name="${name}-${form.dataset.axis}"]:checked`)?.value ?? 0);
   }
 
   /** Mark images that stand above better rated ones, on both. Returns one sentence for each such pair. */
@@ -126,16 +127,16 @@ export function ranking(form, section, { say, changed, size }) {
     const said = [];
     tiles.forEach((tile) => {
       tile.classList.remove("contradicts");
-      tile.querySelector(".tile-pick").dataset.overall = overall(tile) || "";
+      tile.querySelector(".tile-pick").dataset.points = points(tile) || "";
     });
     if (form.dataset.consistency === "off") return said;
-    const placed = tiles.filter((tile) => slotOf(tile) !== "" && overall(tile));
+    const placed = tiles.filter((tile) => slotOf(tile) !== "" && points(tile));
     for (const a of placed) {
       for (const b of placed) {
-        if (overall(a) <= overall(b) || Number(slotOf(a)) <= Number(slotOf(b))) continue;
+        if (points(a) <= points(b) || Number(slotOf(a)) <= Number(slotOf(b))) continue;
         a.classList.add("contradicts");
         b.classList.add("contradicts");
-        said.push(`Image ${a.dataset.number} is rated ${overall(a)} and image ${b.dataset.number} only ${overall(b)}, but ${b.dataset.number} stands above`);
+        said.push(`Image ${a.dataset.number} is rated ${points(a)} and image ${b.dataset.number} only ${points(b)}, but ${b.dataset.number} stands above`);
       }
     }
     return said;

@@ -1,4 +1,4 @@
-// Stage 2: one image after another on three scales, with its problems.
+// Stage 2: one image after another on the project's axes, with its problems.
 
 import { ask, isAnswered, pressKey } from "./choices.js";
 

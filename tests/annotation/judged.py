@@ -68,9 +68,8 @@ def rated(project):
             sorted(answer.ranking.placements.values_list("generation__source", "slot")),
             (answer.label.category, answer.label.intent_unclear, answer.label.issues),
             sorted(
-                answer.ratings.values_list(
-                    "generation__source", "overall", "alignment", "fidelity", "problems"
-                )
+                (rating.generation.source, sorted(rating.points.items()), rating.problems)
+                for rating in answer.ratings.select_related("generation")
             ),
         )
         for answer in Assignment.objects.finished().filter(project=project).select_related("prompt", "label")

@@ -13,7 +13,7 @@ from django.db.models import Case, F, FloatField, Value, When
 from annotation.access import MAY, Do
 from annotation.models import Assignment, Placement, Project, Rating, User
 from annotation.models.assignments import COMPARED
-from annotation.models.judgements import SCALE, SCALES
+from annotation.models.axes import SCALE, Axis, point
 from annotation.selectors.projects.images import most_used_model
 from annotation.statistics.agreement import ENSEMBLE, MODEL, Comparisons, Measure, compare
 from annotation.statistics.alpha import ordinal_alpha
@@ -68,9 +68,9 @@ class PersonAgreement:
 
 
 class AxisAgreement(NamedTuple):
-    """Krippendorff's alpha of one rating scale."""
+    """Krippendorff's alpha of one axis of rating."""
 
-    axis: str
+    axis: Axis
     alpha: Figure
 
 
@@ -170,7 +170,9 @@ def project_agreement(opinions: Opinions, measure: Measure) -> Agreement:
 
 
 def rating_agreement(project: Project) -> list[AxisAgreement]:
-    """Krippendorff's alpha of each scale, over the images of accepted answers; empty where none are rated."""
+    """Krippendorff's alpha of each axis, over the images of accepted answers; empty where none are rated."""
+    axes = project.rating_axes
+    points = [point(axis.name) for axis in axes]
     rows = (
         Rating.objects.filter(
             assignment__project=project,
@@ -178,11 +180,13 @@ def rating_agreement(project: Project) -> list[AxisAgreement]:
             assignment__state=Assignment.State.ACCEPTED,
         )
         .order_by()
-        .values_list("assignment__prompt_id", "generation_id", *SCALES)
+        .values_list("assignment__prompt_id", "generation_id", *points)
     )
-    columns = [(name, "i8") for name in ("prompt", "image", *SCALES)]
+    columns = [("prompt", "i8"), ("image", "i8"), ("points", "i8", (len(axes),))]
     with transaction.atomic(savepoint=False):  # so that rows are streamed
-        table = np.fromiter(rows.iterator(chunk_size=CHUNK), columns)
+        table = np.fromiter(
+            ((prompt, image, points) for prompt, image, *points in rows.iterator(chunk_size=CHUNK)), columns
+        )
     if not len(table):
         return []
     prompt_ids, prompts = np.unique(table["prompt"], return_inverse=True)
@@ -190,9 +194,9 @@ def rating_agreement(project: Project) -> list[AxisAgreement]:
     return [
         AxisAgreement(
             axis,
-            ordinal_alpha(prompts, table["image"], table[axis], highest=SCALE[1], resamples=resamples),
+            ordinal_alpha(prompts, table["image"], points, highest=SCALE[1], resamples=resamples),
         )
-        for axis in SCALES
+        for axis, points in zip(axes, table["points"].T, strict=True)
     ]
 
 

@@ -8,16 +8,16 @@ from typing import NamedTuple
 
 import numpy as np
 from django.db.models import Count, Q, QuerySet, Sum
+from django.db.models.lookups import Exact
 
 from annotation.models import Assignment, Category, Problem, Project, Prompt, PromptLabel, Rating
-from annotation.models.judgements import SCALE, SCALES
+from annotation.models.axes import SCALE, Axis, point
 from annotation.statistics.estimates import Estimate, Floats, Integers, NotEnough, Resamples
 from annotation.statistics.function_words import function_share
 
 CHUNK = 5000  # rows fetched at a time
 SEED = 0  # seed of the resamples: the same answers give the same page
 BUCKETS = 5  # of function words, equally wide, besides the prompts without any (ImageReward, appendix A.4)
-MEASURES = (*SCALES, *Problem.values)
 
 Figure = Estimate | NotEnough
 
@@ -33,7 +33,7 @@ class CategoryCount(NamedTuple):
 
 
 class Group(NamedTuple):
-    """A group of rated images: mean of each scale, share with each problem, in the order of MEASURES."""
+    """A group of rated images: mean on each axis, share with each problem, as in `Analysis.measures`."""
 
     name: str
     prompts: int
@@ -42,26 +42,31 @@ class Group(NamedTuple):
 
     @property
     def scores(self) -> list[Figure]:
-        return self.figures[: len(SCALES)]
+        return self.figures[: -len(Problem)]
 
     @property
     def problems(self) -> list[Figure]:
-        return self.figures[len(SCALES) :]
+        return self.figures[-len(Problem) :]
 
 
 @dataclass(frozen=True)
 class Analysis:
     """Analysis of a project's accepted answers, without gold tasks, repeats, training and tests.
 
-    `distribution` has for each rating, the best first, how many images have it on each of SCALES.
+    `distribution` has for each rating, the best first, how many images have it on each of `axes`.
     """
 
+    axes: tuple[Axis, ...]
     labels: list[CategoryCount]
     images: Group
     by_category: list[Group]
     by_function_words: list[Group]
     by_generator: list[Group]
     distribution: list[tuple[int, list[int]]]
+
+    @property
+    def measures(self) -> tuple[str, ...]:
+        return (*(axis.name for axis in self.axes), *Problem.values)
 
 
 @dataclass(frozen=True)
@@ -71,8 +76,8 @@ class _Rated:
     prompts: Integers  # (N,)
     categories: list[str | None]
     generators: list[str]
-    above: Floats  # (N, MEASURES): sums of ratings, counts of problems
-    below: Floats  # (N, MEASURES): ratings that these are of; problems may be unknown
+    above: Floats  # (N, measures): sums of ratings, counts of problems
+    below: Floats  # (N, measures): ratings that these are of; problems may be unknown
     texts: list[str]  # of each prompt
     resamples: Resamples
 
@@ -91,8 +96,10 @@ def project_analysis(project: Project) -> Analysis:
     """Return everything the analysis page shows, in four queries."""
     assignments = Assignment.objects.finished().filter(project=project).order_by()
     ratings = Rating.objects.filter(assignment__in=assignments).order_by()
-    rated = _sum_ratings(ratings)
+    axes = project.rating_axes
+    rated = _sum_ratings(ratings, axes)
     return Analysis(
+        axes=axes,
         labels=_count_labels(PromptLabel.objects.filter(assignment__in=assignments)),
         images=rated.group("All", [True] * len(rated.prompts)),
         by_category=_largest_first(
@@ -105,13 +112,13 @@ def project_analysis(project: Project) -> Analysis:
             rated.group(name, [generator == name for generator in rated.generators])
             for name in {*rated.generators} - {""}
         ),
-        distribution=_distribution(ratings),
+        distribution=_distribution(ratings, axes),
     )
 
 
-def _sum_ratings(ratings: QuerySet[Rating]) -> _Rated:
+def _sum_ratings(ratings: QuerySet[Rating], axes: Sequence[Axis]) -> _Rated:
     known = Count("pk", filter=Q(problems__isnull=False))
-    sums = {f"sum_of_{scale}": Sum(scale) for scale in SCALES}
+    sums = {f"sum_of_{axis.name}": Sum(point(axis.name)) for axis in axes}
     counts = {f"with_{value}": Count("pk", filter=Q(problems__contains=[value])) for value in Problem.values}
     groups = ratings.values_list(
         "assignment__prompt_id", "assignment__label__category", "generation__generator"
@@ -119,15 +126,15 @@ def _sum_ratings(ratings: QuerySet[Rating]) -> _Rated:
     rows = list(groups.annotate(rated=Count("pk"), known=known, **sums, **counts))
     ids, prompts = np.unique([row[0] for row in rows], return_inverse=True)
     texts = dict(Prompt.objects.filter(assignments__ratings__in=ratings).distinct().values_list("pk", "text"))
-    numbers = np.array([row[3:] for row in rows], np.float64).reshape(-1, 2 + len(MEASURES))
-    scales = np.repeat(numbers[:, :1], len(SCALES), axis=1)
+    numbers = np.array([row[3:] for row in rows], np.float64).reshape(-1, 2 + len(axes) + len(Problem))
+    points = np.repeat(numbers[:, :1], len(axes), axis=1)
     problems = np.repeat(numbers[:, 1:2], len(Problem), axis=1)
     return _Rated(
         prompts=prompts,
         categories=[row[1] for row in rows],
         generators=[row[2] for row in rows],
         above=numbers[:, 2:],
-        below=np.concatenate([scales, problems], axis=1),
+        below=np.concatenate([points, problems], axis=1),
         texts=[texts[pk] for pk in ids],
         resamples=Resamples(len(ids), seed=SEED),
     )
@@ -158,10 +165,14 @@ def _by_function_words(rated: _Rated) -> list[Group]:
     return [rated.group(name, list(buckets == number)) for number, name in enumerate(names)]
 
 
-def _distribution(ratings: QuerySet[Rating]) -> list[tuple[int, list[int]]]:
+def _distribution(ratings: QuerySet[Rating], axes: Sequence[Axis]) -> list[tuple[int, list[int]]]:
     low, high = SCALE
     stars = range(high, low - 1, -1)
     counts = ratings.aggregate(
-        **{f"{scale}_{star}": Count("pk", filter=Q(**{scale: star})) for scale in SCALES for star in stars}
+        **{
+            f"{axis.name}_at_{star}": Count("pk", filter=Exact(point(axis.name), star))
+            for axis in axes
+            for star in stars
+        }
     )
-    return [(star, [counts[f"{scale}_{star}"] for scale in SCALES]) for star in stars]
+    return [(star, [counts[f"{axis.name}_at_{star}"] for axis in axes]) for star in stars]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import astuple, dataclass, field
 
 from annotation.models import Project
 from annotation.selectors.exports import ExportedRanking
@@ -64,6 +64,10 @@ Slots are 1 to {project.slots}, 1 is best; equal slots tie; slots may stay empty
 
 {_table(("given under", "rankings"), _guidelines(counts))}
 
+## Ratings
+
+{_ratings(project)}
+
 ## Agreement
 
 {_agreement(project, plan)}
@@ -86,6 +90,19 @@ def _sizes(plan: Plan, counts: Counts) -> dict[str, int]:
         "pairs tied": counts.ties,
         "pairs, ties included": counts.pairs + counts.ties,
     }
+
+
+def _ratings(project: Project) -> str:
+    """Return the axes that images were rated on, as they were asked."""
+    if not project.asks_ratings:
+        return "This project asks for none; what was imported may have some."
+    head = "| axis | title | question | 1 | 4 | 7 |\n|---|---|---|---|---|---|"
+    rows = [f"| {' | '.join(map(_cell, astuple(axis)))} |" for axis in project.rating_axes]
+    return f"Each image on each axis, from 1 to 7, 7 is best.\n\n{chr(10).join([head, *rows])}"
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|")
 
 
 def _agreement(project: Project, plan: Plan) -> str:

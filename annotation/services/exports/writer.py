@@ -52,6 +52,7 @@ def plan_export(*, selection: Selection, format: Format, images: bool) -> Plan:
         rankings=size.rankings,
         prompts=size.prompts,
         annotators=size.annotators,
+        axes=[axis.name for axis in selection.project.rating_axes],
     )
 
 

@@ -17,7 +17,7 @@ from annotation.models import (
     Rating,
     User,
 )
-from annotation.models.judgements import SCALES
+from annotation.models.axes import fields_of
 from annotation.models.people import IMPORTED
 from annotation.services.imports.formats.record import ANNOTATOR_LENGTH, RankingRecord
 
@@ -142,11 +142,11 @@ def _add_ratings(assignments: list[Assignment], records: list[RankingRecord]) ->
             assignment=assignment,
             generation_id=pk,
             problems=problems,
-            **dict(zip(SCALES, stars, strict=True)),
+            **fields_of(points),
         )
         for assignment, record in zip(assignments, records, strict=True)
         if record.ratings
-        for pk, stars, problems in zip(
+        for pk, points, problems in zip(
             assignment.order,
             record.ratings,
             record.problems or [None] * len(record.ratings),

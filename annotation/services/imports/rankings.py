@@ -210,14 +210,16 @@ def _decode(state: _Import, images: list[NewImageFile]) -> CheckedFiles:
 
 
 def _lock_settings(state: _Import) -> None:
-    """Keep the slots as they were when the file was checked, until the transaction ends.
+    """Keep slots and axes as they were when the file was checked, until the transaction ends.
 
     Raises: ImportRefused where an admin has changed them since.
     """
     lock_prompts(state.project)
     project = Project.objects.select_for_update(no_key=True).get(pk=state.project.pk)
-    if (project.slots, project.per_slot) != (state.project.slots, state.project.per_slot):
-        raise ImportRefused(f"{state.file}: the project's slots were changed meanwhile; import it again")
+    if any(getattr(project, name) != getattr(state.project, name) for name in ("slots", "per_slot", "axes")):
+        raise ImportRefused(
+            f"{state.file}: the project's slots or axes were changed meanwhile; import it again"
+        )
 
 
 def _add_prompts(project: Project, records: Iterable[RankingRecord]) -> tuple[dict[str, Prompt], int]:

@@ -10,7 +10,6 @@ from pathlib import Path
 from django.db import transaction
 
 from annotation.models import Project, Prompt, User
-from annotation.models.judgements import SCALES
 from annotation.services.checks.references import NothingToAnswer, NotTrusted
 from annotation.services.imports.formats import read_rankings
 from annotation.services.imports.formats.record import RankingRecord
@@ -76,8 +75,8 @@ def _judgement(record: RankingRecord, prompt: Prompt) -> Judgement:
     all_problems = record.problems or [None] * len(record.ratings)
     label = Label(record.category, bool(record.intent_unclear), tuple(record.issues or ()))
     ratings = {
-        pk: ImageRating(**dict(zip(SCALES, stars, strict=True)), problems=tuple(problems or ()))
-        for pk, stars, problems in zip(images, record.ratings, all_problems, strict=False)
+        pk: ImageRating(points, tuple(problems or ()))
+        for pk, points, problems in zip(images, record.ratings, all_problems, strict=False)
     }
     return Judgement(
         label if project.asks_label and record.category else None,

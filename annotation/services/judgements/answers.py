@@ -11,7 +11,7 @@ from typing import Any
 from psycopg.types.json import Jsonb
 
 from annotation.models import Assignment, Placement, Ranking, User
-from annotation.models.judgements import SCALES
+from annotation.models.axes import fields_of
 from annotation.statements import Parameter, fetch_one, update
 
 
@@ -26,11 +26,12 @@ class Label:
 
 @dataclass(frozen=True)
 class ImageRating:
-    """Stage 2: three scales from 1 to 7. `problems` are values of `Problem`; none when empty."""
+    """Stage 2: a point from 1 to 7 on each of the project's axes, by name.
 
-    overall: int
-    alignment: int
-    fidelity: int
+    `problems` are values of `Problem`; none when empty.
+    """
+
+    points: Mapping[str, int]
     problems: tuple[str, ...]
 
 
@@ -62,10 +63,12 @@ ROWS = """
         FROM answered,
             jsonb_to_recordset(%(labels)s) AS label (category text, intent_unclear boolean, issues text[])
     ), rating AS (
-        INSERT INTO annotation_rating (assignment_id, generation_id, overall, alignment, fidelity, problems)
-        SELECT answered.id, generation, overall, alignment, fidelity, problems
+        INSERT INTO annotation_rating
+            (assignment_id, generation_id, overall, alignment, fidelity, others, problems)
+        SELECT answered.id, generation, overall, alignment, fidelity, others, problems
         FROM answered, jsonb_to_recordset(%(ratings)s) AS image (
-            generation bigint, overall smallint, alignment smallint, fidelity smallint, problems text[]
+            generation bigint, overall smallint, alignment smallint, fidelity smallint, others jsonb,
+            problems text[]
         )
     )
     SELECT id FROM ranking
@@ -110,7 +113,10 @@ def close(
 
 
 def _rows(assignment: Assignment, judgement: Judgement) -> dict[str, Any]:
-    ratings = [{"generation": pk} | asdict(rating) for pk, rating in judgement.ratings.items()]
+    ratings = [
+        {"generation": pk, "problems": rating.problems} | fields_of(rating.points)
+        for pk, rating in judgement.ratings.items()
+    ]
     return {
         "assignment": assignment.pk,
         "generations": assignment.order,
@@ -133,9 +139,7 @@ def judgement_of(answer: Assignment) -> Judgement:
     """Read an answer's rows. What an import left out is taken for none."""
     label = getattr(answer, "label", None)
     ratings = {
-        rating.generation_id: ImageRating(
-            rating.overall, rating.alignment, rating.fidelity, tuple(rating.problems or ())
-        )
+        rating.generation_id: ImageRating(rating.points, tuple(rating.problems or ()))
         for rating in answer.ratings.all()
     }
     placed = Placement.objects.filter(ranking__assignment=answer)
@@ -159,8 +163,7 @@ def as_json(judgement: Judgement) -> dict[str, Any]:
             "issues": sorted(label.issues),
         },
         "ratings": {
-            str(pk): {scale: getattr(rating, scale) for scale in SCALES}
-            | {"problems": sorted(rating.problems)}
+            str(pk): dict(rating.points) | {"problems": sorted(rating.problems)}
             for pk, rating in sorted(judgement.ratings.items())
         },
         "slots": {str(pk): slot for pk, slot in sorted(judgement.slots.items())},

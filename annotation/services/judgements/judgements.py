@@ -12,7 +12,7 @@ from django.db import transaction
 
 from annotation.models import Assignment, Category, Issue, Problem, Project, Ranking, User
 from annotation.models.assignments import WORK
-from annotation.models.judgements import SCALE, SCALES
+from annotation.models.axes import PAPER, SCALE
 from annotation.registry import register_event
 from annotation.services.assignments.assignments import refuse_lost_lease
 from annotation.services.judgements.answers import ImageRating, Judgement, Label, close, recorded_before
@@ -42,7 +42,7 @@ class IncompleteRatings(InvalidJudgement):
 
 
 class InvalidRating(InvalidJudgement):
-    """A rating is off its scale, names an unknown problem, or was not asked for."""
+    """A rating is off its scale, on other axes than asked, names an unknown problem, or was not asked for."""
 
 
 class IncompleteRanking(InvalidJudgement):
@@ -62,25 +62,27 @@ class InvalidLine(InvalidJudgement):
 
 
 class Contradiction(InvalidJudgement):
-    """Better rated images are in worse slots; `pairs` are (rated better, placed better)."""
+    """Better rated images are in worse slots; `pairs` are (rated better, placed better), `axis` a title."""
 
-    def __init__(self, pairs: list[tuple[int, int]]) -> None:
+    def __init__(self, pairs: list[tuple[int, int]], axis: str) -> None:
         super().__init__(
-            "The ranking contradicts the overall ratings.", sorted({pk for pair in pairs for pk in pair})
+            f"The ranking contradicts the ratings ({axis}).", sorted({pk for pair in pairs for pk in pair})
         )
-        self.pairs = pairs
+        self.pairs, self.axis = pairs, axis
 
 
-def contradictions(ratings: Mapping[int, ImageRating], slots: Mapping[int, int]) -> list[tuple[int, int]]:
-    """Pairs (a, b) with overall(a) > overall(b) although slot(a) is worse than slot(b); ties agree.
+def contradictions(
+    ratings: Mapping[int, ImageRating], slots: Mapping[int, int], axis: str = PAPER[0].name
+) -> list[tuple[int, int]]:
+    """Pairs (a, b) with points(a) > points(b) on the axis although slot(a) is worse than slot(b); ties agree.
 
     Source: ImageReward, appendix B.3; the exact inequality is unpublished, this one is ours.
     """
-    images = [pk for pk in slots if pk in ratings]
+    points = {pk: ratings[pk].points[axis] for pk in slots if pk in ratings}
     return [
-        (a, b) if ratings[a].overall > ratings[b].overall else (b, a)
-        for a, b in combinations(images, 2)
-        if (ratings[a].overall - ratings[b].overall) * (slots[a] - slots[b]) > 0
+        (a, b) if points[a] > points[b] else (b, a)
+        for a, b in combinations(points, 2)
+        if (points[a] - points[b]) * (slots[a] - slots[b]) > 0
     ]
 
 
@@ -129,9 +131,10 @@ def refuse_contradictions(project: Project, judgement: Judgement, *, confirmed: 
     """Raise Contradiction where the project refuses them, or warns and the annotator did not confirm."""
     refuses = project.consistency == Project.Consistency.BLOCK
     if refuses or (project.consistency == Project.Consistency.WARN and not confirmed):
-        pairs = contradictions(judgement.ratings, judgement.slots)
+        axis = project.rating_axes[0]
+        pairs = contradictions(judgement.ratings, judgement.slots, axis.name)
         if pairs:
-            raise Contradiction(pairs)
+            raise Contradiction(pairs, axis.title)
 
 
 def check(*, project: Project, images: Iterable[int], judgement: Judgement) -> None:
@@ -167,8 +170,11 @@ def _check_ratings(project: Project, image_ids: set[int], ratings: Mapping[int, 
     if missing := image_ids - set(ratings):
         raise IncompleteRatings("Rate every image.", sorted(missing))
     low, high = SCALE
+    axes = {axis.name for axis in project.rating_axes}
     for pk, rating in ratings.items():
-        if not all(low <= getattr(rating, scale) <= high for scale in SCALES):
+        if rating.points.keys() != axes:
+            raise InvalidRating(f"An image is rated on {', '.join(sorted(axes))}, on nothing else.", [pk])
+        if not all(low <= point <= high for point in rating.points.values()):
             raise InvalidRating(f"A rating is from {low} to {high}.", [pk])
         if not _distinct_values(rating.problems, Problem.values):
             raise InvalidRating("An image's problems are unknown or repeated.", [pk])

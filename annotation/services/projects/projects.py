@@ -15,7 +15,7 @@ Kind = Action.Kind
 
 # Settings that answers depend on: if they changed, answers of one project could not be compared.
 FROZEN = frozenset(
-    {"asks_label", "asks_ratings", "asks_acceptable", "slots", "per_slot", "opinions_per_prompt"}
+    {"asks_label", "asks_ratings", "axes", "asks_acceptable", "slots", "per_slot", "opinions_per_prompt"}
 )
 
 

@@ -147,7 +147,7 @@ def test_three_images_in_one_slot_are_refused(client, task):
 def test_a_contradiction_is_refused_and_names_both_images(client, task):
     page = client.post(address(task), filled_in(task, slots=[1, 2, 3], overall=[3, 6, 2]))
     assert page.status_code == 422
-    assert "Image 2 is rated above image 1 overall, but placed below it." in page.text
+    assert "Image 2 is rated above image 1 (Overall), but placed below it." in page.text
     assert not Ranking.objects.exists()
 
 

@@ -144,7 +144,7 @@ def test_slots_that_an_admin_changed_while_the_file_was_read_refuse_it(project, 
     """Before anything is open settings are free: what was checked has to hold when it is written."""
     file = written("r.json", [ranking_row(ranking=[1, 5, 5])])
     change_settings(project=Project.objects.get(pk=project.pk), slots=3)
-    with pytest.raises(ImportRefused, match="slots were changed meanwhile; import it again"):
+    with pytest.raises(ImportRefused, match="slots or axes were changed meanwhile; import it again"):
         import_rankings(project=project, file=file, now=NOW)
     assert nothing_written(media)
     project.refresh_from_db()

@@ -35,6 +35,10 @@ def held(alice, project, a_prompt):
     return claim_next(annotator=alice, project=project, now=NOW, generator=luck())
 
 
+def rated(overall, alignment, fidelity, problems):
+    return ImageRating({"overall": overall, "alignment": alignment, "fidelity": fidelity}, problems)
+
+
 def claim(annotator, project, now=NOW):
     return claim_next(annotator=annotator, project=project, now=now, generator=luck())
 
@@ -96,7 +100,7 @@ def test_a_project_may_ask_for_the_ranking_alone(a_project, a_prompt, alice):
     held = claim(alice, project)
     judgement = answer_for(held)
     refused(InvalidLabel, held, alice, replace(judgement, label=Label("animals", False, ())))
-    rating = {held.order[0]: ImageRating(1, 1, 1, ())}
+    rating = {held.order[0]: rated(1, 1, 1, ())}
     assert refused(InvalidRating, held, alice, replace(judgement, ratings=rating)).generations == tuple(
         rating
     )
@@ -144,11 +148,11 @@ def test_an_image_that_is_not_rated_is_named(held, alice):
 @pytest.mark.parametrize(
     "rating",
     [
-        ImageRating(0, 4, 4, ()),
-        ImageRating(4, 8, 4, ()),
-        ImageRating(4, 4, 99, ()),
-        ImageRating(4, 4, 4, ("ugly",)),
-        ImageRating(4, 4, 4, ("body", "body")),
+        rated(0, 4, 4, ()),
+        rated(4, 8, 4, ()),
+        rated(4, 4, 99, ()),
+        rated(4, 4, 4, ("ugly",)),
+        rated(4, 4, 4, ("body", "body")),
     ],
 )
 def test_a_rating_off_its_scale_or_with_unknown_problems_is_refused(held, alice, rating):
@@ -204,7 +208,7 @@ def test_a_contradiction_is_accepted_where_the_rule_is_off(a_project, a_prompt, 
 def test_contradictions_are_every_pair_that_two_loops_find():
     overall = {1: 7, 2: 3, 3: 5, 4: 5, 5: 1}
     slots = {1: 3, 2: 1, 3: 3, 4: 5, 5: 2}
-    ratings = {pk: ImageRating(score, 1, 1, ()) for pk, score in overall.items()}
+    ratings = {pk: rated(score, 1, 1, ()) for pk, score in overall.items()}
     written_out = [(a, b) for a in slots for b in slots if overall[a] > overall[b] and slots[a] > slots[b]]
     assert sorted(contradictions(ratings, slots)) == sorted(written_out)
 

@@ -102,7 +102,8 @@ def test_the_lines_of_the_documentation_set_up_a_project_by_command(
 def test_every_setting_of_the_page_is_one_of_the_api(ada, project):
     read = signed_in(ada).get(f"{API}{project.slug}/").json()
     assert {*read} == {"slug", *ProjectForm().fields}
-    assert read == {name: getattr(project, name) for name in read}
+    assert read == {name: getattr(project, name) for name in read} | {"axes": read["axes"]}
+    assert [axis["name"] for axis in read["axes"]] == [axis.name for axis in project.rating_axes]
 
 
 def test_a_project_sent_again_is_made_once_and_another_of_its_name_is_refused(ada, eve, project):

@@ -140,7 +140,7 @@ def test_ratings_have_an_alpha_for_each_scale(project, alice, bob):
     rank_images(alice, everybody(images, UP), stars)
     rank_images(bob, everybody(images, UP), {pk: min(star + pk % 2, 7) for pk, star in stars.items()})
     axes = rating_agreement(project)
-    assert [one.axis for one in axes] == ["overall", "alignment", "fidelity"]
+    assert [one.axis.name for one in axes] == ["overall", "alignment", "fidelity"]
     for one in axes:
         assert 0.5 < one.alpha.low < one.alpha.value < one.alpha.high < 1
         assert one.alpha.count == 60

@@ -6,8 +6,9 @@ import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
-from annotation.models import Assignment, PromptLabel, Rating
-from annotation.selectors.results.analysis import MEASURES, project_analysis
+from annotation.models import Assignment, Problem, PromptLabel, Rating
+from annotation.models.axes import COLUMNS
+from annotation.selectors.results.analysis import project_analysis
 from annotation.statistics.estimates import NotEnough
 from tests.annotation.projects.test_pages import as_
 from tests.rankings import add_images, rank_images
@@ -42,7 +43,7 @@ def rated(project, alice):
 
 
 def figures(group):
-    return dict(zip(MEASURES, group.figures, strict=True))
+    return dict(zip((*COLUMNS, *Problem.values), group.figures, strict=True))
 
 
 def test_prompts_are_counted_by_what_they_are_about(rated, project):

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import groupby
 from pathlib import Path
 from typing import IO, NamedTuple
 
 from django.core.files.storage import default_storage
 
+from annotation.models.axes import COLUMNS
 from annotation.selectors.exports import ExportedImage, ExportedRanking
 
+WITHOUT_RATINGS = (
+    "\nRatings of images and labels of prompts are left out: the formats `csv` and `imagerewarddb` have them."
+)
 PARTS = ".parts"  # a folder of intermediate files, not part of the export
 
 
@@ -36,6 +40,7 @@ class Plan:
     rankings: int
     prompts: int
     annotators: int
+    axes: list[str] = field(default_factory=lambda: list(COLUMNS))  # by name, in the project's order
 
 
 class Part(NamedTuple):

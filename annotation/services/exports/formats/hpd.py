@@ -7,7 +7,13 @@ from statistics import fmean
 from typing import Any
 
 from annotation.selectors.exports import ExportedRanking
-from annotation.services.exports.formats.format import Format, append_to_list, by_prompt, close_list
+from annotation.services.exports.formats.format import (
+    WITHOUT_RATINGS,
+    Format,
+    append_to_list,
+    by_prompt,
+    close_list,
+)
 
 FILE = "hpd.json"
 
@@ -57,7 +63,8 @@ FORMAT = Format(
     about="""One item a prompt: each of `raw_annotations` has one annotator's slots of the images of
 `image_path`, and where known their `positions` on the annotator's page, from 1, and the `seconds` taken,
 absences included, and the `acceptable_slots`: images in slots 1 to that are acceptable; `rank` is the rank of
-the mean slots. Images are named, not included.""",
+the mean slots. Images are named, not included."""
+    + WITHOUT_RATINGS,
     write=lambda folder, part: append_to_list(folder / FILE, _items(part.rankings)),
     finish=lambda folder: close_list(folder / FILE),
 )

@@ -7,7 +7,14 @@ from pathlib import Path
 from typing import Any
 
 from annotation.selectors.exports import ExportedRanking, Selection, batches, extent
-from annotation.services.exports.formats.format import Format, Part, append_to_list, as_json, close_list
+from annotation.services.exports.formats.format import (
+    WITHOUT_RATINGS,
+    Format,
+    Part,
+    append_to_list,
+    as_json,
+    close_list,
+)
 
 FILE = "imagereward.json"
 
@@ -54,7 +61,8 @@ FORMAT = Format(
     about="""One item an opinion: `ranking[i]` is the slot of `generations[i]`. An `annotator` is
 given where some prompt has several opinions. Where known, `positions[i]` is where `generations[i]` stood on
 the page, from 1, and `seconds` is how long the opinion took, absences included; images in slots
-1 to `acceptable_slots` are acceptable, none where it is 0. Images are named, not included.""",
+1 to `acceptable_slots` are acceptable, none where it is 0. Images are named, not included."""
+    + WITHOUT_RATINGS,
     write=_write_part,
     finish=lambda folder: close_list(folder / FILE),
 )

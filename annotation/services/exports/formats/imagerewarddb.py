@@ -12,6 +12,7 @@ import pyarrow
 from pyarrow import parquet
 
 from annotation.models import Category
+from annotation.models.axes import IMAGEREWARDDB, column_of
 from annotation.selectors.exports import ExportedImage, ExportedRanking
 from annotation.services.exports.formats.format import PARTS, Format, Part, as_json, open_image
 
@@ -33,9 +34,7 @@ SCHEMA = pyarrow.schema(
         ("classification", pyarrow.string()),
         ("image_amount_in_total", pyarrow.int8()),
         ("rank", pyarrow.int8()),
-        ("overall_rating", pyarrow.int8()),
-        ("image_text_alignment_rating", pyarrow.int8()),
-        ("fidelity_rating", pyarrow.int8()),
+        *((column, pyarrow.int8()) for column in IMAGEREWARDDB.values()),
         ("problems", pyarrow.list_(pyarrow.string())),
         ("intent_unclear", pyarrow.bool_()),
         ("issues", pyarrow.list_(pyarrow.string())),
@@ -50,6 +49,12 @@ SCHEMA = pyarrow.schema(
 )
 
 
+def _schema(axes: Iterable[str]) -> pyarrow.Schema:
+    """The columns where images are rated on these axes: further ones come last."""
+    further = [axis for axis in axes if axis not in IMAGEREWARDDB]
+    return pyarrow.schema([*SCHEMA, *((column_of(axis, IMAGEREWARDDB), pyarrow.int8()) for axis in further)])
+
+
 def _row(ranking: ExportedRanking, image: ExportedImage, pack: str | None) -> dict[str, Any]:
     """Args: pack: the name of the zip with the image, without suffix; None when images are left out."""
     category = Category(ranking.category) if ranking.category else None
@@ -60,9 +65,9 @@ def _row(ranking: ExportedRanking, image: ExportedImage, pack: str | None) -> di
         "classification": category and CLASSIFICATIONS.get(category, str(category.label)),
         "image_amount_in_total": len(ranking.images),
         "rank": image.slot,
-        "overall_rating": image.overall,
-        "image_text_alignment_rating": image.alignment,
-        "fidelity_rating": image.fidelity,
+        **{
+            column_of(axis, IMAGEREWARDDB): image.points.get(axis) for axis in (*IMAGEREWARDDB, *image.points)
+        },
         "problems": image.problems,
         "intent_unclear": ranking.intent_unclear,
         "issues": ranking.issues,
@@ -83,7 +88,8 @@ def _write_part(folder: Path, part: Part) -> None:
         rows = _write_zip(folder / "images/train" / f"train_{part.number}.zip", part.rankings)
     else:
         rows = [_row(ranking, image, None) for ranking in part.rankings for image in ranking.images]
-    parquet.write_table(pyarrow.Table.from_pylist(rows, SCHEMA), tables / f"{part.number:06d}.parquet")
+    table = pyarrow.Table.from_pylist(rows, _schema(part.plan.axes))
+    parquet.write_table(table, tables / f"{part.number:06d}.parquet")
 
 
 def _write_zip(file: Path, rankings: Iterable[ExportedRanking]) -> list[dict[str, Any]]:
@@ -108,9 +114,11 @@ def _write_zip(file: Path, rankings: Iterable[ExportedRanking]) -> list[dict[str
 
 def _join_tables(folder: Path) -> None:
     """Concatenate the tables of the parts."""
-    with parquet.ParquetWriter(folder / FILE, SCHEMA, compression="zstd") as table:
-        for part in sorted((folder / PARTS).glob("*.parquet")):
-            table.write_table(parquet.read_table(part, schema=SCHEMA))
+    parts = sorted((folder / PARTS).glob("*.parquet"))
+    schema = parquet.read_schema(parts[0]) if parts else SCHEMA
+    with parquet.ParquetWriter(folder / FILE, schema, compression="zstd") as table:
+        for part in parts:
+            table.write_table(parquet.read_table(part, schema=schema))
 
 
 FORMAT = Format(
@@ -118,13 +126,14 @@ FORMAT = Format(
     label="ImageRewardDB: parquet, and images in zips",
     data=FILE,
     about="""One row for every image of an opinion, the rows of an opinion together. `rank` is the
-slot; ratings are from 1 to 7. `images/train/train_N.zip` has the image of `images/train/train_N/NAME` as
-`NAME`, and its rows in `train_N.json`. Beside the columns of ImageRewardDB there are `problems`,
-`intent_unclear` and `issues` (empty lists say that there are none, null that it is not known), the
-`annotator`, the image's `source` and `generator`, the `split` in which a dataset published the prompt, null
-where none did, the image's `position` on the page, from 1, the `seconds` that the opinion took, absences
-included, and the `acceptable_slots`: images in slots 1 to that are acceptable, none where it is 0. All three
-are null where unknown. All rows are in one file: take those of a `split`, and split the
+slot; ratings are from 1 to 7, null on an axis that the project does not have; an axis that ImageRewardDB does
+not have is a last column, its name with `_rating`. `images/train/train_N.zip` has the image of
+`images/train/train_N/NAME` as `NAME`, and its rows in `train_N.json`. Beside the columns of ImageRewardDB
+there are `problems`, `intent_unclear` and `issues` (empty lists say that there are none, null that it is not
+known), the `annotator`, the image's `source` and `generator`, the `split` in which a dataset published the
+prompt, null where none did, the image's `position` on the page, from 1, the `seconds` that the opinion took,
+absences included, and the `acceptable_slots`: images in slots 1 to that are acceptable, none where it is 0.
+All three are null where unknown. All rows are in one file: take those of a `split`, and split the
 others by prompt.""",
     write=_write_part,
     finish=_join_tables,

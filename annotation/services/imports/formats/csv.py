@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
 from annotation.models import Issue, Problem, Project
-from annotation.models.judgements import SCALES
+from annotation.models.axes import CSV, columns_among
 from annotation.models.prompts import KEY_LENGTH, SOURCE_LENGTH
 from annotation.services.imports.formats.record import (
     RankingRecord,
@@ -29,7 +29,7 @@ from annotation.services.imports.rows import Row
 
 REQUIRED = ("prompt_id", "prompt", "annotator", "image", "slot")
 OF_RANKING = ("category", "intent_unclear", "issues", "seconds", "acceptable_slots")
-OPTIONAL = (*OF_RANKING, *SCALES, "submitted_at", "sha256", "generator", "position", "problems")
+OPTIONAL = (*OF_RANKING, "submitted_at", "sha256", "generator", "position", "problems")
 DECIMAL = re.compile(r"[0-9]{1,9}(\.[0-9]{1,9})?")
 GUARDED = ("prompt_id", "prompt", "image", "generator")
 
@@ -39,7 +39,7 @@ def _read_table(project: Project, rows: Iterable[Row]) -> Iterator[RankingRecord
     for ranking in group_rows(parsed, lambda row: (row.text("prompt_id"), annotator(row, "annotator"))):
         first = ranking[0]
         check_same(ranking, ("prompt", *OF_RANKING))
-        stars = ratings(ranking, SCALES)
+        stars = ratings(project, ranking, columns_among(first.fields, CSV))
         yield RankingRecord(
             row=first,
             key=first.text("prompt_id", longest=KEY_LENGTH),
@@ -61,11 +61,12 @@ def _read_table(project: Project, rows: Iterable[Row]) -> Iterator[RankingRecord
 
 def _parse_cells(row: Row) -> Row:
     """Return the row with numbers, lists and flags in place of texts, and None where a cell is empty."""
-    row.check_names(required=REQUIRED, optional=OPTIONAL)
+    points = columns_among(row.fields, CSV).values()
+    row.check_names(required=REQUIRED, optional=(*OPTIONAL, *points))
     cells = {name: text or None for name, text in row.fields.items()}
     for name in GUARDED:
         cells[name] = (cells.get(name) or "").removeprefix("'")
-    for name in ("slot", "position", "acceptable_slots", *SCALES):
+    for name in ("slot", "position", "acceptable_slots", *points):
         cells[name] = _parse_number(cells.get(name))
     cells["seconds"] = _parse_decimal(cells.get("seconds"))
     for name in ("issues", "problems"):

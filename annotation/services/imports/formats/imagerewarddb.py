@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from annotation.models import Issue, Problem, Project
+from annotation.models.axes import IMAGEREWARDDB, columns_among
 from annotation.models.prompts import KEY_LENGTH, SOURCE_LENGTH, Split
 from annotation.services.imports.formats.record import (
     RankingRecord,
@@ -24,10 +25,9 @@ from annotation.services.imports.formats.record import (
 )
 from annotation.services.imports.rows import Row
 
-RATINGS = ("overall_rating", "image_text_alignment_rating", "fidelity_rating")
 COLUMNS = (
     *("image_path", "prompt_id", "prompt", "classification", "image_amount_in_total", "rank"),
-    *RATINGS,
+    *IMAGEREWARDDB.values(),
 )
 OURS = ("problems", "intent_unclear", "issues", "annotator", "source", "generator", "split")
 DISPLAY = ("position", "seconds", "acceptable_slots")  # ours too, later than the others
@@ -35,7 +35,9 @@ DISPLAY = ("position", "seconds", "acceptable_slots")  # ours too, later than th
 
 def _read_images(project: Project, rows: Iterable[Row]) -> Iterator[RankingRecord]:
     def identity(row: Row) -> tuple[str, str]:
-        row.check_names(required=COLUMNS, optional=(*OURS, *DISPLAY))
+        row.check_names(
+            required=COLUMNS, optional=(*OURS, *DISPLAY, *columns_among(row.fields, IMAGEREWARDDB).values())
+        )
         return row.text("prompt_id", longest=KEY_LENGTH), annotator(row, "annotator")
 
     for ranking in group_rows(rows, identity):
@@ -49,7 +51,7 @@ def _read_images(project: Project, rows: Iterable[Row]) -> Iterator[RankingRecor
             if row.integer("image_amount_in_total", low=1, high=project.max_images) != len(ranking):
                 raise row.refused(f"prompt {key!r} has {len(ranking)} rows, not as many as it says")
         source = "source" if "source" in first.fields else "image_path"
-        stars = ratings(ranking, RATINGS)
+        stars = ratings(project, ranking, columns_among(first.fields, IMAGEREWARDDB))
         yield RankingRecord(
             row=first,
             key=key,

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
 from annotation.models import Category, Project
-from annotation.models.judgements import SCALE
+from annotation.models.axes import SCALE
 from annotation.models.prompts import GENERATOR_LENGTH
 from annotation.services.imports.rows import Row
 
@@ -20,7 +20,7 @@ T = TypeVar("T")
 class RankingRecord:
     """One person's ranking of a prompt's images, with the labels and ratings that the file has.
 
-    `slots[i]`, `positions[i]`, `ratings[i]` (overall, alignment, fidelity), `problems[i]`, `generators[i]`
+    `slots[i]`, `positions[i]`, `ratings[i]` (points by axis), `problems[i]`, `generators[i]`
     and `files[i]` are of the image `sources[i]`. `files` are paths relative to the folder of images, None
     where the file says that there is no image; when empty, the sources are the paths.
     """
@@ -34,7 +34,7 @@ class RankingRecord:
     category: str = ""
     intent_unclear: bool | None = None
     issues: list[str] | None = None
-    ratings: tuple[tuple[int, int, int], ...] = ()
+    ratings: tuple[dict[str, int], ...] = ()
     problems: tuple[list[str] | None, ...] = ()
     generators: tuple[str, ...] = ()
     files: tuple[str | None, ...] = ()
@@ -150,13 +150,28 @@ def flag(row: Row, name: str) -> bool | None:
     return value
 
 
-def ratings(rows: list[Row], names: tuple[str, str, str]) -> tuple[tuple[int, int, int], ...]:
-    """Return each image's three ratings; () where there are none. Raises ImportRefused."""
-    if all(row.fields.get(name) is None for row in rows for name in names):
+def ratings(project: Project, rows: list[Row], columns: Mapping[str, str]) -> tuple[dict[str, int], ...]:
+    """Return each image's points by axis; () where there are none.
+
+    Args: columns: of the table, by axis.
+    Raises: ImportRefused, also where they are not on the project's axes.
+    """
+    rated = {
+        axis: column
+        for axis, column in columns.items()
+        if any(row.fields.get(column) is not None for row in rows)
+    }
+    axes = [axis.name for axis in project.rating_axes]
+    if not rated:
         return ()
+    if set(rated) != set(axes):
+        raise rows[0].refused(
+            f"its images are rated on {', '.join(sorted(rated))}, and those of the project on "
+            f"{', '.join(sorted(axes))}: import into a project with these axes; a project without tasks "
+            "takes them under Settings"
+        )
     low, high = SCALE
-    stars = ((row.integer(name, low=low, high=high) for name in names) for row in rows)
-    return tuple((overall, alignment, fidelity) for overall, alignment, fidelity in stars)
+    return tuple({axis: row.integer(rated[axis], low=low, high=high) for axis in axes} for row in rows)
 
 
 def positions(row: Row, values: list[Any]) -> tuple[int, ...]:
