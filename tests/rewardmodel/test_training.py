@@ -36,7 +36,7 @@ from tests.rewardmodel.conftest import QUICK
 pytestmark = pytest.mark.django_db(transaction=True)  # a run's heart beats in a thread of its own
 State = TrainingRun.State
 # A run tells its step once a second, in which it takes about 80 steps.
-LONG = {**QUICK, "epochs": 60, "learning_rate": 1e-4, "checkpoint_every": 3}
+LONG = {**QUICK, "epochs": 36, "learning_rate": 1e-4, "checkpoint_every": 3}
 ENDLESS = {**LONG, "epochs": 4000}
 OWN_QUEUE = "gpu-of-a-test"  # a worker that other tests share must not take these runs
 FIGURES = ("loss", "accuracy", "validation_loss", "validation_accuracy")
