@@ -37,7 +37,7 @@ def test_a_whole_task_by_keys_alone(at_work, alice, a_prompt):
     press(page, "3 4 4 0 Enter")
     press(page, "3 2 2 0 Enter")
     press(page, "1 1 2 3 3 =")
-    expect(page.locator(".tile", has=page.locator("[data-overall='6']"))).to_be_visible()
+    expect(page.locator(".tile", has=page.locator("[data-points='6']"))).to_be_visible()
     press(page, "u u 2 2 3 4 Enter")
 
     expect(page.locator("#prompt")).to_have_text(following.text)

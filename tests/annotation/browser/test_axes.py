@@ -1,0 +1,39 @@
+"""Axes are named on the settings page, and rated by keys in the order they have there."""
+
+import pytest
+from playwright.sync_api import expect
+
+from annotation.models import Rating
+from tests.annotation.browser.hands import press
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+def test_axes_are_moved_removed_and_added_and_then_rated_by_keys(at_work, ada, alice, project, a_prompt):
+    page = at_work(ada, f"/projects/{project.slug}/settings/")
+    page.get_by_text("Axes of rating").click()
+    page.get_by_role("button", name="Move axis 3 up").press("Enter")  # fidelity before alignment
+    page.get_by_role("button", name="Remove axis 3").click()
+    expect(page.get_by_role("group", name="Axis 3")).to_be_hidden()
+    page.get_by_role("button", name="Add an axis").press("Enter")
+    page.keyboard.type("Legible text")
+    page.get_by_role("button", name="Move axis 3 up").press("Enter")
+    page.keyboard.press("Enter")  # the focus went with it
+    page.get_by_role("button", name="Store settings").click()
+    expect(page.get_by_text("Settings stored.")).to_be_visible()
+    project.refresh_from_db()
+    assert [axis.name for axis in project.rating_axes] == ["legible_text", "overall", "fidelity"]
+
+    a_prompt(images=2)
+    page = at_work(alice)
+    press(page, "2 0 Enter  7 6 5 0 Enter  1 2 3 0 Enter")
+    expect(page.locator('form[data-current="rank"]')).to_be_visible()
+    press(page, "1 2 2 1")
+    expect(page.locator("[data-hint], .hint").get_by_text("is rated 7 and image")).to_be_visible()
+    press(page, "1 1 2 2 Enter")
+    expect(page.get_by_text("Answer stored.")).to_be_visible()
+    assert Rating.objects.get(others__legible_text=7).points == {
+        "legible_text": 7,
+        "overall": 6,
+        "fidelity": 5,
+    }
