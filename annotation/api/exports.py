@@ -47,8 +47,12 @@ class ExportSerializer(serializers.Serializer[Any]):
     bytes = serializers.IntegerField(allow_null=True)
     sha256 = serializers.CharField()
     error = serializers.CharField()
+    leaves_out = serializers.SerializerMethodField(help_text="what the format has no place for")
     created_at = serializers.DateTimeField()
     finished_at = serializers.DateTimeField(allow_null=True)
+
+    def get_leaves_out(self, export: Export) -> list[str]:
+        return list(FORMATS[export.format].leaves_out) if export.format in FORMATS else []
 
 
 @extend_schema(methods=["GET"], responses=ExportSerializer(many=True))

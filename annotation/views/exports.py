@@ -14,6 +14,7 @@ from annotation.forms.exports import ExportForm
 from annotation.jobs import JobLost
 from annotation.models import Export, Project
 from annotation.services.exports import (
+    FORMATS,
     cancel_export,
     delete_export,
     request_export,
@@ -29,9 +30,11 @@ EXPORTS = "annotation/exports/list.html"
 @admin_required
 def exports(request: MemberRequest, project: Project) -> HttpResponse:
     """Request an export, and list exports; the page polls while one is in progress."""
-    rows = project.exports.select_related("requested_by")
+    rows = list(project.exports.select_related("requested_by"))
     is_active = Export.objects.active().filter(project=project).exists()
-    context = {"project": project, "tab": "exports", "exports": rows, "is_active": is_active}
+    left_out = {name: format.leaves_out for name, format in FORMATS.items()}
+    shown = [(row, left_out.get(row.format, ())) for row in rows]
+    context = {"project": project, "tab": "exports", "exports": shown, "is_active": is_active}
     if request.method != "POST":
         template = f"{EXPORTS}#exports" if request.htmx else EXPORTS
         return render(request, template, {**context, "form": ExportForm()})

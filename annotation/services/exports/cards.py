@@ -76,8 +76,16 @@ Slots are 1 to {project.slots}, 1 is best; equal slots tie; slots may stay empty
 
 {format.about}
 
+{_left_out(format)}
+
 Annotators have pseudonyms, the same in every export of this project.
 """
+
+
+def _left_out(format: Format) -> str:
+    if not format.leaves_out:
+        return "Nothing that people said is left out."
+    return f"Left out, because the format has no place for it: {', '.join(format.leaves_out)}."
 
 
 def _sizes(plan: Plan, counts: Counts) -> dict[str, int]:

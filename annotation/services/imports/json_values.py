@@ -39,12 +39,13 @@ def read_document(file: Path) -> object:
     return document
 
 
-def read_list(file: Path) -> Iterator[tuple[int, Any]]:
+def read_list(file: Path, longest: int = LONGEST_ROW) -> Iterator[tuple[int, Any]]:
     """Yield the items of the list that the file contains, numbered, with one in memory at a time.
 
+    Args: longest: letters that an item may have.
     Raises ImportRefused.
     """
-    text = _Text(file)
+    text = _Text(file, longest)
     if text.next_letter() != "[":
         raise ImportRefused(f"{file}: is no list: objects on lines of their own belong in a .jsonl file")
     text.skip()
@@ -66,8 +67,8 @@ def read_list(file: Path) -> Iterator[tuple[int, Any]]:
 class _Text:
     """The text of a file around a position that moves on; what lies behind it is forgotten."""
 
-    def __init__(self, file: Path) -> None:
-        self.file, self.row = file, 1
+    def __init__(self, file: Path, longest: int) -> None:
+        self.file, self.row, self.longest = file, 1, longest
         self._parts = decoded_parts(file)
         self._decoder = json.JSONDecoder()
         self._text, self._at, self._is_whole = "", 0, False
@@ -102,8 +103,8 @@ class _Text:
         Raises ImportRefused for an item that is too long.
         """
         text = self._text[self._at :]
-        if len(text) > LONGEST_ROW:
-            raise too_long(self.file, self.row)
+        if len(text) > self.longest:
+            raise too_long(self.file, self.row, self.longest)
         self._text, self._at, wanted = text, 0, 2 * len(text)
         try:
             while not self._is_whole and (len(self._text) == len(text) or len(self._text) < wanted):

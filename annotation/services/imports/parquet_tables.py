@@ -32,9 +32,9 @@ def read_table(file: Path, *, check: Check | None, most_bytes: int | None) -> It
     """
     try:
         with parquet.ParquetFile(file) as table:
-            names = [field.name for field in table.schema_arrow if not _is_bytes(field.type)]
+            names = [name for field in table.schema_arrow for name in _readable(field)]
             if check:
-                check(Row(file, 1, dict.fromkeys(names)))
+                check(Row(file, 1, {name.partition(".")[0]: None for name in names}))
             chunks = _chunks(table.metadata, names)
             if most_bytes is not None and _listed_bytes(table.metadata, chunks) > most_bytes:
                 raise _too_large(file, most_bytes)
@@ -66,10 +66,14 @@ def parquet_files(file: Path) -> list[Path]:
 
 
 def _chunks(metadata: parquet.FileMetaData, names: list[str]) -> list[Any]:
-    """Return the listing of the columns' chunks. The path issues.list.element is of the column issues."""
+    """Return the listing of the columns' chunks. The path issues.list.element is of the column issues.
+
+    Args: names: of columns, or of one field of a column of records: chosen.path.
+    """
     groups = [metadata.row_group(index) for index in range(metadata.num_row_groups)]
     chunks = [group.column(index) for group in groups for index in range(group.num_columns)]
-    return [chunk for chunk in chunks if chunk.path_in_schema.split(".")[0] in names]
+    paths = ((chunk.path_in_schema, chunk) for chunk in chunks)
+    return [chunk for path, chunk in paths if path in names or path.partition(".")[0] in names]
 
 
 def _listed_bytes(table: parquet.FileMetaData, chunks: list[Any]) -> int:
@@ -132,6 +136,15 @@ def _without_dictionaries(batch: pyarrow.RecordBatch) -> pyarrow.RecordBatch:
         for column in batch.columns
     ]
     return pyarrow.RecordBatch.from_arrays(columns, names=batch.schema.names)
+
+
+def _readable(field: pyarrow.Field) -> list[str]:
+    """Return the column's name, the names of its fields where some of them are bytes; [] for bytes."""
+    if pyarrow.types.is_struct(field.type):
+        inner = [field.type.field(i) for i in range(field.type.num_fields)]
+        if any(_is_bytes(each.type) for each in inner):
+            return [f"{field.name}.{each.name}" for each in inner if not _is_bytes(each.type)]
+    return [] if _is_bytes(field.type) else [field.name]
 
 
 def _is_bytes(kind: pyarrow.DataType) -> bool:

@@ -16,6 +16,7 @@ from unicodedata import normalize
 BATCH = 2000  # rows written, or read from parquet, at a time
 LARGEST = 1_000_000_000  # decimal: seconds, say
 LONGEST_ROW = 2**20  # letters of a line, or of a JSON list's item
+LONGEST_ITEM = 64 * 2**20  # of one that may hold images, as text
 NO_LETTER = re.compile("[\\0\\ud800-\\udfff]")
 FORMS: tuple[Literal["NFC", "NFD"], ...] = ("NFC", "NFD")
 T = TypeVar("T")

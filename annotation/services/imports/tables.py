@@ -4,33 +4,42 @@ from __future__ import annotations
 
 import csv
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from itertools import chain
 from pathlib import Path
 from typing import Any
 
 from annotation.services.imports.json_values import parse, read_list
 from annotation.services.imports.parquet_tables import Check, parquet_files, read_table
-from annotation.services.imports.rows import ImportRefused, Row, suffix_of
+from annotation.services.imports.rows import LONGEST_ROW, ImportRefused, Row, suffix_of
 from annotation.services.imports.texts import read_lines, read_raw_lines
 
 DELIMITERS = {",": "commas", ";": "semicolons", "\t": "tabs"}
 SEPARATOR_LINE = re.compile(r"sep=([,;\t])\s*")  # what Excel writes and reads above the names
 
 
-def read_rows(file: Path, *, check: Check | None = None, most_bytes: int | None = None) -> Iterator[Row]:
+def read_rows(
+    file: Path, *, check: Check | None = None, most_bytes: int | None = None, longest_item: int = LONGEST_ROW
+) -> Iterator[Row]:
     """Yield the records of a .jsonl, .json, .csv, .tsv or .parquet file, or of a folder's .parquet files.
 
     Args:
         check: called with a parquet table's columns, as a row without values, before anything is decoded.
         most_bytes: what parquet tables may decode to; other formats are as large as their file.
+        longest_item: letters that an item of a JSON list may have.
     Raises: ImportRefused, also what `check` raises.
     """
     if file.is_dir() or suffix_of(file) == ".parquet":
         for part in parquet_files(file):
             yield from read_table(part, check=check, most_bytes=most_bytes)
         return
-    readers = {".jsonl": _read_jsonl, ".json": read_list, ".csv": _read_csv, ".tsv": _read_csv}
+    readers: dict[str, Callable[[Path], Iterator[tuple[int, Any]]]] = {
+        ".jsonl": _read_jsonl,
+        ".json": partial(read_list, longest=longest_item),
+        ".csv": _read_csv,
+        ".tsv": _read_csv,
+    }
     if suffix_of(file) not in readers:
         raise ImportRefused(f"{file}: is none of {', '.join(readers)}, .parquet")
     for number, fields in readers[suffix_of(file)](file):

@@ -82,8 +82,8 @@ def not_decodable(file: Path, row: int, error: UnicodeDecodeError) -> ImportRefu
     return ImportRefused(f"{file}, row {row}: is no {name}: save it as UTF-8")
 
 
-def too_long(file: Path, row: int) -> ImportRefused:
-    return ImportRefused(f"{file}, row {row}: is longer than {LONGEST_ROW:,} letters")
+def too_long(file: Path, row: int, longest: int = LONGEST_ROW) -> ImportRefused:
+    return ImportRefused(f"{file}, row {row}: is longer than {longest:,} letters")
 
 
 def _encoding(file: Path, stream: IO[bytes]) -> str:

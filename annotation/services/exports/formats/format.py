@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import groupby
 from pathlib import Path
-from typing import IO, NamedTuple
+from typing import IO, Any, NamedTuple
 
 from django.core.files.storage import default_storage
 
 from annotation.models.axes import COLUMNS
 from annotation.selectors.exports import ExportedImage, ExportedRanking
 
-WITHOUT_RATINGS = (
-    "\nRatings of images and labels of prompts are left out: the formats `csv` and `imagerewarddb` have them."
-)
 PARTS = ".parts"  # a folder of intermediate files, not part of the export
+IMAGES = "images"  # where formats of plain files have them
 
 
 class ExportFailed(Exception):
@@ -65,6 +64,7 @@ class Format:
         finish: (folder): called after the last part, also when there was none. After an interruption, what
             it added is removed.
         has_images: whether the format can contain image files.
+        leaves_out: what Laurel has and the format cannot carry, by name.
     """
 
     name: str
@@ -74,6 +74,7 @@ class Format:
     write: Callable[[Path, Part], None]
     finish: Callable[[Path], None]
     has_images: bool = False
+    leaves_out: tuple[str, ...] = ()
 
     @property
     def title(self) -> str:
@@ -91,6 +92,39 @@ def open_image(image: ExportedImage) -> IO[bytes]:
         raise ExportFailed(
             f"{image.source}: {image.file} cannot be read from the storage ({error})"
         ) from None
+
+
+def store_image(folder: Path, image: ExportedImage) -> str | None:
+    """Write the image's file into the folder once; return its path there, None where there is no file.
+
+    Raises: ExportFailed.
+    """
+    if not image.file:
+        return None
+    name = f"{IMAGES}/{image.stored_name}"
+    if not (folder / name).exists():
+        (folder / IMAGES).mkdir(exist_ok=True)
+        with open_image(image) as content, (folder / name).open("wb") as out:
+            shutil.copyfileobj(content, out)
+    return name
+
+
+def by_images(rankings: Iterable[ExportedRanking]) -> Iterator[list[ExportedRanking]]:
+    """Yield the rankings of the same images of a prompt: some may be added between two rankings."""
+    for of_prompt in by_prompt(rankings):
+        groups: dict[frozenset[str], list[ExportedRanking]] = {}
+        for ranking in of_prompt:
+            groups.setdefault(frozenset(image.source for image in ranking.images), []).append(ranking)
+        yield from groups.values()
+
+
+def read_back(file: Path) -> Iterator[dict[str, Any]]:
+    """Yield the items that `append_to_list` wrote, one in memory at a time."""
+    if file.exists():
+        with file.open(encoding="utf-8") as lines:
+            for line in lines:
+                if line.startswith("{"):
+                    yield json.loads(line.rstrip(",\n"))
 
 
 def as_json(item: object) -> str:

@@ -7,24 +7,14 @@ from statistics import fmean
 from typing import Any
 
 from annotation.selectors.exports import ExportedRanking
-from annotation.services.exports.formats.format import (
-    WITHOUT_RATINGS,
-    Format,
-    append_to_list,
-    by_prompt,
-    close_list,
-)
+from annotation.services.exports.formats.format import Format, append_to_list, by_images, close_list
 
 FILE = "hpd.json"
 
 
 def _items(rankings: Iterable[ExportedRanking]) -> Iterator[dict[str, Any]]:
-    """Yield one item per set of images: images may be added to a prompt between two rankings."""
-    for of_prompt in by_prompt(rankings):
-        by_images: dict[frozenset[str], list[ExportedRanking]] = {}
-        for ranking in of_prompt:
-            by_images.setdefault(frozenset(image.source for image in ranking.images), []).append(ranking)
-        yield from (_item(group) for group in by_images.values())
+    """Yield one item per set of images."""
+    yield from map(_item, by_images(rankings))
 
 
 def _item(rankings: list[ExportedRanking]) -> dict[str, Any]:
@@ -63,8 +53,8 @@ FORMAT = Format(
     about="""One item a prompt: each of `raw_annotations` has one annotator's slots of the images of
 `image_path`, and where known their `positions` on the annotator's page, from 1, and the `seconds` taken,
 absences included, and the `acceptable_slots`: images in slots 1 to that are acceptable; `rank` is the rank of
-the mean slots. Images are named, not included."""
-    + WITHOUT_RATINGS,
+the mean slots. Images are named, not included.""",
     write=lambda folder, part: append_to_list(folder / FILE, _items(part.rankings)),
     finish=lambda folder: close_list(folder / FILE),
+    leaves_out=("ratings", "labels", "problems", "generators"),
 )

@@ -8,7 +8,6 @@ from typing import Any
 
 from annotation.selectors.exports import ExportedRanking, Selection, batches, extent
 from annotation.services.exports.formats.format import (
-    WITHOUT_RATINGS,
     Format,
     Part,
     append_to_list,
@@ -61,8 +60,8 @@ FORMAT = Format(
     about="""One item an opinion: `ranking[i]` is the slot of `generations[i]`. An `annotator` is
 given where some prompt has several opinions. Where known, `positions[i]` is where `generations[i]` stood on
 the page, from 1, and `seconds` is how long the opinion took, absences included; images in slots
-1 to `acceptable_slots` are acceptable, none where it is 0. Images are named, not included."""
-    + WITHOUT_RATINGS,
+1 to `acceptable_slots` are acceptable, none where it is 0. Images are named, not included.""",
     write=_write_part,
     finish=lambda folder: close_list(folder / FILE),
+    leaves_out=("ratings", "labels", "problems", "generators"),
 )

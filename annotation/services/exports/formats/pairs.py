@@ -8,7 +8,6 @@ from typing import Any
 
 from annotation.selectors.exports import ExportedRanking
 from annotation.services.exports.formats.format import (
-    WITHOUT_RATINGS,
     Format,
     Part,
     as_json,
@@ -59,8 +58,8 @@ FORMAT = Format(
 `tie`. The `weight`s of a prompt's lines sum to 1, so that every prompt counts once however many images
 and opinions it has. The positions are where the images stood on the page, from 1; `seconds` is how long the
 whole opinion took, absences included; images in slots 1 to `acceptable_slots` are acceptable,
-none where it is 0. All are null where unknown. Images are named, not included."""
-    + WITHOUT_RATINGS,
+none where it is 0. All are null where unknown. Images are named, not included.""",
     write=_write_part,
     finish=lambda folder: (folder / FILE).touch(),
+    leaves_out=("ratings", "labels", "problems"),
 )

@@ -10,7 +10,6 @@ from pyarrow import parquet
 
 from annotation.selectors.exports import ExportedImage, ExportedRanking
 from annotation.services.exports.formats.format import (
-    WITHOUT_RATINGS,
     Format,
     Part,
     by_prompt,
@@ -180,9 +179,9 @@ FORMAT = Format(
 Pick-a-Pic's columns there are `prompt_id`, the two slots, the two images' positions on the page, from 1,
 the `seconds` that the whole opinion took, absences included, and the `acceptable_slots`: images in slots 1 to
 that are acceptable, none where it is 0; null where unknown. An image's uid is the hash
-of its bytes, its url the name under which it was imported."""
-    + WITHOUT_RATINGS,
+of its bytes, its url the name under which it was imported.""",
     write=_write_part,
     finish=_ensure_table,
     has_images=True,
+    leaves_out=("ratings", "labels", "problems"),
 )

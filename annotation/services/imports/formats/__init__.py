@@ -9,14 +9,26 @@ from collections import Counter
 from pathlib import Path
 
 from annotation.models import Project
-from annotation.services.imports.formats import csv, hpd, imagereward, imagerewarddb, pairs, pickapic
+from annotation.services.imports.formats import (
+    argilla,
+    csv,
+    dpo,
+    hpd,
+    hpdv3,
+    imagereward,
+    imagerewarddb,
+    labelstudio,
+    pairs,
+    pickapic,
+)
 from annotation.services.imports.formats.record import RankingRecord, Reader
-from annotation.services.imports.rows import ImportRefused, Row, suffix_of
+from annotation.services.imports.rows import LONGEST_ITEM, ImportRefused, Row, suffix_of
 from annotation.services.imports.tables import read_rows
 
 MOST_BYTES = 2 * 2**30  # that tables may decode to: all rows are in memory
 READERS: dict[str, Reader] = {
-    module.READER.name: module.READER for module in (imagereward, imagerewarddb, pairs, pickapic, hpd, csv)
+    module.READER.name: module.READER
+    for module in (imagereward, imagerewarddb, pairs, dpo, pickapic, hpd, hpdv3, labelstudio, argilla, csv)
 }
 
 
@@ -28,7 +40,7 @@ def read_rankings(
     Args: format: a name of READERS; None: recognized by the fields of the first row.
     Raises: ImportRefused.
     """
-    rows = list(read_rows(file, most_bytes=MOST_BYTES))
+    rows = list(read_rows(file, most_bytes=MOST_BYTES, longest_item=LONGEST_ITEM))
     if not rows:
         raise ImportRefused(f"{file}: has no rows")
     reader = READERS[format] if format else _recognize(file, rows[0])
