@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import csv
+import os
 import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import IO
 
 from django.http import FileResponse, HttpRequest, HttpResponse, HttpResponseBase, StreamingHttpResponse
+
+from annotation.stored_files import open_file
 
 CHUNK = 1 << 18
 ONE_RANGE = re.compile(r"bytes=(\d{0,18})-(\d{0,18})")
@@ -18,22 +21,26 @@ def file_response(request: HttpRequest, *, file: Path, sha256: str) -> HttpRespo
     """Return the file as a download: 206 with the bytes of `Range`, 416 for a range outside the file.
 
     Several ranges at once, and a range of a file that has changed (`If-Range`), get the whole file.
-    The file must exist.
+
+    Raises: FileNotFoundError.
 
     Source: RFC 9110, sections 13.1.5 and 14.
     """
-    size, etag = file.stat().st_size, f'"{sha256}"'
+    content = open_file(file)
+    size, etag = content.seek(0, os.SEEK_END), f'"{sha256}"'
+    content.seek(0)
     ends = ONE_RANGE.fullmatch(request.headers.get("Range", "").replace(" ", ""))
     is_same = request.headers.get("If-Range", etag) == etag
     response: HttpResponseBase
     if ends is None or not is_same or ends.groups() == ("", "") or request.method != "GET":
-        response = FileResponse(file.open("rb"))
+        response = FileResponse(content)
         response.headers["Content-Length"] = str(size)
     elif (span := _byte_range(ends[1], ends[2], size)) is None:
+        content.close()
         response = HttpResponse(status=416, headers={"Content-Range": f"bytes */{size}"})
     else:
         start, end = span
-        response = StreamingHttpResponse(_read_range(file.open("rb"), start, end), status=206)
+        response = StreamingHttpResponse(_read_range(content, start, end), status=206)
         response.headers["Content-Range"] = f"bytes {start}-{end - 1}/{size}"
         response.headers["Content-Length"] = str(end - start)
     headers = {

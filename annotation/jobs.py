@@ -87,6 +87,13 @@ def cancel(job: Job, *, now: datetime) -> None:
     job.refresh_from_db()
 
 
+def hold(job: Job) -> None:
+    """Let no other worker claim the job until the transaction ends. Raises: JobLost when one has."""
+    rows = type(job)._default_manager.select_for_update(no_key=True)
+    if not rows.filter(pk=job.pk, attempt=job.attempt).exists():
+        raise JobLost(f"{job}, attempt {job.attempt}: another worker has it")
+
+
 def move(job: Job, to: State, **fields: Any) -> None:
     """Move the job and set fields, in one UPDATE. Raises: JobLost when the table has no such move."""
     sources = [state for state, targets in MOVES.items() if to in targets]

@@ -78,29 +78,38 @@ def _fetch_missing(names: Iterable[str], cache: Path) -> bool:
     with ThreadPoolExecutor(THREADS) as pool:
         while chunk := list(islice(remaining, CHUNK)):
             with _locked(cache, fcntl.LOCK_SH):
-                missing = [name for name in dict.fromkeys(chunk) if not _touch(folder / name)]
-            for _ in pool.map(lambda name: _fetch(name, folder / name), missing):
+                missing = [name for name in dict.fromkeys(chunk) if not _touch(folder / cached_name(name))]
+            for _ in pool.map(lambda name: fetch_object(name, folder / cached_name(name)), missing):
                 fetched = True
     return fetched
 
 
-def _fetch(name: str, file: Path) -> None:
-    """Copy an image from the storage, if the storage has it as it was stored."""
+def cached_name(name: str) -> str:
+    """Return the name in the cache of an object that is named by its hash: ab/ab12...ef, with its suffix."""
+    file = Path(name).name
+    return f"{file[:2]}/{file}"
+
+
+def fetch_object(name: str, file: Path) -> None:
+    """Copy an object that is named by its hash from the storage, if the storage has it as it was stored."""
     try:
-        with default_storage.open(name) as source:
-            content = source.read()
+        source = default_storage.open(name)
     except FileNotFoundError:
         return
-    if hashlib.sha256(content).hexdigest() != file.stem:
-        logger.warning("%s: the storage has %s bytes that are not this image", name, f"{len(content):,}")
-        return
-    file.parent.mkdir(exist_ok=True)
+    file.parent.mkdir(parents=True, exist_ok=True)
     descriptor, temporary = tempfile.mkstemp(dir=file.parent, prefix=".new-")
     try:
-        with open(descriptor, "wb") as copy:
-            copy.write(content)
+        digest = hashlib.sha256()
+        with source, open(descriptor, "wb") as copy:
+            for piece in source.chunks():
+                digest.update(piece)
+                copy.write(piece)
             copy.flush()
             os.fsync(descriptor)  # otherwise a power failure may leave an empty file
+        if digest.hexdigest() != Path(name).stem:
+            size = Path(temporary).stat().st_size
+            logger.warning("%s: the storage has %s bytes that are not what was stored", name, f"{size:,}")
+            return
         os.replace(temporary, file)
     finally:
         Path(temporary).unlink(missing_ok=True)

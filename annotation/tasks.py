@@ -26,6 +26,7 @@ from annotation.services.people.mails import send_due_mails
 from annotation.services.recovery.looks import look_at_files
 from annotation.services.webhooks.deliveries import send_due
 from annotation.services.webhooks.events import forget_events
+from annotation.stored_files import delete_loose
 
 logger = logging.getLogger(__name__)
 TEND_SECONDS = 15
@@ -132,10 +133,11 @@ def send_webhooks() -> None:
 
 @shared_task
 def forget() -> None:
-    """Delete expired sessions, old events, uploads, and log entries older than LOG_DAYS."""
+    """Delete expired sessions, old events, uploads and objects, and log entries older than LOG_DAYS."""
     import_module(settings.SESSION_ENGINE).SessionStore.clear_expired()
     forget_events(now=now())
-    remove_uploads()
+    remove_uploads(now=now())
+    delete_loose()
     if settings.LOG_DAYS:
         shorten_log(now=now(), days=settings.LOG_DAYS)
 

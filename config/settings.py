@@ -211,6 +211,7 @@ def _s3_options() -> dict[str, Any]:
     return {
         "bucket_name": S3_BUCKET,
         "endpoint_url": env.str("S3_ENDPOINT", default="") or None,
+        "max_memory_size": 64 * 2**20,  # bytes of an object; of one that is larger, the rest is on the disk
         # Its own are 60 s each, tried five times.
         "client_config": Config(connect_timeout=3, read_timeout=15, retries={"total_max_attempts": 2}),
     }

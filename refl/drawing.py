@@ -8,6 +8,7 @@ from itertools import islice
 from PIL import Image
 
 from refl.models import Generator
+from refl.pipelines import load_generator
 from refl.seeds import seeds_of
 
 BATCH = 16  # images made at once
@@ -20,11 +21,10 @@ def draw(generator: Generator, prompts: Sequence[str], *, each: int) -> Iterator
 
     Raises: NotAPipeline.
     """
-    from refl.learning.families.loading import load_family
     from refl.learning.sampling import sample
 
     images = sample(
-        load_family(generator.location, loras=generator.loras),
+        load_generator(generator),
         [prompt for prompt in prompts for _ in range(each)],
         [seed for prompt in prompts for seed in seeds_of(prompt, each)],
         steps=generator.steps,

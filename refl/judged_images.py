@@ -10,6 +10,7 @@ from typing import Literal, get_args
 
 from PIL.Image import Image
 
+from annotation.stored_files import open_file
 from rewardmodel.learning.saving import write_whole
 
 FOLDER, INDEX = "judged", "index.json"
@@ -73,7 +74,8 @@ def _store(image: Image, file: Path) -> Size:
 def read_judged(run: Path) -> list[JudgedPair]:
     """Return the stored pairs in order; none of a run that was not judged, or before this was stored."""
     try:
-        stored = json.loads((run / FOLDER / INDEX).read_text(encoding="utf-8"))
+        with open_file(run / FOLDER / INDEX) as file:
+            stored = json.load(file)
     except FileNotFoundError:
         return []
     return [

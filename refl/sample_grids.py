@@ -7,6 +7,7 @@ from pathlib import Path
 
 from PIL import Image
 
+from annotation.stored_files import file_names, open_file
 from refl.learning.config import GRID_COLUMNS, GRID_GAP
 from refl.models import TuningRun
 
@@ -17,13 +18,15 @@ def grid_file(run: TuningRun, step: int) -> Path:
 
 def grid_steps(run: TuningRun) -> list[int]:
     """Return the updates that have a grid, ascending; 0 is before the first."""
-    return sorted(int(file.stem.removeprefix("step-")) for file in run.folder.glob("samples/step-*.png"))
+    files = [Path(name) for name in file_names(run.folder / "samples")]
+    return sorted(int(file.stem.removeprefix("step-")) for file in files if file.match("step-*.png"))
 
 
 def grid_prompts(run: TuningRun) -> list[str]:
     """Return the prompts of the grids' images, row by row; the seed of each is its place, from 0."""
     try:
-        frozen = json.loads((run.folder / "prompts.json").read_text(encoding="utf-8"))
+        with open_file(run.folder / "prompts.json") as file:
+            frozen = json.load(file)
     except FileNotFoundError:
         return []
     prompts: list[str] = frozen["tuning"][: run.config["sample_prompts"]]

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 from django.conf import settings
 
 from annotation.models import Project
+from annotation.places import to_any_host
+from annotation.stored_files import local_copy
 from rewardmodel.learning.reference import standings
 from rewardmodel.models import RewardCheckpoint
 from rewardmodel.selectors import promoted_checkpoint
@@ -55,7 +57,8 @@ def scorer(checkpoint: RewardCheckpoint) -> Scorer:
     """Load a reward model, on a GPU if there is one; this imports torch. Raises: CheckpointError."""
     from rewardmodel.learning import load
 
-    return load(checkpoint.location)
+    with local_copy(checkpoint.location) as place:
+        return load(str(place))
 
 
 def score_with_promoted(
@@ -74,7 +77,7 @@ def score_with_promoted(
     answer = request_scores(
         scorers=[parse_address(address) for address in settings.SCORERS],
         key=settings.SCORER_KEY,
-        location=checkpoint.location,
+        location=to_any_host(checkpoint.location),
         prompts=prompts,
         images=files,
         seconds=settings.SCORES_SECONDS,

@@ -16,6 +16,7 @@ from annotation.selectors.preferences import count_finished
 from annotation.statistics.estimates import Estimate, NotEnough, Resamples
 from annotation.statistics.learning_curve import LEAST_SIZES, Forecast, LearningCurve, fit_learning_curve
 from annotation.statistics.superiority import Rule
+from annotation.stored_files import open_file
 from rewardmodel.learning.config import RewardConfig
 from rewardmodel.learning.model import aspects
 from rewardmodel.models import (
@@ -70,7 +71,8 @@ def checkpoint_aspects(checkpoint: RewardCheckpoint) -> tuple[str, ...]:
     if checkpoint.run is not None:
         return tuple(checkpoint.run.config.get("aspects", ()))
     try:
-        config = json.loads((Path(checkpoint.location) / "config.json").read_text(encoding="utf-8"))
+        with open_file(Path(checkpoint.location) / "config.json") as file:
+            config = json.load(file)
         return aspects.validate(config.get("aspects", ()))
     except (OSError, ValueError, AttributeError):
         return ()

@@ -39,12 +39,12 @@ def _quick_passwords(settings):
 
 @pytest.fixture
 def remote(settings, monkeypatch, tmp_path) -> Path:
-    """Images are kept far away, for this process and for those it starts. Returns: the folder they lie in."""
+    """Files are kept far away, for this process and for those it starts. Returns: the folder they lie in."""
     folder, modules = tmp_path / "far away", Path(__file__).with_name("far_away")
     monkeypatch.syspath_prepend(modules)
     monkeypatch.setenv("PYTHONPATH", str(modules))
     monkeypatch.setenv("DJANGO_SETTINGS_MODULE", "remote_settings")
     monkeypatch.setenv("REMOTE_STORAGE_FOLDER", str(folder))
     settings.STORAGES = {**settings.STORAGES, "default": {"BACKEND": "remote_storage.RemoteStorage"}}
-    settings.IMAGE_CACHE_DIR = tmp_path / "image_cache"
+    settings.VAR, settings.IMAGE_CACHE_DIR = tmp_path, tmp_path / "image_cache"
     return folder

@@ -107,9 +107,10 @@ def export(request: Request, slug: str, pk: int) -> Response:
 def file(request: Request, slug: str, pk: int) -> HttpResponseBase:
     """The finished export's archive, or the bytes of it that `Range` asks for."""
     row = get_object_or_404(project_of(request, slug).exports, pk=pk, state=Export.State.FINISHED)
-    if not row.file.exists():
-        raise Http404
-    return file_response(request, file=row.file, sha256=row.sha256)
+    try:
+        return file_response(request, file=row.file, sha256=row.sha256)
+    except FileNotFoundError:
+        raise Http404 from None
 
 
 @extend_schema(responses=RankingSerializer(many=True))

@@ -25,7 +25,7 @@ from annotation.models.references import Check, Reference
 from annotation.models.reviews import Review
 from annotation.models.selections import ChosenPrompt, Encoder, PromptSelection, TextVector
 from annotation.models.sessions import BrowserSession
-from annotation.models.stored_files import FileDigest, FileFault, FileRound
+from annotation.models.stored_files import FileDigest, FileFault, FileRound, LooseObject, StoredFile
 from annotation.models.unsent_forms import UnsentForm
 from annotation.models.uploads import Upload
 from annotation.models.webhooks import Delivery, Event, Webhook
@@ -54,6 +54,7 @@ __all__ = [
     "Job",
     "JobManager",
     "JobQuerySet",
+    "LooseObject",
     "Membership",
     "Pause",
     "Placement",
@@ -74,6 +75,7 @@ __all__ = [
     "ShownImage",
     "SignInAttempt",
     "Skip",
+    "StoredFile",
     "TextVector",
     "UnsentForm",
     "Upload",

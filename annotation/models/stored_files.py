@@ -1,8 +1,10 @@
-"""What a scheduled look at stored files knows: how far it is, and which are not as they were stored."""
+"""Files that a storage has for every host, and what a scheduled look at stored files knows of them."""
 
 from __future__ import annotations
 
 from django.db import models
+
+OBJECTS = "stored/"  # what the names of files begin with in the storage, where those of images do not
 
 
 class FileRound(models.Model):
@@ -43,3 +45,43 @@ class FileFault(models.Model):
 
     def __str__(self) -> str:
         return f"{self.name}: {self.fault}"
+
+
+class StoredFileQuerySet(models.QuerySet["StoredFile"]):
+    def at(self, name: str) -> StoredFileQuerySet:
+        """Filter to the file of this name, or to those of the folder of this name."""
+        return self.filter(models.Q(name=name) | models.Q(name__startswith=f"{name}/"))
+
+
+class StoredFile(models.Model):
+    """A file that lies below LAUREL_VAR on one host, or did, and that the storage has for every host.
+
+    The rows of a folder change in one transaction, once the storage has all of their objects.
+    """
+
+    name = models.CharField(max_length=500, primary_key=True)  # its path below LAUREL_VAR
+    sha256 = models.CharField(max_length=64)
+    bytes = models.PositiveBigIntegerField()
+
+    objects = StoredFileQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["name"]
+
+    def __str__(self) -> str:
+        return self.name
+
+    @property
+    def object(self) -> str:
+        """Its name in the storage; other content has another."""
+        return f"{OBJECTS}{self.name}/{self.sha256}"
+
+
+class LooseObject(models.Model):
+    """An object in the storage that no row may name: it is being stored, or was replaced."""
+
+    name = models.CharField(max_length=580, primary_key=True)
+    since = models.DateTimeField()
+
+    def __str__(self) -> str:
+        return self.name

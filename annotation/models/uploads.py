@@ -11,6 +11,8 @@ from django.db.models import Q
 from annotation.models.jobs import Job
 from annotation.models.people import User
 from annotation.models.projects import Project
+from annotation.models.stored_files import StoredFile
+from annotation.places import name_below_var
 
 
 class Upload(Job):
@@ -49,4 +51,4 @@ class Upload(Job):
     @property
     def is_kept(self) -> bool:
         """Whether its file is still there, to be tried again."""
-        return self.file.exists()
+        return self.file.exists() or StoredFile.objects.filter(name=name_below_var(self.file)).exists()

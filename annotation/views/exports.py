@@ -50,9 +50,10 @@ def exports(request: MemberRequest, project: Project) -> HttpResponse:
 def download(request: MemberRequest, project: Project, pk: int) -> HttpResponseBase:
     """Download the archive, or a range of its bytes."""
     export = get_object_or_404(project.exports, pk=pk, state=Export.State.FINISHED)
-    if not export.file.exists():
-        raise Http404
-    return file_response(request, file=export.file, sha256=export.sha256)
+    try:
+        return file_response(request, file=export.file, sha256=export.sha256)
+    except FileNotFoundError:
+        raise Http404 from None
 
 
 @require_POST

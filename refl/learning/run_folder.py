@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -68,19 +68,29 @@ def save_checkpoint(tuner: Tuner, checkpoint: Path, stage: int, step: int, updat
         torch.save({"stage": stage, "step": step, "updates": updates, "tuner": tuner.state_dict()}, partial)
 
 
-def save_start(tuner: Tuner, materials: Materials, start: Path) -> None:
-    """Store what a stage starts from. Raises: NotSaved."""
+def save_start(tuner: Tuner, materials: Materials, start: Path, *, roots: Sequence[Path]) -> None:
+    """Store what a stage starts from.
+
+    Args: roots: folders of the images of pairs; whoever goes on, on another host, may have them elsewhere.
+    Raises: NotSaved.
+    """
     start.parent.mkdir(exist_ok=True)
     weights = tuner.weights.state_dict()
     with write_whole(start) as partial:
-        torch.save({"weights": weights, "materials": _dump_materials(materials)}, partial)
+        torch.save({"weights": weights, "materials": _dump_materials(materials, roots)}, partial)
 
 
-def restore_start(tuner: Tuner, start: Path) -> Materials:
-    """Give the tuner the weights that a stage started from, and return its materials."""
+def restore_start(
+    tuner: Tuner, start: Path, *, roots: Sequence[Path], preferences: Sequence[Preference]
+) -> Materials:
+    """Give the tuner the weights that a stage started from, and return its materials.
+
+    Args: roots: as of `save_start`. preferences: the run's, which no stage changes.
+    """
     state = torch.load(start, map_location="cpu", weights_only=True, mmap=True)
     tuner.restore_weights(state["weights"])
-    return _parse_materials(state["materials"])
+    stored = state["materials"]
+    return Materials(stored["prompts"], [_parse_pair(pair, roots) for pair in stored["pairs"]], preferences)
 
 
 def discard_states(folder: Path) -> None:
@@ -91,25 +101,22 @@ def discard_states(folder: Path) -> None:
             stage.rmdir()
 
 
-def _dump_materials(materials: Materials) -> dict[str, list[Any]]:
-    def plain(example: Pair | Preference) -> dict[str, Any]:
-        return {
-            name: str(value) if isinstance(value, Path) else value for name, value in asdict(example).items()
-        }
-
+def _dump_materials(materials: Materials, roots: Sequence[Path]) -> dict[str, list[Any]]:
     return {
         "prompts": list(materials.prompts),
-        "pairs": [plain(pair) for pair in materials.pairs],
-        "preferences": [plain(preference) for preference in materials.preferences],
+        "pairs": [_dump_pair(pair, roots) for pair in materials.pairs],
     }
 
 
-def _parse_materials(stored: Mapping[str, list[Any]]) -> Materials:
-    return Materials(
-        stored["prompts"],
-        [Pair(**{**pair, "file": Path(pair["file"])}) for pair in stored["pairs"]],
-        [
-            Preference(each["prompt"], Path(each["chosen"]), Path(each["rejected"]))
-            for each in stored["preferences"]
-        ],
-    )
+def _dump_pair(pair: Pair, roots: Sequence[Path]) -> dict[str, Any]:
+    fields = {**asdict(pair), "file": str(pair.file)}
+    for number, root in enumerate(roots):
+        if pair.file.is_relative_to(root):
+            return {**fields, "file": str(pair.file.relative_to(root)), "root": number}
+    return fields
+
+
+def _parse_pair(stored: Mapping[str, Any], roots: Sequence[Path]) -> Pair:
+    fields = dict(stored)
+    root = roots[fields.pop("root")] if "root" in fields else Path()  # older ones name no root
+    return Pair(**{**fields, "file": root / fields["file"]})

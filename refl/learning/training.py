@@ -169,8 +169,20 @@ def tune(
         done = updates_done(state)
         guards.resume(done)
         with _open_curves(group, folder, done if state else -1) as curves:  # -1: it reports its start again
+            roots = [folder, *([pretraining] if pretraining else [])]
             run = _Run(
-                config, tuner, guards, curves, reward, prompts, folder, on_step, on_look, should_stop, done
+                config,
+                tuner,
+                guards,
+                curves,
+                reward,
+                prompts,
+                folder,
+                on_step,
+                on_look,
+                should_stop,
+                done,
+                roots,
             )
             if state is None:
                 run.save_samples()
@@ -204,7 +216,12 @@ def _open_curves(group: ProcessGroup, folder: Path, done: int) -> Iterator[Curve
 
 @dataclass
 class _Run:
-    """A run at work. Attributes: step: updates done, of all stages."""
+    """A run at work.
+
+    Attributes:
+        step: updates done, of all stages.
+        roots: where images of pairs lie: the run's folder, and that of pre-training pairs if there is one.
+    """
 
     config: TuningConfig
     tuner: Tuner
@@ -217,6 +234,7 @@ class _Run:
     on_look: Callable[[Look, Family], None] | None
     should_stop: Callable[[], bool]
     step: int
+    roots: Sequence[Path]
 
     def tune(self, materials: Materials, state: Mapping[str, Any] | None) -> None:
         """Do the stages in order, from a checkpoint's state if there is one. Raises: as `tune`."""
@@ -267,10 +285,12 @@ class _Run:
         group = self.tuner.process_group
         with group.error_barrier():
             if stored:
-                materials = restore_start(self.tuner, start)
+                materials = restore_start(
+                    self.tuner, start, roots=self.roots, preferences=materials.preferences
+                )
             self.tuner.begin_stage(config)
             if group.is_main_process and not stored:
-                save_start(self.tuner, materials, start)
+                save_start(self.tuner, materials, start, roots=self.roots)
         return materials
 
     def _update(

@@ -10,6 +10,7 @@ from django.db import models
 from django.db.models import Q
 
 from annotation.models import Project
+from annotation.places import on_this_host
 from refl.learning.families.lora_files import DIFFUSERS
 
 
@@ -73,8 +74,9 @@ class Generator(models.Model):
             return self.parent.location
         if self.run is not None:
             return str(self.run.folder / "pipeline")
-        shipped: Path = settings.ROOT / self.pipeline
-        return str(shipped) if shipped.is_dir() else self.pipeline
+        pipeline = on_this_host(self.pipeline)
+        shipped: Path = settings.ROOT / pipeline
+        return str(shipped) if shipped.is_dir() else pipeline
 
     @property
     def held_out(self) -> dict[str, Any]:
@@ -88,9 +90,9 @@ class Generator(models.Model):
         """The files over its pipeline, in order: what it was tuned from may have some, its run adds one."""
         if self.run is not None and self.parent is not None and self.run.trains_lora:
             return [*self.parent.loras, self.run.folder / "pipeline" / DIFFUSERS]
-        return [Path(settings.ROOT) / self.lora] if self.lora else []
+        return [Path(settings.ROOT) / on_this_host(self.lora)] if self.lora else []
 
     @property
     def pairs(self) -> Path | None:
         """The folder of its pre-training pairs; None when it has none and so cannot be tuned."""
-        return Path(settings.ROOT) / self.pretraining if self.pretraining else None
+        return Path(settings.ROOT) / on_this_host(self.pretraining) if self.pretraining else None

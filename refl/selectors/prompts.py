@@ -9,6 +9,7 @@ from django.db.models import Exists, OuterRef, QuerySet
 
 from annotation.models import Assignment, Generation, Project, Prompt
 from annotation.selectors.projects.selections import wanted_prompts
+from annotation.stored_files import open_file
 from refl.models import Generator
 from rewardmodel.models import DatasetVersion, RewardCheckpoint
 from rewardmodel.services.splits import (
@@ -101,7 +102,8 @@ def texts_tuned_on(generators: Iterable[Generator]) -> set[str]:
             if ancestor.run is not None:
                 file = ancestor.run.folder / "prompts.json"
                 try:
-                    tuned |= set(map(folded, json.loads(file.read_text(encoding="utf-8"))["tuning"]))
+                    with open_file(file) as content:
+                        tuned |= set(map(folded, json.load(content)["tuning"]))
                 except (OSError, ValueError, KeyError) as error:
                     raise TextsUnknown(
                         f"{file} does not say what {ancestor} was tuned on ({type(error).__name__}): "

@@ -11,7 +11,9 @@ from typing import Any
 from django.conf import settings
 from django.db import transaction
 
+from annotation import stored_files
 from annotation.models import Project
+from annotation.places import to_any_host
 from annotation.registry import register_event
 from annotation.services.webhooks.events import announce
 from annotation.statistics.estimates import Estimate
@@ -59,7 +61,7 @@ def register_generator(
 
     It is looked at: a folder whole, of a hub id the configurations. A hub id is registered as not yet seen
     where the hub cannot be asked, and is seen when a run has loaded it. It is stored with the commit that was
-    seen, so that every run loads the same.
+    seen, so that every run loads the same. What lies below LAUREL_VAR is stored for every host.
 
     Args:
         pipeline: a folder, absolute or below the project's root, or a hub id, owner/name or
@@ -77,15 +79,17 @@ def register_generator(
     if not (1 <= steps <= MAX_STEPS and 1 <= guidance_scale < math.inf):
         raise BadGenerator(f"a sample takes 1 to {MAX_STEPS:,} steps, at guidance 1 or more")
     is_seen = _look_at(str(pipeline), str(lora))
+    for place in (pipeline, lora, pretraining):
+        stored_files.store(Path(settings.ROOT, place))
     return Generator.objects.create(
         project=project,
         name=name,
-        pipeline=_settled(str(pipeline)) if is_seen else str(pipeline),
-        lora=str(lora),
+        pipeline=to_any_host(_settled(str(pipeline)) if is_seen else str(pipeline)),
+        lora=to_any_host(str(lora)),
         is_seen=is_seen,
         steps=steps,
         guidance_scale=guidance_scale,
-        pretraining=str(pretraining),
+        pretraining=to_any_host(str(pretraining)),
         kept=True,
         reason="Registered by hand.",
     )

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from annotation.saving import write_whole
+from annotation.stored_files import local_copy
 from refl.models import TuningRun
 from refl.selectors.preferences import preference_dataset
 from rewardmodel.runs.execution import Heartbeat
@@ -39,7 +40,8 @@ def run_preferences(
         return
     apart = set(held_out)
     with dataset_images(dataset, splits=["train"], should_stop=heartbeat.should_stop) as images:
-        rankings = load_rankings(dataset.path, "train", images)
+        with local_copy(dataset.path) as folder:
+            rankings = load_rankings(folder, "train", images)
         learned = [ranking for ranking in rankings if ranking.prompt not in apart]
         unreadable = _unreadable(run, learned)
         yield preferences_of(

@@ -16,6 +16,7 @@ from annotation.saving import write_whole
 from annotation.statistics.uncertainty import mean_pair_entropy
 from refl.image_files import Description, ImageFile, Judge, make_files, split_seeds
 from refl.models import Generator, SamplingRun
+from refl.pipelines import load_generator
 from refl.seeds import seeds_of
 from refl.selectors.prompts import prompts_without_images
 from refl.services.generators import mark_seen
@@ -240,9 +241,7 @@ def make_rows(
 
     Raises: NotAPipeline; NotSaved.
     """
-    from refl.learning.families.loading import load_family
-
-    family = load_family(generator.location, loras=generator.loras)
+    family = load_generator(generator)
     mark_seen(generator)
     return make_files(
         family,

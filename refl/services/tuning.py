@@ -6,15 +6,16 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext, suppress
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from django.db import transaction
 from django.utils.timezone import now
 
 from annotation.models import Project, User
+from annotation.stored_files import local_copy
 from refl.learning.config import TuningConfig
 from refl.models import Generator, TuningPolicy, TuningRun
+from refl.pipelines import local_pipeline
 from refl.selectors.generators import newest_kept
 from refl.selectors.preferences import preference_dataset
 from refl.selectors.prompts import held_out_prompts, tuning_prompts, watched_prompts
@@ -148,6 +149,7 @@ def tune_generator(run: TuningRun, heartbeat: Heartbeat) -> None:
             on_step=on_step,
             should_stop=heartbeat.should_stop,
         )
+    heartbeat.folder.store()  # whoever is told of the generator may load it at once
     tuned = register_tuned(run=run)
     if tuned.kept is not None:
         return
@@ -194,20 +196,25 @@ def _tune(
 ) -> None:
     from refl.learning import training
 
-    training.tune(
-        TuningConfig(**run.config),
-        pipeline=Path(run.generator.location),
-        loras=run.generator.loras,
-        reward=reward,
-        held_out_rewards=held_out,
-        guard_prompts=prompts["guards"],
-        prompts=prompts["tuning"],
-        pretraining=run.generator.pairs,
-        preferences=preferences,
-        folder=run.folder,
-        on_step=on_step,
-        should_stop=should_stop,
-    )
+    pairs = run.generator.pairs
+    with (
+        local_pipeline(run.generator) as (pipeline, loras),
+        nullcontext() if pairs is None else local_copy(pairs) as pretraining,
+    ):
+        training.tune(
+            TuningConfig(**run.config),
+            pipeline=pipeline,
+            loras=loras,
+            reward=reward,
+            held_out_rewards=held_out,
+            guard_prompts=prompts["guards"],
+            prompts=prompts["tuning"],
+            pretraining=pretraining,
+            preferences=preferences,
+            folder=run.folder,
+            on_step=on_step,
+            should_stop=should_stop,
+        )
 
 
 def _frozen_prompts(run: TuningRun) -> dict[str, list[str]]:

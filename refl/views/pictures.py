@@ -16,6 +16,7 @@ from PIL import Image
 from annotation.access import MemberRequest, admin_required
 from annotation.image_files import LASTING
 from annotation.models import Generation, Project
+from annotation.stored_files import open_file
 from refl.judged_images import SIDES, Side, judged_file, read_judged
 from refl.models import Generator, TuningRun
 from refl.sample_grids import cell, cell_size, grid_file, grid_prompts, grid_steps
@@ -59,9 +60,13 @@ def judged_image(request: MemberRequest, project: Project, pk: int, number: int,
     """Return one of the images by which the result of a tuning was judged, or its parent's."""
     run = get_object_or_404(TuningRun, project=project, pk=pk)
     file = judged_file(run.folder, number, side) if side in SIDES else None
-    if file is None or not file.is_file():
+    if file is None:
         raise Http404
-    return FileResponse(file.open("rb"), content_type="image/webp", headers=LASTING)
+    try:
+        content = open_file(file)
+    except FileNotFoundError:
+        raise Http404 from None
+    return FileResponse(content, content_type="image/webp", headers=LASTING)
 
 
 @require_safe
@@ -74,7 +79,7 @@ def sample_image(request: MemberRequest, project: Project, pk: int, step: int, p
         raise Http404
     content = io.BytesIO()
     try:
-        with Image.open(grid_file(run, step)) as grid:
+        with open_file(grid_file(run, step)) as file, Image.open(file) as grid:
             cell(grid, place, count).save(content, "PNG")
     except (OSError, SyntaxError, ValueError) as error:  # what decoders raise on broken bytes
         raise Http404 from error
@@ -119,7 +124,12 @@ def sampled_pairs(tuned: Generator) -> list[BeforeAfter]:
     step = best if best and best in steps else steps[-1]
     name = tuned.name if step == best else f"after {step:,} updates"
     try:
-        with Image.open(grid_file(run, 0)), Image.open(grid_file(run, step)) as grid:
+        with (
+            open_file(grid_file(run, 0)) as first,
+            open_file(grid_file(run, step)) as last,
+            Image.open(first),
+            Image.open(last) as grid,
+        ):
             size = cell_size(grid, len(prompts))
     except OSError:  # a file that is no image: the page opens without it
         return []

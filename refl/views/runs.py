@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from annotation.stored_files import local_copy
 from refl.learning.looks import LOOKS, read_looks
 from refl.learning.outcomes import stages_of
 from refl.models import Generator, SamplingRun, TuningRun
@@ -25,7 +26,8 @@ CHARTS = {
 
 def _tuning_details(run: TuningRun) -> dict[str, Any]:
     tuned, config = Generator.objects.filter(run=run).first(), read_config(run.config)
-    looks = read_looks(run.folder / LOOKS) if config else []
+    with local_copy(run.folder / LOOKS) as file:
+        looks = read_looks(file) if config else []
     stages = stages_of(config, looks) if config else []
     shown_stages = stages_at_work(run, config, stages) if config else []
     mixture: dict[str, float] = run.config.get("rewards", {})

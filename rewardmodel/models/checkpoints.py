@@ -11,6 +11,7 @@ from django.db.models import Q
 from django.urls import reverse
 
 from annotation.models import Project
+from annotation.places import on_this_host
 
 
 class RewardCheckpointQuerySet(models.QuerySet["RewardCheckpoint"]):
@@ -64,7 +65,7 @@ class RewardCheckpoint(models.Model):
 
     project = models.ForeignKey(Project, models.CASCADE, related_name="reward_checkpoints")
     name = models.CharField(max_length=100)
-    folder = models.CharField(max_length=500, blank=True)  # or file, or hub id; empty: its run's
+    folder = models.CharField(max_length=500, blank=True)  # as `to_any_host` has it; empty: its run's
     run = models.OneToOneField(
         "rewardmodel.TrainingRun", models.PROTECT, null=True, related_name="checkpoint"
     )
@@ -110,8 +111,9 @@ class RewardCheckpoint(models.Model):
         """Where `rewardmodel.learning.load` finds it: a folder, a published file or a hub id."""
         if self.run is not None:
             return str(self.run.folder / "best")
-        shipped: Path = settings.ROOT / self.folder
-        return str(shipped) if shipped.exists() else self.folder
+        folder = on_this_host(self.folder)
+        shipped: Path = settings.ROOT / folder
+        return str(shipped) if shipped.exists() else folder
 
     @property
     def has_ordered(self) -> bool:

@@ -23,6 +23,7 @@ from annotation import jobs
 from rewardmodel.learning.errors import Interrupted, PermanentError
 from rewardmodel.models import Run
 from rewardmodel.runs import states
+from rewardmodel.runs.folders import RunFolder
 
 logger = logging.getLogger(__name__)
 HEARTBEAT_SECONDS = 1.0
@@ -50,6 +51,7 @@ class Heartbeat:
         on_report: OnReport = lambda step, steps, values: None,
     ) -> None:
         self.run, self.supervisor, self.on_report = run, supervisor, on_report
+        self.folder = RunFolder(run)
         self.lost: jobs.JobLost | None = None
         self._stop, self._over = threading.Event(), threading.Event()
         self._step, self._steps = run.step, run.steps
@@ -162,18 +164,31 @@ def execute(
         states.claim(run, now=now())
     elif (run.attempt, run.state) != (attempt, Run.State.RUNNING):
         raise jobs.JobLost(f"{run}: attempt {attempt} is not at work any more")
-    run.folder.mkdir(parents=True, exist_ok=True)
+    if supervisor is None:
+        RunFolder(run).take_up()
     heartbeat = Heartbeat(run, supervisor=supervisor, on_report=on_report)
+    try:
+        _work(run, work, heartbeat)
+    finally:
+        if supervisor is None:
+            heartbeat.folder.hand_over()
+
+
+def _work(run: Run, work: Callable[[Heartbeat], None], heartbeat: Heartbeat) -> None:
+    """Do the work, let every host have what came of it, and only then move the run."""
     with _stopping_at_signals(heartbeat):
         heartbeat.start()
         try:
-            work(heartbeat)
+            with heartbeat.folder.kept_stored():
+                work(heartbeat)
+            heartbeat.folder.store()
         except Interrupted:
+            heartbeat.folder.store()
             heartbeat.end()
             retry_on_database_error(lambda: jobs.release(run, now=now()))
         except Exception as error:
             heartbeat.end()
-            if supervisor is None or isinstance(error, PermanentFailure | PermanentError):
+            if heartbeat.supervisor is None or isinstance(error, PermanentFailure | PermanentError):
                 message = f"{type(error).__name__}: {error}"
                 retry_on_database_error(lambda: states.fail(run, error=message, now=now()))
             raise

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import signal
 import subprocess
 from collections.abc import Callable
@@ -12,9 +13,11 @@ from django.db import InterfaceError, OperationalError, connection
 from django.utils.timezone import now
 
 from annotation import jobs
+from annotation.stored_files import open_file
 from rewardmodel.models import Run
 from rewardmodel.runs import states
 from rewardmodel.runs.execution import retry_on_database_error
+from rewardmodel.runs.folders import RunFolder
 from rewardmodel.runs.launching import command_line, environment
 
 logger = logging.getLogger(__name__)
@@ -33,7 +36,8 @@ def supervise(run: Run, *, should_stop: Callable[[], bool]) -> None:
     Raises: JobLost when the run is over or another's.
     """
     states.claim(run, now=now())
-    run.folder.mkdir(parents=True, exist_ok=True)
+    folder = RunFolder(run)
+    folder.take_up()
     with run.log.open("ab", buffering=0) as log:
         of_request = f", request {run.request_id}" if run.request_id else ""
         log.write(f"-- {now():%Y-%m-%d %H:%M:%S} attempt {run.attempt}{of_request}\n".encode())
@@ -53,6 +57,7 @@ def supervise(run: Run, *, should_stop: Callable[[], bool]) -> None:
         if process.poll() is None:
             process.kill()
         process.wait()
+        _hand_over(folder)
     if process.returncode != 0:
         retry_on_database_error(lambda: _note_crash(run, process.returncode))
 
@@ -72,11 +77,21 @@ def worker_is_closing() -> bool:
 def log_tail(run: Run) -> str:
     """The end of the run's log."""
     try:
-        with run.log.open("rb") as log:
-            log.seek(max(0, run.log.stat().st_size - TAIL_BYTES))
+        with open_file(run.log) as log:
+            log.seek(max(0, log.seek(0, os.SEEK_END) - TAIL_BYTES))
             return log.read().decode(errors="replace")
     except FileNotFoundError:
         return ""
+
+
+def _hand_over(folder: RunFolder) -> None:
+    """Let every host have what the process left, such as the end of its log."""
+    try:
+        folder.hand_over()
+    except jobs.JobLost as lost:
+        logger.warning("%s", lost)
+    except Exception:  # of the storage: whoever takes the run over goes on from what was stored before
+        logger.exception("%s: its folder cannot be stored", folder.run)
 
 
 def _watch(process: subprocess.Popen[bytes], run: Run, should_stop: Callable[[], bool]) -> None:

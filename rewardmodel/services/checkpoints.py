@@ -5,11 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 from django.db import transaction
 
+from annotation import stored_files
 from annotation.models import Project, User
+from annotation.places import on_this_host, to_any_host
 from annotation.registry import register_action, register_event
 from annotation.services.actions import record_action
 from annotation.services.webhooks.events import announce
@@ -32,9 +35,12 @@ class NameTaken(Exception):
 def register_checkpoint(*, project: Project, name: str, folder: str) -> RewardCheckpoint:
     """Register a reward model that no run trained, for training to start from. Repeating it changes nothing.
 
-    Args: folder: a folder, absolute or below the project's root, or a hub id.
+    Args: folder: a folder, absolute or below the project's root, or a hub id. One below LAUREL_VAR is
+        stored for every host.
     Raises: NameTaken.
     """
+    folder = to_any_host(folder)
+    stored_files.store(Path(on_this_host(folder)))
     if RUNS_NAME.fullmatch(name):  # else the run of that number could not keep what it learned
         raise NameTaken(f"{name!r} is a name that a training run gives to what it makes: choose another")
     checkpoint, created = RewardCheckpoint.objects.get_or_create(

@@ -21,6 +21,7 @@ from annotation.selectors.projects.choices import (
 )
 from annotation.services.assignments.priorities import order_open_tasks
 from rewardmodel.models import RewardCheckpoint
+from rewardmodel.scoring import scorer
 from rewardmodel.selection.design import (
     DESIGNED,
     POOL,
@@ -88,8 +89,6 @@ def order_by_design(
     Args: scored_anew: whether this model has scored any image since.
     Raises: CheckpointError.
     """
-    from rewardmodel.learning import load
-
     project = checkpoint.project
     if (project.task_order, project.choice_rule) != (Project.TaskOrder.UNSURE, Project.ChoiceRule.D_OPTIMAL):
         return
@@ -98,7 +97,7 @@ def order_by_design(
     waiting = scored_prompts(candidates, scored_by=checkpoint.name)
     if not waiting:
         return
-    model = load(checkpoint.location)
+    model = scorer(checkpoint)
     asked = [
         each.features
         for each in see_asked(model, checkpoint, candidates=waiting, should_stop=should_stop).values()

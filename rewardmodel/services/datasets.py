@@ -20,6 +20,7 @@ from django.conf import settings
 from django.db import transaction
 from django.db.models import Max
 
+from annotation import stored_files
 from annotation.local_images import local_images
 from annotation.models import Assignment, Project, User
 from annotation.models.assignments import COMPARED
@@ -223,8 +224,8 @@ def _count(rows: Iterable[dict[str, Any]]) -> dict[str, int]:
 
 
 def _write_folder(folder: Path, rankings: str, about: dict[str, Any]) -> None:
-    """Named by its content: a folder that is there already is the same one."""
-    if folder.exists():
+    """Named by its content: a folder that is there already is the same one. Every host has it afterwards."""
+    if stored_files.exists(folder):
         return
     folder.parent.mkdir(parents=True, exist_ok=True)
     written = Path(tempfile.mkdtemp(prefix=".new-", dir=folder.parent))
@@ -245,6 +246,8 @@ def _write_folder(folder: Path, rankings: str, about: dict[str, Any]) -> None:
                 raise
     finally:
         shutil.rmtree(written, ignore_errors=True)
+    stored_files.store(folder)
+    stored_files.let_go(folder)
 
 
 @transaction.atomic
@@ -289,7 +292,8 @@ def _image_names(
 ) -> Iterator[str]:
     from rewardmodel.learning.data.rankings import load_splits
 
-    rankings = load_splits(dataset.path, Path())
+    with stored_files.local_copy(dataset.path) as folder:
+        rankings = load_splits(folder, Path())
     for ranking in chain.from_iterable(rankings[split] for split in splits):
         if should_stop():
             raise Interrupted

@@ -17,6 +17,7 @@ from django.utils.timezone import now
 from annotation.models import Project, User
 from annotation.selectors.preferences import facts_of_rankings
 from annotation.selectors.projects.images import first_generator
+from annotation.stored_files import local_copy
 from rewardmodel.learning import available_scores
 from rewardmodel.learning.errors import Interrupted
 from rewardmodel.learning.reference import Reference
@@ -24,6 +25,7 @@ from rewardmodel.models import DatasetVersion, Evaluation, EvaluationRun, Reward
 from rewardmodel.models.datasets import SplitBy
 from rewardmodel.runs import states
 from rewardmodel.runs.execution import Heartbeat, PermanentFailure
+from rewardmodel.scoring import scorer
 from rewardmodel.selectors import promoted_checkpoint
 from rewardmodel.services.datasets import dataset_images, freeze_dataset
 from rewardmodel.services.promotions import Comparison, comparison_of, decide_waiting, is_unseen
@@ -153,13 +155,13 @@ def evaluate_models(run: EvaluationRun, heartbeat: Heartbeat) -> None:
 
 
 def _load(model: RewardCheckpoint | str) -> Judge:
-    from rewardmodel.learning import load, load_score
+    from rewardmodel.learning import load_score
     from rewardmodel.learning.errors import CheckpointError
 
     try:
         if isinstance(model, str):
             return load_score(model, download_root=settings.BASELINES_DIR)
-        return load(model.location)
+        return scorer(model)
     except CheckpointError as error:
         raise CannotEvaluate(f"{model}: {error}") from error
 
@@ -237,7 +239,7 @@ def measure(run: TrainingRun, *, images: Path, left_out: Collection[str]) -> Mea
     judgement = _judge_and_report(model, run.dataset, "test", images, left_out)
     judged = judgement.judged
     own = evaluate_rewards(judged.rewards, judged.rankings)
-    others = {pk: evaluate(load(rival.location), judged.rankings) for pk, rival in rivals.items()}
+    others = {pk: evaluate(scorer(rival), judged.rankings) for pk, rival in rivals.items()}
     beside = [
         {**_summary(others[pk]), "id": pk, "name": rival.name, **_lead(compare(own, others[pk]))}
         for pk, rival in rivals.items()
@@ -264,7 +266,8 @@ def rankings_of(
     """
     from rewardmodel.learning.data.rankings import load_rankings
 
-    rankings = load_rankings(dataset.path, split, images)
+    with local_copy(dataset.path) as folder:
+        rankings = load_rankings(folder, split, images)
     return [ranking for ranking in rankings if not any(image.stem in left_out for image in ranking.images)]
 
 
@@ -288,7 +291,8 @@ def unreadable_images(run: TrainingRun) -> Collection[str]:
 
     if run.config.get("unreadable_images") != "drop":
         return set()
-    return {Path(file).stem for file in training.unreadable_images(run.folder)}
+    with local_copy(run.folder / training.INSPECTED) as file:
+        return {Path(file).stem for file in training.unreadable_images(file)}
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,7 @@ from rewardmodel.learning.errors import Interrupted
 from rewardmodel.learning.reference import standings
 from rewardmodel.models import RewardCheckpoint, Run
 from rewardmodel.runs.execution import Heartbeat
+from rewardmodel.scoring import scorer
 from rewardmodel.services.choices import order_by_design
 from rewardmodel.services.splits import Splits, dataset_splits
 from rewardmodel.services.unreadable import look_at, record_unreadable
@@ -85,10 +86,8 @@ def _score(
     should_stop: Callable[[], bool],
     on_chunk: Callable[[int, int], None],
 ) -> Scored:
-    from rewardmodel.learning import load
-
     splits = dataset_splits(checkpoint.run.dataset) if checkpoint.run else None
-    model, scored = load(checkpoint.location), Scored()
+    model, scored = scorer(checkpoint), Scored()
     for start in range(0, len(wanted), CHUNK):
         if should_stop():
             break

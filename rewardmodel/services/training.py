@@ -14,6 +14,7 @@ from django.db import transaction
 from django.utils.timezone import now
 
 from annotation.models import Project, User
+from annotation.stored_files import exists, local_copy
 from rewardmodel.learning.config import RewardConfig
 from rewardmodel.learning.errors import Interrupted
 from rewardmodel.models import DatasetVersion, RewardCheckpoint, TrainingPolicy, TrainingRun
@@ -146,6 +147,7 @@ def train(run: TrainingRun, heartbeat: Heartbeat) -> None:
     if not RewardCheckpoint.objects.filter(run=run).exists():
         with _images(run, heartbeat) as images:
             _learn(run, heartbeat, images)
+            heartbeat.folder.store()  # whoever is told of the checkpoint may load it at once
             _measure_and_record(run, heartbeat, images)
     else:
         training.release_peers()
@@ -180,23 +182,27 @@ def _learn(run: TrainingRun, heartbeat: Heartbeat, images: Path) -> None:
     initial = run.report.get("hub_id") or checkpoints.settle(run.initial.location)
 
     def on_start(start: Start) -> None:
-        record_start(run, start, hub_id="" if Path(initial).exists() else initial)
+        record_start(run, start, hub_id="" if exists(Path(initial)) else initial)
 
     def on_checked(checked: int, images: int) -> None:
         logger.info("Looked at %s of %s images", f"{checked:,}", f"{images:,}")
 
     try:
-        training.train(
-            RewardConfig(**run.config),
-            dataset=run.dataset.path,
-            images=images,
-            initial=checkpoints.find(initial),
-            folder=run.folder,
-            cache=Path(settings.RUNS_DIR),
-            callbacks=training.Callbacks(
-                on_checked=on_checked, on_start=on_start, on_step=on_step, should_stop=heartbeat.should_stop
-            ),
-        )
+        with local_copy(run.dataset.path) as dataset, local_copy(initial) as place:
+            training.train(
+                RewardConfig(**run.config),
+                dataset=dataset,
+                images=images,
+                initial=checkpoints.find(str(place)),
+                folder=run.folder,
+                cache=Path(settings.RUNS_DIR),
+                callbacks=training.Callbacks(
+                    on_checked=on_checked,
+                    on_start=on_start,
+                    on_step=on_step,
+                    should_stop=heartbeat.should_stop,
+                ),
+            )
     except (UnreadableImage, training.TrainingDiverged) as error:
         raise CannotTrain(str(error)) from error
 

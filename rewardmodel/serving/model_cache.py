@@ -5,6 +5,8 @@ from __future__ import annotations
 import logging
 import time
 from collections import OrderedDict
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING
@@ -22,15 +24,26 @@ class ModelCache:
     Args:
         memory: bytes of weights to keep at most; the model in use is kept however large it is.
         device: where they compute; None: on a GPU if there is one.
+        path: returns a location as this machine has it, of what whoever asks calls it.
+        copy: provides what lies at a path, where it lies elsewhere.
     """
 
-    def __init__(self, *, memory: int, device: str | None) -> None:
+    def __init__(
+        self,
+        *,
+        memory: int,
+        device: str | None,
+        path: Callable[[str], str] = str,
+        copy: Callable[[str], AbstractContextManager[Path | str]] = nullcontext,
+    ) -> None:
         self.memory, self.device = memory, device
+        self._path, self._copy = path, copy
         self._models: OrderedDict[str, tuple[Stamp, Scorer, int]] = OrderedDict()  # the last used at the end
         self._lock, self._loading = Lock(), Lock()
 
     def get(self, location: str) -> Scorer:
         """The model there as it is now, loaded unless it is warm. Raises: CheckpointError."""
+        location = self._path(location)
         stamp = _stamp(location)
         found = self._find(location, stamp)
         if found is not None:
@@ -60,7 +73,8 @@ class ModelCache:
         begun = time.monotonic()
         from rewardmodel.learning import load
 
-        scorer = load(location, self.device)
+        with self._copy(location) as place:
+            scorer = load(str(place), self.device)
         size = sum(weights.numel() * weights.element_size() for weights in scorer.model.parameters())
         with self._lock:
             self._models.pop(location, None)
@@ -75,8 +89,8 @@ class ModelCache:
 
 
 def _stamp(location: str) -> Stamp:
-    """Which checkpoint lies there: its files change when it gives way to another; None for a hub's, which is
-    loaded once."""
+    """Which checkpoint lies there: its files change when it gives way to another; None for one that lies
+    elsewhere, in a storage or on a hub, which is loaded once."""
     place = Path(location)
     try:
         found = [file.stat() for file in ([place] if place.is_file() else sorted(place.iterdir()))]

@@ -79,7 +79,7 @@ def test_an_image_with_other_content_than_was_stored_is_missing_and_named(remote
     (remote / name).write_bytes(b"cut off")
     with local_images([name]) as folder:
         assert not (folder / name).exists()
-    assert f"{name}: the storage has 7 bytes that are not this image" in caplog.text
+    assert f"{name}: the storage has 7 bytes that are not what was stored" in caplog.text
     assert cached(settings) == set()
 
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import shutil
 from datetime import datetime, timedelta
 
 from django.db import transaction
 from django.db.models import F, Q
 
-from annotation import jobs
+from annotation import jobs, stored_files
 from annotation.jobs import JobLost
 from annotation.models import Action, Export, Project, User
 from annotation.services.actions import record_action
@@ -95,4 +94,4 @@ def delete_export(export: Export, *, by: User) -> None:
     if not Export.objects.over().filter(pk=export.pk).delete()[0]:
         raise JobLost(f"{export} is not over")
     record_action(Action.Kind.EXPORT_DELETED, project=export.project_id, by=by, subject=name)
-    transaction.on_commit(lambda: shutil.rmtree(folder, ignore_errors=True))
+    stored_files.remove(folder)

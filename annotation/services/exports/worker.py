@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 
 from django.db import transaction
 
-from annotation import jobs
+from annotation import jobs, stored_files
 from annotation.jobs import JobLost
 from annotation.models import Export
 from annotation.registry import register_event
@@ -60,8 +60,10 @@ def run_export(export: Export, *, clock: Clock) -> None:
     except Exception as error:
         jobs.fail(export, now=clock(), error=repr(error))
         raise
+    stored_files.store(export.file, fence=lambda: jobs.hold(export))
     _finish(export, now=clock(), bytes=size, sha256=sha256)
     shutil.rmtree(work, ignore_errors=True)
+    stored_files.let_go(export.folder)
 
 
 @transaction.atomic

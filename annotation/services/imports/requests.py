@@ -10,7 +10,7 @@ from typing import Any
 from django.core.files.uploadedfile import UploadedFile
 from django.db import transaction
 
-from annotation import jobs
+from annotation import jobs, stored_files
 from annotation.jobs import JobLost
 from annotation.models import Action, Project, Upload, User
 from annotation.services.actions import record_action
@@ -34,6 +34,8 @@ def request_import(*, project: Project, file: UploadedFile[bytes], by: User, now
             out.write(chunk)
         out.flush()
         os.fsync(out.fileno())
+    stored_files.store(upload.folder)
+    stored_files.let_go(upload.folder)
     return upload
 
 

@@ -4,25 +4,23 @@ from __future__ import annotations
 
 import logging
 import resource
-import shutil
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 
 from django.conf import settings
 from django.db import InterfaceError, OperationalError, connection, transaction
 
-from annotation import jobs
+from annotation import jobs, stored_files
 from annotation.models import Upload
 from annotation.services.imports.rows import ImportRefused
 from annotation.services.imports.uploads import Imported, import_upload
 
 logger = logging.getLogger(__name__)
 HEARTBEAT_SECONDS = 3.0
-ABANDONED_SECONDS = 24 * 60 * 60
+ABANDONED = timedelta(days=1)
 MEMORY = 2 * 2**30  # bytes that an import may take beside what the worker has already
 Clock = Callable[[], datetime]
 
@@ -40,18 +38,22 @@ def run_import(upload: Upload, *, clock: Clock) -> None:
 
     The rows and the end of the job are one transaction: an import that was interrupted is done again from
     its beginning, and one that was finished never is. The file of one that failed stays, to be tried again,
-    for ABANDONED_SECONDS.
+    for ABANDONED.
 
     Raises:
         ImportsBusy.
         JobLost: it has ended or another worker has it; nothing of it is imported then.
     """
     _claim(upload, now=clock())
-    if not upload.file.exists():
+    if not stored_files.exists(upload.file):
         jobs.fail(upload, now=clock(), error=f"{upload.name}: its file is gone: send it again")
         return
     try:
-        with bounded_memory(MEMORY), _Heartbeat(upload, clock) as heartbeat:
+        with (
+            stored_files.local_copy(upload.file) as content,
+            bounded_memory(MEMORY),
+            _Heartbeat(upload, clock) as heartbeat,
+        ):
 
             def finish(imported: Imported) -> None:
                 heartbeat.end()
@@ -60,7 +62,7 @@ def run_import(upload: Upload, *, clock: Clock) -> None:
             import_upload(
                 project=upload.project,
                 name=upload.name,
-                content=upload.file,
+                content=content,
                 by=upload.requested_by,
                 progress=heartbeat.count,
                 on_written=finish,
@@ -82,7 +84,7 @@ def run_import(upload: Upload, *, clock: Clock) -> None:
         jobs.fail(upload, now=clock(), error=repr(error))
         raise
     if upload.state != Upload.State.FAILED:  # which may be tried again
-        shutil.rmtree(upload.folder, ignore_errors=True)
+        stored_files.remove(upload.folder)
 
 
 @transaction.atomic
@@ -96,13 +98,16 @@ def _claim(upload: Upload, *, now: datetime) -> None:
     jobs.claim(upload, now=now, done=0)
 
 
-def remove_uploads() -> None:
+def remove_uploads(*, now: datetime) -> None:
     """Remove the files of uploads that are over, or that a dying process stored and never queued."""
     folder = Path(settings.UPLOADS_DIR)
     active = {str(pk) for pk in Upload.objects.active().values_list("pk", flat=True)}
     for stored in folder.iterdir() if folder.exists() else ():
-        if stored.name not in active and stored.stat().st_mtime < time.time() - ABANDONED_SECONDS:
-            shutil.rmtree(stored, ignore_errors=True)
+        if stored.name not in active and stored.stat().st_mtime < (now - ABANDONED).timestamp():
+            stored_files.remove_local(stored)
+    with_files = {name.partition("/")[0] for name in stored_files.file_names(folder)} - active
+    for upload in Upload.objects.over().filter(pk__in=with_files, finished_at__lt=now - ABANDONED):
+        stored_files.remove(upload.folder)
 
 
 class _Heartbeat:

@@ -19,7 +19,7 @@ from django.db.migrations.recorder import MigrationRecorder
 
 from annotation.keys import fingerprints
 from annotation.services.recovery import contents, postgres
-from annotation.services.recovery.contents import IMAGES, VAR, NamedImage, Place
+from annotation.services.recovery.contents import VAR, NamedObject, Place
 from annotation.services.recovery.store import (
     DATABASE,
     FILES,
@@ -55,8 +55,8 @@ def back_up(*, folder: Path, progress: Progress = lambda entry: None) -> Point:
 
     1. Dump one moment of the database, and list the images and exports that it names.
     2. Copy the images: they never change, and none is ever removed.
-    3. Copy the exports and what else lies below LAUREL_VAR. It may be newer than the database; each run's
-       folder is what a crash would have left.
+    3. Copy the exports and what else lies below LAUREL_VAR, or in the storage for every host. It may be newer
+       than the database; each run's folder is what a crash would have left.
     4. Write down what the backup holds, and only then call it one.
 
     Memory does not grow with the number of images. Killed at any moment and called again, it goes on.
@@ -113,8 +113,13 @@ def _time_of_snapshot() -> datetime:
 
 def _copy_all(copying: _Copying, archives: list[Path]) -> Iterator[Entry]:
     with (copying.folder.unfinished / NAMED_IMAGES).open(encoding="utf-8") as names:
-        yield from _copy_images(copying, (NamedImage(*json.loads(line)) for line in names))
+        yield from _copy_images(copying, (NamedObject(*json.loads(line)) for line in names))
+    units = contents.stored_units()
+    for unit in sorted(units):
+        yield from _copy_stored(copying, unit)
     for archive in archives:
+        if contents.unit_of(str(archive.relative_to(settings.VAR))) in units:
+            continue
         name = VAR + str(archive.relative_to(settings.VAR))
         try:
             yield _copy_file(copying, name, archive, archive.stat())
@@ -124,26 +129,43 @@ def _copy_all(copying: _Copying, archives: list[Path]) -> Iterator[Entry]:
         yield from _copy_place(copying, place)
 
 
-def _copy_images(copying: _Copying, images: Iterable[NamedImage]) -> Iterator[Entry]:
+def _copy_stored(copying: _Copying, unit: str) -> list[Entry]:
+    """Copy a folder out of the storage, again where a run replaced a file of it meanwhile."""
+    for _ in range(contents.PASSES):
+        named = contents.stored_files(unit)
+        entries = [_copy_object(copying, each) for each in named]
+        if all(entries):
+            break
+    copying.missing += [each.name for each, entry in zip(named, entries, strict=True) if entry is None]
+    return list(filter(None, entries))
+
+
+def _copy_images(copying: _Copying, images: Iterable[NamedObject]) -> Iterator[Entry]:
     remaining = iter(images)
     with ThreadPoolExecutor(THREADS) as pool:
         while chunk := list(islice(remaining, CHUNK)):
             yield from filter(None, pool.map(lambda image: _copy_image(copying, image), chunk))
 
 
-def _copy_image(copying: _Copying, image: NamedImage) -> Entry | None:
-    name = IMAGES + image.stored
-    if copying.folder.has(image.sha256, image.bytes):
-        return Entry(name, image.sha256, image.bytes)
+def _copy_image(copying: _Copying, image: NamedObject) -> Entry | None:
+    entry = _copy_object(copying, image)
+    if entry is None:
+        copying.missing.append(image.name)
+    return entry
+
+
+def _copy_object(copying: _Copying, named: NamedObject) -> Entry | None:
+    """Copy an object; None where the storage has none of its name."""
+    if copying.folder.has(named.sha256, named.bytes):
+        return Entry(named.name, named.sha256, named.bytes)
     try:
-        with default_storage.open(image.stored) as source:
+        with default_storage.open(named.stored) as source:
             sha256, size = copying.folder.add(cast(BinaryIO, source))
     except FileNotFoundError:
-        copying.missing.append(name)
         return None
-    if sha256 != image.sha256:
-        copying.changed.append(name)
-    return Entry(name, sha256, size)
+    if sha256 != named.sha256:
+        copying.changed.append(named.name)
+    return Entry(named.name, sha256, size)
 
 
 def _copy_place(copying: _Copying, place: Place) -> list[Entry]:

@@ -14,9 +14,10 @@ from django.db.models import Value
 from django.db.models.functions import Concat, Substr
 
 from annotation.local_images import local_root
-from annotation.models import Export, Image
+from annotation.models import Export, Image, StoredFile
 from annotation.registry import PATHS
 from annotation.services.recovery.store import MARK
+from annotation.stored_files import is_elsewhere, is_unfinished
 
 IMAGES, VAR = "images/", "var/"
 # In LAUREL_VAR: while a restore is unfinished; and what a restore moved aside.
@@ -25,9 +26,10 @@ PASSES = 10  # over a folder in which files are replaced while it is copied
 
 
 @dataclass(frozen=True)
-class NamedImage:
-    """An image that a row names. `stored` is its name in the storage."""
+class NamedObject:
+    """A file in the storage that a row names: `stored` is its name there, and `name` that in a backup."""
 
+    name: str
     stored: str
     sha256: str
     bytes: int
@@ -35,9 +37,13 @@ class NamedImage:
 
 @dataclass(frozen=True)
 class Place:
-    """A folder or file below LAUREL_VAR whose files belong together: a run's, a dataset's."""
+    """A folder or file below LAUREL_VAR whose files belong together: a run's, a dataset's.
+
+    but: folders in it that stay out.
+    """
 
     path: Path
+    but: frozenset[Path] = frozenset()
 
     def files(self) -> list[tuple[str, Path, os.stat_result]]:
         """Return its files under their names, the longest unchanged first.
@@ -46,7 +52,7 @@ class Place:
         appended to is never behind what was written after it.
         """
         present = []
-        for path in _walk(self.path):
+        for path in _walk(self.path, self.but):
             try:
                 status = path.stat()
             except FileNotFoundError:
@@ -55,11 +61,28 @@ class Place:
         return sorted(present, key=lambda file: file[2].st_mtime_ns)
 
 
-def images() -> Iterator[NamedImage]:
+def images() -> Iterator[NamedObject]:
     """Yield every image of the database, a chunk of rows in memory at a time."""
     rows = Image.objects.order_by("pk").values_list("file", "sha256", "bytes")
-    for row in rows.iterator(chunk_size=2000):
-        yield NamedImage(*row)
+    for file, sha256, size in rows.iterator(chunk_size=2000):
+        yield NamedObject(IMAGES + file, file, sha256, size)
+
+
+def stored_units() -> set[str]:
+    """Return what a storage has for every host, by the first two parts of names: runs, datasets, exports."""
+    names = StoredFile.objects.values_list("name", flat=True) if is_elsewhere() else ()
+    return {unit_of(name) for name in names}
+
+
+def stored_files(unit: str) -> list[NamedObject]:
+    """Return the files of one of them as they are stored now."""
+    return [
+        NamedObject(VAR + row.name, row.object, row.sha256, row.bytes) for row in StoredFile.objects.at(unit)
+    ]
+
+
+def unit_of(name: str) -> str:
+    return "/".join(name.split("/")[:2])
 
 
 def exports() -> list[Path]:
@@ -70,12 +93,12 @@ def exports() -> list[Path]:
 
 def places(*, but: Sequence[Path]) -> list[Place]:
     """Return what else lies below LAUREL_VAR. Args: but: folders that stay out, the backup's own one."""
-    out = {*left_out(), *but}
+    out = {*left_out(), *but, *(Path(settings.VAR, unit) for unit in stored_units())}
     runs, found = Path(settings.RUNS_DIR), []
     for path in sorted(Path(settings.VAR).iterdir()):
         if path not in out and path.name != UNFINISHED_RESTORE and not path.name.startswith(ASIDE):
             inner = path.iterdir() if path == runs else [path]
-            found += [Place(each) for each in sorted(inner) if each not in out]
+            found += [Place(each, frozenset(out)) for each in sorted(inner) if each not in out]
     return found
 
 
@@ -111,23 +134,18 @@ def _rows(label: str) -> models.QuerySet[models.Model]:
     return rows
 
 
-def _walk(path: Path) -> Iterator[Path]:
+def _walk(path: Path, but: frozenset[Path]) -> Iterator[Path]:
     """Yield regular files; no other backups, no locks, and nothing half written."""
     if path.is_file():
         if path.suffix != ".lock":
             yield path
         return
     for folder, folders, names in os.walk(path):
-        if MARK in names:
+        if MARK in names or Path(folder) in but:
             folders.clear()
             continue
-        folders[:] = [name for name in folders if not _is_unfinished(name)]
+        folders[:] = [name for name in folders if not is_unfinished(name)]
         for name in names:
             file = Path(folder) / name
-            if not _is_unfinished(name) and file.suffix != ".lock" and file.is_file():
+            if not is_unfinished(name) and file.suffix != ".lock" and file.is_file():
                 yield file
-
-
-def _is_unfinished(name: str) -> bool:
-    """Whether `write_whole` writes under this name."""
-    return name.startswith(".") and name.endswith(".new")

@@ -14,6 +14,7 @@ from django.core.files.storage import default_storage
 from annotation.models import Export, FileDigest, FileFault, FileRound, Image
 from annotation.registry import FILES, KnownFile, register_files
 from annotation.services.recovery.contents import IMAGES, VAR
+from annotation.stored_files import file_names, open_stored, stored_digests
 
 REST = timedelta(days=7)  # between the end of a round and the next one
 BATCH = 100  # files and folders, after which the position is stored
@@ -94,10 +95,11 @@ def _expanded(known: KnownFile) -> Iterator[KnownFile]:
     if known.sha256 or known.path is None:
         yield known
         return
-    there = {name_of(path): path for path in known.path.rglob("*") if path.is_file()}
+    there = {name_of(known.path / name): known.path / name for name in file_names(known.path)}
     recorded = dict(
         FileDigest.objects.filter(name__startswith=f"{known.name}/").values_list("name", "sha256")
     )
+    recorded |= {VAR + name: sha256 for name, sha256 in stored_digests(known.path).items()}
     for name in sorted(there.keys() | recorded.keys()):
         path = there.get(name, Path(settings.VAR) / name.removeprefix(VAR))
         yield KnownFile(known.position, name, path, recorded.get(name, ""))
@@ -119,7 +121,7 @@ def _record(kind: str, file: KnownFile, *, now: datetime) -> None:
 def _read(file: KnownFile) -> tuple[str, str]:
     """Returns: what is wrong with the file, "" if nothing is, and its sha256."""
     try:
-        with file.path.open("rb") if file.path else default_storage.open(stored_name(file.name)) as content:
+        with open_stored(file.path) if file.path else default_storage.open(stored_name(file.name)) as content:
             sha256 = hashlib.file_digest(content, "sha256").hexdigest()
     except FileNotFoundError:
         return GONE, ""

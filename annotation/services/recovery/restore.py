@@ -23,6 +23,7 @@ from django.core.management import call_command
 from django.db import connection
 from django.db.migrations.loader import MigrationLoader
 
+from annotation import stored_files
 from annotation.models import Action, FileFault, Image, Project, User
 from annotation.saving import write_whole
 from annotation.services.actions import record_action
@@ -114,6 +115,7 @@ def restore(
     2. Move aside the files below LAUREL_VAR that are not in it, as those of runs that it does not know.
     3. Copy its files, each whole; those that are here already stay.
     4. Load the database in one transaction, apply newer migrations, and correct paths.
+    5. With a storage elsewhere, store the files that every host needs.
 
     Killed at any moment and called again, it goes on.
 
@@ -135,6 +137,7 @@ def restore(
     postgres.load(chosen.folder / DATABASE, by=by)
     call_command("migrate", interactive=False, verbosity=0)
     contents.move_paths(var=about.var)
+    stored_files.store_all(afresh=True)
     record_action(Action.Kind.RESTORED, project=None, by=None, subject=chosen.name, taken_at=about.taken_at)
     with connection.cursor() as cursor:
         cursor.execute("ANALYZE")  # a fresh database has no statistics, and pages would be slow
@@ -155,7 +158,8 @@ def put_back(*, folder: Path) -> tuple[list[str], list[str]]:
     for fault in FileFault.objects.all():
         file = store.object(fault.sha256)
         if fault.sha256 and file.is_file() and digest(file) == fault.sha256:
-            _restore_file(store, Entry(fault.name, fault.sha256, file.stat().st_size))
+            if not stored_files.put_back(fault.name.removeprefix(VAR), fault.sha256, file):
+                _restore_file(store, Entry(fault.name, fault.sha256, file.stat().st_size))
             done.append(fault.name)
             fault.delete()
     return done, list(FileFault.objects.values_list("name", flat=True))

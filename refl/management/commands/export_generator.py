@@ -9,6 +9,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from annotation.management.projects import find_project
 from refl.management.rows import find_generator
+from refl.pipelines import load_generator
 from rewardmodel.learning.saving import write_whole
 
 
@@ -21,13 +22,11 @@ class Command(BaseCommand):
         parser.add_argument("--to", required=True, type=Path, metavar="DIR", help="a new folder")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        from refl.learning.families.loading import load_family
-
         generator, folder = find_generator(find_project(options["project"]), options["name"]), options["to"]
         if folder.exists():
             raise CommandError(f"{folder} is there already")
         try:
-            family = load_family(generator.location, "cpu", loras=generator.loras)
+            family = load_generator(generator, "cpu")
             with write_whole(folder) as partial:
                 family.save(partial)
         except (ValueError, OSError) as error:  # NotAPipeline is a ValueError

@@ -1,7 +1,7 @@
 """Training a reward model on rankings: it stops and resumes at any step without changing a number."""
 
 from rewardmodel.learning.training.distributed import PeerFailed
-from rewardmodel.learning.training.inspection import unreadable_images
+from rewardmodel.learning.training.inspection import INSPECTED, unreadable_images
 from rewardmodel.learning.training.loop import join, release_peers, train
 from rewardmodel.learning.training.progress import (
     Callbacks,
@@ -14,6 +14,7 @@ from rewardmodel.learning.training.progress import (
 from rewardmodel.learning.training.state import discard_state
 
 __all__ = [
+    "INSPECTED",
     "Callbacks",
     "PeerFailed",
     "Progress",

@@ -21,7 +21,7 @@ from rewardmodel.learning.errors import Interrupted
 from rewardmodel.learning.saving import write_whole
 from rewardmodel.learning.training.distributed import ProcessGroup
 
-REPORT = "images.json"
+INSPECTED = "images.json"
 NAMED = 5  # unreadable files in a message
 HASH = re.compile("[0-9a-f]{64}")
 CHUNK = 1024  # images a process checks before it asks whether to stop
@@ -77,7 +77,7 @@ def inspect(
     earlier = None
     with group.error_barrier():
         if group.is_main_process:
-            earlier = _read_report(folder / REPORT, data)
+            earlier = _read_report(folder / INSPECTED, data)
     earlier = group.broadcast(earlier)
     if earlier is not None and not earlier.exceeds(most):
         return earlier
@@ -88,7 +88,7 @@ def inspect(
     inspection = replace(inspection, dropped=dropped)
     with group.error_barrier():
         if group.is_main_process:
-            _write_report(folder / REPORT, data, inspection)
+            _write_report(folder / INSPECTED, data, inspection)
     return inspection
 
 
@@ -197,7 +197,7 @@ def usable(rankings: Rankings, inspection: Inspection) -> Rankings:
     return rankings.filter(inspection.is_usable) if inspection.unreadable else rankings
 
 
-def unreadable_images(folder: Path) -> Collection[str]:
-    """Return the files that the inspection in this run's folder could not read."""
-    unreadable: dict[str, str] = json.loads((folder / REPORT).read_text(encoding="utf-8"))["unreadable"]
+def unreadable_images(report: Path) -> Collection[str]:
+    """Return the files that an inspection could not read. Args: report: INSPECTED in its run's folder."""
+    unreadable: dict[str, str] = json.loads(report.read_text(encoding="utf-8"))["unreadable"]
     return unreadable.keys()

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import os
 import signal
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.db import connection
 
+from annotation.places import on_this_host
+from annotation.stored_files import local_copy
 from rewardmodel.models import RewardCheckpoint
 from rewardmodel.serving.model_cache import ModelCache
 from rewardmodel.serving.protocol import parse_address
@@ -63,7 +67,9 @@ class Command(BaseCommand):
                 device_or_default(options["device"])
             except DeviceError as error:
                 raise CommandError(f"--device: {error}") from error
-        models = ModelCache(memory=settings.SCORER_MEMORY, device=options["device"])
+        models = ModelCache(
+            memory=settings.SCORER_MEMORY, device=options["device"], path=on_this_host, copy=_copy
+        )
         if options["warm"]:
             for checkpoint in RewardCheckpoint.objects.promoted():
                 try:
@@ -86,6 +92,21 @@ class Command(BaseCommand):
             raise CommandError(str(error)) from error
         except StopAsked:
             return
+
+
+@contextmanager
+def _copy(location: str) -> Iterator[Path]:
+    """As `local_copy`, in a thread that comes and goes. Raises: OSError where it cannot be fetched."""
+    with ExitStack() as stack:
+        try:
+            place = stack.enter_context(local_copy(location))
+        except OSError:
+            raise
+        except Exception as error:  # of the database, or of the client of the storage
+            raise OSError(f"{location} cannot be fetched: {error}") from error
+        finally:
+            connection.close()
+        yield place
 
 
 def _give_way(steps: int) -> None:

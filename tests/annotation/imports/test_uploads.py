@@ -227,9 +227,10 @@ def upload(ada, project, settings, tmp_path):
     return request_import(project=project, file=sent("foxes.zip", foxes()), by=ada, now=now())
 
 
-def test_a_file_is_imported_once_and_then_removed(project, upload):
+def test_a_file_is_imported_once_and_then_removed(project, upload, django_capture_on_commit_callbacks):
     assert upload.file.read_bytes() == foxes()
-    run_import(upload, clock=now)
+    with django_capture_on_commit_callbacks(execute=True):
+        run_import(upload, clock=now)
     assert (upload.state, upload.summary) == (
         "finished",
         "1 prompts and 2 images new; 1 assignments opened.",
@@ -267,11 +268,10 @@ def test_an_import_of_a_file_that_is_gone_has_failed(upload):
     assert (upload.state, upload.error) == ("failed", "foxes.zip: its file is gone: send it again")
 
 
-def test_files_of_uploads_that_are_over_are_removed(upload, monkeypatch):
+def test_files_of_uploads_that_are_over_are_removed(upload):
     left = upload.folder.with_name("0")
     left.mkdir()
-    monkeypatch.setattr(worker, "ABANDONED_SECONDS", -60)
-    worker.remove_uploads()
+    worker.remove_uploads(now=now() + timedelta(days=2))
     assert upload.file.exists()
     assert not left.exists()
 

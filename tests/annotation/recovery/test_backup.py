@@ -1,6 +1,7 @@
 """A machine is lost: another one goes on with everything that was acknowledged before its backup."""
 
 import json
+import shutil
 import threading
 from pathlib import Path
 
@@ -9,6 +10,7 @@ from django.core.files.storage import default_storage
 from django.core.management import CommandError, call_command
 from django.db import connection
 
+from annotation import stored_files
 from annotation.models import Export, Image, Ranking
 from annotation.services.assignments.assignments import claim_next
 from annotation.services.exports import request_export, run_export
@@ -56,6 +58,9 @@ def busy(project, alice, a_prompt, var):
     (unfinished.folder / "checkpoint.json").write_text("half")
     register_checkpoint(project=project, name="here", folder=str(var / "runs" / "training-1" / "best"))
     register_checkpoint(project=project, name="elsewhere", folder="/elsewhere/model")
+    older = register_checkpoint(project=project, name="older", folder="")
+    older.folder = str(var / "runs" / "training-1" / "best")  # as it was stored once
+    older.save()
     return project
 
 
@@ -131,7 +136,8 @@ def test_another_machine_has_all_that_was_acknowledged_before_the_backup(
         left_out = ("checkpoint.json", "a.webp", ".best.new", "unfinished_restore.json")
         assert {path.name for path in there.var.rglob("*")} & set(left_out) == set()
         paths = [row[0] for row in there.ask("SELECT folder FROM rewardmodel_rewardcheckpoint ORDER BY id")]
-        assert paths == [str(there.var / "runs/training-1/best"), "/elsewhere/model"]
+        best = "runs/training-1/best"
+        assert paths == [f"$LAUREL_VAR/{best}", "/elsewhere/model", str(there.var / best)]
         assert there.ask("SELECT kind FROM annotation_action ORDER BY id DESC LIMIT 1") == [
             ("backup.restored",)
         ]
@@ -282,3 +288,20 @@ def test_files_replaced_while_a_folder_is_copied_are_copied_again(times, var, fo
         entries = {Path(entry.name).name: entry for entry in _copy_place(copying, place)}
     assert entries.keys() == {"config.json", "model.safetensors"}
     assert store.object(entries["config.json"].sha256).read_text() == "0 more"
+
+
+def test_a_backup_holds_what_hosts_have_in_storage_and_a_restore_stores_it_again(
+    remote, var, folder, project
+):
+    best = var / "runs" / "training-1" / "best"
+    stored_files.store(best)
+    stored_files.let_go(best)
+    names = {entry.name for entry in back_up(folder=folder).entries()}
+    assert {"var/runs/training-1/best/model.safetensors", "var/secret_key"} <= names
+
+    best.mkdir()
+    (best / "model.safetensors").write_bytes(WEIGHTS)  # as a restore puts it
+    shutil.rmtree(remote)
+    stored_files.store_all(afresh=True)
+    assert not best.exists()
+    assert stored_files.open_file(best / "model.safetensors").read() == WEIGHTS

@@ -1,5 +1,7 @@
 """The scheduled look at stored files names what is gone or changed, and a backup puts it back."""
 
+import hashlib
+import io
 from datetime import timedelta
 from itertools import count
 from pathlib import Path
@@ -8,6 +10,7 @@ import pytest
 from django.core.files.storage import default_storage
 from django.core.management import CommandError, call_command
 
+from annotation import stored_files
 from annotation.management.commands.doctor import check_files
 from annotation.models import FileDigest, FileFault, FileRound, Image
 from annotation.services.exports import request_export, run_export
@@ -17,6 +20,8 @@ from annotation.services.recovery.store import BackupFolder
 from rewardmodel.models import DatasetVersion, RewardCheckpoint, TrainingRun
 from rewardmodel.services.checkpoints import register_checkpoint
 from tests.cast import NOW
+
+COUNTS = {"answers": 0, "left_out": 0}
 
 
 @pytest.fixture
@@ -127,3 +132,30 @@ def test_faulty_files_are_put_back_from_a_backup_that_has_them(stored, tmp_path)
     assert FileDigest.objects.count() == 1
     with pytest.raises(CommandError, match="2 files are in no backup as they were, such as var/datasets"):
         call_command("restore", store.folder, "--faulty")
+
+
+def test_files_of_hosts_that_share_no_folder_are_looked_at_in_the_storage(
+    remote, project, tmp_path, settings
+):
+    dataset = DatasetVersion.objects.create(
+        project=project, hash=hashlib.sha256(b"{}\n").hexdigest(), folder="d", counts={}, shares={}, **COUNTS
+    )
+    settings.DATASETS_DIR = tmp_path / "datasets"
+    dataset.path.mkdir(parents=True)
+    (dataset.path / "rankings.jsonl").write_text("{}\n")
+    stored_files.store(dataset.path)
+    stored_files.let_go(dataset.path)
+    assert look() == 1
+    assert not FileFault.objects.exists()
+
+    [stored] = [file for file in remote.rglob("*") if file.is_file()]
+    stored.write_text("rot")
+    look(afresh=True)
+    fault = FileFault.objects.get()
+    assert (fault.name, fault.fault) == ("var/datasets/d/rankings.jsonl", "has changed since it was stored")
+    backups = BackupFolder(tmp_path / "backups")
+    with backups.hold():
+        backups.start()
+        backups.add(io.BytesIO(b"{}\n"))
+    assert put_back(folder=backups.folder) == (["var/datasets/d/rankings.jsonl"], [])
+    assert stored.read_text() == "{}\n"

@@ -1,0 +1,107 @@
+"""A run's folder: put on the host that works on the run, and stored as it grows: another can go on."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from time import monotonic, sleep
+
+from django.conf import settings
+from django.db import connection
+
+from annotation import jobs, stored_files
+from rewardmodel.models import Run
+from rewardmodel.runs.states import run_models
+
+logger = logging.getLogger(__name__)
+STORE_SECONDS = 5.0  # between two looks for what is new: so much work another host does again
+PATIENCE_SECONDS = 60.0  # the storage may restart under a run
+
+
+class RunFolder:
+    """The folder of a run that this host works on. Where the storage is the disk, nothing is to be done."""
+
+    def __init__(self, run: Run) -> None:
+        self.run, self.path = run, run.folder
+        self._digests: stored_files.Digests = {}
+        self._stored: stored_files.Listing = {}
+        self._lock, self._over = threading.Lock(), threading.Event()
+
+    def take_up(self) -> None:
+        """Put the folder here as it was stored last, and remove those of other runs that are over."""
+        _remove_left(but=self.path)
+        stored_files.fetch(self.path)
+        self.path.mkdir(parents=True, exist_ok=True)
+
+    def store(self) -> None:
+        """Let every host have the folder as it is now.
+
+        Raises: JobLost where another worker has the run; what the storage raises where it is not reached in
+            a minute.
+        """
+        if not stored_files.is_elsewhere():
+            return
+        deadline = monotonic() + PATIENCE_SECONDS
+        while True:
+            try:
+                return self._store()
+            except jobs.JobLost:
+                raise
+            except Exception as error:  # whatever the client of the storage raises
+                if monotonic() > deadline:
+                    raise
+                logger.warning("%s: its folder cannot be stored; trying again: %r", self.run, error)
+                sleep(1)
+
+    @contextmanager
+    def kept_stored(self) -> Iterator[None]:
+        """Store what is new in the folder every few seconds, from a thread of its own."""
+        if not stored_files.is_elsewhere():
+            yield
+            return
+        thread = threading.Thread(target=self._keep_stored, name=f"folder of {self.run}", daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            self._over.set()
+            thread.join()
+
+    def hand_over(self) -> None:
+        """Store the folder as it is when the work has ended, and let go of it. Raises: as `store`."""
+        self.store()
+        stored_files.let_go(self.path)
+
+    def _store(self) -> None:
+        with self._lock:
+            listed = stored_files.listing(self.path)
+            if listed != self._stored:
+                stored_files.store(self.path, fence=lambda: jobs.hold(self.run), digests=self._digests)
+                self._stored = listed
+
+    def _keep_stored(self) -> None:
+        try:
+            while not self._over.wait(STORE_SECONDS):
+                try:
+                    self._store()
+                except jobs.JobLost:
+                    return  # the heartbeat learns it as well
+                except Exception as error:  # the run goes on; whoever takes it over goes further back
+                    logger.warning("%s: its folder cannot be stored: %r", self.run, error)
+                    connection.close()
+        finally:
+            connection.close()
+
+
+def _remove_left(*, but: Path) -> None:
+    """Remove what this host still has of runs that it was killed in, or that went on elsewhere."""
+    if not stored_files.is_elsewhere():
+        return
+    for model in run_models():
+        running = {run.folder for run in model.objects.filter(state=Run.State.RUNNING)}
+        for folder in Path(settings.RUNS_DIR).glob(f"{model.kind}-[0-9]*"):
+            if folder != but and folder not in running:
+                stored_files.let_go(folder)
