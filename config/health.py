@@ -17,6 +17,7 @@ from django.urls import resolve
 from kombu import Connection
 from kombu.exceptions import KombuError
 
+from config.database.silence import give_up_on_silence
 from rewardmodel.serving import client
 from rewardmodel.serving.protocol import parse_address
 
@@ -57,31 +58,28 @@ def readyz(request: HttpRequest) -> JsonResponse:
 
     An answer is at most READY_FRESH_SECONDS old, however many ask: no more connections are opened than that.
     """
-    answers = _readiness.now()
+    answers = {name: look.now() for name, look in _LOOKS.items()}
     return JsonResponse(answers, status=200 if answers["database"] and answers["broker"] else 503)
 
 
-class _Readiness:
-    """What answered when somebody last looked; those who ask while somebody looks wait for what they see."""
+class _Look:
+    """What was seen of one part when somebody last looked; who asks meanwhile waits for what they see."""
 
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._seen: dict[str, bool] = {}
-        self._seen_at = -math.inf
+    def __init__(self, look: Callable[[], bool]) -> None:
+        self._look, self._lock = look, threading.Lock()
+        self._answers, self._seen_at = False, -math.inf
 
-    def now(self) -> dict[str, bool]:
+    def now(self) -> bool:
         with self._lock:
             if time.monotonic() - self._seen_at >= settings.READY_FRESH_SECONDS:
-                self._seen = {
-                    "database": _database_answers(),
-                    "broker": _broker_answers(),
-                    "scorer": _any_scorer_answers(),
-                }
+                self._answers = self._look()
                 self._seen_at = time.monotonic()
-            return self._seen
+            return self._answers
 
 
-_readiness = _Readiness()
+def database_answers() -> bool:
+    """Return whether the database answered a statement in the last READY_FRESH_SECONDS, or does now."""
+    return _LOOKS["database"].now()
 
 
 def _database_answers() -> bool:
@@ -90,6 +88,9 @@ def _database_answers() -> bool:
     fresh.settings_dict["OPTIONS"] = {**fresh.settings_dict["OPTIONS"], "connect_timeout": SECONDS}
     try:
         fresh.ensure_connection()
+        give_up_on_silence(fresh, is_alive=lambda: False, seconds=SECONDS)
+        with fresh.cursor() as cursor:  # a pooler takes connections also for a database that hangs
+            cursor.execute("SELECT 1")
     except DatabaseError:
         return False
     finally:
@@ -131,3 +132,10 @@ def broker() -> Iterator[Any]:
             yield link.default_channel
         except silent as error:
             raise BrokerSilent(str(error)) from error
+
+
+_LOOKS = {
+    "database": _Look(_database_answers),
+    "broker": _Look(_broker_answers),
+    "scorer": _Look(_any_scorer_answers),
+}

@@ -139,7 +139,13 @@ DATABASES: dict[str, dict[str, Any]] = {
 DATABASES["default"]["ENGINE"] = "config.database"
 DATABASES["default"]["CONN_MAX_AGE"] = env.int("CONN_MAX_AGE", default=60)
 DATABASES["default"]["CONN_HEALTH_CHECKS"] = True
-DATABASES["default"].setdefault("OPTIONS", {}).setdefault("connect_timeout", 5)
+# Of a host that is gone nothing is heard, for which libpq waits hours; over a local socket it ignores these.
+GONE = {"keepalives_idle": 10, "keepalives_interval": 5, "keepalives_count": 3, "tcp_user_timeout": 25_000}
+DATABASES["default"]["OPTIONS"] = {
+    "connect_timeout": 5,
+    **GONE,
+    **DATABASES["default"].get("OPTIONS", {}),
+}
 # Behind a pooler that gives every transaction another connection, nothing can be prepared on one.
 if env.bool("PREPARE_STATEMENTS", default=True):
     DATABASES["default"]["OPTIONS"]["prepare_threshold"] = 2

@@ -42,9 +42,11 @@ class WaitressWorker(Worker):  # type: ignore[misc]
 
     def run(self) -> None:
         # These need Django, which `config.wsgi` has set up by now.
-        from config.health import PROBES
+        from config.database.silence import watch_connections
+        from config.health import PROBES, database_answers
         from config.web.channels import Channel
 
+        watch_connections(database_answers)
         logging.getLogger("waitress.queue").setLevel(logging.ERROR)  # a queue is no news
         self.dispatchers: dict[int, Any] = {}
         self._next_look = 0.0

@@ -4,13 +4,17 @@ import socket
 import time
 from contextlib import contextmanager
 
+import psutil
 import pytest
 from botocore.config import Config
+from django.db import OperationalError, connections
 from django.urls import reverse
 
 from annotation.models import Export
 from annotation.waking import LATE
 from config.celery import app
+from config.database.silence import give_up_on_silence
+from config.health import database_answers
 from config.local.processes import find_marked
 from config.settings import VAR
 
@@ -57,6 +61,42 @@ def test_probes_that_come_close_together_look_once(client, db, settings):
     assert client.get("/readyz").status_code == 200
     settings.READY_FRESH_SECONDS = 0
     assert client.get("/readyz").status_code == 503
+
+
+@pytest.fixture
+def opened(db):
+    """A connection of its own, and the process that serves it."""
+    other = connections.create_connection("default")
+    with other.cursor() as cursor:
+        cursor.execute("SELECT pg_backend_pid()")
+        process = psutil.Process(cursor.fetchone()[0])
+    give_up_on_silence(other, is_alive=database_answers, seconds=0.2)
+    yield other, process
+    other.close()
+
+
+def test_a_database_that_hangs_under_an_open_connection_is_given_up(opened):
+    other, process = opened
+    process.suspend()
+    try:
+        with (
+            suspended("postgres"),
+            other.cursor() as cursor,
+            pytest.raises(OperationalError, match="silent for 0 s, and answers nobody"),
+        ):
+            cursor.execute("SELECT 1")
+    finally:
+        process.resume()
+    assert not other.is_usable()
+    other.close()
+    with other.cursor() as cursor:  # the next request connects anew
+        cursor.execute("SELECT 1")
+
+
+def test_a_statement_that_takes_long_is_waited_for(opened):
+    with opened[0].cursor() as cursor:
+        cursor.execute("SELECT 'done' FROM pg_sleep(0.8)")
+        assert cursor.fetchone() == ("done",)
 
 
 @pytest.fixture
