@@ -19,7 +19,7 @@ from annotation.statistics.estimates import NotEnough
 
 
 class FigureSerializer(serializers.Serializer[Any]):
-    """A figure with its 95 % bootstrap interval over prompts; or none, and why."""
+    """A figure with its 95 % interval over prompts; or none, and why."""
 
     value = serializers.FloatField(allow_null=True)
     low = serializers.FloatField(allow_null=True)

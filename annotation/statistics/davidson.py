@@ -61,6 +61,41 @@ def fit(wins: Floats, ties: Floats, *, prior: float, shared_tie: bool = False) -
     return Strengths(strengths - strengths.mean(axis=1, keepdims=True), tie)
 
 
+def information(fitted: Strengths, met: Floats, *, prior: float) -> Floats:
+    """The curvature of the log likelihood with its priors, at its top, of one set: (K + 1, K + 1).
+
+    The last row and column are those of the logarithm of `tie`. The statistics of a comparison are half of
+    +1, -1 or 0 for i, less that for j, and whether it was a tie; their covariance is its information.
+
+    Args:
+        fitted: of one set: (1, K).
+        met: (K, K) how often i and j were compared; symmetric.
+        prior: as `fit` has it.
+    """
+    [strengths], [tie] = fitted.strengths, fitted.tie
+    win, draw = outcomes(_margins(strengths[None])[0], tie)
+    expected = win - win.T
+    spread = met * (1 - draw - expected**2) / 4
+    size, own = len(strengths), tie / (2 + tie)
+    matrix = np.zeros((size + 1, size + 1))
+    matrix[:size, :size] = np.diag(spread.sum(axis=1) + prior) - spread
+    matrix[:size, size] = matrix[size, :size] = -(met * expected * draw).sum(axis=1) / 2
+    matrix[size, size] = (met * draw * (1 - draw)).sum() / 2 + 2 * TIE_PRIOR * own * (1 - own)
+    return matrix
+
+
+def scores(fitted: Strengths) -> tuple[Floats, Floats]:
+    """What one comparison adds to the gradient of the log likelihood, of one set: (K, K, 3) twice.
+
+    Returns: for i, the negative of which is for j; and for the logarithm of `tie`: where i won, lost, tied.
+    """
+    win, draw = outcomes(_margins(fitted.strengths)[0], fitted.tie[0])
+    expected = win - win.T
+    of_strength = np.stack([(1 - expected) / 2, (-1 - expected) / 2, -expected / 2], axis=-1)
+    of_tie = np.stack([-draw, -draw, 1 - draw], axis=-1)
+    return of_strength, of_tie
+
+
 def _strengths_step(strengths: Floats, tie: Floats, met: Floats, scored: Floats, prior: float) -> Floats:
     """Newton's step of the log likelihood, which is concave: (B, K)."""
     margins = _margins(strengths)

@@ -35,7 +35,7 @@ class Interval:
 
 @dataclass(frozen=True)
 class Estimate:
-    """A figure with its 95 % bootstrap interval over prompts, and its sample size."""
+    """A figure with its 95 % interval over prompts, and its sample size."""
 
     value: float
     low: float

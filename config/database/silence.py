@@ -38,7 +38,7 @@ def give_up_on_silence(
     def wait_while_alive(work: Generator[Any, Any, Any], *arguments: Any, **options: Any) -> Any:
         return wait(_watch(work, opened, is_alive, seconds), *arguments, **options)
 
-    opened.wait = wait_while_alive  # type: ignore[method-assign]
+    opened.wait = wait_while_alive  # type: ignore[method-assign, assignment]
 
 
 def watch_connections(is_alive: Callable[[], bool]) -> None:

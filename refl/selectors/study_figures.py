@@ -197,7 +197,7 @@ def captions_of(answers: Answers) -> Integers:
 
 
 def board_of(answers: Answers, placed: Placements) -> list[BoardRow] | NotEnough:
-    """Return the generators by strength, as the project's leaderboard computes it; captions are resampled."""
+    """Return the generators by strength, as the project's leaderboard has it; captions are its prompts."""
     if not answers.placed:
         return NotEnough("no answer yet")
     prompts = captions_of(answers)
@@ -205,7 +205,7 @@ def board_of(answers: Answers, placed: Placements) -> list[BoardRow] | NotEnough
         prompts, placed.opinions, placed.raters, placed.images, placed.slots, placed.scores
     )
     items = np.array([answers.place_of(row.generation) for row in answers.placed], np.int64)
-    boards = leaderboard(by_caption, items, resamples=Resamples(int(prompts.max()) + 1, seed=SEED))
+    boards = leaderboard(by_caption, items)
     if not boards:
         return NotEnough("no two generators were compared yet")
     standings = boards[0].standings

@@ -12,12 +12,11 @@ from annotation.charts import Whisker, whisker
 from annotation.models import Assignment, Generation, Placement, Project
 from annotation.selectors.projects.images import most_used_model
 from annotation.statistics.correlation import spearman
-from annotation.statistics.estimates import NotEnough, Resamples
+from annotation.statistics.estimates import NotEnough
 from annotation.statistics.leaderboard import Board, Standing, leaderboard
 from annotation.statistics.panels import Placements
 
 CHUNK = 5000  # rows fetched at a time
-SEED = 0  # seed of the resamples: the same answers give the same page
 ENOUGH_GENERATORS = 4  # fewest for a rank correlation
 ROW = [("prompt", "i8"), ("opinion", "i8"), ("image", "i8"), ("slot", "i8"), ("generator", "i8")]
 
@@ -75,10 +74,10 @@ def project_leaderboard(project: Project) -> Leaderboard:
     )
     with transaction.atomic(savepoint=False):  # so that rows are streamed
         table = np.fromiter(rows, ROW)
-    prompt_ids, prompts = np.unique(table["prompt"], return_inverse=True)
+    _, prompts = np.unique(table["prompt"], return_inverse=True)
     nobody, unscored = np.zeros(len(table), np.int64), np.full(len(table), np.nan)
     placed = Placements(prompts, table["opinion"], nobody, table["image"], table["slot"], unscored)
-    boards = leaderboard(placed, table["generator"], resamples=Resamples(len(prompt_ids), seed=SEED))
+    boards = leaderboard(placed, table["generator"])
     model, names = most_used_model(project), list(numbers)
     scores = _mean_scores(project, model)
     ranked = {item for board in boards for item in board.items}

@@ -1,9 +1,20 @@
 """The board: known strengths come back, wins count as in the paper, what never met is kept apart."""
 
 import numpy as np
+import pytest
 
-from annotation.statistics.estimates import NotEnough, Resamples
-from annotation.statistics.leaderboard import best_of_each, contests, leaderboard
+from annotation.statistics import davidson
+from annotation.statistics.estimates import NotEnough, resample
+from annotation.statistics.leaderboard import (
+    LOST,
+    PRIOR,
+    TIED,
+    WON,
+    best_of_each,
+    contests,
+    covariance,
+    leaderboard,
+)
 from tests.annotation.statistics.simulated import placements
 
 
@@ -11,7 +22,7 @@ def board_of(rankings, maker, prompts):
     """`maker` says whose each image is."""
     placed = placements(*rankings)
     items = np.array([maker(image) for image in placed.images])
-    return leaderboard(placed, items, resamples=Resamples(prompts, seed=0))
+    return leaderboard(placed, items)
 
 
 def simulated(strengths, prompts=150, per_item=1, seed=0):
@@ -35,6 +46,53 @@ def test_generators_are_ordered_by_their_known_strengths_which_lie_in_the_interv
         assert one.strength.low < truth[one.item] - truth.mean() < one.strength.high
         assert (one.strength.prompts, one.strength.count) == (400, 400 * 3)
         assert one.ranks == (one.rank, one.rank)
+
+
+def tables_by_prompt(every, size, prompts):
+    """(P, K, K) wins and ties of each prompt, written out contest by contest."""
+    wins, ties = np.zeros((prompts, size, size)), np.zeros((prompts, size, size))
+    for prompt, i, j, outcome in zip(every.prompts, every.first, every.second, every.outcomes, strict=True):
+        if outcome == TIED:
+            ties[prompt, i, j] += 1
+            ties[prompt, j, i] += 1
+        else:
+            wins[prompt, i, j] += outcome == WON
+            wins[prompt, j, i] += outcome == LOST
+    return wins, ties
+
+
+def test_intervals_are_those_of_2000_resamples_of_prompts_within_5_percent():
+    """Also where what is said of a prompt hangs together, so that comparisons taken one by one mislead."""
+    truth, prompts, rng = np.array([0.0, 1.0, -0.8, 0.3, 0.2]), 250, np.random.default_rng(4)
+    rankings = []
+    for prompt in range(prompts):
+        taste = rng.normal(size=len(truth))  # of all who judge it
+        for opinion in range(4):
+            marks = np.round(2 * (truth + taste + rng.gumbel(size=len(truth)) / 2)) / 2
+            slots = np.unique(-marks, return_inverse=True)[1] + 1
+            ids = [10 * prompt + item for item in range(len(truth))]
+            rankings.append((prompt, opinion, dict(zip(ids, slots, strict=True))))
+    placed = placements(*rankings)
+    every = contests(placed, placed.images % 10)
+    tables = tables_by_prompt(every, 5, prompts)
+    wins, ties = (table.sum(axis=0) for table in tables)
+    fitted = davidson.fit(wins[None], ties[None], prior=PRIOR)
+    errors = np.sqrt(np.diag(covariance(fitted, every, prior=PRIOR)))
+
+    drawn = (np.bincount(row, minlength=prompts) for rows in resample(prompts, seed=1) for row in rows)
+    weights = np.stack(list(drawn))
+    sums = (np.tensordot(weights, table, axes=1) for table in tables)
+    strengths = davidson.fit(*sums, prior=PRIOR).strengths
+    assert len(strengths) == 2000
+    assert errors == pytest.approx(strengths.std(axis=0), rel=0.05)
+
+    information = davidson.information(fitted, wins + wins.T + ties, prior=PRIOR)
+    centre = np.eye(5) - 1 / 5
+    alone = np.sqrt(np.diag(centre @ np.linalg.inv(information)[:5, :5] @ centre))
+    assert (errors > 1.3 * alone).all()
+    [board] = leaderboard(placed, placed.images % 10)
+    ends = {one.item: (one.strength.low, one.strength.high) for one in board.standings}
+    assert [ends[item][1] - ends[item][0] for item in range(5)] == pytest.approx(2 * 1.959964 * errors)
 
 
 def test_generators_that_are_alike_have_ranks_that_cannot_be_told():
@@ -98,4 +156,4 @@ def test_too_few_prompts_make_no_standings():
 
 def test_no_answers_make_no_board():
     placed = placements()
-    assert leaderboard(placed, placed.images, resamples=Resamples(0, seed=0)) == []
+    assert leaderboard(placed, placed.images) == []
