@@ -12,11 +12,13 @@ from celery.signals import (
     before_task_publish,
     task_postrun,
     task_prerun,
+    worker_process_init,
 )
 
 from annotation import request_ids
 from config import broker
 from config.lines import JSONFormatter, LineFormatter, formatter
+from config.reporting import trace
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
 
@@ -40,6 +42,12 @@ def _send_request_id(headers: dict[str, Any], **_: object) -> None:
     """Let the task's logs name the request that asked for it."""
     if request_id := request_ids.current():
         headers["request_id"] = request_id
+
+
+@worker_process_init.connect
+def _trace_tasks(**_: object) -> None:
+    """In each process of a worker, since threads that send what was traced do not outlive a fork."""
+    trace()
 
 
 @task_prerun.connect

@@ -14,6 +14,7 @@ import environ
 
 from annotation import keys
 from config.identity import Issuer, apps_of, parse_roles, settings_of
+from config.reporting import report_errors
 
 ROOT = Path(__file__).resolve().parent.parent
 env = environ.Env()
@@ -204,7 +205,7 @@ TIME_ZONE = "UTC"
 USE_TZ = True
 
 STATIC_URL = "static/"
-STATIC_ROOT = VAR / "static"
+STATIC_ROOT = Path(env.str("STATIC_ROOT", default=str(VAR / "static")))
 STATICFILES_DIRS = [ROOT / "static"]
 MEDIA_ROOT = VAR / "images"
 FILE_UPLOAD_PERMISSIONS = None  # as the umask has it, like all other files
@@ -360,6 +361,11 @@ SCORES_AT_ONCE = env.int("SCORES_AT_ONCE", default=36)
 
 # A run or an export without a heartbeat for this long goes back to the queue.
 RUN_SILENCE_SECONDS = env.int("RUN_SILENCE_SECONDS", default=60)
+
+# Errors and traces for whoever collects them; without these, nothing of either library is loaded.
+OTEL_EXPORTER_OTLP_ENDPOINT = env.str("OTEL_EXPORTER_OTLP_ENDPOINT", default="")
+if SENTRY_DSN := env.str("SENTRY_DSN", default=""):
+    report_errors(SENTRY_DSN)
 
 # Lines for people, or JSON for programs that collect logs; `config.lines` reads it where no settings are.
 if env.str("LOG_FORMAT", default="line") not in ("line", "json"):
