@@ -1,0 +1,67 @@
+"""What `deploy/` gives to paste: it names settings, commands and files that exist, and shares no folder."""
+
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tests.test_docs import settings_read
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+DEPLOY = ROOT / "deploy"
+COMPOSE = yaml.safe_load((DEPLOY / "compose.yaml").read_text())
+OURS = {name: each for name, each in COMPOSE["services"].items() if "laurel" in each["image"]}
+WEBLESS = {"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_DEFAULT_REGION"}  # boto's own
+
+
+def test_services_are_given_settings_that_exist():
+    for name, service in OURS.items():
+        assert set(service["environment"]) - WEBLESS <= settings_read(), name
+    unit = re.findall(r"^([A-Z_0-9]+)=", (DEPLOY / "systemd/laurel.env").read_text(), re.MULTILINE)
+    assert set(unit) <= settings_read()
+
+
+def test_what_compose_asks_for_is_in_the_example_of_its_environment():
+    asked = set(re.findall(r"(?<!\$)\$\{([A-Z_0-9]+):?\?", (DEPLOY / "compose.yaml").read_text()))
+    given = re.findall(r"^([A-Z_0-9]+)=", (DEPLOY / "env.example").read_text(), re.MULTILINE)
+    assert asked <= set(given)
+
+
+def test_services_share_no_folder_but_what_never_runs_beside_another():
+    volumes = [volume.split(":")[0] for each in OURS.values() for volume in each["volumes"]]
+    assert {volume for volume in volumes if volumes.count(volume) > 1} == {"migrate"}
+
+
+def test_pages_short_tasks_and_beat_need_no_image_with_torch():
+    assert {name for name, each in OURS.items() if each["image"] == "laurel-worker"} == {
+        *("gpu", "scorer", "backup")
+    }
+
+
+def test_queues_are_those_that_tasks_are_sent_to(settings):
+    commands = [str(service.get("command", "")) for service in OURS.values()]
+    commands += [file.read_text() for file in DEPLOY.glob("systemd/*.service")]
+    commands += [(DEPLOY / "Dockerfile").read_text()]
+    queues = {queue for command in commands for queue in re.findall(r"--queues (\w+)", command)}
+    sent = {settings.CELERY_TASK_DEFAULT_QUEUE, *(to["queue"] for to in settings.CELERY_TASK_ROUTES.values())}
+    assert queues == sent
+
+
+@pytest.mark.parametrize(
+    ("program", "arguments"),
+    [
+        ("hadolint", ["deploy/Dockerfile"]),
+        ("promtool", ["check", "rules", "deploy/monitoring/alerts.yml"]),
+        ("caddy", ["validate", "--adapter", "caddyfile", "--config", "deploy/proxy/Caddyfile"]),
+    ],
+)
+def test_what_is_pasted_is_well_formed(program, arguments, tmp_path):
+    if shutil.which(program) is None:
+        pytest.skip(f"{program} is not here")
+    environment = {"PATH": "/usr/bin:/bin", "HOME": str(tmp_path), "LAUREL_HOST": "laurel.test"}
+    command = [shutil.which(program), *arguments]
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
