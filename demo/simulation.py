@@ -104,13 +104,13 @@ def _answer(
         )
     for number, slot, rating in zip(addresses, judgement.slots, judgement.ratings, strict=True):
         fields[f"slot-{number}"] = str(slot)
-        if f"rating-{number}-overall" in form.names:
-            fields |= {
-                f"rating-{number}-overall": str(rating.overall),
-                f"rating-{number}-alignment": str(rating.alignment),
-                f"rating-{number}-fidelity": str(rating.fidelity),
-                f"rating-{number}-problems": [PROBLEMS[flaw].value for flaw in rating.flaws] or ["none"],
-            }
+        problems = f"rating-{number}-problems"
+        if problems in form.names:
+            asked = {name for name in form.names if name.startswith(f"rating-{number}-")} - {problems}
+            # Of an axis that nobody here has an eye for, they say what they think of the whole.
+            marks = {name: getattr(rating, name.rpartition("-")[2], rating.overall) for name in asked}
+            fields |= {name: str(mark) for name, mark in marks.items()}
+            fields[problems] = [PROBLEMS[flaw].value for flaw in rating.flaws] or ["none"]
     return fields
 
 
