@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import sys
 import tempfile
+import tomllib
 from datetime import timedelta
 from ipaddress import ip_network
 from pathlib import Path
@@ -18,6 +19,7 @@ from config.reporting import report_errors
 
 ROOT = Path(__file__).resolve().parent.parent
 env = environ.Env()
+VERSION: str = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["version"]
 
 # Everything that Laurel writes on this machine: embedded services, images, datasets, runs, logs.
 VAR = Path(env.str("LAUREL_VAR", default=str(ROOT / "var"))).resolve()
@@ -117,7 +119,8 @@ TEMPLATES = [
         "DIRS": [ROOT / "templates"],
         "APP_DIRS": True,
         "OPTIONS": {
-            "builtins": ["annotation.templatetags.forms"],  # whose csrf_token also names the form's user
+            # The csrf_token of forms also names the form's user.
+            "builtins": ["annotation.templatetags.forms", "annotation.templatetags.version"],
             "context_processors": [
                 "django.template.context_processors.request",
                 "django.contrib.auth.context_processors.auth",
@@ -303,7 +306,7 @@ REST_FRAMEWORK = {
 API_REQUESTS_A_MINUTE = env.int("API_REQUESTS_A_MINUTE", default=3000)
 SPECTACULAR_SETTINGS = {
     "TITLE": "Laurel",
-    "VERSION": "1",
+    "VERSION": VERSION,
     "SERVE_INCLUDE_SCHEMA": False,
     "SCHEMA_PATH_PREFIX": r"/api/v1(/projects/\{slug\})?",  # what follows names an endpoint's group
     "SERVE_PERMISSIONS": ["rest_framework.permissions.AllowAny"],  # the schema is public, like the code

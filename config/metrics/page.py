@@ -12,7 +12,7 @@ from django.db import DatabaseError
 from django.http import HttpRequest, HttpResponse
 from django.utils.timezone import now
 from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, CollectorRegistry, Metric, generate_latest
-from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.core import GaugeMetricFamily, InfoMetricFamily
 from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.registry import Collector
 
@@ -63,6 +63,7 @@ class Present(Collector):
 
     def collect(self) -> Iterator[Metric]:
         up = GaugeMetricFamily("laurel_up", "Whether the database and the broker answer", labels=["part"])
+        yield InfoMetricFamily("laurel", "Which Laurel this is", {"version": settings.VERSION})
         yield from read_folders(settings.VAR)
         yield from read_scorers()
         try:

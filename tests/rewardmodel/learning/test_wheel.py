@@ -48,7 +48,7 @@ def wheel(tmp_path_factory):
 
 @pytest.fixture
 def python(tmp_path, wheel):
-    """An environment with the wheel, and what `laurel[reward]` needs out of the one that runs the tests."""
+    """An environment with the wheel, and what its extra `reward` needs out of the one that runs the tests."""
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", tmp_path / "env"], check=True)
     [packages] = (tmp_path / "env").glob("lib/python*/site-packages")
     with zipfile.ZipFile(wheel) as archive:
@@ -91,13 +91,15 @@ def test_it_holds_the_libraries_and_no_page(wheel):
     with zipfile.ZipFile(wheel) as archive:
         names = archive.namelist()
     assert {name.split("/")[0].split("-")[0] for name in names} == {
-        *("annotation", "laurel", "refl", "rewardmodel")
+        *("annotation", "laurel_preferences", "refl", "rewardmodel")
     }
     assert {name.rpartition("/")[0] for name in names if name.startswith("annotation/")} == {
         "annotation/statistics"
     }
-    assert "rewardmodel/learning/cli/main.py" in names
-    assert not [name for name in names if "/models/" in name or "/migrations/" in name]
+    assert {"/".join(name.split("/")[:2]) for name in names if ".dist-info" not in name} == {
+        *("annotation/statistics", "refl/learning", "rewardmodel/learning")
+    }
+    assert {"rewardmodel/learning/cli/main.py", "rewardmodel/learning/py.typed"} <= set(names)
 
 
 def test_it_scores_offline_without_django_torchvision_and_diffusers(python, tmp_path):
