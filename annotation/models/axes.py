@@ -9,6 +9,7 @@ import re
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any
+from unicodedata import category
 
 from django.core.exceptions import ValidationError
 from django.db.models import F, SmallIntegerField
@@ -79,6 +80,7 @@ IMAGEREWARDDB = {
     "alignment": "image_text_alignment_rating",
     "fidelity": "fidelity_rating",
 }
+NO_LETTERS = {"Cc", "Cs", "Zl", "Zp"}  # of Unicode: controls, halves of pairs, ends of lines and paragraphs
 TAKEN = ("problems", "image_text_alignment")  # a rating's problems; a column of ImageRewardDB
 
 
@@ -112,7 +114,7 @@ def _check_axis(number: int, axis: Mapping[object, object]) -> None:
     if unknown := [part for part in axis if part not in parts]:
         raise ValidationError(f"Axis {number} has {unknown[0]!r}, which is none of {', '.join(parts)}.")
     for part, value in axis.items():
-        if not isinstance(value, str) or not value.isprintable():
+        if not isinstance(value, str) or any(category(letter) in NO_LETTERS for letter in value):
             raise ValidationError(f"Axis {number}: its {part} is no line of text.")
     name, title = str(axis.get("name", "")), str(axis.get("title", ""))
     if not title.strip():

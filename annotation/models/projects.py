@@ -10,7 +10,7 @@ from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
 from django.db.models import Q
 
-from annotation.models.axes import Axis, as_axes, check_axes
+from annotation.models.axes import Axis, as_axes, as_stored, check_axes
 from annotation.models.people import User
 
 # What Discord lets people write to a generator, and so all of DiffusionDB; models read far less of it.
@@ -174,10 +174,11 @@ class Project(models.Model):
         return self.name
 
     def clean(self) -> None:
-        """Raises: ValidationError for axes that images cannot be rated on."""
+        """Fill in what the axes leave out. Raises: ValidationError for such as images cannot be rated on."""
         try:
             if self.axes is not None:
                 check_axes(self.axes)
+                self.axes = as_stored(as_axes(self.axes))
         except ValidationError as error:
             raise ValidationError({"axes": error.messages}) from None
 

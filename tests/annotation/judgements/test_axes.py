@@ -130,7 +130,8 @@ def test_points_go_out_and_come_in_again_where_the_axes_are_the_same(
 def test_axes_stay_as_they_are_once_work_is_open(project, a_prompt, ada):
     change_settings(project=project, axes=AXES[:1], by=ada)
     assert Project.objects.get(pk=project.pk).rating_axes[0].name == "legible"
-    change_settings(project=project, axes=None)
+    change_settings(project=project, axes=[asdict(axis) for axis in PAPER])
+    assert Project.objects.get(pk=project.pk).axes is None
     a_prompt()
     with pytest.raises(SettingsFrozen, match="axes"):
         change_settings(project=project, axes=AXES)
@@ -152,13 +153,13 @@ def test_an_admin_names_axes_on_the_page_and_those_of_the_paper_are_stored_as_no
     given = {name: form[name].value() for name in form.fields if name != "axes"}
     fields = {name: value for name, value in given.items() if value is not False}
     wished = [
-        {"title": "Legible text", "question": "Can it be read?"},
+        {"title": "Legible\xa0text", "question": "Can it be read?"},
         {"title": "Overall", "name": "overall"},
     ]
     assert as_(ada).post(path, fields | rows_of(wished)).status_code == 302
     project.refresh_from_db()
     assert [(axis.name, axis.title) for axis in project.rating_axes] == [
-        ("legible_text", "Legible text"),
+        ("legible_text", "Legible\xa0text"),
         ("overall", "Overall"),
     ]
     page = as_(ada).get(path).text
@@ -197,6 +198,7 @@ def test_a_program_sets_axes_and_reads_them(ada, project):
         ([{"name": "a_rating", "title": "A"}], "cannot be named 'a_rating'"),
         ([{"name": "a", "title": " "}], "Axis 1 has no title"),
         ([{"name": "a", "title": "A\nB"}], "its title is no line of text"),
+        ([{"name": "a", "title": "A", "low": "\0"}], "its low is no line of text"),
         ([{"name": "a", "title": "A" * 41}], "its title is longer than 40 letters"),
         ([{"name": "a", "title": "A", "weight": "2"}], "Axis 1 has 'weight'"),
         ([{"name": "a", "title": "A"}, {"name": "a", "title": "B"}], "Two axes have the name 'a'"),
