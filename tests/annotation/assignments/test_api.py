@@ -93,7 +93,8 @@ def test_only_annotators_are_given_tasks(api, rita, ada, eve, a_prompt):
     a_prompt()
     for person in (rita, ada, eve):
         assert api(person, "tasks/next", {}).status_code == 404
-        assert api(person, "answers", {"claim": NOW.isoformat()}).status_code == 404
+        answer = {"claim": NOW.isoformat(), "images": [{"number": 1, "slot": 1}]}
+        assert api(person, "answers", answer).status_code == 404
 
 
 # Blind
