@@ -9,23 +9,17 @@ from django import forms
 from django.core.files.uploadedfile import UploadedFile
 from django.utils.text import get_text_list
 
-from annotation.services.exports import FORMATS, formats_that_leave_out
+from annotation.services.exports import FORMATS
 from annotation.services.imports.archives import MANIFEST, MOST_BYTES
 from annotation.services.imports.uploads import SUFFIXES
 
-LEFT_OUT = "Left out are " + "; ".join(
-    f"by {get_text_list([FORMATS[name].title for name in names], 'and')} {', '.join(what)}"
-    for what, names in formats_that_leave_out().items()
-)
 WITH_IMAGES = [format.title for format in FORMATS.values() if format.has_images]
 
 
 class ExportForm(forms.Form):
     """The format and days of an export: whole days in UTC."""
 
-    format = forms.ChoiceField(
-        choices=[(name, format.label) for name, format in FORMATS.items()], help_text=LEFT_OUT
-    )
+    format = forms.ChoiceField(choices=[(name, format.label) for name, format in FORMATS.items()])
     first_day = forms.DateField(
         required=False,
         label="Accepted from",

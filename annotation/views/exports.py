@@ -17,6 +17,7 @@ from annotation.services.exports import (
     FORMATS,
     cancel_export,
     delete_export,
+    left_out,
     request_export,
     retry_export,
 )
@@ -32,9 +33,14 @@ def exports(request: MemberRequest, project: Project) -> HttpResponse:
     """Request an export, and list exports; the page polls while one is in progress."""
     rows = list(project.exports.select_related("requested_by"))
     is_active = Export.objects.active().filter(project=project).exists()
-    left_out = {name: format.leaves_out for name, format in FORMATS.items()}
-    shown = [(row, left_out.get(row.format, ())) for row in rows]
-    context = {"project": project, "tab": "exports", "exports": shown, "is_active": is_active}
+    shown = [(row, FORMATS[row.format].leaves_out if row.format in FORMATS else ()) for row in rows]
+    context = {
+        "project": project,
+        "tab": "exports",
+        "exports": shown,
+        "is_active": is_active,
+        "left_out": left_out(),
+    }
     if request.method != "POST":
         template = f"{EXPORTS}#exports" if request.htmx else EXPORTS
         return render(request, template, {**context, "form": ExportForm()})

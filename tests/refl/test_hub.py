@@ -109,7 +109,10 @@ def test_a_lora_goes_to_the_hub_and_is_registered_from_it(hub, project, pipeline
         (["push_dataset", "project-0", "ours/x", "--licence", "My own"], "'My own' is no name of a licence"),
         (["pull_dataset", "project-0", "ours/nothing"], "ours/nothing: the hub did not give it"),
         (["push_lora", "project-0", "small", "ours/x", "--licence=other"], "has 0 LoRAs"),
-        (["push_reward_model", "project-0", "far", "ours/x", "--licence=other"], "no folder of this machine"),
+        (
+            ["push_reward_model", "project-0", "far", "ours/x", "--licence=other"],
+            "no folder that this machine can",
+        ),
     ],
 )
 def test_what_cannot_be_given_away_or_fetched_is_refused_in_a_line(hub, project, generator, words, why):

@@ -1,5 +1,5 @@
 from annotation.services.exports.cards import Counts
-from annotation.services.exports.formats import FORMATS, formats_that_leave_out
+from annotation.services.exports.formats import FORMATS, left_out
 from annotation.services.exports.formats.format import ExportFailed
 from annotation.services.exports.requests import (
     UnknownFormat,
@@ -19,7 +19,7 @@ __all__ = [
     "cancel_export",
     "delete_export",
     "export_to_folder",
-    "formats_that_leave_out",
+    "left_out",
     "request_export",
     "retry_export",
     "run_export",

@@ -10,6 +10,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from annotation.hub import HubRefused, check_licence, check_repository, push_folder
 from annotation.management.projects import find_project
+from annotation.stored_files import local_copy
 from refl.management.rows import find_generator
 from refl.models import Generator
 from rewardmodel.learning.checkpoints import hub
@@ -34,9 +35,12 @@ class Command(BaseCommand):
             check_licence(licence)
             if len(generator.loras) != 1:
                 raise HubRefused(f"{generator} has {len(generator.loras)} LoRAs: export_generator fuses them")
-            with tempfile.TemporaryDirectory(prefix="laurel-push-") as temporary:
+            with (
+                local_copy(generator.loras[0]) as file,
+                tempfile.TemporaryDirectory(prefix="laurel-push-") as temporary,
+            ):
                 folder = Path(temporary)
-                (folder / generator.loras[0].name).symlink_to(generator.loras[0].resolve())
+                (folder / generator.loras[0].name).symlink_to(file.resolve())
                 card = lora_card(
                     name=generator.name,
                     project=row.name,

@@ -10,6 +10,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from annotation.hub import HubRefused, check_licence, check_repository, push_folder
 from annotation.management.projects import find_project
+from annotation.stored_files import local_copy
 from rewardmodel.management.rows import find_checkpoint
 from rewardmodel.services.model_cards import reward_model_card
 
@@ -26,13 +27,15 @@ class Command(BaseCommand):
 
     def handle(self, *, project: str, name: str, repository: str, licence: str, **options: Any) -> None:
         checkpoint = find_checkpoint(find_project(project), name)
-        source = Path(checkpoint.location)
         try:
             check_repository(repository)
             check_licence(licence)
-            if not source.is_dir():
-                raise HubRefused(f"{checkpoint}: {source} is no folder of this machine")
-            with tempfile.TemporaryDirectory(prefix="laurel-push-") as temporary:
+            with (
+                local_copy(checkpoint.location) as source,
+                tempfile.TemporaryDirectory(prefix="laurel-push-") as temporary,
+            ):
+                if not source.is_dir():
+                    raise HubRefused(f"{checkpoint}: {source} is no folder that this machine can reach")
                 folder = Path(temporary)
                 for file in source.iterdir():
                     if file.is_file() and file.name != "README.md":

@@ -22,10 +22,10 @@ FORMATS: dict[str, Format] = {
 }
 
 
-def formats_that_leave_out() -> dict[tuple[str, ...], list[str]]:
-    """Return what formats have no place for -> the names of those."""
-    names: dict[tuple[str, ...], list[str]] = {}
-    for name, format in FORMATS.items():
+def left_out() -> list[tuple[list[str], tuple[str, ...]]]:
+    """Return the titles of formats that have no place for something, and for what, by that."""
+    titles: dict[tuple[str, ...], list[str]] = {}
+    for format in FORMATS.values():
         if format.leaves_out:
-            names.setdefault(format.leaves_out, []).append(name)
-    return names
+            titles.setdefault(format.leaves_out, []).append(format.title)
+    return [(names, what) for what, names in titles.items()]

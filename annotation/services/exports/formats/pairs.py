@@ -52,7 +52,7 @@ def _write_part(folder: Path, part: Part) -> None:
 
 FORMAT = Format(
     name="pairs",
-    label="Pairs, a line each, with ties and weights",
+    label="Pairs: a line each, with ties and weights",
     data=FILE,
     about="""One line for every two images of an opinion, ties included. `better` is `a`, `b` or
 `tie`. The `weight`s of a prompt's lines sum to 1, so that every prompt counts once however many images
