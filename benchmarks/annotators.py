@@ -14,6 +14,7 @@ import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from http.client import HTTPConnection, HTTPException
+from pathlib import Path
 from random import Random
 from urllib.parse import urlencode
 
@@ -29,26 +30,42 @@ class Finished(Exception):
     """There is no task left."""
 
 
-class Annotator:
-    """One person's cookies, the connection of the task at hand, and what was answered so far."""
+class TaskLost(Exception):
+    """Somebody else has the task, or had it meanwhile."""
 
-    def __init__(self, *, port: int, path: str, session: str, seed: str) -> None:
+
+class Unavailable(HTTPException):
+    """The server met an error: the same request is sent again."""
+
+
+class Annotator:
+    """One person's cookies, the connection of the task at hand, and what was answered so far.
+
+    Args: is_patient: whether errors of the server are waited for, and lost tasks left to who has them.
+    """
+
+    def __init__(self, *, port: int, path: str, session: str, seed: str, is_patient: bool = False) -> None:
+        self.is_patient = is_patient
         self.port, self.path, self.cookies = port, path, {"sessionid": session}
         self.chance = Random(seed)
         self.connection = self._connect()
         self.tasks: list[dict[str, object]] = []  # acknowledged
         self.repeated = 0  # requests sent again because the connection broke
 
-    def work(self, until: float) -> None:
-        """Answer one task after the other until that time of the clock."""
+    def work(self, until: float, enough: str = "") -> None:
+        """Answer one task after the other until that time of the clock, or until that file is there."""
         page, claim, _ = self.ask("GET", self.path)
-        while time.time() < until:
+        while time.time() < until and not (enough and Path(enough).exists()):
             action, fields, slots, marks = self.answer(page, claim)
             self.connection.close()
             self.connection = self._connect()
             ahead, _, fetching = self.ask("GET", f"{self.path}ahead/")
             fields["ready"] = READY.findall(ahead)
-            page, claim, submitting = self.ask("POST", action, urlencode(fields, doseq=True))
+            try:
+                page, claim, submitting = self.ask("POST", action, urlencode(fields, doseq=True))
+            except TaskLost:
+                page, claim, _ = self.ask("GET", self.path)
+                continue
             if claim:
                 page = ahead
             self.tasks.append(
@@ -108,6 +125,10 @@ class Annotator:
         self.connection.request(method, path, body=body, headers=headers)
         response = self.connection.getresponse()
         text = response.read().decode()
+        if self.is_patient and response.status >= 500:
+            raise Unavailable
+        if self.is_patient and response.status == 409:
+            raise TaskLost
         if response.status not in (200, 204):
             raise RuntimeError(f"{method} {path} answered {response.status}: {text[:500]}")
         for cookie in response.headers.get_all("Set-Cookie") or ():
@@ -122,11 +143,17 @@ class Annotator:
 def main() -> None:
     plan = json.load(sys.stdin)
     annotators = [
-        Annotator(port=plan["port"], path=plan["path"], session=session, seed=session)
+        Annotator(
+            port=plan["port"],
+            path=plan["path"],
+            session=session,
+            seed=session,
+            is_patient=plan.get("is_patient", False),
+        )
         for session in plan["sessions"]
     ]
     with ThreadPoolExecutor(len(annotators)) as pool:
-        for shift in [pool.submit(each.work, plan["until"]) for each in annotators]:
+        for shift in [pool.submit(each.work, plan["until"], plan.get("enough", "")) for each in annotators]:
             shift.result()
     tasks = [task for each in annotators for task in each.tasks]
     json.dump({"tasks": tasks, "repeated": sum(each.repeated for each in annotators)}, sys.stdout)

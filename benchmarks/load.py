@@ -83,8 +83,21 @@ def cpu_seconds(bench: Bench, name: str) -> float:
     return sum(times.user + times.system for times in spent) + ended
 
 
-def annotate(bench: Bench, slug: str, clients: int, *, until: float) -> list[subprocess.Popen[str]]:
-    """Begin a load run in up to four client processes."""
+def annotate(
+    bench: Bench,
+    slug: str,
+    clients: int,
+    *,
+    until: float,
+    is_patient: bool = False,
+    enough: Path | None = None,
+) -> list[subprocess.Popen[str]]:
+    """Begin a load run in up to four client processes.
+
+    Args:
+        is_patient: as an `Annotator` has it.
+        enough: a file; once it is there, they end with the task in hand.
+    """
     count = min(4, clients)
     started = []
     for part in range(count):
@@ -93,6 +106,8 @@ def annotate(bench: Bench, slug: str, clients: int, *, until: float) -> list[sub
             "path": f"/work/{slug}/",
             "sessions": bench.sessions[part:clients:count],
             "until": until,
+            "is_patient": is_patient,
+            "enough": str(enough or ""),
         }
         command = [sys.executable, str(Path(__file__).parent / "annotators.py")]
         process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)

@@ -29,8 +29,9 @@ GENERATIONS = """
       AND NOT EXISTS (SELECT FROM annotation_generation AS made WHERE made.prompt_id = prompt.id)
 """
 ASSIGNMENTS = """
-    INSERT INTO annotation_assignment (project_id, prompt_id, kind, state, priority, "order")
-    SELECT %(project)s, prompt.id, 'ordinary', 'open', 0, '{}'
+    INSERT INTO annotation_assignment
+        (project_id, prompt_id, kind, state, priority, "order", is_order_imported)
+    SELECT %(project)s, prompt.id, 'ordinary', 'open', 0, '{}', false
     FROM annotation_prompt AS prompt CROSS JOIN generate_series(1, %(opinions)s)
     WHERE prompt.project_id = %(project)s
       AND NOT EXISTS (SELECT FROM annotation_assignment AS assignment WHERE assignment.prompt_id = prompt.id)

@@ -217,7 +217,7 @@ def test_processes_share_the_look_at_images_and_all_know_what_one_found(
     broken = sorted((a_dataset() / "images").glob("train-3-*"))[:2]
     for image in broken:
         image.write_bytes(b"no image")
-    steps_of(run(training(initial, "run", unreadable_images="drop", epochs=1)))
+    steps_of(run(training(initial, "run", epochs=1)))
     found = json.loads((tmp_path / "run" / "images.json").read_text())
     assert found["unreadable"].keys() == {str(image) for image in broken}
     assert found["dropped"] == {"train": 1, "validation": 0, "test": 0}
@@ -228,7 +228,7 @@ def test_an_error_of_one_process_ends_all_and_is_named(training, initial, a_data
     for image in (a_dataset() / "images").glob("train-3-*"):
         image.write_bytes(b"no image")
     began = time.monotonic()
-    done = run(training(initial, "run"))
+    done = run(training(initial, "run", unreadable_images="refuse"))
     assert done.returncode != 0
     assert "UnreadableImage" in done.stderr
     assert "train-3-" in done.stderr
