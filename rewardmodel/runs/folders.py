@@ -6,17 +6,20 @@ import logging
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from copy import copy
 from pathlib import Path
 from time import monotonic, sleep
 
 from django.conf import settings
-from django.db import connection
+from django.db import InterfaceError, OperationalError, connection
+from django.utils.timezone import now
 
 from annotation import jobs, stored_files
 from rewardmodel.models import Run
 from rewardmodel.runs.states import run_models
 
 logger = logging.getLogger(__name__)
+HEARTBEAT_SECONDS = 1.0
 STORE_SECONDS = 5.0  # between two looks for what is new: so much work another host does again
 PATIENCE_SECONDS = 60.0  # the storage may restart under a run
 
@@ -32,8 +35,9 @@ class RunFolder:
 
     def take_up(self) -> None:
         """Put the folder here as it was stored last, and remove those of other runs that are over."""
-        _remove_left(but=self.path)
-        stored_files.fetch(self.path)
+        with self._heard_of():
+            _remove_left(but=self.path)
+            stored_files.fetch(self.path)
         self.path.mkdir(parents=True, exist_ok=True)
 
     def store(self) -> None:
@@ -72,8 +76,25 @@ class RunFolder:
 
     def hand_over(self) -> None:
         """Store the folder as it is when the work has ended, and let go of it. Raises: as `store`."""
-        self.store()
-        stored_files.let_go(self.path)
+        with self._heard_of():
+            self.store()
+            stored_files.let_go(self.path)
+
+    @contextmanager
+    def _heard_of(self) -> Iterator[None]:
+        """Send heartbeats, as long as the run is at work here, while its own process does not: large files
+        take longer than a worker may be silent."""
+        if not stored_files.is_elsewhere():
+            yield
+            return
+        over = threading.Event()
+        thread = threading.Thread(target=_send_heartbeats, args=(copy(self.run), over), daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            over.set()
+            thread.join()
 
     def _store(self) -> None:
         with self._lock:
@@ -94,6 +115,20 @@ class RunFolder:
                     connection.close()
         finally:
             connection.close()
+
+
+def _send_heartbeats(run: Run, over: threading.Event) -> None:
+    try:
+        while not over.wait(HEARTBEAT_SECONDS):
+            try:
+                jobs.heartbeat(run, now=now())
+            except (OperationalError, InterfaceError) as error:
+                logger.warning("The database does not answer: %s", error)
+                connection.close()
+    except jobs.JobLost:
+        return  # it has ended, or another worker has it: the rows cannot be changed either
+    finally:
+        connection.close()
 
 
 def _remove_left(*, but: Path) -> None:

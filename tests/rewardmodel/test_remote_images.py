@@ -1,6 +1,7 @@
 """The chain from rankings to scores where files are kept far away, as in S3, on hosts that share nothing."""
 
 from pathlib import Path
+from time import monotonic
 
 import pytest
 
@@ -73,8 +74,19 @@ def test_one_host_freezes_another_trains_a_third_evaluates_and_the_first_scores(
 
 
 def test_a_run_goes_on_from_what_was_stored_and_a_host_given_up_for_dead_changes_nothing(
-    processes, remote, project, encoder, rank, move_to
+    processes, remote, project, encoder, rank, move_to, monkeypatch
 ):
+    from remote_storage import RemoteStorage
+
+    open_file_there = RemoteStorage._open
+
+    def open_slowly(storage, name, mode="rb"):
+        """As slow as a large file: until the host that waits for it was heard of."""
+        deadline = monotonic() + 60
+        while TrainingRun.objects.get(pk=run.pk).heartbeat == NOW:
+            assert monotonic() < deadline, "no heartbeat while a folder was fetched"
+        return open_file_there(storage, name, mode)
+
     rank(16)
     move_to("a")
     run = queue_training(project=project, config=QUICK)
@@ -90,7 +102,9 @@ def test_a_run_goes_on_from_what_was_stored_and_a_host_given_up_for_dead_changes
     again = TrainingRun.objects.get(pk=run.pk)
     states.claim(again, now=NOW)
     folder = RunFolder(again)
-    folder.take_up()
+    with monkeypatch.context() as patch:
+        patch.setattr(RemoteStorage, "_open", open_slowly)
+        folder.take_up()
     assert (folder.path / "state.pt").read_text() == "step 1"
     (folder.path / "state.pt").write_text("step 3")
     folder.hand_over()
