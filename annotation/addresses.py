@@ -14,10 +14,16 @@ def client_of(request: HttpRequest) -> str:
     Earlier entries can be forged.
     """
     client = str(request.META.get("REMOTE_ADDR", ""))
-    forwarded = request.headers.get("X-Forwarded-For", "").split(",")
+    forwarded = forwarded_for(request)
     if 0 < settings.PROXIES <= len(forwarded):
-        client = forwarded[-settings.PROXIES].strip()
+        client = forwarded[-settings.PROXIES]
     return client
+
+
+def forwarded_for(request: HttpRequest) -> list[str]:
+    """Return what each proxy said of whoever asked it, the last one last; nothing where none said so."""
+    header = request.headers.get("X-Forwarded-For", "")
+    return [entry.strip() for entry in header.split(",")] if header else []
 
 
 def client_address(request: HttpRequest) -> str:

@@ -16,7 +16,7 @@ from prometheus_client.core import GaugeMetricFamily, InfoMetricFamily
 from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.registry import Collector
 
-from annotation.addresses import client_of
+from annotation.addresses import client_of, forwarded_for
 from config.health import BrokerSilent, broker
 from config.metrics.folders import read_folders
 from config.metrics.rows import read_rows
@@ -43,13 +43,14 @@ def metrics(request: HttpRequest) -> HttpResponse:
 def may_read(request: HttpRequest) -> bool:
     """Return whether the request has the token, or comes from one of the networks.
 
-    What a proxy passes on comes from whoever asked the proxy, which PROXIES must say: where it does not, the
-    proxy's own address opens nothing.
+    What a proxy passes on comes from whoever asked the proxy: where fewer of them name somebody than PROXIES
+    says, or it says nothing of proxies, a proxy's own address opens nothing.
     """
     scheme, _, secret = request.headers.get("Authorization", "").partition(" ")
     if settings.METRICS_TOKEN and scheme.lower() == "bearer":
         return secrets.compare_digest(secret.strip().encode(), settings.METRICS_TOKEN.encode())
-    if not settings.PROXIES and ("X-Forwarded-For" in request.headers or "Forwarded" in request.headers):
+    is_passed_on = "X-Forwarded-For" in request.headers or "Forwarded" in request.headers
+    if is_passed_on and not 0 < settings.PROXIES <= len(forwarded_for(request)):
         return False
     try:
         address = ip_address(client_of(request))

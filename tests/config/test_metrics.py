@@ -55,6 +55,9 @@ def read(client, db):
         ({"HTTP_FORWARDED": "for=203.0.113.9"}, {}, False),
         ({"HTTP_X_FORWARDED_FOR": "203.0.113.9"}, {"PROXIES": 1}, False),
         ({"HTTP_X_FORWARDED_FOR": "127.0.0.1, 203.0.113.9"}, {"PROXIES": 1}, False),  # the first is forged
+        ({"HTTP_X_FORWARDED_FOR": "203.0.113.9"}, {"PROXIES": 2}, False),  # past the outermost proxy
+        ({"HTTP_FORWARDED": "for=203.0.113.9"}, {"PROXIES": 1}, False),
+        ({}, {"PROXIES": 1}, True),  # past all of them, as who is within asks
         ({"REMOTE_ADDR": ""}, {}, False),
         ({"REMOTE_ADDR": "203.0.113.9", "HTTP_AUTHORIZATION": "Bearer key"}, {"METRICS_TOKEN": "key"}, True),
         ({"REMOTE_ADDR": "203.0.113.9", "HTTP_AUTHORIZATION": "Bearer kéy"}, {"METRICS_TOKEN": "key"}, False),
