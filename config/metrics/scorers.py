@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import accumulate
 from typing import Any
@@ -18,8 +18,18 @@ from rewardmodel.serving.protocol import parse_address
 SIZES = (1, 2, 4, 8, 16, 32, 64, 128)  # images of a batch: upper ends
 
 
-def read_scorers() -> Iterator[Metric]:
+def read_scorers() -> Iterable[Metric]:
     """Ask all at the same time: the time-outs of hosts that are down must not add up."""
+    with ThreadPoolExecutor(max(1, len(settings.SCORERS))) as pool:
+        statuses = list(pool.map(_status, settings.SCORERS))
+    return describe(dict(zip(settings.SCORERS, statuses, strict=True)))
+
+
+def describe(statuses: Mapping[str, dict[str, Any] | None]) -> Iterable[Metric]:
+    """Return what scorers tell, by their addresses; None of one that does not answer.
+
+    One of the release before, which is replaced after web hosts, knows nothing of latencies.
+    """
     up = GaugeMetricFamily("laurel_scorer_up", "Whether the scorer answers", labels=["scorer"])
     waiting = GaugeMetricFamily("laurel_scorer_images_waiting", "Images in the scorer", labels=["scorer"])
     refused = CounterMetricFamily("laurel_scorer_refused", "Requests refused as too many", labels=["scorer"])
@@ -27,16 +37,17 @@ def read_scorers() -> Iterator[Metric]:
         "laurel_scorer_seconds", "Seconds from a request to its scores, in the scorer", labels=["scorer"]
     )
     batch = HistogramMetricFamily("laurel_scorer_batch_images", "Images of a batch", labels=["scorer"])
-    with ThreadPoolExecutor(max(1, len(settings.SCORERS))) as pool:
-        for address, status in zip(settings.SCORERS, pool.map(_status, settings.SCORERS), strict=True):
-            up.add_metric([address], status is not None)
-            if status is None:
-                continue
-            waiting.add_metric([address], status["waiting"])
-            refused.add_metric([address], status.get("refused", 0))
-            latency.add_metric([address], buckets(LATENCIES, status["latencies"]), status["latency_seconds"])
-            batch.add_metric([address], *batch_sizes(status["batches"]))
-    yield from (up, waiting, refused, latency, batch)
+    for address, status in statuses.items():
+        up.add_metric([address], status is not None)
+        if status is None:
+            continue
+        waiting.add_metric([address], status["waiting"])
+        refused.add_metric([address], status.get("refused", 0))
+        if "latencies" in status:
+            counts = buckets(LATENCIES, status["latencies"])
+            latency.add_metric([address], counts, status["latency_seconds"])
+        batch.add_metric([address], *batch_sizes(status["batches"]))
+    return up, waiting, refused, latency, batch
 
 
 def buckets(ends: Sequence[float], counts: Sequence[int]) -> list[tuple[str, float]]:

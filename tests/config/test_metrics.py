@@ -16,7 +16,7 @@ from annotation.models import Export
 from annotation.services.assignments.assignments import LeaseLost, claim_next, save_draft
 from config.metrics.folders import measure, read_folders
 from config.metrics.page import may_read
-from config.metrics.scorers import batch_sizes, buckets
+from config.metrics.scorers import batch_sizes, buckets, describe
 from tests.cast import *  # noqa: F403
 from tests.cast import NOW, luck
 
@@ -181,6 +181,17 @@ def test_counts_by_interval_become_cumulative_buckets():
         **dict.fromkeys(("4.0", "8.0", "16.0", "32.0", "64.0", "128.0"), 17),
         "+Inf": 18,
     }
+
+
+def test_a_scorer_of_the_release_before_is_told_without_what_it_does_not_count():
+    old = {"waiting": 2, "images": 5, "batches": [[5, 1, 1]]}
+    told = describe({"old:8001": old, "down:8001": None})
+    values = [(sample.name, sample.labels["scorer"], sample.value) for m in told for sample in m.samples]
+    assert ("laurel_scorer_up", "old:8001", 1) in values
+    assert ("laurel_scorer_images_waiting", "old:8001", 2) in values
+    assert ("laurel_scorer_batch_images_sum", "old:8001", 5) in values
+    assert [value for name, scorer, value in values if scorer == "down:8001"] == [0]
+    assert not [name for name, *_ in values if name.startswith("laurel_scorer_seconds")]
 
 
 def test_each_metric_is_documented_and_dashboard_and_alerts_ask_for_no_other(read):
