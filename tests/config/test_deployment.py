@@ -50,6 +50,14 @@ def test_queues_are_those_that_tasks_are_sent_to(settings):
     assert queues == sent
 
 
+def test_folders_that_units_need_are_made_by_the_steps_before_any_unit_starts():
+    units = "".join(file.read_text() for file in DEPLOY.glob("systemd/*"))
+    lists = re.findall(r"^(?:LAUREL_VAR|ReadWritePaths)=(.*)$", units, re.MULTILINE)
+    steps = (ROOT / "docs/serving.md").read_text().partition("runuser -u laurel")[0]
+    (made,) = re.findall(r"^install -d -o laurel .*?(/.*)$", steps, re.MULTILINE)
+    assert {folder for folders in lists for folder in folders.split()} <= set(made.split())
+
+
 @pytest.mark.parametrize(
     ("program", "arguments"),
     [
