@@ -107,26 +107,49 @@ def old_apps(loader):
     return loader.project_state([node for node in nodes if node[0] != "demo"]).apps
 
 
+def column_faults(fields, columns):
+    """What old code with these fields does not survive in a table: (not null, has a default) by column."""
+    old = {field.column: field for field in fields}
+    wrong = [f"{column} is gone" for column in old.keys() - columns.keys()]
+    for column, (not_null, has_default) in columns.items():
+        if column not in old and not_null and not has_default:
+            wrong.append(f"{column} has no default")
+        elif column in old and old[column].null and not_null:  # old code writes NULL: no default helps
+            wrong.append(f"{column} may be null no more")
+    return wrong
+
+
+@pytest.mark.parametrize(
+    ("null", "columns", "expected"),
+    [
+        (True, {}, ["score is gone"]),
+        (True, {"score": (True, False)}, ["score may be null no more"]),
+        (True, {"score": (True, True)}, ["score may be null no more"]),
+        (True, {"score": (False, False), "weight": (True, False)}, ["weight has no default"]),
+        (False, {"score": (True, False), "weight": (True, True), "note": (False, False)}, []),
+    ],
+)
+def test_columns_that_old_models_would_miss_are_recognised(null, columns, expected):
+    field = models.IntegerField(null=null)
+    field.set_attributes_from_name("score")
+    assert column_faults([field], columns) == expected
+
+
 @pytest.mark.django_db
-def test_old_models_find_their_columns_and_may_leave_out_the_new_ones(old_apps):
+def test_old_models_find_their_columns_and_may_write_what_they_write(old_apps):
     wrong = []
     with connection.cursor() as cursor:
         for model in old_apps.get_models():
             if model._meta.app_label not in BEFORE:
                 continue
             cursor.execute(
-                "SELECT column_name, is_nullable = 'NO' AND column_default IS NULL AND is_identity = 'NO' "
+                "SELECT column_name, is_nullable = 'NO', column_default IS NOT NULL OR is_identity = 'YES' "
                 "FROM information_schema.columns WHERE table_schema = 'public' AND table_name = %s",
                 [model._meta.db_table],
             )
-            needed = dict(cursor.fetchall())
-            old = {field.column for field in model._meta.local_concrete_fields}
-            wrong += [f"{model._meta.db_table}.{column} is gone" for column in old - needed.keys()]
-            wrong += [
-                f"{model._meta.db_table}.{column} has no default"
-                for column in needed.keys() - old
-                if needed[column]
-            ]
+            columns = {name: facts for name, *facts in cursor.fetchall()}
+            fields = model._meta.local_concrete_fields
+            wrong += [f"{model._meta.db_table}.{fault}" for fault in column_faults(fields, columns)]
     assert wrong == []
 
 
