@@ -61,14 +61,22 @@ def run_export(export: Export, *, clock: Clock) -> None:
         jobs.fail(export, now=clock(), error=repr(error))
         raise
     stored_files.store(export.file, fence=lambda: jobs.hold(export))
-    _finish(export, now=clock(), bytes=size, sha256=sha256)
+    try:
+        _finish(export, now=clock(), bytes=size, sha256=sha256)
+    except _Cancelled:
+        jobs.release(export, now=clock())
+        stored_files.remove(export.folder)
+        return
     shutil.rmtree(work, ignore_errors=True)
     stored_files.let_go(export.folder)
 
 
 @transaction.atomic
 def _finish(export: Export, *, now: datetime, bytes: int, sha256: str) -> None:
-    """Record the file, and announce it. Raises: JobLost."""
+    """Record the file, and announce it. Raises: JobLost; _Cancelled."""
+    jobs.heartbeat(export, now=now)  # which locks it: a cancel comes before this, or too late
+    if export.cancel_requested:
+        raise _Cancelled
     jobs.finish(export, now=now, bytes=bytes, sha256=sha256)
     data = {"export": export.pk, "format": export.format, "bytes": bytes, "sha256": sha256}
     announce(EXPORT_READY, project=export.project, data=data)

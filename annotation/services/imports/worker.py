@@ -57,6 +57,9 @@ def run_import(upload: Upload, *, clock: Clock) -> None:
 
             def finish(imported: Imported) -> None:
                 heartbeat.end()
+                jobs.heartbeat(upload, now=clock())  # which locks it: a cancel comes before this, or too late
+                if upload.cancel_requested:
+                    raise _Cancelled
                 jobs.finish(upload, now=clock(), summary=f"{imported.summary}.", done=heartbeat.done)
 
             import_upload(

@@ -404,6 +404,22 @@ def test_a_program_asks_watches_downloads_and_deletes(api, judged, tmp_path):
     assert not Export.objects.exists()
 
 
+def test_an_export_that_is_cancelled_as_it_ends_leaves_no_file(
+    asked, ada, django_capture_on_commit_callbacks
+):
+    export = asked()
+
+    def cancel_at_the_end():
+        if export.file.exists() and not Export.objects.get().cancel_requested:
+            cancel_export(export, by=ada, now=NOW)
+        return NOW
+
+    with django_capture_on_commit_callbacks(execute=True):
+        run_export(export, clock=cancel_at_the_end)
+    assert Export.objects.get().state == State.CANCELLED
+    assert not export.folder.exists()
+
+
 def test_what_a_program_asks_wrongly_is_refused(api, judged, asked):
     address = f"/api/v1/projects/{judged.slug}/exports/"
     assert api.post(address, {"format": "xml"}, format="json").status_code == 400

@@ -356,6 +356,17 @@ def test_an_import_is_cancelled_while_it_runs_and_nothing_is_left_of_it(project,
     assert not upload.folder.exists()
 
 
+def test_an_import_that_ends_before_it_sees_a_cancel_is_cancelled_all_the_same(upload, ada, monkeypatch):
+    def cancel_first(**fields):
+        cancel_import(Upload.objects.get(), by=ada, now=now())
+        return import_upload(**fields)
+
+    monkeypatch.setattr(worker, "import_upload", cancel_first)
+    run_import(upload, clock=now)
+    assert Upload.objects.get().state == "cancelled"
+    assert not Prompt.objects.exists()
+
+
 def test_one_import_runs_at_a_time_and_others_wait_in_the_queue(project, upload, ada, settings):
     other = request_import(project=project, file=sent("p.txt", "a hare"), by=ada, now=now())
     jobs.claim(other, now=now())
