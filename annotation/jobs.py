@@ -58,7 +58,7 @@ def release(job: Job, *, now: datetime, **fields: Any) -> None:
 
 def requeue(job: Job, **fields: Any) -> None:
     """Queue a failed job again, by hand. Raises: JobLost."""
-    move(job, State.QUEUED, finished_at=None, error="", **fields)
+    move(job, State.QUEUED, finished_at=None, error="", cancel_requested=False, **fields)
 
 
 def requeue_silent(model: type[Job], *, now: datetime) -> int:

@@ -158,6 +158,14 @@ def test_a_failed_job_is_queued_again_by_hand_only(job):
     assert (again(job).state, again(job).error, again(job).finished_at) == (State.QUEUED, "", None)
 
 
+def test_a_job_that_failed_before_it_was_cancelled_begins_anew_without_that(job):
+    jobs.claim(job, now=NOW)
+    jobs.cancel(again(job), now=NOW)
+    jobs.fail(job, error="no space left", now=NOW)
+    jobs.requeue(job)
+    assert not again(job).cancel_requested
+
+
 def test_cancelling_a_queued_job_ends_it(job):
     jobs.cancel(job, now=NOW)
     assert (again(job).state, again(job).finished_at) == (State.CANCELLED, NOW)
