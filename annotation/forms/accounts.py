@@ -54,7 +54,11 @@ class ResetForm(SetPasswordForm):  # type: ignore[type-arg]  # not subscriptable
 class ForgottenForm(forms.Form):
     """Where a link may go."""
 
-    email = forms.EmailField(label="Mail address", widget=forms.EmailInput(attrs={"autocomplete": "email"}))
+    email = forms.EmailField(
+        label="Mail address",
+        max_length=User._meta.get_field("email").max_length,
+        widget=forms.EmailInput(attrs={"autocomplete": "email"}),
+    )
 
 
 class AddressForm(ForgottenForm):

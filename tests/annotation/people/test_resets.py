@@ -163,6 +163,12 @@ def test_by_mail_the_answer_is_the_same_whether_there_is_an_account(ann, mail, m
     assert Action.objects.filter(kind=Action.Kind.RESET_LINK_MADE, subject="alice").count() == 1
 
 
+@pytest.mark.parametrize(("length", "status"), [(254, 200), (255, 422), (320, 422)])
+def test_an_address_longer_than_any_is_refused(db, mail, client, length, status):
+    address = "@example.org".rjust(length, "a")
+    assert client.post("/forgotten/", {"email": address}).status_code == status
+
+
 def test_nobody_is_flooded_with_mail(ann, mail, mailoutbox, client, monkeypatch):
     monkeypatch.setattr(timezone, "now", lambda: NOW)  # all within one minute
     statuses = [client.post("/forgotten/", {"email": "alice@example.org"}).status_code for _ in range(7)]
