@@ -148,6 +148,13 @@ def test_pictures_of_triples_are_taken_out_of_their_table(project, tmp_path):
         (record({"x": ranked(1, 2), "y": ranked(1, 2)}, **NAMES), "more than one ranking question"),
         (record({"q": [response("good")]}, **NAMES), "no ranking, and no rating question"),
         (record({"q_1": [response(1)], "p_1": [response(1)]}, **NAMES), "'image_1' has several ratings"),
+        (
+            record(
+                {f"q_{n}": [response(n)] for n in range(1, 7)},
+                **{f"image_{n}": f"{n}.png" for n in range(1, 7)},
+            ),
+            "in 6 places, and the project has 5 slots",
+        ),
         (record({"ranking": [response([], status="draft")]}, **NAMES), "has no ranking"),
         (record({"ranking": 3}, **NAMES), "the responses to 'ranking' are no list"),
         ({"prompt": "a fox", "path1": "a.png", "path2": "a.png"}, "'a.png' is compared with itself"),

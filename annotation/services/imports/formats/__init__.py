@@ -74,6 +74,11 @@ def _check_slots(project: Project, record: RankingRecord) -> None:
         raise row.refused("fewer than two images are no ranking")
     if images > project.max_images:
         raise row.refused(f"{images} images are more than the {project.max_images} that can be placed")
+    if max(record.slots) > project.slots:
+        raise row.refused(
+            f"its images are in {max(record.slots)} places, and the project has {project.slots} slots: "
+            "import into one with more; a project without tasks takes them under Settings"
+        )
     slot, count = Counter(record.slots).most_common(1)[0]
     if count > project.per_slot:
         raise row.refused(f"slot {slot} has {count} images, and may have {project.per_slot}")
