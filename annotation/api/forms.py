@@ -9,12 +9,31 @@ from django import forms
 from django.core.exceptions import ValidationError
 from django.core.validators import MaxValueValidator, MinValueValidator
 from rest_framework import serializers
+from rest_framework.fields import empty
 
 from annotation.api.serializers import AxesOfProject
 from annotation.forms.axes import AxesField
-from annotation.forms.programs import filled_in
+from annotation.forms.programs import check_known, filled_in
 
 F = TypeVar("F", bound=forms.BaseForm)
+
+
+class Flag(serializers.BooleanField):
+    """True or false; a form-encoded body, too, does not send what it leaves out: it is no page."""
+
+    default_empty_html = empty
+
+
+class FormSerializer(serializers.Serializer[Any]):
+    """Fields of a form; any other is refused."""
+
+    def to_internal_value(self, data: Any) -> Any:
+        names = data if isinstance(data, Mapping) else ()
+        try:
+            check_known((name.partition("[")[0] for name in names), self.fields)  # a form's list: name[0]part
+        except ValidationError as error:
+            raise serializers.ValidationError(error.message_dict) from None
+        return super().to_internal_value(data)
 
 
 def fields_of(form: type[forms.BaseForm], *, without: Iterable[str] = ()) -> dict[str, Any]:
@@ -35,7 +54,7 @@ def _field(form: forms.BaseForm, name: str) -> serializers.Field[Any, Any, Any, 
     field = form.fields[name]
     options: dict[str, Any] = {"required": False, "help_text": " ".join(_words(field))}
     if isinstance(field, forms.BooleanField):
-        return serializers.BooleanField(**options)
+        return Flag(**options)
     if isinstance(field, forms.FloatField):
         return serializers.FloatField(**options, **_limits(form, name))
     if isinstance(field, forms.IntegerField):

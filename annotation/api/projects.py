@@ -17,7 +17,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from annotation.access import Do, Standing, may_create_projects, projects_where, standing_in
-from annotation.api.forms import fields_of, filled_by
+from annotation.api.forms import FormSerializer, fields_of, filled_by
 from annotation.api.requests import Conflict, page_of, paged, project_of, stays_in_scope, user_of, valid
 from annotation.api.serializers import (
     AddedPromptsSerializer,
@@ -56,15 +56,13 @@ class NewGuidelineSerializer(serializers.Serializer[Any]):
 
 # What the pages *New project* and *Settings* ask for. The slug is required here: sent again after a lost
 # connection, a project is made once.
-ProjectSettingsSerializer = type(
-    "ProjectSettingsSerializer", (serializers.Serializer,), fields_of(ProjectForm)
-)
+ProjectSettingsSerializer = type("ProjectSettingsSerializer", (FormSerializer,), fields_of(ProjectForm))
 SetProjectSerializer = type(
     "SetProjectSerializer", (ProjectSettingsSerializer,), {"slug": serializers.SlugField(read_only=True)}
 )
 NewProjectSerializer = type(
     "NewProjectSerializer",
-    (serializers.Serializer,),
+    (FormSerializer,),
     fields_of(NewProjectForm, without=["material"])
     | {"name": serializers.CharField(max_length=100), "slug": serializers.SlugField(max_length=50)},
 )
@@ -124,8 +122,9 @@ def project(request: Request, slug: str) -> Response:
     if request.method == "PATCH":
         fields = valid(ProjectSettingsSerializer(data=request.data))
         form = filled_by(ProjectForm, fields, instance=row)
+        sent = {name: form.cleaned_data[name] for name in fields}
         try:
-            row = change_settings(project=row, by=user_of(request), **form.cleaned_data)
+            row = change_settings(project=row, by=user_of(request), **sent)
         except SettingsFrozen as error:
             names = ", ".join(error.fields)
             raise Conflict(f"{names}: stays as it is, work on this project is open already.") from None

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any, TypeVar
 
 from django import forms
 from django.core.exceptions import ValidationError
 
 F = TypeVar("F", bound=forms.BaseForm)
+
+
+def check_known(names: Iterable[str], fields: Collection[str]) -> None:
+    """Raises: ValidationError naming each of the names that is none of the fields."""
+    if unknown := [name for name in names if name not in fields]:
+        known = ", ".join(fields)
+        raise ValidationError({name: f"There is no such field; there is: {known}." for name in unknown})
 
 
 def filled_in(form: type[F], values: Mapping[str, Any], **options: Any) -> F:
@@ -18,10 +25,7 @@ def filled_in(form: type[F], values: Mapping[str, Any], **options: Any) -> F:
     Raises: ValidationError naming the fields that the form does not have, or whose values are wrong.
     """
     blank = form(**options)
-    unknown = [name for name in values if name not in blank.fields]
-    if unknown:
-        known = ", ".join(blank.fields)
-        raise ValidationError({name: f"There is no such field; there is: {known}." for name in unknown})
+    check_known(values, blank.fields)
     if errors := {
         name: f"{value!r} is neither true nor false."
         for name, value in values.items()

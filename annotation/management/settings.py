@@ -32,7 +32,7 @@ def read_settings(*, file: Path | None, pairs: list[str]) -> dict[str, Any]:
     if file is not None:
         try:
             settings = json.loads(read_text(file))
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise CommandError(f"{file}: is no JSON ({error})") from None
         if not isinstance(settings, dict):
             raise CommandError(f"{file}: is no JSON object of settings")
@@ -42,7 +42,7 @@ def read_settings(*, file: Path | None, pairs: list[str]) -> dict[str, Any]:
             raise CommandError(f"--set {pair}: is no NAME=VALUE")
         try:
             settings[name] = json.loads(text)
-        except ValueError:
+        except (ValueError, RecursionError):
             settings[name] = text
     return settings
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.db import transaction
 
 from annotation.forms.programs import filled_in
 from annotation.forms.projects import GuidelineForm, ProjectForm
@@ -25,17 +26,19 @@ class Command(BaseCommand):
         row = find_project(project)
         settings = read_settings(file=options["file"], pairs=options["set"])
         settings |= {"name": name} if name else {}
-        with refused_in_a_line():
+        if not settings and not options["guideline"]:
+            raise CommandError("nothing to change: --set NAME=VALUE, --from, --name or --guideline")
+        text = {"text": read_text(options["guideline"])} if options["guideline"] else None
+        with refused_in_a_line(), transaction.atomic():
+            published = filled_in(GuidelineForm, text).cleaned_data if text else None
             if settings:
                 form = filled_in(ProjectForm, settings, instance=row)
                 try:
-                    change_settings(project=row, **form.cleaned_data)
+                    change_settings(project=row, **{field: form.cleaned_data[field] for field in settings})
                 except SettingsFrozen as error:
                     raise CommandError(f"{error}: stays as it is, work is open already") from None
-                self.stdout.write(f"Settings stored: {', '.join(settings)}.")
-            if options["guideline"]:
-                published = filled_in(GuidelineForm, {"text": read_text(options["guideline"])})
-                guideline = publish_guideline(project=row, **published.cleaned_data)
-                self.stdout.write(f"Version {guideline.version} of the guideline is published.")
-        if not settings and not options["guideline"]:
-            raise CommandError("nothing to change: --set NAME=VALUE, --from, --name or --guideline")
+            guideline = publish_guideline(project=row, **published) if published else None
+        if settings:
+            self.stdout.write(f"Settings stored: {', '.join(settings)}.")
+        if guideline:
+            self.stdout.write(f"Version {guideline.version} of the guideline is published.")

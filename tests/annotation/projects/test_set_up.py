@@ -4,11 +4,13 @@ import json
 import re
 import shlex
 import subprocess
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.core.management import CommandError, call_command
+from django.db import connection
 from django.utils.timezone import now
 
 from annotation import jobs
@@ -99,6 +101,57 @@ def test_the_lines_of_the_documentation_set_up_a_project_by_command(
     assert capsys.readouterr().out.startswith("laurel_")
 
 
+@contextmanager
+def meanwhile(statement, change):
+    """Make the change, as another process would, at the moment before the first such statement."""
+    waiting = [change]
+
+    def run(execute, sql, parameters, many, context):
+        if statement in sql and waiting:
+            waiting.pop()()
+        return execute(sql, parameters, many, context)
+
+    with connection.execute_wrapper(run):
+        yield
+    assert not waiting
+
+
+def test_a_form_that_names_one_setting_changes_that_one(ada, project):
+    client, path = signed_in(ada), f"{API}{project.slug}/"
+    before = client.get(path).json()
+    for number, format in enumerate(("multipart", "json"), start=1):
+        sent = {"review_share": number / 4}
+        assert client.patch(path, sent, format=format).json() == before | sent
+    made = client.post(API, {"slug": "foxes", "name": "Foxes", "axes[0]name": "a", "axes[0]title": "A"})
+    assert (made.status_code, made.json()["axes"][0]["title"]) == (201, "A")
+    assert made.json()["asks_label"]
+    assert made.json()["asks_ratings"]
+
+
+@pytest.mark.parametrize("door", ["API", "command"])
+def test_settings_that_are_not_sent_stay_as_somebody_changes_them_meanwhile(ada, project, a_prompt, door):
+    a_prompt()
+    rows = Project.objects.filter(pk=project.pk)
+    rows.update(axes=[{"name": "a", "title": "A"}])  # without the parts that may be left out
+    with meanwhile("FOR NO KEY UPDATE", lambda: rows.update(task_order="breadth")):
+        if door == "API":
+            sent = signed_in(ada).patch(f"{API}{project.slug}/", {"review_share": 0.5}, format="json")
+            assert sent.status_code == 200
+        else:
+            call_command("change_project", project.slug, "--set=review_share=0.5")
+    row = rows.get()
+    assert (row.task_order, row.review_share) == ("breadth", 0.5)
+    assert [*Action.objects.get(kind=Action.Kind.SETTINGS_CHANGED).details] == ["review_share"]
+
+
+def test_a_command_that_fails_changes_nothing(project, written):
+    with pytest.raises(CommandError, match=r"nowhere\.md: cannot be read"):
+        call_command("change_project", project.slug, "--set=review_share=0.5", "--guideline=nowhere.md")
+    with pytest.raises(CommandError, match=r"deep\.json: is no JSON"):
+        call_command("change_project", project.slug, "--from", str(written("deep.json", "[" * 100_000)))
+    assert not Action.objects.filter(kind=Action.Kind.SETTINGS_CHANGED).exists()
+
+
 def test_every_setting_of_the_page_is_one_of_the_api(ada, project):
     read = signed_in(ada).get(f"{API}{project.slug}/").json()
     assert {*read} == {"slug", *ProjectForm().fields}
@@ -135,9 +188,10 @@ def test_a_project_sent_again_is_made_once_and_another_of_its_name_is_refused(ad
 def test_a_wrong_setting_is_named_by_both_doors_and_nothing_is_changed(ada, project, name, value, why):
     before = Project.objects.values().get(pk=project.pk)
     refused = signed_in(ada).patch(f"{API}{project.slug}/", {name: value}, format="json")
-    if name in before:
-        assert (refused.status_code, [*refused.json()]) == (400, [name])
-        assert re.search(why, refused.json()[name][0])
+    assert (refused.status_code, [*refused.json()]) == (400, [name])
+    assert re.search(why, refused.json()[name][0])
+    assert signed_in(ada).post(API, NEW | {name: value}, format="json").status_code == 400
+    assert not Project.objects.filter(slug=NEW["slug"]).exists()
     with pytest.raises(CommandError, match=f"{name}: .*({why})"):
         call_command("change_project", project.slug, f"--set={name}={json.dumps(value)}")
     assert Project.objects.values().get(pk=project.pk) == before
