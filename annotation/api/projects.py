@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from django.core.exceptions import ValidationError
+from django.db import IntegrityError
 from django.http import Http404
 from django.shortcuts import get_object_or_404
 from django.template.loader import render_to_string
@@ -74,7 +76,7 @@ NewProjectSerializer = type(
     request=NewProjectSerializer,
     responses={
         201: SetProjectSerializer,
-        200: OpenApiResponse(SetProjectSerializer, description="You made it already, with these settings."),
+        200: OpenApiResponse(SetProjectSerializer, description="There is one already, with these settings."),
         403: OpenApiResponse(description="For superusers, and for admins of any project."),
         409: OpenApiResponse(description="There is one of that slug, with other settings."),
     },
@@ -94,16 +96,29 @@ def _create(request: Request) -> Response:
     if not may_create_projects(user):
         raise PermissionDenied("Projects are made by superusers and by admins of any project.")
     fields = valid(NewProjectSerializer(data=request.data))
-    known = projects_where(user, Do.ADMINISTER).filter(slug=fields["slug"]).first()
-    if known is not None:
-        sent = {name: value for name, value in fields.items() if name != "guideline"}
-        if any(getattr(known, name) != value for name, value in sent.items()):
-            raise Conflict("There is a project of this slug, with other settings: PATCH those.")
+    try:
+        form = filled_by(NewProjectForm, fields, initial={"guideline": render_to_string(FIRST_GUIDELINE)})
+        settings = {name: value for name, value in form.cleaned_data.items() if name != "material"}
+        project = create_project(admin=user, **settings)
+    except (serializers.ValidationError, ValidationError, IntegrityError) as refusal:
+        known = projects_where(user, Do.ADMINISTER).filter(slug=fields["slug"]).first()
+        if known is None:
+            if isinstance(refusal, serializers.ValidationError):
+                raise
+            raise Conflict("Somebody has just made a project of this slug.") from None
+        _check_same(known, fields)
         return Response(SetProjectSerializer(known).data)
-    form = filled_by(NewProjectForm, fields, initial={"guideline": render_to_string(FIRST_GUIDELINE)})
-    settings = {name: value for name, value in form.cleaned_data.items() if name != "material"}
-    project = create_project(admin=user, **settings)
     return Response(SetProjectSerializer(project).data, status=status.HTTP_201_CREATED)
+
+
+def _check_same(project: Project, sent: Mapping[str, Any]) -> None:
+    """Raises: Conflict where the project differs from what was sent."""
+    text = project.guidelines.values_list("text", flat=True).first()
+    if any(
+        value.strip() != text if name == "guideline" else getattr(project, name) != value
+        for name, value in sent.items()
+    ):
+        raise Conflict("There is a project of this slug, with other settings or another guideline: PATCH it.")
 
 
 @extend_schema(methods=["GET"], responses=SetProjectSerializer)

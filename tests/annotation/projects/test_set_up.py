@@ -18,6 +18,7 @@ from annotation.forms.projects import ProjectForm
 from annotation.models import Action, ApiToken, Generation, Project, Prompt, Reference, Upload, User
 from annotation.services.imports import run_import, worker
 from annotation.services.people.tokens import issue_token
+from annotation.services.projects.projects import create_project
 from tests.annotation.imports.test_uploads import foxes
 from tests.annotation.test_api import API, signed_in
 from tests.cast import NOW
@@ -164,11 +165,30 @@ def test_a_project_sent_again_is_made_once_and_another_of_its_name_is_refused(ad
     assert client.post(API, NEW, format="json").status_code == 201
     assert client.post(API, NEW, format="json").status_code == 200
     assert client.post(API, NEW | {"slots": 5}, format="json").status_code == 409
+    assert client.post(API, NEW | {"guideline": "Be fairer"}, format="json").status_code == 409
     assert Project.objects.filter(slug="foxes").count() == 1
     assert signed_in(eve).post(API, NEW | {"slug": "owls"}, format="json").status_code == 403
     _, secret = issue_token(user=ada, name="one", days=None, now=NOW, project=project)
     client.credentials(HTTP_AUTHORIZATION=f"Bearer {secret}")
     assert client.post(API, NEW | {"slug": "owls"}, format="json").status_code == 403
+
+
+@pytest.mark.parametrize(
+    ("moment", "maker", "status"),
+    [
+        ("SAVEPOINT", "ada", 200),
+        ("SAVEPOINT", "eve", 400),
+        ('INSERT INTO "annotation_project"', "ada", 409),  # which the test's one transaction takes back
+    ],
+)
+def test_a_project_sent_twice_at_once_is_made_once(ada, eve, project, moment, maker, status):
+    admin = {"ada": ada, "eve": eve}[maker]
+    sent = NEW | {"guideline": "Be fair\n"}
+    first = NEW | {"guideline": "Be fair"}
+    client = signed_in(ada)
+    with meanwhile(moment, lambda: create_project(admin=admin, **first)):
+        answered = client.post(API, sent, format="json")
+    assert answered.status_code == status, answered.json()
 
 
 @pytest.mark.parametrize(
