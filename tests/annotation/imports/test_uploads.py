@@ -421,10 +421,10 @@ def test_a_project_whose_file_has_no_known_format_is_not_made(ada, project, name
 def test_a_folded_field_with_an_error_is_in_sight(ada, project):
     hers = as_(ada)
     folded = '<details class="section folded">'
-    assert hers.get("/projects/new/").text.count(folded) == 8
+    sections = hers.get("/projects/new/").text.count(folded)
     page = hers.post("/projects/new/", defaults(hers) | {"name": "Foxes", "slots": "1"})
     assert page.status_code == 422
-    assert page.text.count(folded) == 7
+    assert page.text.count(folded) == sections - 1 > 0
     assert 'id="id_slots_error"' in page.text
 
 
