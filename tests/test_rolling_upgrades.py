@@ -3,6 +3,7 @@
 import re
 
 import pytest
+from django.contrib.postgres.operations import AddConstraintNotValid
 from django.db import connection, migrations, models
 from django.db.migrations.loader import MigrationLoader
 from django.utils import timezone
@@ -26,6 +27,7 @@ TAKES_AWAY = (
     migrations.DeleteModel,
     migrations.AlterModelTable,
 )
+A_CHECK = models.CheckConstraint(name="exports_end", condition=models.Q(attempt__lt=9))
 SQL_TAKES_AWAY = re.compile(r"\b(RENAME|DROP\s+(COLUMN|TABLE)|SET\s+NOT\s+NULL)\b", re.IGNORECASE)
 
 
@@ -46,6 +48,9 @@ def faults(operation):
         if isinstance(operation, migrations.AlterField) and not operation.field.null:
             return []  # looked at below, where it may have been null before
         return [f"{operation.describe()}: old code leaves it out; give it a db_default"]
+    reads_rows = type(operation) is migrations.AddConstraint
+    if reads_rows and isinstance(operation.constraint, models.CheckConstraint):
+        return [f"{operation.describe()}: pages wait while all rows are read; add it as not valid"]
     if isinstance(operation, migrations.RunSQL) and SQL_TAKES_AWAY.search(str(operation.sql)):
         return ["SQL that renames, drops or forbids nulls"]
     return []
@@ -77,6 +82,7 @@ def test_new_migrations_take_nothing_away_and_ask_for_nothing_new(loader):
         migrations.RemoveField("export", "format"),
         migrations.DeleteModel("export"),
         migrations.AddField("export", "tries", models.IntegerField(default=0)),
+        migrations.AddConstraint("export", A_CHECK),
         migrations.RunSQL("ALTER TABLE annotation_export DROP COLUMN format"),
         migrations.SeparateDatabaseAndState([migrations.RemoveField("export", "format")]),
     ],
@@ -91,6 +97,7 @@ def test_what_old_code_would_not_survive_is_recognised(operation):
     [
         migrations.AddField("export", "tries", models.IntegerField(default=0, db_default=0)),
         migrations.AddField("export", "at", models.DateTimeField(null=True)),
+        AddConstraintNotValid("export", A_CHECK),
         migrations.SeparateDatabaseAndState(state_operations=[migrations.RemoveField("export", "format")]),
     ],
     ids=lambda operation: operation.describe(),

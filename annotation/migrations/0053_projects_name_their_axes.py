@@ -1,4 +1,5 @@
 import django.db.models.lookups
+from django.contrib.postgres.operations import AddConstraintNotValid
 from django.core.management import CommandError
 from django.db import migrations, models
 from django.db.models import Q
@@ -39,7 +40,8 @@ class Migration(migrations.Migration):
             )
             for name in ("overall", "alignment", "fidelity")
         ),
-        migrations.AddConstraint(
+        # Not valid, as pages wait for this transaction and ratings are many: 0055 reads them.
+        AddConstraintNotValid(
             model_name="rating",
             constraint=models.CheckConstraint(
                 condition=django.db.models.lookups.Exact(
@@ -54,7 +56,7 @@ class Migration(migrations.Migration):
                 name="ratings_on_other_axes_are_1_to_7",
             ),
         ),
-        migrations.AddConstraint(
+        AddConstraintNotValid(
             model_name="rating",
             constraint=models.CheckConstraint(
                 condition=Q(
