@@ -50,6 +50,16 @@ def test_queues_are_those_that_tasks_are_sent_to(settings):
     assert queues == sent
 
 
+def test_temporary_files_lie_on_the_volume_of_each_service():
+    dockerfile = (DEPLOY / "Dockerfile").read_text()
+    (folder,) = re.findall(r"\bTMPDIR=(\S+)", dockerfile)
+    (made,) = re.findall(r"install -d -o laurel (.*)", dockerfile)
+    assert folder in made.split()  # else Python takes /tmp, which is memory, and says nothing
+    for name, service in OURS.items():
+        volumes = [volume.split(":")[1] for volume in service["volumes"]]
+        assert any(folder.startswith(f"{volume}/") for volume in volumes), name
+
+
 def test_folders_that_units_need_are_made_by_the_steps_before_any_unit_starts():
     units = "".join(file.read_text() for file in DEPLOY.glob("systemd/*"))
     lists = re.findall(r"^(?:LAUREL_VAR|ReadWritePaths)=(.*)$", units, re.MULTILINE)
