@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponseBase
 from opentelemetry import trace
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 from opentelemetry.instrumentation.celery import CeleryInstrumentor
@@ -32,7 +32,7 @@ def begin(*, requests: bool, exporter: SpanExporter | None = None) -> TracerProv
     CeleryInstrumentor().instrument(tracer_provider=provider)  # type: ignore[no-untyped-call]
     PsycopgInstrumentor().instrument(tracer_provider=provider)  # statements with placeholders
     if requests:
-        DjangoInstrumentor().instrument(tracer_provider=provider, request_hook=_name_request)
+        DjangoInstrumentor().instrument(tracer_provider=provider, response_hook=_name_request)
     return provider
 
 
@@ -74,5 +74,6 @@ def scrub(span: ReadableSpan) -> ReadableSpan:
     )
 
 
-def _name_request(span: Span, request: HttpRequest) -> None:
-    span.set_attribute("laurel.request_id", request.headers.get("X-Request-ID", ""))
+def _name_request(span: Span, request: HttpRequest, response: HttpResponseBase) -> None:
+    """Note the id that the logs have: the one that came with the request may be missing or malformed."""
+    span.set_attribute("laurel.request_id", response.headers["X-Request-ID"])

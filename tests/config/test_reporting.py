@@ -1,6 +1,7 @@
 """What leaves for Sentry and for collectors of traces: that something broke and where, and nobody's words."""
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -53,6 +54,8 @@ sender = {"X-Request-ID": "of-a-proxy", "Authorization": "Bearer lrl_token"}
 sender["Cookie"] = "sessionid=sessionid-value"
 environ = RequestFactory().post("/join/" + "k" * 43 + "/?q=anna", said, headers=sender).environ
 list(get_wsgi_application()(environ, lambda status, headers: None))
+nowhere = RequestFactory().get("/nowhere/", headers={"X-Request-ID": "anna"}).environ
+list(get_wsgi_application()(nowhere, lambda status, headers: None))
 provider.force_flush()
 traces = [json.loads(span.to_json()) for span in spans.get_finished_spans()]
 print(json.dumps({"sentry": events, "traces": traces}))
@@ -85,11 +88,12 @@ def test_an_error_is_told_by_its_type_its_place_and_its_request(sent):
 
 
 def test_a_request_is_traced_with_its_view_and_its_id(sent):
-    (span,) = sent["traces"]
+    span, unnamed = sent["traces"]
     assert span["attributes"]["http.status_code"] == 500
     assert span["attributes"]["laurel.request_id"] == "of-a-proxy"
     assert span["status"] == {"status_code": "ERROR"}
     assert span["events"] == []
+    assert re.fullmatch(r"[0-9a-f]{32}", unnamed["attributes"]["laurel.request_id"])  # not what came with it
 
 
 def test_messages_are_told_without_what_they_were_about():
