@@ -6,6 +6,7 @@ from ipaddress import ip_network
 from pathlib import Path
 
 import pytest
+import yaml
 from django.db import connection
 from django.test import RequestFactory
 from django.utils import timezone
@@ -16,7 +17,9 @@ from annotation.models import Export
 from annotation.services.assignments.assignments import LeaseLost, claim_next, save_draft
 from config.metrics.folders import measure, read_folders
 from config.metrics.page import may_read
+from config.metrics.rows import job_kinds
 from config.metrics.scorers import batch_sizes, buckets, describe
+from rewardmodel.models import Run
 from tests.cast import *  # noqa: F403
 from tests.cast import NOW, luck
 
@@ -96,6 +99,23 @@ def test_an_error_of_the_server_is_counted_by_its_view(client, read, monkeypatch
     client.raise_request_exception = False
     assert client.get("/sign-in/").status_code == 500
     assert read("laurel_server_errors_total", view="sign-in") == before + 1
+
+
+def test_a_part_that_is_away_is_no_error_of_the_server(client, read, settings):
+    settings.CELERY_BROKER_URL, settings.READY_FRESH_SECONDS = "redis+socket:///nowhere/valkey.sock", 0
+    before = read("laurel_request_seconds_count", view="readyz", status="5xx")
+    assert client.get("/readyz").status_code == 503
+    assert read("laurel_request_seconds_count", view="readyz", status="5xx") == before + 1
+    assert read("laurel_server_errors_total", view="readyz") == 0
+
+
+def test_alerts_about_runs_leave_out_exports_and_uploads():
+    (group,) = yaml.safe_load((ROOT / "deploy/monitoring/alerts.yml").read_text())["groups"]
+    exprs = {rule["alert"]: rule["expr"] for rule in group["rules"]}
+    runs = {kind for kind, model in job_kinds().items() if issubclass(model, Run)}
+    for alert in ("LaurelRunWaits", "LaurelRunsFail"):
+        (left_out,) = re.findall(r'kind!~"(.*?)"', exprs[alert])
+        assert job_kinds().keys() - left_out.split("|") == runs
 
 
 def test_a_lost_lease_is_counted(read, alice, bob, project, a_prompt):
