@@ -49,10 +49,10 @@ def read_rows(*, now: datetime) -> Iterator[Metric]:
     yield GaugeMetricFamily(
         "laurel_oldest_delivery_seconds", "Seconds that the oldest of them is due", value=waited
     )
-    silence = (now - beat).total_seconds() if beat else float("nan")
+    silence = (now - beat).total_seconds() if beat else float("inf")
     yield GaugeMetricFamily(
         "laurel_beat_silence_seconds",
-        "Seconds since beat noted a start, which it does every few minutes",
+        "Seconds since beat noted a start, which it does every few minutes; infinite where it never did",
         value=silence,
     )
 

@@ -1,5 +1,6 @@
 """What monitoring reads: who may, what of requests, work, scorers and disks, and at which cost."""
 
+import math
 import re
 from datetime import timedelta
 from ipaddress import ip_network
@@ -10,6 +11,7 @@ import yaml
 from django.db import connection
 from django.test import RequestFactory
 from django.utils import timezone
+from django_celery_beat.models import PeriodicTask
 from prometheus_client.parser import text_string_to_metric_families
 
 from annotation import jobs
@@ -151,6 +153,11 @@ def test_jobs_are_counted_by_state_with_the_age_of_what_waits_longest(read, an_e
     assert read("laurel_job_losses", kind="export") == 1
     # What came back waits since its worker was last heard of, not since it was asked for.
     assert read("laurel_oldest_job_seconds", kind="export") == pytest.approx(3600, abs=30)
+
+
+def test_beat_that_never_ran_is_silent_for_longer_than_any_alert_allows(read):
+    PeriodicTask.objects.update(last_run_at=None)
+    assert read("laurel_beat_silence_seconds") == math.inf
 
 
 def test_metrics_cost_three_statements_each_with_an_end(read, django_assert_num_queries):
