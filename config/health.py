@@ -1,51 +1,23 @@
-"""Liveness and readiness of this process, for load balancers and bin/run."""
+"""Whether this process lives and is ready, for load balancers and bin/run."""
 
 from __future__ import annotations
 
 import math
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
-from typing import Any
 
 from django.conf import settings
 from django.db import DatabaseError, connection
-from django.http import HttpRequest, HttpResponse, HttpResponseBase, JsonResponse
-from django.urls import resolve
-from kombu import Connection
-from kombu.exceptions import KombuError
+from django.http import HttpRequest, HttpResponse, JsonResponse
 
+from config.broker import BrokerSilent, open_channel
 from config.database.silence import give_up_on_silence
 from rewardmodel.serving import client
 from rewardmodel.serving.protocol import parse_address
 
-PROBES = ("/healthz", "/readyz", "/metrics")  # for programs of whoever runs this, asked by any host name
 SECONDS = 2  # to connect to the database, the fewest that libpq takes
-
-
-class BrokerSilent(Exception):
-    """The broker does not answer; the message says how."""
-
-
-def answer_probes(
-    get_response: Callable[[HttpRequest], HttpResponseBase],
-) -> Callable[[HttpRequest], HttpResponseBase]:
-    """Answer load balancers and Prometheus, which ask by addresses that ALLOWED_HOSTS need not name.
-
-    A middleware, before those that look at the host's name, sessions and forms.
-    """
-
-    def middleware(request: HttpRequest) -> HttpResponseBase:
-        if request.path_info not in PROBES:
-            return get_response(request)
-        request.resolver_match = resolve(request.path_info)
-        response: HttpResponse = request.resolver_match.func(request)
-        response.headers["Content-Length"] = str(len(response.content))
-        return response
-
-    return middleware
 
 
 def healthz(request: HttpRequest) -> HttpResponse:
@@ -116,22 +88,10 @@ def _scorer_answers(address: str) -> bool:
 
 def _broker_answers() -> bool:
     try:
-        with broker():
+        with open_channel():
             return True
     except BrokerSilent:
         return False
-
-
-@contextmanager
-def broker() -> Iterator[Any]:
-    """Provide a channel to the broker. Raises: BrokerSilent."""
-    options = settings.CELERY_BROKER_TRANSPORT_OPTIONS
-    with Connection(settings.CELERY_BROKER_URL, transport_options=options) as link:
-        silent: tuple[type[BaseException], ...] = (KombuError, *link.connection_errors, *link.channel_errors)
-        try:
-            yield link.default_channel
-        except silent as error:
-            raise BrokerSilent(str(error)) from error
 
 
 _LOOKS = {

@@ -96,7 +96,7 @@ MIDDLEWARE = [
     "config.metrics.requests.follow_requests",
     "django.middleware.security.SecurityMiddleware",
     "config.headers.content_security_policy",
-    "config.health.answer_probes",
+    "config.probes.answer_probes",
     "config.malformed.refuse_malformed",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "annotation.sessions.Sessions",

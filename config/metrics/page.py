@@ -17,7 +17,7 @@ from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.registry import Collector
 
 from annotation.addresses import client_of, forwarded_for
-from config.health import BrokerSilent, broker
+from config.broker import BrokerSilent, open_channel
 from config.metrics.folders import read_folders
 from config.metrics.rows import read_rows
 from config.metrics.scorers import read_scorers
@@ -83,7 +83,7 @@ class Present(Collector):
 def _read_queues() -> Iterator[Metric]:
     """Return how many messages wait. Raises: BrokerSilent."""
     waiting = GaugeMetricFamily("laurel_messages", "Messages that wait in the broker", labels=["queue"])
-    with broker() as channel:
+    with open_channel() as channel:
         for queue in QUEUES:
             declared = channel.queue_declare(queue, durable=True)
             waiting.add_metric([queue], declared.message_count)

@@ -43,7 +43,8 @@ class WaitressWorker(Worker):  # type: ignore[misc]
     def run(self) -> None:
         # These need Django, which `config.wsgi` has set up by now.
         from config.database.silence import watch_connections
-        from config.health import PROBES, database_answers
+        from config.health import database_answers
+        from config.probes import PROBES
         from config.web.channels import Channel
 
         watch_connections(database_answers)
