@@ -30,9 +30,12 @@ def check_licence(licence: str) -> None:
 def push_folder(folder: Path, *, repository: str, kind: str, is_public: bool, message: str) -> str:
     """Upload the folder as one commit to the repository, which is made if need be; return its address.
 
-    Files that are there already are not sent again: what broke off is gone on with.
+    What else the repository has is removed in that commit. Files that are there already are not sent again:
+    what broke off is gone on with.
 
-    Args: kind: "dataset" or "model".
+    Args:
+        kind: "dataset" or "model".
+        is_public: whether it may be read by everybody; only then is a public repository written to.
     Raises: HubRefused.
     """
     from httpx2 import HTTPError
@@ -42,8 +45,14 @@ def push_folder(folder: Path, *, repository: str, kind: str, is_public: bool, me
     hub = HfApi()
     try:
         hub.create_repo(repository, repo_type=kind, private=not is_public, exist_ok=True)
+        if not is_public and not hub.repo_info(repository, repo_type=kind).private:
+            raise HubRefused(f"{repository}: is public already: --public writes to it all the same")
         commit = hub.upload_folder(
-            repo_id=repository, repo_type=kind, folder_path=folder, commit_message=message
+            repo_id=repository,
+            repo_type=kind,
+            folder_path=folder,
+            commit_message=message,
+            delete_patterns="*",  # parts of an earlier push would be read along with these
         )
     except (OSError, ValueError, HTTPError) as error:
         raise HubRefused(f"{repository}: the hub did not take it ({_in_a_line(error)})") from None

@@ -59,11 +59,11 @@ class _Handler(BaseHTTPRequestHandler):
             if files is not None and match[3] == "tree":
                 return self._answer([_entry(name, content) for name, content in sorted(files.items())])
             if files is not None:
-                return self._answer(_info(match["name"], files))
+                return self._answer(self._info(match))
         if match := re.fullmatch(rf"/api/{NAME}", path):
             files = self._repository(match)
             if files is not None:
-                return self._answer(_info(match["name"], files))
+                return self._answer(self._info(match))
         if match := re.fullmatch(r"/(datasets/)?([^/]+/[^/]+)/resolve/([^/]+)/(.+)", path):
             kind = "datasets" if match[1] else "models"
             content = self.server.repositories.get((kind, match[2]), {"files": {}})["files"].get(match[4])
@@ -117,6 +117,8 @@ class _Handler(BaseHTTPRequestHandler):
                         files[entry["value"]["path"]] = base64.b64decode(entry["value"]["content"])
                     elif entry["key"] == "lfsFile":
                         files[entry["value"]["path"]] = self.server.objects[entry["value"]["oid"]]
+                    elif entry["key"] == "deletedFile":
+                        del files[entry["value"]["path"]]
                 url = f"{self.server.url}/{match['name']}/commit/{COMMIT}"
                 return self._answer({"commitUrl": url, "commitOid": COMMIT})
         return self._missing()
@@ -141,6 +143,11 @@ class _Handler(BaseHTTPRequestHandler):
     def _repository(self, match: re.Match[str]) -> dict[str, bytes] | None:
         repository = self.server.repositories.get((match["kind"], match["name"]))
         return None if repository is None else repository["files"]
+
+    def _info(self, match: re.Match[str]) -> dict:
+        repository = self.server.repositories[match["kind"], match["name"]]
+        files = [{"rfilename": path} for path in repository["files"]]
+        return {"id": match["name"], "sha": COMMIT, "private": repository["private"], "siblings": files}
 
     def _answer(self, content: object, status: int = 200) -> None:
         self._send(status, json.dumps(content).encode(), {"Content-Type": "application/json"})
@@ -167,7 +174,3 @@ def _sha(content: bytes) -> str:
 
 def _entry(name: str, content: bytes) -> dict:
     return {"type": "file", "path": name, "size": len(content), "oid": hashlib.sha1(content).hexdigest()}
-
-
-def _info(name: str, files: dict[str, bytes]) -> dict:
-    return {"id": name, "sha": COMMIT, "private": True, "siblings": [{"rfilename": path} for path in files]}

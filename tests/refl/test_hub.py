@@ -3,6 +3,7 @@
 import pytest
 from django.core.management import CommandError, call_command
 
+from annotation import stored_files
 from annotation.models import Generation
 from refl.models import Generator
 from rewardmodel.models import DatasetVersion, RewardCheckpoint
@@ -59,7 +60,7 @@ def test_flagged_images_are_not_given_away_unless_that_is_meant(hub, judged, a_p
     assert not hub.repositories
     call_command(*words, "--without-images", "--public")
     assert not hub.repositories["datasets", "ours/foxes"]["private"]
-    call_command(*words, "--with-flagged")
+    call_command(*words, "--with-flagged", "--public")
 
 
 def test_a_reward_model_goes_with_a_card_that_says_what_it_is_worth(hub, project, promoted, tmp_path):
@@ -72,7 +73,9 @@ def test_a_reward_model_goes_with_a_card_that_says_what_it_is_worth(hub, project
     card = hub.repositories["models", "ours/liking"]["files"]["README.md"].decode()
     assert "Not evaluated." in card
     RewardCheckpoint.objects.filter(pk=promoted.pk).update(metrics=METRICS)
+    hub.repositories["models", "ours/liking"]["files"] |= {"old/part.bin": b"of an earlier push"}
     call_command(*words)
+    assert project.actions.filter(kind="export.requested", subject=f"{promoted} to ours/liking").count() == 2
     files = hub.repositories["models", "ours/liking"]["files"]
     card = files.pop("README.md").decode()
     assert card.startswith("---\nlicense: apache-2.0\n")
@@ -100,6 +103,38 @@ def test_a_lora_goes_to_the_hub_and_is_registered_from_it(hub, project, pipeline
     assert again.loras[0].read_bytes() == (tmp_path / "lora.safetensors").read_bytes()
     with pytest.raises(CommandError, match="is there already"):
         call_command(*fetched, "--to", str(tmp_path / "fetched"))
+
+
+def test_nothing_is_pushed_into_a_public_repository_unless_that_is_meant(hub, judged):
+    hub.repositories["datasets", "ours/foxes"] = {"private": False, "files": {}}
+    words = ["push_dataset", judged.slug, "ours/foxes", "--licence=other"]
+    with pytest.raises(CommandError, match="ours/foxes: is public already: --public writes to it"):
+        call_command(*words)
+    assert not hub.repositories["datasets", "ours/foxes"]["files"]
+    call_command(*words, "--public")
+    assert hub.repositories["datasets", "ours/foxes"]["files"]
+
+
+@pytest.fixture
+def far_away(remote, settings):
+    """Files are kept far away, also those of runs."""
+    settings.RUNS_DIR = settings.VAR / "runs"
+
+
+def test_what_lies_in_the_storage_alone_goes_to_the_hub_as_well(
+    hub, far_away, project, promoted, pipeline, tmp_path
+):
+    lora = tmp_path / "lora.safetensors"
+    save_lora(lora, LAYER, 16)
+    call_command("register_generator", project.slug, "warm", str(pipeline), lora=str(lora))
+    files = {file.name: file.read_bytes() for file in [lora, *promoted.run.folder.glob("best/*")]}
+    for path in (lora, promoted.run.folder):
+        stored_files.store(path)
+        stored_files.remove_local(path)
+    call_command("push_reward_model", project.slug, promoted.name, "ours/liking", "--licence=other")
+    call_command("push_lora", project.slug, "warm", "ours/warm", "--licence=other")
+    pushed = [hub.repositories["models", name]["files"] for name in ("ours/liking", "ours/warm")]
+    assert pushed[0] | pushed[1] == files | {"README.md": pushed[1]["README.md"]}
 
 
 @pytest.mark.parametrize(

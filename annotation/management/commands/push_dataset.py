@@ -25,7 +25,7 @@ class Command(BaseCommand):
         parser.add_argument("repository", metavar="OWNER/NAME", help="made if need be, private")
         parser.add_argument("--format", choices=sorted(FORMATS), default="pickapic")
         parser.add_argument("--licence", required=True, help="as the Hub names it: cc-by-4.0, other ...")
-        parser.add_argument("--public", action="store_true", help="a new repository is public")
+        parser.add_argument("--public", action="store_true", help="the repository is public, or may be")
         parser.add_argument("--without-images", action="store_true", help="leave the files out")
         parser.add_argument(
             "--with-flagged", action="store_true", help="also images that are flagged as perhaps harmful"

@@ -10,6 +10,8 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from annotation.hub import HubRefused, check_licence, check_repository, push_folder
 from annotation.management.projects import find_project
+from annotation.models import Action
+from annotation.services.actions import record_action
 from annotation.stored_files import local_copy
 from refl.management.rows import find_generator
 from refl.models import Generator
@@ -25,7 +27,7 @@ class Command(BaseCommand):
         parser.add_argument("name", help="what the generator is called")
         parser.add_argument("repository", metavar="OWNER/NAME", help="made if need be, private")
         parser.add_argument("--licence", required=True, help="as the Hub names it: openrail++, other ...")
-        parser.add_argument("--public", action="store_true", help="a new repository is public")
+        parser.add_argument("--public", action="store_true", help="the repository is public, or may be")
 
     def handle(self, *, project: str, name: str, repository: str, licence: str, **options: Any) -> None:
         row = find_project(project)
@@ -39,6 +41,8 @@ class Command(BaseCommand):
                 local_copy(generator.loras[0]) as file,
                 tempfile.TemporaryDirectory(prefix="laurel-push-") as temporary,
             ):
+                if not file.is_file():
+                    raise HubRefused(f"{generator}: {file} is no file that this machine can reach")
                 folder = Path(temporary)
                 (folder / generator.loras[0].name).symlink_to(file.resolve())
                 card = lora_card(
@@ -55,6 +59,12 @@ class Command(BaseCommand):
                     kind="model",
                     is_public=options["public"],
                     message=f"{generator.name} of {project}",
+                )
+                record_action(
+                    Action.Kind.EXPORTED,
+                    project=generator.project,
+                    by=None,
+                    subject=f"{generator} to {repository}",
                 )
         except HubRefused as error:
             raise CommandError(str(error)) from None

@@ -10,6 +10,8 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from annotation.hub import HubRefused, check_licence, check_repository, push_folder
 from annotation.management.projects import find_project
+from annotation.models import Action
+from annotation.services.actions import record_action
 from annotation.stored_files import local_copy
 from rewardmodel.management.rows import find_checkpoint
 from rewardmodel.services.model_cards import reward_model_card
@@ -23,7 +25,7 @@ class Command(BaseCommand):
         parser.add_argument("name", help="what the reward model is called")
         parser.add_argument("repository", metavar="OWNER/NAME", help="made if need be, private")
         parser.add_argument("--licence", required=True, help="as the Hub names it: apache-2.0, other ...")
-        parser.add_argument("--public", action="store_true", help="a new repository is public")
+        parser.add_argument("--public", action="store_true", help="the repository is public, or may be")
 
     def handle(self, *, project: str, name: str, repository: str, licence: str, **options: Any) -> None:
         checkpoint = find_checkpoint(find_project(project), name)
@@ -48,6 +50,12 @@ class Command(BaseCommand):
                     kind="model",
                     is_public=options["public"],
                     message=f"{checkpoint.name} of {project}",
+                )
+                record_action(
+                    Action.Kind.EXPORTED,
+                    project=checkpoint.project,
+                    by=None,
+                    subject=f"{checkpoint} to {repository}",
                 )
         except HubRefused as error:
             raise CommandError(str(error)) from None
