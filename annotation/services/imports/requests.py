@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import zipfile
+from collections.abc import Callable
 from datetime import datetime
 from typing import Any
 
@@ -17,29 +18,23 @@ from annotation.services.actions import record_action
 from annotation.services.imports.rows import ImportRefused
 from annotation.services.imports.uploads import check_name
 from annotation.services.projects.projects import create_project
+from annotation.statements import fetch_one
+
+NEXT = "SELECT nextval(pg_get_serial_sequence(%(table)s, 'id'))"
 
 
-@transaction.atomic
 def request_import(*, project: Project, file: UploadedFile[bytes], by: User, now: datetime) -> Upload:
     """Store the file and queue its import. Raises: ImportRefused for a file of no known format."""
-    name = file.name or ""
-    if check_name(name) == ".zip" and not zipfile.is_zipfile(file):
-        raise ImportRefused(f"{name}: cannot be unpacked: it is no .zip file")
-    upload = Upload.objects.create(
-        project=project, requested_by=by, name=name, bytes=file.size or 0, created_at=now
-    )
-    upload.folder.mkdir(parents=True, exist_ok=True)
-    with upload.file.open("wb") as out:
-        for chunk in file.chunks():
-            out.write(chunk)
-        out.flush()
-        os.fsync(out.fileno())
-    stored_files.store(upload.folder)
-    stored_files.let_go(upload.folder)
+    upload = _new_upload(file, by=by, now=now)
+
+    def queue() -> None:
+        upload.project = project
+        upload.save(force_insert=True)
+
+    _store(file, upload, queue)
     return upload
 
 
-@transaction.atomic
 def start_project(
     *, admin: User, now: datetime, material: UploadedFile[bytes] | None = None, **project: Any
 ) -> tuple[Project, Upload | None]:
@@ -48,10 +43,49 @@ def start_project(
     Args: project: as `create_project` takes it.
     Raises: as `create_project`; ImportRefused.
     """
-    created = create_project(admin=admin, **project)
     if material is None:
-        return created, None
-    return created, request_import(project=created, file=material, by=admin, now=now)
+        return create_project(admin=admin, **project), None
+    upload = _new_upload(material, by=admin, now=now)
+
+    def queue() -> None:
+        upload.project = create_project(admin=admin, **project)
+        upload.save(force_insert=True)
+
+    _store(material, upload, queue)
+    return upload.project, upload
+
+
+def _new_upload(file: UploadedFile[bytes], *, by: User, now: datetime) -> Upload:
+    """Return the row of an upload, under a number that no other has; not saved. Raises: ImportRefused."""
+    name = file.name or ""
+    if check_name(name) == ".zip" and not zipfile.is_zipfile(file):
+        raise ImportRefused(f"{name}: cannot be unpacked: it is no .zip file")
+    row = fetch_one(NEXT, {"table": Upload._meta.db_table})
+    assert row is not None
+    return Upload(pk=row[0], requested_by=by, name=name, bytes=file.size or 0, created_at=now)
+
+
+def _store(file: UploadedFile[bytes], upload: Upload, queue: Callable[[], None]) -> None:
+    """Store the file, then save what names it: sending it far away takes minutes, in which no row is locked.
+
+    Args: queue: called in a transaction; where it raises, the file is removed.
+    """
+    upload.folder.mkdir(parents=True, exist_ok=True)
+    try:
+        with upload.file.open("wb") as out:
+            for chunk in file.chunks():
+                out.write(chunk)
+            out.flush()
+            os.fsync(out.fileno())
+        if stored_files.is_elsewhere():
+            stored_files.store(upload.folder, fence=queue)
+        else:
+            with transaction.atomic():
+                queue()
+    except BaseException:
+        stored_files.remove_local(upload.folder)
+        raise
+    stored_files.let_go(upload.folder)
 
 
 @transaction.atomic

@@ -11,13 +11,14 @@ from pathlib import Path
 
 import pyarrow
 import pytest
+from django.core.exceptions import ValidationError
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.db import connection, connections, transaction
 from django.utils.timezone import now
 
 from annotation import jobs
 from annotation.forms.projects import free_slug
-from annotation.models import Assignment, Generation, Project, Prompt, Upload
+from annotation.models import Assignment, Generation, LooseObject, Project, Prompt, Upload
 from annotation.services.exports import request_export
 from annotation.services.imports import (
     ImportRefused,
@@ -26,6 +27,7 @@ from annotation.services.imports import (
     import_upload,
     request_import,
     run_import,
+    start_project,
     worker,
 )
 from annotation.services.imports.worker import ImportsBusy, bounded_memory
@@ -365,6 +367,20 @@ def test_an_import_that_ends_before_it_sees_a_cancel_is_cancelled_all_the_same(u
     run_import(upload, clock=now)
     assert Upload.objects.get().state == "cancelled"
     assert not Prompt.objects.exists()
+
+
+def test_of_a_file_that_was_sent_far_away_for_nothing_there_is_a_note(
+    remote, settings, tmp_path, ada, project
+):
+    settings.UPLOADS_DIR = tmp_path / "uploads"
+    fields = {"slug": project.slug, "name": "Again", "guideline": "Look.", "admin": ada, "now": now()}
+    with pytest.raises(ValidationError):
+        start_project(**fields, material=sent("foxes.zip", foxes()))
+    assert [note.name for note in LooseObject.objects.all()] == [
+        str(path.relative_to(remote)) for path in remote.rglob("*") if path.is_file()
+    ]
+    assert not Upload.objects.exists()
+    assert not list(settings.UPLOADS_DIR.iterdir())
 
 
 def test_one_import_runs_at_a_time_and_others_wait_in_the_queue(project, upload, ada, settings):
