@@ -22,6 +22,8 @@ from annotation.services.projects.prompts import (
     PromptRefused,
     add_prompts,
     attach_images,
+    check_texts,
+    missing_images,
 )
 
 READERS = (FOLDERS, TABLE, MANIFEST)  # the first that accepts the file reads it
@@ -110,8 +112,9 @@ class CheckedGenerations:
         A file that no prompt has in the end is harmless: the same import, tried again, finds it.
 
         Args: on_stored: called after each prompt's.
-        Raises: ImportRefused for a file that changed.
+        Raises: ImportRefused for a file that changed, and for what the project cannot take as it is now.
         """
+        self._check()
         for prompt, images in self.prompts:
             try:
                 store_images(checked for _, checked in images)
@@ -119,6 +122,22 @@ class CheckedGenerations:
                 raise prompt.row.refused(error) from None
             if on_stored:
                 on_stored()
+
+    def _check(self) -> None:
+        """Raises: ImportRefused for what the project cannot take: so that no files are stored for nothing."""
+        records = [record for record, _ in self.prompts]
+        try:
+            known_prompts = check_texts(
+                project=self.project, texts=_texts(records), translations=_translations(records)
+            )
+        except PromptRefused as error:
+            raise _refused(records, error) from None
+        for record, images in self.prompts:
+            if record.key in known_prompts:
+                try:
+                    missing_images(known_prompts[record.key], images)
+                except ImagesRefused as error:
+                    raise record.row.refused(error) from None
 
 
 def check_generations(
@@ -252,10 +271,18 @@ def add_checked_generations(
 def _add_prompts(project: Project, records: list[PromptRecord]) -> tuple[dict[str, Prompt], int]:
     """Return the prompts by key, and how many are new. Raises: ImportRefused."""
     try:
-        return add_prompts(
-            project=project,
-            texts={record.key: record.text for record in records},
-            translations={record.key: record.translation for record in records if record.translation},
-        )
+        return add_prompts(project=project, texts=_texts(records), translations=_translations(records))
     except PromptRefused as error:
-        raise next(record.row for record in records if record.key == error.key).refused(error) from None
+        raise _refused(records, error) from None
+
+
+def _texts(records: list[PromptRecord]) -> dict[str, str]:
+    return {record.key: record.text for record in records}
+
+
+def _translations(records: list[PromptRecord]) -> dict[str, str]:
+    return {record.key: record.translation for record in records if record.translation}
+
+
+def _refused(records: list[PromptRecord], error: PromptRefused) -> ImportRefused:
+    return next(record.row for record in records if record.key == error.key).refused(error)

@@ -62,10 +62,9 @@ def add_prompts(
 ) -> tuple[dict[str, Prompt], int]:
     """Add the prompts that the project lacks; return all by key, in the order given, and how many are new.
 
-    1. Find the prompts that it has (`_known_prompts`).
-    2. Check the length of the others, and of translations (`_check_lengths`).
-    3. Fill in missing translations and splits of known prompts (`_add_translations`, `_add_splits`).
-    4. Create the others.
+    1. Find the prompts that it has, and check the lengths of the others (`check_texts`).
+    2. Fill in missing translations and splits of known prompts (`_add_translations`, `_add_splits`).
+    3. Create the others.
 
     Args:
         texts: key -> text.
@@ -74,9 +73,7 @@ def add_prompts(
         by: who asked, for the log; None: the caller writes the log.
     Raises: PromptChanged when a key is known with another text, or in another split; PromptTooLong.
     """
-    known_prompts = _known_prompts(project, texts)
-    _check_lengths(project, {key: text for key, text in texts.items() if key not in known_prompts})
-    _check_lengths(project, translations)
+    known_prompts = check_texts(project=project, texts=texts, translations=translations)
     _add_translations(known_prompts, translations)
     _add_splits(known_prompts, splits)
     new = Prompt.objects.bulk_create(
@@ -97,6 +94,21 @@ def add_prompts(
         )
     prompts = known_prompts | {prompt.key: prompt for prompt in new}
     return {key: prompts[key] for key in texts}, len(new)
+
+
+@transaction.atomic
+def check_texts(
+    *, project: Project, texts: Mapping[str, str], translations: Mapping[str, str] = {}
+) -> dict[str, Prompt]:
+    """Return the prompts that the project has, by key; nothing is written.
+
+    Args: as of `add_prompts`.
+    Raises: PromptChanged when a key is known with another text; PromptTooLong.
+    """
+    known_prompts = _known_prompts(project, texts)
+    _check_lengths(project, {key: text for key, text in texts.items() if key not in known_prompts})
+    _check_lengths(project, translations)
+    return known_prompts
 
 
 def lock_prompts(project: Project) -> None:
@@ -177,14 +189,14 @@ def add_generations(
 def attach_images(*, prompt: Prompt, images: Iterable[tuple[NewImage, CheckedImage]]) -> list[Generation]:
     """Store checked images and add those that the prompt does not have; return the added ones.
 
-    1. Lock the prompt, and leave out the images that it has with their files (`_missing_images`).
+    1. Lock the prompt, and leave out the images that it has with their files (`missing_images`).
     2. Store the files of the others (`store_images`).
     3. Create them; an image that was imported without its file, by its source, gets the file.
 
     Raises: ImageRefused when a file changed; ImagesRefused as `add_generations`.
     """
     Prompt.everything.select_for_update(no_key=True).get(pk=prompt.pk)
-    missing = _missing_images(prompt, list(images))
+    missing = missing_images(prompt, list(images))
     stored_images = store_images(checked for _, checked in missing)
     return Generation.objects.bulk_create(
         [
@@ -205,7 +217,7 @@ def attach_images(*, prompt: Prompt, images: Iterable[tuple[NewImage, CheckedIma
     )
 
 
-def _missing_images(
+def missing_images(
     prompt: Prompt, images: list[tuple[NewImage, CheckedImage]]
 ) -> list[tuple[NewImage, CheckedImage]]:
     """Return the images that the prompt does not have, or has without a file. Raises: ImagesRefused."""

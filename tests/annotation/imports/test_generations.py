@@ -6,7 +6,7 @@ import pyarrow
 import pytest
 from pyarrow import parquet
 
-from annotation.models import Assignment, Generation
+from annotation.models import Assignment, Generation, Image
 from annotation.services.imports import ImportRefused, import_generations, import_prompts
 from annotation.services.projects.selections import (
     Choice,
@@ -104,6 +104,22 @@ def test_an_image_that_differs_from_the_one_known_is_refused(project, written, f
     with pytest.raises(ImportRefused, match=r"m\.jsonl, row 1: a\.png is known as another picture"):
         import_generations(project=project, manifest=manifest)
     assert Generation.objects.count() == 2
+
+
+@pytest.mark.parametrize(
+    ("row", "why"),
+    [
+        (manifest_row(["c.png"], prompt="a hare"), "prompt '1' is known with another text"),
+        (manifest_row(["c.png", "a.png"]), "row 1: a.png is known as another picture"),
+    ],
+)
+def test_of_what_the_project_cannot_take_no_file_is_stored(project, written, foxes, media, row, why):
+    import_generations(project=project, manifest=written("m.jsonl", [manifest_row()]))
+    written("a.png", picture(3))
+    with pytest.raises(ImportRefused, match=why):
+        import_generations(project=project, manifest=written("again.jsonl", [row]))
+    assert Image.objects.count() == 2
+    assert len([path for path in media.rglob("*") if path.is_file()]) == 2
 
 
 @pytest.fixture
