@@ -7,11 +7,13 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from copy import copy
+from datetime import timedelta
 from pathlib import Path
 from time import monotonic, sleep
 
 from django.conf import settings
 from django.db import InterfaceError, OperationalError, connection
+from django.db.models import Q
 from django.utils.timezone import now
 
 from annotation import jobs, stored_files
@@ -22,6 +24,7 @@ logger = logging.getLogger(__name__)
 HEARTBEAT_SECONDS = 1.0
 STORE_SECONDS = 5.0  # between two looks for what is new: so much work another host does again
 PATIENCE_SECONDS = 60.0  # the storage may restart under a run
+HAND_OVER = timedelta(minutes=10)  # so long after a run's last heartbeat its worker may still store its end
 
 
 class RunFolder:
@@ -136,7 +139,8 @@ def _remove_left(*, but: Path) -> None:
     if not stored_files.is_elsewhere():
         return
     for model in run_models():
-        running = {run.folder for run in model.objects.filter(state=Run.State.RUNNING)}
+        beating = Q(state=Run.State.RUNNING) | Q(heartbeat__gt=now() - HAND_OVER)
+        at_work = {run.folder for run in model.objects.filter(beating)}
         for folder in Path(settings.RUNS_DIR).glob(f"{model.kind}-[0-9]*"):
-            if folder != but and folder not in running:
+            if folder != but and folder not in at_work:
                 stored_files.let_go(folder)

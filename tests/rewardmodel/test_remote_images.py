@@ -116,7 +116,11 @@ def test_a_run_goes_on_from_what_was_stored_and_a_host_given_up_for_dead_changes
     assert dead.path.exists()
     assert open_file(dead.path / "state.pt").read() == b"step 3"
     jobs.release(again, now=NOW)
-    RunFolder(queue_training(project=project, config=QUICK)).take_up()
+    other = RunFolder(queue_training(project=project, config=QUICK))
+    other.take_up()
+    assert dead.path.exists()  # it was heard of just now: a worker beside this one may still store its end
+    TrainingRun.objects.filter(pk=again.pk).update(heartbeat=NOW)
+    other.take_up()
     assert not dead.path.exists()  # of a run that is at work no more, or elsewhere
 
 
