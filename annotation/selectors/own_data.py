@@ -12,7 +12,7 @@ from django.db.models import Q, QuerySet
 from annotation.models import Acknowledgement, Action, Assignment, Generation, Review, User
 from annotation.models.actions import KINDS_ABOUT_PEOPLE
 
-BATCH = 200  # answers in memory at a time
+BATCH = 200  # rows in memory at a time
 
 
 def own_data(user: User) -> Iterator[str]:
@@ -39,10 +39,10 @@ def _sections(user: User) -> Iterator[tuple[str, Iterable[Mapping[str, object]]]
     yield "qualifications", user.qualifications.values("project__slug", "outcome", "reason", "decided_at")
     yield "pauses", user.pauses.values("project__slug", "reason", "paused_at", "lifted_at")
     reviews = Review.objects.filter(inspector=user).order_by("pk")
-    yield "reviews_made", reviews.values("assignment", "verdict", "reason", "created_at").iterator(BATCH)
+    yield "reviews_made", _values(reviews, "assignment", "verdict", "reason", "created_at")
     about = Q(kind__in=KINDS_ABOUT_PEOPLE, subject=user.username)
     logged = Action.objects.filter(Q(actor=user) | about).order_by("pk")
-    yield "log", logged.values("at", "kind", "project__slug", "subject", "details").iterator(BATCH)
+    yield "log", _values(logged, "at", "kind", "project__slug", "subject", "details")
     yield "answers", _answers(user)
 
 
@@ -80,14 +80,23 @@ def _answers(user: User) -> Iterator[dict[str, Any]]:
         }
 
 
-def _in_batches(answers: QuerySet[Assignment]) -> Iterator[Assignment]:
-    """Yield the answers by their ids. Each batch is a statement of its own: no client that reads slowly holds
-    a transaction open.
+def _values(rows: QuerySet[Any], *names: str) -> Iterator[dict[str, Any]]:
+    """Yield these fields of the rows."""
+    for values in _in_batches(rows.values("pk", *names)):
+        del values["pk"]
+        yield values
+
+
+def _in_batches(rows: QuerySet[Any, Any]) -> Iterator[Any]:
+    """Yield rows, or their values, by their ids. Each batch is a statement of its own: no client that reads
+    slowly holds a transaction open.
     """
-    batch = list(answers[:BATCH])
+    batch = list(rows[:BATCH])
     while batch:
+        newest = batch[-1]
+        last = newest["pk"] if isinstance(newest, dict) else newest.pk
         yield from batch
-        batch = list(answers.filter(pk__gt=batch[-1].pk)[:BATCH])
+        batch = list(rows.filter(pk__gt=last)[:BATCH])
 
 
 LABEL = ("category", "intent_unclear", "issues")

@@ -7,6 +7,8 @@ import unicodedata
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 
+from django.db import transaction
+
 from annotation.models import Project
 from rewardmodel.models import DatasetVersion, RewardCheckpoint
 from rewardmodel.models.datasets import SplitBy
@@ -60,8 +62,9 @@ def project_splits(project: Project, *, shares: Shares, split_by: str = SplitBy.
         return Splits(shares)
     published: dict[str, str] = {}
     texts = project.prompts.exclude(published_split="").values_list("text", "published_split")
-    for text, split in texts.iterator():
-        published[folded(text)] = max(split, published.get(folded(text), split), key=PRECEDENCE.index)
+    with transaction.atomic(savepoint=False):  # so that rows are streamed
+        for text, split in texts.iterator():
+            published[folded(text)] = max(split, published.get(folded(text), split), key=PRECEDENCE.index)
     return Splits(shares, published)
 
 

@@ -28,6 +28,7 @@ PROJECT = "rewardmodel/selections.html"
 RUNS = "rewardmodel/runs.html#runs"
 LISTED = 50  # newest runs on a page
 SHOWN = 200  # chosen prompts on a page; the file has all
+BATCH = 10_000  # chosen prompts in memory at a time
 SHOWN_LENGTH = 200  # letters of a prompt on the map
 
 
@@ -81,8 +82,9 @@ def download(request: MemberRequest, project: Project, pk: int) -> StreamingHttp
     rows = _find_selection(project, pk).chosen.values_list("prompt__key", "prompt__text")
 
     def lines() -> Iterator[str]:
-        for key, text in rows.iterator():
-            yield json.dumps({"id": key, "prompt": text}, ensure_ascii=False) + "\n"
+        for start in range(0, rows.count(), BATCH):  # of a finished selection, which stays as it is
+            for key, text in rows[start : start + BATCH]:
+                yield json.dumps({"id": key, "prompt": text}, ensure_ascii=False) + "\n"
 
     name = f'attachment; filename="{project.slug}-selection-{pk}.jsonl"'
     return StreamingHttpResponse(

@@ -8,6 +8,7 @@ import pytest
 from django.core.management import CommandError, call_command
 from django.db import connection, transaction
 from django.test import Client
+from django.test.utils import CaptureQueriesContext
 
 from annotation.models import (
     Action,
@@ -245,6 +246,21 @@ def test_people_download_all_that_is_stored_about_them_and_nothing_that_is_hidde
     assert "rita" not in text
     assert as_(rita).get("/account/").text.count("/account/data/") == 1
     assert Client().get("/account/data/").status_code == 302
+
+
+def test_what_is_stored_about_somebody_is_read_in_batches(project, ada, eve, monkeypatch):
+    monkeypatch.setattr("annotation.selectors.own_data.BATCH", 2)
+    for number in range(5):
+        record_action(Action.Kind.EXPORTED, project=project, by=eve, subject=number)
+    with CaptureQueriesContext(connection) as statements:
+        log = json.loads("".join(own_data(eve)))["log"]
+    assert [entry["subject"] for entry in log] == ["0", "1", "2", "3", "4"]
+    assert (
+        sum(' FROM "annotation_action"' in query["sql"] for query in statements) == 4
+    )  # the last finds none
+    assert all(
+        "LIMIT 2" in query["sql"] for query in statements if ' FROM "annotation_action"' in query["sql"]
+    )
 
 
 @pytest.mark.parametrize("name", ["csv", "annotator"])

@@ -7,6 +7,8 @@ from itertools import product
 import numpy as np
 import pytest
 from django.core.management import CommandError, call_command
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 from django.utils.timezone import now
 
@@ -247,7 +249,8 @@ def test_only_admins_learn_of_selections(client, eve, project, prompts, role):
     assert PromptSelection.objects.filter(run=run).exists()
 
 
-def test_an_admin_sees_the_map_and_what_was_chosen(client, ada, project, prompts):
+def test_an_admin_sees_the_map_and_what_was_chosen(client, ada, project, prompts, monkeypatch):
+    monkeypatch.setattr("rewardmodel.views.selections.BATCH", 3)
     run = select(project)
     client.force_login(ada)
     answers = [client.get(path) for method, path in paths(project, run) if method == "get"]
@@ -259,7 +262,12 @@ def test_an_admin_sees_the_map_and_what_was_chosen(client, ada, project, prompts
     assert page.context["map"]["chosen"].count("M") == 4
     assert page.context["map"]["others"].count("M") == 14
     assert len(points.json()["texts"]) == 18
-    assert len(b"".join(download.streaming_content).splitlines()) == 4
+    with CaptureQueriesContext(connection) as statements:
+        lines = b"".join(download.streaming_content).splitlines()
+    assert [json.loads(line)["id"] for line in lines] == [
+        chosen.prompt.key for chosen in run.selection.chosen.select_related("prompt")
+    ]
+    assert sum("LIMIT 3" in query["sql"] for query in statements) == 2
     assert api.json()["results"][0]["selection"]["near_duplicates"] == 1
     assert api_one.json() == api.json()["results"][0]
     assert [one["place"] for one in api_chosen.json()["results"]] == [1, 2, 3, 4]
