@@ -15,7 +15,7 @@ from annotation.api.forms import filled_by
 from annotation.api.requests import Conflict, page_of, paged, project_of, user_of, valid
 from annotation.forms.projects import MemberForm
 from annotation.models import Membership, User
-from annotation.services.members import AccountExists, MemberRefused, OwnProject, give_role, take_role
+from annotation.services.people.members import AccountExists, MemberRefused, OwnProject, give_role, take_role
 
 
 class MemberSerializer(serializers.Serializer[Any]):

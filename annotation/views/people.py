@@ -18,7 +18,6 @@ from annotation.addresses import client_address
 from annotation.forms.accounts import InvitationForm, JoiningForm, WishForm
 from annotation.forms.projects import MemberForm
 from annotation.models import Invitation, Project, User
-from annotation.services.members import MemberRefused, OwnProject, give_role, take_role
 from annotation.services.people.accounts import NameTaken, open_account, propose_name
 from annotation.services.people.invitations import (
     AlreadyMember,
@@ -28,6 +27,7 @@ from annotation.services.people.invitations import (
     open_invitation,
     revoke,
 )
+from annotation.services.people.members import MemberRefused, OwnProject, give_role, take_role
 from annotation.services.people.rates import count_request
 from annotation.services.people.resets import resettable_members
 from annotation.views.accounts import welcome

@@ -11,7 +11,7 @@ from annotation.forms.projects import MemberForm
 from annotation.management.projects import find_project
 from annotation.management.settings import refused_in_a_line
 from annotation.models import Membership
-from annotation.services.members import MemberRefused, give_role
+from annotation.services.people.members import MemberRefused, give_role
 
 
 class Command(BaseCommand):
