@@ -73,9 +73,15 @@ class AxesField(forms.Field):
             return None
         axes = value
         if isinstance(value, Sequence) and all(isinstance(row, Mapping) for row in value):
-            axes = [_named(row) for row in value if any(row.values())]
+            rows = [_stripped(row) for row in value]
+            axes = [_named(row) for row in rows if any(row.values())]
         check_axes(axes)
         return as_stored(as_axes(axes))
+
+
+def _stripped(row: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the row as the page and the API send it: without space around its texts."""
+    return {part: text.strip() if isinstance(text, str) else text for part, text in row.items()}
 
 
 def _named(row: Mapping[str, Any]) -> dict[str, Any]:

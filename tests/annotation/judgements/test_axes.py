@@ -181,6 +181,9 @@ def test_a_program_sets_axes_and_reads_them(ada, project):
     assert client.patch(path, {"axes": read}, json).json()["axes"] == read
     changed = client.patch(path, {"axes": AXES[:2]}, json).json()
     assert [axis["title"] for axis in changed["axes"]] == ["Legible", "Overall"]
+    call_command("change_project", project.slug, '--set=axes=[{"name": " a", "title": "A "}, {"title": " "}]')
+    assert [(axis["name"], axis["title"]) for axis in client.get(path).json()["axes"]] == [("a", "A")]
+    client.patch(path, {"axes": AXES[:2]}, json)
     refused = client.patch(path, {"axes": [AXES[0]] * 2}, json)
     assert refused.json() == {"axes": ["Two axes have the name 'legible'."]}
     project.refresh_from_db()
