@@ -92,7 +92,7 @@ def write_files(
             format.write(files, Part(checkpoint.number, rankings, plan))
             checkpoint.after = batch.last
             _save_checkpoint(folder, checkpoint)
-        format.finish(files)
+        format.finish(files, plan)
         text = card(selection.project, format, plan, checkpoint.counts)
         (files / "README.md").write_text(text, encoding="utf-8")
     return checkpoint.counts

@@ -9,6 +9,7 @@ from django.db import IntegrityError, connection, transaction
 from django.db.migrations.executor import MigrationExecutor
 from django.test import Client
 from django.utils.timezone import now
+from pyarrow import parquet
 
 from annotation.models import Assignment, Project, Rating
 from annotation.models.axes import CSV, IMAGEREWARDDB, MOST, PAPER, check_axes, column_of, columns_among
@@ -125,6 +126,16 @@ def test_points_go_out_and_come_in_again_where_the_axes_are_the_same(
     ):
         import_rankings(project=other, **options)
     assert not other.assignments.exists()
+
+
+@pytest.mark.parametrize("format", ["csv", "imagerewarddb"])
+def test_an_export_of_nothing_has_the_columns_of_the_projects_axes(named, tmp_path, format):
+    export_to_folder(project=named, format=format, folder=tmp_path / "out", now=NOW)
+    if format == "csv":
+        columns = (tmp_path / "out/rankings.csv").read_text().strip().split(",")
+    else:
+        columns = parquet.read_schema(tmp_path / "out/metadata-train.parquet").names
+    assert "texture_rating" in columns
 
 
 def test_axes_stay_as_they_are_once_work_is_open(project, a_prompt, ada):

@@ -14,6 +14,7 @@ from annotation.selectors.exports import ExportedRanking
 from annotation.services.exports.formats.format import (
     Format,
     Part,
+    Plan,
     append_to_list,
     by_images,
     close_list,
@@ -85,7 +86,7 @@ def _user(pseudonym: str) -> str:
     return str(uuid.UUID(pseudonym.zfill(32)))
 
 
-def _finish(folder: Path) -> None:
+def _finish(folder: Path, plan: Plan) -> None:
     """End the list, and write the settings and the dataset."""
     close_list(folder / FILE)
     images, axes = 0, dict[str, None]()

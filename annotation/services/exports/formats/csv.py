@@ -85,5 +85,5 @@ Points from 1 to 7 are in a column for each axis that images were rated on: `ove
 A text that a spreadsheet would take for a formula has an apostrophe before it. Images are
 named, not included.""",
     write=lambda folder, part: _append(folder, part.rankings, part.plan.axes),
-    finish=lambda folder: _append(folder, [], list(CSV)),
+    finish=lambda folder, plan: _append(folder, [], plan.axes),
 )

@@ -10,7 +10,7 @@ import pyarrow
 from pyarrow import parquet
 
 from annotation.selectors.exports import ExportedImage, ExportedRanking
-from annotation.services.exports.formats.format import Format, Part, as_json, open_image
+from annotation.services.exports.formats.format import Format, Part, Plan, as_json, open_image
 
 ROW_GROUP = 32 << 20  # bytes of images in memory at a time
 # An image as Hugging Face `datasets` stores it in parquet: its feature `Image`.
@@ -88,7 +88,7 @@ def _writer(file: Path) -> parquet.ParquetWriter:
     return parquet.ParquetWriter(file, SCHEMA, compression="zstd")
 
 
-def _ensure_table(folder: Path) -> None:
+def _ensure_table(folder: Path, plan: Plan) -> None:
     """Write an empty table where there was no part: readers need the columns."""
     if not (folder / "data").exists():
         (folder / "data").mkdir()

@@ -61,8 +61,8 @@ class Format:
         about: Markdown for the dataset card: what the rows are.
         write: (folder, part): append the part to the files in the folder, or add files. After an
             interruption the files are truncated to what they were before the part.
-        finish: (folder): called after the last part, also when there was none. After an interruption, what
-            it added is removed.
+        finish: (folder, plan): called after the last part, also when there was none. After an interruption,
+            what it added is removed.
         has_images: whether the format can contain image files.
         leaves_out: what Laurel has and the format cannot carry, by name.
     """
@@ -72,7 +72,7 @@ class Format:
     data: str
     about: str
     write: Callable[[Path, Part], None]
-    finish: Callable[[Path], None]
+    finish: Callable[[Path, Plan], None]
     has_images: bool = False
     leaves_out: tuple[str, ...] = ()
 

@@ -55,6 +55,6 @@ FORMAT = Format(
 absences included, and the `acceptable_slots`: images in slots 1 to that are acceptable; `rank` is the rank of
 the mean slots. Images are named, not included.""",
     write=lambda folder, part: append_to_list(folder / FILE, _items(part.rankings)),
-    finish=lambda folder: close_list(folder / FILE),
+    finish=lambda folder, _: close_list(folder / FILE),
     leaves_out=("ratings", "labels", "problems", "generators"),
 )

@@ -83,7 +83,7 @@ Beside HPD v3's fields there are `prompt_id`, `annotator`, the images' `source`s
 the page, from 1, whether the path is one of a file here, the `seconds` that the opinion took, absences
 included, and the `acceptable_slots`: images in slots 1 to that are acceptable; null where unknown.""",
     write=_write_part,
-    finish=lambda folder: close_list(folder / FILE),
+    finish=lambda folder, _: close_list(folder / FILE),
     has_images=True,
     leaves_out=("ratings", "labels", "problems", "opinions in which all images tie"),
 )

@@ -62,6 +62,6 @@ given where some prompt has several opinions. Where known, `positions[i]` is whe
 the page, from 1, and `seconds` is how long the opinion took, absences included; images in slots
 1 to `acceptable_slots` are acceptable, none where it is 0. Images are named, not included.""",
     write=_write_part,
-    finish=lambda folder: close_list(folder / FILE),
+    finish=lambda folder, _: close_list(folder / FILE),
     leaves_out=("ratings", "labels", "problems", "generators"),
 )

@@ -14,7 +14,7 @@ from pyarrow import parquet
 from annotation.models import Category
 from annotation.models.axes import IMAGEREWARDDB, column_of
 from annotation.selectors.exports import ExportedImage, ExportedRanking
-from annotation.services.exports.formats.format import PARTS, Format, Part, as_json, open_image
+from annotation.services.exports.formats.format import PARTS, Format, Part, Plan, as_json, open_image
 
 FILE = "metadata-train.parquet"
 EPOCH = (1980, 1, 1, 0, 0, 0)  # the earliest date in a zip: equal rankings give equal bytes
@@ -112,10 +112,10 @@ def _write_zip(file: Path, rankings: Iterable[ExportedRanking]) -> list[dict[str
     return rows
 
 
-def _join_tables(folder: Path) -> None:
+def _join_tables(folder: Path, plan: Plan) -> None:
     """Concatenate the tables of the parts."""
     parts = sorted((folder / PARTS).glob("*.parquet"))
-    schema = parquet.read_schema(parts[0]) if parts else SCHEMA
+    schema = _schema(plan.axes)
     with parquet.ParquetWriter(folder / FILE, schema, compression="zstd") as table:
         for part in parts:
             table.write_table(parquet.read_table(part, schema=schema))

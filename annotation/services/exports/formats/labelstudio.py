@@ -14,6 +14,7 @@ from annotation.selectors.exports import ExportedImage, ExportedRanking
 from annotation.services.exports.formats.format import (
     Format,
     Part,
+    Plan,
     append_to_list,
     by_images,
     close_list,
@@ -98,7 +99,7 @@ def _result(name: str, of: str, kind: str, **value: Any) -> dict[str, Any]:
     return {"from_name": name, "to_name": of, "type": kind, "value": value}
 
 
-def _finish(folder: Path) -> None:
+def _finish(folder: Path, plan: Plan) -> None:
     """End the list, and write the labeling config that its controls are of."""
     close_list(folder / FILE)
     images, slots = 0, LEAST_SLOTS

@@ -60,6 +60,6 @@ and opinions it has. The positions are where the images stood on the page, from 
 whole opinion took, absences included; images in slots 1 to `acceptable_slots` are acceptable,
 none where it is 0. All are null where unknown. Images are named, not included.""",
     write=_write_part,
-    finish=lambda folder: (folder / FILE).touch(),
+    finish=lambda folder, _: (folder / FILE).touch(),
     leaves_out=("ratings", "labels", "problems"),
 )

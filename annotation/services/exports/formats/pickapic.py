@@ -12,6 +12,7 @@ from annotation.selectors.exports import ExportedImage, ExportedRanking
 from annotation.services.exports.formats.format import (
     Format,
     Part,
+    Plan,
     by_prompt,
     count_pairs,
     open_image,
@@ -162,7 +163,7 @@ def _encode(pictures: list[bytes | None]) -> pyarrow.Array:
     )
 
 
-def _ensure_table(folder: Path) -> None:
+def _ensure_table(folder: Path, plan: Plan) -> None:
     """Write an empty table where there was no part: readers need the columns."""
     if not (folder / "data").exists():
         (folder / "data").mkdir()
