@@ -146,7 +146,7 @@ def add_token(request: MemberRequest) -> HttpResponse:
     form = TokenForm(request.POST, user=request.user)
     if not form.is_valid():
         return render(request, ACCOUNT, _account(request, form), status=422)
-    token, secret = issue_token(user=request.user, now=timezone.now(), **form.cleaned_data)
+    token, secret = issue_token(user=request.user, by=request.user, now=timezone.now(), **form.cleaned_data)
     return render(
         request, ACCOUNT, {**_account(request, TokenForm(user=request.user)), "made": token, "secret": secret}
     )

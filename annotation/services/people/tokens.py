@@ -25,6 +25,7 @@ def issue_token(
     now: datetime,
     project: Project | None = None,
     reads_only: bool = False,
+    by: User | None = None,
 ) -> tuple[ApiToken, str]:
     """Create a token.
 
@@ -32,6 +33,7 @@ def issue_token(
         days: how long it is valid; None: it does not expire.
         project: refuse requests about others; None: for all projects of the user, also those to come.
         reads_only: refuse requests that change data.
+        by: None for a command.
     Returns: its row and the secret, which is stored nowhere.
     """
     secret = PREFIX + secrets.token_urlsafe(32)
@@ -48,8 +50,9 @@ def issue_token(
     record_action(
         Action.Kind.TOKEN_MADE,
         project=None,
-        by=user,
-        subject=name,
+        by=by,
+        subject=name if by else user,
+        token=name,
         days=days,
         only_project=project.slug if project else None,
         reads_only=reads_only,
