@@ -6,7 +6,6 @@ Its file names are random, so the first images of a prompt by their names are a 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 
 from annotation.models.prompts import SOURCE_LENGTH
@@ -86,7 +85,7 @@ def _image(
         source=f"{part}/{file}",
         generator=GENERATOR,
         seed=row.integer(seed, low=SEEDS[0], high=SEEDS[1]) if seed in row.fields else None,
-        parameters=replace(row, fields={"parameters": values}).record("parameters"),
+        parameters=row.with_fields({"parameters": values}).record("parameters"),
         is_flagged=isinstance(unsafe, int | float) and unsafe >= UNSAFE,
     )
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Container, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from annotation.models import Project
@@ -82,7 +82,7 @@ def read_manifest(file: ImportFile) -> Iterator[PromptRecord]:
 def _read_image(row: Row, fields: object, folder: Path) -> NewImage:
     if not isinstance(fields, dict):
         raise row.refused("an image is no object")
-    image = replace(row, fields=fields)
+    image = row.with_fields(fields)
     image.check_names(required=["file"], optional=["generator", "seed", "parameters", "flagged"])
     name = image.text("file", longest=SOURCE_LENGTH)
     return NewImage(

@@ -37,6 +37,10 @@ class Row:
     def refused(self, reason: object) -> ImportRefused:
         return ImportRefused(f"{self.file}, row {self.number}: {reason}")
 
+    def with_fields(self, fields: dict[str, Any]) -> Row:
+        """Return a row of other fields, whose checks name the same file and row."""
+        return Row(self.file, self.number, fields)
+
     def check_names(self, *, required: Iterable[str], optional: Iterable[str] = ()) -> None:
         """Raises ImportRefused when a field is missing or unknown."""
         missing = [name for name in required if name not in self.fields]
@@ -73,7 +77,7 @@ class Row:
         values = self.fields.get(name)
         if not isinstance(values, list):
             raise self.refused(f"{name!r} is no list")
-        items = [Row(self.file, self.number, {name: value}).text(name, longest=longest) for value in values]
+        items = [self.with_fields({name: value}).text(name, longest=longest) for value in values]
         if duplicates := [item for item, times in Counter(items).items() if times > 1]:
             raise self.refused(f"{name!r} has {duplicates[0]!r} twice")
         return items
@@ -97,7 +101,7 @@ class Row:
         values = self.fields.get(name)
         if not isinstance(values, list):
             raise self.refused(f"{name!r} is no list")
-        return [Row(self.file, self.number, {name: v}).integer(name, low=low, high=high) for v in values]
+        return [self.with_fields({name: v}).integer(name, low=low, high=high) for v in values]
 
     def record(self, name: str) -> dict[str, Any]:
         """Return a JSON object that Postgres can store; {} when the field is absent. Raises ImportRefused."""

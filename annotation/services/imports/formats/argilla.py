@@ -73,31 +73,29 @@ def _ranked(
     metadata, name = row.record("metadata") if row.fields.get("metadata") else {}, _annotator(user)
     slots: dict[str, int] = {}
     for option in ranked:
-        slots[str(option.get("value"))] = Row(row.file, row.number, {"rank": option["rank"]}).integer(
+        slots[str(option.get("value"))] = row.with_fields({"rank": option["rank"]}).integer(
             "rank", low=1, high=project.slots
         )
     numbers = [field for field in fields if field in slots] or list(slots)
     order = metadata.get(f"order_{name}")
     shown = [numbers[int(word) - 1] for word in order.split()] if isinstance(order, str) else list(slots)
-    known = Row(row.file, row.number, _known(values, metadata, name))
+    known = row.with_fields(_known(values, metadata, name))
     each = [_of_image(values, option.rpartition("_")[2]) for option in shown]
     axes = {axis: axis for image in each for axis in image if axis != "problems"}
-    stars = ratings(project, [Row(row.file, row.number, image) for image in each], axes)
+    stars = ratings(project, [row.with_fields(image) for image in each], axes)
     sources = [_source(row, fields, option) for option in shown]
     return RankingRecord(
         row=row,
         key=_key(row, metadata),
         text=_text(row, fields, slots),
-        sources=Row(row.file, row.number, {"images": sources}).texts("images", longest=SOURCE_LENGTH),
+        sources=row.with_fields({"images": sources}).texts("images", longest=SOURCE_LENGTH),
         slots=[slots[option] for option in shown],
         annotator=name,
         category=category(known, "category"),
         intent_unclear={"yes": True, "no": False}.get(known.fields["intent_unclear"]),
         issues=choices(known, "issues", Issue.values),
         ratings=stars,
-        problems=tuple(
-            choices(Row(row.file, row.number, image), "problems", Problem.values) for image in each
-        )
+        problems=tuple(choices(row.with_fields(image), "problems", Problem.values) for image in each)
         if stars
         else (),
         generators=tuple(_generator(metadata, option) for option in shown),
@@ -132,7 +130,7 @@ def _of_ratings(row: Row, fields: dict[str, Any], user: str, values: dict[str, A
         row=row,
         key=_key(row, metadata),
         text=_text(row, fields, rated),
-        sources=Row(row.file, row.number, {"images": sources}).texts("images", longest=SOURCE_LENGTH),
+        sources=row.with_fields({"images": sources}).texts("images", longest=SOURCE_LENGTH),
         slots=[best_first.index(value) + 1 for value in rated.values()],
         annotator=_annotator(user),
         files=tuple(_file(fields, option, source) for option, source in zip(rated, sources, strict=True)),
@@ -142,14 +140,14 @@ def _of_ratings(row: Row, fields: dict[str, Any], user: str, values: dict[str, A
 def _key(row: Row, metadata: dict[str, Any]) -> str:
     """Return the prompt id of our exports, else the record's own id, else its number."""
     fields = {"id": metadata.get("prompt_id") or row.fields.get("id") or str(row.number)}
-    return Row(row.file, row.number, {"id": str(fields["id"])}).text("id", longest=KEY_LENGTH)
+    return row.with_fields({"id": str(fields["id"])}).text("id", longest=KEY_LENGTH)
 
 
 def _text(row: Row, fields: dict[str, Any], images: Iterable[str]) -> str:
     """Return the prompt: of a field of a usual name, else of the only text that is no image."""
     others = [name for name in fields if name not in set(images) and isinstance(fields[name], str)]
     name = next((name for name in TEXTS if name in fields), others[0] if len(others) == 1 else TEXTS[0])
-    return Row(row.file, row.number, fields).text(name)
+    return row.with_fields(fields).text(name)
 
 
 def _source(row: Row, fields: dict[str, Any], option: str) -> str:
@@ -157,7 +155,7 @@ def _source(row: Row, fields: dict[str, Any], option: str) -> str:
     value = fields.get(option, option)
     if isinstance(value, str) and value.startswith(EMBEDDED):
         return f"{_key(row, {})[: SOURCE_LENGTH - 100]}-{option}"
-    return Row(row.file, row.number, {option: value}).text(option, longest=SOURCE_LENGTH)
+    return row.with_fields({option: value}).text(option, longest=SOURCE_LENGTH)
 
 
 def _file(fields: dict[str, Any], option: str, source: str) -> str | None:

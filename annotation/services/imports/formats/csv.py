@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import replace
 
 from annotation.models import Issue, Problem, Project
 from annotation.models.axes import CSV, columns_among
@@ -74,7 +73,7 @@ def _parse_cells(row: Row) -> Row:
         cells[name] = None if text is None else [] if text == "none" else text.split(";")
     unclear = cells.get("intent_unclear")
     cells["intent_unclear"] = {"yes": True, "no": False}.get(unclear, unclear) if unclear else None
-    return replace(row, fields=cells)
+    return row.with_fields(cells)
 
 
 def _parse_number(text: str | None) -> int | str | None:

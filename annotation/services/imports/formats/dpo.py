@@ -59,7 +59,7 @@ def _source(row: Row, side: str) -> str:
         value = value.get("path")
     if value is None:
         return f"{_unnamed(row.file, row.number)}-{side}"
-    return Row(row.file, row.number, {side: value}).text(side, longest=SOURCE_LENGTH)
+    return row.with_fields({side: value}).text(side, longest=SOURCE_LENGTH)
 
 
 def _unnamed(file: Path, number: int) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import replace
 
 from annotation.models import Project
 from annotation.models.prompts import KEY_LENGTH, SOURCE_LENGTH
@@ -40,7 +39,7 @@ def _read_annotations(project: Project, row: Row) -> Iterator[RankingRecord]:
     for fields in annotations:
         if not isinstance(fields, dict):
             raise row.refused("an annotation is no object")
-        annotation = replace(row, fields=fields)
+        annotation = row.with_fields(fields)
         annotation.check_names(
             required=["rank", "user_hash"], optional=["positions", "seconds", "acceptable_slots"]
         )

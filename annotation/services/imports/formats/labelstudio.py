@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
@@ -72,7 +72,7 @@ def _read_tasks(project: Project, rows: Iterable[Row]) -> Iterator[RankingRecord
 
 def _opinions(row: Row) -> Iterator[_Opinion]:
     row.check_names(required=("data", "annotations"), optional=row.fields)
-    task = Row(row.file, row.number, row.record("data"))
+    task = row.with_fields(row.record("data"))
     annotations = row.fields["annotations"]
     if not isinstance(annotations, list):
         raise row.refused("'annotations' is no list")
@@ -81,7 +81,7 @@ def _opinions(row: Row) -> Iterator[_Opinion]:
             raise row.refused("an annotation has no 'result' list")
         if fields.get("was_cancelled"):
             continue
-        annotation = replace(row, fields={**fields, "seconds": fields.get("lead_time")})
+        annotation = row.with_fields({**fields, "seconds": fields.get("lead_time")})
         results = dict(_result(annotation, result) for result in fields["result"])
         task = _with_id(task, row)
         said = results.get("annotator")
@@ -94,7 +94,7 @@ def _opinions(row: Row) -> Iterator[_Opinion]:
 def _with_id(task: Row, row: Row) -> Row:
     """Return the task with a prompt id: its own, else the task's, else its number."""
     number = row.fields.get("id", row.number)
-    return replace(task, fields={"prompt_id": f"task-{number}", **task.fields})
+    return task.with_fields({"prompt_id": f"task-{number}", **task.fields})
 
 
 def _completed_by(annotation: dict[str, Any]) -> str:
@@ -132,15 +132,15 @@ def _ranked(project: Project, opinion: _Opinion, shown: dict[str, str]) -> Ranki
     files = {source: _file(task, source, shown) for source in sources}
     fields = _flat(opinion, numbers, sources)
     axes = {axis: axis for each in fields for axis in each if axis != "problems"}
-    stars = ratings(project, [Row(row.file, row.number, each) for each in fields], axes)
-    known = Row(row.file, row.number, {**row.fields, **_label(opinion)})
+    stars = ratings(project, [row.with_fields(each) for each in fields], axes)
+    known = row.with_fields({**row.fields, **_label(opinion)})
     return RankingRecord(
         row=row,
         key=task.text("prompt_id", longest=KEY_LENGTH),
         text=_text(task, shown),
-        sources=Row(row.file, row.number, {"images": sources}).texts("images", longest=SOURCE_LENGTH),
+        sources=row.with_fields({"images": sources}).texts("images", longest=SOURCE_LENGTH),
         slots=[
-            Row(row.file, row.number, {"slot": placed[source]}).integer("slot", low=1, high=project.slots)
+            row.with_fields({"slot": placed[source]}).integer("slot", low=1, high=project.slots)
             for source in sources
         ],
         annotator=opinion.annotator,
@@ -148,9 +148,7 @@ def _ranked(project: Project, opinion: _Opinion, shown: dict[str, str]) -> Ranki
         intent_unclear=known.fields["intent_unclear"],
         issues=choices(known, "issues", Issue.values),
         ratings=stars,
-        problems=tuple(
-            choices(Row(row.file, row.number, each), "problems", Problem.values) for each in fields
-        )
+        problems=tuple(choices(row.with_fields(each), "problems", Problem.values) for each in fields)
         if stars
         else (),
         generators=tuple(_generator(task, source) for source in sources),
@@ -207,7 +205,7 @@ def _rated(opinion: _Opinion, shown: dict[str, str]) -> tuple[str, int]:
     if len(rated) != 1:
         raise opinion.row.refused("has several ratings and no ranker: which of them orders the images?")
     source = _address(opinion.task, rated[0]["to_name"], shown)
-    value = Row(opinion.row.file, opinion.row.number, {"rating": rated[0]["rating"]})
+    value = opinion.row.with_fields({"rating": rated[0]["rating"]})
     return source, value.integer("rating", low=0, high=1000)
 
 
@@ -220,7 +218,7 @@ def _of_ratings(text: str, annotator: str, group: list[tuple[_Opinion, str, int]
         row=first.row,
         key=first.task.text("prompt_id", longest=KEY_LENGTH),
         text=text,
-        sources=Row(first.row.file, first.row.number, {"images": sources}).texts("images"),
+        sources=first.row.with_fields({"images": sources}).texts("images"),
         slots=[best_first.index(rating) + 1 for _, _, rating in group],
         annotator=annotator,
         files=tuple(_path(source) for source in sources),

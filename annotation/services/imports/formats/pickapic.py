@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import pyarrow
@@ -96,7 +95,7 @@ def _fill_names(row: Row) -> Row:
         f"image_{n}_url": row.fields[f"image_{n}_url"] or row.fields[f"image_{n}_uid"] for n in (0, 1)
     }
     key = row.fields.get("prompt_id") or str(row.fields["ranking_id"])
-    return replace(row, fields={**row.fields, **addresses, "prompt_id": key})
+    return row.with_fields({**row.fields, **addresses, "prompt_id": key})
 
 
 def _better(row: Row) -> int | None:
@@ -112,7 +111,7 @@ def _fill_slots(row: Row) -> Row:
         return row
     better = _better(row)
     slots = {"slot_0": 2 if better == 1 else 1, "slot_1": 2 if better == 0 else 1}
-    return replace(row, fields={**row.fields, **slots})
+    return row.with_fields({**row.fields, **slots})
 
 
 def _file_name(uid: str) -> str:

@@ -182,7 +182,7 @@ def positions(row: Row, values: list[Any]) -> tuple[int, ...]:
     """
     if all(value is None for value in values):
         return ()
-    numbers = Row(row.file, row.number, {"positions": values}).integers("positions", low=1, high=len(values))
+    numbers = row.with_fields({"positions": values}).integers("positions", low=1, high=len(values))
     if sorted(numbers) != list(range(1, len(values) + 1)):
         raise row.refused(f"the positions of the {len(values)} images are not 1 to {len(values)}, each once")
     return tuple(numbers)
