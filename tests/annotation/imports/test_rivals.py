@@ -13,6 +13,8 @@ from tests.annotation.imports.rows import nothing_written
 from tests.annotation.judged import pictures, said
 from tests.cast import NOW, picture
 
+USER = "ec8e3f0c-69ba-40be-9390-e9e484001a13"
+
 
 def task(result, data, number=1, by=1, **annotation):
     """A task of an export that Label Studio 1.23.2 wrote of type JSON, without what it says of dates."""
@@ -39,7 +41,11 @@ def rating(stars):
     return {"from_name": "overall", "to_name": "image", "type": "rating", "value": {"rating": stars}}
 
 
-def response(value, user="ec8e3f0c-69ba-40be-9390-e9e484001a13", **more):
+def chosen(name, values):
+    return {"from_name": name, "to_name": "prompt", "type": "choices", "value": {"choices": values}}
+
+
+def response(value, user=USER, **more):
     return {"value": value, "user_id": user, **more}
 
 
@@ -75,6 +81,17 @@ READ = {
         "b1 a2",
     ),
     "ranks": ([record({"ranking": ranked(2, 1)[:1]}, **NAMES)], "b1 a2"),
+    "ranks, and a flag of another kind": (
+        [record({"ranking": ranked(2, 1), "intent_unclear": [response([["yes"]])]}, **NAMES)],
+        "b1 a2",
+    ),
+    "choices of other kinds": (
+        [
+            task(None, listed("a.png", "b.png"))
+            | {"annotations": [{"result": [ranker(["b.png", "a.png"]), chosen("intent_unclear", {"a": 1})]}]}
+        ],
+        "b1 a2",
+    ),
     "ratings of images": ([record({"q_1": [response(3)], "q_2": [response(3)]}, **NAMES)], "a1 b1"),
     "pairs, the better first": (
         [
@@ -145,6 +162,10 @@ def test_pictures_of_triples_are_taken_out_of_their_table(project, tmp_path):
         (task(ranker(["a", "b"]), {}, was_cancelled=True), "has no ranking"),
         (task(3, {}), "a result has no 'value'"),
         (record({"ranking": ranked(0, 1)}, **NAMES), "'rank' is 0"),
+        (
+            record({"ranking": ranked(1, 2)}, **NAMES) | {"metadata": {f"order_{USER}": "1 x"}},
+            f"'order_{USER}' does not number the ranked images",
+        ),
         (record({"x": ranked(1, 2), "y": ranked(1, 2)}, **NAMES), "more than one ranking question"),
         (record({"q": [response("good")]}, **NAMES), "no ranking, and no rating question"),
         (record({"q_1": [response(1)], "p_1": [response(1)]}, **NAMES), "'image_1' has several ratings"),

@@ -21,6 +21,8 @@ from annotation.services.imports.formats.record import (
     choices,
     ratings,
     seconds,
+    without_none,
+    yes_or_no,
 )
 from annotation.services.imports.json_values import read_list
 from annotation.services.imports.rows import LONGEST_ITEM, ImportRefused, Row
@@ -77,8 +79,12 @@ def _ranked(
             "rank", low=1, high=project.slots
         )
     numbers = [field for field in fields if field in slots] or list(slots)
-    order = metadata.get(f"order_{name}")
-    shown = [numbers[int(word) - 1] for word in order.split()] if isinstance(order, str) else list(slots)
+    order, shown = metadata.get(f"order_{name}"), list(slots)
+    if order:
+        by_number = {str(number): option for number, option in enumerate(numbers, 1)}
+        shown = [by_number[word] for word in str(order).split() if word in by_number]
+        if sorted(shown) != sorted(slots):
+            raise row.refused(f"'order_{name}' does not number the ranked images")
     known = row.with_fields(_known(values, metadata, name))
     each = [_of_image(values, option.rpartition("_")[2]) for option in shown]
     axes = {axis: axis for image in each for axis in image if axis != "problems"}
@@ -92,7 +98,7 @@ def _ranked(
         slots=[slots[option] for option in shown],
         annotator=name,
         category=category(known, "category"),
-        intent_unclear={"yes": True, "no": False}.get(known.fields["intent_unclear"]),
+        intent_unclear=yes_or_no(known.fields["intent_unclear"]),
         issues=choices(known, "issues", Issue.values),
         ratings=stars,
         problems=tuple(choices(row.with_fields(image), "problems", Problem.values) for image in each)
@@ -183,7 +189,7 @@ def _known(values: dict[str, Any], metadata: dict[str, Any], name: str) -> dict[
     return {
         "category": values.get("category"),
         "intent_unclear": values.get("intent_unclear"),
-        "issues": _without_none(values.get("issues")),
+        "issues": without_none(values.get("issues")),
         "acceptable_slots": values.get("acceptable_slots"),
         "seconds": metadata.get(f"seconds_{name}"),
     }
@@ -195,12 +201,7 @@ def _of_image(values: dict[str, Any], number: str) -> dict[str, Any]:
         for name, value in values.items()
         if number.isdecimal() and name.endswith(f"_{number}") and isinstance(value, int)
     }
-    return rated | {"problems": _without_none(values.get(f"problems_{number}"))}
-
-
-def _without_none(chosen: Any) -> Any:
-    """Return the choices, [] where none was ticked as such."""
-    return [] if chosen == ["none"] else chosen
+    return rated | {"problems": without_none(values.get(f"problems_{number}"))}
 
 
 def _generator(metadata: dict[str, Any], option: str) -> str:

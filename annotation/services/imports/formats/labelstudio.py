@@ -21,6 +21,8 @@ from annotation.services.imports.formats.record import (
     choices,
     ratings,
     seconds,
+    without_none,
+    yes_or_no,
 )
 from annotation.services.imports.rows import Row
 
@@ -275,14 +277,16 @@ def _path(address: str) -> str | None:
 
 
 def _label(opinion: _Opinion) -> dict[str, Any]:
-    unclear = (opinion.value("intent_unclear") or [None])[0]
-    issues, chosen = opinion.value("issues"), opinion.value("category")
     return {
-        "category": chosen[0] if isinstance(chosen, list) and chosen else "",
-        "intent_unclear": {"yes": True, "no": False}.get(unclear),
-        "issues": _without_none(issues),
+        "category": _first(opinion.value("category")),
+        "intent_unclear": yes_or_no(_first(opinion.value("intent_unclear"))),
+        "issues": without_none(opinion.value("issues")),
         "acceptable_slots": opinion.value("acceptable_slots"),
     }
+
+
+def _first(choices: Any) -> Any:
+    return choices[0] if isinstance(choices, list) and choices else None
 
 
 def _flat(opinion: _Opinion, numbers: dict[str, int], sources: list[str]) -> list[dict[str, Any]]:
@@ -295,13 +299,8 @@ def _flat(opinion: _Opinion, numbers: dict[str, int], sources: list[str]) -> lis
             for name, (kind, value) in opinion.results.items()
             if kind == RATED and name.endswith(f"-{number}")
         }
-        rows.append(rated | {"problems": _without_none(opinion.value(f"problems-{number}"))})
+        rows.append(rated | {"problems": without_none(opinion.value(f"problems-{number}"))})
     return rows
-
-
-def _without_none(chosen: Any) -> Any:
-    """Return the choices, [] where none was ticked as such."""
-    return [] if chosen == ["none"] else chosen
 
 
 def _shown(file: Path) -> dict[str, str]:

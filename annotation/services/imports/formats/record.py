@@ -142,6 +142,16 @@ def choices(row: Row, name: str, allowed: list[str]) -> list[str] | None:
     return values
 
 
+def without_none(chosen: Any) -> Any:
+    """Return the choices, [] where none was ticked as such."""
+    return [] if chosen == ["none"] else chosen
+
+
+def yes_or_no(word: Any) -> bool | None:
+    """Return what the word says; None of any other value."""
+    return {"yes": True, "no": False}.get(word) if isinstance(word, str) else None
+
+
 def flag(row: Row, name: str) -> bool | None:
     """Return true or false; None where it is not known. Raises ImportRefused."""
     value: Any = row.fields.get(name)
