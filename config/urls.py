@@ -4,8 +4,9 @@ from django.apps import apps
 from django.contrib import admin
 from django.urls import include, path
 from django.views.generic import RedirectView
-from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
+from drf_spectacular.views import SpectacularSwaggerSplitView
 
+from annotation.api.schema_view import SchemaView
 from annotation.views.accounts import admin_sign_in
 from config.health import healthz, readyz
 from config.metrics.page import metrics
@@ -25,7 +26,7 @@ urlpatterns = [
     path("api/v1/", include("annotation.api.urls")),
     path("api/v1/", include("rewardmodel.api.urls")),
     path("api/v1/", include("refl.api.urls")),
-    path("api/v1/schema/", SpectacularAPIView.as_view(), name="schema"),
+    path("api/v1/schema/", SchemaView.as_view(), name="schema"),
     path("api/v1/docs/", SpectacularSwaggerSplitView.as_view(url_name="schema"), name="api-docs"),
     # The admin's own sign-in counts no attempts.
     path("admin/login/", admin_sign_in),

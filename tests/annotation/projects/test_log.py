@@ -189,7 +189,7 @@ RUNS = {
     *("api-close-study", "api-repeat-study"),
 }
 # Sent with a body, and change nothing: a score is looked at and not kept.
-LOOKS = {"api-scores", "try-model"}
+LOOKS = {"api-scores", "try-model", "schema"}
 # Logged in the tests below, which send something else than a form.
 OTHERS = {
     *(
