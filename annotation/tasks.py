@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 from datetime import timedelta
 from importlib import import_module
-from pathlib import Path
 
 from celery import shared_task
 from django.conf import settings
@@ -13,8 +12,6 @@ from django.utils.timezone import now
 
 from annotation import jobs, request_ids, waking
 from annotation.models import Export, FileFault, Project, Upload
-from annotation.saving import write_whole
-from annotation.selectors.log import check_log
 from annotation.services.actions import shorten_log
 from annotation.services.assignments.overlap import ask_where_opinions_differ
 from annotation.services.checks.checks import BATCH, compare_answers
@@ -23,6 +20,7 @@ from annotation.services.exports import run_export
 from annotation.services.imports import run_import
 from annotation.services.imports.worker import ImportsBusy, remove_uploads
 from annotation.services.people.mails import send_due_mails
+from annotation.services.recovery.log import check_noted_log
 from annotation.services.recovery.looks import look_at_files
 from annotation.services.webhooks.deliveries import send_due
 from annotation.services.webhooks.events import forget_events
@@ -31,7 +29,6 @@ from annotation.stored_files import delete_loose
 logger = logging.getLogger(__name__)
 TEND_SECONDS = 15
 LOOK_SECONDS = 60
-NEWEST_SEAL = "log_newest_seal"
 MAIL_SECONDS = 60
 ACTIVE = timedelta(hours=1)  # annotators idle for longer cannot have broken a rule since the last check
 
@@ -144,18 +141,12 @@ def forget() -> None:
 
 @shared_task
 def verify_log() -> None:
-    """Check that the log is what was written, and still has the seal that was noted outside the database.
-
-    Its newest seal is noted then, in a file and in the worker's output.
-    """
-    note = Path(settings.VAR) / NEWEST_SEAL
-    check = check_log(expected=note.read_text().strip() if note.exists() else "")
+    """Check the log against the seal noted last, and say in the worker's output which is its newest."""
+    check = check_noted_log()
     if check.fault:
         logger.error("The log was changed: %s", check.fault)
-        return
-    logger.info("The log is whole: %d entries, the newest is %s", check.entries, check.newest)
-    with write_whole(note) as unfinished:
-        unfinished.write_text(f"{check.newest}\n")
+    else:
+        logger.info("The log is whole: %d entries, the newest is %s", check.entries, check.newest)
 
 
 @shared_task

@@ -102,6 +102,12 @@ def check_log(*, expected: str = "") -> LogCheck:
         return _check_log(expected)
 
 
+def was_removed(seal: str) -> bool:
+    """Return whether the seal, "NUMBER:HASH", is of an entry that was removed as too old, as the log says."""
+    number, _ = _start()
+    return int(seal.partition(":")[0]) < number
+
+
 def _check_log(expected: str) -> LogCheck:
     number, previous = _start()
     entries, told = 0, _Told()

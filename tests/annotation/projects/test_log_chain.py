@@ -132,6 +132,22 @@ def test_the_check_of_each_day_notes_the_newest_seal_or_the_fault(logged, caplog
     assert caplog.messages[1].endswith(f"{newest} is not in the log: its end or its beginning was cut")
 
 
+@pytest.mark.parametrize(("days", "level"), [(30, "INFO"), (0, "ERROR")])
+def test_a_noted_seal_that_was_removed_as_too_old_is_missed_only_where_nothing_is_removed(
+    logged, caplog, settings, tmp_path, days, level
+):
+    settings.VAR, settings.LOG_DAYS = tmp_path, days
+    caplog.set_level(logging.INFO, logger="annotation.tasks")
+    old = Seal.objects.get(action=logged)
+    note = tmp_path / "log_newest_seal"
+    note.write_text(f"{old.number}:{old.hash}\n")
+    shorten_log(now=Action.objects.get(subject="4").at, days=0)
+    seal()
+    verify_log()
+    assert [record.levelname for record in caplog.records] == [level]
+    assert (note.read_text() == f"{check_log().newest}\n") == bool(days)
+
+
 @pytest.mark.django_db(transaction=True)
 def test_two_transactions_at_once_are_sealed_one_after_the_other_and_neither_waits_while_it_works(
     project, ada
