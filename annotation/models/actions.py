@@ -41,6 +41,7 @@ class Action(models.Model):
         RESET_LINK_MADE = "password.link", "Link for a new password made"
         EMAIL_CHANGED = "email.changed", "Mail address changed"
         TOKEN_MADE = "token.made", "Token made"
+        TOKEN_MADE_FOR = "token.made_for", "Token made by command"
         TOKEN_REVOKED = "token.revoked", "Token revoked"
         SIGNED_IN = "session.began", "Signed in"
         SIGN_IN_FAILED = "session.refused", "Sign-in failed"
@@ -126,6 +127,7 @@ KINDS_ABOUT_PEOPLE = (
     Action.Kind.ACCOUNT_MADE,
     Action.Kind.PASSWORD_CHANGED,
     Action.Kind.RESET_LINK_MADE,
+    Action.Kind.TOKEN_MADE_FOR,
     Action.Kind.EMAIL_CHANGED,
     Action.Kind.SIGNED_IN,
     Action.Kind.SIGN_IN_FAILED,

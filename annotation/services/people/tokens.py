@@ -48,7 +48,7 @@ def issue_token(
         expires_at=None if days is None else now + timedelta(days=days),
     )
     record_action(
-        Action.Kind.TOKEN_MADE,
+        Action.Kind.TOKEN_MADE if by else Action.Kind.TOKEN_MADE_FOR,
         project=None,
         by=by,
         subject=name if by else user,

@@ -93,7 +93,7 @@ def test_nothing_names_an_erased_person_and_the_log_is_still_whole(carol, rita):
     assert naming("192.0.2.7") == []
     assert "unlike carola" in "".join(everything())
     assert (erased.answers, erased.staying) == (0, 3)
-    assert erased.entries == 3  # role given, paused, signed in
+    assert erased.entries == 4  # token made, role given, paused, signed in
     check = check_log(expected=newest)
     assert check.fault == ""
     told = Action.objects.first().details
@@ -234,7 +234,7 @@ def test_people_download_all_that_is_stored_about_them_and_nothing_that_is_hidde
     assert [role["role"] for role in data["roles"]] == ["annotator"]
     assert [token["name"] for token in data["tokens"]] == ["mine"]
     assert data["pauses"][0]["reason"] == "Carol is hasty, unlike carola"
-    assert {entry["kind"] for entry in data["log"]} >= {"session.began", "answer.revised", "token.made"}
+    assert {entry["kind"] for entry in data["log"]} >= {"session.began", "answer.revised", "token.made_for"}
     answers = data["answers"]
     assert len(answers) == 4
     assert [len(answer["slots"]) for answer in answers] == [3, 3, 0, 0]

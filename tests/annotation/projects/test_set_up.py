@@ -98,7 +98,7 @@ def test_the_lines_of_the_documentation_set_up_a_project_by_command(
     assert User.objects.get(username="zoe").check_password(password)
     assert project.prompts.count() == 2
     call_command("make_token", "ada", "--project", "my-project", "--reads-only")
-    logged = Action.objects.get(kind=Action.Kind.TOKEN_MADE)
+    logged = Action.objects.get(kind=Action.Kind.TOKEN_MADE_FOR)
     assert (logged.actor, logged.subject) == (None, "ada")
     assert ApiToken.objects.get().reads_only
     assert capsys.readouterr().out.startswith("laurel_")
