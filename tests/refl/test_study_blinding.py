@@ -75,7 +75,7 @@ def test_the_files_of_a_study_and_their_headers_name_nobody(a_study, alice, proj
     names = [generator.name for generator in study.compared]
     told = set()
     for image in Image.objects.all():
-        response = client.get(f"/images/{image.token}")
+        response = client.get(f"/images/{image.token}", headers={"X-Request-ID": "one-for-all"})
         content = b"".join(response.streaming_content)
         headers = {
             name: value for name, value in response.headers.items() if name not in ("ETag", "Content-Length")
