@@ -1,6 +1,7 @@
 """Files below LAUREL_VAR for hosts that share nothing but the database and a storage."""
 
 from datetime import timedelta
+from threading import get_ident
 
 import pytest
 from django.utils.timezone import now
@@ -128,7 +129,8 @@ def test_files_that_are_written_meanwhile_are_stored_as_they_were_at_one_moment(
     def save_while_the_run_goes_on(storage, name, content):
         with (run / "log").open("a") as log:
             log.write("line 2\n")
-        write(run, next="2").joinpath("next").replace(run / "state")
+        new = f"new-{get_ident()}"  # files are stored by several threads at once
+        write(run, **{new: "2"}).joinpath(new).replace(run / "state")
         return save(storage, name, content)
 
     monkeypatch.setattr(RemoteStorage, "_save", save_while_the_run_goes_on)
