@@ -34,8 +34,11 @@ MEASURE = """() => {
     };
 }"""
 FIT = """() => getComputedStyle(document.querySelector(".board")).getPropertyValue("--fit")"""
+# A slow machine may paint a page that it has read in part: what moves until it is whole does not count.
 SHIFTS = """() => new Promise((done) => {
-    const add = (list) => done(list.getEntries().reduce((sum, entry) => sum + entry.value, 0));
+    const there = performance.getEntriesByType("navigation")[0].domContentLoadedEventStart;
+    const late = (list) => list.getEntries().filter((entry) => entry.startTime > there);
+    const add = (list) => done(late(list).reduce((sum, entry) => sum + entry.value, 0));
     new PerformanceObserver(add).observe({ type: "layout-shift", buffered: true });
     setTimeout(() => done(0), 500);
 })"""
