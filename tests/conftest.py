@@ -4,7 +4,9 @@ import os
 from pathlib import Path
 
 import pytest
+from django.core.management import call_command
 from django.db import connection
+from django.db.migrations.executor import MigrationExecutor
 
 from tests.browser import a_page, browser, page
 from tests.workers import no_worker, worker, worker_process
@@ -24,6 +26,20 @@ def django_db_setup(django_db_setup, django_db_blocker):
         with connection.cursor() as cursor:
             cursor.execute(f"ALTER DATABASE {connection.settings_dict['NAME']} SET laurel.log = 'empty'")
         connection.close()
+
+
+@pytest.fixture
+def migrate_back(transactional_db):
+    """Unapply what came after a migration; all are applied again afterwards, however the test ends."""
+
+    def back(app: str, migration: str):
+        """Returns: the apps as they were after that migration."""
+        executor = MigrationExecutor(connection)
+        executor.migrate([(app, migration)])
+        return executor.loader.project_state([(app, migration)]).apps
+
+    yield back
+    call_command("migrate", verbosity=0)
 
 
 @pytest.fixture(autouse=True)

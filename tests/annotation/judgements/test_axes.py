@@ -5,8 +5,7 @@ from dataclasses import asdict
 import pytest
 from django.core.exceptions import ValidationError
 from django.core.management import CommandError, call_command
-from django.db import IntegrityError, connection, transaction
-from django.db.migrations.executor import MigrationExecutor
+from django.db import IntegrityError, transaction
 from django.test import Client
 from django.utils.timezone import now
 from pyarrow import parquet
@@ -239,17 +238,14 @@ def test_the_database_refuses_points_off_the_scale(judged, points):
         Rating.objects.filter(pk__in=rating).update(overall=None, **points)
 
 
-@pytest.mark.django_db(transaction=True)
-def test_ratings_of_before_stay_and_the_migration_goes_back_where_nothing_is_lost(project, alice, a_project):
+def test_ratings_of_before_stay_and_the_migration_goes_back_where_nothing_is_lost(
+    migrate_back, project, alice, a_project
+):
     judge(project, [alice], slots=[(1, 3, 3)])
-    before, executor = [("annotation", "0052_mails_wait_in_rows")], MigrationExecutor(connection)
-    targets, ratings = executor.loader.graph.leaf_nodes(), rated(project)
-    executor.migrate(before)
-    try:
-        old = executor.loader.project_state(before).apps.get_model("annotation", "Rating")
-        assert old.objects.filter(overall=7, alignment=4, fidelity=4).exists()
-    finally:
-        MigrationExecutor(connection).migrate(targets)
+    ratings = rated(project)
+    old = migrate_back("annotation", "0052_mails_wait_in_rows").get_model("annotation", "Rating")
+    assert old.objects.filter(overall=7, alignment=4, fidelity=4).exists()
+    call_command("migrate", verbosity=0)
     assert rated(project) == ratings
     # A web server of before, which goes on while the others are replaced.
     rating = old.objects.first()
@@ -265,4 +261,4 @@ def test_ratings_of_before_stay_and_the_migration_goes_back_where_nothing_is_los
     assert rated(project) == ratings
     slug = a_project(axes=AXES).slug
     with pytest.raises(CommandError, match=f"{slug}: images are rated on axes that an earlier version lacks"):
-        call_command("migrate", "annotation", "0052", verbosity=0)
+        migrate_back("annotation", "0052_mails_wait_in_rows")

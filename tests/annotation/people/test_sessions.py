@@ -3,8 +3,7 @@
 from datetime import timedelta
 
 import pytest
-from django.db import connection
-from django.db.migrations.executor import MigrationExecutor
+from django.core.management import call_command
 from django.test import Client
 from django.utils import timezone
 
@@ -133,11 +132,9 @@ def test_a_browser_is_named_as_people_do(agent, name):
     assert browser_name(agent) == name
 
 
-@pytest.mark.django_db(transaction=True)
-def test_whoever_is_signed_in_stays_so_through_the_migration_and_back(ann):
-    browser, executor = sign_in(), MigrationExecutor(connection)
-    targets = executor.loader.graph.leaf_nodes()
-    executor.migrate([("annotation", "0037_attempts_know_devices")])
-    MigrationExecutor(connection).migrate(targets)
+def test_whoever_is_signed_in_stays_so_through_the_migration_and_back(migrate_back, ann):
+    browser = sign_in()
+    migrate_back("annotation", "0037_attempts_know_devices")
+    call_command("migrate", verbosity=0)
     assert is_in(browser)
     assert BrowserSession.objects.get().user == ann
