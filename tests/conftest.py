@@ -11,7 +11,19 @@ from django.db.migrations.executor import MigrationExecutor
 from tests.browser import a_page, browser, page
 from tests.workers import no_worker, worker, worker_process
 
+LONGEST = (
+    "rewardmodel/test_training.py",
+    "learning/training/test_distributed.py",
+    "demo/test_loop.py",
+    "config/test_run.py",
+)
+
 __all__ = ["a_page", "browser", "no_worker", "page", "worker", "worker_process"]
+
+
+def pytest_collection_modifyitems(items):
+    """Begin with the files that take minutes, so that no process goes on with one when all else is done."""
+    items.sort(key=lambda item: not any(item.path.match(path) for path in LONGEST))
 
 
 def pytest_xdist_setupnodes():
