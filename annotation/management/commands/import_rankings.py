@@ -76,10 +76,7 @@ class Command(BaseCommand):
                 )
         except ImportRefused as error:
             raise CommandError(str(error)) from None
-        self.stdout.write(
-            f"{done.rankings:,} rankings new, {done.known:,} known already; "
-            f"{done.prompts:,} prompts and {done.images:,} images new"
-        )
+        self.stdout.write(done.counts)
         if done.splits:
             counts = ", ".join(f"{done.splits.get(split, 0):,} {split}" for split in Split.values)
             self.stdout.write(f"published splits: {counts}")

@@ -135,7 +135,11 @@ class CheckedGenerations:
         for record, images in self.prompts:
             if record.key in known_prompts:
                 try:
-                    missing_images(known_prompts[record.key], images)
+                    missing_images(
+                        images,
+                        known=known_prompts[record.key].generations.all(),
+                        most=self.project.max_images,
+                    )
                 except ImagesRefused as error:
                     raise record.row.refused(error) from None
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from pathlib import Path
 
@@ -22,18 +22,26 @@ from annotation.models.people import IMPORTED
 from annotation.services.imports.formats.record import ANNOTATOR_LENGTH, RankingRecord
 
 
-def generation_ids(batch: Iterable[RankingRecord], prompts: dict[str, Prompt]) -> dict[tuple[int, str], int]:
+def generation_ids(
+    batch: Iterable[RankingRecord], prompts: Mapping[str, Prompt]
+) -> dict[tuple[int, str], int]:
     """Return (prompt id, source) -> generation id."""
     rows = Generation.objects.filter(prompt__in=[prompts[record.key].pk for record in batch])
     return {(prompt, source): pk for prompt, source, pk in rows.values_list("prompt_id", "source", "pk")}
 
 
-def imported_annotator(file: Path, name: str) -> User:
-    """Return the user to whom the file's judgements are attributed; nobody can sign in as them."""
+def imported_name(file: Path, name: str) -> str:
+    """Return the name of the user to whom the file's judgements are attributed. Args: name: in the file."""
     longest = User._meta.get_field("username").max_length or 0
     full_name = f"{IMPORTED}{file.stem}"
-    username = f"{full_name[: longest - ANNOTATOR_LENGTH - 1]}:{name}" if name else full_name[:longest]
-    user, is_new = User.objects.get_or_create(username=username, defaults={"is_active": False})
+    return f"{full_name[: longest - ANNOTATOR_LENGTH - 1]}:{name}" if name else full_name[:longest]
+
+
+def imported_annotator(file: Path, name: str) -> User:
+    """Return the user to whom the file's judgements are attributed; nobody can sign in as them."""
+    user, is_new = User.objects.get_or_create(
+        username=imported_name(file, name), defaults={"is_active": False}
+    )
     if is_new:
         user.set_unusable_password()
         user.save(update_fields=["password"])
@@ -45,7 +53,7 @@ def record_judgements(
 ) -> int:
     """Add the judgements that the project does not have yet; return how many.
 
-    1. Skip those that are known (`_new_records`).
+    1. Skip those that are known (`refuse_changed`).
     2. Add an accepted assignment for each of the others (`_add_assignments`).
     3. Add their rankings (`_add_rankings`), prompt labels (`_add_labels`) and ratings (`_add_ratings`).
 
@@ -55,7 +63,8 @@ def record_judgements(
     orders = {
         record.key: [ids[prompts[record.key].pk, source] for source in record.sources] for record in batch
     }
-    new_records = _new_records(batch, prompts, orders, annotator)
+    known_keys = refuse_changed(batch, prompts, annotator.username)
+    new_records = [record for record in batch if record.key not in known_keys]
     assignments = _add_assignments(project, new_records, prompts, orders, annotator, now)
     _add_rankings(assignments, new_records)
     _add_labels(assignments, new_records)
@@ -63,26 +72,31 @@ def record_judgements(
     return len(new_records)
 
 
-def _new_records(
-    batch: list[RankingRecord], prompts: dict[str, Prompt], orders: dict[str, list[int]], annotator: User
-) -> list[RankingRecord]:
-    """Return the records not known yet. Raises: ImportRefused for one that differs from a known one."""
-    known_slots = _slots_by_prompt(annotator, [prompts[record.key] for record in batch])
+def refuse_changed(batch: Iterable[RankingRecord], prompts: Mapping[str, Prompt], annotator: str) -> set[str]:
+    """Return the keys of the prompts that this annotator ranked already.
+
+    Args: prompts: by key; those that the project does not have yet may be missing.
+    Raises: ImportRefused for a ranking that differs from the known one.
+    """
+    known_prompts = [prompts[record.key] for record in batch if record.key in prompts]
+    known_slots = _slots_by_key(annotator, known_prompts)
     for record in batch:
-        slots = dict(zip(orders[record.key], record.slots, strict=True))
-        if known_slots.get(prompts[record.key].pk, slots) != slots:
+        slots = dict(zip(record.sources, record.slots, strict=True))
+        if known_slots.get(record.key, slots) != slots:
             raise record.row.refused(f"another ranking of {record.key!r} is known from {annotator}")
-    return [record for record in batch if prompts[record.key].pk not in known_slots]
+    return set(known_slots)
 
 
-def _slots_by_prompt(annotator: User, prompts: list[Prompt]) -> dict[int, dict[int, int]]:
-    """Return prompt id -> generation id -> slot, of the annotator's rankings."""
-    slots: dict[int, dict[int, int]] = {}
+def _slots_by_key(annotator: str, prompts: Iterable[Prompt]) -> dict[str, dict[str, int]]:
+    """Return prompt key -> image's source -> slot, of the annotator's rankings."""
+    slots: dict[str, dict[str, int]] = {}
     rows = Placement.objects.filter(
-        ranking__assignment__annotator=annotator, ranking__assignment__prompt__in=prompts
+        ranking__assignment__annotator__username=annotator, ranking__assignment__prompt__in=prompts
     )
-    for prompt, generation, slot in rows.values_list("ranking__assignment__prompt", "generation", "slot"):
-        slots.setdefault(prompt, {})[generation] = slot
+    for key, source, slot in rows.values_list(
+        "ranking__assignment__prompt__key", "generation__source", "slot"
+    ):
+        slots.setdefault(key, {})[source] = slot
     return slots
 
 

@@ -1,16 +1,17 @@
-"""The images of imported rankings: where their files are, and whether they decode."""
+"""The images of imported rankings: where their files are, whether they decode, and what of them is new."""
 
 from __future__ import annotations
 
 import os
 import zipfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from annotation.models import Generation, Project
+from annotation.models import Generation, Project, Prompt
 from annotation.services.imports.formats.record import RankingRecord, Reader
+from annotation.services.imports.judgements import generation_ids
 from annotation.services.imports.rows import ImportRefused, batches
 from annotation.services.projects.images import (
     BROKEN,
@@ -20,9 +21,12 @@ from annotation.services.projects.images import (
     PackedImage,
     check_image,
 )
+from annotation.services.projects.prompts import ImagesRefused, NewImage, attach_images
 
 NAMED = 3  # missing files that a refusal names
 CHUNK = 256  # images decoded at a time, on all processors
+CheckedFiles = dict[str, dict[str, CheckedImage]]  # by prompt key, by source
+LeaveOut = Callable[[RankingRecord, str, Exception], None]
 
 
 @dataclass(frozen=True)
@@ -143,3 +147,77 @@ def _check_or_refusal(image: NewImageFile) -> CheckedImage | ImageRefused:
         return check_image(image.file)
     except ImageRefused as error:
         return error
+
+
+def new_files(record: RankingRecord, files: CheckedFiles) -> list[tuple[NewImage, CheckedImage]]:
+    """Return the record's images of which there are files."""
+    return [
+        (NewImage(checked.source, source, record.generator_of(source)), checked)
+        for source, checked in files.get(record.key, {}).items()
+        if source in record.sources
+    ]
+
+
+def add_images(
+    records: Iterable[RankingRecord],
+    prompts: Mapping[str, Prompt],
+    files: CheckedFiles,
+    *,
+    leave_out: LeaveOut,
+    one_by_one: bool,
+) -> int:
+    """Add the images, with their files where there are any; return how many are new.
+
+    Args:
+        prompts: by key.
+        leave_out: called for a picture that cannot be added, such as one that is repeated.
+        one_by_one: of a record whose images are refused together, add those that can be.
+    Raises: ImportRefused unless images are added one by one.
+    """
+    added = 0
+    for batch in batches(records):
+        for record in batch:
+            added += _attach_files(
+                record, prompts[record.key], new_files(record, files), leave_out, one_by_one=one_by_one
+            )
+        added += _add_without_files(batch, prompts)
+    return added
+
+
+def _attach_files(
+    record: RankingRecord,
+    prompt: Prompt,
+    images: list[tuple[NewImage, CheckedImage]],
+    leave_out: LeaveOut,
+    *,
+    one_by_one: bool,
+) -> int:
+    try:
+        return len(attach_images(prompt=prompt, images=images)) if images else 0
+    except (ImageRefused, ImagesRefused) as error:
+        if not one_by_one:
+            raise record.row.refused(error) from None
+    added = 0
+    for image in images:
+        try:
+            added += len(attach_images(prompt=prompt, images=[image]))
+        except (ImageRefused, ImagesRefused) as error:
+            leave_out(record, image[0].source, error)
+    return added
+
+
+def _add_without_files(batch: list[RankingRecord], prompts: Mapping[str, Prompt]) -> int:
+    """Add the other images of the records, which have no file."""
+    known_ids = generation_ids(batch, prompts)
+    generators = {
+        (prompts[record.key], source): record.generator_of(source)
+        for record in batch
+        for source in record.sources
+    }
+    return len(
+        Generation.objects.bulk_create(
+            Generation(prompt=prompt, source=source, generator=generator)
+            for (prompt, source), generator in generators.items()
+            if (prompt.pk, source) not in known_ids
+        )
+    )

@@ -62,7 +62,7 @@ def add_prompts(
 ) -> tuple[dict[str, Prompt], int]:
     """Add the prompts that the project lacks; return all by key, in the order given, and how many are new.
 
-    1. Find the prompts that it has, and check the lengths of the others (`check_texts`).
+    1. Find the prompts that it has, and check them and the lengths of the others (`check_texts`).
     2. Fill in missing translations and splits of known prompts (`_add_translations`, `_add_splits`).
     3. Create the others.
 
@@ -73,7 +73,7 @@ def add_prompts(
         by: who asked, for the log; None: the caller writes the log.
     Raises: PromptChanged when a key is known with another text, or in another split; PromptTooLong.
     """
-    known_prompts = check_texts(project=project, texts=texts, translations=translations)
+    known_prompts = check_texts(project=project, texts=texts, translations=translations, splits=splits)
     _add_translations(known_prompts, translations)
     _add_splits(known_prompts, splits)
     new = Prompt.objects.bulk_create(
@@ -98,14 +98,21 @@ def add_prompts(
 
 @transaction.atomic
 def check_texts(
-    *, project: Project, texts: Mapping[str, str], translations: Mapping[str, str] = {}
+    *,
+    project: Project,
+    texts: Mapping[str, str],
+    translations: Mapping[str, str] = {},
+    splits: Mapping[str, str] = {},
 ) -> dict[str, Prompt]:
     """Return the prompts that the project has, by key; nothing is written.
 
     Args: as of `add_prompts`.
-    Raises: PromptChanged when a key is known with another text; PromptTooLong.
+    Raises: PromptChanged when a key is known with another text, or in another split; PromptTooLong.
     """
     known_prompts = _known_prompts(project, texts)
+    for key, prompt in known_prompts.items():
+        if key in splits and prompt.published_split not in ("", splits[key]):
+            raise PromptChanged(key, f"in split {prompt.published_split}")
     _check_lengths(project, {key: text for key, text in texts.items() if key not in known_prompts})
     _check_lengths(project, translations)
     return known_prompts
@@ -147,15 +154,10 @@ def _add_translations(prompts: Mapping[str, Prompt], translations: Mapping[str, 
 
 
 def _add_splits(prompts: Mapping[str, Prompt], splits: Mapping[str, str]) -> None:
-    """Set the splits of prompts that have none. Raises: PromptChanged for one that has another."""
-    incomplete = []
-    for key in splits.keys() & prompts.keys():
-        prompt = prompts[key]
-        if prompt.published_split not in ("", splits[key]):
-            raise PromptChanged(key, f"in split {prompt.published_split}")
-        if not prompt.published_split:
-            prompt.published_split = splits[key]
-            incomplete.append(prompt)
+    """Set the splits of prompts that have none."""
+    incomplete = [prompt for key, prompt in prompts.items() if key in splits and not prompt.published_split]
+    for prompt in incomplete:
+        prompt.published_split = splits[prompt.key]
     Prompt.objects.bulk_update(incomplete, ["published_split"])
 
 
@@ -196,7 +198,7 @@ def attach_images(*, prompt: Prompt, images: Iterable[tuple[NewImage, CheckedIma
     Raises: ImageRefused when a file changed; ImagesRefused as `add_generations`.
     """
     Prompt.everything.select_for_update(no_key=True).get(pk=prompt.pk)
-    missing = missing_images(prompt, list(images))
+    missing = missing_images(list(images), known=prompt.generations.all(), most=prompt.project.max_images)
     stored_images = store_images(checked for _, checked in missing)
     return Generation.objects.bulk_create(
         [
@@ -218,11 +220,17 @@ def attach_images(*, prompt: Prompt, images: Iterable[tuple[NewImage, CheckedIma
 
 
 def missing_images(
-    prompt: Prompt, images: list[tuple[NewImage, CheckedImage]]
+    images: list[tuple[NewImage, CheckedImage]], *, known: Iterable[Generation], most: int
 ) -> list[tuple[NewImage, CheckedImage]]:
-    """Return the images that the prompt does not have, or has without a file. Raises: ImagesRefused."""
-    known = {generation.source: generation for generation in prompt.generations.all()}
-    by_hash = {generation.image_id: generation.source for generation in known.values() if generation.image_id}
+    """Return the images that a prompt does not have, or has without a file.
+
+    Args: known: the prompt's; most: as many as it may have.
+    Raises: ImagesRefused.
+    """
+    by_source = {generation.source: generation for generation in known}
+    by_hash = {
+        generation.image_id: generation.source for generation in by_source.values() if generation.image_id
+    }
     if len({image.source for image, _ in images}) < len(images):
         raise ImagesRefused("an image is named twice")
     missing = []
@@ -230,14 +238,12 @@ def missing_images(
         twin = by_hash.setdefault(checked.sha256, image.source)
         if twin != image.source:
             raise ImagesRefused(f"{image.source} is the same picture as {twin}")
-        generation = known.get(image.source)
+        generation = by_source.get(image.source)
         if generation is None or generation.image_id is None:
             missing.append((image, checked))
         elif generation.image_id != checked.sha256:
             raise ImagesRefused(f"{image.source} is known as another picture")
-    total = len({image.source for image, _ in missing} | set(known))
-    if total > prompt.project.max_images:
-        raise ImagesRefused(
-            f"{total} images are more than the {prompt.project.max_images} that can be placed"
-        )
+    total = len({image.source for image, _ in missing} | set(by_source))
+    if total > most:
+        raise ImagesRefused(f"{total} images are more than the {most} that can be placed")
     return missing

@@ -10,7 +10,7 @@ from annotation.models import Assignment, Generation, Placement, Project, Rating
 from annotation.services.imports import ImportRefused, import_generations, import_rankings
 from annotation.services.projects.projects import change_settings
 from tests.annotation.imports.rows import manifest_row, nothing_written, ranking_row
-from tests.cast import NOW
+from tests.cast import NOW, picture
 
 
 def test_rankings_come_in_as_accepted_answers_with_their_images(project, written, foxes):
@@ -150,6 +150,41 @@ def test_slots_that_an_admin_changed_while_the_file_was_read_refuse_it(project, 
     project.refresh_from_db()
     with pytest.raises(ImportRefused, match="'ranking' is 5"):
         import_rankings(project=project, file=file, now=NOW)
+
+
+def test_slots_that_an_admin_changed_while_rankings_were_written_undo_them(project, written, foxes):
+    def change(added):
+        Project.objects.filter(pk=project.pk).update(slots=3)
+
+    file = written("r.json", [ranking_row(ranking=[1, 5, 5])])
+    with pytest.raises(ImportRefused, match="slots or axes were changed meanwhile"):
+        import_rankings(project=project, file=file, now=NOW, progress=change)
+    assert not Assignment.objects.exists()
+    assert not Generation.objects.exists()
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"ranking": [3, 2, 1]}, "another ranking of '1' is known from imported:r"),
+        ({"prompt": "a cat"}, "prompt '1' is known with another text"),
+        (
+            {"generations": ["a.png", "b.png", "copy.png"], "annotator": "bob"},
+            "copy.png is the same picture as c.png",
+        ),
+    ],
+)
+def test_no_file_is_stored_of_an_import_that_the_project_refuses(
+    project, written, foxes, media, changes, says
+):
+    import_rankings(project=project, file=written("r.json", [ranking_row()]), now=NOW)
+    stored = set(media.rglob("*.*"))
+    for name, shade in (("d.png", 7), ("e.png", 8), ("copy.png", 2)):
+        written(name, picture(shade))
+    new = ranking_row(key="2", generations=["d.png", "e.png"], ranking=[1, 2])
+    with pytest.raises(ImportRefused, match=says):
+        import_rankings(project=project, file=written("r.json", [new, ranking_row(**changes)]), now=NOW)
+    assert set(media.rglob("*.*")) == stored
 
 
 def imported_parquet(project, tmp_path, rows):

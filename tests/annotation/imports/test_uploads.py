@@ -24,6 +24,7 @@ from annotation.services.imports import (
     ImportRefused,
     archives,
     cancel_import,
+    import_rankings,
     import_upload,
     request_import,
     run_import,
@@ -31,6 +32,7 @@ from annotation.services.imports import (
     worker,
 )
 from annotation.services.imports.worker import ImportsBusy, bounded_memory
+from tests.annotation.imports.rows import ranking_row
 from tests.annotation.projects.test_pages import as_
 from tests.cast import picture
 
@@ -292,29 +294,29 @@ def test_an_import_that_takes_too_much_memory_has_failed(upload, monkeypatch):
 
 
 @pytest.mark.django_db(transaction=True)
-def test_exports_are_asked_for_while_an_import_of_the_project_writes(project, upload, ada):
-    written, asked = threading.Event(), threading.Event()
+@pytest.mark.parametrize("kind", ["images", "rankings"])
+def test_exports_are_asked_for_while_an_import_of_the_project_writes(project, upload, ada, written, kind):
+    begun, asked = threading.Event(), threading.Event()
+    rankings = written("r.json", [ranking_row(generations=["a.png", "b.png"], ranking=[1, 2])])
 
     def wait(read):
         if Prompt.objects.exists():  # for this connection: its transaction has begun to write
-            written.set()
+            begun.set()
             assert asked.wait(30)
 
     def write():
         try:
-            import_upload(
-                project=project,
-                name=upload.name,
-                content=upload.file,
-                progress=wait,
-            )
+            if kind == "images":
+                import_upload(project=project, name=upload.name, content=upload.file, progress=wait)
+            else:
+                import_rankings(project=project, file=rankings, now=now(), without_images=True, progress=wait)
         finally:
             connection.close()
 
     with ThreadPoolExecutor(1) as thread:
         importing = thread.submit(write)
         try:
-            assert written.wait(30)
+            assert begun.wait(30)
             with transaction.atomic(), connection.cursor() as cursor:
                 cursor.execute("SET LOCAL lock_timeout = '5s'")
                 request_export(project=project, by=ada, now=now(), format="csv")

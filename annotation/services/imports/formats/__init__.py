@@ -6,6 +6,7 @@ To add a format: a module here with a READER, and its name in the list.
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 
 from annotation.models import Project
@@ -22,7 +23,7 @@ from annotation.services.imports.formats import (
     pickapic,
 )
 from annotation.services.imports.formats.record import RankingRecord, Reader
-from annotation.services.imports.rows import LONGEST_ITEM, ImportRefused, Row, suffix_of
+from annotation.services.imports.rows import LONGEST_ITEM, ImportRefused, Row, batches, suffix_of
 from annotation.services.imports.tables import read_rows
 
 MOST_BYTES = 2 * 2**30  # that tables may decode to: all rows are in memory
@@ -33,14 +34,26 @@ READERS: dict[str, Reader] = {
 
 
 def read_rankings(
-    project: Project, file: Path, format: str | None = None
+    project: Project,
+    file: Path,
+    format: str | None = None,
+    *,
+    most_bytes: int = MOST_BYTES,
+    progress: Callable[[int], object] | None = None,
 ) -> tuple[Reader, list[RankingRecord]]:
     """Read all rankings of the file, and check that the project's slots can hold each.
 
-    Args: format: a name of READERS; None: recognized by the fields of the first row.
+    Args:
+        format: a name of READERS; None: recognized by the fields of the first row.
+        most_bytes: that tables may decode to.
+        progress: called with the number of rankings read since the last call, which may be 0.
     Raises: ImportRefused.
     """
-    rows = list(read_rows(file, most_bytes=MOST_BYTES, longest_item=LONGEST_ITEM))
+    rows: list[Row] = []
+    for batch in batches(read_rows(file, most_bytes=most_bytes, longest_item=LONGEST_ITEM)):
+        rows += batch
+        if progress:
+            progress(0)
     if not rows:
         raise ImportRefused(f"{file}: has no rows")
     reader = READERS[format] if format else _recognize(file, rows[0])
@@ -58,6 +71,8 @@ def read_rankings(
         if first.text != record.text:
             raise record.row.refused(f"id {record.key!r} has another text in row {first.row.number}")
         _check_slots(project, record)
+        if progress:
+            progress(1)
     return reader, records
 
 
