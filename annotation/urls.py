@@ -94,6 +94,7 @@ urlpatterns = [
     path("projects/<slug:slug>/leaderboard/", results.leaderboard, name="project-leaderboard"),
     path("projects/<slug:slug>/prompts/", prompts.prompts, name="project-prompts"),
     path("projects/<slug:slug>/prompts/add/", prompts.add_material, name="add-material"),
+    path("projects/<slug:slug>/rankings/add/", prompts.add_rankings, name="add-rankings"),
     path("projects/<slug:slug>/uploads/<int:pk>/cancel/", prompts.cancel_upload, name="cancel-upload"),
     path("projects/<slug:slug>/uploads/<int:pk>/retry/", prompts.retry_upload, name="retry-upload"),
     path("projects/<slug:slug>/prompts/<int:pk>/", prompts.prompt, name="project-prompt"),

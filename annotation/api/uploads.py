@@ -1,4 +1,4 @@
-"""Files of prompts and images over the API, for admins: sent, watched, called off and tried again."""
+"""Files of prompts, images or rankings over the API, for admins: sent, watched, cancelled, tried again."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from rest_framework.parsers import MultiPartParser
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from annotation.api.forms import filled_by
+from annotation.api.forms import FormSerializer, fields_of, filled_by
 from annotation.api.requests import Conflict, page_of, paged, project_of, user_of, valid
 from annotation.bodies import takes_files
-from annotation.forms.exports import MaterialForm
+from annotation.forms.imports import MaterialForm, RankingsForm
 from annotation.jobs import JobLost
 from annotation.models import Upload
 from annotation.services.imports import ImportRefused, cancel_import, request_import, retry_import
@@ -24,8 +24,25 @@ from annotation.services.imports.archives import MOST_BYTES
 from annotation.tasks import wake_import
 
 
-class NewUploadSerializer(serializers.Serializer[Any]):
-    material = serializers.FileField(help_text="as the page *Prompts* takes it; its name says what it is")
+class NewUploadSerializer(FormSerializer):
+    """A file, under one of two names, and how rankings are read."""
+
+    material = serializers.FileField(
+        required=False,
+        help_text="prompts or images, as the page *Prompts* takes them; its name says what it is",
+    )
+    rankings = serializers.FileField(required=False, help_text="rankings, as that page takes them")
+
+    def get_fields(self) -> dict[str, Any]:
+        return super().get_fields() | fields_of(RankingsForm, without=["rankings"])
+
+    def validate(self, values: dict[str, Any]) -> dict[str, Any]:
+        if ("material" in values) == ("rankings" in values):
+            raise serializers.ValidationError({"material": "Send a file of `material` or one of `rankings`."})
+        if "material" in values and len(values) > 1:
+            name = next(name for name in values if name != "material")
+            raise serializers.ValidationError({name: "Goes with `rankings` alone."})
+        return values
 
 
 class UploadSerializer(serializers.Serializer[Any]):
@@ -33,7 +50,10 @@ class UploadSerializer(serializers.Serializer[Any]):
     name = serializers.CharField()
     bytes = serializers.IntegerField()
     state = serializers.ChoiceField(choices=Upload.State.choices)
-    done = serializers.IntegerField(help_text="prompts or images read so far")
+    kind = serializers.ChoiceField(
+        choices=[("material", "prompts or images"), ("rankings", "rankings")], help_text="what it was sent as"
+    )
+    done = serializers.IntegerField(help_text="prompts, images or rankings read so far")
     summary = serializers.CharField(help_text="what it brought, once it is finished")
     error = serializers.CharField(help_text="why it failed; then nothing of it was imported")
     requested_by = serializers.CharField(source="requested_by.username")
@@ -55,13 +75,17 @@ def uploads(request: Request, slug: str) -> Response:
     if request.method == "GET":
         return page_of(request, project.uploads.select_related("requested_by"), UploadSerializer)
     sent = valid(NewUploadSerializer(data=request.data))
-    form = filled_by(MaterialForm, {}, files=sent)
+    name = "rankings" if "rankings" in sent else "material"
+    files, options = {name: sent.pop(name)}, None
+    if name == "rankings":
+        form = filled_by(RankingsForm, sent, files=files)
+        file, options = form.cleaned_data[name], form.options()
+    else:
+        file = filled_by(MaterialForm, {}, files=files).cleaned_data[name]
     try:
-        upload = request_import(
-            project=project, file=form.cleaned_data["material"], by=user_of(request), now=now()
-        )
+        upload = request_import(project=project, file=file, by=user_of(request), now=now(), rankings=options)
     except ImportRefused as error:
-        raise serializers.ValidationError({"material": [str(error)]}) from None
+        raise serializers.ValidationError({name: [str(error)]}) from None
     wake_import(upload)
     return Response(UploadSerializer(upload).data, status=status.HTTP_202_ACCEPTED)
 

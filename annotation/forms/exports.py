@@ -1,4 +1,4 @@
-"""The export form, and the file field for importing prompts and images."""
+"""The export form."""
 
 from __future__ import annotations
 
@@ -6,12 +6,9 @@ from datetime import UTC, datetime, time
 from typing import Any
 
 from django import forms
-from django.core.files.uploadedfile import UploadedFile
 from django.utils.text import get_text_list
 
 from annotation.services.exports import FORMATS
-from annotation.services.imports.archives import MANIFEST, MOST_BYTES
-from annotation.services.imports.uploads import SUFFIXES
 
 WITH_IMAGES = [format.title for format in FORMATS.values() if format.has_images]
 
@@ -56,33 +53,3 @@ class ExportForm(forms.Form):
             "after": first and datetime.combine(first, time(), UTC),
             "until": last and datetime.combine(last, time.max, UTC),
         }
-
-
-def material_field(*, required: bool) -> forms.FileField:
-    return MaterialField(
-        label="Prompts and images",
-        required=required,
-        widget=forms.ClearableFileInput(attrs={"accept": ",".join(SUFFIXES)}),
-        help_text=f"Images: a .zip with a {MANIFEST}, a line a prompt: "
-        '{"prompt_id": "1", "prompt": "a fox", "images": [{"file": "1a.png", "generator": "sd"}]}. '
-        "Prompts alone: a .txt with one a line, .jsonl, .json, .csv, .tsv or .parquet.",
-    )
-
-
-class MaterialField(forms.FileField):
-    """A file small enough to be sent in one request."""
-
-    def clean(self, data: UploadedFile[bytes] | None, initial: object = None) -> UploadedFile[bytes] | None:
-        file: UploadedFile[bytes] | None = super().clean(data, initial)
-        if file is not None and (file.size or 0) > MOST_BYTES:
-            raise forms.ValidationError(
-                f"A file may have {MOST_BYTES // 2**20} MiB. Larger ones are imported by "
-                "manage.py import_generations."
-            )
-        return file
-
-
-class MaterialForm(forms.Form):
-    """More prompts or images for a project."""
-
-    material = material_field(required=True)

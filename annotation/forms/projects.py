@@ -10,7 +10,7 @@ from django import forms
 from django.utils.text import slugify
 
 from annotation.forms.axes import AxesField
-from annotation.forms.exports import material_field
+from annotation.forms.imports import material_field
 from annotation.models import Membership, Project, User
 
 

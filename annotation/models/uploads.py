@@ -16,7 +16,7 @@ from annotation.places import name_below_var
 
 
 class Upload(Job):
-    """A file with prompts or images, kept until a worker has imported it, whole or not at all."""
+    """A file with prompts, images or rankings, kept until a worker has imported it, whole or not at all."""
 
     most_attempts = 3
 
@@ -24,7 +24,9 @@ class Upload(Job):
     requested_by = models.ForeignKey(User, models.PROTECT, related_name="uploads")
     name = models.CharField(max_length=255)
     bytes = models.PositiveBigIntegerField()
-    done = models.PositiveIntegerField(default=0)  # prompts or images read so far
+    done = models.PositiveIntegerField(default=0)  # prompts, images or rankings read so far
+    # Of a file of rankings: how it is read, as services.imports.RankingOptions. Null: prompts or images.
+    ranking_options = models.JSONField(null=True)
     summary = models.TextField(blank=True)
     created_at = models.DateTimeField()
 
@@ -39,6 +41,11 @@ class Upload(Job):
 
     def __str__(self) -> str:
         return f"upload {self.pk} ({self.name})"
+
+    @property
+    def kind(self) -> str:
+        """Either "material", which is prompts or images, or "rankings"."""
+        return "material" if self.ranking_options is None else "rankings"
 
     @property
     def folder(self) -> Path:

@@ -14,7 +14,7 @@ from django.views.decorators.http import require_POST, require_safe
 
 from annotation.access import MemberRequest, admin_required
 from annotation.bodies import takes_files
-from annotation.forms.exports import MaterialForm
+from annotation.forms.imports import MaterialForm, RankingsForm
 from annotation.image_files import image_response, thumbnail_response
 from annotation.jobs import JobLost
 from annotation.models import Assignment, Project
@@ -56,6 +56,24 @@ def add_material(request: MemberRequest, project: Project) -> HttpResponse:
     return redirect("project-prompts", project.slug)
 
 
+@takes_files(MOST_BYTES)
+@require_POST
+@admin_required
+def add_rankings(request: MemberRequest, project: Project) -> HttpResponse:
+    """Store the uploaded file of rankings, which a worker imports, all or nothing."""
+    form = RankingsForm(request.POST, request.FILES)
+    if not form.is_valid():
+        return _render_list(request, project, rankings_form=form)
+    file, options = form.cleaned_data["rankings"], form.options()
+    try:
+        upload = request_import(project=project, file=file, by=request.user, now=now(), rankings=options)
+    except ImportRefused as error:
+        form.add_error("rankings", str(error))
+        return _render_list(request, project, rankings_form=form)
+    say_if_late(request, wake_import(upload))
+    return redirect("project-prompts", project.slug)
+
+
 @require_POST
 @admin_required
 def cancel_upload(request: MemberRequest, project: Project, pk: int) -> HttpResponse:
@@ -87,8 +105,13 @@ def _uploads(project: Project) -> dict[str, object]:
     return {"uploads": uploads, "is_importing": any(not upload.is_over for upload in uploads)}
 
 
-def _render_list(request: MemberRequest, project: Project, form: MaterialForm | None = None) -> HttpResponse:
-    """Render the list. Args: form: a refused one."""
+def _render_list(
+    request: MemberRequest,
+    project: Project,
+    form: MaterialForm | None = None,
+    rankings_form: RankingsForm | None = None,
+) -> HttpResponse:
+    """Render the list. Args: form, rankings_form: one that was refused."""
     words = request.GET.get("q", "").strip()[:200]
     prompts = project.prompts.filter(text__icontains=words) if words else project.prompts.all()
     is_finished = Q(assignments__in=Assignment.objects.finished())
@@ -103,8 +126,9 @@ def _render_list(request: MemberRequest, project: Project, form: MaterialForm | 
         "words": words,
         **_uploads(project),
         "form": form or MaterialForm(),
+        "rankings_form": rankings_form or RankingsForm(),
     }
-    return render(request, LIST, context, status=422 if form else 200)
+    return render(request, LIST, context, status=422 if form or rankings_form else 200)
 
 
 @require_safe

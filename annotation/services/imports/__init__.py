@@ -1,6 +1,6 @@
 from annotation.services.imports.generations import ImportedGenerations, import_generations
 from annotation.services.imports.prompts import ImportedPrompts, import_prompts
-from annotation.services.imports.rankings import ImportedRankings, import_rankings
+from annotation.services.imports.rankings import ImportedRankings, RankingOptions, import_rankings
 from annotation.services.imports.references import import_references
 from annotation.services.imports.requests import cancel_import, request_import, retry_import, start_project
 from annotation.services.imports.rows import ImportRefused
@@ -12,6 +12,7 @@ __all__ = [
     "ImportedGenerations",
     "ImportedPrompts",
     "ImportedRankings",
+    "RankingOptions",
     "cancel_import",
     "import_generations",
     "import_prompts",

@@ -1,4 +1,4 @@
-"""Unpacking a .zip with manifests and images, whatever program packed it."""
+"""Unpacking a .zip with manifests or rankings and images, whatever program packed it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from contextlib import suppress
 from pathlib import Path, PurePosixPath
 from typing import IO
 
-from annotation.services.imports.rows import ImportRefused
+from annotation.services.imports.rows import ImportRefused, suffix_of
 from annotation.services.projects.images import BROKEN
 
 MANIFEST = "manifest.jsonl"
@@ -17,14 +17,15 @@ MOST_BYTES = 512 * 2**20  # unpacked; larger ones need the commands
 MOST_FILES = 20_000
 UTF8_NAME = 0x800  # flag of an entry
 LEFT_BY_MACOS = "__MACOSX"
+TABLES = (".json", ".jsonl", ".csv", ".tsv", ".parquet")
 
 
 def unpack(content: IO[bytes], name: str, folder: Path) -> list[Path]:
-    """Unpack into the folder and return the manifests in it, those nearest to the top first.
+    """Unpack into the folder and return the files in it, those nearest to the top first.
 
     Names are composed (NFC), with slashes; nothing is written outside the folder.
 
-    Raises: ImportRefused for a file that is no .zip, is too large, has a name twice, or has no manifest.
+    Raises: ImportRefused for a file that is no .zip, is too large, or has a name twice.
     """
     try:
         with zipfile.ZipFile(content) as archive:
@@ -41,11 +42,41 @@ def unpack(content: IO[bytes], name: str, folder: Path) -> list[Path]:
                     shutil.copyfileobj(packed, out)
     except BROKEN as error:
         raise ImportRefused(f"{name}: cannot be unpacked: {error}") from None
-    files = sorted(folder.rglob("*"), key=lambda path: (len(path.parts), path))
-    manifests = [file for file in files if file.name.casefold() == MANIFEST and file.is_file()]
+    files = (path for path in folder.rglob("*") if path.is_file())
+    return sorted(files, key=lambda path: (len(path.parts), path))
+
+
+def manifests_among(files: list[Path], name: str) -> list[Path]:
+    """Return the manifests, in the order given. Raises: ImportRefused for none. Args: name: of the .zip."""
+    manifests = [file for file in files if file.name.casefold() == MANIFEST]
     if not manifests:
         raise ImportRefused(f"{name}: has no {MANIFEST}")
     return manifests
+
+
+def table_among(files: list[Path], name: str, folder: Path) -> Path:
+    """Return the table nearest to the top, or the folder of several .parquet files.
+
+    Hidden files, such as an Argilla dataset's settings, are passed over.
+
+    Args: name: of the .zip; folder: to which it was unpacked.
+    Raises: ImportRefused for no table, and for several of which none is nearer to the top.
+    """
+    tables = [
+        file
+        for file in files
+        if suffix_of(file) in TABLES
+        and not any(part.startswith(".") for part in file.relative_to(folder).parts)
+    ]
+    if not tables:
+        raise ImportRefused(f"{name}: has no {', '.join(TABLES)}")
+    first, *others = [table for table in tables if len(table.parts) == len(tables[0].parts)]
+    if not others:
+        return first
+    if all(suffix_of(table) == ".parquet" and table.parent == first.parent for table in (first, *others)):
+        return first.parent
+    shown = " and ".join(str(table.relative_to(folder)) for table in (first, others[0]))
+    raise ImportRefused(f"{name}: has several tables, such as {shown}: send one at a time")
 
 
 def _files(name: str, entries: list[zipfile.ZipInfo]) -> dict[str, zipfile.ZipInfo]:

@@ -24,18 +24,23 @@ from annotation.services.projects.images import (
 from annotation.services.projects.prompts import ImagesRefused, NewImage, attach_images
 
 NAMED = 3  # missing files that a refusal names
-CHUNK = 256  # images decoded at a time, on all processors
+CHUNK = 256  # images decoded at a time
+MOST_THREADS = 8  # that decode: each takes addresses, which the bound on an import's memory counts
 CheckedFiles = dict[str, dict[str, CheckedImage]]  # by prompt key, by source
 LeaveOut = Callable[[RankingRecord, str, Exception], None]
 
 
 @dataclass(frozen=True)
 class NewImageFile:
-    """The file of an image that the project does not have yet, and the first ranking of the image."""
+    """The file of an image that the project does not have yet, and the first ranking of the image.
+
+    `is_extracted`: it was within a table, and the name of its file says nothing.
+    """
 
     record: RankingRecord
     source: str
     file: ImageSource
+    is_extracted: bool = False
 
     @property
     def is_missing(self) -> bool:
@@ -95,8 +100,10 @@ def find_images(
             continue
         packed = packs.find(name) if reader.in_zips else None
         extracted = unpacked / name
-        on_disk = extracted if extracted.exists() else record.row.inside(name, packs.folder)
-        images.append(NewImageFile(record, source, packed or on_disk))
+        if extracted.exists():
+            images.append(NewImageFile(record, source, extracted, is_extracted=True))
+        else:
+            images.append(NewImageFile(record, source, packed or record.row.inside(name, packs.folder)))
     return images
 
 
@@ -129,7 +136,7 @@ def refuse_missing(file: Path, folder: Path, images: list[NewImageFile]) -> None
         raise ImportRefused(
             f"{file}: {len(missing):,} of {len(images):,} image files are missing in {folder}: "
             f"{', '.join(missing[:NAMED])}{' ...' if len(missing) > NAMED else ''} "
-            "(--skip-broken leaves them out, --without-images takes the rankings alone)"
+            "(skip broken images to leave them out, or import the rankings without images)"
         )
 
 
@@ -137,7 +144,7 @@ def checked_images(
     images: Iterable[NewImageFile],
 ) -> Iterator[tuple[NewImageFile, CheckedImage | ImageRefused]]:
     """Decode the images, in order; a missing or broken one is yielded with the refusal."""
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
+    with ThreadPoolExecutor(min(os.cpu_count() or 1, MOST_THREADS)) as pool:
         for chunk in batches(images, CHUNK):
             yield from zip(chunk, pool.map(_check_or_refusal, chunk), strict=True)
 
@@ -146,7 +153,9 @@ def _check_or_refusal(image: NewImageFile) -> CheckedImage | ImageRefused:
     try:
         return check_image(image.file)
     except ImageRefused as error:
-        return error
+        return (
+            ImageRefused(str(error).replace(str(image.file), image.source)) if image.is_extracted else error
+        )
 
 
 def new_files(record: RankingRecord, files: CheckedFiles) -> list[tuple[NewImage, CheckedImage]]:

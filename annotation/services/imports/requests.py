@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import zipfile
 from collections.abc import Callable
+from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 
@@ -15,6 +16,7 @@ from annotation import jobs, stored_files
 from annotation.jobs import JobLost
 from annotation.models import Action, Project, Upload, User
 from annotation.services.actions import record_action
+from annotation.services.imports.rankings import RankingOptions
 from annotation.services.imports.rows import ImportRefused
 from annotation.services.imports.uploads import check_name
 from annotation.services.projects.projects import create_project
@@ -23,9 +25,20 @@ from annotation.statements import fetch_one
 NEXT = "SELECT nextval(pg_get_serial_sequence(%(table)s, 'id'))"
 
 
-def request_import(*, project: Project, file: UploadedFile[bytes], by: User, now: datetime) -> Upload:
-    """Store the file and queue its import. Raises: ImportRefused for a file of no known format."""
-    upload = _new_upload(file, by=by, now=now)
+def request_import(
+    *,
+    project: Project,
+    file: UploadedFile[bytes],
+    by: User,
+    now: datetime,
+    rankings: RankingOptions | None = None,
+) -> Upload:
+    """Store the file and queue its import.
+
+    Args: rankings: how it is read as rankings; None: as prompts or images.
+    Raises: ImportRefused for a file of no known format.
+    """
+    upload = _new_upload(file, by=by, now=now, rankings=rankings)
 
     def queue() -> None:
         upload.project = project
@@ -55,14 +68,24 @@ def start_project(
     return upload.project, upload
 
 
-def _new_upload(file: UploadedFile[bytes], *, by: User, now: datetime) -> Upload:
+def _new_upload(
+    file: UploadedFile[bytes], *, by: User, now: datetime, rankings: RankingOptions | None = None
+) -> Upload:
     """Return the row of an upload, under a number that no other has; not saved. Raises: ImportRefused."""
     name = file.name or ""
-    if check_name(name) == ".zip" and not zipfile.is_zipfile(file):
+    if check_name(name, of_rankings=rankings is not None) == ".zip" and not zipfile.is_zipfile(file):
         raise ImportRefused(f"{name}: cannot be unpacked: it is no .zip file")
     row = fetch_one(NEXT, {"table": Upload._meta.db_table})
     assert row is not None
-    return Upload(pk=row[0], requested_by=by, name=name, bytes=file.size or 0, created_at=now)
+    options = None if rankings is None else asdict(rankings)
+    return Upload(
+        pk=row[0],
+        requested_by=by,
+        name=name,
+        bytes=file.size or 0,
+        ranking_options=options,
+        created_at=now,
+    )
 
 
 def _store(file: UploadedFile[bytes], upload: Upload, queue: Callable[[], None]) -> None:

@@ -15,6 +15,7 @@ from django.db import InterfaceError, OperationalError, connection, transaction
 
 from annotation import jobs, stored_files
 from annotation.models import Upload
+from annotation.services.imports.rankings import RankingOptions
 from annotation.services.imports.rows import ImportRefused
 from annotation.services.imports.uploads import Imported, import_upload
 
@@ -66,6 +67,8 @@ def run_import(upload: Upload, *, clock: Clock) -> None:
                 project=upload.project,
                 name=upload.name,
                 content=content,
+                now=clock(),
+                rankings=None if upload.ranking_options is None else RankingOptions(**upload.ranking_options),
                 by=upload.requested_by,
                 progress=heartbeat.count,
                 on_written=finish,

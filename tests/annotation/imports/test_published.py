@@ -122,7 +122,7 @@ def test_a_file_that_was_mended_is_taken_by_the_next_import(project, tmp_path):
 def test_a_missing_file_is_left_out_when_told_so(project, tmp_path):
     folder = publish(tmp_path, TEXTS)
     (folder / "images/train/train_2.zip").unlink()
-    with pytest.raises(ImportRefused, match=r"6 of 27 image files are missing .*--skip-broken leaves"):
+    with pytest.raises(ImportRefused, match=r"6 of 27 image files are missing .*skip broken images"):
         import_rankings(project=project, file=folder, now=NOW)
     done = import_rankings(project=project, file=folder, now=NOW, skip_broken=True)
     assert len(done.left_out) == 6

@@ -34,7 +34,7 @@ from annotation.services.imports import (
 from annotation.services.imports.worker import ImportsBusy, bounded_memory
 from tests.annotation.imports.rows import ranking_row
 from tests.annotation.projects.test_pages import as_
-from tests.cast import picture
+from tests.cast import NOW, picture
 
 
 def manifest(*prompts):
@@ -58,12 +58,12 @@ def foxes(folder=""):
     return archive(**{f"{folder}{name}": content for name, content in files.items()})
 
 
-def imported(project, name, content):
+def imported(project, name, content, **options):
     """Import what was uploaded under this name."""
     with tempfile.NamedTemporaryFile() as stored:
         stored.write(content)
         stored.flush()
-        return import_upload(project=project, name=name, content=Path(stored.name))
+        return import_upload(project=project, name=name, content=Path(stored.name), now=NOW, **options)
 
 
 def worked(project):
@@ -307,7 +307,7 @@ def test_exports_are_asked_for_while_an_import_of_the_project_writes(project, up
     def write():
         try:
             if kind == "images":
-                import_upload(project=project, name=upload.name, content=upload.file, progress=wait)
+                import_upload(project=project, name=upload.name, content=upload.file, now=NOW, progress=wait)
             else:
                 import_rankings(project=project, file=rankings, now=now(), without_images=True, progress=wait)
         finally:
@@ -481,7 +481,7 @@ def test_admins_add_prompts_and_images_to_a_project_there_is(ada, project, rosa,
 
 
 def test_a_file_too_large_to_wait_for_is_refused(ada, project, monkeypatch):
-    monkeypatch.setattr("annotation.forms.exports.MOST_BYTES", 2**20)
+    monkeypatch.setattr("annotation.forms.imports.MOST_BYTES", 2**20)
     path = f"/projects/{project.slug}/prompts/add/"
     refused = as_(ada).post(path, {"material": sent("p.txt", bytes(2**20 + 1))})
     assert refused.status_code == 422

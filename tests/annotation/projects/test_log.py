@@ -195,6 +195,7 @@ OTHERS = {
     *(
         "change-password",
         "add-material",
+        "add-rankings",
         "api-uploads",
         "api-upload",
         "api-member",
