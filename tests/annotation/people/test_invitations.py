@@ -8,11 +8,14 @@ import pytest
 from django.db import IntegrityError, connection, transaction
 from django.test import Client
 from django.utils import timezone
+from rest_framework.test import APIClient
 
-from annotation.models import Invitation, Membership, User
+from annotation.models import Action, Invitation, Membership, User
 from annotation.services.people.invitations import AlreadyMember, InvitationOver, invite, join, revoke
+from annotation.services.people.tokens import issue_token
 from annotation.views import people
 from tests.annotation.projects.test_pages import as_
+from tests.annotation.test_api import signed_in
 from tests.cast import NOW
 
 DAY = timedelta(days=1)
@@ -171,3 +174,49 @@ def test_only_admins_invite(project, alice, rita, ada):
         posted = {"role": "annotator", "uses": "1", "days": "1"}
         assert as_(person).post(f"/projects/{project.slug}/people/invite/", posted).status_code == 404
         assert as_(person).post(revoke_it).status_code == 404
+
+
+def test_programs_of_admins_invite_and_withdraw_and_are_told_the_link_once(project, ada, eve, rita, alice):
+    address = f"/api/v1/projects/{project.slug}/invitations/"
+    made = signed_in(ada).post(address, {"role": "inspector", "uses": 2}, format="json")
+    assert made.status_code == 201
+    link = made.json().pop("link")
+    token = link.rstrip("/").rpartition("/")[2]
+    assert as_(eve).post(link.removeprefix("http://testserver")).status_code == 302
+    listed = signed_in(ada).get(address)
+    assert [(one["role"], one["used"], one["uses"]) for one in listed.json()["results"]] == [
+        ("inspector", 1, 2)
+    ]
+    assert token not in listed.text + str([*Action.objects.values()])
+    for fields, wrong in (
+        ({}, "role"),
+        ({"role": "admin"}, "role"),
+        ({"role": "annotator", "uses": 0}, "uses"),
+        ({"role": "annotator", "days": 91}, "days"),
+        ({"role": "annotator", "note": "hello"}, "note"),
+    ):
+        refused = signed_in(ada).post(address, fields, format="json")
+        assert (refused.status_code, [*refused.json()]) == (400, [wrong])
+    one = f"{address}{made.json()['id']}/"
+    for person in (rita, alice, eve):
+        assert signed_in(person).get(address).status_code == 404
+        assert signed_in(person).post(address, {"role": "annotator"}, format="json").status_code == 404
+        assert signed_in(person).delete(one).status_code == 404
+    assert signed_in(ada).delete(one).status_code == 204
+    assert signed_in(ada).delete(one).status_code == 409
+    assert signed_in(ada).get(address).json()["count"] == 0
+    assert Client().get(link.removeprefix("http://testserver")).status_code == 404
+    assert Invitation.objects.count() == 1
+
+
+@pytest.mark.parametrize("scope", [{"reads_only": True}, {"project": "another"}])
+def test_a_token_invites_within_its_scope_alone(project, a_project, ada, scope):
+    scope = {name: a_project() if value == "another" else value for name, value in scope.items()}
+    _, secret = issue_token(user=ada, name="narrow", days=None, now=NOW, **scope)
+    client = APIClient(headers={"Authorization": f"Bearer {secret}"})
+    address = f"/api/v1/projects/{project.slug}/invitations/"
+    assert client.get(address).status_code == (200 if "reads_only" in scope else 403)
+    assert client.post(address, {"role": "annotator"}, format="json").status_code == 403
+    invitation, _ = link(project, ada)
+    assert client.delete(f"{address}{invitation.pk}/").status_code == 403
+    assert Invitation.objects.get().revoked_at is None

@@ -148,6 +148,7 @@ A = "/api/v1/projects/{0.slug}/"
 ENDPOINTS = [
     ("api-projects", "ada", "/api/v1/projects/", {"slug": "owls", "name": "Owls"}, Kind.PROJECT_CREATED),
     ("api-members", "ada", A + "members/", {"username": "bob", "role": "inspector"}, Kind.MEMBER_ADDED),
+    ("api-invitations", "ada", A + "invitations/", {"role": "annotator"}, Kind.INVITED),
     ("api-retry-upload", "ada", A + "uploads/{0.failed_upload}/retry/", {}, Kind.IMPORT_RETRIED),
     ("api-prompts", "ada", A + "prompts/", {"prompts": [{"id": "n", "prompt": "new"}]}, Kind.PROMPTS_ADDED),
     ("api-assignments", "ada", A + "assignments/", {}, Kind.WORK_OPENED),
@@ -199,6 +200,7 @@ OTHERS = {
         "api-uploads",
         "api-upload",
         "api-member",
+        "api-invitation",
         "api-project",
         "api-images",
     ),
@@ -270,6 +272,8 @@ def test_images_and_removals_over_the_api_are_logged(stage, ada):
     assert newest(ada, Kind.PROMPTS_ADDED)
     assert client.delete((A + "members/{0.alice}/").format(stage)).status_code == 204
     assert newest(ada, Kind.MEMBER_REMOVED)
+    assert client.delete((A + "invitations/{0.invitation}/").format(stage)).status_code == 204
+    assert newest(ada, Kind.INVITATION_REVOKED)
     assert client.patch((A).format(stage), {"review_share": 0.1}, format="json").status_code == 200
     assert newest(ada, Kind.SETTINGS_CHANGED)
     assert client.put((A + "guideline/").format(stage), {"text": "Be kind"}, format="json").status_code == 200

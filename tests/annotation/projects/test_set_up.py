@@ -11,6 +11,7 @@ import pytest
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.core.management import CommandError, call_command
 from django.db import connection
+from django.test import Client
 from django.utils.timezone import now
 
 from annotation import jobs
@@ -43,13 +44,15 @@ def typed(lines, folder, **variables):
 
 
 @pytest.mark.django_db(transaction=True)
-def test_the_lines_of_the_documentation_set_up_a_project_over_the_api(live_server, project, ada, tmp_path):
+def test_the_lines_of_the_documentation_set_up_a_project_over_the_api(
+    live_server, project, ada, eve, tmp_path
+):
     (tmp_path / "foxes.zip").write_bytes(foxes())
     auth = f"Authorization: Bearer {issue_token(user=ada, name='script', days=None, now=NOW)[1]}"
     lines = [line.replace("http://127.0.0.1:8000", live_server.url) for line in block("api.md", "Setting up")]
     made, *_, seated, prompts, upload = typed(lines[:7], tmp_path, auth=auth)
     run_import(Upload.objects.get(pk=upload["id"]), clock=now)
-    uploads, reference = typed([lines[0], *lines[7:]], tmp_path, auth=auth)
+    uploads, reference, invitation = typed([lines[0], *lines[7:]], tmp_path, auth=auth)
 
     row = Project.objects.get(slug="foxes")
     assert (
@@ -62,6 +65,10 @@ def test_the_lines_of_the_documentation_set_up_a_project_over_the_api(live_serve
     assert User.objects.get(username="zoe", memberships__project=row).check_password(seated["password"])
     assert (prompts, uploads["results"][0]["state"]) == ({"new": 1, "known": 0}, "finished")
     assert Generation.objects.filter(prompt__project=row).count() == 2
+    client = Client()
+    client.force_login(eve)
+    assert client.post(invitation["link"].removeprefix(live_server.url)).status_code == 302
+    assert row.memberships.get(user=eve).role == "annotator"
     answer = {
         "claim": reference["claim"],
         "label": {"category": "animals", "intent_unclear": False, "issues": []},
