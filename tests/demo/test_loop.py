@@ -17,7 +17,7 @@ from refl.services.sampling import SamplingConfig
 from rewardmodel.models import DatasetVersion, RewardCheckpoint, TrainingPolicy
 from tests.workers import database_url
 
-TASKS = 40
+TASKS = 24
 
 
 @pytest.mark.django_db(transaction=True)
