@@ -46,6 +46,7 @@ class WaitressWorker(Worker):  # type: ignore[misc]
         from config.health import database_answers
         from config.probes import PROBES
         from config.web.channels import Channel
+        from config.web.threads import newest_first
 
         watch_connections(database_answers)
         logging.getLogger("waitress.queue").setLevel(logging.ERROR)  # a queue is no news
@@ -56,7 +57,7 @@ class WaitressWorker(Worker):  # type: ignore[misc]
             self.wsgi,
             map=self.dispatchers,
             sockets=[listener.sock for listener in self.sockets],
-            threads=self.cfg.threads,
+            _dispatcher=newest_first(self.cfg.threads),
             connection_limit=2 * self._room,  # never: `_make_room` closes others before
             channel_timeout=SILENCE_SECONDS,
             cleanup_interval=LOOK_SECONDS,
