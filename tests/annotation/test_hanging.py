@@ -1,5 +1,6 @@
 """A part that hangs, and is not down: whoever needs it is told within seconds, and loses nothing."""
 
+import select
 import socket
 import time
 from contextlib import contextmanager
@@ -97,6 +98,35 @@ def test_a_statement_that_takes_long_is_waited_for(opened):
     with opened[0].cursor() as cursor:
         cursor.execute("SELECT 'done' FROM pg_sleep(0.8)")
         assert cursor.fetchone() == ("done",)
+
+
+def test_a_request_is_no_statement_longer_for_asking_whether_its_connection_lives(opened):
+    other, process = opened
+    other.health_check_enabled, other.health_check_done = True, False
+    process.suspend()  # it would be asked in vain
+    try:
+        other.close_if_health_check_failed()
+    finally:
+        process.resume()
+    assert other.health_check_done
+
+
+@pytest.mark.parametrize("is_ended", [True, False])
+def test_a_connection_is_replaced_that_was_ended_or_long_silent_and_does_not_answer(
+    opened, monkeypatch, is_ended
+):
+    other, process = opened
+    other.health_check_enabled, other.health_check_done = True, False
+    if is_ended:
+        process.terminate()
+        select.select([other.connection.pgconn.socket], [], [], SOON)
+    else:
+        monkeypatch.setattr("config.database.base.CHECKED_SECONDS", 0)
+        other.connection.pgconn.finish()
+    before = other.connection
+    with other.cursor() as cursor:
+        cursor.execute("SELECT 1")
+    assert other.connection is not before
 
 
 @pytest.fixture
