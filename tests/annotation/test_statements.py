@@ -1,7 +1,7 @@
 """Querysets that are turned into SQL once give what they would give, whatever the values."""
 
 import pytest
-from django.db import models
+from django.db import connection, models
 
 from annotation.models import Assignment, User
 from annotation.statements import Parameter, Statement, fetch_one, select, update
@@ -44,3 +44,12 @@ def test_an_update_sets_what_the_queryset_would_and_only_there(a_prompt, alice, 
     row = fetch_one(f"{sql} RETURNING priority", {"prompt": prompt.pk, "priority": 7})
     assert row == ((7,) if state == Assignment.State.OPEN else None)
     assert Assignment.objects.get(prompt=other).priority == 0
+
+
+def test_what_is_prepared_is_planned_once_whatever_its_values(transactional_db):
+    connection.close()  # a connection whose every statement is of this test
+    people = select(User.objects.filter(username=Parameter("name")).values("pk"))
+    for name in "abcdefghij":
+        fetch_one(people, {"name": name})
+    plans = "SELECT custom_plans, generic_plans > 5 FROM pg_prepared_statements WHERE statement LIKE %(text)s"
+    assert fetch_one(plans, {"text": "%annotation_user%username%"}) == (0, True)

@@ -47,13 +47,17 @@ def test_what_a_session_would_keep_is_recognised(statement):
     assert OF_A_SESSION.search(statement)
 
 
+# How prepared statements are planned: the same for whoever has the connection next.
+OF_PREPARED = {'config/database/base.py: "SET plan_cache_mode ='}
+
+
 def test_no_statement_of_ours_leaves_anything_on_a_connection():
     kept = {
         f"{file.relative_to(ROOT)}: {match[0].strip()}"
         for file in SOURCES
         for match in OF_A_SESSION.finditer(file.read_text())
     }
-    assert kept == set()
+    assert kept == OF_PREPARED
 
 
 def open_cursors():
