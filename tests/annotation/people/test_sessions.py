@@ -83,10 +83,10 @@ def test_being_seen_is_noted_now_and_then_and_costs_no_statement_between(
     ann, settings, django_assert_num_queries
 ):
     browser = sign_in()
-    with django_assert_num_queries(2):  # the session, the person
+    with django_assert_num_queries(1):  # the session with its person
         browser.get("/sign-in/")
     let_idle(browser, 2 * settings.SESSION_SEEN_EVERY)
-    with django_assert_num_queries(3):
+    with django_assert_num_queries(2):
         browser.get("/sign-in/")
 
 
