@@ -49,11 +49,14 @@ class ImageFields:
 
     number: str
     shown: ShownImage
-    address: str
     points: tuple[tuple[Axis, str], ...]
     problems: tuple[str, ...]
     placed: str | None
     is_refused: bool
+
+    @property
+    def address(self) -> str:
+        return reverse("image", args=[self.shown.token])
 
     @property
     def is_rated(self) -> bool:
@@ -249,7 +252,6 @@ class JudgementForm:
             ImageFields(
                 number=number,
                 shown=shown,
-                address=reverse("image", args=[shown.token]),
                 points=tuple(
                     (axis, self._value(f"rating-{number}-{axis.name}", POINTS)) for axis in self.axes
                 ),

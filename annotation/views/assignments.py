@@ -228,7 +228,6 @@ def task_context(assignment: Assignment, form: JudgementForm, *, refused: bool =
         "refusals": form.refusals() if refused else [],
         "skip_reasons": Skip.Reason.choices if in_hand and assignment.project.skips_per_hundred else [],
         "step": form.refused_step() if refused else form.current_step(),
-        "slots": form.slots,
     }
 
 
