@@ -73,12 +73,18 @@ PAPER = (
 COLUMNS = tuple(axis.name for axis in PAPER)  # of Rating; points on other axes are in its `others`
 FIELDS = (*COLUMNS, "others")
 RATING = "_rating"  # ends a table's name of an axis that is none of the paper's
-# What tables call the paper's axes, by axis.
+# What tables call the axes that they know, by axis.
 CSV = {name: name for name in COLUMNS}
 IMAGEREWARDDB = {
     "overall": "overall_rating",
     "alignment": "image_text_alignment_rating",
     "fidelity": "fidelity_rating",
+}
+RICHHF = {
+    "overall": "overall_score",
+    "alignment": "misalignment_score",  # higher is better, whatever it is called
+    "fidelity": "artifact_score",  # as well
+    "aesthetics": "aesthetics_score",
 }
 NO_LETTERS = {"Cc", "Cs", "Zl", "Zp"}  # of Unicode: controls, halves of pairs, ends of lines and paragraphs
 TAKEN = ("problems", "image_text_alignment")  # a rating's problems; a column of ImageRewardDB
@@ -155,12 +161,12 @@ def point(axis: str) -> Combinable:
 
 
 def column_of(axis: str, papers: Mapping[str, str]) -> str:
-    """Return the table's column of the axis. Args: papers: CSV or IMAGEREWARDDB."""
+    """Return the table's column of the axis. Args: papers: CSV, IMAGEREWARDDB or RICHHF."""
     return papers[axis] if axis in papers else axis + RATING
 
 
 def columns_among(names: Collection[str], papers: Mapping[str, str]) -> dict[str, str]:
-    """Return those of a table's columns that are axes, by axis. Args: papers: CSV or IMAGEREWARDDB."""
+    """Return those of a table's columns that are axes, by axis. Args: papers: as of `column_of`."""
     axis_of = {column: axis for axis, column in papers.items()}
     further = {name: name.removesuffix(RATING) for name in names if _is_further(name)}
     return {axis: column for column, axis in (further | axis_of).items() if column in names}

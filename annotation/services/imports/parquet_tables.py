@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -24,15 +24,18 @@ DICTIONARY_PAGE = 2
 Check = Callable[[Row], None]
 
 
-def read_table(file: Path, *, check: Check | None, most_bytes: int | None) -> Iterator[Row]:
+def read_table(
+    file: Path, *, check: Check | None, most_bytes: int | None, without: Collection[str] = ()
+) -> Iterator[Row]:
     """Yield the rows of a table without its binary columns: pictures would exhaust memory.
 
-    Args: check, most_bytes: as `read_rows` has it.
+    Args: check, most_bytes, without: as `read_rows` has it.
     Raises: ImportRefused.
     """
     try:
         with parquet.ParquetFile(file) as table:
-            names = [name for field in table.schema_arrow for name in _readable(field)]
+            fields = (field for field in table.schema_arrow if field.name not in without)
+            names = [name for field in fields for name in _readable(field)]
             if check:
                 check(Row(file, 1, {name.partition(".")[0]: None for name in names}))
             chunks = _chunks(table.metadata, names)
@@ -46,9 +49,9 @@ def read_table(file: Path, *, check: Check | None, most_bytes: int | None) -> It
                     raise _too_large(file, most_bytes)
                 if batch.nbytes > LARGEST_BATCH:
                     raise Row(file, number + 1, {}).refused("this row, or one soon after it, is too large")
-                for fields in batch.to_pylist():
+                for row in batch.to_pylist():
                     number += 1
-                    yield Row(file, number, fields)
+                    yield Row(file, number, row)
     except OSError as error:
         raise unreadable(file, error) from None
     except (pyarrow.ArrowException, ValueError, OverflowError) as error:  # the latter: of odd texts and dates

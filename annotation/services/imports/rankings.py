@@ -71,6 +71,7 @@ class ImportedRankings:
     """Numbers of rows added; `known` rankings were already in the project.
 
     `left_out` has the reason for each image that is missing or broken; its ranking was imported without it.
+    `passed_over` prompts of the file have one image each, which is no ranking.
     """
 
     rankings: int
@@ -79,11 +80,13 @@ class ImportedRankings:
     known: int
     left_out: tuple[str, ...] = ()
     splits: Mapping[str, int] = field(default_factory=dict)  # rankings of the file in each published split
+    passed_over: int = 0
 
     @property
     def counts(self) -> str:
         rankings = f"{self.rankings:,} rankings new, {self.known:,} known already"
-        return f"{rankings}; {self.prompts:,} prompts and {self.images:,} images new"
+        alone = f"; {self.passed_over:,} prompts with one image passed over" if self.passed_over else ""
+        return f"{rankings}; {self.prompts:,} prompts and {self.images:,} images new{alone}"
 
     @property
     def summary(self) -> str:
@@ -157,11 +160,12 @@ def open_rankings(
     Raises: ImportRefused, also for missing images unless they are skipped.
     """
     read = on_read or (lambda read: None)
-    reader, records = read_rankings(
+    reader, records, passed_over = read_rankings(
         project, file, options.format or None, most_bytes=most_bytes, progress=read
     )
     records = [_in_split(record, options.split) for record in records]
-    rankings = OpenRankings(project, file, records, options, read, progress or (lambda added: None))
+    added = progress or (lambda added: None)
+    rankings = OpenRankings(project, file, records, options, read, added, passed_over)
     if options.without_images:
         yield rankings
         return
@@ -181,7 +185,9 @@ def _in_split(record: RankingRecord, split: str) -> RankingRecord:
 class OpenRankings:
     """The rankings of an open file, with the numbers of rows added so far.
 
-    Attributes: image_files: by prompt key and source, those that were not decoded yet.
+    Attributes:
+        passed_over: as `ImportedRankings` has it.
+        image_files: by prompt key and source, those that were not decoded yet.
     """
 
     project: Project
@@ -190,6 +196,7 @@ class OpenRankings:
     options: RankingOptions
     on_read: Progress
     progress: Progress
+    passed_over: int
     image_files: dict[tuple[str, str], NewImageFile] = field(default_factory=dict)
     rankings: int = 0
     prompts: int = 0
@@ -276,7 +283,9 @@ class OpenRankings:
     def result(self) -> ImportedRankings:
         splits = Counter(record.split for record in self.records if record.split)
         known = len(self.records) - self.rankings
-        return ImportedRankings(self.rankings, self.prompts, self.images, known, tuple(self.left_out), splits)
+        return ImportedRankings(
+            self.rankings, self.prompts, self.images, known, tuple(self.left_out), splits, self.passed_over
+        )
 
     def leave_out(self, record: RankingRecord, source: str, refusal: Exception) -> None:
         """Note an image that cannot be imported. Raises: ImportRefused unless such images are skipped."""

@@ -36,7 +36,7 @@ def import_references(
 
     Raises: ImportRefused.
     """
-    _, records = read_rankings(project, file, format)
+    records = read_rankings(project, file, format).records
     keys = [record.key for record in records]
     prompts = {prompt.key: prompt for prompt in project.prompts.filter(key__in=keys)}
     for record in records:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from functools import partial
 from itertools import chain
 from pathlib import Path
@@ -20,7 +20,12 @@ SEPARATOR_LINE = re.compile(r"sep=([,;\t])\s*")  # what Excel writes and reads a
 
 
 def read_rows(
-    file: Path, *, check: Check | None = None, most_bytes: int | None = None, longest_item: int = LONGEST_ROW
+    file: Path,
+    *,
+    check: Check | None = None,
+    most_bytes: int | None = None,
+    longest_item: int = LONGEST_ROW,
+    without: Collection[str] = (),
 ) -> Iterator[Row]:
     """Yield the records of a .jsonl, .json, .csv, .tsv or .parquet file, or of a folder's .parquet files.
 
@@ -28,11 +33,12 @@ def read_rows(
         check: called with a parquet table's columns, as a row without values, before anything is decoded.
         most_bytes: what parquet tables may decode to; other formats are as large as their file.
         longest_item: letters that an item of a JSON list may have.
+        without: columns of parquet tables that are not read.
     Raises: ImportRefused, also what `check` raises.
     """
     if file.is_dir() or suffix_of(file) == ".parquet":
         for part in parquet_files(file):
-            yield from read_table(part, check=check, most_bytes=most_bytes)
+            yield from read_table(part, check=check, most_bytes=most_bytes, without=without)
         return
     readers: dict[str, Callable[[Path], Iterator[tuple[int, Any]]]] = {
         ".jsonl": _read_jsonl,

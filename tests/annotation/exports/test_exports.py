@@ -7,6 +7,7 @@ from datetime import timedelta
 from functools import partial
 
 import duckdb
+import numpy
 import pandas
 import polars
 import pytest
@@ -46,6 +47,7 @@ ROWS = {
     "hpd": "hpd.json",
     "hpdv3": "hpdv3.json",
     "dpo": "data",
+    "richhf": "data",
     "labelstudio": "labelstudio.json",
     "argilla": "records.json",
     "csv": "rankings.csv",
@@ -317,9 +319,15 @@ def test_a_spreadsheet_takes_no_text_for_a_formula(judged, tmp_path):
     assert not any(line.startswith("=") for line in text.splitlines())
 
 
-COUNTED = {"pairs": 18, "dpo": 15, "pickapic": 18, "hpdv3": 15, "imagerewarddb": 18, "csv": 18} | {
-    **{"imagereward": 6, "hpd": 3, "labelstudio": 3, "argilla": 3}
-}
+COUNTED = {
+    "pairs": 18,
+    "dpo": 15,
+    "pickapic": 18,
+    "richhf": 18,
+    "hpdv3": 15,
+    "imagerewarddb": 18,
+    "csv": 18,
+} | {**{"imagereward": 6, "hpd": 3, "labelstudio": 3, "argilla": 3}}
 
 
 @every_format
@@ -344,6 +352,9 @@ def test_datasets_pandas_polars_and_duckdb_read_what_is_exported(judged, tmp_pat
         assert {(row["image_0_uid"], len(row["jpg_0"])) for row in held} <= set(sizes)
     elif format == "dpo":
         assert {row["chosen"].size for row in held} == {(8, 8)}
+    elif format == "richhf":
+        assert {row["image"].size for row in held} == {(8, 8)}
+        assert set(held["overall_score"]) <= {numpy.float32(k / 6) for k in range(7)}
     elif format not in ("labelstudio", "argilla"):
         assert len(set(held["prompt"])) == len(TEXTS)
 

@@ -13,12 +13,25 @@ from annotation.services.exports.formats import (
     labelstudio,
     pairs,
     pickapic,
+    richhf,
 )
 from annotation.services.exports.formats.format import Format
 
 FORMATS: dict[str, Format] = {
     module.FORMAT.name: module.FORMAT
-    for module in (imagereward, imagerewarddb, pairs, dpo, pickapic, hpd, hpdv3, labelstudio, argilla, csv)
+    for module in (
+        imagereward,
+        imagerewarddb,
+        pairs,
+        dpo,
+        pickapic,
+        richhf,
+        hpd,
+        hpdv3,
+        labelstudio,
+        argilla,
+        csv,
+    )
 }
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
+from typing import NamedTuple
 
 from annotation.models import Project
 from annotation.services.imports.formats import (
@@ -21,6 +22,7 @@ from annotation.services.imports.formats import (
     labelstudio,
     pairs,
     pickapic,
+    richhf,
 )
 from annotation.services.imports.formats.record import RankingRecord, Reader
 from annotation.services.imports.rows import LONGEST_ITEM, ImportRefused, Row, batches, suffix_of
@@ -29,8 +31,29 @@ from annotation.services.imports.tables import read_rows
 MOST_BYTES = 2 * 2**30  # that tables may decode to: all rows are in memory
 READERS: dict[str, Reader] = {
     module.READER.name: module.READER
-    for module in (imagereward, imagerewarddb, pairs, dpo, pickapic, hpd, hpdv3, labelstudio, argilla, csv)
+    for module in (
+        imagereward,
+        imagerewarddb,
+        pairs,
+        dpo,
+        pickapic,
+        richhf,
+        hpd,
+        hpdv3,
+        labelstudio,
+        argilla,
+        csv,
+    )
 }
+UNREAD = frozenset(name for reader in READERS.values() for name in reader.unread)
+
+
+class ReadRankings(NamedTuple):
+    """A file's rankings; `passed_over` prompts have one image each, which is no ranking."""
+
+    reader: Reader
+    records: list[RankingRecord]
+    passed_over: int
 
 
 def read_rankings(
@@ -40,7 +63,7 @@ def read_rankings(
     *,
     most_bytes: int = MOST_BYTES,
     progress: Callable[[int], object] | None = None,
-) -> tuple[Reader, list[RankingRecord]]:
+) -> ReadRankings:
     """Read all rankings of the file, and check that the project's slots can hold each.
 
     Args:
@@ -50,16 +73,18 @@ def read_rankings(
     Raises: ImportRefused.
     """
     rows: list[Row] = []
-    for batch in batches(read_rows(file, most_bytes=most_bytes, longest_item=LONGEST_ITEM)):
+    for batch in batches(read_rows(file, most_bytes=most_bytes, longest_item=LONGEST_ITEM, without=UNREAD)):
         rows += batch
         if progress:
             progress(0)
     if not rows:
         raise ImportRefused(f"{file}: has no rows")
     reader = READERS[format] if format else _recognize(file, rows[0])
-    records = [record.in_display_order() for record in reader.read(project, rows)]
+    read = [record.in_display_order() for record in reader.read(project, rows)]
+    records = [record for record in read if len(record.sources) > 1 or not reader.judges_single_images]
     if not records:
-        raise ImportRefused(f"{file}: has no ranking")
+        alone = f": each of {len(read):,} prompts has one image" if read else ""
+        raise ImportRefused(f"{file}: has no ranking{alone}")
     first_rows: dict[tuple[str, str], int] = {}  # by prompt and annotator
     first_records: dict[str, RankingRecord] = {}  # by prompt
     for record in records:
@@ -73,7 +98,7 @@ def read_rankings(
         _check_slots(project, record)
         if progress:
             progress(1)
-    return reader, records
+    return ReadRankings(reader, records, len(read) - len(records))
 
 
 def _recognize(file: Path, row: Row) -> Reader:

@@ -82,6 +82,8 @@ class Reader:
         in_zips: an image DIR/NAME may be NAME in DIR.zip.
         unpack: (file, folder of the images, names, into): extract the named images from tables into a folder;
             return the names of those that the file says it does not have.
+        unread: columns of its tables that are too large to be read, and that no other format has.
+        judges_single_images: a prompt with one image is passed over rather than refused.
     """
 
     name: str
@@ -90,6 +92,8 @@ class Reader:
     suffix: str = ""
     in_zips: bool = False
     unpack: Callable[[Path, Path, list[str], Path], set[str]] | None = None
+    unread: tuple[str, ...] = ()
+    judges_single_images: bool = False
 
 
 def group_rows(rows: Iterable[Row], key: Callable[[Row], Hashable]) -> Iterator[list[Row]]:

@@ -1,0 +1,135 @@
+"""RichHF-18K's scores of single images, in parquet with the images, as its copies with images have them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import pyarrow
+from pyarrow import parquet
+
+from annotation.models.axes import RICHHF, SCALE, column_of
+from annotation.selectors.exports import ExportedImage, ExportedRanking
+from annotation.services.exports.formats.dpo import IMAGE, ROW_GROUP
+from annotation.services.exports.formats.format import Format, Part, Plan, as_json, open_image
+
+SCORE = pyarrow.float32()
+# The copies' columns without what Laurel does not ask for, heat maps and misaligned words; then ours.
+# Source: github.com/google-research-datasets/richhf-18k, and `image` and `caption` of
+# huggingface.co/datasets/Exploration/richhf_18k_with_images.
+FIELDS = [
+    ("filename", pyarrow.string()),
+    ("caption", pyarrow.string()),
+    ("image", IMAGE),
+    *((column, SCORE) for column in RICHHF.values()),
+    ("prompt_id", pyarrow.string()),
+    ("annotator", pyarrow.string()),
+    ("slot", pyarrow.int8()),
+    ("generator", pyarrow.string()),
+    ("problems", pyarrow.list_(pyarrow.string())),
+    ("category", pyarrow.string()),
+    ("intent_unclear", pyarrow.bool_()),
+    ("issues", pyarrow.list_(pyarrow.string())),
+    ("position", pyarrow.int8()),
+    ("seconds", pyarrow.float64()),
+    ("acceptable_slots", pyarrow.int8()),
+]
+NAMES = {SCORE: "float32", pyarrow.float64(): "float64"}  # as `datasets` calls them
+
+
+def _schema(axes: Iterable[str]) -> pyarrow.Schema:
+    """The columns where images are rated on these axes: further ones come last."""
+    further = [(column_of(axis, RICHHF), SCORE) for axis in axes if axis not in RICHHF]
+    fields = [*FIELDS, *further]
+    features = {name: _feature(kind) for name, kind in fields}
+    return pyarrow.schema(fields, metadata={"huggingface": as_json({"info": {"features": features}})})
+
+
+def _feature(kind: pyarrow.DataType) -> dict[str, Any]:
+    if kind == IMAGE:
+        return {"_type": "Image"}
+    if pyarrow.types.is_list(kind):
+        return {"feature": _feature(kind.value_type), "_type": "Sequence"}
+    return {"dtype": NAMES.get(kind, str(kind)), "_type": "Value"}
+
+
+def score(point: int | None) -> float | None:
+    """Return a point of SCALE as RichHF-18K has scores: 0 is the lowest and 1 the highest.
+
+    Source: arXiv 2312.10240, section 3: five points, as (point - 1) / 4.
+    """
+    low, high = SCALE
+    return None if point is None else (point - low) / (high - low)
+
+
+def _row(ranking: ExportedRanking, image: ExportedImage, picture: bytes | None) -> dict[str, Any]:
+    return {
+        "filename": image.source,
+        "caption": ranking.text,
+        "image": {"bytes": picture, "path": image.source},
+        **{column_of(axis, RICHHF): score(image.points.get(axis)) for axis in (*RICHHF, *image.points)},
+        "prompt_id": ranking.key,
+        "annotator": ranking.annotator,
+        "slot": image.slot,
+        "generator": image.generator,
+        "problems": image.problems,
+        "category": ranking.category or None,
+        "intent_unclear": ranking.intent_unclear,
+        "issues": ranking.issues,
+        "position": image.position,
+        "seconds": ranking.seconds,
+        "acceptable_slots": ranking.acceptable_slots,
+    }
+
+
+def _write_part(folder: Path, part: Part) -> None:
+    schema = _schema(part.plan.axes)
+    (folder / "data").mkdir(exist_ok=True)
+    rows: list[dict[str, Any]] = []
+    size = 0  # bytes of the rows' pictures
+    with _writer(folder / "data" / f"train-{part.number:06d}.parquet", schema) as table:
+        for ranking in part.rankings:
+            for image in ranking.images:
+                picture = None
+                if part.plan.images and image.file:
+                    with open_image(image) as content:
+                        picture = content.read()
+                rows.append(_row(ranking, image, picture))
+                size += len(picture or b"")
+            if size > ROW_GROUP:
+                table.write_table(pyarrow.Table.from_pylist(rows, schema))
+                rows, size = [], 0
+        table.write_table(pyarrow.Table.from_pylist(rows, schema))
+
+
+def _writer(file: Path, schema: pyarrow.Schema) -> parquet.ParquetWriter:
+    return parquet.ParquetWriter(file, schema, compression="zstd")
+
+
+def _ensure_table(folder: Path, plan: Plan) -> None:
+    """Write an empty table where there was no part: readers need the columns."""
+    if not (folder / "data").exists():
+        (folder / "data").mkdir()
+        schema = _schema(plan.axes)
+        with _writer(folder / "data" / "train-000000.parquet", schema) as table:
+            table.write_table(pyarrow.Table.from_pylist([], schema))
+
+
+FORMAT = Format(
+    name="richhf",
+    label="RichHF-18K: scores of single images, parquet with images",
+    data="data/*.parquet",
+    about="""One row for every image of an opinion: the `caption`, the `image`, as `datasets` decodes images,
+and as `filename` the name under which it was imported. The scores are RichHF-18K's, from 0 to 1, higher is
+better, each a point from 1 to 7 less 1, divided by 6: `overall_score`, `misalignment_score` of the axis
+`alignment`, `artifact_score` of `fidelity`, `aesthetics_score` of `aesthetics`; null on an axis that the
+project does not have. Any other axis is a last column, its name with `_rating`, from 0 to 1 too. Heat maps
+and misaligned words, which Laurel does not ask for, are left out. Beside the scores there are `prompt_id`,
+`annotator`, the image's `slot`, its `generator` and `problems`, the labels, the image's `position` on the
+page, from 1, the `seconds` that the opinion took, absences included, and the `acceptable_slots`: images in
+slots 1 to that are acceptable, none where it is 0; null where unknown.""",
+    write=_write_part,
+    finish=_ensure_table,
+    has_images=True,
+)

@@ -1,0 +1,155 @@
+"""Reading RichHF-18K, scores of single images, from its copies in parquet: they rank a prompt's images.
+
+The original TFRecords hold neither images nor prompts, and take TensorFlow to be read.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import pyarrow
+from pyarrow import parquet
+
+from annotation.models import Issue, Problem, Project
+from annotation.models.axes import RICHHF, SCALE, columns_among
+from annotation.models.prompts import KEY_LENGTH, SOURCE_LENGTH
+from annotation.services.imports.formats.record import (
+    RankingRecord,
+    Reader,
+    acceptable_slots,
+    annotator,
+    category,
+    check_same,
+    choices,
+    distinct,
+    flag,
+    generator,
+    group_rows,
+    positions,
+    ratings,
+    seconds,
+)
+from annotation.services.imports.parquet_tables import parquet_files
+from annotation.services.imports.prompts import own_id
+from annotation.services.imports.rows import ImportRefused, Row, suffix_of
+
+REQUIRED = ("filename", "caption", "overall_score")
+MAPS = ("artifact_map", "misalignment_map")  # of heat: 512 x 512 numbers each
+PUBLISHED = ("image", "aesthetics_score", "artifact_score", "misalignment_score", *MAPS)
+OF_RANKING = ("category", "intent_unclear", "issues", "seconds", "acceptable_slots")
+OURS = ("prompt_id", "annotator", "slot", "generator", "problems", "position", *OF_RANKING)
+OPTIONAL = (*PUBLISHED, "prompt_misalignment_label", *OURS)
+BATCH = 64  # rows with pictures in memory
+
+
+def _read_scores(project: Project, rows: Iterable[Row]) -> Iterator[RankingRecord]:
+    """Yield a record per prompt and annotator; without slots, the images are in the order of overall scores.
+
+    Published scores are means of three raters on five points: they are rounded to the nearest of ours.
+    """
+    for images in group_rows(map(_checked, rows), lambda row: (_key(row), annotator(row, "annotator"))):
+        first = images[0]
+        key = _key(first)
+        check_same(images, ("caption", *OF_RANKING))
+        columns = columns_among(first.fields, RICHHF)
+        stars = ratings(project, [_points(row, columns.values()) for row in images], columns)
+        sources = distinct(images, "filename", longest=SOURCE_LENGTH)
+        yield RankingRecord(
+            row=first,
+            key=key,
+            text=first.text("caption"),
+            sources=sources,
+            slots=_slots(project, images),
+            annotator=annotator(first, "annotator"),
+            category=category(first, "category"),
+            intent_unclear=flag(first, "intent_unclear"),
+            issues=choices(first, "issues", Issue.values),
+            ratings=stars,
+            problems=tuple(choices(row, "problems", Problem.values) for row in images) if stars else (),
+            generators=tuple(generator(row, "generator") for row in images),
+            files=tuple(_file_name(key, source) for source in sources) if "image" in first.fields else (),
+            positions=positions(first, [row.fields.get("position") for row in images]),
+            seconds=seconds(first),
+            acceptable_slots=acceptable_slots(first, project),
+        )
+
+
+def _checked(row: Row) -> Row:
+    row.check_names(required=REQUIRED, optional=(*OPTIONAL, *columns_among(row.fields, RICHHF).values()))
+    return row
+
+
+def _key(row: Row) -> str:
+    """Return the prompt id of our exports, else one that follows from the text."""
+    if row.fields.get("prompt_id") is None:
+        return own_id(row.text("caption"))
+    return row.text("prompt_id", longest=KEY_LENGTH)
+
+
+def _slots(project: Project, images: list[Row]) -> list[int]:
+    """Return the slots of our exports, else places by overall score: equal scores tie."""
+    if images[0].fields.get("slot") is not None:
+        return [row.integer("slot", low=1, high=project.slots) for row in images]
+    scores = [_score(row, "overall_score") for row in images]
+    best_first = sorted(set(scores), reverse=True)
+    return [best_first.index(score) + 1 for score in scores]
+
+
+def _score(row: Row, name: str) -> float:
+    """Raises ImportRefused for what is no number from 0 to 1."""
+    value = row.decimal(name, low=0)
+    if value > 1:
+        raise row.refused(f"{name!r} is {value:g}, not a number from 0 to 1")
+    return value
+
+
+def _points(row: Row, columns: Iterable[str]) -> Row:
+    """Return the row with points in place of scores: 0 is the lowest and 1 the highest; halves go up."""
+    low, high = SCALE
+    points = {
+        name: int(low + (high - low) * _score(row, name) + 0.5)
+        for name in columns
+        if row.fields[name] is not None
+    }
+    return row.with_fields({**row.fields, **points})
+
+
+def _file_name(key: str, source: str) -> str:
+    """Return a file name for a prompt's image: its source may not be one, and be another prompt's, too."""
+    return hashlib.sha256(f"{key}\0{source}".encode()).hexdigest()
+
+
+def _unpack(file: Path, folder: Path, names: list[str], into: Path) -> set[str]:
+    """Extract the pictures in a second pass over the tables, a few in memory at a time."""
+    if not file.is_dir() and suffix_of(file) != ".parquet":
+        return set()
+    missing = set(names)
+    for part in parquet_files(file):
+        try:
+            with parquet.ParquetFile(part) as table:
+                present = table.schema_arrow.names
+                if "image" not in present:
+                    return set()
+                columns = [name for name in ("image", "filename", "caption", "prompt_id") if name in present]
+                for batch in table.iter_batches(batch_size=BATCH, columns=columns):
+                    for row in batch.to_pylist():
+                        key = row.get("prompt_id") or own_id(row["caption"])
+                        name, picture = _file_name(key, row["filename"]), (row["image"] or {}).get("bytes")
+                        if name in missing and picture:
+                            (into / name).write_bytes(picture)
+                            missing.discard(name)
+        except (OSError, pyarrow.ArrowException) as error:
+            raise ImportRefused(f"{part}: its pictures cannot be read ({error})") from None
+    return missing
+
+
+READER = Reader(
+    name="richhf",
+    fields=("misalignment_score", "artifact_score"),
+    read=_read_scores,
+    unpack=_unpack,
+    unread=MAPS,
+    judges_single_images=True,
+)
