@@ -9,6 +9,13 @@ from typing import Any
 from django.db.backends.postgresql import base
 
 CHECKED_SECONDS = 10.0  # how old an answer of the server may be; ours
+# Options of libpq for when the server is gone, and what the server calls the same for when this host is.
+GONE = {
+    "keepalives_idle": "tcp_keepalives_idle",
+    "keepalives_interval": "tcp_keepalives_interval",
+    "keepalives_count": "tcp_keepalives_count",
+    "tcp_user_timeout": "tcp_user_timeout",
+}
 
 
 class DatabaseWrapper(base.DatabaseWrapper):
@@ -43,14 +50,22 @@ class DatabaseWrapper(base.DatabaseWrapper):
         return is_usable
 
     def init_connection_state(self) -> None:
-        """Let Postgres plan what is prepared here once, whatever the values.
+        """Say once how the server is to treat this connection.
 
-        Otherwise it compares guesses of costs, and may find it cheaper to plan a claim each time, which takes
-        three times as long as running it.
+        - What is prepared here it plans once, whatever the values. Otherwise it compares guesses of cost, and
+          may find it cheaper to plan a claim each time, which takes three times as long as running it.
+        - When this host is gone it notices as soon as libpq would the other way round. Of one that lost its
+          power it hears nothing, and would keep its transaction and all locks for as long as TCP waits: two
+          hours. Behind a pooler this is said of the pooler's connection, whose business it is too.
         """
         super().init_connection_state()
+        options = self.settings_dict["OPTIONS"]
+        values = {GONE[name]: str(value) for name, value in options.items() if name in GONE}
         if self.connection.prepare_threshold is not None:
-            self.connection.execute("SET plan_cache_mode = force_generic_plan")
+            values["plan_cache_mode"] = "force_generic_plan"
+        if values:
+            settings = ", ".join(["set_config(%s, %s, false)"] * len(values))
+            self.connection.execute(f"SELECT {settings}", [text for each in values.items() for text in each])
             self.connection.commit()
 
     def connect(self) -> None:

@@ -10,6 +10,7 @@ from django.forms import ModelChoiceField
 from annotation.models import User
 from annotation.services.recovery.postgres import server_major
 from annotation.services.recovery.store import BackupFailed
+from config.database.base import GONE
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 SOURCES = sorted(
@@ -47,8 +48,9 @@ def test_what_a_session_would_keep_is_recognised(statement):
     assert OF_A_SESSION.search(statement)
 
 
-# How prepared statements are planned: the same for whoever has the connection next.
-OF_PREPARED = {'config/database/base.py: "SET plan_cache_mode ='}
+# How prepared statements are planned, and how long the server believes in a silent peer: the same for whoever
+# has the connection next.
+OF_CONNECTIONS = {"config/database/base.py: set_config(%s, %s, false)"}
 
 
 def test_no_statement_of_ours_leaves_anything_on_a_connection():
@@ -57,7 +59,18 @@ def test_no_statement_of_ours_leaves_anything_on_a_connection():
         for file in SOURCES
         for match in OF_A_SESSION.finditer(file.read_text())
     }
-    assert kept == OF_PREPARED
+    assert kept == OF_CONNECTIONS
+
+
+@pytest.mark.django_db
+def test_the_server_lets_go_of_a_host_that_is_gone_as_soon_as_libpq_does():
+    options = connection.settings_dict["OPTIONS"]
+    with connection.cursor() as cursor:
+        # Over a socket of this machine there is nothing to set, but the source says that it was said.
+        cursor.execute("SELECT name, source FROM pg_settings WHERE name ~ '^tcp_'")
+        assert dict(cursor.fetchall()) == dict.fromkeys(GONE.values(), "session")
+    seconds = options["keepalives_idle"] + options["keepalives_interval"] * options["keepalives_count"]
+    assert 10 <= seconds <= options["tcp_user_timeout"] / 1000 < 60
 
 
 def open_cursors():
