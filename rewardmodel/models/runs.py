@@ -32,6 +32,7 @@ class Run(Job):
 
     command: ClassVar[str]
     can_be_shared: ClassVar[bool] = False  # whether several processes can do its work together
+    can_span_hosts: ClassVar[bool] = False  # and whether some of them may be on other hosts
     kind: ClassVar[str]
     # How long a run waits after its first, second ... crash; after one more crash it has failed.
     back_off: ClassVar[tuple[timedelta, ...]] = (timedelta(seconds=10), timedelta(seconds=60))

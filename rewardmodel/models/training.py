@@ -15,7 +15,7 @@ class TrainingRun(Run):
     """Trains one checkpoint on one dataset version. `config` is a RewardConfig."""
 
     command = "train_reward_model"
-    can_be_shared = True
+    can_be_shared = can_span_hosts = True
     kind = "reward"
     inputs = {"dataset": "Dataset", "initial": "Starts from"}
 

@@ -27,8 +27,9 @@ def command_line(run: Run, *, grace_seconds: float) -> list[str]:
     """
     command = [str(settings.ROOT / "manage.py"), run.command, "--run", str(run.pk)]
     command += ["--attempt", str(run.attempt), "--supervisor", str(os.getpid())]
-    processes, torchrun_options = process_count(run), shlex.split(settings.TRAINING_TORCHRUN)
-    if not run.can_be_shared or (processes == 1 and not torchrun_options):
+    processes = process_count(run)
+    torchrun_options = shlex.split(settings.TRAINING_TORCHRUN) if run.can_span_hosts else []
+    if processes == 1 and not torchrun_options:
         return [sys.executable, *command]
     torchrun = [sys.executable, "-m", "torch.distributed.run", f"--nproc-per-node={processes}"]
     torchrun += [f"--shutdown-timeout={int(grace_seconds)}", *(torchrun_options or ["--standalone"])]

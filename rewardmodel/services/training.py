@@ -5,16 +5,19 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from django.conf import settings
-from django.db import transaction
+from django.db import connection, transaction
 from django.utils.timezone import now
 
 from annotation.models import Project, User
-from annotation.stored_files import exists, local_copy
+from annotation.places import on_this_host, to_any_host
+from annotation.stored_files import exists, is_elsewhere, local_copy
 from rewardmodel.learning.config import RewardConfig
 from rewardmodel.learning.errors import Interrupted
 from rewardmodel.models import DatasetVersion, RewardCheckpoint, TrainingPolicy, TrainingRun
@@ -30,7 +33,7 @@ from rewardmodel.services.promotions import NotComparable, decide, decide_again
 from rewardmodel.services.scores import score_with_newly_promoted
 
 if TYPE_CHECKING:
-    from rewardmodel.learning.training import Progress, Start
+    from rewardmodel.learning.training import Progress, Start, TrainingArguments
 
 
 logger = logging.getLogger(__name__)
@@ -155,6 +158,42 @@ def train(run: TrainingRun, heartbeat: Heartbeat) -> None:
     score_with_newly_promoted(run, heartbeat, left_out=unreadable_images(run))
 
 
+def share_training() -> None:
+    """Take part in a run that a worker of another host carries out, with files of this host.
+
+    Raises: what `rewardmodel.learning.training.join` raises; TrainingRun.DoesNotExist.
+    """
+    from rewardmodel.learning import training
+
+    training.join(files=_files_of_host)
+
+
+@contextmanager
+def _files_of_host(arguments: TrainingArguments) -> Iterator[TrainingArguments]:
+    """Provide what another host trains with: dataset, images, initial checkpoint, the state to go on from."""
+    from rewardmodel.learning import checkpoints
+    from rewardmodel.learning.training import STATE
+
+    run = TrainingRun.objects.get(pk=arguments.run["id"])
+    with (
+        dataset_images(run.dataset) as images,
+        local_copy(run.dataset.path) as dataset,
+        local_copy(on_this_host(arguments.run["initial"])) as initial,
+        local_copy(run.folder / STATE) as state,
+        TemporaryDirectory() as empty,
+    ):
+        connection.close()  # a training may take days
+        is_left = is_elsewhere() and state == run.folder / STATE  # of an attempt here; none is stored
+        yield replace(
+            arguments,
+            dataset=dataset,
+            images=images,
+            initial=checkpoints.find(str(initial)),
+            folder=Path(empty) if is_left else state.parent,
+            cache=Path(settings.RUNS_DIR),
+        )
+
+
 @contextmanager
 def _images(run: TrainingRun, heartbeat: Heartbeat) -> Iterator[Path]:
     """The folder of the run's images: those of all splits, which are inspected."""
@@ -196,6 +235,7 @@ def _learn(run: TrainingRun, heartbeat: Heartbeat, images: Path) -> None:
                 initial=checkpoints.find(str(place)),
                 folder=run.folder,
                 cache=Path(settings.RUNS_DIR),
+                run={"id": run.pk, "initial": to_any_host(initial)},
                 callbacks=training.Callbacks(
                     on_checked=on_checked,
                     on_start=on_start,

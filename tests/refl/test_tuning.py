@@ -21,8 +21,9 @@ from refl.models import Generator, TuningRun
 from refl.seeds import seeds_of
 from refl.selectors.prompts import held_out_prompts
 from refl.services.tuning import CannotTune, queue_tuning
-from rewardmodel.models import RewardCheckpoint
+from rewardmodel.models import RewardCheckpoint, TrainingRun
 from rewardmodel.runs import states
+from rewardmodel.runs.launching import command_line
 from rewardmodel.selectors import NothingPromoted
 from rewardmodel.services.checkpoints import register_checkpoint
 from tests.refl.conftest import QUICK, save_reward_model
@@ -32,6 +33,18 @@ from tests.workers import database_url
 for_real = pytest.mark.django_db(transaction=True)
 SLOW = {**QUICK, "updates": 20, "checkpoint_every": 4}
 PATIENCE = 300  # seconds; a busy machine takes a minute to load torch
+
+
+def test_a_tuning_stays_on_its_host_where_trainings_span_several(settings):
+    settings.TRAINING_PROCESSES, settings.TRAINING_TORCHRUN = 2, "--nnodes 2 --node-rank 0"
+    of_training, of_tuning = (
+        command_line(run, grace_seconds=5) for run in (TrainingRun(pk=1), TuningRun(pk=1))
+    )
+    assert "--nnodes" in of_training
+    assert "--nnodes" not in of_tuning
+    assert "--standalone" in of_tuning
+    settings.TRAINING_PROCESSES = 1
+    assert "torch.distributed.run" not in command_line(TuningRun(pk=1), grace_seconds=5)
 
 
 @pytest.fixture

@@ -1,17 +1,25 @@
 """The chain from rankings to scores where files are kept far away, as in S3, on hosts that share nothing."""
 
+import os
+import shutil
+import socket
+import subprocess
+import sys
 from pathlib import Path
 from time import monotonic
 
+import psutil
 import pytest
 
 from annotation import jobs
 from annotation.models import Generation, StoredFile
-from annotation.stored_files import open_file
+from annotation.stored_files import open_file, stored_digests
 from rewardmodel.models import EvaluationRun, TrainingRun
 from rewardmodel.runs import states
 from rewardmodel.runs.folders import RunFolder
 from rewardmodel.runs.supervision import log_tail, supervise
+from rewardmodel.selectors import curves
+from rewardmodel.services.checkpoints import register_checkpoint
 from rewardmodel.services.datasets import freeze_dataset
 from rewardmodel.services.evaluations import queue_evaluation, unreadable_images
 from rewardmodel.services.scores import score_generations
@@ -143,3 +151,51 @@ def test_a_run_leaves_out_images_that_the_storage_lacks_or_has_not_as_they_were(
     assert f"{changed}: the storage has 14 bytes that are not what was stored" in log_tail(run)
     Generation.objects.update(scored_by="", score=None)
     assert score_generations(checkpoint=run.checkpoint, left_out=unreadable_images(run)).images == 46
+
+
+def test_two_hosts_share_a_training_stop_together_and_finish_what_they_began(
+    processes, remote, project, encoder_folder, rank, settings, move_to, tmp_path
+):
+    """The second has the files from the storage alone."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    meeting = f"--nnodes 2 --master-addr 127.0.0.1 --master-port {port}"
+    settings.TRAINING_PROCESSES, settings.TRAINING_TORCHRUN = 1, f"{meeting} --node-rank 0"
+    rank(16)
+    lacking = Generation.objects.get(source="r1-0.png").image.file.name
+    (remote / lacking).unlink()
+    move_to("a")
+    models = Path(shutil.copytree(encoder_folder, settings.VAR / "models"))
+    register_checkpoint(project=project, name="encoder", folder=str(models))
+    run = queue_training(project=project, config={**QUICK, "epochs": 36, "learning_rate": 1e-4})
+
+    def share(*, until_step):
+        torchrun = [sys.executable, "-m", "torch.distributed.run", *meeting.split(), "--node-rank=1"]
+        other = subprocess.Popen(
+            [*torchrun, "--", settings.ROOT / "manage.py", "train_reward_model", "--follow"],
+            env=os.environ | {"LAUREL_VAR": str(tmp_path / "b")},
+        )
+        try:
+            again = TrainingRun.objects.get(pk=run.pk)
+            supervise(again, should_stop=lambda: TrainingRun.objects.get(pk=run.pk).step >= until_step)
+            run.refresh_from_db()
+            assert run.crashes == 0, run.error
+            assert other.wait(60) == 0
+        finally:
+            if other.poll() is None:
+                for one in [*psutil.Process(other.pid).children(recursive=True), other]:
+                    one.kill()
+
+    share(until_step=5)
+    assert run.state == State.QUEUED, log_tail(run)
+    stopped_at, [state] = run.step, stored_digests(run.folder / "state.pt").values()
+    share(until_step=float("inf"))
+    assert (run.state, run.attempt, run.error) == (State.FINISHED, 2, ""), log_tail(run)
+    assert 5 <= stopped_at < run.step == run.steps
+    assert [step for step, _ in curves(run)["loss"]] == list(range(1, run.steps + 1))
+    assert (run.report["unreadable"], run.checkpoint.metrics["pairs"] > 0) == (1, True)
+    there = tmp_path / "b" / "image_cache" / "images"
+    assert len(list(there.glob("??/*.png"))) == 47
+    fetched = {file.name for file in there.glob("??/*")}
+    assert {state, *stored_digests(models).values(), *stored_digests(run.dataset.path).values()} <= fetched

@@ -254,31 +254,6 @@ def test_a_run_killed_in_the_middle_ends_with_the_numbers_of_one_that_was_not(
     ]
 
 
-def test_two_processes_share_a_run_stop_together_and_finish_what_they_began(
-    processes, project, encoder, rank, settings
-):
-    settings.TRAINING_PROCESSES = 2
-    rank(16)
-    run = queue_training(project=project, config=LONG)
-    closing = threading.Event()
-    with supervised(run, should_stop=closing.is_set):
-        wait_until(lambda: step_of(run) >= 5)
-        below = psutil.Process().children(recursive=True)
-        at_work = [one for one in below if "train_reward_model" in one.cmdline()]
-        assert len(at_work) == 3  # torchrun and its two
-        closing.set()
-    assert (run.state, run.crashes) == (State.QUEUED, 0), run.error
-    assert (run.folder / "state.pt").exists()
-    assert not any(one.is_running() for one in at_work)
-    stopped_at = run.step
-    with supervised(run):
-        pass
-    assert (run.state, run.attempt, run.crashes) == (State.FINISHED, 2, 0), run.error
-    assert 5 <= stopped_at < run.step == run.steps
-    assert steps_recorded(run) == list(range(1, run.steps + 1))
-    assert run.checkpoint.metrics["pairs"]
-
-
 @pytest.mark.parametrize("victim", ["torchrun", "rank 1"])
 def test_one_of_several_processes_that_dies_is_a_crash_and_takes_all_with_it(
     processes, project, encoder, rank, settings, victim

@@ -11,14 +11,17 @@ from rewardmodel.learning.training.progress import (
     TrainingResult,
     Validation,
 )
-from rewardmodel.learning.training.state import discard_state
+from rewardmodel.learning.training.run import TrainingArguments
+from rewardmodel.learning.training.state import STATE, discard_state
 
 __all__ = [
     "INSPECTED",
+    "STATE",
     "Callbacks",
     "PeerFailed",
     "Progress",
     "Start",
+    "TrainingArguments",
     "TrainingDiverged",
     "TrainingResult",
     "Validation",

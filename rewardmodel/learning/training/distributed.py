@@ -160,6 +160,11 @@ def rank() -> int:
     return int(os.environ.get("RANK", "0"))
 
 
+def is_first_of_host() -> bool:
+    """Whether this is the first of the processes that torchrun started on this host."""
+    return os.environ.get("LOCAL_RANK", "0") == "0"
+
+
 def take_own_device() -> None:
     """Make "cuda" mean this process's GPU, for what is loaded before it joins the group."""
     if is_launched() and torch.cuda.is_available():

@@ -55,6 +55,7 @@ class Inspection:
 def inspect(
     splits: Mapping[str, Sequence[Ranking]],
     *,
+    root: Path,
     group: ProcessGroup,
     folder: Path,
     data: str,
@@ -65,9 +66,10 @@ def inspect(
     """Check every image of the splits, or read the result of an earlier check from the run's folder.
 
     The processes of a run share the images and exchange results every CHUNK images: none waits long for
-    another, and all stop where one is asked to.
+    another, and all stop where one is asked to. Each host may have the images under a path of its own.
 
     Args:
+        root: what the paths of images are relative to.
         data: names the splits and their images; an earlier result counts only for the same data.
         on_checked: called in the main process with how many images of how many are checked.
         most: share of the images that may be unreadable. An earlier check that found more is made again:
@@ -78,11 +80,11 @@ def inspect(
     with group.error_barrier():
         if group.is_main_process:
             earlier = _read_report(folder / INSPECTED, data)
-    earlier = group.broadcast(earlier)
+    earlier = group.broadcast(earlier and _renamed(earlier, lambda file: _name(Path(file), root)))
     if earlier is not None and not earlier.exceeds(most):
-        return earlier
+        return _renamed(earlier, lambda name: str(root / name))
     images = list(dict.fromkeys(image for split in splits.values() for one in split for image in one.images))
-    unreadable = _unreadable(images, group, on_checked, should_stop)
+    unreadable = _unreadable(images, root, group, on_checked, should_stop)
     inspection = Inspection(len(images), unreadable)
     dropped = {name: _count_dropped(split, inspection) for name, split in splits.items()}
     inspection = replace(inspection, dropped=dropped)
@@ -94,6 +96,7 @@ def inspect(
 
 def _unreadable(
     images: Sequence[Path],
+    root: Path,
     group: ProcessGroup,
     on_checked: Callable[[int, int], None],
     should_stop: Callable[[], bool],
@@ -106,8 +109,11 @@ def _unreadable(
             shard = chunk[group.rank :: group.size]
             with group.error_barrier():
                 reasons = dict(zip(shard, pool.map(what_is_wrong, shard), strict=True))
-            broken = ChainMap(*group.all_gather({image: why for image, why in reasons.items() if why}))
-            unreadable |= {str(image): broken[image] for image in chunk if image in broken}
+            broken = ChainMap(
+                *group.all_gather({_name(image, root): why for image, why in reasons.items() if why})
+            )
+            names = ((image, _name(image, root)) for image in chunk)
+            unreadable |= {str(image): broken[name] for image, name in names if name in broken}
             checked = start + len(chunk)
             with group.error_barrier():
                 if group.is_main_process:
@@ -116,6 +122,15 @@ def _unreadable(
             if group.any(stop_requested):
                 raise Interrupted(f"after {checked} of {len(images)} images")
     return unreadable
+
+
+def _name(image: Path, root: Path) -> str:
+    """Return what every host calls the image, wherever its folder of images lies."""
+    return str(image.relative_to(root)) if image.is_relative_to(root) else str(image)
+
+
+def _renamed(inspection: Inspection, name: Callable[[str], str]) -> Inspection:
+    return replace(inspection, unreadable={name(file): why for file, why in inspection.unreadable.items()})
 
 
 def _read_report(file: Path, data: str) -> Inspection | None:

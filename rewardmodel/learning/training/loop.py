@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator
-from contextlib import closing, contextmanager, suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, ExitStack, closing, contextmanager, nullcontext, suppress
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -19,7 +20,7 @@ from rewardmodel.learning.errors import Interrupted
 from rewardmodel.learning.losses import better_than, margins, pair_loss
 from rewardmodel.learning.model.heads import aspect_score
 from rewardmodel.learning.reference import Reference
-from rewardmodel.learning.training.distributed import ProcessGroup, process_group
+from rewardmodel.learning.training.distributed import ProcessGroup, is_first_of_host, process_group
 from rewardmodel.learning.training.inspection import inspect, refuse
 from rewardmodel.learning.training.optimiser import learning_rate, set_learning_rate
 from rewardmodel.learning.training.plan import Step
@@ -38,6 +39,7 @@ def train(
     cache: Path | None = None,
     callbacks: Callbacks | None = None,
     device: str | torch.device | None = None,
+    run: Mapping[str, Any] | None = None,
 ) -> TrainingResult:
     """Train to the end, from the folder's last saved state if it holds one.
 
@@ -49,6 +51,7 @@ def train(
             `CurveFiles` writes them.
         cache: where runs share what they computed of images; `folder` when not given.
         device: None takes a GPU if there is one.
+        run: what processes of other hosts find these files by, in what they give to `join`.
 
     Under torchrun the processes share the work: the main process's arguments count, it alone reports and
     writes, and whichever is asked to stop stops all. The others may call `join` instead.
@@ -56,20 +59,24 @@ def train(
     Raises: DatasetError, CheckpointError, UnreadableImage, TrainingDiverged; NotSaved, what was saved
         before being whole; Interrupted when asked to stop; PeerFailed where another process failed.
     """
-    arguments = TrainingArguments(config, dataset, images, initial, folder, cache or folder)
-    with process_group(device) as group:
-        return _train(group.broadcast(arguments), group, callbacks or Callbacks())
+    arguments = TrainingArguments(config, dataset, images, initial, folder, cache or folder, run or {})
+    with process_group(device) as group, _files_of_host(group.broadcast(arguments), group) as arguments:
+        return _train(arguments, group, callbacks or Callbacks())
 
 
-def join(device: str | torch.device | None = None) -> None:
+Files = Callable[[TrainingArguments], AbstractContextManager[TrainingArguments]]
+
+
+def join(device: str | torch.device | None = None, *, files: Files = nullcontext) -> None:
     """Take part in the run that the main process calls `train` for; return when it ends or stops.
 
-    Raises: as `train`.
+    Args: files: provides the arguments with the paths of this host, where it has others; may take hours.
+    Raises: as `train`, and what `files` raises.
     """
     with stopping_at_signals() as should_stop, process_group(device) as group:
         arguments: TrainingArguments | None = group.broadcast(None)
         if arguments is not None:
-            with suppress(Interrupted):
+            with _files_of_host(arguments, group, files) as arguments, suppress(Interrupted):
                 _train(arguments, group, Callbacks(should_stop=should_stop))
 
 
@@ -77,6 +84,19 @@ def release_peers() -> None:
     """Let the processes that called `join` return: there is nothing to train."""
     with process_group(None) as group:
         group.broadcast(None)
+
+
+@contextmanager
+def _files_of_host(
+    arguments: TrainingArguments, group: ProcessGroup, files: Files = nullcontext
+) -> Iterator[TrainingArguments]:
+    """Wait until every process has its files: one of each host first, which may fetch them for the others."""
+    with ExitStack() as stack:
+        for is_turn in (is_first_of_host(), not is_first_of_host()):
+            with group.error_barrier(patient=True):
+                if is_turn:
+                    arguments = stack.enter_context(files(arguments))
+        yield arguments
 
 
 def _train(arguments: TrainingArguments, group: ProcessGroup, callbacks: Callbacks) -> TrainingResult:
@@ -131,6 +151,7 @@ def _open_run(arguments: TrainingArguments, group: ProcessGroup, callbacks: Call
     most = 0.0 if config.unreadable_images == "refuse" else config.most_unreadable
     inspection = inspect(
         splits,
+        root=arguments.images,
         group=group,
         folder=arguments.folder,
         data=f"{splits['train'].digest} {arguments.images}",

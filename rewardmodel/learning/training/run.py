@@ -40,7 +40,11 @@ BEST = "best"
 
 @dataclass(frozen=True)
 class TrainingArguments:
-    """What the main process broadcasts: every host finds these files under the same paths."""
+    """What the main process broadcasts. The other processes of its host find these files under these paths.
+
+    Attributes:
+        run: what `train` was told: by it a host with files of its own finds them.
+    """
 
     config: RewardConfig
     dataset: Path
@@ -48,6 +52,7 @@ class TrainingArguments:
     initial: Path
     folder: Path
     cache: Path
+    run: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
 
 class Run:

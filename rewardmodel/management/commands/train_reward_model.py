@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandParser
+from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from annotation.management.projects import find_project
 from rewardmodel.management.rows import describe_checkpoint, find_checkpoint, find_dataset
 from rewardmodel.models import TrainingRun
 from rewardmodel.runs.command import add_config_argument, add_run_arguments, config_from, work_on
-from rewardmodel.services.training import queue_training, train
+from rewardmodel.services.training import queue_training, share_training, train
 
 
 class Command(BaseCommand):
@@ -22,17 +22,27 @@ class Command(BaseCommand):
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--dataset", metavar="HASH", help="a frozen dataset; without it, freeze one now")
         parser.add_argument("--initial", metavar="NAME", help="the checkpoint to start from")
+        parser.add_argument(
+            "--follow", action="store_true", help="under torchrun: take part in the runs of another host"
+        )
         add_config_argument(parser, of="RewardConfig", example="epochs=3")
         add_run_arguments(parser)
 
     def handle(self, *args: Any, **options: Any) -> None:
-        """Under torchrun the first process alone knows the run; the others help it, without the database."""
+        """Under torchrun the first process alone knows the run; the others of its host help it, without the
+        database. Those of another host have files of their own.
+        """
         from rewardmodel.learning.training import join
         from rewardmodel.learning.training.distributed import is_launched, rank
         from rewardmodel.learning.training.signals import end_with_parent
 
         if is_launched():
             end_with_parent()
+        if options["follow"]:
+            if rank() == 0:
+                raise CommandError("--follow is for torchrun on another host than the first")
+            share_training()
+            return
         if rank() > 0:
             join()
             return
