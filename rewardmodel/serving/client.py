@@ -15,8 +15,10 @@ from rewardmodel.serving import protocol
 from rewardmodel.serving.protocol import Address, Channel, Message
 
 CONNECT_SECONDS = 2.0
+LAST_SECONDS = 30.0  # so long a scorer that could not be reached is asked after the others
 _lock = Lock()
 _waiting: Counter[Address] = Counter()  # requests of this process that wait for each scorer
+_unreached: dict[Address, float] = {}  # scorer -> when it could not be reached, on the monotonic clock
 
 
 class Unavailable(Exception):
@@ -95,7 +97,7 @@ def request_scores(
     }
     deadline = time.monotonic() + seconds
     why: Unavailable = NoScorer("no scorer runs here")
-    for address in _by_load(scorers):
+    for address in _in_order(scorers, now=time.monotonic()):
         if not _enter(address, most_waiting):
             raise Busy(f"{most_waiting} requests wait already")
         try:
@@ -120,10 +122,14 @@ def name_of(address: Address) -> str:
     return address if isinstance(address, str) else f"{address[0]}:{address[1]}"
 
 
-def _by_load(scorers: Sequence[Address]) -> list[Address]:
-    """Those for which the fewest of our requests wait come first; equal ones in the order given."""
+def _in_order(scorers: Sequence[Address], *, now: float) -> list[Address]:
+    """Those for which the fewest of our requests wait come first; equal ones in the order given.
+
+    Each request would wait for a host that is gone: one that could not be reached a moment ago comes last.
+    """
     with _lock:
-        return sorted(scorers, key=lambda address: _waiting[address])
+        lost = {address for address, at in _unreached.items() if now - at < LAST_SECONDS}
+        return sorted(scorers, key=lambda address: (address in lost, _waiting[address]))
 
 
 def _enter(address: Address, most: int) -> bool:
@@ -151,7 +157,11 @@ def _ask_one(
     try:
         connection = protocol.connect(address, seconds=CONNECT_SECONDS)
     except OSError as error:
+        with _lock:
+            _unreached[address] = time.monotonic()
         raise NoScorer(f"no scorer answers at {name_of(address)} ({error})") from None
+    with _lock:
+        _unreached.pop(address, None)
     with connection:
         try:
             channel = protocol.ask(connection, {**question, "seconds": deadline - time.monotonic()}, key=key)

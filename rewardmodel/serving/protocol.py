@@ -21,6 +21,8 @@ Address = str | tuple[str, int]  # a Unix socket's path, or host and port
 Message = dict[str, Any]
 _LENGTH = struct.Struct(">I")
 _MAC = hashlib.sha256().digest_size
+# Of a host that is gone nothing is heard: so the system asks after it, and gives it up after 11 s.
+GONE = {"TCP_KEEPIDLE": 5, "TCP_KEEPINTVL": 2, "TCP_KEEPCNT": 3, "TCP_USER_TIMEOUT": 11_000}
 LONGEST = 16_000_000  # bytes of a JSON object: 64 prompts of 20,000 characters, of 12 bytes at most
 
 
@@ -41,7 +43,12 @@ def parse_address(text: str) -> Address:
 def connect(address: Address, *, seconds: float) -> socket.socket:
     """Raises: OSError when nobody listens there."""
     if not isinstance(address, str):
-        return socket.create_connection(address, timeout=seconds)
+        connection = socket.create_connection(address, timeout=seconds)
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        for name, value in GONE.items():
+            if hasattr(socket, name):  # not all systems have them
+                connection.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
+        return connection
     connection = socket.socket(socket.AF_UNIX)
     connection.settimeout(seconds)
     try:

@@ -263,8 +263,8 @@ def test_a_short_request_may_not_name_images_of_more_bytes_than_may_be_sent(
 
 def ask(scorer, encoder_folder, images=1, **options):
     return request_scores(
-        scorers=[scorer.address], key=KEY, location=str(encoder_folder), prompts=["red"] * images,
-        images=[picture(7)] * images, **{"seconds": 30, "most_waiting": 99, **options},
+        key=KEY, location=str(encoder_folder), prompts=["red"] * images, images=[picture(7)] * images,
+        **{"scorers": [scorer.address], "seconds": 30, "most_waiting": 99, **options},
     )  # fmt: skip
 
 
@@ -507,6 +507,24 @@ def test_a_scorer_gives_way_to_pages_where_it_is_told_to(tmp_path):
         assert not grouped.exists() or grouped.read_text().endswith("nice 7\n")
     finally:
         assert scorer.stop() == 0
+
+
+def test_a_scorer_whose_host_is_gone_is_given_up_in_seconds_and_asked_last_for_a_while(
+    scorer, encoder_folder, tmp_path
+):
+    with (
+        socket.create_server(("127.0.0.1", 0)) as listening,
+        protocol.connect(listening.getsockname(), seconds=5) as connection,
+    ):
+        assert connection.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE) == 1
+        for name, value in protocol.GONE.items():
+            assert connection.getsockopt(socket.IPPROTO_TCP, getattr(socket, name)) == value
+    both = [str(tmp_path / "nobody.sock"), scorer.address]
+    begun = time.monotonic()
+    assert scorers._in_order(both, now=begun) == both
+    assert len(ask(scorer, encoder_folder, scorers=both).scores) == 1
+    assert scorers._in_order(both, now=begun) == both[::-1]
+    assert scorers._in_order(both, now=time.monotonic() + scorers.LAST_SECONDS) == both
 
 
 def test_two_scorers_do_not_share_an_address(scorer):
