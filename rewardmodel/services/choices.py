@@ -7,7 +7,6 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from itertools import chain, islice
 from typing import TYPE_CHECKING
 
-from django.db import transaction
 from django.utils.timezone import now
 
 from annotation.local_images import local_images
@@ -83,8 +82,9 @@ def order_by_design(
     2. See the others, and keep those that gain most by themselves (`most_gaining`).
     3. Choose DESIGNED of these together; all others follow by their own gain.
 
-    Those on prompts whose images this model has not all scored come last. Asked to stop, it changes nothing,
-    nor where nothing was scored and nothing opened since it ordered them.
+    Those on prompts whose images this model has not all scored come last; those opened meanwhile wait for the
+    next order. Asked to stop, it changes nothing, nor where nothing was scored and nothing opened since it
+    ordered them.
 
     Args: scored_anew: whether this model has scored any image since.
     Raises: CheckpointError.
@@ -113,11 +113,10 @@ def order_by_design(
     pool, by_gain = most_gaining(roots, POOL, covariance=covariance)
     order = d_optimal(pool, DESIGNED, asked=told, precision=precision, should_stop=should_stop)
     if not should_stop():
-        chosen = set(order)
-        with transaction.atomic():
-            rest = [prompt for prompt in by_gain if prompt not in chosen]
-            order_open_tasks(project=project, prompts=[*order, *rest])
-            RewardCheckpoint.objects.filter(pk=checkpoint.pk).update(ordered_at=now())
+        ordered = list(dict.fromkeys([*order, *by_gain]))
+        unseen = set(candidates).difference(ordered)
+        order_open_tasks(project=project, prompts=ordered, last=sorted(unseen))
+        RewardCheckpoint.objects.filter(pk=checkpoint.pk).update(ordered_at=now())
 
 
 def see(

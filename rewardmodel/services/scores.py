@@ -94,6 +94,8 @@ def _score(
         chunk = wanted[start : start + CHUNK]
         scores = _score_readable(model, chunk, scored)
         readable = [image for image in chunk if image.generation_id in scores]
+        if readable and not scored.images:  # killed before it orders tasks anew, the next one knows
+            RewardCheckpoint.objects.filter(pk=checkpoint.pk).update(ordered_at=None)
         where = standings(model.config.reference, list(scores.values()), over=checkpoint.base_reward)
         record_scores(
             standings={

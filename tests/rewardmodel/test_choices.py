@@ -22,10 +22,11 @@ from rewardmodel.services.scores import score_generations
 from tests.cast import picture
 
 
-def add_waiting(project):
-    """Six prompts with three images each that nobody has ranked."""
-    made, _ = add_prompts(project=project, texts={f"w{n}": f"red circle number w{n}" for n in range(6)})
-    for number, prompt in enumerate(made.values()):
+def add_waiting(project, *, first=0, prompts=6):
+    """Prompts with three images each that nobody has ranked."""
+    texts = {f"w{n}": f"red circle number w{n}" for n in range(first, first + prompts)}
+    made, _ = add_prompts(project=project, texts=texts)
+    for number, prompt in enumerate(made.values(), first):
         images = [
             NewImage(picture(40 * number + 97 * i, size=(16, 16)), f"w{number}-{i}.png") for i in range(3)
         ]
@@ -121,3 +122,47 @@ def test_scoring_that_is_stopped_leaves_the_order_as_it_is_until_it_goes_on(proj
     assert Assignment.objects.filter(priority__gt=0).count() == 0
     assert score_generations(checkpoint=encoder).images == 0
     assert Assignment.objects.filter(priority__gt=0).count() == 6
+
+
+def test_what_is_opened_while_an_order_is_made_has_a_place_in_the_next(project, rank, encoder):
+    rank(2)
+    add_waiting(project)
+    Project.objects.update(task_order="unsure")
+    encoder.refresh_from_db()
+
+    def open_once_scored():
+        if Generation.objects.filter(scored_by=encoder.name).exists():
+            Project.objects.update(opinions_per_prompt=2)
+            open_assignments(prompts=project.prompts.all())
+        return False
+
+    score_generations(checkpoint=encoder, should_stop=open_once_scored)
+    tasks = Assignment.objects.filter(state="open")
+    assert tasks.filter(priority__gt=0).count() == 12  # two opinions on each that was open
+    assert tasks.filter(priority=0).count() == 2
+    assert score_generations(checkpoint=RewardCheckpoint.objects.get(pk=encoder.pk)).images == 0
+    assert tasks.filter(priority__gt=0).count() == 14
+
+
+def test_an_order_that_was_not_made_because_the_worker_was_killed_is_made_by_the_next(project, encoder):
+    add_waiting(project)
+    Project.objects.update(task_order="unsure")
+    encoder.refresh_from_db()
+    late = []
+
+    def import_at_once():  # too late to be scored, though before the order is made
+        if not late:
+            late.extend(add_waiting(project, first=6, prompts=1))
+        return False
+
+    def die_once_scored():
+        if Generation.objects.filter(prompt=late[0], scored_by=encoder.name).exists():
+            raise KeyboardInterrupt
+        return False
+
+    score_generations(checkpoint=encoder, should_stop=import_at_once)
+    assert order_of(project)[-1] == late[0].pk
+    with pytest.raises(KeyboardInterrupt):
+        score_generations(checkpoint=encoder, should_stop=die_once_scored)
+    assert score_generations(checkpoint=RewardCheckpoint.objects.get(pk=encoder.pk)).images == 0
+    assert Assignment.objects.filter(priority__gt=0).count() == 7

@@ -13,6 +13,7 @@ from annotation.selectors.projects.uncertainty import prompt_uncertainty
 
 Order, Rule = Project.TaskOrder, Project.ChoiceRule
 LARGEST = 2**30  # of a priority; the largest comes first
+ORDERED_AT_ONCE = 200  # prompts whose open tasks are locked while they are put in order
 
 
 def priorities(project: Project, opinions: Mapping[int, Collection[int]]) -> dict[int, list[int]]:
@@ -59,24 +60,31 @@ def put_unsure_first(*, generations: Collection[int]) -> None:
         prompt_tasks.update(priority=_of_entropy(entropy))
 
 
-@transaction.atomic
-def order_open_tasks(*, project: Project, prompts: Sequence[int]) -> None:
-    """Put the project's open tasks in the order of these prompts; those on others come last.
+def order_open_tasks(*, project: Project, prompts: Sequence[int], last: Collection[int] = ()) -> None:
+    """Put the open tasks on these prompts in their order, ahead of those that never had a place in one.
 
-    Tasks that are opened later come between, until they are put in an order.
+    Tasks on other prompts, such as those opened meanwhile, stay as they are. Tasks are locked some at a time,
+    and those that somebody is claiming are passed over: nobody waits for it. Killed in between, it has
+    ordered some.
 
-    Args: prompts: ids, the most wanted first.
+    Args:
+        prompts: ids, the most wanted first.
+        last: ids of prompts whose tasks come after all others.
     """
-    places = {prompt: place for place, prompt in enumerate(prompts)}
-    tasks = Assignment.objects.ordinary().filter(project=project, state=Assignment.State.OPEN)
-    moved = []
-    for task in tasks.only("prompt", "priority"):
-        place = places.get(task.prompt_id)
-        priority = -1 if place is None else LARGEST - place
-        if task.priority != priority:
-            task.priority = priority
-            moved.append(task)
-    Assignment.objects.bulk_update(moved, ["priority"], batch_size=1000)
+    places = {prompt: LARGEST - place for place, prompt in enumerate(prompts)} | dict.fromkeys(last, -1)
+    asked = list(places)
+    for start in range(0, len(asked), ORDERED_AT_ONCE):
+        tasks = Assignment.objects.ordinary().filter(
+            project=project, state=Assignment.State.OPEN, prompt__in=asked[start : start + ORDERED_AT_ONCE]
+        )
+        with transaction.atomic():
+            moved = []
+            for task in tasks.only("prompt", "priority").select_for_update(skip_locked=True):
+                priority = places[task.prompt_id]
+                if task.priority != priority:
+                    task.priority = priority
+                    moved.append(task)
+            Assignment.objects.bulk_update(moved, ["priority"])
 
 
 def _of_entropy(nats: float) -> int:

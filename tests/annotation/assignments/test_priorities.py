@@ -1,8 +1,10 @@
 """The order of work: which prompt somebody is given first."""
 
 import math
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from django.db import connection, transaction
 
 from annotation.models import Assignment, Generation
 from annotation.services.assignments.assignments import claim_next, open_assignments
@@ -97,15 +99,15 @@ def test_a_project_that_chooses_at_random_mixes_its_tasks_whatever_the_scores(a_
     assert given(alice, project) != prompts
 
 
-def test_a_given_order_holds_for_open_tasks_and_what_it_leaves_out_comes_last(
+def test_a_given_order_holds_for_open_tasks_before_what_it_leaves_out_and_what_is_to_be_last(
     a_project, a_prompt, alice, bob
 ):
     project = a_project(task_order="unsure", opinions_per_prompt=2)
     other = a_prompt(2)
-    taken, late, left_out, first = (a_prompt(2, project=project) for _ in range(4))
+    taken, late, last, left_out, first = (a_prompt(2, project=project) for _ in range(5))
     assert claimed(alice, project) == taken
-    order_open_tasks(project=project, prompts=[first.pk, late.pk, other.pk])
-    assert given(bob, project) == [first, late, taken, left_out]
+    order_open_tasks(project=project, prompts=[first.pk, late.pk, other.pk], last=[last.pk])
+    assert given(bob, project) == [first, late, taken, left_out, last]
     assert Assignment.objects.get(prompt=other).priority == 0  # of another project
 
 
@@ -113,8 +115,24 @@ def test_a_new_order_replaces_the_one_before(a_project, a_prompt, alice):
     project = a_project(task_order="unsure")
     one, two, three = (a_prompt(2, project=project) for _ in range(3))
     order_open_tasks(project=project, prompts=[one.pk, two.pk, three.pk])
-    order_open_tasks(project=project, prompts=[three.pk, two.pk])
+    order_open_tasks(project=project, prompts=[three.pk, two.pk], last=[one.pk])
     assert given(alice, project) == [three, two, one]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_an_order_passes_over_a_task_that_is_being_claimed_and_holds_none_up(a_project, a_prompt, alice):
+    project = a_project(task_order="unsure")
+    claimed_now, second, third = (a_prompt(2, project=project) for _ in range(3))
+
+    def put_in_order():
+        order_open_tasks(project=project, prompts=[third.pk, claimed_now.pk, second.pk])
+        connection.close()
+
+    with ThreadPoolExecutor(1) as threads, transaction.atomic():
+        assert claimed(alice, project) == claimed_now
+        threads.submit(put_in_order).result(timeout=10)
+    tasks = Assignment.objects.order_by("-priority").values_list("prompt", "state")
+    assert list(tasks) == [(third.pk, "open"), (second.pk, "open"), (claimed_now.pk, "leased")]
 
 
 def test_in_other_projects_scores_sort_nothing(project, a_prompt):
