@@ -2,8 +2,8 @@
 
     .venv/bin/python -m benchmarks.studies [--studies 1000] [--captions 300]
 
-Equals are simulated in five ways: without ties, with ties, with captions that differ (three opinions on each,
-so that votes on one caption are dependent), four generators ranked at once, and four in pairs, every two
+Equals are simulated in five ways: without ties, with ties, with prompts that differ (three opinions on each,
+so that votes on one prompt are dependent), four generators ranked at once, and four in pairs, every two
 compared. Beside the study's interval stands an ordinary 95 % interval of the same votes, looked at as often,
 and looked at once.
 """
@@ -32,13 +32,13 @@ def main() -> None:
     parser.add_argument("--studies", type=int, default=1000)
     parser.add_argument("--captions", type=int, default=300)
     asked = parser.parse_args()
-    print(f"{asked.studies:,} studies of equals, {asked.captions} captions, looked at after each\n")
+    print(f"{asked.studies:,} studies of equals, {asked.captions} prompts, looked at after each\n")
     print(ROW.format("a winner was named among equals", "the study's", "ordinary, always", "ordinary, once"))
     for title, generators, draw in WAYS:
         rng = np.random.default_rng(0)
         found = np.array([_named(draw(rng, asked.captions), generators) for _ in range(asked.studies)])
         print(ROW.format(title, *(f"{share:.1%}" for share in found.mean(axis=0))), flush=True)
-    print("\nvotes until the better one is named, each on a caption of its own")
+    print("\nvotes until the better one is named, each on a prompt of its own")
     print(LENGTHS.format("share", "fixed", "mean", "median", "8 of 10", "simulated"))
     for rate in RATES:
         power = power_at(rate, confidence=CONFIDENCE)
@@ -47,38 +47,38 @@ def main() -> None:
         print(LENGTHS.format(f"{rate:.0%}", *figures), flush=True)
 
 
-def _without_ties(rng: np.random.Generator, captions: int) -> Floats:
-    return (rng.random((1, captions, 1)) < HALF).astype(np.float64)
+def _without_ties(rng: np.random.Generator, prompts: int) -> Floats:
+    return (rng.random((1, prompts, 1)) < HALF).astype(np.float64)
 
 
-def _with_ties(rng: np.random.Generator, captions: int) -> Floats:
-    votes = _without_ties(rng, captions)
+def _with_ties(rng: np.random.Generator, prompts: int) -> Floats:
+    votes = _without_ties(rng, prompts)
     votes[rng.random(votes.shape) < 0.3] = HALF
     return votes
 
 
-def _differing_captions(rng: np.random.Generator, captions: int) -> Floats:
-    """On each caption one image is clearly better, of one generator as often as of the other."""
-    preferred = rng.beta(0.5, 0.5, (1, captions, 1))
-    return (rng.random((1, captions, 3)) < preferred).astype(np.float64)
+def _differing_prompts(rng: np.random.Generator, prompts: int) -> Floats:
+    """On each prompt one image is clearly better, of one generator as often as of the other."""
+    preferred = rng.beta(0.5, 0.5, (1, prompts, 1))
+    return (rng.random((1, prompts, 3)) < preferred).astype(np.float64)
 
 
-def _four_ranked(rng: np.random.Generator, captions: int) -> Floats:
-    """Every two of four generators, from one ranking of all four a caption."""
-    quality = rng.random((4, captions, 1))
+def _four_ranked(rng: np.random.Generator, prompts: int) -> Floats:
+    """Every two of four generators, from one ranking of all four a prompt."""
+    quality = rng.random((4, prompts, 1))
     return np.array([quality[one] > quality[other] for other, one in combinations(range(4), 2)], np.float64)
 
 
-def _four_in_pairs(rng: np.random.Generator, captions: int) -> Floats:
+def _four_in_pairs(rng: np.random.Generator, prompts: int) -> Floats:
     """Every two of four generators, each pair in a task of its own."""
-    return (rng.random((6, captions, 1)) < HALF).astype(np.float64)
+    return (rng.random((6, prompts, 1)) < HALF).astype(np.float64)
 
 
-# title, generators, draws (comparisons, captions, opinions) votes
+# title, generators, draws (comparisons, prompts, opinions) votes
 WAYS: list[tuple[str, int, Callable[[np.random.Generator, int], Floats]]] = [
     ("two generators", 2, _without_ties),
     ("two generators, 30 % ties", 2, _with_ties),
-    ("two generators, captions differ, 3 opinions", 2, _differing_captions),
+    ("two generators, prompts differ, 3 opinions", 2, _differing_prompts),
     ("four generators, ranked", 4, _four_ranked),
     ("four generators, in pairs", 4, _four_in_pairs),
 ]
@@ -87,11 +87,11 @@ WAYS: list[tuple[str, int, Callable[[np.random.Generator, int], Floats]]] = [
 def _named(votes: Floats, generators: int) -> tuple[bool, bool, bool]:
     """Whether a winner was named: by the study ever, by an ordinary interval ever, and at the last look."""
     confidence = each_confidence(CONFIDENCE, generators)
-    means = votes.mean(axis=2)  # (comparisons, captions): a caption is one observation
+    means = votes.mean(axis=2)  # (comparisons, prompts): a prompt is one observation
     ever = [_refuted(row, confidence) for row in means]
-    captions = np.repeat(np.arange(votes.shape[1]), votes.shape[2])
+    prompts = np.repeat(np.arange(votes.shape[1]), votes.shape[2])
     for row, refuted in zip(votes, ever, strict=True):  # the rate that is reported says so at the last look
-        result = win_rate(captions, row.ravel(), np.ones(len(captions), bool), confidence=confidence)
+        result = win_rate(prompts, row.ravel(), np.ones(len(prompts), bool), confidence=confidence)
         assert refuted[-1] == (verdict(result.interval, margin=0.0) in ("better", "worse"))
     single = votes.reshape(len(votes), -1)  # as if every vote were independent
     numbers = np.arange(1, single.shape[1] + 1)

@@ -10,7 +10,7 @@ from annotation.models import Project
 from refl.models import Generator, Study, StudyConfig, TuningPolicy
 from refl.services.sampling import MAX_BEST_OF
 from refl.services.studies import MAX_NAME
-from refl.services.study_plans import CAPTIONS, WIDEST_MARGIN
+from refl.services.study_plans import PROMPTS, WIDEST_MARGIN
 
 # What the project's rule chooses, as the form asks for it.
 CHOICES: dict[str, str] = {
@@ -67,7 +67,7 @@ class StudyForm(forms.Form):
     design = forms.ChoiceField(
         choices=Study.Design.choices, label="Each task shows", initial=Study.Design.PAIRS
     )
-    captions = forms.IntegerField(min_value=2, label="Prompts", initial=CAPTIONS)
+    captions = forms.IntegerField(min_value=2, label="Prompts", initial=PROMPTS)
     images_per_caption = forms.IntegerField(
         min_value=1,
         max_value=100,
@@ -114,7 +114,7 @@ class StudyForm(forms.Form):
             self.fields["base"].initial = newest.parent_id
             self.fields["others"].initial = [newest.pk]
         captions = self.fields["captions"]
-        captions.initial = min(CAPTIONS, held_out)
+        captions.initial = min(PROMPTS, held_out)
         captions.help_text = f"Of the {held_out:,} that nothing learned from."
 
     def clean(self) -> dict[str, Any]:

@@ -17,15 +17,15 @@ class WinRate:
 
     Attributes:
         wins, losses, ties: all votes, for the first. The wins are the paper's #Win (ImageReward, Table 1).
-        captions: those that the rate is a mean over.
-        value: the mean over captions of the share of votes for the first, ties as half; None without any.
+        prompts: those that the rate is a mean over.
+        value: the mean over prompts of the share of votes for the first, ties as half; None without any.
         interval: of the rate.
     """
 
     wins: int
     losses: int
     ties: int
-    captions: int
+    prompts: int
     value: float | None
     interval: Interval
 
@@ -34,24 +34,24 @@ class WinRate:
         return self.wins + self.losses + self.ties
 
 
-def win_rate(captions: Integers, votes: Floats, complete: Booleans, *, confidence: float) -> WinRate:
-    """Return the win rate, of which each caption is one observation: votes on one caption are dependent.
+def win_rate(prompts: Integers, votes: Floats, complete: Booleans, *, confidence: float) -> WinRate:
+    """Return the win rate, of which each prompt is one observation: votes on one prompt are dependent.
 
-    A caption counts once all its votes are in, so that no vote is counted before it is known how many share
-    its caption.
+    A prompt counts once all its votes are in, so that no vote is counted before it is known how many share
+    its prompt.
 
     Args:
-        captions: (N,) of each vote, any whole numbers.
+        prompts: (N,) of each vote, any whole numbers.
         votes: (N,) 1 where the first item won, 0 where the second did, 1/2 for a tie.
-        complete: (N,) whether the vote counts: its caption has all its votes.
+        complete: (N,) whether the vote counts: its prompt has all its votes.
     """
-    index = np.unique(captions[complete], return_inverse=True)[1]
-    means = np.bincount(index, votes[complete]) / np.maximum(np.bincount(index), 1)  # (captions,)
+    index = np.unique(prompts[complete], return_inverse=True)[1]
+    means = np.bincount(index, votes[complete]) / np.maximum(np.bincount(index), 1)  # (prompts,)
     return WinRate(
         wins=int((votes > HALF).sum()),
         losses=int((votes < HALF).sum()),
         ties=int((votes == HALF).sum()),
-        captions=len(means),
+        prompts=len(means),
         value=float(means.mean()) if len(means) else None,
         # Rounded, so that sums in another order give the same interval.
         interval=confidence_interval(means.round(12), confidence=confidence),

@@ -55,7 +55,7 @@ class StudySerializer(serializers.Serializer[Any]):
 
 
 class PowerSerializer(serializers.Serializer[Any]):
-    """How many votes a difference takes, each on a caption of its own."""
+    """How many votes a difference takes, each on a prompt of its own."""
 
     rate = serializers.FloatField(help_text="share of votes for the better one")
     fixed = serializers.IntegerField(help_text="votes of a test that is looked at once")
@@ -75,8 +75,10 @@ class NewStudySerializer(serializers.Serializer[Any]):
     )
     name = serializers.CharField(required=False, help_text="default: the generators' names")
     design = serializers.ChoiceField(choices=Study.Design.choices, default=Study.Design.PAIRS)
-    captions = serializers.IntegerField(required=False, help_text="default: 100, or all that are held out")
-    images_per_caption = serializers.IntegerField(default=1)
+    captions = serializers.IntegerField(
+        required=False, help_text="how many prompts; default: 100, or all that are held out"
+    )
+    images_per_caption = serializers.IntegerField(default=1, help_text="seeds of each prompt")
     opinions = serializers.IntegerField(default=1, help_text="of each task")
     confidence = serializers.FloatField(default=0.95)
     stops = serializers.BooleanField(default=True, help_text="closes by itself when it is decided")
@@ -91,14 +93,14 @@ class CloseStudySerializer(serializers.Serializer[Any]):
 
 
 class CategoryRateSerializer(serializers.Serializer[Any]):
-    """`value` is over captions, ties as half; its interval holds however often it is looked at."""
+    """`value` is over prompts, ties as half; its interval holds however often it is looked at."""
 
     generator = serializers.CharField(source="generator.name")
     against = serializers.CharField(source="against.name")
     wins = serializers.IntegerField(source="result.wins")
     losses = serializers.IntegerField(source="result.losses")
     ties = serializers.IntegerField(source="result.ties")
-    captions = serializers.IntegerField(source="result.captions", help_text="that have all their votes")
+    captions = serializers.IntegerField(source="result.prompts", help_text="that have all their votes")
     value = serializers.FloatField(source="result.value", allow_null=True)
     low = serializers.FloatField(source="result.interval.low")
     high = serializers.FloatField(source="result.interval.high")
@@ -118,7 +120,7 @@ class CategoryRatesSerializer(serializers.Serializer[Any]):
 
 
 class StudyCountsSerializer(serializers.Serializer[Any]):
-    captions = serializers.IntegerField()
+    captions = serializers.IntegerField(source="prompts", help_text="prompts of the study")
     tasks = serializers.IntegerField()
     withdrawn = serializers.IntegerField(help_text="tasks that are asked no more: an image is gone, or equal")
     wanted = serializers.IntegerField()
@@ -162,7 +164,7 @@ class StudyReportSerializer(serializers.Serializer[Any]):
         help_text="the rates when it was closed: what was in hand came in since; [] while it is open",
     )
     pairwise = RateSerializer(many=True, help_text="of every two, where there are three or more")
-    board = BoardRowSerializer(many=True, help_text="of three or more; empty with too few captions")
+    board = BoardRowSerializer(many=True, help_text="of three or more; empty with too few prompts")
     categories = CategoryRatesSerializer(many=True)
     agreement = FigureSerializer(help_text="of two annotators on the same task")
     reward = RewardOpinionSerializer(allow_null=True)
@@ -245,7 +247,7 @@ def close(request: Request, slug: str, pk: int) -> Response:
 @extend_schema(request=None, responses={201: OpenedStudySerializer})
 @api_view(["POST"])
 def repeat(request: Request, slug: str, pk: int) -> Response:
-    """Open a study of the same generators, asked in the same way, with captions and seeds drawn anew."""
+    """Open a study of the same generators, asked in the same way, with prompts and seeds drawn anew."""
     project = project_of(request, slug)
     row = get_object_or_404(Study.objects.filter(project=project), pk=pk)
     try:

@@ -45,7 +45,7 @@ def with_scales(reward: Reward, file: Path) -> Reward:
 
 
 def _batches(pairs: Sequence[Pair], family: Family) -> Iterator[tuple[list[str], Tensor]]:
-    """Yield captions, and their images (B, 3, H, W) in 0..1."""
+    """Yield prompts, and their images (B, 3, H, W) in 0..1."""
     for start in range(0, len(pairs), BATCH):
         part = pairs[start : start + BATCH]
         images = load_images(part, family.image_size).to(family.device)  # (B, 3, H, W) in -1..1

@@ -23,8 +23,8 @@ class StudyConfig:
     Attributes:
         design: "pairs": a task shows the images of two generators, each two of those compared in turn.
             "rankings": a task shows an image of every generator.
-        captions: texts that images are made of.
-        images_per_caption: seeds of each text; each is asked about in tasks of its own.
+        captions: prompts that images are made of.
+        images_per_caption: seeds of each prompt; each is asked about in tasks of its own.
         opinions: annotators asked about each task.
         confidence: of the intervals.
         stops: whether the study closes by itself when it has named a winner, or found no difference.
@@ -178,7 +178,7 @@ class StudyTask(models.Model):
 
     study = models.ForeignKey(Study, models.CASCADE, related_name="tasks")
     prompt = models.OneToOneField(Prompt, models.CASCADE, related_name="study_task")
-    # Which of the study's texts, from 0; answers on one are dependent.
+    # Which of the study's prompts, from 0: answers on one are dependent.
     caption = models.PositiveIntegerField()
     seed = models.BigIntegerField()  # the same for each generator
     places = models.JSONField()  # of the generators whose images it shows

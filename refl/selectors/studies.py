@@ -109,7 +109,7 @@ def study_votes(study: Study) -> list[Vote]:
 class VoteRow(NamedTuple):
     """A vote as files have it: 1 for the second generator's image, 0 for the first's, 0.5 for a tie.
 
-    `caption` numbers the texts: votes on one text are dependent. `annotator` is a pseudonym, as in exports.
+    `caption` numbers the prompts: votes on one are dependent. `annotator` is a pseudonym, as in exports.
     """
 
     caption: int

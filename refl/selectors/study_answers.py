@@ -24,7 +24,7 @@ class Rate:
     """How often a generator's images are preferred to another's.
 
     `verdict` is "better", "worse", "equal" or "open"; its error is shared with the study's other comparisons.
-    On a part of the captions it is "": nothing is shared there, and no winner named.
+    On a part of the prompts it is "": nothing is shared there, and no winner named.
     """
 
     generator: Generator
@@ -39,7 +39,7 @@ class Rate:
             wins=rate.wins,
             losses=rate.losses,
             ties=rate.ties,
-            captions=rate.prompts,
+            prompts=rate.prompts,
             value=rate.value,
             interval=Interval(rate.low, rate.high),
         )
@@ -55,7 +55,7 @@ class Rate:
             wins=result.wins,
             losses=result.losses,
             ties=result.ties,
-            prompts=result.captions,
+            prompts=result.prompts,
             value=result.value,
             low=result.interval.low,
             high=result.interval.high,
@@ -129,15 +129,15 @@ class Answers:
     def rate(
         self, place: int, against: int, *, confidence: float, within: frozenset[int] | None = None
     ) -> Rate:
-        """Return a generator's rate against another, over the captions that have all their opinions.
+        """Return a generator's rate against another, over the prompts that have all their opinions.
 
         Of a withdrawn task whatever is missing is not waited for, and what it has does not count.
 
-        Args: within: captions that count, None for all.
+        Args: within: prompts that count, None for all.
         """
         sides = sorted((place, against))
         waiting = [task for task in self.waiting if set(sides) <= set(task.places)]
-        captions_waiting = {task.caption for task in waiting if not task.withdrawn}
+        prompts_waiting = {task.caption for task in waiting if not task.withdrawn}
         partial = {task.pk for task in waiting if task.withdrawn}
         votes = [
             vote
@@ -145,12 +145,12 @@ class Answers:
             if [vote.first, vote.second] == sides and (within is None or vote.task.caption in within)
         ]
         scores = np.array([vote.vote for vote in votes], np.float64)
-        captions = np.array([vote.task.caption for vote in votes], np.int64)
+        prompts = np.array([vote.task.caption for vote in votes], np.int64)
         result = win_rate(
-            captions,
+            prompts,
             scores if place > against else 1 - scores,
             np.array(
-                [vote.task.caption not in captions_waiting and vote.task.pk not in partial for vote in votes],
+                [vote.task.caption not in prompts_waiting and vote.task.pk not in partial for vote in votes],
                 bool,
             ),
             confidence=confidence,
@@ -187,7 +187,7 @@ def read_answers(study: Study) -> Answers:
 
 
 def category_of(answers: Answers) -> Mapping[int, str]:
-    """Return each caption's category: as most answers of the study label it, else as it was known."""
+    """Return each prompt's category: as most answers of the study label it, else as it was known."""
     labels: dict[int, Counter[str]] = defaultdict(Counter)
     accepted = PromptLabel.objects.filter(
         assignment__prompt__in=answers.tasks, assignment__state=State.ACCEPTED
@@ -196,6 +196,6 @@ def category_of(answers: Answers) -> Mapping[int, str]:
         labels[answers.tasks[prompt].caption][category] += 1
     known = {task.caption: task.category for task in answers.tasks.values()}
     return {
-        caption: next((name for name, _ in labels[caption].most_common(1)), category)
-        for caption, category in known.items()
+        prompt: next((name for name, _ in labels[prompt].most_common(1)), category)
+        for prompt, category in known.items()
     }

@@ -35,13 +35,13 @@ DIFFERENCE = 0.6  # the share of votes that power is told for, where nobody asks
 
 @dataclass(frozen=True)
 class StudyCounts:
-    """Captions and tasks of the study, and its assignments by what became of them.
+    """Prompts and tasks of the study, and its assignments by what became of them.
 
     `wanted` opinions are those that there will be: `answered` count, `waiting` are open, `in_hand` are
     leased, `under_review` await an inspector. `withdrawn` are tasks that are asked no more.
     """
 
-    captions: int
+    prompts: int
     tasks: int
     withdrawn: int
     wanted: int
@@ -58,7 +58,7 @@ class StudyCounts:
 
 @dataclass(frozen=True)
 class CategoryRates:
-    """Rates on the captions of one category. Their intervals are each for itself: they name no winner."""
+    """Rates on the prompts of one category. Their intervals are each for itself: they name no winner."""
 
     category: str
     rates: list[Rate]
@@ -79,7 +79,7 @@ class RewardOpinion:
     Attributes:
         model: its name.
         accuracy: how often it prefers what a person preferred, of pairs that neither calls equal.
-        win_rates: of each generator but the base, over captions, as the model's scores have it.
+        win_rates: of each generator but the base, over prompts, as the model's scores have it.
     """
 
     model: str
@@ -98,7 +98,7 @@ class Stop:
 def study_power(config: StudyConfig, *, generators: int, rate: float = DIFFERENCE) -> Power:
     """Return how many votes a difference takes, and how probably a study so planned finds it.
 
-    It takes one vote on each caption: further ones on the same tell a little more, never less.
+    It takes one vote on each prompt: further ones on the same tell a little more, never less.
 
     Args: rate: the share of votes for the better one, 0.55 to 1.
     """
@@ -111,7 +111,7 @@ def count_assignments(study: Study, answers: Answers) -> StudyCounts:
     states = Counter(dict(assignments.order_by().values_list("state").annotate(Count("pk"))))
     tasks = answers.tasks.values()
     return StudyCounts(
-        captions=len({task.caption for task in tasks}),
+        prompts=len({task.caption for task in tasks}),
         tasks=len(tasks),
         withdrawn=sum(bool(task.withdrawn) for task in tasks),
         wanted=sum(states[state] for state in (State.ACCEPTED, State.OPEN, State.LEASED, State.SUBMITTED)),
@@ -176,7 +176,7 @@ def _model(answers: Answers) -> str:
 def agreement_of(answers: Answers, placed: Placements, *, between_people: bool) -> Estimate | NotEnough:
     """Return how often two people, or the reward model and a person, prefer the same image of a pair.
 
-    Captions are resampled: the tasks of one are dependent.
+    Prompts are resampled: the tasks of one are dependent.
     """
     people = int(placed.raters.max(initial=-1)) + 1
     everybody: Booleans = np.arange(people + 2) < people
@@ -184,28 +184,28 @@ def agreement_of(answers: Answers, placed: Placements, *, between_people: bool) 
     model[MODEL] = True
     comparisons = compare(panels(placed), everybody[:people])
     comparisons = comparisons.between(everybody, everybody if between_people else model)
-    of_task: Integers = np.zeros(int(placed.prompts.max(initial=-1)) + 1, np.int64)  # caption of each
-    of_task[placed.prompts] = captions = captions_of(answers)
-    by_caption = replace(comparisons, prompts=of_task[comparisons.prompts])
-    return by_caption.measure("strict", Resamples(int(captions.max(initial=-1)) + 1, seed=SEED))
+    of_task: Integers = np.zeros(int(placed.prompts.max(initial=-1)) + 1, np.int64)  # prompt of each
+    of_task[placed.prompts] = prompts = prompts_of(answers)
+    by_prompt = replace(comparisons, prompts=of_task[comparisons.prompts])
+    return by_prompt.measure("strict", Resamples(int(prompts.max(initial=-1)) + 1, seed=SEED))
 
 
-def captions_of(answers: Answers) -> Integers:
-    """Return the caption of each placement: (N,), numbered without gaps from 0."""
-    captions = np.array([answers.tasks[row.prompt].caption for row in answers.placed], np.int64)
-    return np.unique(captions, return_inverse=True)[1]
+def prompts_of(answers: Answers) -> Integers:
+    """Return the prompt of each placement: (N,), numbered without gaps from 0."""
+    prompts = np.array([answers.tasks[row.prompt].caption for row in answers.placed], np.int64)
+    return np.unique(prompts, return_inverse=True)[1]
 
 
 def board_of(answers: Answers, placed: Placements) -> list[BoardRow] | NotEnough:
-    """Return the generators by strength, as the project's leaderboard has it; captions are its prompts."""
+    """Return the generators by strength, as the project's leaderboard has it."""
     if not answers.placed:
         return NotEnough("no answer yet")
-    prompts = captions_of(answers)
-    by_caption = Placements(
+    prompts = prompts_of(answers)
+    by_prompt = Placements(
         prompts, placed.opinions, placed.raters, placed.images, placed.slots, placed.scores
     )
     items = np.array([answers.place_of(row.generation) for row in answers.placed], np.int64)
-    boards = leaderboard(by_caption, items)
+    boards = leaderboard(by_prompt, items)
     if not boards:
         return NotEnough("no two generators were compared yet")
     standings = boards[0].standings
@@ -215,14 +215,14 @@ def board_of(answers: Answers, placed: Placements) -> list[BoardRow] | NotEnough
 
 
 def categories_of(answers: Answers) -> list[CategoryRates]:
-    """Return the rates of each category that some caption has, in the order of the categories."""
-    of_caption = category_of(answers)
-    names = [value for value in [*Category.values, ""] if value in of_caption.values()]
+    """Return the rates of each category that some prompt has, in the order of the categories."""
+    of_prompt = category_of(answers)
+    names = [value for value in [*Category.values, ""] if value in of_prompt.values()]
     if names in ([], [""]):
         return []
     rows = []
     for name in names:
-        within = frozenset(caption for caption, category in of_caption.items() if category == name)
+        within = frozenset(prompt for prompt, category in of_prompt.items() if category == name)
         rates = [
             answers.rate(place, 0, confidence=answers.study.settings.confidence, within=within)
             for place in range(1, len(answers.generators))
@@ -235,17 +235,17 @@ def reward_opinion(answers: Answers, placed: Placements) -> RewardOpinion | None
     model = _model(answers)
     if not model:
         return None
-    scores: dict[tuple[int, int], dict[int, float]] = defaultdict(dict)  # (caption, seed) -> place -> score
+    scores: dict[tuple[int, int], dict[int, float]] = defaultdict(dict)  # (prompt, seed) -> place -> score
     for image in answers.images.values():
         task = answers.tasks[image.prompt_id]
         if image.scored_by == model and image.score is not None:
             scores[task.caption, task.seed][answers.places[image.generator]] = image.score
     win_rates = []
     for place, generator in enumerate(answers.generators[1:], start=1):
-        both = [(caption, of) for (caption, _), of in scores.items() if place in of and 0 in of]
-        captions: Integers = np.array([caption for caption, _ in both], np.int64)
+        both = [(prompt, of) for (prompt, _), of in scores.items() if place in of and 0 in of]
+        prompts: Integers = np.array([prompt for prompt, _ in both], np.int64)
         votes: Floats = np.array([0.5 + np.sign(of[place] - of[0]) / 2 for _, of in both], np.float64)
-        estimate = mean_over_prompts(captions, votes, seed=SEED)
+        estimate = mean_over_prompts(prompts, votes, seed=SEED)
         if estimate is not None:
             win_rates.append((generator, estimate))
     return RewardOpinion(model, agreement_of(answers, placed, between_people=False), win_rates)

@@ -35,7 +35,7 @@ class StudyImage:
 
 
 class Votes(NamedTuple):
-    """Votes on one image, against the base's of the same caption and seed."""
+    """Votes on one image, against the base's of the same prompt and seed."""
 
     wins: int
     losses: int
@@ -44,12 +44,12 @@ class Votes(NamedTuple):
 
 @dataclass(frozen=True)
 class GalleryRow:
-    """The images of one caption and seed, in the order of the generators; None where one is gone.
+    """The images of one prompt and seed, in the order of the generators; None where one is gone.
 
     `votes` has one entry for each generator; the base's is None.
     """
 
-    caption: str
+    prompt: str
     category: str
     seed: int
     images: list[StudyImage | None]
@@ -57,7 +57,7 @@ class GalleryRow:
 
 
 def gallery_of(answers: Answers) -> list[GalleryRow]:
-    """Return one row for each caption and seed, in the order of the captions."""
+    """Return one row for each prompt and seed, in the order of the prompts."""
     categories = category_of(answers)
     tasks: dict[tuple[int, int], list[StudyTask]] = defaultdict(list)
     for task in answers.tasks.values():
@@ -72,16 +72,16 @@ def gallery_of(answers: Answers) -> list[GalleryRow]:
         if vote.first == 0:
             votes[vote.task.caption, vote.task.seed, vote.second][vote.vote] += 1
     rows = []
-    for (caption, seed), its_tasks in sorted(tasks.items()):
-        if images[caption, seed]:
+    for (prompt, seed), its_tasks in sorted(tasks.items()):
+        if images[prompt, seed]:
             rows.append(
                 GalleryRow(
-                    caption=its_tasks[0].prompt.text,
-                    category=str(Category(categories[caption]).label) if categories[caption] else "",
+                    prompt=its_tasks[0].prompt.text,
+                    category=str(Category(categories[prompt]).label) if categories[prompt] else "",
                     seed=seed,
-                    images=[images[caption, seed].get(place) for place in range(len(answers.generators))],
+                    images=[images[prompt, seed].get(place) for place in range(len(answers.generators))],
                     votes=[
-                        None if place == 0 else _votes(votes[caption, seed, place])
+                        None if place == 0 else _votes(votes[prompt, seed, place])
                         for place in range(len(answers.generators))
                     ],
                 )

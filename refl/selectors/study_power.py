@@ -50,12 +50,12 @@ class StudyPlan:
 def plan_study(project: Project, config: StudyConfig, *, generators: int, now: datetime) -> StudyPlan:
     """Return what a study of so many generators, 2 or more, would take.
 
-    A caption is one observation of the win rate, however many opinions it gets.
+    A prompt is one observation of the win rate, however many opinions it gets.
     """
     is_pairs = config.design == Study.Design.PAIRS
     shown = 2 if is_pairs else generators
     tasks = generators * (generators - 1) // 2 if is_pairs else 1
-    each = tasks * config.images_per_caption * config.opinions  # opinions on a caption
+    each = tasks * config.images_per_caption * config.opinions  # opinions on a prompt
     pace = project_pace(project, now=now)
     hours = pace.seconds_an_image and pace.seconds_an_image * shown / 3600  # of an opinion
     confidence = each_confidence(config.confidence, generators)

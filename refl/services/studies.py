@@ -1,4 +1,4 @@
-"""Blind studies: opened on held-out captions, answered in the ordinary queue, closed when enough is known."""
+"""Blind studies: opened on held-out prompts, answered in the ordinary queue, closed when enough is known."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from refl.selectors.studies import study_progress
 from refl.selectors.study_answers import Rate
 from refl.services.sampling import SamplingConfig
 from refl.services.study_plans import (
-    CAPTIONS,
+    PROMPTS,
     CannotStudy,
     check_config,
     check_generators,
@@ -78,7 +78,7 @@ def open_study(
     Args:
         generators: two or more; the first is the base that the others are compared with.
         name: how pages call it; "" names the generators.
-        captions: how many texts; None for 100, or all held-out ones where there are fewer.
+        captions: how many prompts; None for 100, or all held-out ones where there are fewer.
         texts: ask about these, instead of drawing from the project's held-out texts.
         rng: draws texts, seeds and the order of tasks.
         by: who opens it, for the log; None for a command.
@@ -90,7 +90,7 @@ def open_study(
     check_generators(project, generators)
     config = StudyConfig(
         design,
-        CAPTIONS if captions is None else captions,
+        PROMPTS if captions is None else captions,
         images_per_caption,
         opinions,
         confidence,
@@ -98,15 +98,15 @@ def open_study(
         margin,
     )
     check_config(project, config, len(generators))
-    chosen = choose_texts(project, generators, captions=captions, texts=texts, rng=rng)
+    chosen = choose_texts(project, generators, prompts=captions, texts=texts, rng=rng)
     config = replace(config, captions=len(chosen))
     check_tasks(config, len(generators))
     tasks = list(subjects(chosen, config, len(generators), rng))
     facts = facts_of(project, chosen)
     prompts = add_study_prompts(
         project=project,
-        texts=[chosen[task.caption] for task in tasks],
-        translations=[facts[chosen[task.caption]].translation for task in tasks],
+        texts=[chosen[task.number] for task in tasks],
+        translations=[facts[chosen[task.number]].translation for task in tasks],
     )
     run = _queue_images(generators, config, [prompt.pk for prompt in prompts], by=by, because=because)
     study = Study.objects.create(
@@ -124,10 +124,10 @@ def open_study(
         StudyTask(
             study=study,
             prompt=prompt,
-            caption=task.caption,
+            caption=task.number,
             seed=task.seed,
             places=list(task.places),
-            category=facts[chosen[task.caption]].category,
+            category=facts[chosen[task.number]].category,
         )
         for task, prompt in zip(tasks, prompts, strict=True)
     )

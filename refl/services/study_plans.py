@@ -15,7 +15,7 @@ from refl.seeds import seeds_of
 from refl.selectors.prompts import TextsUnknown, texts_for_studies, texts_trained_on, texts_tuned_on
 from rewardmodel.services.splits import folded
 
-CAPTIONS = 100  # of a study, where nobody says and there are so many; ours
+PROMPTS = 100  # of a study, where nobody says and there are so many; ours
 MOST_TASKS = 20_000
 WIDEST_MARGIN = 0.25  # ours: 25 against 75 votes of 100 are a difference to anybody; half says nothing
 Design = Study.Design
@@ -26,9 +26,12 @@ class CannotStudy(ValueError):
 
 
 class Subject(NamedTuple):
-    """Images of one text from one seed, and the places of the generators whose images a task shows."""
+    """Images of one text from one seed, and the places of the generators whose images a task shows.
 
-    caption: int
+    `number` counts the study's texts from 0.
+    """
+
+    number: int
     seed: int
     places: tuple[int, ...]
 
@@ -82,7 +85,7 @@ def choose_texts(
     project: Project,
     generators: Sequence[Generator],
     *,
-    captions: int | None,
+    prompts: int | None,
     texts: Sequence[str] | None,
     rng: random.Random,
 ) -> list[str]:
@@ -94,14 +97,14 @@ def choose_texts(
                 f"{', '.join(map(str, generators))} share no prompt that none of them learned from: "
                 "add prompts, or name texts"
             )
-        if captions is not None and captions > len(held_out):
+        if prompts is not None and prompts > len(held_out):
             raise CannotStudy(
-                f"{project.slug} has {len(held_out)} held-out prompts, not {captions}: "
+                f"{project.slug} has {len(held_out)} held-out prompts, not {prompts}: "
                 "ask for fewer, or for more images of each"
             )
-        chosen = rng.sample(held_out, min(CAPTIONS if captions is None else captions, len(held_out)))
+        chosen = rng.sample(held_out, min(PROMPTS if prompts is None else prompts, len(held_out)))
     else:
-        # Two spellings of a text are one: its captions would not be independent.
+        # Two spellings of a text are one: votes on them would not be independent.
         spellings: dict[str, str] = {}
         for text in filter(None, map(str.strip, texts)):
             spellings.setdefault(folded(text), text)
@@ -130,7 +133,7 @@ def check_tasks(config: StudyConfig, generators: int) -> None:
     if asked > MOST_TASKS:
         raise CannotStudy(
             f"the study would ask {asked:,} times, more than {MOST_TASKS:,}: "
-            "take fewer captions, images or opinions"
+            "take fewer prompts, images or opinions"
         )
 
 
@@ -170,9 +173,9 @@ def subjects(
     places = [tuple(range(generators))]
     if config.design == Design.PAIRS:
         places = list(combinations(range(generators), 2))
-    for caption, text in enumerate(texts):
+    for number, text in enumerate(texts):
         seeds = seeds_of(f"{salt} {text}", config.images_per_caption)
-        tasks = [Subject(caption, seed, shown) for seed, shown in product(seeds, places)]
+        tasks = [Subject(number, seed, shown) for seed, shown in product(seeds, places)]
         rng.shuffle(tasks)
         yield from tasks
 

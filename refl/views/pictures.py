@@ -33,21 +33,21 @@ class Picture:
     width: int
     height: int
     name: str
-    caption: str
+    prompt: str
     is_harmful: bool = False
 
 
 @dataclass(frozen=True)
 class BeforeAfter:
-    """What `components/before_after.html` shows: images of one caption. `key` is this pair's alone."""
+    """What `components/before_after.html` shows: images of one prompt. `key` is this pair's alone."""
 
     key: str
     before: Picture
     after: Picture
 
     @property
-    def caption(self) -> str:
-        return self.after.caption
+    def prompt(self) -> str:
+        return self.after.prompt
 
     @property
     def is_harmful(self) -> bool:
@@ -97,9 +97,9 @@ def judged_pairs(tuned: Generator) -> list[BeforeAfter]:
     if run is None or parent is None:
         return []
 
-    def picture(number: int, side: Side, size: tuple[int, int], name: str, caption: str) -> Picture:
+    def picture(number: int, side: Side, size: tuple[int, int], name: str, prompt: str) -> Picture:
         address = reverse("judged-image", args=[tuned.project.slug, run.pk, number, side])
-        return Picture(address, *size, name, caption)
+        return Picture(address, *size, name, prompt)
 
     return [
         BeforeAfter(

@@ -39,7 +39,7 @@ class RateRow:
 
 @dataclass(frozen=True)
 class StudyPair:
-    """Images of one caption and seed by the base and another generator, and people's votes on them.
+    """Images of one prompt and seed by the base and another generator, and people's votes on them.
 
     `outcome` is "after" where most votes are for the other, "before" where they are for the base, "tie", or
     "open" without any vote. `scored` are the two images where a reward model scored both, the base's first.
@@ -159,7 +159,7 @@ def _pair(
 ) -> StudyPair:
     def picture(image: StudyImage) -> Picture:
         return Picture(
-            address(image), image.width, image.height, image.generator.name, row.caption, image.is_flagged
+            address(image), image.width, image.height, image.generator.name, row.prompt, image.is_flagged
         )
 
     votes = row.votes[place] or Votes(0, 0, 0)

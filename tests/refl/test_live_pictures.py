@@ -11,7 +11,7 @@ from refl.services.tuning import queue_tuning
 from tests.accessibility import complaints
 
 PHONE = {"viewport": {"width": 390, "height": 844}, "has_touch": True, "is_mobile": True}
-CAPTIONS = ["a red fox", "a blue owl left of a cat in the rain, at night"]
+PROMPTS = ["a red fox", "a blue owl left of a cat in the rain, at night"]
 
 
 def drawn(colour):
@@ -26,7 +26,7 @@ def address(transactional_db, live_server, project, generator, prompts, promoted
     settings.RUNS_DIR = tmp_path
     run = queue_tuning(project=project, config={})
     run.folder.mkdir(parents=True)
-    store_judged(run.folder, CAPTIONS, range(2), [drawn("brown")] * 2, [drawn("teal")] * 2)
+    store_judged(run.folder, PROMPTS, range(2), [drawn("brown")] * 2, [drawn("teal")] * 2)
     tuned = register_tuned(run=run)
     return live_server.url + reverse("generator", args=[project.slug, tuned.pk])
 

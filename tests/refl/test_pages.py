@@ -115,7 +115,7 @@ def sampled(run, *steps):
         (run.folder / "samples" / f"step-{step:06}.png").write_bytes(a_grid(["tan"] * 5))
 
 
-def test_each_sample_stands_beside_itself_before_tuning_under_its_caption(client, ada, project, at_work):
+def test_each_sample_stands_beside_itself_before_tuning_under_its_prompt(client, ada, project, at_work):
     client.force_login(ada)
     sampled(at_work, 0, 2, 3)
     page = client.get(reverse("tuning-run", args=[project.slug, at_work.pk])).content.decode()

@@ -79,7 +79,7 @@ def test_a_tuned_generator_is_shown_beside_its_parent_on_the_prompts_that_judged
     keep_if_sound(tuned, tuned_on=RISE, held_out={"shipped": FALL})
     page = page_of(tuned)
     pairs = page.context["pairs"]
-    assert [pair.caption for pair in pairs] == HELD_OUT
+    assert [pair.prompt for pair in pairs] == HELD_OUT
     assert {(pair.before.name, pair.after.name) for pair in pairs} == {(generator.name, tuned.name)}
     assert [shade(client, pair.before.url) for pair in pairs] == [0, 1, 2]
     assert [shade(client, pair.after.url) for pair in pairs] == [100, 101, 102]
@@ -99,7 +99,7 @@ def test_a_generator_that_was_not_judged_is_shown_by_its_runs_samples(
     set_unimproved_aside(tuned, guards=type(GUARDS)(**{**vars(GUARDS), "best": best}))
     page = page_of(tuned)
     pairs = page.context["pairs"]
-    assert [pair.caption for pair in pairs] == ["a red fox", "a red cat"]
+    assert [pair.prompt for pair in pairs] == ["a red fox", "a red cat"]
     assert [pair.after.name for pair in pairs] == [name.replace("tuned-1", tuned.name)] * 2
     assert [shade(client, pair.before.url) for pair in pairs] == [0, 1]
     assert [shade(client, pair.after.url) for pair in pairs] == [step, step + 1]
@@ -134,7 +134,7 @@ def test_the_list_shows_each_generator_by_images_of_the_same_prompts(
     client.force_login(ada)
     rows = client.get(reverse("project-generators", args=[project.slug])).context["generators"]
     assert [row["generator"] for row in rows] == [second, first, generator]
-    assert [[image.caption for image in row["strip"]] for row in rows] == [HELD_OUT] * 3
+    assert [[image.prompt for image in row["strip"]] for row in rows] == [HELD_OUT] * 3
     assert [shade(client, row["strip"][0].url) for row in rows] == [100, 100, 0]
 
 
@@ -161,7 +161,7 @@ def test_a_generator_without_tuning_is_shown_by_what_it_made_for_annotators(
     Generation.objects.filter(pk=flagged.pk).update(is_flagged=True)
     page = page_of(generator)
     strip = page.context["strip"]
-    assert [image.caption for image in strip] == [prompt.text for prompt in prompts[:STRIP]]
+    assert [image.prompt for image in strip] == [prompt.text for prompt in prompts[:STRIP]]
     assert [image.is_harmful for image in strip] == [True] + [False] * (STRIP - 1)
     assert page.content.decode().count('class="veiled"') == 1
 

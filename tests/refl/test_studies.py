@@ -115,8 +115,8 @@ def test_votes_become_wins_rates_and_a_gallery(a_study, alice, bob, project, gen
     [rate] = report.rates
     assert (rate.generator, rate.against) == (rivals[0], generator)
     assert (rate.result.wins, rate.result.losses, rate.result.ties) == (4, 1, 0)
-    # One caption has both opinions; the others wait for their second and do not count yet.
-    assert (rate.result.captions, rate.result.value, rate.verdict) == (1, 0.5, "open")
+    # One prompt has both opinions; the others wait for their second and do not count yet.
+    assert (rate.result.prompts, rate.result.value, rate.verdict) == (1, 0.5, "open")
     assert (report.counts.answered, report.counts.wanted, report.counts.waiting) == (5, 8, 3)
     assert report.stop.kind == "go_on"
     assert len(report.gallery) == 4
@@ -162,7 +162,7 @@ def test_what_is_decided_is_said_where_something_else_stays_open(a_study, alice)
     assert reason.endswith("Every opinion is in; of coarse they leave it open.")
 
 
-def test_tasks_on_one_caption_are_one_observation_of_agreement(a_study, alice, bob):
+def test_tasks_on_one_prompt_are_one_observation_of_agreement(a_study, alice, bob):
     study = hand_in(a_study(opinions=2, images_per_caption=2, captions=10, stops=False))
     answer(study, alice, ["coarse", "small"])
     answer(study, bob, ["coarse", "small"])
@@ -230,7 +230,7 @@ def test_a_study_that_need_not_stop_goes_on_until_everybody_answered(a_study, al
 
 
 @pytest.mark.parametrize("asked", [{"opinions": 2}, {"images_per_caption": 2}, {"others": 2}])
-def test_a_clear_winner_is_named_early_however_often_a_caption_is_asked_about(a_study, alice, bob, asked):
+def test_a_clear_winner_is_named_early_however_often_a_prompt_is_asked_about(a_study, alice, bob, asked):
     study = hand_in(a_study(captions=11, confidence=0.5, **asked))
     wanted = Assignment.objects.count()
     while Study.objects.get().state == "open":
@@ -241,13 +241,13 @@ def test_a_clear_winner_is_named_early_however_often_a_caption_is_asked_about(a_
     assert Assignment.objects.count() < 0.8 * wanted
 
 
-def test_a_caption_with_a_part_of_its_votes_never_counts_even_after_the_end(a_study, alice, bob):
+def test_a_prompt_with_a_part_of_its_votes_never_counts_even_after_the_end(a_study, alice, bob):
     study = hand_in(a_study(opinions=2))
     answer(study, alice, ["coarse", "small"])
     answer(study, bob, ["small", "coarse"], tasks=1)
     close_study(study, reason="Enough.", now=NOW)  # by somebody who sees who leads
     [rate] = study_report(Study.objects.get()).rates
-    assert (rate.result.votes, rate.result.captions, rate.result.value) == (5, 1, 0.5)
+    assert (rate.result.votes, rate.result.prompts, rate.result.value) == (5, 1, 0.5)
 
 
 def test_a_study_without_a_winner_closes_when_every_opinion_is_in(a_study, alice):

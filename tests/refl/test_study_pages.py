@@ -23,7 +23,7 @@ def generators(project, pipeline):
 
 @pytest.fixture
 def study(project, generators, alice):
-    """Six captions, of which one is answered: the tuned generator's image won."""
+    """Six prompts, of which one is answered: the tuned generator's image won."""
     study = asked_study(project, generators, captions=6)
     answer_study(study, alice, generators[::-1], tasks=1)
     return study

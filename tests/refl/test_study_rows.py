@@ -101,10 +101,10 @@ def test_opinions_that_differ_in_a_study_are_asked_no_third_time_and_repeated_to
     assert draws == [None] * 5
 
 
-def test_a_report_takes_as_many_queries_however_many_captions_it_has(a_study, alice):
+def test_a_report_takes_as_many_queries_however_many_prompts_it_has(a_study, alice):
     counts = []
-    for name, captions in (("short", 2), ("long", 9)):
-        study = hand_in(a_study(name=name, captions=captions, stops=False))
+    for name, prompts in (("short", 2), ("long", 9)):
+        study = hand_in(a_study(name=name, captions=prompts, stops=False))
         answer(study, alice, ["coarse", "small"])
         with CaptureQueriesContext(
             connection,

@@ -40,8 +40,8 @@ def denoising_losses(tuner: Tuner, pairs: Sequence[Pair], rng: Rng) -> Tensor:
     images = load_images(pairs, family.image_size).to(family.device)  # (B, 3, H, W)
     latents = family.encode(images, rng)  # (B, C, h, w)
     is_left_out = rand(rng) < config.empty_prompts  # (B,)
-    captions = ["" if out else pair.prompt for out, pair in zip(is_left_out, pairs, strict=True)]
-    text = tuner.encode_prompts(captions)  # (B, T, D)
+    prompts = ["" if out else pair.prompt for out, pair in zip(is_left_out, pairs, strict=True)]
+    text = tuner.encode_prompts(prompts)  # (B, T, D)
     noise = randn(latents.shape[1:], rng).to(latents)  # (B, C, h, w)
     timesteps = family.random_timesteps(rng)  # (B,)
     output = family.predict(family.add_noise(latents, noise, timesteps), timesteps, text)  # (B, C, h, w)

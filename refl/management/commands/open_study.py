@@ -15,7 +15,7 @@ from refl.management.rows import find_generator
 from refl.models import Study, StudyConfig
 from refl.selectors.study_figures import study_power
 from refl.services.studies import open_study
-from refl.services.study_plans import CAPTIONS, CannotStudy
+from refl.services.study_plans import PROMPTS, CannotStudy
 from rewardmodel.runs.waking import wake
 
 DEFAULT = StudyConfig()
@@ -48,7 +48,7 @@ class Command(BaseCommand):
             "--captions",
             type=int,
             metavar="N",
-            help=f"prompts; default: {CAPTIONS}, or all held-out ones where there are fewer",
+            help=f"prompts; default: {PROMPTS}, or all held-out ones where there are fewer",
         )
         parser.add_argument(
             "--prompts", type=Path, metavar="FILE", help="ask about the prompts of this file, one a line"

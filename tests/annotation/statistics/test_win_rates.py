@@ -1,4 +1,4 @@
-"""Win rates by captions, against sums written out in plain Python."""
+"""Win rates by prompts, against sums written out in plain Python."""
 
 import random
 from collections import defaultdict
@@ -11,23 +11,23 @@ from annotation.statistics.sequential import confidence_interval
 from annotation.statistics.win_rates import verdict, win_rate
 
 
-def test_a_rate_is_the_mean_over_captions_whose_votes_are_all_in():
+def test_a_rate_is_the_mean_over_prompts_whose_votes_are_all_in():
     luck = random.Random(2)
     rows = [(luck.randrange(20), luck.choice([0.0, 0.5, 1.0])) for _ in range(80)]
     waiting = {3, 7}
-    by_caption = defaultdict(list)
-    for caption, vote in rows:
-        if caption not in waiting:
-            by_caption[caption].append(vote)
-    means = [sum(votes) / len(votes) for votes in by_caption.values()]
+    by_prompt = defaultdict(list)
+    for prompt, vote in rows:
+        if prompt not in waiting:
+            by_prompt[prompt].append(vote)
+    means = [sum(votes) / len(votes) for votes in by_prompt.values()]
     rate = win_rate(
-        np.array([caption for caption, _ in rows]),
+        np.array([prompt for prompt, _ in rows]),
         np.array([vote for _, vote in rows]),
-        np.array([caption not in waiting for caption, _ in rows]),
+        np.array([prompt not in waiting for prompt, _ in rows]),
         confidence=0.95,
     )
     assert rate.value == pytest.approx(sum(means) / len(means))
-    assert rate.captions == len(means)
+    assert rate.prompts == len(means)
     assert (rate.wins, rate.losses, rate.ties) == tuple(
         sum(vote == value for _, vote in rows) for value in (1.0, 0.0, 0.5)
     )
@@ -35,16 +35,16 @@ def test_a_rate_is_the_mean_over_captions_whose_votes_are_all_in():
     assert (rate.interval.low, rate.interval.high) == pytest.approx((expected.low, expected.high))
 
 
-def test_votes_on_one_caption_count_as_one_observation():
+def test_votes_on_one_prompt_count_as_one_observation():
     one_each = win_rate(np.arange(12), np.ones(12), np.ones(12, bool), confidence=0.95)
     all_on_one = win_rate(np.zeros(12, int), np.ones(12), np.ones(12, bool), confidence=0.95)
     assert one_each.interval.low > 0.5 > all_on_one.interval.low
-    assert (one_each.captions, all_on_one.captions) == (12, 1)
+    assert (one_each.prompts, all_on_one.prompts) == (12, 1)
 
 
 def test_without_a_vote_there_is_no_rate_and_every_one_is_possible():
     rate = win_rate(np.zeros(0, int), np.zeros(0), np.zeros(0, bool), confidence=0.95)
-    assert (rate.value, rate.votes, rate.captions) == (None, 0, 0)
+    assert (rate.value, rate.votes, rate.prompts) == (None, 0, 0)
     assert (rate.interval.low, rate.interval.high) == (pytest.approx(0), pytest.approx(1))
 
 

@@ -57,7 +57,7 @@ def test_a_round_is_told_with_its_pictures_figures_and_reasons(page, project, ro
     assert f"{round_over.run.checkpoint} was promoted" in answer.text
     assert f"{round_over} kept: shipped +0.400 (+0.200 to +0.600)" in answer.text
     assert "a fox, take 1" in answer.text
-    assert [pair.caption for pair in answer.context["pairs"]] == ["a red fox w", "a red fox x", "a red fox y"]
+    assert [pair.prompt for pair in answer.context["pairs"]] == ["a red fox w", "a red fox x", "a red fox y"]
     assert answer.context["history"][0].name == str(round_over.run)
     assert answer.context["accuracy"]["series"][0]["points"] == [(1, 0.728)]
     assert answer.context["rewards"]["series"] == [{"name": "shipped", "points": [(0, 0.1), (1, 0.5)]}]
