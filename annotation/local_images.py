@@ -20,6 +20,7 @@ from django.core.files.storage import default_storage
 
 logger = logging.getLogger(__name__)
 THREADS = 16  # they mostly wait for the storage
+USES = "counts"  # of the cache: hits and fetches
 CHUNK = 1024  # names read at a time, so that their iterator can stop in between
 
 
@@ -74,14 +75,37 @@ def _touch(file: Path) -> bool:
 
 def _fetch_missing(names: Iterable[str], cache: Path) -> bool:
     """Fetch the files not in the cache, and mark the others as used. Returns: whether any was missing."""
-    folder, fetched, remaining = cache / "images", False, iter(names)
+    folder, remaining = cache / "images", iter(names)
+    hits = fetches = 0
     with ThreadPoolExecutor(THREADS) as pool:
         while chunk := list(islice(remaining, CHUNK)):
             with _locked(cache, fcntl.LOCK_SH):
-                missing = [name for name in dict.fromkeys(chunk) if not _touch(folder / cached_name(name))]
+                different = dict.fromkeys(chunk)
+                missing = [name for name in different if not _touch(folder / cached_name(name))]
             for _ in pool.map(lambda name: fetch_object(name, folder / cached_name(name)), missing):
-                fetched = True
-    return fetched
+                fetches += 1
+            hits += len(different) - len(missing)
+    _count_uses(cache, hits, fetches)
+    return fetches > 0
+
+
+def read_uses() -> tuple[int, int]:
+    """Return how many files were asked of the cache that were there, and that had to be fetched."""
+    try:
+        hits, fetches = map(int, (Path(settings.IMAGE_CACHE_DIR) / USES).read_text().split())
+    except (OSError, ValueError):
+        return 0, 0
+    return hits, fetches
+
+
+def _count_uses(cache: Path, hits: int, fetches: int) -> None:
+    """Add to what all processes of this host have counted. It is a figure: one that is lost is lost."""
+    with (cache / USES).open("a+") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        file.seek(0)
+        before = file.read().split() or ("0", "0")
+        file.truncate(0)
+        file.write(f"{int(before[0]) + hits} {int(before[1]) + fetches}")
 
 
 def cached_name(name: str) -> str:

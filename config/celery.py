@@ -12,8 +12,10 @@ from celery.signals import (
     before_task_publish,
     task_postrun,
     task_prerun,
+    worker_init,
     worker_process_init,
 )
+from django.conf import settings
 
 from annotation import request_ids
 from config import broker
@@ -42,6 +44,15 @@ def _send_request_id(headers: dict[str, Any], **_: object) -> None:
     """Let the task's logs name the request that asked for it."""
     if request_id := request_ids.current():
         headers["request_id"] = request_id
+
+
+@worker_init.connect
+def _serve_metrics(**_: object) -> None:
+    """Before the pool is there. The library is loaded where it is wanted."""
+    if settings.WORKER_METRICS:
+        from config.metrics.workers import tell_of_worker
+
+        tell_of_worker(settings.WORKER_METRICS)
 
 
 @worker_process_init.connect

@@ -37,6 +37,16 @@ def socket_folder(var: Path) -> Path:
     return Path(tempfile.gettempdir()) / f"laurel-{hashlib.sha256(str(var).encode()).hexdigest()[:10]}"
 
 
+def listening_address(name: str, text: str) -> tuple[str, int] | None:
+    """Return host and port of `HOST:PORT`, None of nothing. Raises: ValueError that names the setting."""
+    if not text:
+        return None
+    host, _, port = text.rpartition(":")
+    if not host or not port.isdecimal():
+        raise ValueError(f"{name} is HOST:PORT, as 127.0.0.1:9101, not {text!r}")
+    return host.strip("[]"), int(port)
+
+
 SOCKETS = socket_folder(VAR)
 SECRET_KEY = keys.secret_key(VAR, env.str("SECRET_KEY", default=""))
 SECRET_KEY_FALLBACKS = keys.earlier_keys(VAR, env.list("SECRET_KEY_FALLBACKS", default=[]))
@@ -69,6 +79,8 @@ METRICS_TOKEN = env.str("METRICS_TOKEN", default="")
 METRICS_NETWORKS = [
     ip_network(network) for network in env.list("METRICS_NETWORKS", default=["127.0.0.0/8", "::1/128"])
 ]
+# Where a worker tells of itself, whoever asks; it does not without.
+WORKER_METRICS = listening_address("WORKER_METRICS", env.str("WORKER_METRICS", default=""))
 
 INSTALLED_APPS = [
     "annotation",

@@ -221,15 +221,21 @@ def test_a_scorer_of_the_release_before_is_told_without_what_it_does_not_count()
     assert not [name for name, *_ in values if name.startswith("laurel_scorer_seconds")]
 
 
+def documented_metrics(section):
+    """The metrics in the table of a section of the page."""
+    _, _, page = (ROOT / "docs/monitoring.md").read_text().partition(f"\n## {section}\n")
+    rows = re.findall(r"^\| (`laurel_[^|]*) \|", page.partition("\n## ")[0], re.MULTILINE)
+    return {name for row in rows for name in re.findall(r"`(\w+)`", row)}
+
+
 def test_each_metric_is_documented_and_dashboard_and_alerts_ask_for_no_other(read):
     told = {re.sub(r"_(bucket|count|sum)$", "", name) for name, _ in read()}
     told = {name for name in told if name.startswith("laurel_") and not name.endswith("_created")}
     # What is there only once a scorer answered, a request was refused, or folders were measured.
     told |= {"laurel_scorer_seconds", "laurel_scorer_batch_images", "laurel_scorer_refused_total"}
     told |= {"laurel_scorer_images_waiting", "laurel_refused_requests_total", "laurel_folder_bytes"}
-    rows = re.findall(r"^\| (`laurel_[^|]*) \|", (ROOT / "docs/monitoring.md").read_text(), re.MULTILINE)
-    documented = {name for row in rows for name in re.findall(r"`(\w+)`", row)}
-    assert documented == told
+    assert documented_metrics("Metrics") == told
+    documented = told | documented_metrics("Metrics of workers")
     for file in ("grafana.json", "alerts.yml"):
         asked = re.findall(r"\blaurel_[a-z_]+", (ROOT / "deploy/monitoring" / file).read_text())
         assert {re.sub(r"_(bucket|count|sum)$", "", name) for name in asked} <= documented, file
