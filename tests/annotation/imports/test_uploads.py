@@ -22,6 +22,7 @@ from annotation.models import Assignment, Generation, LooseObject, Project, Prom
 from annotation.services.exports import request_export
 from annotation.services.imports import (
     ImportRefused,
+    RankingOptions,
     archives,
     cancel_import,
     import_rankings,
@@ -328,8 +329,15 @@ def test_exports_are_asked_for_while_an_import_of_the_project_writes(project, up
 
 
 @pytest.mark.django_db(transaction=True)
-def test_an_import_is_cancelled_while_it_runs_and_nothing_is_left_of_it(project, upload, ada, monkeypatch):
+@pytest.mark.parametrize(("kind", "read"), [("images", 2), ("rankings", 3)])
+def test_an_import_is_cancelled_while_it_runs_and_nothing_is_left_of_it(
+    project, upload, ada, monkeypatch, kind, read
+):
     monkeypatch.setattr(worker, "HEARTBEAT_SECONDS", 0.02)
+    if kind == "rankings":
+        table = json.dumps([ranking_row(generations=["a.png", "b.png"], ranking=[1, 2])])
+        file = sent("r.zip", archive(r_json=table, a_png=picture(1), b_png=picture(2)))
+        upload = request_import(project=project, file=file, by=ada, now=now(), rankings=RankingOptions())
     other = connections.create_connection("default")
     other.set_autocommit(False)
     with other.cursor() as cursor:  # somebody else adds prompts: the import has read its file, and waits
@@ -348,7 +356,7 @@ def test_an_import_is_cancelled_while_it_runs_and_nothing_is_left_of_it(project,
     with ThreadPoolExecutor(1) as thread:
         importing = thread.submit(work)
         try:
-            seen(done=2)
+            seen(done=read)
             cancel_import(Upload.objects.get(pk=upload.pk), by=ada, now=now())
             asked = now()
             seen(heartbeat__gt=asked + timedelta(milliseconds=100))  # it knows by now
