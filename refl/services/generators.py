@@ -184,9 +184,9 @@ def keep_if_sound(
 ) -> bool:
     """Judge a tuned generator, once: keep it only if no reward that it was not tuned on falls.
 
-    A reward falls when the whole interval of its change lies below zero. Without a held-out reward there is
-    no evidence for the generator, so it is not kept. The reward it was tuned on decides nothing: it is
-    expected to rise.
+    A reward falls when its whole interval lies below zero by more than is negligible. Without a held-out
+    reward there is no evidence for the generator, so it is not kept. The reward it was tuned on decides
+    nothing: it is expected to rise.
 
     Args:
         tuned_on: scores of held-out prompts, parent and generator with the same seeds.

@@ -20,6 +20,14 @@ def test_a_drop_of_every_prompt_is_a_fall():
     assert change.prompts == 60
 
 
+@pytest.mark.parametrize(("share", "falls"), [(0.05, False), (0.09, False), (0.11, True)])
+def test_a_drop_is_a_fall_from_a_tenth_of_the_deviation_over_prompts(share, falls):
+    deviation = NOISE.mean(axis=1).std()
+    change = paired_change(scores(0), scores(-share * deviation), seed=1, draws=500)
+    assert change.deviation == pytest.approx(deviation)
+    assert change.is_a_fall == falls
+
+
 def test_a_rise_is_none():
     assert not paired_change(scores(0), scores(0.5), seed=1, draws=500).is_a_fall
 
