@@ -241,13 +241,13 @@ def tune(stack: Stack, project: Any, *, disturb: Callable[[Any], Any]) -> tuple[
     """Tune the shipped generator through the queue. Returns: a hash of the weights, and what disturb did."""
     from django.utils.timezone import now
 
-    from demo.settings import TUNING_CONFIG
+    from demo.settings import REFL_CONFIG
     from refl.models import Generator
     from refl.services.tuning import queue_tuning
     from rewardmodel.runs import states
     from rewardmodel.runs.waking import wake
 
-    config = replace(TUNING_CONFIG, updates=UPDATES, checkpoint_every=2, guard_every=0, sample_every=0)
+    config = replace(REFL_CONFIG, updates=UPDATES, checkpoint_every=2, guard_every=0, sample_every=0)
     shipped = Generator.objects.filter(project=project).latest("pk")
     first = Generator.objects.filter(project=project, name="shipped generator").first() or shipped
     run = queue_tuning(project=project, generator=first, config=config.to_dict())

@@ -43,7 +43,7 @@ from benchmarks.rankings_needed import (
     write_dataset,
 )
 from benchmarks.tuning_table import compare, table
-from demo.settings import FILTER, HASTY_STEPS, REFL_CONFIG, REWARD_CONFIG
+from demo.settings import FILTER, HASTY_STEPS, REFL_CONFIG, REWARD_CONFIG, THEN_DRAFT
 from demo.world.annotators import Annotator, blind_votes
 from demo.world.captions import Split, draw_captions
 from demo.world.oracle import judge_groups
@@ -56,7 +56,7 @@ if TYPE_CHECKING:
     from refl.learning.pairs import Preference
     from refl.learning.rewards import Reward
 
-DRAFT = {"method": "draft", "reward_weight": 0.05, "updates": 60}
+DRAFT = {**THEN_DRAFT, "updates": 60}
 RAFT = {**FILTER, "selection": "raft", "candidates": 8, "updates": 300}
 # Fields that differ from REFL_CONFIG; "reward" names the checkpoint that is tuned on, "rewards" a mixture of
 # checkpoints and their heads, "prompts" is how many. Guards are off unless a setting has `guard_every`.
@@ -71,7 +71,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "raft": {**RAFT, "prompts": 300},
     "dpo": {"method": "dpo", "beta": 2000.0, "updates": 150, "batch_size": 8},
     "nft": {"method": "nft", "updates": 100},
-    "filter, then draft": {"stages": [FILTER, {**DRAFT, "updates": 40}]},
+    "filter, then draft": {"stages": [FILTER, THEN_DRAFT]},
 }
 # Of the small world: tuned on, of another seed, before rankings.
 REWARDS = ("model", "independent", "matching")

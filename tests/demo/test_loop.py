@@ -85,7 +85,7 @@ STAGES = [{"method": "selected", "selection": "raft", "updates": 3}, {"method": 
 @pytest.mark.parametrize(
     ("values", "updates"),
     [
-        (TUNING_CONFIG.to_dict(), [TUNING_CONFIG.updates]),
+        (TUNING_CONFIG.to_dict(), [stage["updates"] for stage in TUNING_CONFIG.stages]),
         ({"updates": 5}, [5]),
         ({"method": "selected", "selection": "weighted", "updates": 5}, [5]),
         ({"method": "dpo", "updates": 5}, [5]),
