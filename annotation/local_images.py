@@ -92,20 +92,30 @@ def _fetch_missing(names: Iterable[str], cache: Path) -> bool:
 def read_uses() -> tuple[int, int]:
     """Return how many files were asked of the cache that were there, and that had to be fetched."""
     try:
-        hits, fetches = map(int, (Path(settings.IMAGE_CACHE_DIR) / USES).read_text().split())
-    except (OSError, ValueError):
+        return _uses((Path(settings.IMAGE_CACHE_DIR) / USES).read_bytes())
+    except OSError:
         return 0, 0
-    return hits, fetches
 
 
 def _count_uses(cache: Path, hits: int, fetches: int) -> None:
-    """Add to what all processes of this host have counted. It is a figure: one that is lost is lost."""
-    with (cache / USES).open("a+") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        file.seek(0)
-        before = file.read().split() or ("0", "0")
-        file.truncate(0)
-        file.write(f"{int(before[0]) + hits} {int(before[1]) + fetches}")
+    """Add to what all processes of this host have counted. It is a figure: where it is lost, nothing ends."""
+    try:
+        with (cache / USES).open("ab+") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            file.seek(0)
+            before = _uses(file.read())
+            file.truncate(0)
+            file.write(b"%d %d" % (before[0] + hits, before[1] + fetches))
+    except OSError as error:
+        logger.warning("the uses of the cache are not counted: %s", error)
+
+
+def _uses(content: bytes) -> tuple[int, int]:
+    try:
+        hits, fetches = map(int, content.split())
+    except ValueError:
+        return 0, 0  # nothing yet, or what a full disk or a crash left of it
+    return hits, fetches
 
 
 def cached_name(name: str) -> str:

@@ -13,7 +13,7 @@ import pytest
 from celery import signals
 from celery.exceptions import WorkerLostError
 
-from annotation.local_images import local_images, read_uses
+from annotation.local_images import USES, cached_name, local_images, read_uses
 from annotation.tasks import tend_exports, write_export
 from config.metrics.workers import Worker, read_gpus
 from config.settings import listening_address
@@ -104,6 +104,19 @@ def test_files_that_were_in_the_cache_and_files_that_were_fetched_are_counted(re
         with local_images(asked):
             pass
     assert read_uses() == (hits + 2, fetches + 3)
+
+
+@pytest.mark.parametrize("content", [b"5", b"\0\0\0\0", b"\xff x", None])
+def test_a_count_that_is_damaged_or_cannot_be_written_keeps_no_file_back(
+    settings, remote, project, a_prompt, content
+):
+    name = a_prompt(images=1).generations.get().image.file.name
+    counts = settings.IMAGE_CACHE_DIR / USES
+    counts.parent.mkdir(parents=True, exist_ok=True)
+    counts.mkdir() if content is None else counts.write_bytes(content)
+    with local_images([name]) as folder:
+        assert (folder / cached_name(name)).is_file()
+    assert read_uses() == ((0, 0) if content is None else (0, 1))
 
 
 def test_the_setting_is_an_address_or_nothing():
