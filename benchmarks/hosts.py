@@ -466,12 +466,12 @@ class Stages:
         return f"{self.hosts[name].lan.address(name)}:{self.ports[name]}"
 
     def tune(self) -> str:
-        from demo.settings import FILTER, TUNING_CONFIG
+        from demo.settings import TUNING_CONFIG
         from refl.models import Generator
         from refl.services.tuning import queue_tuning
         from rewardmodel.runs.waking import wake
 
-        stages = [dict(FILTER), {"method": "draft", "reward_weight": 0.05, "updates": 40}]
+        stages = list(TUNING_CONFIG.stages)
         if self.asked.updates:
             stages = [stage | {"updates": self.asked.updates} for stage in stages]
         every = 5 if self.asked.updates else 50
