@@ -267,10 +267,15 @@ class _HeldFile:
         return self.row.name
 
 
+def held_beside(path: Path) -> Path:
+    """Where files have second names while their folder is stored; a process that is killed leaves it."""
+    return path.with_name(f".{path.name}.held.new")
+
+
 @contextmanager
 def _held(path: Path, digests: Digests) -> Iterator[dict[str, _HeldFile]]:
     """Provide the files of one moment by their names. Raises: StillWritten."""
-    held = path.with_name(f".{path.name}.held.new")
+    held = held_beside(path)
     shutil.rmtree(held, ignore_errors=True)
     try:
         listed = listing(path)

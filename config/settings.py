@@ -235,7 +235,10 @@ def _s3_options() -> dict[str, Any]:
         "endpoint_url": env.str("S3_ENDPOINT", default="") or None,
         "max_memory_size": 64 * 2**20,  # bytes of an object; of one that is larger, the rest is on the disk
         # Its own are 60 s each, tried five times.
-        "client_config": Config(connect_timeout=3, read_timeout=15, retries={"total_max_attempts": 2}),
+        # A transfer has ten threads beside the one that asks: with fewer connections some are made anew.
+        "client_config": Config(
+            connect_timeout=3, read_timeout=15, retries={"total_max_attempts": 2}, max_pool_connections=20
+        ),
     }
 
 

@@ -144,3 +144,7 @@ def _remove_left(*, but: Path) -> None:
         for folder in Path(settings.RUNS_DIR).glob(f"{model.kind}-[0-9]*"):
             if folder != but and folder not in at_work:
                 stored_files.let_go(folder)
+        held = {stored_files.held_beside(folder) for folder in {but, *at_work}}
+        for left in Path(settings.RUNS_DIR).glob(f".{model.kind}-[0-9]*.held.new"):
+            if left not in held:
+                stored_files.remove_local(left)

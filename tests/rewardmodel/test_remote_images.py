@@ -13,7 +13,7 @@ import pytest
 
 from annotation import jobs
 from annotation.models import Generation, StoredFile
-from annotation.stored_files import open_file, stored_digests
+from annotation.stored_files import held_beside, open_file, stored_digests
 from rewardmodel.models import EvaluationRun, TrainingRun
 from rewardmodel.runs import states
 from rewardmodel.runs.folders import RunFolder
@@ -121,15 +121,19 @@ def test_a_run_goes_on_from_what_was_stored_and_a_host_given_up_for_dead_changes
     move_to("a")
     with pytest.raises(jobs.JobLost):
         dead.store()
+    held = held_beside(dead.path)
+    held.mkdir()  # as where it was killed while it stored
     assert dead.path.exists()
     assert open_file(dead.path / "state.pt").read() == b"step 3"
     jobs.release(again, now=NOW)
     other = RunFolder(queue_training(project=project, config=QUICK))
     other.take_up()
+    assert held.exists()
     assert dead.path.exists()  # it was heard of just now: a worker beside this one may still store its end
     TrainingRun.objects.filter(pk=again.pk).update(heartbeat=NOW)
     other.take_up()
     assert not dead.path.exists()  # of a run that is at work no more, or elsewhere
+    assert not held.exists()
 
 
 def test_a_run_leaves_out_images_that_the_storage_lacks_or_has_not_as_they_were(

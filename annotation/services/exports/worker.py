@@ -5,7 +5,9 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable
 from datetime import datetime, timedelta
+from pathlib import Path
 
+from django.conf import settings
 from django.db import transaction
 
 from annotation import jobs, stored_files
@@ -42,6 +44,7 @@ def run_export(export: Export, *, clock: Clock) -> None:
     Raises: JobLost when it has ended or another worker has it.
     """
     jobs.claim(export, now=clock())
+    _let_go_of_finished()
     work = export.folder / "work"
     try:
         size, sha256 = _write_archive(export, clock)
@@ -69,6 +72,16 @@ def run_export(export: Export, *, clock: Clock) -> None:
         return
     shutil.rmtree(work, ignore_errors=True)
     stored_files.let_go(export.folder)
+
+
+def _let_go_of_finished() -> None:
+    """Remove what this host still has of exports that it was killed in, and that another finished."""
+    if not stored_files.is_elsewhere():
+        return
+    here = {folder.name: folder for folder in Path(settings.EXPORTS_DIR).glob("[0-9]*")}
+    finished = Export.objects.filter(pk__in=here, state=Export.State.FINISHED)
+    for pk in finished.values_list("pk", flat=True):
+        stored_files.let_go(here[str(pk)])
 
 
 @transaction.atomic

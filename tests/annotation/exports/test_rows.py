@@ -159,6 +159,20 @@ def test_an_export_that_somebody_still_writes_waits(asked):
     assert Export.objects.get().state == State.FINISHED
 
 
+def test_a_host_that_was_killed_in_an_export_removes_what_it_has_once_another_wrote_it(remote, asked):
+    export = asked()
+    run_export(export, clock=clock())  # by another host
+    left = export.folder / "work"
+    left.mkdir(parents=True)
+    waiting = asked("pairs", after=NOW - SECOND)
+    begun = waiting.folder / "work"
+    begun.mkdir(parents=True)
+    following = asked("pairs")
+    run_export(following, clock=clock())
+    assert not export.folder.exists()
+    assert begun.exists()  # nobody has finished that one
+
+
 def test_an_export_taken_already_is_not_taken_again(asked):
     export, other = asked(), Export.objects.get()
     jobs.claim(export, now=NOW)
