@@ -26,6 +26,8 @@ def test_axes_are_moved_removed_and_added_and_then_rated_by_keys(at_work, ada, a
 
     a_prompt(images=2)
     page = at_work(alice)
+    choice = page.locator(".choice").first
+    assert choice.evaluate("choice => parseFloat(getComputedStyle(choice).paddingLeft)") > 8
     press(page, "2 0 Enter  7 6 5 0 Enter  1 2 3 0 Enter")
     expect(page.locator('form[data-current="rank"]')).to_be_visible()
     press(page, "1 2 2 1")
