@@ -29,8 +29,9 @@ from refl.learning.families.inspection import inspect_pipeline
 from refl.learning.families.lora_files import check_lora, read_layers
 from refl.learning.outcomes import Outcome
 from refl.models import Generator, TuningRun
-from refl.services.judging import Change
+from refl.services.judging import NEGLIGIBLE, Change
 
+LOST = "lost"  # of metrics: standard deviations that it and those it comes from lost beyond chance
 GENERATOR_KEPT = register_event("generator.kept", "A tuned generator was kept")
 
 
@@ -184,9 +185,10 @@ def keep_if_sound(
 ) -> bool:
     """Judge a tuned generator, once: keep it only if no reward that it was not tuned on falls.
 
-    A reward falls when its whole interval lies below zero by more than is negligible. Without a held-out
-    reward there is no evidence for the generator, so it is not kept. The reward it was tuned on decides
-    nothing: it is expected to rise.
+    A reward falls when its whole interval lies below zero by more than is negligible. What the generators it
+    comes from lost counts with it, so that many small losses do not add up. Without a held-out reward there is
+    no evidence for the generator, so it is not kept. The reward it was tuned on decides nothing: it is
+    expected to rise.
 
     Args:
         tuned_on: scores of held-out prompts, parent and generator with the same seeds.
@@ -195,13 +197,16 @@ def keep_if_sound(
     Returns: whether it is kept.
     Raises: AlreadyJudged.
     """
-    kept = bool(held_out) and not any(change.is_a_fall for change in held_out.values())
+    lost = generator.parent.metrics.get(LOST, 0.0) if generator.parent else 0.0
+    allowance = max(0.0, NEGLIGIBLE - lost)
+    kept = bool(held_out) and not any(change.is_a_fall(allowance) for change in held_out.values())
     metrics: dict[str, Any] = {"tuned_on": tuned_on.to_dict()}
     if held_out:
         metrics["held_out"] = {name: change.to_dict() for name, change in held_out.items()}
+        metrics[LOST] = lost + max(change.loss for change in held_out.values())
     if guards is not None:
         metrics["guards"] = guards.to_dict()
-    sentences = [_reason(held_out), *([guards.sentence()] if guards else [])]
+    sentences = [_reason(held_out, allowance), *([guards.sentence()] if guards else [])]
     _judge(generator, kept=kept, reason=" ".join(sentences), metrics=metrics)
     if kept:
         data = {
@@ -241,13 +246,19 @@ def _judge(generator: Generator, **verdict: Any) -> None:
     generator.refresh_from_db()
 
 
-def _reason(held_out: Mapping[str, Change]) -> str:
+def _reason(held_out: Mapping[str, Change], allowance: float) -> str:
     if not held_out:
         return "There is no reward model that it was not tuned on, so nothing speaks for it."
     prompts = next(iter(held_out.values())).prompts
     rewards = "; ".join(
-        f"{name} {'fell' if change.is_a_fall else 'did not fall'}: "
+        f"{name} {_moved(change, allowance)}: "
         f"{change.difference:+.3g} [{change.low:+.3g}, {change.high:+.3g}]"
         for name, change in held_out.items()
     )
     return f"By what it was not tuned on, on {prompts} held-out prompts: {rewards}."
+
+
+def _moved(change: Change, allowance: float) -> str:
+    if change.is_a_fall(allowance):
+        return "fell"
+    return "fell by less than counts" if change.loss else "did not fall"

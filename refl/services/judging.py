@@ -26,7 +26,7 @@ PROMPTS, IMAGES, IMAGES_EACH = 200, 200, 4
 
 # Ours: half of what Cohen (Statistical Power Analysis, 1988) calls a small effect. Heads for artifacts, which
 # see flaws dimly, moved by as much where images had become a little cleaner.
-NEGLIGIBLE = 0.1  # of the standard deviation over prompts
+NEGLIGIBLE = 0.1  # standard deviations over prompts
 
 
 @dataclass(frozen=True)
@@ -49,9 +49,13 @@ class Change:
         return self.after - self.before
 
     @property
-    def is_a_fall(self) -> bool:
-        """The whole interval lies further below zero than is negligible."""
-        return self.high < -NEGLIGIBLE * self.deviation
+    def loss(self) -> float:
+        """What was lost, in standard deviations over prompts; 0 where chance explains it."""
+        return -self.difference / self.deviation if self.high < 0 < self.deviation else 0.0
+
+    def is_a_fall(self, allowance: float = NEGLIGIBLE) -> bool:
+        """Whether the whole interval lies so many standard deviations over prompts below zero."""
+        return self.high < -allowance * self.deviation
 
     def to_dict(self) -> dict[str, float | int]:
         return {**asdict(self), "difference": self.difference}

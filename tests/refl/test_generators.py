@@ -239,6 +239,18 @@ def test_it_is_not_kept_when_the_independent_reward_fell_whatever_its_own_did(pr
     assert "on 50 held-out prompts: shipped fell: -0.4 [-0.6, -0.2]" in tuned.reason
 
 
+def test_what_its_parents_lost_is_taken_off_what_it_may_lose(tuned):
+    small = replace(FALL, after=0.47, low=-0.04, high=-0.02)  # .06 of the deviation
+    assert keep_if_sound(tuned, tuned_on=RISE, held_out={"artifacts": small})
+    assert tuned.metrics["lost"] == pytest.approx(0.06)
+    assert "artifacts fell by less than counts: -0.03 [-0.04, -0.02]" in tuned.reason
+    child = Generator.objects.create(
+        project=tuned.project, name="child", pipeline=tuned.pipeline, parent=tuned, steps=tuned.steps
+    )
+    assert not keep_if_sound(child, tuned_on=RISE, held_out={"artifacts": replace(small, high=-0.021)})
+    assert "artifacts fell: -0.03" in child.reason
+
+
 def test_it_is_not_kept_when_nothing_independent_speaks_for_it(tuned):
     assert not keep_if_sound(tuned, tuned_on=RISE, held_out={})
     assert tuned.metrics == {"tuned_on": RISE.to_dict()}

@@ -14,7 +14,7 @@ def scores(shift: float) -> list[list[float]]:
 
 def test_a_drop_of_every_prompt_is_a_fall():
     change = paired_change(scores(0), scores(-0.5), seed=1, draws=500)
-    assert change.is_a_fall
+    assert change.is_a_fall()
     assert change.difference == pytest.approx(-0.5)
     assert change.low == pytest.approx(-0.5)
     assert change.prompts == 60
@@ -25,18 +25,20 @@ def test_a_drop_is_a_fall_from_a_tenth_of_the_deviation_over_prompts(share, fall
     deviation = NOISE.mean(axis=1).std()
     change = paired_change(scores(0), scores(-share * deviation), seed=1, draws=500)
     assert change.deviation == pytest.approx(deviation)
-    assert change.is_a_fall == falls
+    assert change.is_a_fall() == falls
+    assert change.loss == pytest.approx(share)
 
 
 def test_a_rise_is_none():
-    assert not paired_change(scores(0), scores(0.5), seed=1, draws=500).is_a_fall
+    assert not paired_change(scores(0), scores(0.5), seed=1, draws=500).is_a_fall()
 
 
 def test_noise_without_a_drift_is_none():
     after = [list(reversed(prompt)) for prompt in scores(0)]
     change = paired_change(scores(0), after, seed=1, draws=500)
     assert change.low <= 0 <= change.high
-    assert not change.is_a_fall
+    assert not change.is_a_fall()
+    assert change.loss == 0
 
 
 def test_the_images_of_a_prompt_count_as_one_witness():
