@@ -123,7 +123,7 @@ def read_gpus() -> Iterator[Metric]:
     size = GaugeMetricFamily("laurel_gpu_memory_bytes", "Memory of the GPU", labels=["gpu"])
     for line in listed.splitlines():
         gpu, *amounts = (field.strip() for field in line.split(","))
-        for family, amount in zip((used, size), amounts, strict=True):
+        for family, amount in zip((used, size), amounts, strict=False):  # none where it says "No devices"
             if amount.isdecimal():  # else the driver does not know
                 family.add_metric([gpu], int(amount) * MiB)
     yield used
