@@ -73,7 +73,7 @@ class DatabaseWrapper(base.DatabaseWrapper):
         self._checked_at = time.monotonic()
 
     def _answered_lately(self) -> bool:
-        if time.monotonic() - self._checked_at > CHECKED_SECONDS:
+        if self.connection.closed or time.monotonic() - self._checked_at > CHECKED_SECONDS:
             return False
         socket = select.poll()
         socket.register(self.connection.pgconn.socket, select.POLLIN)

@@ -111,18 +111,17 @@ def test_a_request_is_no_statement_longer_for_asking_whether_its_connection_live
     assert other.health_check_done
 
 
-@pytest.mark.parametrize("is_ended", [True, False])
-def test_a_connection_is_replaced_that_was_ended_or_long_silent_and_does_not_answer(
-    opened, monkeypatch, is_ended
-):
+@pytest.mark.parametrize("end", ["by the server", "here", "unseen"])
+def test_a_connection_is_replaced_that_was_ended_or_long_silent_and_does_not_answer(opened, monkeypatch, end):
     other, process = opened
     other.health_check_enabled, other.health_check_done = True, False
-    if is_ended:
+    if end == "unseen":
+        monkeypatch.setattr("config.database.base.CHECKED_SECONDS", 0)
+    if end == "here":
+        other.connection.close()
+    else:
         process.terminate()
         select.select([other.connection.pgconn.socket], [], [], SOON)
-    else:
-        monkeypatch.setattr("config.database.base.CHECKED_SECONDS", 0)
-        other.connection.pgconn.finish()
     before = other.connection
     with other.cursor() as cursor:
         cursor.execute("SELECT 1")
