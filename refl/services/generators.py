@@ -186,8 +186,8 @@ def keep_if_sound(
     """Judge a tuned generator, once: keep it only if no reward that it was not tuned on falls.
 
     A reward falls when its whole interval lies below zero by more than is negligible. What the generators it
-    comes from lost counts with it, so that many small losses do not add up. Without a held-out reward there is
-    no evidence for the generator, so it is not kept. The reward it was tuned on decides nothing: it is
+    comes from lost counts with it, so that many small losses do not add up. Without a held-out reward there
+    is no evidence for the generator, so it is not kept. The reward it was tuned on decides nothing: it is
     expected to rise.
 
     Args:

@@ -84,7 +84,7 @@ def test_a_task_that_is_lost_with_its_process_is_counted_where_the_pool_is():
 
 def test_the_driver_tells_of_each_gpus_memory(monkeypatch, tmp_path):
     driver = tmp_path / "nvidia-smi"
-    driver.write_text("#!/bin/sh\necho '0, 1024, 81559'\necho '1, [N/A], 81559'\necho 'No devices were found'\n")
+    driver.write_text("#!/bin/sh\necho '0, 1024, 81559'\necho '1, [N/A], 81559'\necho 'No devices'\n")
     driver.chmod(0o755)
     monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
     told = {(sample.name, sample.labels["gpu"]): sample.value for m in read_gpus() for sample in m.samples}
