@@ -142,7 +142,7 @@ def project(request: Request, slug: str) -> Response:
             row = change_settings(project=row, by=user_of(request), **sent)
         except SettingsFrozen as error:
             names = ", ".join(error.fields)
-            raise Conflict(f"{names}: stays as it is, work on this project is open already.") from None
+            raise Conflict(f"{names}: stays as it is, work is open already, or being imported.") from None
         except ValidationError as error:
             raise serializers.ValidationError(error.message_dict) from None
     return Response(SetProjectSerializer(row).data)

@@ -121,7 +121,7 @@ def settings(request: MemberRequest, project: Project) -> HttpResponse:
         change_settings(project=project, by=request.user, **form.cleaned_data)
     except SettingsFrozen as error:
         for name in error.fields:
-            form.add_error(name, "Stays as it is: work on this project is open already.")
+            form.add_error(name, "Stays as it is: work is open already, or being imported.")
         return render(request, SETTINGS, {**context, "form": form}, status=422)
     messages.success(request, "Settings stored.")
     return redirect("project-settings", project.slug)

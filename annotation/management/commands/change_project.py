@@ -36,7 +36,9 @@ class Command(BaseCommand):
                 try:
                     change_settings(project=row, **{field: form.cleaned_data[field] for field in settings})
                 except SettingsFrozen as error:
-                    raise CommandError(f"{error}: stays as it is, work is open already") from None
+                    raise CommandError(
+                        f"{error}: stays as it is, work is open already, or being imported"
+                    ) from None
             guideline = publish_guideline(project=row, **published) if published else None
         if settings:
             self.stdout.write(f"Settings stored: {', '.join(settings)}.")

@@ -24,8 +24,8 @@ def ask_where_opinions_differ(*, project: Project) -> list[Assignment]:
     A prompt is measured again when another opinion comes in. It never gets more than the project's extra
     opinions, and none where the file of an image is missing.
 
-    Returns: the new, open assignments; none where another worker asks, or an import holds the project for
-    minutes: this one would wait, and the next turn is a minute away.
+    Returns: the new, open assignments; none where another worker asks: this one would wait, and the next turn
+    is a minute away.
     """
     locked = Project.objects.select_for_update(no_key=True, skip_locked=True).filter(pk=project.pk).first()
     if locked is None:

@@ -39,6 +39,7 @@ from annotation.services.projects.prompts import (
     PromptRefused,
     add_prompts,
     check_texts,
+    lock_prompts,
     missing_images,
 )
 
@@ -255,6 +256,8 @@ class OpenRankings:
         Args: files: what `prepare` returned for these rankings; by: who asked, for the log.
         Raises: ImportRefused.
         """
+        lock_prompts(self.project)  # until it is over, slots and axes stay as they are
+        self._check_settings(Project.objects.get(pk=self.project.pk))
         prompts, new_prompts = self._add_prompts(records)
         skip = self.options.skip_broken
         new_images = add_images(records, prompts, files, leave_out=self.leave_out, one_by_one=skip)
@@ -274,8 +277,6 @@ class OpenRankings:
                 prompt_ids=(prompt.pk for prompt in prompts.values()),
                 **details,
             )
-        # Last, for this locks the project, for which revisions and requests for exports wait.
-        self._check_settings(Project.objects.select_for_update(no_key=True).get(pk=self.project.pk))
         self.rankings += new_rankings
         self.prompts += new_prompts
         self.images += new_images

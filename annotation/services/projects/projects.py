@@ -10,6 +10,7 @@ from django.db.models import Max
 from annotation.access import CREATOR
 from annotation.models import Acknowledgement, Action, Guideline, Membership, Project, User
 from annotation.services.actions import record_action
+from annotation.services.projects.prompts import try_lock_prompts
 
 Kind = Action.Kind
 
@@ -20,7 +21,7 @@ FROZEN = frozenset(
 
 
 class SettingsFrozen(Exception):
-    """Assignments are open already, so `fields` can no longer change."""
+    """Assignments are open already, or an import may bring some, so `fields` cannot change."""
 
     def __init__(self, fields: list[str]) -> None:
         super().__init__(", ".join(fields))
@@ -85,12 +86,12 @@ def remove_member(*, project: Project, user: User, by: User | None = None) -> No
 def change_settings(*, project: Project, by: User | None = None, **settings: Any) -> Project:
     """Change the given settings.
 
-    Raises: SettingsFrozen when work is open already and one of FROZEN would change; ValidationError naming
-        the fields that are out of range.
+    Raises: SettingsFrozen when work is open already, or something is being imported, and one of FROZEN would
+        change; ValidationError naming the fields that are out of range.
     """
     project = Project.objects.select_for_update(no_key=True).get(pk=project.pk)
     frozen = sorted(name for name in FROZEN & set(settings) if getattr(project, name) != settings[name])
-    if frozen and project.assignments.exists():
+    if frozen and (not try_lock_prompts(project) or project.assignments.exists()):
         raise SettingsFrozen(frozen)
     before = {name: getattr(project, name) for name in settings}
     for name, value in settings.items():

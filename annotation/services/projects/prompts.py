@@ -122,10 +122,18 @@ def lock_prompts(project: Project) -> None:
     """Let nobody else add prompts to the project until this transaction ends.
 
     It is no lock of the project's row: an import may hold it for minutes, while revisions and requests for
-    exports go on. Whoever locks the row too locks it after this.
+    exports go on. Whoever locks the row too locks it after this, or does not wait for this.
     """
     with connection.cursor() as cursor:
         cursor.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", [f"prompts {project.pk}"])
+
+
+def try_lock_prompts(project: Project) -> bool:
+    """Do as `lock_prompts`, unless somebody adds prompts just now. Returns: whether it is locked."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_try_advisory_xact_lock(hashtextextended(%s, 0))", [f"prompts {project.pk}"])
+        locked: bool = cursor.fetchone()[0]
+    return locked
 
 
 def _known_prompts(project: Project, texts: Mapping[str, str]) -> dict[str, Prompt]:
