@@ -30,17 +30,17 @@ def generation_ids(
     return {(prompt, source): pk for prompt, source, pk in rows.values_list("prompt_id", "source", "pk")}
 
 
-def imported_name(file: Path, name: str) -> str:
+def imported_name(file_name: str, name: str) -> str:
     """Return the name of the user to whom the file's judgements are attributed. Args: name: in the file."""
     longest = User._meta.get_field("username").max_length or 0
-    full_name = f"{IMPORTED}{file.stem}"
+    full_name = f"{IMPORTED}{Path(file_name).stem}"
     return f"{full_name[: longest - ANNOTATOR_LENGTH - 1]}:{name}" if name else full_name[:longest]
 
 
-def imported_annotator(file: Path, name: str) -> User:
+def imported_annotator(file_name: str, name: str) -> User:
     """Return the user to whom the file's judgements are attributed; nobody can sign in as them."""
     user, is_new = User.objects.get_or_create(
-        username=imported_name(file, name), defaults={"is_active": False}
+        username=imported_name(file_name, name), defaults={"is_active": False}
     )
     if is_new:
         user.set_unusable_password()

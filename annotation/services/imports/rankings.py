@@ -131,7 +131,7 @@ def import_rankings(
     """
     options = RankingOptions(format or "", split, without_images, skip_broken)
     with open_rankings(
-        project=project, file=file, images=images, options=options, progress=progress
+        project=project, file=file, file_name=file.name, images=images, options=options, progress=progress
     ) as rankings:
         for part in batches(rankings.records, STEP if skip_broken else len(rankings.records)):
             files = rankings.prepare(part)
@@ -145,6 +145,7 @@ def open_rankings(
     *,
     project: Project,
     file: Path,
+    file_name: str,
     images: Path | None = None,
     options: RankingOptions,
     most_bytes: int = MOST_BYTES,
@@ -154,6 +155,7 @@ def open_rankings(
     """Read and check the file's rankings; its archives stay open while the block runs. Nothing is written.
 
     Args:
+        file_name: what they are attributed to, and what the log has: of what was sent, not of what is in it.
         images: the folder that image paths are relative to; None: the file's.
         most_bytes: that tables may decode to.
         on_read: called with the number of rankings and images read since the last call, which may be 0.
@@ -166,7 +168,7 @@ def open_rankings(
     )
     records = [_in_split(record, options.split) for record in records]
     added = progress or (lambda added: None)
-    rankings = OpenRankings(project, file, records, options, read, added, passed_over)
+    rankings = OpenRankings(project, file, file_name, records, options, read, added, passed_over)
     if options.without_images:
         yield rankings
         return
@@ -193,6 +195,7 @@ class OpenRankings:
 
     project: Project
     file: Path
+    file_name: str
     records: list[RankingRecord]
     options: RankingOptions
     on_read: Progress
@@ -263,12 +266,12 @@ class OpenRankings:
         new_images = add_images(records, prompts, files, leave_out=self.leave_out, one_by_one=skip)
         new_rankings = 0
         for name, its_records in _by_annotator(records).items():
-            annotator = imported_annotator(self.file, name)
+            annotator = imported_annotator(self.file_name, name)
             for batch in batches(its_records):
                 new_rankings += record_judgements(self.project, batch, prompts, annotator, now)
                 self.progress(len(batch))
         if new_rankings:
-            details = {"prompts": new_prompts, "images": new_images, "file": self.file.name}
+            details = {"prompts": new_prompts, "images": new_images, "file": self.file_name}
             record_action(
                 Action.Kind.RANKINGS_ADDED,
                 project=self.project,
@@ -308,7 +311,7 @@ class OpenRankings:
             except PromptRefused as error:
                 raise _refused(batch, error) from None
             for name, its_records in _by_annotator(batch).items():
-                refuse_changed(its_records, known_prompts, imported_name(self.file, name))
+                refuse_changed(its_records, known_prompts, imported_name(self.file_name, name))
             if not self.options.skip_broken:
                 self._check_images(batch, known_prompts, files)
 

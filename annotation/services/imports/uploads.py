@@ -83,7 +83,8 @@ def import_upload(
                 file.symlink_to(content.resolve())
             if rankings is not None:
                 table = table_among(files, name, folder)
-                write = open_files.enter_context(_read_rankings(project, table, rankings, now, by, tick))
+                reading = _read_rankings(project, table, name, rankings, now, by, tick)
+                write = open_files.enter_context(reading)
             elif suffix == ".zip":
                 write = _read_manifests(project, manifests_among(files, name), by, tick)
             else:
@@ -121,12 +122,19 @@ def _read_prompts(project: Project, file: Path, by: User | None, tick: Tick) -> 
 
 @contextmanager
 def _read_rankings(
-    project: Project, file: Path, options: RankingOptions, now: datetime, by: User | None, tick: Tick
+    project: Project,
+    file: Path,
+    name: str,
+    options: RankingOptions,
+    now: datetime,
+    by: User | None,
+    tick: Tick,
 ) -> Iterator[Write]:
     """Read the rankings and store their images; provide what writes the rows. Raises: ImportRefused."""
     with open_rankings(
         project=project,
         file=file,
+        file_name=name,
         options=options,
         most_bytes=MOST_BYTES,
         on_read=tick,

@@ -49,6 +49,22 @@ def test_every_export_comes_in_by_a_zip_of_it(a_project, alice, bob, tmp_path):
         assert done.images == 9
 
 
+@pytest.mark.parametrize("folder", ["", "data/"])
+def test_they_are_attributed_to_the_file_that_was_sent(project, folder):
+    tables = (triples(chosen=IMAGES[0], rejected=IMAGES[1]), triples(chosen=IMAGES[1], rejected=IMAGES[0]))
+    content = zipped(*((f"{folder}train-{number}.parquet", table) for number, table in enumerate(tables)))
+    assert [imported(project, "spring.zip", content, rankings=ALL).rankings for _ in range(2)] == [2, 0]
+    assert imported(project, "autumn.zip", content, rankings=ALL).rankings == 2
+    people = Assignment.objects.values_list("annotator__username", flat=True)
+    assert set(people) == {"imported:spring", "imported:autumn"}
+    assert set(
+        Action.objects.filter(kind=Action.Kind.RANKINGS_ADDED).values_list("details__file", flat=True)
+    ) == {
+        "spring.zip",
+        "autumn.zip",
+    }
+
+
 BARE_ALONE = {name for name, format in FORMATS.items() if not format.has_images}
 
 
@@ -128,7 +144,7 @@ def test_admins_add_rankings_on_the_page_of_prompts(ada, project, rosa, alice):
     page = as_(ada).get(page.request["PATH_INFO"])
     assert "1 rankings new, 0 known already; 1 prompts and 2 images new." in page.text
     added = Action.objects.first()
-    assert (added.kind, added.actor, added.details["file"]) == (Action.Kind.RANKINGS_ADDED, ada, "r.json")
+    assert (added.kind, added.actor, added.details["file"]) == (Action.Kind.RANKINGS_ADDED, ada, "r.zip")
     for changes, wrong in (
         ({"rankings": sent("p.txt", "a fox")}, "rankings"),
         ({"rankings": ""}, "rankings"),
