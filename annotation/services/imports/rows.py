@@ -89,12 +89,20 @@ class Row:
             raise self.refused(f"{name!r} is {value!r}, not a whole number from {low} to {high}")
         return value
 
-    def decimal(self, name: str, *, low: float) -> float:
-        """Return a number from `low` to LARGEST. Raises ImportRefused."""
+    def decimal(self, name: str, *, low: float, high: float = LARGEST) -> float:
+        """Return a number from low to high. Raises ImportRefused."""
         value = self.fields.get(name)
-        if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= LARGEST:
-            raise self.refused(f"{name!r} is {str(value)[:40]}, not a number from {low:g} to {LARGEST:,}")
+        if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high:
+            raise self.refused(f"{name!r} is {repr(value)[:40]}, not a number from {low:g} to {high:,}")
         return float(value)
+
+    def picture(self, name: str) -> bytes | None:
+        """Return a picture, as bytes or as `datasets` has it; None without one. Raises ImportRefused."""
+        value = self.fields.get(name)
+        content = value.get("bytes") if isinstance(value, dict) else value
+        if content is not None and not isinstance(content, bytes):
+            raise self.refused(f"{name!r} holds {type(content).__name__}, not the bytes of a picture")
+        return content
 
     def integers(self, name: str, *, low: int, high: int) -> list[int]:
         """Return a list of whole numbers from low to high. Raises ImportRefused."""

@@ -436,5 +436,5 @@ def test_the_form_offers_every_format_and_names_those_that_can_hold_images():
     fields = ExportForm().fields
     assert fields["format"].choices == [(name, format.label) for name, format in FORMATS.items()]
     assert fields["with_images"].help_text == (
-        "Only ImageRewardDB, DPO triples, Pick-a-Pic, HPD v3 JSON and Label Studio can hold them."
+        "Only ImageRewardDB, DPO triples, Pick-a-Pic, RichHF-18K, HPD v3 JSON and Label Studio can hold them."
     )

@@ -1,5 +1,7 @@
 """RichHF-18K's copies with images, as they really look: scores of single images rank those of a prompt."""
 
+import json
+
 import pyarrow
 import pytest
 from pyarrow import parquet
@@ -68,6 +70,11 @@ def test_images_of_a_prompt_are_ranked_by_their_scores_and_images_alone_are_coun
     [
         ([scored(1), scored(2, "an owl")], "has no ranking: each of 2 prompts has one image"),
         ([scored(1), scored(2, overall=1.5)], "row 2: 'overall_score' is 1.5, not a number from 0 to 1"),
+        ([scored(1), scored(2, overall=None)], "row 2: 'overall_score' is None, not a number from 0 to 1"),
+        (
+            [scored(n, image=f"{n}.png") for n in (1, 2)],
+            "row 1: 'image' holds str, not the bytes",
+        ),
         ([scored(1), scored(1)], "'train/1.png' is there twice"),
         ([scored(1, rating=3), scored(2, rating=3)], "unknown field 'rating'"),
         (
@@ -85,6 +92,21 @@ def test_what_cannot_be_taken_is_refused(a_project, published, media, rows, says
         import_rankings(project=a_project(axes=AESTHETICS), file=published(*rows), now=NOW)
     assert says in str(refused.value)
     assert nothing_written(media)
+
+
+def test_pictures_may_be_bytes_alone(a_project, published):
+    folder = published(*(scored(n, image=picture(n)) for n in (1, 2)))
+    assert import_rankings(project=a_project(axes=AESTHETICS), file=folder, now=NOW).images == 2
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_rows_of_other_columns_are_refused_by_what_they_lack(a_project, tmp_path, order):
+    rows = [{name: value for name, value in scored(n).items() if name != "image"} for n in (1, 2)][::order]
+    del rows[0]["aesthetics_score"]
+    file = tmp_path / "r.json"
+    file.write_text(json.dumps(rows))
+    with pytest.raises(ImportRefused, match="'aesthetics_score' is None"):
+        import_rankings(project=a_project(axes=AESTHETICS), file=file, without_images=True, now=NOW)
 
 
 def test_a_project_without_its_axes_is_told_them(project, published):

@@ -89,8 +89,9 @@ def _unpack(file: Path, folder: Path, names: list[str], into: Path) -> set[str]:
                         for side in SIDES:
                             image = row[side] if isinstance(row[side], dict) else {"path": row[side]}
                             name = _file_name(key, image.get("path") or f"{_unnamed(part, number)}-{side}")
-                            if name in missing and image.get("bytes"):
-                                (into / name).write_bytes(image["bytes"])
+                            picture = Row(part, number, {side: image}).picture(side)
+                            if name in missing and picture:
+                                (into / name).write_bytes(picture)
                                 missing.discard(name)
         except (OSError, pyarrow.ArrowException) as error:
             raise ImportRefused(f"{part}: its pictures cannot be read ({error})") from None

@@ -128,13 +128,15 @@ def _unpack(file: Path, folder: Path, names: list[str], into: Path) -> set[str]:
                 if not {"jpg_0", "jpg_1"} <= set(table.schema_arrow.names):
                     continue
                 columns = ["image_0_uid", "jpg_0", "image_1_uid", "jpg_1"]
+                number = 0
                 for batch in table.iter_batches(batch_size=BATCH, columns=columns):
-                    for number in (0, 1):
-                        uids = batch.column(f"image_{number}_uid").to_pylist()
-                        for uid, picture in zip(uids, batch.column(f"jpg_{number}"), strict=True):
-                            name = _file_name(uid)
-                            if name in missing and picture.is_valid:
-                                (into / name).write_bytes(picture.as_py())
+                    for row in batch.to_pylist():
+                        number += 1
+                        for side in (0, 1):
+                            name = _file_name(row[f"image_{side}_uid"])
+                            picture = Row(part, number, row).picture(f"jpg_{side}")
+                            if name in missing and picture:
+                                (into / name).write_bytes(picture)
                                 missing.discard(name)
         except (OSError, pyarrow.ArrowException) as error:
             raise ImportRefused(f"{part}: its pictures cannot be read ({error})") from None

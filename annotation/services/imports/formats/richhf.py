@@ -53,8 +53,11 @@ def _read_scores(project: Project, rows: Iterable[Row]) -> Iterator[RankingRecor
         first = images[0]
         key = _key(first)
         check_same(images, ("caption", *OF_RANKING))
-        columns = columns_among(first.fields, RICHHF)
-        stars = ratings(project, [_points(row, columns.values()) for row in images], columns)
+        columns = columns_among({name for row in images for name in row.fields}, RICHHF)
+        scored = [
+            name for name in columns.values() if any(row.fields.get(name) is not None for row in images)
+        ]
+        stars = ratings(project, [_points(row, scored) for row in images], columns)
         sources = distinct(images, "filename", longest=SOURCE_LENGTH)
         yield RankingRecord(
             row=first,
@@ -99,20 +102,13 @@ def _slots(project: Project, images: list[Row]) -> list[int]:
 
 def _score(row: Row, name: str) -> float:
     """Raises ImportRefused for what is no number from 0 to 1."""
-    value = row.decimal(name, low=0)
-    if value > 1:
-        raise row.refused(f"{name!r} is {value:g}, not a number from 0 to 1")
-    return value
+    return row.decimal(name, low=0, high=1)
 
 
 def _points(row: Row, columns: Iterable[str]) -> Row:
     """Return the row with points in place of scores: 0 is the lowest and 1 the highest; halves go up."""
     low, high = SCALE
-    points = {
-        name: int(low + (high - low) * _score(row, name) + 0.5)
-        for name in columns
-        if row.fields[name] is not None
-    }
+    points = {name: int(low + (high - low) * _score(row, name) + 0.5) for name in columns}
     return row.with_fields({**row.fields, **points})
 
 
@@ -133,10 +129,13 @@ def _unpack(file: Path, folder: Path, names: list[str], into: Path) -> set[str]:
                 if "image" not in present:
                     return set()
                 columns = [name for name in ("image", "filename", "caption", "prompt_id") if name in present]
+                number = 0
                 for batch in table.iter_batches(batch_size=BATCH, columns=columns):
                     for row in batch.to_pylist():
+                        number += 1
                         key = row.get("prompt_id") or own_id(row["caption"])
-                        name, picture = _file_name(key, row["filename"]), (row["image"] or {}).get("bytes")
+                        name = _file_name(key, row["filename"])
+                        picture = Row(part, number, row).picture("image")
                         if name in missing and picture:
                             (into / name).write_bytes(picture)
                             missing.discard(name)
