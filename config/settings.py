@@ -336,6 +336,7 @@ SPECTACULAR_SETTINGS = {
     # Fields that several endpoints have, each with choices of its own.
     "ENUM_NAME_OVERRIDES": {
         "AssignmentState": "annotation.models.Assignment.State",
+        "MemberRole": "annotation.models.Membership.Role",
         "StudyState": "refl.models.Study.State",
         "ReviewVerdict": "annotation.models.Review.Verdict",
     },
