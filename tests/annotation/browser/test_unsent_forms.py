@@ -25,7 +25,7 @@ def test_a_form_with_a_file_is_sent_after_signing_in_again(at_work, ada, project
     file = tmp_path / "hares.txt"
     file.write_text("a hare")
     page = at_work(ada, f"/projects/{project.slug}/prompts/")
-    page.locator("input[type=file]").set_input_files(file)
+    page.locator("#id_material").set_input_files(file)
     BrowserSession.objects.all().delete()
     page.get_by_role("button", name="Add", exact=True).click()
     expect(page.get_by_text("What you filled in is kept")).to_be_visible()
