@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import binascii
-import hashlib
 import uuid
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -13,6 +12,7 @@ from urllib.parse import urlsplit
 
 from annotation.models import Issue, Problem, Project
 from annotation.models.prompts import GENERATOR_LENGTH, KEY_LENGTH, SOURCE_LENGTH
+from annotation.services.imports.formats.pictures import file_name
 from annotation.services.imports.formats.record import (
     RankingRecord,
     Reader,
@@ -168,12 +168,8 @@ def _file(fields: dict[str, Any], option: str, source: str) -> str | None:
     """Return the file's path, the name that an embedded picture is unpacked under, or None for a URL."""
     value = fields.get(option, option)
     if isinstance(value, str) and value.startswith(EMBEDDED):
-        return _file_name(source)
+        return file_name(source)
     return None if urlsplit(source).scheme else source
-
-
-def _file_name(source: str) -> str:
-    return hashlib.sha256(source.encode()).hexdigest()
 
 
 def _annotator(user: str) -> str:
@@ -216,7 +212,7 @@ def _unpack(file: Path, folder: Path, names: list[str], into: Path) -> set[str]:
         row = Row(file, number, fields)
         for option, value in row.record("fields").items():
             if isinstance(value, str) and value.startswith(EMBEDDED):
-                name = _file_name(_source(row, {option: value}, option))
+                name = file_name(_source(row, {option: value}, option))
                 if name in wanted:
                     try:
                         content = base64.b64decode(value.partition(",")[2], validate=True)

@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-
-import pyarrow
-from pyarrow import parquet
 
 from annotation.models import Project
 from annotation.models.prompts import KEY_LENGTH, SOURCE_LENGTH
 from annotation.services.imports.formats.chosen_pairs import ChosenPair, read_chosen_pairs
+from annotation.services.imports.formats.pictures import file_name, unpack_tables
 from annotation.services.imports.formats.record import RankingRecord, Reader
-from annotation.services.imports.parquet_tables import parquet_files
-from annotation.services.imports.rows import ImportRefused, Row, suffix_of
+from annotation.services.imports.rows import Row
 
 SIDES = ("chosen", "rejected")
 REQUIRED = ("prompt", *SIDES)
@@ -24,7 +20,6 @@ OPTIONAL = (
     *("id", "evolution", "category"),
     *("chosen_position", "rejected_position", "seconds", "acceptable_slots"),
 )
-BATCH = 64  # rows with pictures in memory
 
 
 def _read_triples(project: Project, rows: Iterable[Row]) -> Iterator[RankingRecord]:
@@ -45,7 +40,7 @@ def _pair(row: Row) -> ChosenPair:
         row=row,
         key=key,
         sources=sources,  # type: ignore[arg-type]  # two
-        files=tuple(_file_name(key, source) for source in sources) if embedded else sources,  # type: ignore[arg-type]
+        files=tuple(file_name(key, source) for source in sources) if embedded else sources,  # type: ignore[arg-type]
         slots=("chosen_slot", "rejected_slot") if "chosen_slot" in row.fields else None,
         generators=("chosen_model", "rejected_model"),
         positions=("chosen_position", "rejected_position"),
@@ -67,35 +62,15 @@ def _unnamed(file: Path, number: int) -> str:
     return f"{file.stem[-60:]}-{number}"
 
 
-def _file_name(key: str, source: str) -> str:
-    """Return a file name for a prompt's image: its source may not be one, and be another prompt's, too."""
-    return hashlib.sha256(f"{key}\0{source}".encode()).hexdigest()
-
-
 def _unpack(file: Path, folder: Path, names: list[str], into: Path) -> set[str]:
-    """Extract the pictures in a second pass over the tables, a few in memory at a time."""
-    if not file.is_dir() and suffix_of(file) != ".parquet":
-        return set()
-    missing = set(names)
-    for part in parquet_files(file):
-        try:
-            with parquet.ParquetFile(part) as table:
-                number = 0
-                columns = [name for name in (*SIDES, "prompt_id") if name in table.schema_arrow.names]
-                for batch in table.iter_batches(batch_size=BATCH, columns=columns):
-                    for row in batch.to_pylist():
-                        number += 1
-                        key = row.get("prompt_id") or _unnamed(part, number)
-                        for side in SIDES:
-                            image = row[side] if isinstance(row[side], dict) else {"path": row[side]}
-                            name = _file_name(key, image.get("path") or f"{_unnamed(part, number)}-{side}")
-                            picture = Row(part, number, {side: image}).picture(side)
-                            if name in missing and picture:
-                                (into / name).write_bytes(picture)
-                                missing.discard(name)
-        except (OSError, pyarrow.ArrowException) as error:
-            raise ImportRefused(f"{part}: its pictures cannot be read ({error})") from None
-    return missing
+    return unpack_tables(file, names, into, columns=SIDES, keys=("prompt_id",), pictures=_pictures)
+
+
+def _pictures(row: Row) -> Iterator[tuple[str, bytes | None]]:
+    key = row.fields.get("prompt_id") or _unnamed(row.file, row.number)
+    for side in SIDES:
+        is_path = isinstance(row.fields[side], str)
+        yield file_name(key, _source(row, side)), None if is_path else row.picture(side)
 
 
 READER = Reader(name="dpo", fields=("chosen",), read=_read_triples, unpack=_unpack)

@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-
-import pyarrow
-from pyarrow import parquet
 
 from annotation.models import Project
 from annotation.models.prompts import GENERATOR_LENGTH, KEY_LENGTH
@@ -18,6 +14,7 @@ from annotation.services.imports.formats.pairs import (
     positions_of_pairs,
     slots_of_pairs,
 )
+from annotation.services.imports.formats.pictures import file_name, unpack_tables
 from annotation.services.imports.formats.record import (
     RankingRecord,
     Reader,
@@ -26,8 +23,7 @@ from annotation.services.imports.formats.record import (
     group_rows,
     seconds,
 )
-from annotation.services.imports.parquet_tables import parquet_files
-from annotation.services.imports.rows import ImportRefused, Row
+from annotation.services.imports.rows import Row
 
 SIDES = (
     Side("image_0_url", "slot_0", "model_0", "position_0"),
@@ -53,7 +49,6 @@ OPTIONAL = (
     ),
 )
 HIGHEST = 2**63 - 1
-BATCH = 64  # rows with pictures in memory
 
 
 def _read_pairs(project: Project, rows: Iterable[Row]) -> Iterator[RankingRecord]:
@@ -81,7 +76,7 @@ def _read_pairs(project: Project, rows: Iterable[Row]) -> Iterator[RankingRecord
             positions=positions_of_pairs(pairs, SIDES, slots),
             seconds=seconds(first),
             acceptable_slots=acceptable_slots(first, project),
-            files=tuple(_file_name(uids[source]) for source in slots),
+            files=tuple(file_name(uids[source]) for source in slots),
         )
 
 
@@ -114,33 +109,14 @@ def _fill_slots(row: Row) -> Row:
     return row.with_fields({**row.fields, **slots})
 
 
-def _file_name(uid: str) -> str:
-    """Return a file name for the uid, which may not be one itself."""
-    return hashlib.sha256(uid.encode()).hexdigest()
-
-
 def _unpack(file: Path, folder: Path, names: list[str], into: Path) -> set[str]:
-    """Extract the pictures in a second pass over the tables, a few in memory at a time."""
-    missing = set(names)
-    for part in parquet_files(file):
-        try:
-            with parquet.ParquetFile(part) as table:
-                if not {"jpg_0", "jpg_1"} <= set(table.schema_arrow.names):
-                    continue
-                columns = ["image_0_uid", "jpg_0", "image_1_uid", "jpg_1"]
-                number = 0
-                for batch in table.iter_batches(batch_size=BATCH, columns=columns):
-                    for row in batch.to_pylist():
-                        number += 1
-                        for side in (0, 1):
-                            name = _file_name(row[f"image_{side}_uid"])
-                            picture = Row(part, number, row).picture(f"jpg_{side}")
-                            if name in missing and picture:
-                                (into / name).write_bytes(picture)
-                                missing.discard(name)
-        except (OSError, pyarrow.ArrowException) as error:
-            raise ImportRefused(f"{part}: its pictures cannot be read ({error})") from None
-    return missing
+    keys = ("image_0_uid", "image_1_uid")
+    return unpack_tables(file, names, into, columns=("jpg_0", "jpg_1"), keys=keys, pictures=_pictures)
+
+
+def _pictures(row: Row) -> Iterator[tuple[str, bytes | None]]:
+    for number in (0, 1):
+        yield file_name(row.fields[f"image_{number}_uid"]), row.picture(f"jpg_{number}")
 
 
 READER = Reader(name="pickapic", fields=("label_0",), read=_read_pairs, unpack=_unpack)

@@ -5,16 +5,13 @@ The original TFRecords hold neither images nor prompts, and take TensorFlow to b
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-
-import pyarrow
-from pyarrow import parquet
 
 from annotation.models import Issue, Problem, Project
 from annotation.models.axes import RICHHF, SCALE, columns_among
 from annotation.models.prompts import KEY_LENGTH, SOURCE_LENGTH
+from annotation.services.imports.formats.pictures import file_name, unpack_tables
 from annotation.services.imports.formats.record import (
     RankingRecord,
     Reader,
@@ -31,9 +28,8 @@ from annotation.services.imports.formats.record import (
     ratings,
     seconds,
 )
-from annotation.services.imports.parquet_tables import parquet_files
 from annotation.services.imports.prompts import own_id
-from annotation.services.imports.rows import ImportRefused, Row, suffix_of
+from annotation.services.imports.rows import Row
 
 REQUIRED = ("filename", "caption", "overall_score")
 MAPS = ("artifact_map", "misalignment_map")  # of heat: 512 x 512 numbers each
@@ -41,7 +37,6 @@ PUBLISHED = ("image", "aesthetics_score", "artifact_score", "misalignment_score"
 OF_RANKING = ("category", "intent_unclear", "issues", "seconds", "acceptable_slots")
 OURS = ("prompt_id", "annotator", "slot", "generator", "problems", "position", *OF_RANKING)
 OPTIONAL = (*PUBLISHED, "prompt_misalignment_label", *OURS)
-BATCH = 64  # rows with pictures in memory
 
 
 def _read_scores(project: Project, rows: Iterable[Row]) -> Iterator[RankingRecord]:
@@ -72,7 +67,7 @@ def _read_scores(project: Project, rows: Iterable[Row]) -> Iterator[RankingRecor
             ratings=stars,
             problems=tuple(choices(row, "problems", Problem.values) for row in images) if stars else (),
             generators=tuple(generator(row, "generator") for row in images),
-            files=tuple(_file_name(key, source) for source in sources) if "image" in first.fields else (),
+            files=tuple(file_name(key, source) for source in sources) if "image" in first.fields else (),
             positions=positions(first, [row.fields.get("position") for row in images]),
             seconds=seconds(first),
             acceptable_slots=acceptable_slots(first, project),
@@ -112,36 +107,13 @@ def _points(row: Row, columns: Iterable[str]) -> Row:
     return row.with_fields({**row.fields, **points})
 
 
-def _file_name(key: str, source: str) -> str:
-    """Return a file name for a prompt's image: its source may not be one, and be another prompt's, too."""
-    return hashlib.sha256(f"{key}\0{source}".encode()).hexdigest()
-
-
 def _unpack(file: Path, folder: Path, names: list[str], into: Path) -> set[str]:
-    """Extract the pictures in a second pass over the tables, a few in memory at a time."""
-    if not file.is_dir() and suffix_of(file) != ".parquet":
-        return set()
-    missing = set(names)
-    for part in parquet_files(file):
-        try:
-            with parquet.ParquetFile(part) as table:
-                present = table.schema_arrow.names
-                if "image" not in present:
-                    return set()
-                columns = [name for name in ("image", "filename", "caption", "prompt_id") if name in present]
-                number = 0
-                for batch in table.iter_batches(batch_size=BATCH, columns=columns):
-                    for row in batch.to_pylist():
-                        number += 1
-                        key = row.get("prompt_id") or own_id(row["caption"])
-                        name = _file_name(key, row["filename"])
-                        picture = Row(part, number, row).picture("image")
-                        if name in missing and picture:
-                            (into / name).write_bytes(picture)
-                            missing.discard(name)
-        except (OSError, pyarrow.ArrowException) as error:
-            raise ImportRefused(f"{part}: its pictures cannot be read ({error})") from None
-    return missing
+    keys = ("filename", "caption", "prompt_id")
+    return unpack_tables(file, names, into, columns=("image",), keys=keys, pictures=_pictures)
+
+
+def _pictures(row: Row) -> Iterator[tuple[str, bytes | None]]:
+    yield file_name(_key(row), row.fields["filename"]), row.picture("image")
 
 
 READER = Reader(

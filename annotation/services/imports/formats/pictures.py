@@ -1,0 +1,63 @@
+"""Pictures within a format's files, which are put into a folder for the import to find."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Collection, Iterable
+from pathlib import Path
+
+import pyarrow
+from pyarrow import parquet
+
+from annotation.services.imports.parquet_tables import parquet_files
+from annotation.services.imports.rows import ImportRefused, Row, suffix_of
+
+BATCH = 64  # rows with pictures in memory
+
+
+def file_name(*parts: str) -> str:
+    """Return a file name for an image that these tell from others, which may be no names themselves."""
+    return hashlib.sha256("\0".join(parts).encode()).hexdigest()
+
+
+def unpack_tables(
+    file: Path,
+    names: Iterable[str],
+    into: Path,
+    *,
+    columns: Collection[str],
+    keys: Collection[str],
+    pictures: Callable[[Row], Iterable[tuple[str, bytes | None]]],
+) -> set[str]:
+    """Extract pictures in a second pass over parquet tables, a few in memory at a time.
+
+    Args:
+        file: a table or a folder of tables; in another format there are none.
+        names: of the files that are wanted.
+        columns: that hold them; a table without is passed over.
+        keys: further columns, by which files are named.
+        pictures: of a row with these columns, each with the name of its file; may raise ImportRefused.
+    Returns: the names of those that are not there.
+    Raises: ImportRefused.
+    """
+    if not file.is_dir() and suffix_of(file) != ".parquet":
+        return set()
+    missing = set(names)
+    for part in parquet_files(file):
+        try:
+            with parquet.ParquetFile(part) as table:
+                present = set(table.schema_arrow.names)
+                if not present.issuperset(columns):
+                    continue
+                read = [name for name in (*columns, *keys) if name in present]
+                number = 0
+                for batch in table.iter_batches(batch_size=BATCH, columns=read):
+                    for fields in batch.to_pylist():
+                        number += 1
+                        for name, picture in pictures(Row(part, number, fields)):
+                            if name in missing and picture:
+                                (into / name).write_bytes(picture)
+                                missing.discard(name)
+        except (OSError, pyarrow.ArrowException) as error:
+            raise ImportRefused(f"{part}: its pictures cannot be read ({error})") from None
+    return missing
