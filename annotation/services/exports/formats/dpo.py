@@ -7,14 +7,18 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow
-from pyarrow import parquet
 
-from annotation.selectors.exports import ExportedImage, ExportedRanking
-from annotation.services.exports.formats.format import Format, Part, Plan, as_json, open_image
+from annotation.selectors.exports import ExportedRanking
+from annotation.services.exports.formats.format import Format, Part, Plan
+from annotation.services.exports.formats.picture_tables import (
+    IMAGE,
+    Pictures,
+    as_image,
+    ensure_table,
+    schema_of,
+    write_table,
+)
 
-ROW_GROUP = 32 << 20  # bytes of images in memory at a time
-# An image as Hugging Face `datasets` stores it in parquet: its feature `Image`.
-IMAGE = pyarrow.struct([("bytes", pyarrow.binary()), ("path", pyarrow.string())])
 # The triple; the columns of data-is-better-together/open-image-preferences-v1-binarized; then ours.
 FIELDS = [
     ("prompt", pyarrow.string()),
@@ -31,23 +35,18 @@ FIELDS = [
     ("seconds", pyarrow.float64()),
     ("acceptable_slots", pyarrow.int8()),
 ]
-FEATURES = {
-    name: {"_type": "Image"} if kind == IMAGE else {"dtype": _dtype, "_type": "Value"}
-    for name, kind in FIELDS
-    for _dtype in ["float64" if kind == pyarrow.float64() else str(kind)]
-}
-SCHEMA = pyarrow.schema(FIELDS, metadata={"huggingface": as_json({"info": {"features": FEATURES}})})
+SCHEMA = schema_of(FIELDS)
 
 
-def _rows(ranking: ExportedRanking, pictures: dict[str, bytes]) -> Iterator[dict[str, Any]]:
+def _rows(ranking: ExportedRanking, pictures: Pictures) -> Iterator[dict[str, Any]]:
     for a, b in ranking.pairs():
         if a.slot == b.slot:
             continue
         chosen, rejected = (a, b) if a.slot < b.slot else (b, a)
         yield {
             "prompt": ranking.text,
-            "chosen": _image(chosen, pictures),
-            "rejected": _image(rejected, pictures),
+            "chosen": as_image(chosen, pictures),
+            "rejected": as_image(rejected, pictures),
             "chosen_model": chosen.generator,
             "rejected_model": rejected.generator,
             "prompt_id": ranking.key,
@@ -61,39 +60,12 @@ def _rows(ranking: ExportedRanking, pictures: dict[str, bytes]) -> Iterator[dict
         }
 
 
-def _image(image: ExportedImage, pictures: dict[str, bytes]) -> dict[str, Any]:
-    return {"bytes": pictures.get(image.source), "path": image.source}
-
-
 def _write_part(folder: Path, part: Part) -> None:
-    (folder / "data").mkdir(exist_ok=True)
-    rows: list[dict[str, Any]] = []
-    size = 0  # bytes of the rows' pictures
-    with _writer(folder / "data" / f"train-{part.number:06d}.parquet") as table:
-        for ranking in part.rankings:
-            pictures = {}
-            for image in ranking.images if part.plan.images else ():
-                if image.file:
-                    with open_image(image) as content:
-                        pictures[image.source] = content.read()
-            rows += _rows(ranking, pictures)
-            size += len(ranking.images) * sum(map(len, pictures.values()))
-            if size > ROW_GROUP:
-                table.write_table(pyarrow.Table.from_pylist(rows, SCHEMA))
-                rows, size = [], 0
-        table.write_table(pyarrow.Table.from_pylist(rows, SCHEMA))
-
-
-def _writer(file: Path) -> parquet.ParquetWriter:
-    return parquet.ParquetWriter(file, SCHEMA, compression="zstd")
+    write_table(folder, part, SCHEMA, _rows)
 
 
 def _ensure_table(folder: Path, plan: Plan) -> None:
-    """Write an empty table where there was no part: readers need the columns."""
-    if not (folder / "data").exists():
-        (folder / "data").mkdir()
-        with _writer(folder / "data" / "train-000000.parquet") as table:
-            table.write_table(pyarrow.Table.from_pylist([], SCHEMA))
+    ensure_table(folder, SCHEMA)
 
 
 FORMAT = Format(

@@ -15,10 +15,9 @@ from annotation.services.exports.formats.format import (
     Plan,
     by_prompt,
     count_pairs,
-    open_image,
 )
+from annotation.services.exports.formats.picture_tables import ROW_GROUP, Pictures, read_pictures
 
-ROW_GROUP = 32 << 20  # bytes of images in memory at a time
 # A picture is in several pairs; dictionary encoding writes it once per row group.
 PICTURE = pyarrow.dictionary(pyarrow.int32(), pyarrow.binary())
 # Pick-a-Pic's columns, then ours. Source: huggingface.co/datasets/yuvalkirstain/pickapic_v1.
@@ -58,7 +57,7 @@ class _Pending(NamedTuple):
 
     ranking: ExportedRanking
     examples: int
-    pictures: dict[str, bytes]
+    pictures: Pictures
 
 
 def _rows(ranking: ExportedRanking, examples: int) -> list[dict[str, Any]]:
@@ -110,7 +109,7 @@ def _write_part(folder: Path, part: Part) -> None:
         for rankings in by_prompt(part.rankings):
             examples = count_pairs(rankings)
             for ranking in rankings:
-                pictures = _pictures(ranking) if part.plan.images else {}
+                pictures = read_pictures(ranking.images) if part.plan.images else {}
                 pending.append(_Pending(ranking, examples, pictures))
                 size += sum(map(len, pictures.values()))
                 if size > ROW_GROUP:
@@ -129,17 +128,8 @@ def _writer(file: Path) -> parquet.ParquetWriter:
     )
 
 
-def _pictures(ranking: ExportedRanking) -> dict[str, bytes]:
-    pictures = {}
-    for image in ranking.images:
-        if image.file:
-            with open_image(image) as content:
-                pictures[image.source] = content.read()
-    return pictures
-
-
 def _table(pending: list[_Pending]) -> pyarrow.Table:
-    pictures: list[dict[str, bytes]] = []  # of each row
+    pictures: list[Pictures] = []  # of each row
     rows: list[dict[str, Any]] = []
     for entry in pending:
         pairs = _rows(entry.ranking, entry.examples)

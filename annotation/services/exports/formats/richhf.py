@@ -7,12 +7,18 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow
-from pyarrow import parquet
 
 from annotation.models.axes import RICHHF, SCALE, column_of
 from annotation.selectors.exports import ExportedImage, ExportedRanking
-from annotation.services.exports.formats.dpo import IMAGE, ROW_GROUP
-from annotation.services.exports.formats.format import Format, Part, Plan, as_json, open_image
+from annotation.services.exports.formats.format import Format, Part, Plan
+from annotation.services.exports.formats.picture_tables import (
+    IMAGE,
+    Pictures,
+    as_image,
+    ensure_table,
+    schema_of,
+    write_table,
+)
 
 SCORE = pyarrow.float32()
 # The copies' columns without what Laurel does not ask for, heat maps and misaligned words; then ours.
@@ -35,23 +41,12 @@ FIELDS = [
     ("seconds", pyarrow.float64()),
     ("acceptable_slots", pyarrow.int8()),
 ]
-NAMES = {SCORE: "float32", pyarrow.float64(): "float64"}  # as `datasets` calls them
 
 
 def _schema(axes: Iterable[str]) -> pyarrow.Schema:
     """The columns where images are rated on these axes: further ones come last."""
     further = [(column_of(axis, RICHHF), SCORE) for axis in axes if axis not in RICHHF]
-    fields = [*FIELDS, *further]
-    features = {name: _feature(kind) for name, kind in fields}
-    return pyarrow.schema(fields, metadata={"huggingface": as_json({"info": {"features": features}})})
-
-
-def _feature(kind: pyarrow.DataType) -> dict[str, Any]:
-    if kind == IMAGE:
-        return {"_type": "Image"}
-    if pyarrow.types.is_list(kind):
-        return {"feature": _feature(kind.value_type), "_type": "Sequence"}
-    return {"dtype": NAMES.get(kind, str(kind)), "_type": "Value"}
+    return schema_of([*FIELDS, *further])
 
 
 def score(point: int | None) -> float | None:
@@ -63,11 +58,15 @@ def score(point: int | None) -> float | None:
     return None if point is None else (point - low) / (high - low)
 
 
-def _row(ranking: ExportedRanking, image: ExportedImage, picture: bytes | None) -> dict[str, Any]:
+def _rows(ranking: ExportedRanking, pictures: Pictures) -> list[dict[str, Any]]:
+    return [_row(ranking, image, pictures) for image in ranking.images]
+
+
+def _row(ranking: ExportedRanking, image: ExportedImage, pictures: Pictures) -> dict[str, Any]:
     return {
         "filename": image.source,
         "caption": ranking.text,
-        "image": {"bytes": picture, "path": image.source},
+        "image": as_image(image, pictures),
         **{column_of(axis, RICHHF): score(image.points.get(axis)) for axis in (*RICHHF, *image.points)},
         "prompt_id": ranking.key,
         "annotator": ranking.annotator,
@@ -84,36 +83,11 @@ def _row(ranking: ExportedRanking, image: ExportedImage, picture: bytes | None) 
 
 
 def _write_part(folder: Path, part: Part) -> None:
-    schema = _schema(part.plan.axes)
-    (folder / "data").mkdir(exist_ok=True)
-    rows: list[dict[str, Any]] = []
-    size = 0  # bytes of the rows' pictures
-    with _writer(folder / "data" / f"train-{part.number:06d}.parquet", schema) as table:
-        for ranking in part.rankings:
-            for image in ranking.images:
-                picture = None
-                if part.plan.images and image.file:
-                    with open_image(image) as content:
-                        picture = content.read()
-                rows.append(_row(ranking, image, picture))
-                size += len(picture or b"")
-            if size > ROW_GROUP:
-                table.write_table(pyarrow.Table.from_pylist(rows, schema))
-                rows, size = [], 0
-        table.write_table(pyarrow.Table.from_pylist(rows, schema))
-
-
-def _writer(file: Path, schema: pyarrow.Schema) -> parquet.ParquetWriter:
-    return parquet.ParquetWriter(file, schema, compression="zstd")
+    write_table(folder, part, _schema(part.plan.axes), _rows)
 
 
 def _ensure_table(folder: Path, plan: Plan) -> None:
-    """Write an empty table where there was no part: readers need the columns."""
-    if not (folder / "data").exists():
-        (folder / "data").mkdir()
-        schema = _schema(plan.axes)
-        with _writer(folder / "data" / "train-000000.parquet", schema) as table:
-            table.write_table(pyarrow.Table.from_pylist([], schema))
+    ensure_table(folder, _schema(plan.axes))
 
 
 FORMAT = Format(
