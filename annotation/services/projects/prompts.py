@@ -124,16 +124,18 @@ def lock_prompts(project: Project) -> None:
     It is no lock of the project's row: an import may hold it for minutes, while revisions and requests for
     exports go on. Whoever locks the row too locks it after this, or does not wait for this.
     """
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", [f"prompts {project.pk}"])
+    _advisory_lock("pg_advisory_xact_lock", project)
 
 
 def try_lock_prompts(project: Project) -> bool:
     """Do as `lock_prompts`, unless somebody adds prompts just now. Returns: whether it is locked."""
+    return bool(_advisory_lock("pg_try_advisory_xact_lock", project))
+
+
+def _advisory_lock(function: str, project: Project) -> object:
     with connection.cursor() as cursor:
-        cursor.execute("SELECT pg_try_advisory_xact_lock(hashtextextended(%s, 0))", [f"prompts {project.pk}"])
-        locked: bool = cursor.fetchone()[0]
-    return locked
+        cursor.execute(f"SELECT {function}(hashtextextended(%s, 0))", [f"prompts {project.pk}"])
+        return cursor.fetchone()[0]
 
 
 def _known_prompts(project: Project, texts: Mapping[str, str]) -> dict[str, Prompt]:
