@@ -75,7 +75,8 @@ class Channel:
         return message
 
     def send_bytes(self, content: bytes) -> None:
-        self.socket.sendall(content)
+        if content:  # whoever waits for nothing more may have answered by now, and hung up
+            self.socket.sendall(content)
 
     def receive_bytes(self, count: int) -> bytes:
         return _read(self.socket, count)

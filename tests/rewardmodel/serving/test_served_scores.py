@@ -121,6 +121,16 @@ def expected(model, tmp_path, prompts, files):
 FILES = [picture(1), picture(90_000, size=(40, 24)), picture(200, "WEBP", (30, 61))]
 
 
+def test_an_image_without_bytes_is_asked_about_though_the_scorer_has_answered_already():
+    here, there = socket.socketpair()
+    with here, there:
+        asking, answering = (protocol.Channel(end, key=KEY, proof=b"") for end in (here, there))
+        answering.send({"unreadable": {"0": "it is no image"}})
+        there.close()
+        asking.send_bytes(b"")
+        assert asking.receive() == {"unreadable": {"0": "it is no image"}}
+
+
 def test_the_longest_prompts_that_may_be_asked_reach_the_scorer():
     prompts = [PROMPT_LENGTH * "\N{FOX FACE}"] * at_start.SCORES_MAX_IMAGES
     here, there = socket.socketpair()
