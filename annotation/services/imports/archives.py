@@ -9,7 +9,7 @@ from contextlib import suppress
 from pathlib import Path, PurePosixPath
 from typing import IO
 
-from annotation.services.imports.rows import ImportRefused, suffix_of
+from annotation.services.imports.rows import AS_RANKINGS, ImportRefused, suffix_of
 from annotation.services.projects.images import BROKEN
 
 MANIFEST = "manifest.jsonl"
@@ -46,28 +46,26 @@ def unpack(content: IO[bytes], name: str, folder: Path) -> list[Path]:
     return sorted(files, key=lambda path: (len(path.parts), path))
 
 
-def manifests_among(files: list[Path], name: str) -> list[Path]:
-    """Return the manifests, in the order given. Raises: ImportRefused for none. Args: name: of the .zip."""
+def manifests_among(files: list[Path], name: str, folder: Path) -> list[Path]:
+    """Return the manifests, in the order given. Raises: ImportRefused for none.
+
+    Args: name: of the .zip; folder: to which it was unpacked.
+    """
     manifests = [file for file in files if file.name.casefold() == MANIFEST]
     if not manifests:
-        raise ImportRefused(f"{name}: has no {MANIFEST}")
+        tables = _tables(files, folder)
+        hint = f". If {tables[0].relative_to(folder)} holds rankings: {AS_RANKINGS}" if tables else ""
+        raise ImportRefused(f"{name}: has no {MANIFEST}{hint}")
     return manifests
 
 
 def table_among(files: list[Path], name: str, folder: Path) -> Path:
     """Return the table nearest to the top, or the folder of several .parquet files.
 
-    Hidden files, such as an Argilla dataset's settings, are passed over.
-
     Args: name: of the .zip; folder: to which it was unpacked.
     Raises: ImportRefused for no table, and for several of which none is nearer to the top.
     """
-    tables = [
-        file
-        for file in files
-        if suffix_of(file) in TABLES
-        and not any(part.startswith(".") for part in file.relative_to(folder).parts)
-    ]
+    tables = _tables(files, folder)
     if not tables:
         raise ImportRefused(f"{name}: has no {', '.join(TABLES)}")
     first, *others = [table for table in tables if len(table.parts) == len(tables[0].parts)]
@@ -77,6 +75,16 @@ def table_among(files: list[Path], name: str, folder: Path) -> Path:
         return first.parent
     shown = " and ".join(str(table.relative_to(folder)) for table in (first, others[0]))
     raise ImportRefused(f"{name}: has several tables, such as {shown}: send one at a time")
+
+
+def _tables(files: list[Path], folder: Path) -> list[Path]:
+    """Return the tables, without hidden files, such as an Argilla dataset's settings."""
+    return [
+        file
+        for file in files
+        if suffix_of(file) in TABLES
+        and not any(part.startswith(".") for part in file.relative_to(folder).parts)
+    ]
 
 
 def _files(name: str, entries: list[zipfile.ZipInfo]) -> dict[str, zipfile.ZipInfo]:

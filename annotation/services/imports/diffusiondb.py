@@ -9,12 +9,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from annotation.models.prompts import SOURCE_LENGTH
+from annotation.services.imports.formats import refuse_rankings
 from annotation.services.imports.json_values import read_document
 from annotation.services.imports.manifests import SEEDS, GenerationReader, ImportFile, PromptRecord
-from annotation.services.imports.prompts import DIFFUSIONDB, own_id
+from annotation.services.imports.prompts import DIFFUSIONDB
 from annotation.services.imports.rows import ImportRefused, Row, suffix_of
 from annotation.services.imports.tables import read_rows
-from annotation.services.projects.prompts import NewImage
+from annotation.services.projects.prompts import NewImage, own_id
 
 GENERATOR = "stable-diffusion"
 UNSAFE = 0.5  # of image_nsfw: 0 to 1, or 2 where the dataset's own filter hid it. The threshold is ours
@@ -65,6 +66,7 @@ def read_table(file: ImportFile) -> Iterator[PromptRecord]:
 
 
 def _check_columns(row: Row) -> None:
+    refuse_rankings(row)
     row.check_names(required=["prompt", "image_name", "part_id"], optional=DIFFUSIONDB)
 
 

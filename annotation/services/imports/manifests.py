@@ -8,6 +8,7 @@ from pathlib import Path
 
 from annotation.models import Project
 from annotation.models.prompts import GENERATOR_LENGTH, KEY_LENGTH, SOURCE_LENGTH
+from annotation.services.imports.formats import refuse_rankings
 from annotation.services.imports.rows import ImportRefused, Row, suffix_of
 from annotation.services.imports.tables import read_rows
 from annotation.services.projects.prompts import NewImage
@@ -63,28 +64,36 @@ def read_manifest(file: ImportFile) -> Iterator[PromptRecord]:
         raise ImportRefused(f"{manifest}: is {'no .jsonl file' if manifest.exists() else 'missing'}")
     seen: dict[str, int] = {}
     for row in read_rows(manifest):
+        refuse_rankings(row)
         row.check_names(required=["prompt_id", "prompt", "images"], optional=["translation"])
         key, text = row.text("prompt_id", longest=KEY_LENGTH), row.text("prompt")
         if seen.setdefault(key, row.number) != row.number:
             raise row.refused(f"id {key!r} was in row {seen[key]} already")
-        entries = row.fields["images"]
-        if not isinstance(entries, list):
-            raise row.refused("'images' is no list")
+        entries = image_rows(row)
         if len(entries) > (places := file.project.max_images):
             raise row.refused(f"{len(entries)} images are more than the {places} that can be placed")
-        images = [_read_image(row, fields, file.images) for fields in entries]
+        images = [_read_image(entry, file.images) for entry in entries]
         names = [image.source for image in images]
         if duplicates := [name for i, name in enumerate(names) if name in names[:i]]:
             raise row.refused(f"'images' has {duplicates[0]!r} twice")
         yield PromptRecord(row, key, text, images, row.optional_text("translation"))
 
 
-def _read_image(row: Row, fields: object, folder: Path) -> NewImage:
-    if not isinstance(fields, dict):
+def image_rows(row: Row) -> list[Row]:
+    """Return the images of a manifest's row, none where it has no such field. Raises: ImportRefused."""
+    entries = row.fields.get("images", [])
+    if not isinstance(entries, list):
+        raise row.refused("'images' is no list")
+    if not all(isinstance(fields, dict) for fields in entries):
         raise row.refused("an image is no object")
-    image = row.with_fields(fields)
-    image.check_names(required=["file"], optional=["generator", "seed", "parameters", "flagged"])
-    name = image.text("file", longest=SOURCE_LENGTH)
+    images = [row.with_fields(fields) for fields in entries]
+    for image in images:
+        image.check_names(required=["file"], optional=["generator", "seed", "parameters", "flagged"])
+    return images
+
+
+def _read_image(image: Row, folder: Path) -> NewImage:
+    name, fields = image.text("file", longest=SOURCE_LENGTH), image.fields
     return NewImage(
         content=image.inside(name, folder),
         source=name,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,16 +13,19 @@ from django.db import transaction
 from annotation.models import Action, Project, User
 from annotation.models.prompts import KEY_LENGTH
 from annotation.services.actions import record_action
+from annotation.services.imports.formats import refuse_rankings
+from annotation.services.imports.manifests import image_rows
 from annotation.services.imports.rows import ImportRefused, Row, batches, suffix_of
 from annotation.services.imports.tables import read_rows
 from annotation.services.imports.texts import read_lines
-from annotation.services.projects.prompts import PromptRefused, add_prompts
+from annotation.services.projects.prompts import PromptRefused, add_prompts, own_id
 
 # Columns of DiffusionDB's metadata, one row an image: prompts repeat.
 DIFFUSIONDB = (
     *("image_name", "part_id", "seed", "step", "cfg", "sampler", "width", "height", "user_name", "timestamp"),
     *("image_nsfw", "prompt_nsfw"),
 )
+JSON = re.compile(r'(\[\s*)?{\s*"|[\[{]$')  # begins a text of it; {{fox}} and [fox] are words of prompts
 
 
 @dataclass(frozen=True)
@@ -109,11 +112,6 @@ def add_checked_prompts(
     return ImportedPrompts(new=new, known=len(seen) - new, repeated=rows - len(seen))
 
 
-def own_id(text: str) -> str:
-    """Return the id for a prompt without one: the same text has the same id."""
-    return f"text-{hashlib.sha256(text.encode()).hexdigest()[:32]}"
-
-
 def _add_batch(project: Project, file: Path, batch: list[_PromptRow], seen: dict[str, int]) -> int:
     """Add the prompts not in `seen`, and record them there; return how many are new to the project.
 
@@ -138,6 +136,8 @@ def _read_prompts(file: Path, most_bytes: int | None) -> Iterator[_PromptRow]:
     """Yield the prompts of the file. Raises: ImportRefused."""
     if suffix_of(file) == ".txt":
         for number, line in read_lines(file):
+            if number == 1 and JSON.match(line):
+                raise ImportRefused(f"{file}: is JSON, not a prompt a line: name it .json or .jsonl")
             yield _without_id(Row(file, number, {"prompt": line}))
         return
     parse = _without_id if suffix_of(file) == ".parquet" else _with_id
@@ -146,6 +146,7 @@ def _read_prompts(file: Path, most_bytes: int | None) -> Iterator[_PromptRow]:
 
 
 def _check_columns(row: Row) -> None:
+    refuse_rankings(row)
     row.check_names(required=["prompt"], optional=DIFFUSIONDB)
 
 
@@ -155,10 +156,12 @@ def _without_id(row: Row) -> _PromptRow:
 
 
 def _with_id(row: Row) -> _PromptRow:
-    """Parse a record of ours, of a manifest, or of the paper's rankings, benchmark or ReFL data."""
+    """Parse a record of ours, of a manifest, or of the paper's benchmark or ReFL data."""
+    refuse_rankings(row)
     if "text" in row.fields:
         row.check_names(required=["text", "image"])  # what refl_data.json calls image is the prompt's id
         return _PromptRow(row, row.text("image", longest=KEY_LENGTH), row.text("text"), may_repeat=False)
     name = "prompt_id" if "prompt_id" in row.fields else "id"
-    row.check_names(required=[name, "prompt"], optional=["generations", "ranking", "images", "translation"])
+    row.check_names(required=[name, "prompt"], optional=["generations", "images", "translation"])
+    image_rows(row)  # which are passed over, but are to be images
     return _PromptRow(row, row.text(name, longest=KEY_LENGTH), row.text("prompt"), may_repeat=False)

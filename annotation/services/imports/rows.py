@@ -18,6 +18,14 @@ LARGEST = 1_000_000_000  # decimal: seconds, say
 LONGEST_ROW = 2**20  # letters of a line, or of a JSON list's item
 LONGEST_ITEM = 64 * 2**20  # of one that may hold images, as text
 NO_LETTER = re.compile("[\\0\\ud800-\\udfff]")
+AS_PROMPTS = (
+    "send it under Add prompts or images on the page Prompts, as `material` over the API, or import it by "
+    "manage.py import_prompts or import_generations"
+)
+AS_RANKINGS = (
+    "send it under Add rankings on the page Prompts, as `rankings` over the API, or import it by "
+    "manage.py import_rankings"
+)
 FORMS: tuple[Literal["NFC", "NFD"], ...] = ("NFC", "NFD")
 T = TypeVar("T")
 

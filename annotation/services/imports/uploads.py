@@ -86,7 +86,7 @@ def import_upload(
                 reading = _read_rankings(project, table, name, rankings, now, by, tick)
                 write = open_files.enter_context(reading)
             elif suffix == ".zip":
-                write = _read_manifests(project, manifests_among(files, name), by, tick)
+                write = _read_manifests(project, manifests_among(files, name, folder), by, tick)
             else:
                 write = _read_prompts(project, file, by, tick)
             with transaction.atomic():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
@@ -49,6 +50,11 @@ class NewImage(NamedTuple):
     seed: int | None = None
     parameters: Mapping[str, Any] = {}
     is_flagged: bool = False
+
+
+def own_id(text: str) -> str:
+    """Return the id for a prompt without one: the same text has the same id."""
+    return f"text-{hashlib.sha256(text.encode()).hexdigest()[:32]}"
 
 
 @transaction.atomic

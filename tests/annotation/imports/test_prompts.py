@@ -5,7 +5,7 @@ import pytest
 from pyarrow import parquet
 
 from annotation.services.imports import ImportRefused, import_prompts
-from tests.annotation.imports.rows import nothing_written
+from tests.annotation.imports.rows import manifest_row, nothing_written
 
 
 @pytest.mark.parametrize(
@@ -53,6 +53,14 @@ def test_prompts_come_from_diffusiondbs_metadata_each_text_once(project, tmp_pat
     [
         ("p.jsonl", [{"id": "1", "prompt": "a"}, {"id": "1", "prompt": "b"}], "row 2: id '1' was in row 1"),
         ("p.jsonl", [{"id": "1", "prompt": "a", "size": 3}], "row 1: unknown field 'size'"),
+        (
+            "p.jsonl",
+            [manifest_row(key="1", images=[]) | {"images": [{"file": "a.png", "rank": 1}]}],
+            "'rank'",
+        ),
+        ("p.jsonl", [manifest_row(key="1") | {"images": "a.png"}], "row 1: 'images' is no list"),
+        ("p.txt", '{"id": "1", "prompt": "a fox"}', "is JSON, not a prompt a line: name it .json"),
+        ("p.txt", '[\n{"id": "1", "prompt": "a fox"}]', "is JSON, not a prompt a line"),
         ("p.jsonl", [{"id": "1"}], "row 1: field 'prompt' is missing"),
         ("p.jsonl", [{"id": 1, "prompt": "a"}], "row 1: 'id' is no text"),
         ("p.jsonl", [{"id": "1", "prompt": " "}], "row 1: 'prompt' is no text"),

@@ -25,7 +25,14 @@ from annotation.services.imports.formats import (
     richhf,
 )
 from annotation.services.imports.formats.record import RankingRecord, Reader
-from annotation.services.imports.rows import LONGEST_ITEM, ImportRefused, Row, batches, suffix_of
+from annotation.services.imports.rows import (
+    AS_PROMPTS,
+    AS_RANKINGS,
+    LONGEST_ITEM,
+    ImportRefused,
+    Row,
+    batches,
+)
 from annotation.services.imports.tables import read_rows
 
 MOST_BYTES = 2 * 2**30  # that tables may decode to: all rows are in memory
@@ -45,6 +52,7 @@ READERS: dict[str, Reader] = {
         csv,
     )
 }
+FIELDS = {name: reader for reader in READERS.values() for name in reader.fields}
 UNREAD = frozenset(name for reader in READERS.values() for name in reader.unread)
 
 
@@ -79,7 +87,7 @@ def read_rankings(
             progress(0)
     if not rows:
         raise ImportRefused(f"{file}: has no rows")
-    reader = READERS[format] if format else _recognize(file, rows[0])
+    reader = READERS[format] if format else _recognize(rows[0])
     read = [record.in_display_order() for record in reader.read(project, rows)]
     records = [record for record in read if len(record.sources) > 1 or not reader.judges_single_images]
     if not records:
@@ -101,11 +109,20 @@ def read_rankings(
     return ReadRankings(reader, records, len(read) - len(records))
 
 
-def _recognize(file: Path, row: Row) -> Reader:
-    """Return the reader of the format that has the row's fields; else by suffix; else ImageReward's."""
-    by_fields = [reader for reader in READERS.values() if not row.fields.keys().isdisjoint(reader.fields)]
-    by_suffix = [reader for reader in READERS.values() if reader.suffix == suffix_of(file)]
-    return [*by_fields, *by_suffix, imagereward.READER][0]
+def refuse_rankings(row: Row) -> None:
+    """Raises: ImportRefused for a row of rankings, where prompts or images are read."""
+    if names := [name for name in FIELDS if name in row.fields]:
+        raise row.refused(f"holds rankings, as its field {names[0]!r} tells: {AS_RANKINGS}")
+
+
+def _recognize(row: Row) -> Reader:
+    """Return the reader of the format that has one of the row's fields. Raises: ImportRefused for none."""
+    reader = next((reader for name, reader in FIELDS.items() if name in row.fields), None)
+    if reader is None:
+        raise row.refused(
+            f"holds no rankings: it has none of {', '.join(FIELDS)}. Of prompts or images: {AS_PROMPTS}"
+        )
+    return reader
 
 
 def _check_slots(project: Project, record: RankingRecord) -> None:

@@ -86,4 +86,4 @@ def _parse_decimal(text: str | None) -> float | str | None:
     return float(text) if text and DECIMAL.fullmatch(text) else text
 
 
-READER = Reader(name="csv", fields=("slot",), read=_read_table, suffix=".csv")
+READER = Reader(name="csv", fields=("slot",), read=_read_table)

@@ -95,6 +95,5 @@ READER = Reader(
     name="imagerewarddb",
     fields=("image_amount_in_total",),
     read=_read_images,
-    suffix=".parquet",
     in_zips=True,
 )

@@ -78,7 +78,6 @@ class Reader:
         name: as in `import_rankings --format`.
         fields: its rows have at least one of these fields, which no other format has.
         read: (project, rows) -> records. Raises ImportRefused.
-        suffix: files with it are of this format unless their fields say otherwise; "" where there is none.
         in_zips: an image DIR/NAME may be NAME in DIR.zip.
         unpack: (file, folder of the images, names, into): extract the named images from tables into a folder;
             return the names of those that the file says it does not have.
@@ -89,7 +88,6 @@ class Reader:
     name: str
     fields: tuple[str, ...]
     read: Callable[[Project, Iterable[Row]], Iterator[RankingRecord]]
-    suffix: str = ""
     in_zips: bool = False
     unpack: Callable[[Path, Path, list[str], Path], set[str]] | None = None
     unread: tuple[str, ...] = ()

@@ -28,8 +28,8 @@ from annotation.services.imports.formats.record import (
     ratings,
     seconds,
 )
-from annotation.services.imports.prompts import own_id
 from annotation.services.imports.rows import Row
+from annotation.services.projects.prompts import own_id
 
 REQUIRED = ("filename", "caption", "overall_score")
 MAPS = ("artifact_map", "misalignment_map")  # of heat: 512 x 512 numbers each
@@ -118,7 +118,7 @@ def _pictures(row: Row) -> Iterator[tuple[str, bytes | None]]:
 
 READER = Reader(
     name="richhf",
-    fields=("misalignment_score", "artifact_score"),
+    fields=("overall_score", "misalignment_score", "artifact_score"),
     read=_read_scores,
     unpack=_unpack,
     unread=MAPS,
