@@ -21,23 +21,25 @@ ROW_BYTES = 64  # of a row beside its values: ten million rows of one letter fit
 HEADER_BYTES = 16  # of a page, in which its kind and size are
 PAGE_HEADER = re.compile(rb"\x15([\x80-\xff]*[\x00-\x7f])\x15([\x80-\xff]*[\x00-\x7f])", re.DOTALL)
 DICTIONARY_PAGE = 2
+UNREAD: dict[str, Any] = {}  # in place of a value: what `datasets` writes of a picture, without its bytes
 Check = Callable[[Row], None]
 
 
 def read_table(
     file: Path, *, check: Check | None, most_bytes: int | None, without: Collection[str] = ()
 ) -> Iterator[Row]:
-    """Yield the rows of a table without its binary columns: pictures would exhaust memory.
+    """Yield the rows of a table, with UNREAD for bytes: pictures would exhaust memory.
 
     Args: check, most_bytes, without: as `read_rows` has it.
     Raises: ImportRefused.
     """
     try:
         with parquet.ParquetFile(file) as table:
-            fields = (field for field in table.schema_arrow if field.name not in without)
-            names = [name for field in fields for name in _readable(field)]
+            columns = {f.name: [] if f.name in without else _readable(f) for f in table.schema_arrow}
             if check:
-                check(Row(file, 1, {name.partition(".")[0]: None for name in names}))
+                check(Row(file, 1, dict.fromkeys(columns)))
+            names = [name for readable in columns.values() for name in readable]
+            unread = {name: UNREAD for name, readable in columns.items() if not readable}
             chunks = _chunks(table.metadata, names)
             if most_bytes is not None and _listed_bytes(table.metadata, chunks) > most_bytes:
                 raise _too_large(file, most_bytes)
@@ -51,7 +53,7 @@ def read_table(
                     raise Row(file, number + 1, {}).refused("this row, or one soon after it, is too large")
                 for row in batch.to_pylist():
                     number += 1
-                    yield Row(file, number, row)
+                    yield Row(file, number, row | unread)
     except OSError as error:
         raise unreadable(file, error) from None
     except (pyarrow.ArrowException, ValueError, OverflowError) as error:  # the latter: of odd texts and dates

@@ -33,7 +33,7 @@ def read_rows(
         check: called with a parquet table's columns, as a row without values, before anything is decoded.
         most_bytes: what parquet tables may decode to; other formats are as large as their file.
         longest_item: letters that an item of a JSON list may have.
-        without: columns of parquet tables that are not read.
+        without: columns of parquet tables of which the rows have no values, but UNREAD.
     Raises: ImportRefused, also what `check` raises.
     """
     if file.is_dir() or suffix_of(file) == ".parquet":

@@ -95,8 +95,9 @@ def test_what_cannot_be_taken_is_refused(a_project, published, media, rows, says
 
 
 def test_pictures_may_be_bytes_alone(a_project, published):
-    folder = published(*(scored(n, image=picture(n)) for n in (1, 2)))
-    assert import_rankings(project=a_project(axes=AESTHETICS), file=folder, now=NOW).images == 2
+    project, folder = a_project(axes=AESTHETICS), published(*(scored(n, image=picture(n)) for n in (1, 2)))
+    assert import_rankings(project=project, file=folder, now=NOW).images == 2
+    assert None not in pictures(project).values()
 
 
 @pytest.mark.parametrize("order", [1, -1])

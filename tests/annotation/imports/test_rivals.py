@@ -8,7 +8,7 @@ import pytest
 from pyarrow import parquet
 
 from annotation.services.exports import export_to_folder
-from annotation.services.imports import ImportRefused, import_rankings
+from annotation.services.imports import ImportRefused, import_prompts, import_rankings
 from tests.annotation.imports.rows import nothing_written
 from tests.annotation.judged import pictures, said
 from tests.cast import NOW, picture
@@ -133,16 +133,31 @@ def test_pictures_within_a_record_are_taken_out_of_it(project, written):
     assert import_rankings(project=project, file=file, now=NOW).images == 2
 
 
-def test_pictures_of_triples_are_taken_out_of_their_table(project, tmp_path):
-    rows = [
-        {"prompt": "a fox"}
-        | {side: {"bytes": picture(2 * n + i), "path": None} for i, side in enumerate(("chosen", "rejected"))}
-        for n in range(2)
-    ]
-    for n, row in enumerate(rows):
+@pytest.mark.parametrize("form", ["as datasets has it", "bytes"])
+def test_pictures_of_triples_are_taken_out_of_their_table(project, tmp_path, form):
+    for n in range(2):
+        row = {"prompt": "a fox", "chosen": picture(2 * n), "rejected": picture(2 * n + 1)}
+        if form != "bytes":
+            row |= {side: {"bytes": row[side], "path": None} for side in ("chosen", "rejected")}
         parquet.write_table(pyarrow.Table.from_pylist([row]), tmp_path / f"train-{n}.parquet")
     done = import_rankings(project=project, file=tmp_path, now=NOW)
     assert (done.rankings, done.images) == (2, 4)
+    assert None not in pictures(project).values()
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("thumbnail", picture(1)), ("artifact_map", [[0.5]]), ("thumbnail", {"bytes": picture(1), "path": "a"})],
+)
+def test_a_column_that_a_format_does_not_have_is_refused_whatever_it_holds(project, tmp_path, name, value):
+    """Heat maps and pictures are not read, but nobody drops them unsaid."""
+    file, row = tmp_path / "t.parquet", {"prompt": "a fox", "chosen": "a.png", "rejected": "b.png"}
+    parquet.write_table(pyarrow.Table.from_pylist([row | {name: value}]), file)
+    with pytest.raises(ImportRefused, match=rf"t\.parquet, row 1: unknown field '{name}'"):
+        import_rankings(project=project, file=file, now=NOW, without_images=True)
+    parquet.write_table(pyarrow.Table.from_pylist([{"prompt": "a fox", name: value}]), file)
+    with pytest.raises(ImportRefused, match=rf"t\.parquet, row 1: unknown field '{name}'"):
+        import_prompts(project=project, file=file)
 
 
 @pytest.mark.parametrize(

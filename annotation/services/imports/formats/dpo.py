@@ -52,7 +52,7 @@ def _source(row: Row, side: str) -> str:
     value = row.fields[side]
     if isinstance(value, dict):
         value = value.get("path")
-    if value is None:
+    if value is None or isinstance(value, bytes):
         return f"{_unnamed(row.file, row.number)}-{side}"
     return row.with_fields({side: value}).text(side, longest=SOURCE_LENGTH)
 

@@ -35,7 +35,7 @@ REQUIRED = (
 )
 OPTIONAL = (
     *("are_different", "best_image_uid", "created_at", "has_label", "num_example_per_prompt"),
-    "__index_level_0__",  # pandas wrote it into versions 1 and 2
+    *("jpg_0", "jpg_1", "__index_level_0__"),  # pandas wrote the last one into versions 1 and 2
     *(
         "model_0",
         "model_1",
