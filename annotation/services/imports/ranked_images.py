@@ -83,20 +83,23 @@ def find_images(
     records: list[RankingRecord],
     packs: Packs,
     unpacked: Path,
+    leave_out: LeaveOut,
 ) -> list[NewImageFile]:
     """Return each image that the project does not have. The files are not read yet.
 
     Args:
         packs: the .zips of the folder that the images' paths are relative to.
         unpacked: an empty folder, for images that are inside tables.
+        leave_out: called for an image of which the file itself says that it has no picture.
     Raises: ImportRefused.
     """
     new_images = _new_images(project, records, packs.folder)
-    names = sorted({name for _, name in new_images.values()})
+    names = sorted({name for _, name in new_images.values() if name is not None})
     absent = reader.unpack(file, packs.folder, names, unpacked) if reader.unpack else set()
     images = []
     for (_, source), (record, name) in new_images.items():
-        if name in absent:
+        if name is None or name in absent:
+            leave_out(record, source, ImageRefused(f"has no picture in {file}"))
             continue
         packed = packs.find(name) if reader.in_zips else None
         extracted = unpacked / name
@@ -109,8 +112,8 @@ def find_images(
 
 def _new_images(
     project: Project, records: Iterable[RankingRecord], folder: Path
-) -> dict[tuple[str, str], tuple[RankingRecord, str]]:
-    """Return (prompt key, source) -> the first record of the image, and its file's name.
+) -> dict[tuple[str, str], tuple[RankingRecord, str | None]]:
+    """Return (prompt key, source) -> the first record of the image, and its file's name, None without one.
 
     Raises: ImportRefused for a name outside the folder.
     """
@@ -119,13 +122,16 @@ def _new_images(
             "prompt__key", "source"
         )
     )
-    new_images: dict[tuple[str, str], tuple[RankingRecord, str]] = {}
+    new_images: dict[tuple[str, str], tuple[RankingRecord, str | None]] = {}
     for record in records:
         for source in record.sources:
             name = record.file_of(source)
-            if name is not None and (record.key, source) not in known_images:
+            if (record.key, source) in known_images:
+                continue
+            if name is not None:
                 record.row.inside(name, folder)
-                new_images.setdefault((record.key, source), (record, name))
+            if new_images.get((record.key, source), (record, None))[1] is None:
+                new_images[record.key, source] = (record, name)
     return new_images
 
 

@@ -71,7 +71,8 @@ class RankingOptions:
 class ImportedRankings:
     """Numbers of rows added; `known` rankings were already in the project.
 
-    `left_out` has the reason for each image that is missing or broken; its ranking was imported without it.
+    `left_out` has the reason for each image that is missing or broken, or has no picture, as the file itself
+    says; its ranking was imported without it.
     `passed_over` prompts of the file have one image each, which is no ranking.
     """
 
@@ -221,6 +222,7 @@ class OpenRankings:
                 records=self.records,
                 packs=packs,
                 unpacked=Path(unpacked),
+                leave_out=self._note,
             )
             if not self.options.skip_broken:
                 refuse_missing(self.file, folder, images)
@@ -295,7 +297,10 @@ class OpenRankings:
         """Note an image that cannot be imported. Raises: ImportRefused unless such images are skipped."""
         if not self.options.skip_broken:
             raise record.row.refused(refusal) from None
-        self.left_out.append(f"prompt {record.key}, {source}: {refusal}")
+        self._note(record, source, refusal)
+
+    def _note(self, record: RankingRecord, source: str, reason: Exception) -> None:
+        self.left_out.append(f"prompt {record.key}, {source}: {reason}")
 
     def _take_images(self, records: Sequence[RankingRecord]) -> list[NewImageFile]:
         """Remove the images of these records from `image_files` and return them."""

@@ -17,7 +17,7 @@ from django.core.management import CommandError, call_command
 from pyarrow import parquet
 
 from annotation.forms.exports import ExportForm
-from annotation.models import Assignment, Image
+from annotation.models import Assignment, Generation, Image
 from annotation.selectors.exports import Selection, batches
 from annotation.services.exports import FORMATS, ExportFailed, export_to_folder
 from annotation.services.exports.formats import imagereward
@@ -121,6 +121,23 @@ def test_what_is_exported_and_imported_elsewhere_are_the_same_rankings(judged, a
         assert pictures(elsewhere) == pictures(judged)
     if "generators" not in FORMATS[format].leaves_out:
         assert generators(elsewhere) == generators(judged)
+
+
+@pytest.mark.parametrize("format", sorted(name for name, format in FORMATS.items() if format.has_images))
+def test_an_image_that_an_export_has_no_file_of_is_named_where_it_comes_in(
+    judged, a_project, tmp_path, format
+):
+    without, elsewhere = Generation.objects.filter(prompt__key="a,b", source="a/3.png"), a_project()
+    without.update(image=None)
+    exported(judged, format, tmp_path / "out", with_images=True)
+    done = import_rankings(
+        project=elsewhere, file=tmp_path / "out" / ROWS[format], now=NOW, images=tmp_path / "out"
+    )
+    (told,) = done.left_out
+    assert told.startswith(f"prompt a,b, a/3.png: has no picture in {tmp_path}/out/")
+    assert f"1 images left out: {told}" in done.summary
+    assert {key for key, sha256 in pictures(elsewhere).items() if not sha256} == {("a,b", "a/3.png")}
+    assert said(elsewhere) == said(judged)
 
 
 @pytest.mark.parametrize(

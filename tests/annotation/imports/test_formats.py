@@ -142,6 +142,18 @@ def test_pick_a_pic_as_it_is_published_has_rankings_of_two(project, tmp_path):
     assert said(project) == [{("7", "a fox"): {"a": 1, "b": 2}, ("8", "a fox"): {"c": 1, "d": 1}}]
 
 
+def test_pick_a_pic_without_its_pictures_says_so(project, tmp_path):
+    file, row = tmp_path / "train.parquet", choice()
+    skipped = choice(None, "d", ranking=8, has_label=False)
+    parquet.write_table(pyarrow.Table.from_pylist([row | {"jpg_1": None}, skipped]), file)
+    done = import_rankings(project=project, file=file, now=NOW)
+    assert done.left_out == (f"prompt 7, b: has no picture in {file}",)
+    del row["jpg_0"], row["jpg_1"]
+    parquet.write_table(pyarrow.Table.from_pylist([row | {"ranking_id": 9}]), file)
+    done = import_rankings(project=project, file=file, now=NOW)
+    assert done.left_out == tuple(f"prompt 9, {name}: has no picture in {file}" for name in "ab")
+
+
 def test_hpd_v2_is_read_as_its_card_and_its_repository_spell_it(project, a_project, written):
     for name in ("raw_annotations", "raw_annotation"):
         item = {"prompt": "a fox", "image_path": ["a.jpg", "b.jpg"], "rank": [2, 1]}

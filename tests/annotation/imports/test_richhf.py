@@ -94,6 +94,50 @@ def test_what_cannot_be_taken_is_refused(a_project, published, media, rows, says
     assert nothing_written(media)
 
 
+@pytest.mark.parametrize("form", ["as datasets has it", "bytes"])
+def test_images_whose_cells_are_empty_are_named(a_project, published, form):
+    project, cells = a_project(axes=AESTHETICS), {} if form != "bytes" else {"image": picture(1)}
+    folder = published(scored(1, **cells), scored(2, image=None), scored(3, overall=1.0, image=None))
+    done = import_rankings(project=project, file=folder, now=NOW)
+    key = project.prompts.get().key
+    assert done.left_out == (
+        f"prompt {key}, train/2.png: has no picture in {folder}",
+        f"prompt {key}, train/3.png: has no picture in {folder}",
+    )
+    assert [source for (_, source), sha256 in pictures(project).items() if sha256] == ["train/1.png"]
+
+
+def test_a_picture_of_no_bytes_is_broken_rather_than_none(a_project, published):
+    folder, project = published(scored(1), scored(2, image={"bytes": b""})), a_project(axes=AESTHETICS)
+    with pytest.raises(ImportRefused, match=r"parquet, row 1: train/2\.png: is empty"):
+        import_rankings(project=project, file=folder, now=NOW)
+    done = import_rankings(project=project, file=folder, now=NOW, skip_broken=True)
+    assert done.left_out == (f"prompt {project.prompts.get().key}, train/2.png: train/2.png: is empty",)
+
+
+@pytest.mark.parametrize("first", [1, 3])
+def test_tables_may_have_pictures_or_lie_beside_them(a_project, published, tmp_path, first):
+    """One table has a column of pictures, another has not: both show images of one prompt."""
+    rows = {n: scored(n, overall=n / 4) for n in (1, 2, 3, 4)}
+    for n in (3, 4):
+        del rows[n]["image"]
+    project, folder = (
+        a_project(axes=AESTHETICS),
+        published(
+            *(rows[n] for n in (first, first + 1)),
+            *(rows[n] for n in (1, 2, 3, 4) if n not in (first, first + 1)),
+        ),
+    )
+    with pytest.raises(ImportRefused, match=r"2 of 4 image files are missing .*: train/3\.png, train/4\.png"):
+        import_rankings(project=project, file=folder, now=NOW)
+    (tmp_path / "train").mkdir()
+    for n in (3, 4):
+        (tmp_path / f"train/{n}.png").write_bytes(picture(n))
+    done = import_rankings(project=project, file=folder, now=NOW)
+    assert (done.images, done.left_out) == (4, ())
+    assert None not in pictures(project).values()
+
+
 def test_pictures_may_be_bytes_alone(a_project, published):
     project, folder = a_project(axes=AESTHETICS), published(*(scored(n, image=picture(n)) for n in (1, 2)))
     assert import_rankings(project=project, file=folder, now=NOW).images == 2

@@ -35,16 +35,23 @@ def _pair(row: Row) -> ChosenPair:
         if "prompt_id" in row.fields
         else _unnamed(row.file, row.number)
     )
-    embedded = isinstance(row.fields["chosen"], dict) or row.fields["chosen"] is None
     return ChosenPair(
         row=row,
         key=key,
         sources=sources,  # type: ignore[arg-type]  # two
-        files=tuple(file_name(key, source) for source in sources) if embedded else sources,  # type: ignore[arg-type]
+        files=tuple(_file(row, side, key) for side in SIDES),  # type: ignore[arg-type]
         slots=("chosen_slot", "rejected_slot") if "chosen_slot" in row.fields else None,
         generators=("chosen_model", "rejected_model"),
         positions=("chosen_position", "rejected_position"),
     )
+
+
+def _file(row: Row, side: str, key: str) -> str | None:
+    """Return the path, or the name that the picture is unpacked under; None without one."""
+    if row.fields[side] is None:
+        return None
+    source = _source(row, side)
+    return file_name(key, source) if isinstance(row.fields[side], dict) else source
 
 
 def _source(row: Row, side: str) -> str:

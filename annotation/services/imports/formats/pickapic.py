@@ -53,18 +53,14 @@ HIGHEST = 2**63 - 1
 
 def _read_pairs(project: Project, rows: Iterable[Row]) -> Iterator[RankingRecord]:
     """Rows without a label are skipped. Where rows have no slots, a ranking is of two images."""
-    labelled = (_fill_names(row) for row in rows if row.fields.get("has_label") is not False)
+    labelled = (_fill_names(row) for row in rows if _is_labelled(row))
     for ranking in group_rows(labelled, lambda row: row.integer("ranking_id", low=0, high=HIGHEST)):
         first = ranking[0]
         check_same(ranking, ["caption", "user_id", "prompt_id", "seconds", "acceptable_slots"])
         pairs = [Pair(_fill_slots(row), _better(row)) for row in ranking]
         slots = slots_of_pairs(project, pairs, SIDES)
         generators = generators_of_pairs(pairs, SIDES)
-        uids = {
-            row.text(side.image): row.text(f"image_{number}_uid")
-            for row in ranking
-            for number, side in enumerate(SIDES)
-        }
+        files = _files(ranking)
         yield RankingRecord(
             row=first,
             key=first.text("prompt_id", longest=KEY_LENGTH),
@@ -76,8 +72,25 @@ def _read_pairs(project: Project, rows: Iterable[Row]) -> Iterator[RankingRecord
             positions=positions_of_pairs(pairs, SIDES, slots),
             seconds=seconds(first),
             acceptable_slots=acceptable_slots(first, project),
-            files=tuple(file_name(uids[source]) for source in slots),
+            files=tuple(files[source] for source in slots),
         )
+
+
+def _is_labelled(row: Row) -> bool:
+    return row.fields.get("has_label") is not False
+
+
+def _files(ranking: list[Row]) -> dict[str, str | None]:
+    """Return the name that each image's picture is unpacked under, by source; None without one."""
+    files: dict[str, str | None] = {}
+    for row in ranking:
+        for number, side in enumerate(SIDES):
+            uid = row.text(f"image_{number}_uid")
+            if f"jpg_{number}" in row.fields:
+                files[row.text(side.image)] = file_name(uid)
+            else:
+                files.setdefault(row.text(side.image), None)
+    return files
 
 
 def _fill_names(row: Row) -> Row:
@@ -110,12 +123,12 @@ def _fill_slots(row: Row) -> Row:
 
 
 def _unpack(file: Path, folder: Path, names: list[str], into: Path) -> set[str]:
-    keys = ("image_0_uid", "image_1_uid")
+    keys = ("image_0_uid", "image_1_uid", "has_label")
     return unpack_tables(file, names, into, columns=("jpg_0", "jpg_1"), keys=keys, pictures=_pictures)
 
 
 def _pictures(row: Row) -> Iterator[tuple[str, bytes | None]]:
-    for number in (0, 1):
+    for number in (0, 1) if _is_labelled(row) else ():
         yield file_name(row.fields[f"image_{number}_uid"]), row.picture(f"jpg_{number}")
 
 

@@ -34,20 +34,20 @@ def unpack_tables(
     Args:
         file: a table or a folder of tables; in another format there are none.
         names: of the files that are wanted.
-        columns: that hold them; a table without is passed over.
+        columns: that hold them; a table without any is passed over.
         keys: further columns, by which files are named.
         pictures: of a row with these columns, each with the name of its file; may raise ImportRefused.
-    Returns: the names of those that are not there.
+    Returns: the names of those whose cells are empty.
     Raises: ImportRefused.
     """
     if not file.is_dir() and suffix_of(file) != ".parquet":
         return set()
-    missing = set(names)
+    wanted, empty = set(names), set()
     for part in parquet_files(file):
         try:
             with parquet.ParquetFile(part) as table:
                 present = set(table.schema_arrow.names)
-                if not present.issuperset(columns):
+                if present.isdisjoint(columns):
                     continue
                 read = [name for name in (*columns, *keys) if name in present]
                 number = 0
@@ -55,9 +55,11 @@ def unpack_tables(
                     for fields in batch.to_pylist():
                         number += 1
                         for name, picture in pictures(Row(part, number, fields)):
-                            if name in missing and picture:
+                            if name in wanted and picture is None:
+                                empty.add(name)
+                            elif name in wanted and picture is not None:
                                 (into / name).write_bytes(picture)
-                                missing.discard(name)
+                                wanted.discard(name)
         except (OSError, pyarrow.ArrowException) as error:
             raise ImportRefused(f"{part}: its pictures cannot be read ({error})") from None
-    return missing
+    return empty & wanted

@@ -80,7 +80,7 @@ class Reader:
         read: (project, rows) -> records. Raises ImportRefused.
         in_zips: an image DIR/NAME may be NAME in DIR.zip.
         unpack: (file, folder of the images, names, into): extract the named images from tables into a folder;
-            return the names of those that the file says it does not have.
+            return the names of those whose place in a table is empty.
         unread: columns of its tables that are too large to be read, and that no other format has.
         judges_single_images: a prompt with one image is passed over rather than refused.
     """

@@ -67,11 +67,19 @@ def _read_scores(project: Project, rows: Iterable[Row]) -> Iterator[RankingRecor
             ratings=stars,
             problems=tuple(choices(row, "problems", Problem.values) for row in images) if stars else (),
             generators=tuple(generator(row, "generator") for row in images),
-            files=tuple(file_name(key, source) for source in sources) if "image" in first.fields else (),
+            files=tuple(_file(row, key) for row in images),
             positions=positions(first, [row.fields.get("position") for row in images]),
             seconds=seconds(first),
             acceptable_slots=acceptable_slots(first, project),
         )
+
+
+def _file(row: Row, key: str) -> str | None:
+    """Return the name that the picture is unpacked under; None without one, the path without its column."""
+    source: str = row.fields["filename"]
+    if "image" not in row.fields:
+        return source
+    return None if row.fields["image"] is None else file_name(key, source)
 
 
 def _checked(row: Row) -> Row:
