@@ -126,7 +126,7 @@ class Row:
             raise self.refused(f"{name!r} is no object")
         try:
             encoded = json.dumps(value, allow_nan=False, ensure_ascii=False).encode()
-        except (ValueError, RecursionError):  # NaN, a lone surrogate, nesting too deep
+        except (ValueError, TypeError, RecursionError):  # NaN, a lone surrogate, a date, nesting too deep
             raise self.refused(f"{name!r} holds what JSON cannot") from None
         if b"\\u0000" in encoded:
             raise self.refused(f"{name!r} holds a letter that is none")
@@ -143,7 +143,7 @@ class Row:
         try:
             paths = [(folder / each).resolve() for each in names]
             path = next((path for path in paths if os.path.exists(path)), paths[0])
-        except (OSError, RuntimeError):  # too long for the file system; a loop of links
+        except (OSError, RuntimeError, ValueError):  # too long; a loop of links; a letter that is none
             raise self.refused(f"{name!r} is no path") from None
         climbs = Path(slashed).is_absolute() or ".." in Path(slashed).parts
         if climbs or not path.is_relative_to(folder.resolve()):

@@ -1,17 +1,22 @@
 """Files that are not what they say they are: refused by name and row, nothing written."""
 
 import csv
+from contextlib import suppress
 
 import pyarrow
 import pytest
 from pyarrow import parquet
 
-from annotation.models import Assignment, User
-from annotation.services.exports import FORMATS
+from annotation.models import Assignment, Rating, User
+from annotation.models.axes import PAPER, Axis, as_stored
+from annotation.services.exports import FORMATS, export_to_folder
 from annotation.services.imports import ImportRefused, import_rankings
 from annotation.services.imports.formats import READERS
+from annotation.services.imports.tables import read_rows
+from tests.annotation.exports.test_exports import ROWS
 from tests.annotation.imports.rows import nothing_written
-from tests.annotation.judged import said
+from tests.annotation.imports.test_rankings import parquet_rows
+from tests.annotation.judged import judge, said
 from tests.cast import NOW, picture
 
 
@@ -111,6 +116,68 @@ def test_a_bad_row_is_refused(project, written, media, name, content, says):
     assert name in str(refused.value)
     assert nothing_written(media)
     assert not User.objects.filter(username__startswith="imported:").exists()
+
+
+@pytest.mark.parametrize(
+    "rows", [[rated("a.png", "5"), rated("b.png", "6")], parquet_rows()[::2]], ids=["csv", "imagerewarddb"]
+)
+def test_an_axis_that_later_rows_alone_have_is_not_dropped(project, a_project, written, rows):
+    """As in a JSON list, or in two tables of a folder."""
+    wide = a_project(axes=as_stored([*PAPER, Axis("legible_text", "Text")]))
+
+    def imported(project, *points):
+        rated = zip(rows[-len(points) :], points, strict=True)
+        table = [row | {"legible_text_rating": point} for row, point in rated]
+        file = written("r.json", [*rows[: -len(points)], *table])
+        return import_rankings(project=project, file=file, now=NOW, without_images=True)
+
+    with pytest.raises(ImportRefused, match="row 1: 'legible_text_rating' is None, not a whole number"):
+        imported(wide, 3)
+    with pytest.raises(ImportRefused, match="rated on alignment, fidelity, legible_text, overall, and those"):
+        imported(project, 3)
+    assert imported(project, None).rankings == 1
+    assert imported(wide, 2, 3).rankings == 1
+    rated = Rating.objects.filter(generation__prompt__project=wide)
+    assert sorted(rating.points["legible_text"] for rating in rated) == [2, 3]
+
+
+@pytest.mark.parametrize("suffix", ["json", "parquet"])
+def test_cells_of_a_table_may_be_numbers_lists_and_flags(project, written, tmp_path, suffix):
+    more = {"overall": 5, "alignment": 4, "fidelity": 4, "issues": ["violent"], "problems": []}
+    more |= {"category": "animals", "intent_unclear": True, "seconds": 2.5, "acceptable_slots": 0}
+    rows = [cells(f"{n}.png", **more) | {"slot": n, "position": n} for n in (1, 2)]
+    file = written("r.json", rows)
+    if suffix == "parquet":
+        file = tmp_path / "r.parquet"
+        parquet.write_table(pyarrow.Table.from_pylist(rows), file)
+    import_rankings(project=project, file=file, now=NOW, without_images=True)
+    answer = Assignment.objects.get()
+    assert (answer.imported_seconds, answer.ranking.acceptable_slots) == (2.5, 0)
+    assert (answer.label.intent_unclear, answer.label.issues) == (True, ["violent"])
+    assert {(rating.overall, tuple(rating.problems)) for rating in Rating.objects.all()} == {(5, ())}
+
+
+def changes(value, cell):
+    """The value with `cell` in place of each part of it, at any depth, in turn."""
+    parts = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for key, part in parts:
+        for changed in (cell, *changes(part, cell)):
+            copy = value.copy()
+            copy[key] = changed
+            yield copy
+
+
+def test_no_cell_of_the_wrong_kind_breaks_a_reader(a_project, alice, tmp_path):
+    project = judge(a_project(review_share=0.0), [alice], [(1, 3, 3)], {"1": "a fox"})
+    for format, reader in READERS.items():
+        export_to_folder(project=project, format=format, folder=tmp_path / format, now=NOW)
+        first, *others = read_rows(tmp_path / format / ROWS[format])
+        for cell in (1.5, {"a": 1}, "a\0", "http://[", b"x"):
+            for fields in changes(first.fields, cell):
+                with suppress(ImportRefused):
+                    for record in reader.read(project, [first.with_fields(fields), *others]):
+                        assert "\0" not in f"{record.annotator}{record.generators}{record.sources}"
+                        assert all(record.row.inside(name, tmp_path) for name in record.files if name)
 
 
 @pytest.mark.parametrize(

@@ -125,12 +125,14 @@ def test_a_labeling_config_beside_the_file_says_what_its_controls_show(project, 
     assert said(project) == [{("task-1", "an owl"): {"http://x/a.png": 1, "http://x/b.png": 2}}]
 
 
-def test_pictures_within_a_record_are_taken_out_of_it(project, written):
+@pytest.mark.parametrize("name", ["records.json", "records.jsonl"])
+def test_pictures_within_a_record_are_taken_out_of_it(project, written, name):
     embedded = {
-        name: f"data:image/png;base64,{base64.b64encode(picture(i)).decode()}" for i, name in enumerate(NAMES)
+        each: f"data:image/png;base64,{base64.b64encode(picture(i)).decode()}" for i, each in enumerate(NAMES)
     }
-    file = written("records.json", [record({"ranking": ranked(1, 1)}, **embedded)])
+    file = written(name, [record({"ranking": ranked(1, 1)}, **embedded)])
     assert import_rankings(project=project, file=file, now=NOW).images == 2
+    assert None not in pictures(project).values()
 
 
 @pytest.mark.parametrize("form", ["as datasets has it", "bytes"])
@@ -193,6 +195,8 @@ def test_a_column_that_a_format_does_not_have_is_refused_whatever_it_holds(proje
         ),
         (record({"ranking": [response([], status="draft")]}, **NAMES), "has no ranking"),
         (record({"ranking": 3}, **NAMES), "the responses to 'ranking' are no list"),
+        (task(ranker(["a", "b"]), {}, by="a\0"), "'annotator' holds a letter that is none"),
+        (task(ranker(["a", "b"]), {}, by="x" * 65), "'annotator' is longer than 64"),
         ({"prompt": "a fox", "path1": "a.png", "path2": "a.png"}, "'a.png' is compared with itself"),
         ({"prompt": "a fox", "path1": "a.png"}, "field 'path2' is missing"),
         ({"prompt": "a fox", "chosen": "a.png", "rejected": 3}, "'rejected' is no text"),

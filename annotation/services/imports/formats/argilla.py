@@ -8,7 +8,6 @@ import uuid
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 from annotation.models import Issue, Problem, Project
 from annotation.models.prompts import GENERATOR_LENGTH, KEY_LENGTH, SOURCE_LENGTH
@@ -19,13 +18,14 @@ from annotation.services.imports.formats.record import (
     acceptable_slots,
     category,
     choices,
+    is_address,
     ratings,
     seconds,
     without_none,
     yes_or_no,
 )
-from annotation.services.imports.json_values import read_list
-from annotation.services.imports.rows import LONGEST_ITEM, ImportRefused, Row
+from annotation.services.imports.rows import LONGEST_ITEM, Row
+from annotation.services.imports.tables import read_rows
 
 TEXTS = ("prompt", "text", "caption", "instruction")  # the field that holds the prompt
 PSEUDONYM = 12  # digits at the end of the UUIDs that exports make
@@ -169,7 +169,7 @@ def _file(fields: dict[str, Any], option: str, source: str) -> str | None:
     value = fields.get(option, option)
     if isinstance(value, str) and value.startswith(EMBEDDED):
         return file_name(source)
-    return None if urlsplit(source).scheme else source
+    return None if is_address(source) else source
 
 
 def _annotator(user: str) -> str:
@@ -208,8 +208,7 @@ def _generator(metadata: dict[str, Any], option: str) -> str:
 def _unpack(file: Path, folder: Path, names: list[str], into: Path) -> set[str]:
     """Write the pictures that are embedded in the records as data: addresses."""
     wanted = set(names)
-    for number, fields in read_list(file, longest=LONGEST_ITEM):
-        row = Row(file, number, fields)
+    for row in read_rows(file, longest_item=LONGEST_ITEM):
         for option, value in row.record("fields").items():
             if isinstance(value, str) and value.startswith(EMBEDDED):
                 name = file_name(_source(row, {option: value}, option))
@@ -217,7 +216,7 @@ def _unpack(file: Path, folder: Path, names: list[str], into: Path) -> set[str]:
                     try:
                         content = base64.b64decode(value.partition(",")[2], validate=True)
                     except binascii.Error:
-                        raise ImportRefused(f"{file}, row {number}: {option!r} is no base64") from None
+                        raise row.refused(f"{option!r} is no base64") from None
                     (into / name).write_bytes(content)
     return set()
 

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Iterator
 
 from annotation.models import Issue, Problem, Project
-from annotation.models.axes import CSV, columns_among
+from annotation.models.axes import CSV
 from annotation.models.prompts import KEY_LENGTH, SOURCE_LENGTH
 from annotation.services.imports.formats.record import (
     RankingRecord,
@@ -21,6 +21,7 @@ from annotation.services.imports.formats.record import (
     generator,
     group_rows,
     positions,
+    rating_columns,
     ratings,
     seconds,
 )
@@ -29,6 +30,7 @@ from annotation.services.imports.rows import Row
 REQUIRED = ("prompt_id", "prompt", "annotator", "image", "slot")
 OF_RANKING = ("category", "intent_unclear", "issues", "seconds", "acceptable_slots")
 OPTIONAL = (*OF_RANKING, "submitted_at", "sha256", "generator", "position", "problems")
+WHOLE = re.compile("[0-9]{1,8}")
 DECIMAL = re.compile(r"[0-9]{1,9}(\.[0-9]{1,9})?")
 GUARDED = ("prompt_id", "prompt", "image", "generator")
 
@@ -38,7 +40,7 @@ def _read_table(project: Project, rows: Iterable[Row]) -> Iterator[RankingRecord
     for ranking in group_rows(parsed, lambda row: (row.text("prompt_id"), annotator(row, "annotator"))):
         first = ranking[0]
         check_same(ranking, ("prompt", *OF_RANKING))
-        stars = ratings(project, ranking, columns_among(first.fields, CSV))
+        stars = ratings(project, ranking, rating_columns(ranking, CSV))
         yield RankingRecord(
             row=first,
             key=first.text("prompt_id", longest=KEY_LENGTH),
@@ -59,31 +61,35 @@ def _read_table(project: Project, rows: Iterable[Row]) -> Iterator[RankingRecord
 
 
 def _parse_cells(row: Row) -> Row:
-    """Return the row with numbers, lists and flags in place of texts, and None where a cell is empty."""
-    points = columns_among(row.fields, CSV).values()
+    """Return the row with numbers, lists and flags in place of texts, and None where a cell is empty.
+
+    In JSON and parquet, cells may be numbers, lists and flags already.
+    """
+    points = rating_columns([row], CSV).values()
     row.check_names(required=REQUIRED, optional=(*OPTIONAL, *points))
-    cells = {name: text or None for name, text in row.fields.items()}
+    cells = {name: None if cell == "" else cell for name, cell in row.fields.items()}
     for name in GUARDED:
-        cells[name] = (cells.get(name) or "").removeprefix("'")
+        if isinstance(text := cells.get(name), str):
+            cells[name] = text.removeprefix("'")
     for name in ("slot", "position", "acceptable_slots", *points):
         cells[name] = _parse_number(cells.get(name))
     cells["seconds"] = _parse_decimal(cells.get("seconds"))
     for name in ("issues", "problems"):
-        text = cells.get(name)
-        cells[name] = None if text is None else [] if text == "none" else text.split(";")
-    unclear = cells.get("intent_unclear")
-    cells["intent_unclear"] = {"yes": True, "no": False}.get(unclear, unclear) if unclear else None
+        if isinstance(text := cells.get(name), str):
+            cells[name] = [] if text == "none" else text.split(";")
+    if isinstance(text := cells.get("intent_unclear"), str):
+        cells["intent_unclear"] = {"yes": True, "no": False}.get(text, text)
     return row.with_fields(cells)
 
 
-def _parse_number(text: str | None) -> int | str | None:
-    """Return the number, or the text itself if it is not one: the error then shows it."""
-    return int(text) if text and text.isascii() and text.isdigit() and len(text) < 9 else text
+def _parse_number(cell: object) -> object:
+    """Return the number that a text is, or the cell itself: the error then shows it."""
+    return int(cell) if isinstance(cell, str) and WHOLE.fullmatch(cell) else cell
 
 
-def _parse_decimal(text: str | None) -> float | str | None:
-    """Return the number, or the text itself if it is not one: the error then shows it."""
-    return float(text) if text and DECIMAL.fullmatch(text) else text
+def _parse_decimal(cell: object) -> object:
+    """Return the number that a text is, or the cell itself: the error then shows it."""
+    return float(cell) if isinstance(cell, str) and DECIMAL.fullmatch(cell) else cell
 
 
 READER = Reader(name="csv", fields=("slot",), read=_read_table)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from annotation.models import Issue, Problem, Project
-from annotation.models.axes import IMAGEREWARDDB, columns_among
+from annotation.models.axes import IMAGEREWARDDB
 from annotation.models.prompts import KEY_LENGTH, SOURCE_LENGTH, Split
 from annotation.services.imports.formats.record import (
     RankingRecord,
@@ -20,6 +20,7 @@ from annotation.services.imports.formats.record import (
     generator,
     group_rows,
     positions,
+    rating_columns,
     ratings,
     seconds,
 )
@@ -36,7 +37,7 @@ DISPLAY = ("position", "seconds", "acceptable_slots")  # ours too, later than th
 def _read_images(project: Project, rows: Iterable[Row]) -> Iterator[RankingRecord]:
     def identity(row: Row) -> tuple[str, str]:
         row.check_names(
-            required=COLUMNS, optional=(*OURS, *DISPLAY, *columns_among(row.fields, IMAGEREWARDDB).values())
+            required=COLUMNS, optional=(*OURS, *DISPLAY, *rating_columns([row], IMAGEREWARDDB).values())
         )
         return row.text("prompt_id", longest=KEY_LENGTH), annotator(row, "annotator")
 
@@ -51,7 +52,7 @@ def _read_images(project: Project, rows: Iterable[Row]) -> Iterator[RankingRecor
             if row.integer("image_amount_in_total", low=1, high=project.max_images) != len(ranking):
                 raise row.refused(f"prompt {key!r} has {len(ranking)} rows, not as many as it says")
         source = "source" if "source" in first.fields else "image_path"
-        stars = ratings(project, ranking, columns_among(first.fields, IMAGEREWARDDB))
+        stars = ratings(project, ranking, rating_columns(ranking, IMAGEREWARDDB))
         yield RankingRecord(
             row=first,
             key=key,

@@ -7,18 +7,19 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote
 from xml.etree import ElementTree
 
 from annotation.models import Issue, Problem, Project
 from annotation.models.prompts import GENERATOR_LENGTH, KEY_LENGTH, SOURCE_LENGTH
 from annotation.services.imports.formats.record import (
-    ANNOTATOR_LENGTH,
     RankingRecord,
     Reader,
     acceptable_slots,
+    annotator,
     category,
     choices,
+    is_address,
     ratings,
     seconds,
     without_none,
@@ -68,8 +69,8 @@ def _read_tasks(project: Project, rows: Iterable[Row]) -> Iterator[RankingRecord
                 group.append((opinion, source, rating))
             else:
                 raise opinion.row.refused("an annotation has no ranker, pairwise or rating result")
-    for (text, annotator), group in singles.items():
-        yield _of_ratings(text, annotator, group)
+    for (text, name), group in singles.items():
+        yield _of_ratings(text, name, group)
 
 
 def _opinions(row: Row) -> Iterator[_Opinion]:
@@ -88,9 +89,8 @@ def _opinions(row: Row) -> Iterator[_Opinion]:
         task = _with_id(task, row)
         said = results.get("annotator")
         name = said[1][0] if said and isinstance(said[1], list) and said[1] else _completed_by(fields)
-        if not isinstance(name, str) or len(name) > ANNOTATOR_LENGTH:
-            raise row.refused(f"the annotator {str(name)[:40]!r} is no text of {ANNOTATOR_LENGTH} letters")
-        yield _Opinion(task, annotation, name, results)
+        person = row.with_fields({"annotator": name})
+        yield _Opinion(task, annotation, annotator(person, "annotator"), results)
 
 
 def _with_id(task: Row, row: Row) -> Row:
@@ -211,7 +211,7 @@ def _rated(opinion: _Opinion, shown: dict[str, str]) -> tuple[str, int]:
     return source, value.integer("rating", low=0, high=1000)
 
 
-def _of_ratings(text: str, annotator: str, group: list[tuple[_Opinion, str, int]]) -> RankingRecord:
+def _of_ratings(text: str, name: str, group: list[tuple[_Opinion, str, int]]) -> RankingRecord:
     """Return the images in the order of their ratings, equal ones in a slot. Raises: ImportRefused."""
     first = group[0][0]
     best_first = sorted({rating for _, _, rating in group}, reverse=True)
@@ -222,7 +222,7 @@ def _of_ratings(text: str, annotator: str, group: list[tuple[_Opinion, str, int]
         text=text,
         sources=first.row.with_fields({"images": sources}).texts("images"),
         slots=[best_first.index(rating) + 1 for _, _, rating in group],
-        annotator=annotator,
+        annotator=name,
         files=tuple(_path(source) for source in sources),
     )
 
@@ -273,7 +273,7 @@ def _path(address: str) -> str | None:
     for start in SERVED:
         if address.startswith(start):
             return unquote(address.removeprefix(start))
-    return None if urlsplit(address).scheme else address
+    return None if is_address(address) else address
 
 
 def _label(opinion: _Opinion) -> dict[str, Any]:

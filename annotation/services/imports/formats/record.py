@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
 from annotation.models import Category, Project
-from annotation.models.axes import SCALE
+from annotation.models.axes import SCALE, columns_among
 from annotation.models.prompts import GENERATOR_LENGTH
 from annotation.services.imports.rows import Row
 
 ANNOTATOR_LENGTH = 64
+ADDRESS = re.compile("[a-z][a-z0-9+.-]*://", re.IGNORECASE)
 T = TypeVar("T")
 
 
@@ -94,6 +96,11 @@ class Reader:
     judges_single_images: bool = False
 
 
+def is_address(name: str) -> bool:
+    """Whether a file is elsewhere, http://x/a.png say, rather than below the folder of images."""
+    return ADDRESS.match(name) is not None
+
+
 def group_rows(rows: Iterable[Row], key: Callable[[Row], Hashable]) -> Iterator[list[Row]]:
     """Yield the rows with equal keys, adjacent or not, in the order of each group's first row."""
     groups: dict[Hashable, list[Row]] = {}
@@ -160,6 +167,14 @@ def flag(row: Row, name: str) -> bool | None:
     if value is not None and not isinstance(value, bool):
         raise row.refused(f"{name!r} is {value!r}, not true or false")
     return value
+
+
+def rating_columns(rows: Iterable[Row], papers: Mapping[str, str]) -> dict[str, str]:
+    """Return the columns of ratings that any of the rows has, by axis: tables of a folder may differ.
+
+    Args: papers: as of `columns_among`.
+    """
+    return columns_among({name for row in rows for name in row.fields}, papers)
 
 
 def ratings(project: Project, rows: list[Row], columns: Mapping[str, str]) -> tuple[dict[str, int], ...]:

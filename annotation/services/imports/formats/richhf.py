@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from annotation.models import Issue, Problem, Project
-from annotation.models.axes import RICHHF, SCALE, columns_among
+from annotation.models.axes import RICHHF, SCALE
 from annotation.models.prompts import KEY_LENGTH, SOURCE_LENGTH
 from annotation.services.imports.formats.pictures import file_name, unpack_tables
 from annotation.services.imports.formats.record import (
@@ -25,6 +25,7 @@ from annotation.services.imports.formats.record import (
     generator,
     group_rows,
     positions,
+    rating_columns,
     ratings,
     seconds,
 )
@@ -48,7 +49,7 @@ def _read_scores(project: Project, rows: Iterable[Row]) -> Iterator[RankingRecor
         first = images[0]
         key = _key(first)
         check_same(images, ("caption", *OF_RANKING))
-        columns = columns_among({name for row in images for name in row.fields}, RICHHF)
+        columns = rating_columns(images, RICHHF)
         scored = [
             name for name in columns.values() if any(row.fields.get(name) is not None for row in images)
         ]
@@ -83,7 +84,7 @@ def _file(row: Row, key: str) -> str | None:
 
 
 def _checked(row: Row) -> Row:
-    row.check_names(required=REQUIRED, optional=(*OPTIONAL, *columns_among(row.fields, RICHHF).values()))
+    row.check_names(required=REQUIRED, optional=(*OPTIONAL, *rating_columns([row], RICHHF).values()))
     return row
 
 
