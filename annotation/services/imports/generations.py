@@ -88,7 +88,7 @@ def import_generations(
         progress=progress,
     )
     checked.store()
-    return add_checked_generations(checked, with_assignments=with_assignments, by=by)
+    return add_checked_generations(checked, file_name=manifest.name, with_assignments=with_assignments, by=by)
 
 
 @dataclass(frozen=True)
@@ -96,12 +96,10 @@ class CheckedGenerations:
     """What a file adds to a project, read and decoded: nothing of it is written yet.
 
     Attributes:
-        file: its name.
         passed_over, left_out: as `ImportedGenerations` has them.
     """
 
     project: Project
-    file: str
     prompts: list[CheckedPrompt]
     passed_over: int
     left_out: int
@@ -166,7 +164,7 @@ def check_generations(
     checked = [(prompt, _check(prompt, prompt.images[:most], progress)) for prompt in sufficient]
     passed_over = len(prompts if keys is None else keys) - len(sufficient)
     left_out = sum(len(prompt.images) - len(taken_images) for prompt, taken_images in checked)
-    return CheckedGenerations(project, manifest.name, checked, passed_over, left_out)
+    return CheckedGenerations(project, checked, passed_over, left_out)
 
 
 def _chosen_prompts(project: Project) -> dict[str, str]:
@@ -225,6 +223,7 @@ def _check(
 @transaction.atomic
 def add_checked_generations(
     *files: CheckedGenerations,
+    file_name: str,
     with_assignments: bool = True,
     on_prompt: Callable[[], object] | None = None,
     by: User | None = None,
@@ -232,6 +231,7 @@ def add_checked_generations(
     """Add prompts and images of files of one project, then open assignments, and log it.
 
     Args:
+        file_name: what the log has: of what was sent, not of what is in it.
         on_prompt: called before each prompt.
         with_assignments, by: as of `import_generations`.
     Raises: ImportRefused.
@@ -261,7 +261,7 @@ def add_checked_generations(
             prompt_ids=(prompt.pk for prompt in prompts.values()),
             prompts=new_prompts,
             opinions=len(opened),
-            file=", ".join(dict.fromkeys(file.file for file in files)),
+            file=file_name,
         )
     return ImportedGenerations(
         new_prompts,

@@ -67,7 +67,7 @@ def import_prompts(
     Raises: ImportRefused.
     """
     check_prompts(file, most_bytes=most_bytes, progress=progress)
-    return add_checked_prompts(project=project, file=file, most_bytes=most_bytes, by=by)
+    return add_checked_prompts(project=project, file=file, file_name=file.name, most_bytes=most_bytes, by=by)
 
 
 def check_prompts(
@@ -88,13 +88,14 @@ def add_checked_prompts(
     *,
     project: Project,
     file: Path,
+    file_name: str,
     most_bytes: int | None = None,
     on_batch: Callable[[], object] | None = None,
     by: User | None = None,
 ) -> ImportedPrompts:
     """Add the prompts of a file that `check_prompts` took. It is read again: it may not fit into memory.
 
-    Args: on_batch: called after each batch.
+    Args: file_name: as it was sent, for the log; on_batch: called after each batch.
     Raises: ImportRefused for an id that is repeated, or known with another text; for a longer text than the
         project takes.
     """
@@ -107,7 +108,7 @@ def add_checked_prompts(
             on_batch()
     if new:
         record_action(
-            Action.Kind.PROMPTS_ADDED, project=project, by=by, subject=f"{new} prompts", file=file.name
+            Action.Kind.PROMPTS_ADDED, project=project, by=by, subject=f"{new} prompts", file=file_name
         )
     return ImportedPrompts(new=new, known=len(seen) - new, repeated=rows - len(seen))
 

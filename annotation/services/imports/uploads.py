@@ -62,21 +62,25 @@ def import_upload(
         progress: called with the number of prompts, images or rankings read since the last call, which may
             be 0. What it raises ends the import, and nothing is written.
         on_written: called at the end of the transaction; what it raises undoes it.
-    Raises: ImportRefused; its message names no folder of this machine.
+    Raises: ImportRefused; its message begins with `name` and names no folder of this machine. A file in a
+        .zip has its name there.
     """
     suffix, tick = check_name(name, of_rankings=rankings is not None), progress or (lambda read: None)
     with tempfile.TemporaryDirectory() as temporary, ExitStack() as open_files:
         folder = Path(temporary).resolve()
         file = folder / f"{_shortened(Path(name).stem)}{suffix}"
 
+        is_packed = suffix == ".zip"
+        where = name if is_packed else "its folder"
+
         def without_folders(text: str) -> str:
-            for path, shown in ((str(file), name), (f"{folder}/", ""), (str(folder), name)):
+            for path, shown in ((str(file), name), (f"{folder}/", ""), (str(folder), where)):
                 text = text.replace(path, shown)
             return text
 
         try:
             files = [file]
-            if suffix == ".zip":
+            if is_packed:
                 with content.open("rb") as stream:
                     files = unpack(stream, name, folder)
             else:
@@ -85,10 +89,10 @@ def import_upload(
                 table = table_among(files, name, folder)
                 reading = _read_rankings(project, table, name, rankings, now, by, tick)
                 write = open_files.enter_context(reading)
-            elif suffix == ".zip":
-                write = _read_manifests(project, manifests_among(files, name, folder), by, tick)
+            elif is_packed:
+                write = _read_manifests(project, manifests_among(files, name, folder), name, by, tick)
             else:
-                write = _read_prompts(project, file, by, tick)
+                write = _read_prompts(project, file, name, by, tick)
             with transaction.atomic():
                 imported = write()
                 if isinstance(imported, ImportedRankings):
@@ -97,26 +101,30 @@ def import_upload(
                     on_written(imported)
                 return imported
         except ImportRefused as error:
-            raise ImportRefused(without_folders(str(error))) from None
+            why = without_folders(str(error))
+            is_named = why.startswith((f"{name}:", f"{name},"))
+            raise ImportRefused(why if is_named else f"{name}: {why}") from None
 
 
 def _shortened(stem: str) -> str:
     return stem.encode()[:LONGEST_STEM].decode(errors="ignore")
 
 
-def _read_manifests(project: Project, manifests: Sequence[Path], by: User | None, tick: Tick) -> Write:
+def _read_manifests(
+    project: Project, manifests: Sequence[Path], name: str, by: User | None, tick: Tick
+) -> Write:
     """Read the manifests and store their images; return what writes the rows. Raises: ImportRefused."""
     checked = [check_generations(project=project, manifest=file, progress=tick) for file in manifests]
     for each in checked:
         each.store(on_stored=lambda: tick(0))
-    return lambda: add_checked_generations(*checked, on_prompt=lambda: tick(0), by=by)
+    return lambda: add_checked_generations(*checked, file_name=name, on_prompt=lambda: tick(0), by=by)
 
 
-def _read_prompts(project: Project, file: Path, by: User | None, tick: Tick) -> Write:
+def _read_prompts(project: Project, file: Path, name: str, by: User | None, tick: Tick) -> Write:
     """Read the prompts; return what writes the rows. Raises: ImportRefused."""
     check_prompts(file, most_bytes=MOST_BYTES, progress=tick)
     return lambda: add_checked_prompts(
-        project=project, file=file, most_bytes=MOST_BYTES, on_batch=lambda: tick(0), by=by
+        project=project, file=file, file_name=name, most_bytes=MOST_BYTES, on_batch=lambda: tick(0), by=by
     )
 
 

@@ -74,7 +74,31 @@ BARE_ALONE = {name for name, format in FORMATS.items() if not format.has_images}
         ("r.txt", "a fox", ALL, "r.txt: is none of .zip, .json"),
         ("r.json", rows(), ALL, "r.json: has no rows"),
         ("r.json", rows(PAIR | {"ranking": [1, 9]}), BARE, "r.json, row 1: 'ranking' is 9"),
-        ("r.json", rows(PAIR), ALL, "r.json: 2 of 2 image files are missing in r.json: a.png, b.png (skip"),
+        ("r.json", rows(PAIR), ALL, "r.json: 2 of 2 image files are missing in its folder: a.png, b"),
+        (
+            "r.json",
+            rows(PAIR | {"generations": ["/a", "b"]}),
+            ALL,
+            "r.json, row 1: '/a' lies outside its fol",
+        ),
+        (
+            "r.zip",
+            zipped(("f/r.json", rows(PAIR))),
+            ALL,
+            "r.zip: f/r.json: 2 of 2 image files are missing in f:",
+        ),
+        (
+            "R.ZIP",
+            zipped(("r.json", rows(PAIR))),
+            ALL,
+            "R.ZIP: r.json: 2 of 2 image files are missing in R.ZIP",
+        ),
+        (
+            "r.zip",
+            zipped(("d/1.parquet", b""), ("d/2.parquet", b"")),
+            ALL,
+            "r.zip: d/1.parquet: is no parquet",
+        ),
         ("r.json", rows(PAIR), RankingOptions("csv", without_images=True), "r.json, row 1: "),
         ("r.zip", zipped(("a.png", IMAGES[0])), ALL, "r.zip: has no .json"),
         ("r.zip", zipped(("f/r.json", "[]"), ("f/s.csv", "")), ALL, "such as f/r.json and f/s.csv: send one"),
@@ -82,7 +106,7 @@ BARE_ALONE = {name for name, format in FORMATS.items() if not format.has_images}
             "r.zip",
             zipped(("f/r.json", rows(PAIR)), ("f/a.png", IMAGES[0]), ("f/b.png", b"no picture")),
             ALL,
-            "f/r.json, row 1: f/b.png: is no PNG",
+            "r.zip: f/r.json, row 1: f/b.png: is no PNG",
         ),
         ("t.parquet", triples(chosen=IMAGES[0], rejected=b"no picture"), ALL, "t.parquet, row 1: "),
     ],
@@ -92,6 +116,7 @@ def test_what_cannot_be_taken_is_refused_by_file_and_row(project, media, name, c
     with pytest.raises(ImportRefused) as refused:
         imported(project, name, content, rankings=options)
     assert says in str(refused.value)
+    assert str(refused.value).startswith(name)
     assert "/tmp" not in str(refused.value)
     assert nothing_written(media)
 

@@ -18,7 +18,7 @@ from django.utils.timezone import now
 
 from annotation import jobs
 from annotation.forms.projects import free_slug
-from annotation.models import Assignment, Generation, LooseObject, Project, Prompt, Upload
+from annotation.models import Action, Assignment, Generation, LooseObject, Project, Prompt, Upload
 from annotation.services.exports import request_export
 from annotation.services.imports import (
     ImportRefused,
@@ -90,6 +90,12 @@ def test_a_text_file_brings_prompts(project):
     assert (done.new, done.repeated) == (2, 1)
 
 
+@pytest.mark.parametrize(("name", "content"), [("P.TXT", b"a fox"), ("Foxes.ZIP", foxes("one__"))])
+def test_the_log_has_the_name_that_a_file_was_sent_under(project, name, content):
+    imported(project, name, content)
+    assert Action.objects.first().details["file"] == name
+
+
 @pytest.mark.parametrize(
     ("name", "content", "said"),
     [
@@ -98,8 +104,12 @@ def test_a_text_file_brings_prompts(project):
         ("p.jsonl", b'{"id": "1"}', "p.jsonl, row 1"),
         ("p.zip", b"PK no zip", "p.zip: cannot be unpacked"),
         ("p.zip", archive(a_png=picture(1)), "p.zip: has no manifest.jsonl"),
-        ("p.zip", archive(manifest_jsonl=manifest(["1", "gone.png"])), "gone.png"),
-        ("p.zip", archive(manifest_jsonl=manifest(["1", "../../etc/passwd"])), "manifest.jsonl, row 1"),
+        (
+            "p.zip",
+            archive(manifest_jsonl=manifest(["1", "gone.png"])),
+            "p.zip: manifest.jsonl, row 1: gone.png: is missing",
+        ),
+        ("p.zip", archive(manifest_jsonl=manifest(["1", "../../etc/passwd"])), "lies outside p.zip"),
         ("p.zip", archive(manifest_jsonl=manifest(["1", "a.png"]), a_png=b"no picture"), "a.png"),
     ],
 )
@@ -107,6 +117,7 @@ def test_a_file_that_cannot_be_read_is_refused_and_names_no_folder_of_ours(proje
     with pytest.raises(ImportRefused) as refused:
         imported(project, name, content)
     assert said in str(refused.value)
+    assert str(refused.value).startswith(name)
     assert "/tmp" not in str(refused.value)
     assert not Prompt.objects.exists()
 
@@ -199,7 +210,7 @@ def test_a_zip_is_read_whatever_packed_it(project, packed):
 def test_a_zip_whose_second_manifest_contradicts_the_first_is_refused(project, media):
     entries = [(f"{name}/manifest.jsonl", manifest(["1"]).replace("fox", name)) for name in ("fox", "owl")]
     with pytest.raises(
-        ImportRefused, match=r"^owl/manifest.jsonl, row 1: prompt '1' is known with another text"
+        ImportRefused, match=r"^p.zip: owl/manifest.jsonl, row 1: prompt '1' is known with another text"
     ):
         imported(project, "p.zip", zipped(*entries))
 
