@@ -12,7 +12,11 @@ from annotation.models import Assignment, Generation, Placement, Project, Rating
 from annotation.services.imports import ImportRefused, import_generations, import_rankings
 from annotation.services.projects.projects import SettingsFrozen, change_settings
 from tests.annotation.imports.rows import manifest_row, nothing_written, ranking_row
+from tests.annotation.judgements.test_revisions import revise, slots_of, submit
 from tests.cast import NOW, picture
+
+# Who waits for a lock of this connection.
+BLOCKED = "SELECT pid FROM pg_locks WHERE NOT granted AND pg_backend_pid() = ANY(pg_blocking_pids(pid))"
 
 
 def test_rankings_come_in_as_accepted_answers_with_their_images(project, written, foxes):
@@ -169,6 +173,39 @@ def test_slots_stay_as_they_are_while_rankings_are_written(project, written, fox
     file = written("r.json", [ranking_row(ranking=[1, 5, 5])])
     with ThreadPoolExecutor(1) as threads:
         assert import_rankings(project=project, file=file, now=NOW, progress=change).rankings == 1
+
+
+@pytest.mark.django_db(transaction=True)
+def test_an_import_and_a_revision_of_an_answer_to_its_prompt_both_come_through(
+    project, alice, a_prompt, written
+):
+    """The import holds the prompt, for which the revision waits with the project: it must not want that."""
+    prompt, revisions = a_prompt(), []
+    answer = submit(alice, project)
+    names = [*prompt.generations.values_list("source", flat=True), "new.png"]
+    written("new.png", picture(1))
+    rows = [ranking_row(prompt.key, names, (1, 2, 3, 4), prompt=prompt.text, annotator=who) for who in "xy"]
+
+    def change():
+        try:
+            revise(answer, (3, 2, 1))
+        finally:
+            connection.close()
+
+    def let_it_wait(added):
+        if revisions:
+            return
+        revisions.append(threads.submit(change))
+        with connection.cursor() as cursor:
+            while not cursor.rowcount > 0:
+                assert not revisions[0].done(), revisions[0].result()
+                cursor.execute(BLOCKED)
+
+    with ThreadPoolExecutor(1) as threads:
+        done = import_rankings(project=project, file=written("r.json", rows), now=NOW, progress=let_it_wait)
+        revisions[0].result()
+    assert (done.rankings, done.images) == (2, 1)
+    assert slots_of(answer) == (3, 2, 1)
 
 
 @pytest.mark.parametrize(
