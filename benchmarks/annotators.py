@@ -1,8 +1,9 @@
 """Annotators as plain HTTP clients: one process of them; its plan comes on stdin, its report goes to stdout.
 
-They do what the page's script does: fetch the task behind the one in hand, fill in all three stages, post
-them, and go on with what they fetched. Images are not fetched. A task has one connection. When it breaks they
-send the same request again until it is acknowledged, as a person would.
+They do what the page's script does: fill in all three stages, post them and go on with the task behind, whose
+page is there by then: the first is fetched, further ones come with the receipts. Images are not fetched. A
+task has one connection. When it breaks they send the same request again until it is acknowledged, as a person
+would.
 """
 
 from __future__ import annotations
@@ -55,27 +56,28 @@ class Annotator:
     def work(self, until: float, enough: str = "") -> None:
         """Answer one task after the other until that time of the clock, or until that file is there."""
         page, claim, _ = self.ask("GET", self.path)
+        ahead = ""
         while time.time() < until and not (enough and Path(enough).exists()):
             action, fields, slots, marks = self.answer(page, claim)
             self.connection.close()
             self.connection = self._connect()
-            ahead, _, fetching = self.ask("GET", f"{self.path}ahead/")
+            if not READY.search(ahead):
+                ahead, _, _ = self.ask("GET", f"{self.path}ahead/")
             fields["ready"] = READY.findall(ahead)
             try:
                 page, claim, submitting = self.ask("POST", action, urlencode(fields, doseq=True))
             except TaskLost:
                 page, claim, _ = self.ask("GET", self.path)
+                ahead = ""
                 continue
-            if claim:
-                page = ahead
+            page, ahead = (ahead, page) if claim else (page, "")
             self.tasks.append(
                 {
                     "token": action.split("/")[-2],
                     "slots": slots,
                     "marks": marks,
                     "at": time.time(),
-                    "submit": submitting,
-                    "next": fetching,
+                    "took": submitting,
                 }
             )
 

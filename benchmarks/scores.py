@@ -286,9 +286,8 @@ def beside_annotators(bench: Bench, secret: str) -> None:
         if pool:
             pool.terminate()
         counted = [task for task in tasks if task["at"] >= until - bench.asked.seconds]
-        said = ", ".join(
-            "{} p50 {:.0f} and p95 {:.0f} ms".format(step, *middle_and_tail([task[step] for task in counted]))
-            for step in ("next", "submit")
+        said = "a task p50 {:.0f} and p95 {:.0f} ms".format(
+            *middle_and_tail([task["took"] for task in counted])
         )
         rate = len(counted) / bench.asked.seconds
         bench.tell(

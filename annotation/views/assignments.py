@@ -20,7 +20,13 @@ from annotation.models import Assignment, Project, Qualification, Skip
 from annotation.models.assignments import WORK as KINDS_OF_WORK
 from annotation.selectors.assignments import own_assignment
 from annotation.selectors.checks.onboarding import lesson_of
-from annotation.services.assignments.assignments import LeaseLost, claim_ahead, claim_next, save_draft
+from annotation.services.assignments.assignments import (
+    LeaseLost,
+    claim_ahead,
+    claim_next,
+    claim_with_ahead,
+    save_draft,
+)
 from annotation.services.assignments.skips import NotSkippable, SkipsUsedUp, skip_task
 from annotation.services.checks.onboarding import NotTested, claim_lesson, decide_qualification
 from annotation.services.judgements.judgements import Contradiction, InvalidJudgement, submit_judgement
@@ -65,11 +71,32 @@ def _show_next(request: WorkerRequest, project: Project) -> HttpResponse:
         lesson = _show_lesson(request, project, context)
         if lesson is not None:
             return lesson
+    if ready := request.POST.get("ready"):
+        return _show_ready(request, project, context, version=ready)
     now = timezone.now()
     assignment = claim_next(annotator=request.user, project=project, now=now, generator=random.Random())
     if assignment is None:
         return show_workspace(request, "finished", context)
     return _show_task(request, assignment, context)
+
+
+def _show_ready(
+    request: WorkerRequest, project: Project, context: dict[str, object], *, version: str
+) -> HttpResponse:
+    """Show a script that has the next task's page at hand, in this version, the claim and the task behind."""
+    now = timezone.now()
+    assignment, behind = claim_with_ahead(
+        annotator=request.user, project=project, now=now, generator=random.Random()
+    )
+    if assignment is None:
+        return show_workspace(request, "finished", context)
+    if assignment.draft is not None or version != assignment.ready_version:
+        return _show_task(request, assignment, context)
+    if behind is not None:
+        context |= {"is_ahead": True, **_task_as_left(behind)}
+    receipt = render(request, f"{WORK}#receipt", context)
+    receipt.headers["Task-Claim"] = assignment.claim
+    return receipt
 
 
 def _show_chosen(request: WorkerRequest, project: Project, context: dict[str, object]) -> HttpResponse:
@@ -106,14 +133,9 @@ def _show_lesson(request: WorkerRequest, project: Project, context: dict[str, ob
 
 
 def _show_task(request: WorkerRequest, assignment: Assignment, context: dict[str, object]) -> HttpResponse:
-    """Show the task with its draft. A script that prefetched its page gets only the claim."""
-    project = assignment.project = request.standing.project
-    if assignment.draft is None and request.POST.get("ready") == assignment.ready_version:
-        toasts = render(request, f"{WORK}#toasts", context)
-        toasts.headers["Task-Claim"] = assignment.claim
-        return toasts
-    form = JudgementForm.from_draft(assignment.draft or {}, project=project, order=assignment.order)
-    return show_workspace(request, "task", {**context, **task_context(assignment, form)})
+    """Show the task with its draft."""
+    assignment.project = request.standing.project
+    return show_workspace(request, "task", {**context, **_task_as_left(assignment)})
 
 
 def show_workspace(
@@ -216,6 +238,17 @@ def _claimed_assignment(request: MemberRequest, slug: str, token: UUID) -> Assig
     return assignment
 
 
+def _task_as_left(assignment: Assignment) -> dict[str, object]:
+    """Return the context of the task's partial, filled in as far as its annotator came."""
+    return task_context(assignment, _form_as_left(assignment))
+
+
+def _form_as_left(assignment: Assignment) -> JudgementForm:
+    return JudgementForm.from_draft(
+        assignment.draft or {}, project=assignment.project, order=assignment.order
+    )
+
+
 def task_context(assignment: Assignment, form: JudgementForm, *, refused: bool = False) -> dict[str, object]:
     """Return the context of the task's partial. Args: refused: show errors, starting at the first."""
     in_hand = assignment.state == Assignment.State.LEASED and assignment.kind in KINDS_OF_WORK
@@ -247,10 +280,7 @@ def _show_again(
 
 
 def _show_unskipped(request: MemberRequest, assignment: Assignment, why: str) -> HttpResponse:
-    form = JudgementForm.from_draft(
-        assignment.draft or {}, project=assignment.project, order=assignment.order
-    )
-    return _show_again(request, assignment, form, unskipped=why)
+    return _show_again(request, assignment, _form_as_left(assignment), unskipped=why)
 
 
 def _show_lost(

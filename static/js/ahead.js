@@ -1,26 +1,38 @@
-// The task behind the one in hand, fetched with its images while somebody works: once their answer is stored, it is
-// on the page without another request. The server says whether it is theirs; if not, it sends what is.
+// The task behind the one in hand, there with its images while somebody works: once their answer is stored, it is on
+// the page without another request. The answer's receipt brings the task behind that one. The server says whether
+// a task is theirs; if not, it sends what is.
 
-let ready = null; // the task's page, its version and its images
+let ready = null; // the task in a template, its version, and its images once they are fetched
 let shown = null; // the images of the task in hand: as long as they are kept here, they need not be decoded again
 let swaps = 0;
 
 async function lookAhead() {
   const form = document.querySelector("#workspace form[data-ahead]");
-  if (!form || ready) return;
+  if (!form || ready?.images) return;
   const before = swaps;
   await Promise.all([...form.querySelectorAll("img")].map(decoded)); // what is on the page comes first
-  const answer = await fetch(form.dataset.ahead, { headers: { "HX-Request": "true" } }).catch(() => null);
-  const text = answer?.status === 200 ? await answer.text().catch(() => "") : "";
-  if (before !== swaps || ready) return; // the answer was stored in the meantime, and this task came with it
-  const page = new DOMParser().parseFromString(text, "text/html");
-  const version = page.querySelector("form[data-ready]")?.dataset.ready;
-  if (!version) return;
-  const addresses = new Set([...page.querySelectorAll("img")].map((image) => image.getAttribute("src")));
+  const task = ready ?? (await fetched(form.dataset.ahead));
+  if (!task || before !== swaps || ready?.images) return; // the answer was stored in the meantime
+  const addresses = new Set([...task.template.content.querySelectorAll("img")].map((image) => image.getAttribute("src")));
   const images = [...addresses].map((address) => Object.assign(new Image(), { src: address }));
-  ready = { page, version, images };
+  ready = { ...task, images };
   await Promise.all(images.map(decoded));
   form.toggleAttribute("data-next-ready", true);
+}
+
+async function fetched(address) {
+  const answer = await fetch(address, { headers: { "HX-Request": "true" } }).catch(() => null);
+  return asTask(parsed(answer?.status === 200 ? await answer.text().catch(() => "") : ""));
+}
+
+function parsed(html) {
+  return Object.assign(document.createElement("template"), { innerHTML: html });
+}
+
+/** Null unless there is a task in the template. */
+function asTask(template) {
+  const version = template?.content.querySelector("form[data-ready]")?.dataset.ready;
+  return version ? { template, version } : null;
 }
 
 function decoded(image) {
@@ -33,13 +45,18 @@ document.addEventListener("htmx:configRequest", ({ detail }) => {
 
 document.addEventListener("htmx:beforeSwap", ({ detail }) => {
   if (detail.target.id !== "workspace" || detail.xhr.status !== 200) return;
-  const claim = detail.xhr.getResponseHeader("Task-Claim");
-  if (claim) {
-    for (const input of ready.page.querySelectorAll("[name='claim']")) input.setAttribute("value", claim);
-    detail.serverResponse = ready.page.body.innerHTML + detail.serverResponse;
-  }
   shown = ready?.images;
-  ready = null;
+  const claim = detail.xhr.getResponseHeader("Task-Claim");
+  let behind = null;
+  if (claim) {
+    const { template } = ready;
+    for (const input of template.content.querySelectorAll("[name='claim']")) input.setAttribute("value", claim);
+    const receipt = parsed(detail.serverResponse);
+    behind = receipt.content.querySelector("template");
+    behind?.remove();
+    detail.serverResponse = template.innerHTML + receipt.innerHTML;
+  }
+  ready = asTask(behind);
   swaps += 1;
 });
 

@@ -187,7 +187,9 @@ def claim_next(
     lease expired with another annotator is reshuffled and loses the draft. Images without files are not
     shown. As long as there is new work, checks are mixed in.
     """
-    return _claim(annotator, project, now=now, until=now + project.lease, begins=True, generator=generator)
+    if not _may_claim(annotator, project):
+        return None
+    return _begin(annotator, project, now=now, generator=generator)
 
 
 @transaction.atomic
@@ -199,6 +201,39 @@ def claim_ahead(
     No working time is counted until it is begun. The lease is short, and an annotator for whom nothing else
     is left can claim the assignment at once.
     """
+    if not _may_claim(annotator, project):
+        return None
+    return _look_ahead(annotator, project, now=now, generator=generator)
+
+
+@transaction.atomic
+def claim_with_ahead(
+    *, annotator: User, project: Project, now: datetime, generator: random.Random
+) -> tuple[Assignment | None, Assignment | None]:
+    """Lease what `claim_next` returns, and behind it what `claim_ahead` returns, at the price of one lock."""
+    if not _may_claim(annotator, project):
+        return None, None
+    begun = _begin(annotator, project, now=now, generator=generator)
+    return begun, begun and _look_ahead(annotator, project, now=now, generator=generator)
+
+
+def _may_claim(annotator: User, project: Project) -> bool:
+    """Lock the annotator until the transaction's end, and return whether they get tasks."""
+    row = fetch_one(_lock(), {"annotator": annotator.pk, "project": project.pk})
+    assert row is not None  # accounts are not deleted
+    is_paused, outcome = row
+    return not is_paused and is_qualified(project, outcome)
+
+
+def _begin(
+    annotator: User, project: Project, *, now: datetime, generator: random.Random
+) -> Assignment | None:
+    return _claim(annotator, project, now=now, until=now + project.lease, begins=True, generator=generator)
+
+
+def _look_ahead(
+    annotator: User, project: Project, *, now: datetime, generator: random.Random
+) -> Assignment | None:
     until = now + min(AHEAD, project.lease)
     return _claim(annotator, project, now=now, until=until, begins=False, generator=generator)
 
@@ -212,11 +247,6 @@ def _claim(
     begins: bool,
     generator: random.Random,
 ) -> Assignment | None:
-    row = fetch_one(_lock(), {"annotator": annotator.pk, "project": project.pk})
-    assert row is not None  # accounts are not deleted
-    is_paused, outcome = row
-    if is_paused or not is_qualified(project, outcome):
-        return None
     check = draw_check(annotator=annotator, project=project, generator=generator)
     if check is not None:
         check.claimed_at, check.leased_until = now if begins else None, until

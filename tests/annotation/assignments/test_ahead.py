@@ -156,7 +156,26 @@ def at_work(client, alice, project, a_prompt):
     return held, ready
 
 
-def test_with_the_answer_only_the_claim_on_the_task_at_hand_is_sent(client, at_work):
+def test_the_receipt_of_an_answer_brings_the_claim_on_the_task_at_hand_and_the_task_behind(
+    client, at_work, a_prompt
+):
+    held, ready = at_work
+    behind = a_prompt()
+    page = client.post(address(held), filled_in(held, ready=ready.ready_version), headers=HTMX)
+    ready.refresh_from_db()
+    assert page.headers["Task-Claim"] == ready.claim != ""
+    task = Assignment.objects.get(state="leased", claimed_at=None)
+    assert task.prompt == behind
+    _, template = page.text.split("<template>")
+    assert ready.prompt.text not in page.text
+    assert behind.text in template
+    assert f'data-ready="{task.ready_version}"' in template
+    assert "Answer stored." in template.split("</template>")[1]
+    answer = filled_in(ready, ready=task.ready_version)
+    assert "<template>" not in client.post(address(ready), answer, headers=HTMX).text
+
+
+def test_with_the_last_answers_only_the_claim_on_the_task_at_hand_is_sent(client, at_work):
     held, ready = at_work
     answer = filled_in(held, ready=ready.ready_version)
     page = client.post(address(held), answer, headers=HTMX)

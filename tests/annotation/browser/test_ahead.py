@@ -53,6 +53,20 @@ def test_the_next_task_is_there_with_its_images_once_the_answer_is_stored(at_wor
     assert Ranking.objects.count() == 2
 
 
+def test_one_task_is_fetched_ahead_and_further_ones_come_with_the_receipts(at_work, alice, a_prompt):
+    prompts = [a_prompt(images=2) for _ in range(4)]
+    page = at_work(alice)
+    fetched = []
+    page.on("request", lambda request: "/ahead/" in request.url and fetched.append(request.url))
+    page.reload()
+    for following in prompts[1:3]:
+        ranked(page)
+        press(page, "Enter")
+        expect(page.locator("#prompt")).to_have_text(following.text)
+    expect(page.locator("form[data-next-ready]")).to_be_attached()
+    assert len(fetched) == 1
+
+
 def test_a_task_at_hand_is_worked_on_like_any_other(at_work, alice, a_prompt):
     a_prompt(images=2)
     a_prompt(images=2)
