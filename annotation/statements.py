@@ -7,8 +7,9 @@ per connection, unless settings.PREPARE_STATEMENTS is off.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
-from functools import cached_property
+from functools import cache, cached_property
 from typing import Any, Generic, TypeVar
 
 import psycopg
@@ -19,6 +20,7 @@ from psycopg.sql import Literal
 
 M = TypeVar("M", bound=models.Model)
 Row = Sequence[Any]
+PLACEHOLDER = re.compile(r"%(?:\((\w+)\)s|%)")
 
 
 class Parameter(models.Expression):
@@ -104,9 +106,26 @@ def with_names(sql: str, values: Sequence[Any]) -> str:
 
 def fetch_one(statement: str, values: Mapping[str, Any]) -> Row | None:
     """Return the first row of a statement, or None."""
+    sql, names = _numbered(statement)
     with connection.cursor() as cursor:
         # Django's own cursor interpolates the values, so that no two statements would be the same.
-        cursor.cursor = psycopg.Cursor(cursor.connection)
-        cursor.execute(statement, values)
+        cursor.cursor = psycopg.RawCursor(cursor.connection)
+        cursor.execute(sql, [values[name] for name in names])
         row: Row | None = cursor.fetchone()
         return row
+
+
+@cache
+def _numbered(statement: str) -> tuple[str, list[str]]:
+    """Return the statement with placeholders as Postgres numbers them, and whose values they take."""
+    names: list[str] = []
+
+    def number(placeholder: re.Match[str]) -> str:
+        name = placeholder[1]
+        if name is None:
+            return "%"
+        if name not in names:
+            names.append(name)
+        return f"${names.index(name) + 1}"
+
+    return PLACEHOLDER.sub(number, statement), names
