@@ -59,7 +59,8 @@ class Packs:
         """Return the image, or None. Raises: ImportRefused for a .zip that is cut off or damaged."""
         file = self.folder / f"{Path(name).parent}.zip"
         if file not in self._images:
-            self._images[file] = self._open(file) if file.is_file() else {}
+            # os.path: a name that is too long for the file system is of no file.
+            self._images[file] = self._open(file) if os.path.isfile(file) else {}
         return self._images[file].get(Path(name).name)
 
     def close(self) -> None:
@@ -103,7 +104,7 @@ def find_images(
             continue
         packed = packs.find(name) if reader.in_zips else None
         extracted = unpacked / name
-        if extracted.exists():
+        if os.path.exists(extracted):
             images.append(NewImageFile(record, source, extracted, is_extracted=True))
         else:
             images.append(NewImageFile(record, source, packed or record.row.inside(name, packs.folder)))

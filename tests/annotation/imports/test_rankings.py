@@ -104,6 +104,7 @@ def test_images_the_project_has_are_not_asked_for(project, written, foxes, tmp_p
         ([ranking_row(generations=["a.png"], ranking=[1])], "row 1: fewer than two images"),
         ([ranking_row(generations=["a.png", "a.png", "b.png"])], "row 1: 'generations' has 'a.png' twice"),
         ([ranking_row(generations=["a.png", "../b.png", "c.png"])], "row 1: '../b.png' lies outside"),
+        ([ranking_row(generations=["a.png", "x" * 400, "c.png"])], "1 of 6 image files are missing"),
         ([ranking_row(generations=["a.png", "text.png", "c.png"])], "text.png: is no PNG, JPEG or WebP"),
         ([ranking_row(generations=[f"{i}.png" for i in range(11)], ranking=[1] * 11)], "row 1: 11 images"),
         ([{**ranking_row(), "generations": "a.png"}], "row 1: 'generations' is no list"),
@@ -271,6 +272,7 @@ def test_imagerewarddb_brings_labels_and_ratings_whose_problems_are_not_known(pr
         (2, {"prompt": "a cat"}, "row 3: 'prompt' differs from row 1"),
         (2, {"image_path": "a.png"}, "row 3: 'a.png' is there twice"),
         (3, {"prompt_id": "3"}, "has 1 rows"),
+        (3, {"image_path": f"{'x' * 400}/c.png"}, "1 of 4 image files are missing"),
     ],
 )
 def test_a_bad_row_of_imagerewarddb_is_refused(project, foxes, media, tmp_path, row, change, says):
