@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import re
+from collections import Counter
 from collections.abc import Callable, Collection, Iterator
 from functools import partial
 from itertools import chain
@@ -79,6 +80,9 @@ def _read_csv(file: Path) -> Iterator[tuple[int, Any]]:
     try:
         delimiter = separator[1] if separator else max(DELIMITERS, key=lambda mark: _cells(names, mark))
         table = csv.DictReader(chain([names], lines), delimiter=delimiter, strict=True)
+        for name, times in Counter(table.fieldnames or ()).items():
+            if times > 1:
+                raise ImportRefused(f"{file}, row {number}: has the column {name!r} {times} times")
         for cells in table:
             number += 1
             if None in cells or None in cells.values():

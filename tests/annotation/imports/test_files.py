@@ -84,6 +84,7 @@ def test_items_of_a_list_are_read_across_the_parts_of_a_file(written):
         ("p.json", '[{"id": "1"},]', "row 2: is no JSON"),
         ("p.json", '{"id": "1"}\n{"id": "2"}', "objects on lines of their own belong in a .jsonl file"),
         ("p.csv", "id,prompt\nq1,a fox, red", "between commas as there are names"),
+        ("p.csv", "sep=;\nid;prompt;id\nq1;a fox;q2", "row 2: has the column 'id' 2 times"),
         ("p.csv", TABLE.encode("utf-16-le"), "is UTF-16 without a byte order mark"),
         ("p.csv", TABLE.encode("utf-16")[:-1], "row 4: is no UTF-16"),
         ("p.csv", "id,prompt\nq1,ein Fuchs\xe4".encode("latin-1"), "row 2: is no UTF-8: save it"),
