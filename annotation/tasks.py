@@ -67,11 +67,15 @@ def wake_import(upload: Upload, *, expires: float | None = None) -> bool:
 
 @shared_task(acks_late=False)  # as `write_export`
 def import_file(upload_id: int) -> None:
-    """Import one uploaded file, then wake a worker for the next; end at once if it is over or taken.
+    """Import the file that waits longest, then wake a worker for the next; end at once if this one is over.
 
-    No more than IMPORTS_AT_ONCE run at a time, so that files cannot take all processes of the queue.
+    Its message may overtake that of a file that was sent before. No more than IMPORTS_AT_ONCE run at a time,
+    so that files cannot take all processes of the queue.
     """
-    upload = Upload.objects.queued().filter(pk=upload_id).select_related("project", "requested_by").first()
+    queued = Upload.objects.queued()
+    if not queued.filter(pk=upload_id).exists():
+        return
+    upload = queued.select_related("project", "requested_by").first()
     if upload is None:
         return
     try:

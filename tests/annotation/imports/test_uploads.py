@@ -33,6 +33,7 @@ from annotation.services.imports import (
     worker,
 )
 from annotation.services.imports.worker import ImportsBusy, bounded_memory
+from annotation.tasks import import_file
 from tests.annotation.imports.rows import ranking_row
 from tests.annotation.projects.test_pages import as_
 from tests.cast import NOW, picture
@@ -414,6 +415,14 @@ def test_one_import_runs_at_a_time_and_others_wait_in_the_queue(project, upload,
     settings.IMPORTS_AT_ONCE = 2
     run_import(upload, clock=now)
     assert upload.state == "finished"
+
+
+def test_the_file_that_was_sent_first_is_imported_first_whichever_a_worker_hears_of(project, upload, ada):
+    other = request_import(project=project, file=sent("p.txt", "a hare"), by=ada, now=now())
+    for finished in (upload, other):
+        import_file(other.pk)
+        assert list(Upload.objects.over().order_by("finished_at"))[-1] == finished
+    import_file(other.pk)
 
 
 # On the pages
