@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 from django import template
 
 from annotation.statistics.estimates import Estimate
 from rewardmodel.models.checkpoints import percentage
+from rewardmodel.models.runs import Run
 
 register = template.Library()
 
@@ -75,9 +77,15 @@ def verdict_tone(verdict: str) -> str:
 
 
 @register.filter
-def at(mapping: Mapping[int, object], key: int) -> object:
+def at(mapping: Mapping[Any, object], key: object) -> object:
     """Return the value of the key, or None."""
     return mapping.get(key)
+
+
+@register.filter
+def input_labels(runs: Iterable[Run]) -> list[str]:
+    """Return the labels of what any of the runs works with, each once: runs of two kinds share a table."""
+    return list(dict.fromkeys(label for run in runs for label in run.inputs.values()))
 
 
 @register.filter

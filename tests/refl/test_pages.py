@@ -58,6 +58,18 @@ def test_an_admin_sees_every_page(client, ada, project, at_work):
     assert [client.get(page).status_code for page in pages(project, at_work)] == [200, 200, 200]
 
 
+def test_runs_of_two_kinds_share_a_table_with_a_cell_below_each_heading(
+    client, ada, project, generator, prompts, promoted, at_work
+):
+    client.force_login(ada)
+    asked = {"generator": generator.pk, "prompts": 3, "per_prompt": 2}
+    client.post(reverse("generate-images", args=[project.slug]), asked)
+    page = client.get(reverse("project-generators", args=[project.slug])).text
+    head, *rows = page[page.index('id="runs"') :].partition("</table>")[0].split("<tr")[1:]
+    assert "Best candidates by" in head
+    assert [row.count("<td") + row.count("<th") for row in rows] == [head.count("<th")] * 2
+
+
 @pytest.mark.parametrize("role", [Membership.Role.ANNOTATOR, Membership.Role.INSPECTOR, None])
 def test_nobody_else_learns_that_they_exist(client, eve, project, at_work, role):
     if role:
