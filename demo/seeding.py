@@ -111,8 +111,10 @@ def first_images(project: Project, *, prompts: int) -> dict[str, Any]:
 
 def _ensure_members(project: Project) -> None:
     people = STAFF | {simulated_name(number): Membership.Role.ANNOTATOR for number in range(1, SIMULATED + 1)}
+    members = set(project.memberships.values_list("user__username", flat=True))
     for name, role in people.items():
-        add_member(project=project, user=ensure_person(name=name, credentials=CREDENTIALS), role=role)
+        if name not in members:
+            add_member(project=project, user=ensure_person(name=name, credentials=CREDENTIALS), role=role)
 
 
 def _ensure_prompts(project: Project) -> None:

@@ -5,7 +5,7 @@ import json
 import pytest
 from django.core.management import call_command
 
-from annotation.models import Membership, Project, User
+from annotation.models import Action, Membership, Project, User
 from demo.seeding import (
     CREDENTIALS,
     FIRST_PROMPTS,
@@ -66,8 +66,12 @@ def test_seeding_again_changes_nothing():
     seed_demo()
     before = CREDENTIALS.read_text(), SamplingRun.objects.count(), User.objects.count()
     Project.objects.filter(slug=SLUG).update(name="Renamed")
+    Membership.objects.filter(user__username="bob").update(role="inspector")
+    actions = Action.objects.count()
     assert seed_demo().name == "Renamed"
     assert (CREDENTIALS.read_text(), SamplingRun.objects.count(), User.objects.count()) == before
+    assert Membership.objects.get(user__username="bob").role == "inspector"
+    assert Action.objects.count() == actions
 
 
 def test_a_paused_project_goes_on_as_it_was():
