@@ -304,9 +304,13 @@ def _number(value: float) -> str:
 
 
 def _formatter(form: str | None) -> Callable[[float], str]:
-    if form == "%":
-        return lambda value: f"{100 * value:z.1f} %"
-    if form:
-        decimals = len(form.partition(".")[2])
-        return lambda value: f"{value:z.{decimals}f}"
-    return _number
+    """Return what writes a value, with the minus sign that tables have."""
+
+    def plain(value: float) -> str:
+        if form == "%":
+            return f"{100 * value:z.1f} %"
+        if form:
+            return f"{value:z.{len(form.partition('.')[2])}f}"
+        return _number(value)
+
+    return lambda value: plain(value).replace("-", "\N{MINUS SIGN}")

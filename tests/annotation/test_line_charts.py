@@ -46,6 +46,14 @@ def test_the_vertical_axis_has_round_numbers_around_what_it_holds(low, high, mar
     assert ticks(low, high, wanted=4) == pytest.approx(marks)
 
 
+@pytest.mark.parametrize("form", [None, "0.00", "%"])
+def test_what_is_below_0_has_the_minus_sign_that_tables_have(form):
+    drawing = draw({**a_chart(training([[1, -0.5], [2, 0.0]])), "format": form})
+    written = [words for _, words in drawing.ticks]
+    assert written[0].startswith("\N{MINUS SIGN}")
+    assert not any("-" in words for words in [*written, drawing.summary])
+
+
 def test_a_smooth_line_lies_over_the_raw_one():
     [line] = draw(a_chart(training(noisy(60), smooth=True))).lines
     assert line.raw
@@ -110,7 +118,7 @@ def test_without_a_script_a_chart_is_drawn_and_told():
     assert 'class="raw series-1"' in page
     assert 'class="mark good"' in page
     empty = render_to_string("components/chart.html", {"chart": a_chart(training([]))})
-    assert "Nothing to draw yet" in empty
+    assert "Nothing to draw yet." in empty
 
 
 def test_figures_each_for_itself_have_bars_beside_each_other_and_are_not_joined():
