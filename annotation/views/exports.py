@@ -33,11 +33,10 @@ def exports(request: MemberRequest, project: Project) -> HttpResponse:
     """Request an export, and list exports; the page polls while one is in progress."""
     rows = list(project.exports.select_related("requested_by"))
     is_active = Export.objects.active().filter(project=project).exists()
-    shown = [(row, FORMATS[row.format].leaves_out if row.format in FORMATS else ()) for row in rows]
     context = {
         "project": project,
         "tab": "exports",
-        "exports": shown,
+        "exports": [(row, FORMATS.get(row.format)) for row in rows],
         "is_active": is_active,
         "left_out": left_out(),
     }

@@ -17,6 +17,7 @@ from annotation.jobs import JobLost
 from annotation.models import Event, Export, Image
 from annotation.schedule import ENTRIES
 from annotation.services.exports import (
+    FORMATS,
     UnknownFormat,
     cancel_export,
     delete_export,
@@ -335,6 +336,7 @@ def test_an_admin_asks_on_the_page_and_sees_how_far_it_is(ada, judged):
     assert part.lstrip().startswith('<section class="card" id="exports"')
     assert "hx-trigger" not in part
     assert f"/projects/{judged.slug}/exports/{export.pk}/file/" in part
+    assert FORMATS["pickapic"].title in part  # as the form calls it
     assert Export.objects.get().rankings == 6
 
 
