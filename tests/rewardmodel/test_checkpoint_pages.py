@@ -48,6 +48,11 @@ def test_it_shows_the_best_the_worst_and_what_people_say_otherwise(
     assert reverse("project-prompt", args=[scored[0].prompt.project.slug, scored[0].prompt_id]) in text
 
 
+def test_that_it_was_promoted_by_hand_is_said_once(page, ada, encoder):
+    promote(encoder, now=NOW)
+    assert page(ada).text.count("by hand") == 1
+
+
 def test_researchers_see_it_without_links_to_pages_that_are_not_theirs(page, rosa, scored):
     text = page(rosa).text
     assert text.count("/small") > 8
