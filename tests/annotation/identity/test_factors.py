@@ -59,7 +59,7 @@ def test_switched_off_nothing_of_it_is_there(client, ann):
     assert client.get("/account/factors/").status_code == 404
     sign_in(client)
     page = client.get("/account/").text
-    assert "Second factors" not in page
+    assert "Two-factor authentication" not in page
     assert "passkey" not in client.get("/sign-in/").text
 
 
@@ -74,7 +74,7 @@ def test_a_code_is_asked_for_beside_the_password(totp, ann, monkeypatch):
     monkeypatch.setattr(time, "time", lambda: now[0])
     hers = Client()
     assert sign_in(hers).url == "/account/"
-    assert "Second factors" in hers.get("/account/").text
+    assert "Two-factor authentication" in hers.get("/account/").text
     activate = "/account/factors/totp/activate/"
     assert hers.get(activate).url == f"/account/confirm/?next={quote(activate, safe='')}"
     assert hers.post(f"/account/confirm/?next={activate}", {"password": "wrong"}).status_code == 422
