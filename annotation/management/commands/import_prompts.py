@@ -14,8 +14,8 @@ from annotation.services.imports import ImportRefused, import_prompts
 
 class Command(BaseCommand):
     help = (
-        "Add prompts from a .txt, .jsonl, .csv or .tsv file, a .json of ImageReward's benchmark or ReFL, or "
-        "DiffusionDB metadata .parquet."
+        "Add prompts from a .txt, .jsonl, .csv or .tsv file, a .json of ImageReward or ReFL, or DiffusionDB "
+        "metadata .parquet."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:

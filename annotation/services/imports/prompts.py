@@ -25,6 +25,7 @@ DIFFUSIONDB = (
     *("image_name", "part_id", "seed", "step", "cfg", "sampler", "width", "height", "user_name", "timestamp"),
     *("image_nsfw", "prompt_nsfw"),
 )
+RANKED = {"id", "prompt", "generations", "ranking"}  # the fields of the paper's rankings
 JSON = re.compile(r'(\[\s*)?{\s*"|[\[{]$')  # begins a text of it; {{fox}} and [fox] are words of prompts
 
 
@@ -71,11 +72,22 @@ def import_prompts(
 
 
 def check_prompts(
-    file: Path, *, most_bytes: int | None = None, progress: Callable[[int], object] | None = None
+    file: Path,
+    *,
+    most_bytes: int | None = None,
+    takes_rankings: bool = True,
+    progress: Callable[[int], object] | None = None,
 ) -> None:
-    """Read the whole file, and write nothing. Args: as of `import_prompts`. Raises: ImportRefused."""
+    """Read the whole file, and write nothing. Raises: ImportRefused.
+
+    Args: takes_rankings: the paper's rankings are prompts, too; false where a file may be sent in error.
+        The others as of `import_prompts`.
+    """
     rows = 0
     for batch in batches(_read_prompts(file, most_bytes)):
+        if not takes_rankings:
+            for row in batch:
+                refuse_rankings(row.row)
         rows += len(batch)
         if progress:
             progress(len(batch))
@@ -157,12 +169,13 @@ def _without_id(row: Row) -> _PromptRow:
 
 
 def _with_id(row: Row) -> _PromptRow:
-    """Parse a record of ours, of a manifest, or of the paper's benchmark or ReFL data."""
-    refuse_rankings(row)
+    """Parse a record of ours, of a manifest, or of the paper's rankings, benchmark or ReFL data."""
+    if row.fields.keys() != RANKED:
+        refuse_rankings(row)
     if "text" in row.fields:
         row.check_names(required=["text", "image"])  # what refl_data.json calls image is the prompt's id
         return _PromptRow(row, row.text("image", longest=KEY_LENGTH), row.text("text"), may_repeat=False)
     name = "prompt_id" if "prompt_id" in row.fields else "id"
-    row.check_names(required=[name, "prompt"], optional=["generations", "images", "translation"])
+    row.check_names(required=[name, "prompt"], optional=["generations", "ranking", "images", "translation"])
     image_rows(row)  # which are passed over, but are to be images
     return _PromptRow(row, row.text(name, longest=KEY_LENGTH), row.text("prompt"), may_repeat=False)

@@ -122,7 +122,7 @@ def _read_manifests(
 
 def _read_prompts(project: Project, file: Path, name: str, by: User | None, tick: Tick) -> Write:
     """Read the prompts; return what writes the rows. Raises: ImportRefused."""
-    check_prompts(file, most_bytes=MOST_BYTES, progress=tick)
+    check_prompts(file, most_bytes=MOST_BYTES, takes_rankings=False, progress=tick)
     return lambda: add_checked_prompts(
         project=project, file=file, file_name=name, most_bytes=MOST_BYTES, on_batch=lambda: tick(0), by=by
     )

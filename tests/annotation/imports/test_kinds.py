@@ -14,6 +14,7 @@ from annotation.services.imports import (
     import_prompts,
     import_rankings,
 )
+from annotation.services.imports.prompts import check_prompts
 from tests.annotation.exports.test_exports import ROWS
 from tests.annotation.imports.rows import manifest_row, nothing_written, ranking_row
 from tests.annotation.imports.test_uploads import imported, zipped
@@ -35,7 +36,7 @@ def test_rankings_of_every_format_are_not_taken_for_prompts(a_project, alice, tm
         table = tmp_path / format / ROWS[format]
         file = next(table.iterdir()) if table.is_dir() else table
         with pytest.raises(ImportRefused, match=f"{file.name}, row .: holds rankings, as its field"):
-            import_prompts(project=elsewhere, file=file)
+            check_prompts(file, takes_rankings=False)
         with pytest.raises(
             ImportRefused, match=f"^f.zip: has no manifest.jsonl. If f/{file.name} holds"
         ) as no:
@@ -47,9 +48,12 @@ def test_rankings_of_every_format_are_not_taken_for_prompts(a_project, alice, tm
 @pytest.mark.parametrize(
     ("name", "content", "field"),
     [
-        ("r.json", [ranking_row()], "ranking"),
         ("r.jsonl", [manifest_row(ranking=[1, 2])], "ranking"),
-        ("r.jsonl", [{"id": "1", "prompt": "a fox"}, ranking_row("2")], "ranking"),
+        (
+            "r.jsonl",
+            [{"id": "1", "prompt": "a fox"}, {"id": "2", "prompt": "a hare", "ranking": [1]}],
+            "ranking",
+        ),
         ("r.jsonl", [{"text": "a fox", "image": "1", "slot": 1}], "slot"),
         ("r.csv", "id,prompt,slot,overall\n1,a fox,1,5\n", "slot"),
         ("r.tsv", "prompt_id\tprompt\tannotator\timage\tslot\n1\ta fox\tx\ta.png\t1\n", "slot"),
@@ -67,6 +71,16 @@ def test_prompts_with_rankings_are_refused_with_the_place_of_rankings(
     with pytest.raises(ImportRefused, match=f"^{name}, row .: holds rankings"):
         imported(project, name, file.read_bytes())
     assert nothing_written(media)
+
+
+def test_of_the_papers_rankings_the_command_takes_the_prompts_and_an_upload_is_refused(
+    project, written, media
+):
+    file = written("r.json", [ranking_row("1"), ranking_row("2")])
+    with pytest.raises(ImportRefused, match=r"^r\.json, row 1: holds rankings, as its field 'ranking' tells"):
+        imported(project, "r.json", file.read_bytes())
+    assert nothing_written(media)
+    assert import_prompts(project=project, file=file).new == 2
 
 
 def test_rankings_are_not_taken_for_images_with_their_prompts(project, written, foxes, tmp_path, media):
