@@ -24,6 +24,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from annotation.statistics import notation
 from annotation.statistics.smoothing import smooth
 
 COLOURS = 4  # of series, each with its own dashes
@@ -308,9 +309,9 @@ def _formatter(form: str | None) -> Callable[[float], str]:
 
     def plain(value: float) -> str:
         if form == "%":
-            return f"{100 * value:z.1f} %"
+            return notation.percent(value)
         if form:
-            return f"{value:z.{len(form.partition('.')[2])}f}"
+            return notation.decimals(value, len(form.partition(".")[2]))
         return _number(value)
 
     return lambda value: plain(value).replace("-", "\N{MINUS SIGN}")

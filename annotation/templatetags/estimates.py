@@ -9,11 +9,11 @@ from django import template
 from annotation.charts import Whisker, whisker
 from annotation.models.axes import SCALE
 from annotation.selectors.results.analysis import Group
+from annotation.statistics import notation
 from annotation.statistics.estimates import Estimate, NotEnough
 from annotation.statistics.positions import CHANCE, PositionFigure
 
 register = template.Library()
-MINUS = "\N{MINUS SIGN}"
 
 
 @register.filter
@@ -31,7 +31,7 @@ def interval_in(figure: Estimate, unit: str) -> str:
 @register.filter
 def share(probability: float) -> str:
     """0.653 -> 65.3 %."""
-    return f"{_format(probability, 'percent')} %"
+    return notation.percent(probability)
 
 
 @register.filter
@@ -78,14 +78,15 @@ def axis_of(groups: Sequence[Group], every: Group) -> tuple[float, float]:
 
 
 def _format(number: float, unit: str) -> str:
-    text = {"percent": f"{100 * number:.1f}", "plain": f"{number:.2f}", "signed": f"{number:+.2f}"}[unit]
-    return text.replace("-", MINUS)
+    if unit == "signed":
+        return notation.signed(number, 2)
+    return notation.decimals(100 * number, 1) if unit == "percent" else notation.decimals(number, 2)
 
 
 @register.filter
 def percent(share: float | None) -> str:
     """A share from 0 to 1 as a whole percentage; a dash for None."""
-    return "–" if share is None else f"{100 * share:.0f} %"  # noqa: RUF001  # an en dash is meant
+    return "–" if share is None else notation.percent(share, 0)  # noqa: RUF001  # an en dash is meant
 
 
 @register.filter

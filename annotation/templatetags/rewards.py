@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from django import template
 
+from annotation.statistics import notation
+
 register = template.Library()
 
 
 @register.filter
 def signed(reward: float) -> str:
     """-0.0748 -> \N{MINUS SIGN}0.075."""
-    return f"{reward:.3f}".replace("-", "\N{MINUS SIGN}")
+    return notation.decimals(reward)
 
 
 @register.filter

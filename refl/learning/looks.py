@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from annotation.statistics import notation
 from annotation.statistics.estimates import ENOUGH_PROMPTS, resample
 from rewardmodel.learning.saving import write_whole
 
@@ -75,11 +76,12 @@ class Alarm:
         is_reward = self.figure.startswith(HELD_OUT)
         name = self.figure.removeprefix(HELD_OUT)
         what = f"held-out reward {name}" if is_reward else name.replace("_", " ")
-        said = f"{what} {moved} from {self.base:.3g} to {self.value:.3g} by update {self.step}"
+        base, value = notation.significant(self.base), notation.significant(self.value)
+        said = f"{what} {moved} from {base} to {value} by update {self.step}"
         if self.tuned is None:
             return said
         meanwhile = "rose" if self.tuned > 0 else "did not rise"
-        return f"{said}, while the reward it is tuned on {meanwhile} ({self.tuned:+.3g})"
+        return f"{said}, while the reward it is tuned on {meanwhile} ({notation.signed(self.tuned)})"
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from annotation.statistics import notation
 from refl.learning.config import TuningConfig
 from refl.learning.looks import (
     HELD_OUT,
@@ -176,7 +177,8 @@ def _named(figures: Iterable[str], joint: str = "and") -> str:
 
 
 def _change(figure: str, before: Look, after: Look) -> str:
-    return f"from {before.figures[figure]:.3g} to {after.figures[figure]:.3g}"
+    base, value = (notation.significant(look.figures[figure]) for look in (before, after))
+    return f"from {base} to {value}"
 
 
 def _endings(stages: Sequence[Stage], alarm: Alarm | None) -> Iterator[str]:

@@ -10,6 +10,7 @@ import numpy as np
 from django.db.models import Count
 
 from annotation.models import Assignment, Category
+from annotation.statistics import notation
 from annotation.statistics.agreement import MODEL, compare
 from annotation.statistics.estimates import (
     Booleans,
@@ -143,13 +144,13 @@ def stop_rule(study: Study, rates: Sequence[Rate], counts: StudyCounts) -> Stop:
 
 
 def _sentence(rate: Rate) -> str:
-    low, high = rate.result.interval.low, rate.result.interval.high
+    interval = notation.percent_interval(rate.result.interval.low, rate.result.interval.high)
     said = {
         "better": f"{rate.generator} is preferred to {rate.against}",
         "worse": f"{rate.against} is preferred to {rate.generator}",
         "equal": f"{rate.generator} and {rate.against} differ by little, if at all",
     }[rate.verdict]
-    return f"{said}: {rate.result.value or 0:.1%} of votes [{low:.1%}, {high:.1%}]."
+    return f"{said}: {notation.percent(rate.result.value or 0)} of votes ({interval} %)."
 
 
 def placements_of(answers: Answers) -> Placements:

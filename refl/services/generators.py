@@ -16,6 +16,7 @@ from annotation.models import Project
 from annotation.places import to_any_host
 from annotation.registry import register_event
 from annotation.services.webhooks.events import announce
+from annotation.statistics import notation
 from annotation.statistics.estimates import Estimate
 from refl.learning.families import NotAPipeline
 from refl.learning.families.hub import (
@@ -251,8 +252,7 @@ def _reason(held_out: Mapping[str, Change], allowance: float) -> str:
         return "There is no reward model that it was not tuned on, so nothing speaks for it."
     prompts = next(iter(held_out.values())).prompts
     rewards = "; ".join(
-        f"{name} {_moved(change, allowance)}: "
-        f"{change.difference:+.3g} [{change.low:+.3g}, {change.high:+.3g}]"
+        f"{name} {_moved(change, allowance)}: {notation.change(change.difference, change.low, change.high)}"
         for name, change in held_out.items()
     )
     return f"By what it was not tuned on, on {prompts} held-out prompts: {rewards}."

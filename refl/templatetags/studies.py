@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from django import template
 
+from annotation.statistics import notation
 from annotation.statistics.estimates import Interval
 from refl.models import Study
 from refl.selectors.study_figures import StudyCounts
@@ -39,7 +40,7 @@ def verdict_tone(name: str) -> str:
 @register.filter
 def bounds(interval: Interval) -> str:
     """Return the ends in percent: 52.1 to 67.9 %."""
-    return f"{100 * interval.low:.1f} to {100 * interval.high:.1f} %"
+    return f"{notation.percent_interval(interval.low, interval.high)} %"
 
 
 @register.filter

@@ -17,6 +17,7 @@ from django.views.decorators.http import require_POST, require_safe
 
 from annotation.access import Do, MemberRequest, admin_required, may, researcher_required
 from annotation.models import Project
+from annotation.statistics import notation
 from annotation.statistics.estimates import NotEnough
 from annotation.waking import say_if_late
 from refl.loop.facts import Facts, read_facts
@@ -182,8 +183,8 @@ def _forecast(project: Project) -> str:
     if isinstance(forecast, NotEnough):
         return ""
     more, ahead = list(forecast.more.items())[1]
-    low, value, high = (f"{100 * share:.1f}" for share in (ahead.low, ahead.value, ahead.high))
-    return f"{more:,} more rankings: {value} % ({low} to {high})"
+    interval = notation.percent_interval(ahead.low, ahead.high)
+    return f"{more:,} more rankings: {notation.percent(ahead.value)} ({interval})"
 
 
 def _outcomes(request: MemberRequest, project: Project) -> dict[str, Any]:

@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 from statistics import fmean, variance
 
+from annotation.statistics import notation
 from annotation.statistics.estimates import Interval
 
 Z = 1.96  # of a 95 % interval
@@ -57,8 +58,9 @@ def why_nothing_is_learned(
     best = max(accuracies)
     if comparisons and (interval := share_interval(best, comparisons)).low <= CHANCE:
         return (
-            f"no validation was better than chance: the best one ordered {best:.1%} of the pairs right "
-            f"({interval.low:.1%} to {interval.high:.1%})"
+            "no validation was better than chance: the best one ordered "
+            f"{notation.percent(best)} of the pairs right "
+            f"({notation.percent_interval(interval.low, interval.high)} %)"
         )
     third = len(losses) // 3
     if third < LEAST_LOSSES:
@@ -66,6 +68,7 @@ def why_nothing_is_learned(
     first, last = losses[:third], losses[-third:]
     error = math.sqrt((variance(first) + variance(last)) / third)
     if fmean(first) - fmean(last) <= Z * error:
-        means = f"{fmean(first):.3f} in the first {third} steps, {fmean(last):.3f} in the last"
+        begin, end = notation.decimals(fmean(first)), notation.decimals(fmean(last))
+        means = f"{begin} in the first {third} steps, {end} in the last"
         return f"the loss does not fall: {means}"
     return ""

@@ -8,7 +8,9 @@ from django.core.management.base import CommandError
 from django.db.models import Model, QuerySet
 
 from annotation.models import Project
+from annotation.statistics.notation import percent, percent_interval
 from rewardmodel.models import DatasetVersion, RewardCheckpoint
+from rewardmodel.templatetags.figures import gain, gain_interval
 
 M = TypeVar("M", bound=Model)
 
@@ -45,17 +47,17 @@ def describe_checkpoint(checkpoint: RewardCheckpoint) -> str:
         return f"{checkpoint}: not evaluated{promoted}{_decision(checkpoint)}"
     low, high = metrics["interval"]
     lines = [
-        f"{checkpoint}: {metrics['accuracy']:.1%} ({low:.1%} to {high:.1%}) "
+        f"{checkpoint}: {percent(metrics['accuracy'])} ({percent_interval(low, high)}) "
         f"of {metrics['pairs']} test pairs of {metrics['prompts']} prompts{promoted}{_decision(checkpoint)}"
     ]
     for rival in metrics["beside"]:
         low, high = rival["difference_interval"]
         lines.append(
-            f"  {rival['name']}: {rival['accuracy']:.1%}; "
-            f"{checkpoint} less that: {rival['difference']:+.1%} ({low:+.1%} to {high:+.1%})"
+            f"  {rival['name']}: {percent(rival['accuracy'])}; {checkpoint} less that, in points: "
+            f"{gain(rival['difference'])} ({gain_interval((low, high))})"
         )
     if metrics["ceiling"] is not None:
-        lines.append(f"  people: {metrics['ceiling']:.1%}")
+        lines.append(f"  people: {percent(metrics['ceiling'])}")
     return "\n".join(lines)
 
 

@@ -12,6 +12,7 @@ from django.urls import reverse
 
 from annotation.models import Project
 from annotation.places import on_this_host
+from annotation.statistics import notation
 
 
 class RewardCheckpointQuerySet(models.QuerySet["RewardCheckpoint"]):
@@ -171,4 +172,4 @@ def percentage(probability: float) -> str:
         return "under 0.1 %"
     if 0.999 < probability < 1:
         return "over 99.9 %"
-    return f"{probability * 100:.1f} %".replace(".0 %", " %")
+    return notation.percent(probability).replace(".0 %", " %")

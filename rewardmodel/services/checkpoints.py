@@ -17,6 +17,7 @@ from annotation.registry import register_action, register_event
 from annotation.services.actions import record_action
 from annotation.services.webhooks.events import announce
 from rewardmodel.models import RewardCheckpoint, TrainingRun
+from rewardmodel.models.checkpoints import percentage
 
 CHECKPOINT_PROMOTED = register_event("checkpoint.promoted", "A reward model was promoted")
 PROMOTED = register_action("checkpoint.promoted", "Reward model promoted")
@@ -102,10 +103,10 @@ def describe_decision(decision: Mapping[str, Any]) -> dict[str, str]:
     shown = {"rule": RULES[decision["rule"]]}
     if "probability" in decision:
         shown["better than " + decision["over"]] = (
-            f"{decision['probability']:.1%} likely, on {decision['pairs']:,} pairs"
+            f"{percentage(decision['probability'])} likely, on {decision['pairs']:,} pairs"
         )
     if decision["rule"] == "sure":
-        shown["wanted"] = f"{decision['wanted']:.1%} on {decision['least']:,} pairs"
+        shown["wanted"] = f"{percentage(decision['wanted'])} on {decision['least']:,} pairs"
     if decision.get("waits_for"):
         shown["waits for"] = f"{decision['waits_for']:,} pairs"
     return shown

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from annotation.statistics.notation import percent, percent_interval
 from rewardmodel.models import DatasetVersion, RewardCheckpoint
 
 
@@ -85,10 +86,10 @@ def _accuracy(metrics: dict[str, Any]) -> str:
         return "Not evaluated."
     low, high = metrics["interval"]
     people = metrics.get("ceiling")
-    ceiling = "what people reach there is not known" if people is None else f"people reach {people:.1%}"
+    reached = "what people reach there is not known" if people is None else f"people reach {percent(people)}"
     return (
-        f"{metrics['accuracy']:.1%} of {metrics['pairs']:,} test pairs of {metrics['prompts']:,} prompts "
-        f"(95 % interval over prompts {low:.1%} to {high:.1%}); {ceiling}."
+        f"{percent(metrics['accuracy'])} of {metrics['pairs']:,} test pairs of {metrics['prompts']:,} "
+        f"prompts (95 % interval over prompts {percent_interval(low, high)} %); {reached}."
     )
 
 

@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
 from pathlib import Path
 
+from annotation.statistics import notation
 from rewardmodel.models import Run
 from rewardmodel.runs.execution import PermanentFailure
 
@@ -36,8 +37,8 @@ def check_unreadable(unreadable: Mapping[str, str], *, images: int) -> None:
 
     if len(unreadable) > MOST_UNREADABLE * images:
         raise TooManyUnreadable(
-            f"{describe_unreadable(unreadable, images)}. More than {MOST_UNREADABLE:.0%} are too many: put "
-            "them back, as `manage.py check_files` names them"
+            f"{describe_unreadable(unreadable, images)}. More than {notation.percent(MOST_UNREADABLE, 0)} "
+            "are too many: put them back, as `manage.py check_files` names them"
         )
 
 

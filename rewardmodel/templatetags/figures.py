@@ -7,6 +7,7 @@ from typing import Any
 
 from django import template
 
+from annotation.statistics import notation
 from annotation.statistics.estimates import Estimate
 from rewardmodel.models.checkpoints import percentage
 from rewardmodel.models.runs import Run
@@ -17,27 +18,25 @@ register = template.Library()
 @register.filter
 def percent(share: float | str | None) -> str:
     """0.625 -> 62.5 %."""
-    return f"{share * 100:.1f} %" if isinstance(share, int | float) else ""
+    return notation.percent(share) if isinstance(share, int | float) else ""
 
 
 @register.filter
 def reward(value: float | str | None) -> str:
     """-0.0748 -> -0.075."""
-    return f"{value:.3f}".replace("-", "\N{MINUS SIGN}") if isinstance(value, int | float) else ""
+    return notation.decimals(value) if isinstance(value, int | float) else ""
 
 
 @register.filter
 def gain(difference: float | str | None) -> str:
     """0.041 -> +4.1, in points."""
-    if not isinstance(difference, int | float):
-        return ""
-    return f"{difference * 100:+.1f}".replace("-", "\N{MINUS SIGN}")
+    return notation.signed(difference * 100, 1) if isinstance(difference, int | float) else ""
 
 
 @register.filter
 def interval(bounds: Sequence[float] | None) -> str:
     """(0.58, 0.66) -> 58.0 to 66.0."""
-    return "" if not bounds else f"{bounds[0] * 100:.1f} to {bounds[1] * 100:.1f}"
+    return "" if not bounds else notation.percent_interval(bounds[0], bounds[1])
 
 
 @register.filter

@@ -11,6 +11,7 @@ from safetensors.numpy import save_file
 
 from annotation.models import Event
 from annotation.services.webhooks.webhooks import create_webhook
+from annotation.statistics.notation import MINUS
 from refl.learning.outcomes import Outcome
 from refl.models import Generator
 from refl.selectors.generators import NoGenerator, newest_kept
@@ -236,19 +237,20 @@ def test_that_it_was_kept_is_told_to_who_asked(project, tuned, ada):
 def test_it_is_not_kept_when_the_independent_reward_fell_whatever_its_own_did(project, generator, tuned):
     assert not keep_if_sound(tuned, tuned_on=RISE, held_out={"shipped": FALL})
     assert newest_kept(project) == generator
-    assert "on 50 held-out prompts: shipped fell: -0.4 [-0.6, -0.2]" in tuned.reason
+    fell = f"shipped fell: {MINUS}0.400 ({MINUS}0.600 to {MINUS}0.200)"
+    assert f"on 50 held-out prompts: {fell}" in tuned.reason
 
 
 def test_what_its_parents_lost_is_taken_off_what_it_may_lose(tuned):
     small = replace(FALL, after=0.47, low=-0.04, high=-0.02)  # .06 of the deviation
     assert keep_if_sound(tuned, tuned_on=RISE, held_out={"artifacts": small})
     assert tuned.metrics["lost"] == pytest.approx(0.06)
-    assert "artifacts fell by less than counts: -0.03 [-0.04, -0.02]" in tuned.reason
+    assert f"artifacts fell by less than counts: {MINUS}0.030 ({MINUS}0.040 to {MINUS}0.020)" in tuned.reason
     child = Generator.objects.create(
         project=tuned.project, name="child", pipeline=tuned.pipeline, parent=tuned, steps=tuned.steps
     )
     assert not keep_if_sound(child, tuned_on=RISE, held_out={"artifacts": replace(small, high=-0.021)})
-    assert "artifacts fell: -0.03" in child.reason
+    assert f"artifacts fell: {MINUS}0.030" in child.reason
 
 
 def test_it_is_not_kept_when_nothing_independent_speaks_for_it(tuned):
@@ -258,7 +260,10 @@ def test_it_is_not_kept_when_nothing_independent_speaks_for_it(tuned):
 
 def test_it_is_not_kept_when_any_of_its_held_out_rewards_fell(project, generator, tuned):
     assert not keep_if_sound(tuned, tuned_on=RISE, held_out={"shipped": RISE, "artifacts": FALL})
-    assert "shipped did not fall: +0.4 [+0.2, +0.6]; artifacts fell: -0.4 [-0.6, -0.2]" in tuned.reason
+    assert (
+        "shipped did not fall: +0.400 (+0.200 to +0.600); "
+        f"artifacts fell: {MINUS}0.400 ({MINUS}0.600 to {MINUS}0.200)"
+    ) in tuned.reason
     assert newest_kept(project) == generator
 
 

@@ -79,8 +79,8 @@ def test_a_reward_model_goes_with_a_card_that_says_what_it_is_worth(hub, project
     files = hub.repositories["models", "ours/liking"]["files"]
     card = files.pop("README.md").decode()
     assert card.startswith("---\nlicense: apache-2.0\n")
-    assert "71.0% of 120 test pairs of 40 prompts (95 % interval over prompts 62.0% to 80.0%)" in card
-    assert "people reach 76.0%" in card
+    assert "71.0 % of 120 test pairs of 40 prompts (95 % interval over prompts 62.0 to 80.0 %)" in card
+    assert "people reach 76.0 %" in card
     assert "| train | 30 | 90 | 10 |" in card
     folder = promoted.run.folder / "best"
     assert files == {file.name: file.read_bytes() for file in folder.iterdir()}

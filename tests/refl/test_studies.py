@@ -158,7 +158,7 @@ def test_what_is_decided_is_said_where_something_else_stays_open(a_study, alice)
     answer(study, alice, ["fine", "small", "coarse"])
     tend_studies(now=NOW)
     reason = Study.objects.get().reason
-    assert reason.startswith("fine is preferred to small: 100.0% of votes [")
+    assert reason.startswith("fine is preferred to small: 100.0 % of votes (")
     assert reason.endswith("Every opinion is in; of coarse they leave it open.")
 
 
@@ -211,7 +211,7 @@ def test_a_study_closes_by_itself_when_its_interval_leaves_one_half_out(a_study,
     tend_studies(now=NOW)
     study.refresh_from_db()
     assert study.state == "closed"
-    assert study.reason.startswith("coarse is preferred to small: 100.0% of votes [")
+    assert study.reason.startswith("coarse is preferred to small: 100.0 % of votes (")
     assert not Assignment.objects.filter(state="open").exists()
     event = Event.objects.get(kind="study.closed")
     assert event.data == {"study": study.pk, "reason": study.reason}

@@ -33,7 +33,7 @@ def test_the_command_opens_a_study_and_says_what_it_can_find(project, prompts, g
     said = capsys.readouterr().out
     assert f"study {study.pk}, coarse against small: 3 prompts, 3 tasks" in said
     assert f"manage.py generate --run {study.run.pk}" in said
-    assert "a preference of 60% is decided after 234 prompts on average (194 if looked at once)" in said
+    assert "a preference of 60 % is decided after 234 prompts on average (194 if looked at once)" in said
 
 
 @pytest.mark.parametrize(

@@ -80,7 +80,7 @@ def test_a_model_that_is_probably_better_waits_and_says_for_how_many_pairs(proje
     assert (model.decision["waits_for"], model.decision["waits_for_rankings"]) == (182, 338)  # of 300 now
     logged = Action.objects.get(kind="checkpoint.waiting")
     assert (logged.subject, logged.details["waits for"]) == (model.name, "182 pairs")
-    assert logged.details[f"better than {champion.name}"] == "94.0% likely, on 162 pairs"
+    assert logged.details[f"better than {champion.name}"] == "94 % likely, on 162 pairs"
     assert Event.objects.get().data["decision"]["waits_for"] == 182
 
 

@@ -118,7 +118,7 @@ def test_a_run_leaves_a_checkpoint_its_curves_and_scored_images(project, encoder
     assert checkpoint.metrics["base"] is None  # no image says who made it
     scored = Generation.objects.filter(scored_by=checkpoint.name, score__isnull=False).count()
     assert scored == (48 if checkpoint.promoted else 0)
-    assert f"{checkpoint}: {checkpoint.accuracy:.1%}" in capsys.readouterr().out
+    assert f"{checkpoint}: {100 * checkpoint.accuracy:.1f} %" in capsys.readouterr().out
     assert (run.folder / "best").is_dir()
     assert not (run.folder / "state.pt").exists()
 

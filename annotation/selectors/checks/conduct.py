@@ -11,6 +11,7 @@ from django.db.models import F, FloatField, Func, OuterRef, Q, QuerySet, Subquer
 from django.db.models.functions import RowNumber
 
 from annotation.models import Assignment, Check, Pause, Project, Ranking, User
+from annotation.statistics import notation
 from annotation.statistics.places import PlaceTest, compare_places
 
 Rule = Pause.Rule
@@ -47,8 +48,8 @@ def _gold_breach(user: User, project: Project) -> Breach | None:
     return Breach(
         Rule.GOLD,
         f"Your last {len(latest)} answers to tasks with a known answer agreed with it on "
-        f"{sums['agreed'] / sums['pairs']:.0%} of {sums['pairs']} pairs of images; "
-        f"at least {project.gold_floor:.0%} is asked for.",
+        f"{notation.percent(sums['agreed'] / sums['pairs'], 0)} of {sums['pairs']} pairs of images; "
+        f"at least {notation.percent(project.gold_floor, 0)} is asked for.",
     )
 
 

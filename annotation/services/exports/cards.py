@@ -9,6 +9,7 @@ from annotation.models import Project
 from annotation.selectors.exports import ExportedRanking
 from annotation.selectors.results.agreement import project_agreement, read_opinions
 from annotation.services.exports.formats.format import Format, Plan
+from annotation.statistics import notation
 from annotation.statistics.estimates import Estimate, NotEnough
 
 COMPARABLE = 10_000  # prompts; resampling more would take too much memory
@@ -132,7 +133,8 @@ def _figure(figure: Estimate | NotEnough | None) -> str:
         return ""
     if isinstance(figure, NotEnough):
         return f"not enough: {figure.reason}"
-    return f"{figure.value * 100:.1f} ({figure.low * 100:.1f} to {figure.high * 100:.1f})"
+    value = notation.decimals(100 * figure.value, 1)
+    return f"{value} ({notation.percent_interval(figure.low, figure.high)})"
 
 
 def _guidelines(counts: Counts) -> dict[str, int]:

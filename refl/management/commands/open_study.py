@@ -11,6 +11,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from annotation.management.projects import find_project
 from annotation.services.imports import ImportRefused
 from annotation.services.imports.texts import read_lines
+from annotation.statistics.notation import percent
 from refl.management.rows import find_generator
 from refl.models import Study, StudyConfig
 from refl.selectors.study_figures import study_power
@@ -106,6 +107,7 @@ def in_words(study: Study) -> str:
     return (
         f"study {study.pk}, {study.name}: {config.captions} prompts, {study.tasks.count()} tasks. "
         f"{study.run} makes its images; without a worker: manage.py generate --run {study.run.pk}\n"
-        f"a preference of {power.rate:.0%} is decided after {power.mean:.0f} prompts on average "
-        f"({power.fixed} if looked at once); this study decides it with probability {power.chance:.0%}"
+        f"a preference of {percent(power.rate, 0)} is decided after {power.mean:.0f} prompts on average "
+        f"({power.fixed} if looked at once); this study decides it with probability "
+        f"{percent(power.chance or 0.0, 0)}"
     )

@@ -7,6 +7,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from annotation.management.projects import find_project
+from annotation.statistics import notation
 from refl.management.rows import find_generator
 from refl.models import Generator, TuningRun
 from refl.services.tuning import queue_tuning, share_tuning, tune_generator
@@ -63,6 +64,7 @@ def in_words(generator: Generator) -> str:
         return verdict
     return (
         f"{verdict}\n"
-        f"  The reward it was tuned on: {change['before']:.3f} before, {change['after']:.3f} after, "
-        f"{change['difference']:+.3g} [{change['low']:+.3g}, {change['high']:+.3g}]."
+        f"  The reward it was tuned on: {notation.decimals(change['before'])} before, "
+        f"{notation.decimals(change['after'])} after, "
+        f"{notation.change(change['difference'], change['low'], change['high'])}."
     )

@@ -9,6 +9,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from annotation.management.projects import find_project
 from annotation.models import Project
+from annotation.statistics.notation import percent, percent_interval
 from rewardmodel.learning import available_scores
 from rewardmodel.management.rows import find_checkpoint, find_dataset
 from rewardmodel.models import DatasetVersion, Evaluation, EvaluationRun, RewardCheckpoint
@@ -71,13 +72,14 @@ def in_words(evaluation: Evaluation) -> str:
     figures = evaluation.figures
     accuracy, by_prompt = figures["accuracy"], figures["accuracy_by_prompt"]
     line = (
-        f"{evaluation}: {accuracy['value']:.1%} ({accuracy['low']:.1%} to {accuracy['high']:.1%}) "
-        f"of {accuracy['count']} pairs, {by_prompt['value']:.1%} by prompt over {accuracy['prompts']} prompts"
+        f"{evaluation}: {percent(accuracy['value'])} "
+        f"({percent_interval(accuracy['low'], accuracy['high'])}) of {accuracy['count']} pairs, "
+        f"{percent(by_prompt['value'])} by prompt over {accuracy['prompts']} prompts"
     )
     for name in ("recall", "filter"):
-        line += "".join(f", {name}@{share['k']} {share['value']:.1%}" for share in figures[name])
+        line += "".join(f", {name}@{share['k']} {percent(share['value'])}" for share in figures[name])
     people = evaluation.ceiling
-    return line if people is None else f"{line}; people {people:.1%}"
+    return line if people is None else f"{line}; people {percent(people)}"
 
 
 def _checkpoints(project: Project, names: Sequence[str] | None) -> list[RewardCheckpoint]:

@@ -10,6 +10,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from annotation.management.projects import find_project
 from annotation.models import PromptSelection
+from annotation.statistics.notation import percent
 from rewardmodel.models import SelectionRun
 from rewardmodel.runs.command import add_run_arguments, work_on
 from rewardmodel.selection.config import SelectionConfig
@@ -69,8 +70,8 @@ class Command(BaseCommand):
             f"{selection.distinct:,} in {len(selection.sets):,} set(s)"
         )
         self.stdout.write(
-            f"chosen, or voting for one that is: {selection.coverage:.1%}; "
-            f"by chance {selection.coverage_by_chance:.1%}; read by {selection.encoder}"
+            f"chosen, or voting for one that is: {percent(selection.coverage)}; "
+            f"by chance {percent(selection.coverage_by_chance)}; read by {selection.encoder}"
         )
         self.stdout.write(f"{run.seconds:.0f} s, at most {(run.peak_memory or 0) / 2**20:.0f} MiB")
 

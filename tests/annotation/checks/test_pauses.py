@@ -111,7 +111,7 @@ def test_who_agrees_too_little_with_known_answers_is_paused(alice, project, work
     worked(1, kind="gold", agreed=3.0)
     (paused,) = rules()
     assert (paused.user, paused.rule, paused.paused_by) == (alice, "gold", None)
-    assert "agreed with it on 50% of 30 pairs" in paused.reason
+    assert "agreed with it on 50 % of 30 pairs" in paused.reason
     assert rules() == []
 
 

@@ -7,6 +7,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
+from annotation.statistics.notation import significant
 from refl.learning.config import GUARD_LIMITS
 from refl.learning.looks import (
     TUNED,
@@ -85,7 +86,8 @@ def test_a_figure_that_goes_beyond_its_limit_raises_the_alarm_and_says_so(figure
     assert (alarm.figure, alarm.step) == (figure, 10)
     assert alarm.tuned == pytest.approx(np.mean(values(1)[TUNED]) + 0.5 - np.mean(BASE.values[TUNED]))
     moved = "fell" if shift < 0 else "rose"
-    assert f"{moved} from {alarm.base:.3g} to {alarm.value:.3g} by update 10" in str(alarm)
+    base, value = significant(alarm.base), significant(alarm.value)
+    assert f"{moved} from {base} to {value} by update 10" in str(alarm)
     assert "while the reward it is tuned on rose" in str(alarm)
     assert alarm_of(**{figure: -shift / 10}) is None
 
@@ -205,7 +207,7 @@ def test_a_run_stops_at_an_alarm_and_says_which_figure_moved():
     looks = [look(0, 0.1, 0.5), look(20, 0.2, 0.6, alarm=ALARM)]
     assert stop_reason(looks, best_look(looks), patience=4) == (
         "held-out reward other fell from 0.5 to 0.25 by update 20, "
-        "while the reward it is tuned on rose (+0.75)"
+        "while the reward it is tuned on rose (+0.750)"
     )
 
 

@@ -94,7 +94,7 @@ def test_an_alarm_is_told_with_the_figure_that_raised_it():
     assert sentence(look(10, 0.3, 0.6, 0.2), look(20, 0.9, 0.25, 0.2, base=BASE)) == (
         "The guards kept update 10 of 20: held-out reward people rose from 0.5 to 0.6; "
         "an alarm ended the run: held-out reward people fell from 0.5 to 0.25 by update 20, "
-        "while the reward it is tuned on rose (+0.8)."
+        "while the reward it is tuned on rose (+0.800)."
     )
     assert (
         "kept the untuned generator: there was no look before the alarm; an alarm ended the run"

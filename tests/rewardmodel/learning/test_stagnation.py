@@ -57,7 +57,7 @@ def test_a_falling_loss_and_an_accuracy_above_chance_raise_no_alarm():
 
 def test_an_accuracy_whose_interval_holds_chance_raises_it_and_the_best_one_counts():
     said = why(accuracies=(0.49, 0.55, 0.51))
-    assert said.startswith("no validation was better than chance: the best one ordered 55.0% of the pairs")
+    assert said.startswith("no validation was better than chance: the best one ordered 55.0 % of the pairs")
     assert why(accuracies=(0.49, 0.58, 0.51)) == ""
     assert "chance" in why(accuracies=(0.58,), comparisons=100)
 
