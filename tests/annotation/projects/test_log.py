@@ -8,6 +8,7 @@ from django.urls import URLPattern, get_resolver
 from django.utils.timezone import now
 
 from annotation.models import Action, Assignment, Delivery, Export, Upload
+from annotation.services.actions import record_action
 from annotation.services.assignments.assignments import claim_next
 from annotation.services.checks.pauses import pause
 from annotation.services.checks.references import claim_reference
@@ -332,6 +333,15 @@ def test_every_door_is_a_look_or_logged_or_ones_own_work():
     doors = {pattern.name: pattern.callback for pattern in patterns(get_resolver().url_patterns)}
     assert known <= doors.keys()
     assert {name for name, view in doors.items() if changes(view)} - known == set()
+
+
+def test_times_in_the_log_are_written_as_on_other_pages_and_other_texts_as_they_are(project, ada):
+    expires_at = NOW.replace(year=2100, month=2, day=3, hour=4, minute=5)
+    invite(project=project, role="annotator", uses=1, expires_at=expires_at, by=ada, now=NOW)
+    record_action(Kind.PAUSED, project=project, by=ada, reason="2100-02-03")
+    page = as_(ada).get(f"/projects/{project.slug}/log/").text
+    assert "expires_at</span> 3 Feb 2100, 04:05" in page
+    assert "reason</span> 2100-02-03" in page
 
 
 def patterns(entries):
