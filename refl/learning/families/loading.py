@@ -25,14 +25,15 @@ NAMED = 3  # tensors that a refusal names
 @contextmanager
 def _quiet_transformers() -> Iterator[None]:
     """Without torchvision, importing and loading a pipeline warns of a fallback that nothing here uses."""
-    before = transformers.logging.get_verbosity()
+    before, drew_bars = transformers.logging.get_verbosity(), transformers.logging.is_progress_bar_enabled()
     transformers.logging.set_verbosity_error()
     transformers.logging.disable_progress_bar()
     try:
         yield
     finally:
         transformers.logging.set_verbosity(before)
-        transformers.logging.enable_progress_bar()
+        if drew_bars:  # where the environment forbids them, switching them on is warned of
+            transformers.logging.enable_progress_bar()
 
 
 with _quiet_transformers():
@@ -43,7 +44,7 @@ with _quiet_transformers():
 @contextmanager
 def _quiet() -> Iterator[None]:
     """What the libraries would warn of is refused here, in one line."""
-    before = diffusers_logging.get_verbosity()
+    before, drew_bars = diffusers_logging.get_verbosity(), diffusers_logging.is_progress_bar_enabled()
     diffusers_logging.set_verbosity_error()
     diffusers_logging.disable_progress_bar()
     try:
@@ -51,7 +52,8 @@ def _quiet() -> Iterator[None]:
             yield
     finally:
         diffusers_logging.set_verbosity(before)
-        diffusers_logging.enable_progress_bar()
+        if drew_bars:
+            diffusers_logging.enable_progress_bar()
 
 
 def load_family(

@@ -6,8 +6,10 @@ from dataclasses import replace
 
 import pytest
 import torch
+import transformers
 from diffusers import FlowMatchEulerDiscreteScheduler
 from diffusers.training_utils import compute_density_for_timestep_sampling
+from diffusers.utils import logging as diffusers_logging
 
 from refl.learning.config import TuningConfig
 from refl.learning.denoising import Rollout
@@ -397,3 +399,17 @@ def test_encoded_prompts_are_indexed_moved_and_joined_by_sample():
     bare = concatenate([TextConditioning(text.embeddings)] * 2)
     assert bare.pooled is None
     assert bare[:1].to(torch.float64).embeddings.dtype == torch.float64
+
+
+@pytest.mark.parametrize("drawn", [True, False])
+def test_whether_the_libraries_draw_progress_bars_is_as_it_was_after_loading(saved, drawn):
+    libraries = (transformers.logging, diffusers_logging)
+    try:
+        if not drawn:
+            for library in libraries:
+                library.disable_progress_bar()
+        load_family(saved("sd, epsilon"))
+        assert [library.is_progress_bar_enabled() for library in libraries] == [drawn, drawn]
+    finally:
+        for library in libraries:
+            library.enable_progress_bar()
