@@ -26,6 +26,7 @@ class ReflConfig(AppConfig):
         register_paths("refl.Generator", "pipeline", "lora", "pretraining")
         register_menu_item(MenuItem("Generators", "generators"))
         register_page(Page("loop", "Loop", "loop", Do.RESEARCH), section="Progress", after="overview")
+        register_page(Page("generators", "Generators", "project-generators"), section="Progress")
         studies = Page("studies", "Studies", "project-studies", Do.RESEARCH)
         register_page(studies, section="Results", after="leaderboard")
         register_panel(Panel("refl/panel.html", read_panels, Do.RESEARCH))

@@ -103,12 +103,12 @@ class StudyForm(forms.Form):
         """Args: held_out: how many prompts there are to ask about."""
         super().__init__(*args, **kwargs)
         ready = Generator.objects.seen().filter(project=project, kept__isnull=False).order_by("pk")
+        self.ready = list(ready)
         for name in ("base", "others"):
             field = self.fields[name]
             assert isinstance(field, forms.ModelChoiceField)
             field.queryset = ready
-        generators = list(ready)
-        tuned = [each for each in generators if each.run_id is not None]
+        tuned = [each for each in self.ready if each.run_id is not None]
         newest = next((each for each in reversed(tuned) if each.kept), tuned[-1] if tuned else None)
         if newest is not None:
             self.fields["base"].initial = newest.parent_id

@@ -22,6 +22,7 @@ class RewardModelConfig(AppConfig):
 
         register_paths("rewardmodel.RewardCheckpoint", "folder")
         register_menu_item(MenuItem("Models", "models"))
+        register_page(Page("models", "Models", "project-models"), section="Progress")
         register_page(Page("selections", "Selection", "selections"), section="Data", after="prompts")
         register_page(Page("try", "Try the model", "try-model", Do.RESEARCH), section="Results")
         register_page(Page("evaluations", "Reward models", "evaluations", Do.RESEARCH), section="Results")

@@ -130,6 +130,7 @@ def _context(project: Project, *, form: SamplingForm | None = None, refusal: str
     stages = planned_stages(config) if config else []
     return {
         "project": project,
+        "tab": "generators",
         "kind": TUNING,
         "policy": policy,
         "method": config.title if config and not stages else "",

@@ -15,7 +15,7 @@ from annotation.access import Do, MemberRequest, admin_required, may, researcher
 from annotation.models import Project
 from annotation.waking import say_if_late
 from refl.forms import StudyForm
-from refl.models import Generator, Study, StudyConfig
+from refl.models import Study, StudyConfig
 from refl.selectors.prompts import texts_for_studies
 from refl.selectors.studies import project_studies, study_report
 from refl.selectors.study_gallery import StudyImage
@@ -70,7 +70,6 @@ def open_one(request: MemberRequest, project: Project) -> HttpResponse:
         "asked": [form[name] for name in form.fields if name not in ("base", "others")],
         "refusal": refusal,
         "plan": _plan(project, form),
-        "has_two": Generator.objects.filter(project=project, kept__isnull=False).count() > 1,
     }
     return render(request, OPEN, context, status=422 if refusal or form.errors else 200)
 

@@ -154,6 +154,7 @@ def _context(project: Project) -> dict[str, Any]:
     promoted = next((checkpoint for checkpoint in checkpoints if checkpoint.promoted), None)
     return {
         **_runs(project),
+        "tab": "models",
         "checkpoints": checkpoints,
         "promoted": promoted,
         "highest": extreme_images(project, promoted.name, count=SHOWN) if promoted else [],

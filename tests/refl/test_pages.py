@@ -445,6 +445,13 @@ def test_a_project_that_cannot_tune_says_why(client, ada, project):
     assert "no generator is kept" in answer.content.decode()
 
 
+def test_images_are_asked_for_only_where_a_generator_can_make_them(client, ada, project):
+    client.force_login(ada)
+    page = client.get(reverse("project-generators", args=[project.slug])).content.decode()
+    assert reverse("generate-images", args=[project.slug]) not in page
+    assert "No generator is kept yet that could make any." in page
+
+
 def test_images_are_asked_for(client, ada, project, generator, prompts, promoted):
     client.force_login(ada)
     form = {"generator": generator.pk, "prompts": 3, "per_prompt": 2, "least_sure": "on"}

@@ -255,6 +255,19 @@ def test_a_project_that_nothing_can_be_asked_of_says_so(admin, project, generato
     assert "share no prompt that none of them learned from" in text_of(response)
 
 
+def test_a_study_is_asked_for_only_where_there_are_two_generators(admin, project, generators):
+    address = reverse("open-study", args=[project.slug])
+    assert 'id="study-form"' in text_of(admin.get(address))
+    small, tuned = generators
+    tuned.delete()
+    one = text_of(admin.get(address))
+    assert 'id="study-form"' not in one
+    assert "one that is ready: small" in one
+    assert reverse("project-generators", args=[project.slug]) in one
+    small.delete()
+    assert "none that is ready" in text_of(admin.get(address))
+
+
 def test_what_a_study_takes_is_told_before_it_is_opened(admin, project, generators, held_out):
     text = text_of(admin.get(reverse("open-study", args=[project.slug])))
     for share, votes in (("55 %", "815"), ("60 %", "207"), ("65 %", "93"), ("70 %", "54")):
