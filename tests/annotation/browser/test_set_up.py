@@ -41,3 +41,14 @@ def test_a_project_is_set_up_on_one_page_and_work_begins(at_work, ada, eve, proj
     theirs.get_by_role("button", name="I have read this, begin").click()
     expect(theirs.locator("#prompt")).to_have_text("a fox, take 1")
     assert Project.objects.get(slug="foxes").assignments.get().annotator == eve
+
+
+@pytest.mark.parametrize("width", [390, 700, 1024, 1440])
+def test_inputs_beside_each_other_stand_level_however_long_their_labels_are(at_work, ada, project, width):
+    page = at_work(ada, f"/projects/{project.slug}/hours/", viewport={"width": width, "height": 900})
+    page.locator("label").last.evaluate("label => label.append(' ' + 'and a few words more '.repeat(3))")
+    levels = {}
+    for field in page.locator(".fields > .field").all():
+        row, top = field.bounding_box()["y"], field.locator("input, select").bounding_box()["y"]
+        levels.setdefault(row, set()).add(top)
+    assert [len(tops) for tops in levels.values()] == [1] * len(levels)
