@@ -45,3 +45,17 @@ def test_a_finger_says_that_none_is_acceptable(at_work, asks, alice, a_prompt):
     page.locator("[data-submit]").tap()
     expect(page.get_by_text("Nothing left to do here")).to_be_visible()
     assert Ranking.objects.get().acceptable_slots == 0
+
+
+@pytest.mark.parametrize("slots", [2, 9])
+def test_the_line_is_one_row_on_a_phone(at_work, asks, alice, project, a_prompt, slots):
+    type(project).objects.update(slots=slots)
+    a_prompt(images=2)
+    page = at_work(alice, **PHONE)
+    choices = page.locator(".line-choice")
+    expect(choices).to_have_count(slots + 1)
+    boxes = [choice.bounding_box() for choice in choices.all()]
+    assert len({box["y"] for box in boxes}) == 1
+    assert min(box["width"] for box in boxes) >= 22
+    assert max(box["x"] + box["width"] for box in boxes) <= page.viewport_size["width"]
+    assert complaints(page, "the line of a phone") == []
