@@ -94,6 +94,14 @@ def test_bodies_that_cannot_be_read(sender, places):
         sender.send(role, "POST", path, data=body, content_type=kind)
 
 
+def test_bodies_that_cannot_be_read_of_a_browser_with_a_csrf_cookie(db):
+    browser = Client(enforce_csrf_checks=True, raise_request_exception=False)
+    browser.get(reverse("sign-in"))
+    for kind, body in BODIES:
+        response = browser.generic("POST", reverse("sign-in"), body, content_type=kind)
+        assert response.status_code < 500, kind
+
+
 def test_queries_that_no_link_has(sender, places):
     for path, query, role in some(places, QUERIES):
         sender.send(role, "GET", path, QUERY_STRING=query)
