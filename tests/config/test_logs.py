@@ -54,7 +54,11 @@ def test_different_lines_are_all_written():
         ("/join/" + "k" * 43 + "?next=/", "/join/***?next=/"),
         ("GET /reset/" + "k" * 43 + "/ 200", "GET /reset/***/ 200"),
         ("/account/address/" + "k" * 43 + "/", "/account/address/***/"),
+        ("Not Found: /JOIN/" + "k" * 43 + "/", "Not Found: /JOIN/***/"),
+        ("Not Found: /join/ " + "k" * 43 + "/", "Not Found: /join/ ***/"),
+        ("Not Found: /join//" + "k" * 43 + "/", "Not Found: /join//***/"),
         ("/projects/join/people/", "/projects/join/people/"),
+        ("Not Found: /join/ [request 1f]", "Not Found: /join/ [request 1f]"),
     ],
 )
 def test_a_line_is_one_line_without_keys(text, line):
