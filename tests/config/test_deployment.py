@@ -68,6 +68,11 @@ def test_folders_that_units_need_are_made_by_the_steps_before_any_unit_starts():
     assert {folder for folders in lists for folder in folders.split()} <= set(made.split())
 
 
+def test_postgres_is_ready_when_others_reach_it():
+    test = COMPOSE["services"]["postgres"]["healthcheck"]["test"]
+    assert test[test.index("--host") + 1] == "127.0.0.1"  # its image first runs one on a socket alone
+
+
 def test_a_change_of_code_leaves_the_layer_of_packages_as_it_was():
     stages = re.split(r"^FROM ", (DEPLOY / "Dockerfile").read_text(), flags=re.MULTILINE)
     for stage in (stage for stage in stages if "COPY . ." in stage):
