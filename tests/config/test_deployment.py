@@ -73,6 +73,14 @@ def test_postgres_is_ready_when_others_reach_it():
     assert test[test.index("--host") + 1] == "127.0.0.1"  # its image first runs one on a socket alone
 
 
+def test_health_is_asked_with_no_variable_but_those_given():
+    asked = {name: str(each.get("healthcheck")) for name, each in COMPOSE["services"].items()}
+    asked |= {"image": "".join(re.findall(r"^HEALTHCHECK.*\n.*", (DEPLOY / "Dockerfile").read_text(), re.M))}
+    for name, test in asked.items():
+        given = COMPOSE["services"].get(name, {}).get("environment", {})
+        assert set(re.findall(r"\$([A-Z_0-9]+)", test)) <= set(given), name  # HOSTNAME: of Docker's alone
+
+
 def test_a_change_of_code_leaves_the_layer_of_packages_as_it_was():
     stages = re.split(r"^FROM ", (DEPLOY / "Dockerfile").read_text(), flags=re.MULTILINE)
     for stage in (stage for stage in stages if "COPY . ." in stage):
