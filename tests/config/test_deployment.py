@@ -81,6 +81,12 @@ def test_health_is_asked_with_no_variable_but_those_given():
         assert set(re.findall(r"\$([A-Z_0-9]+)", test)) <= set(given), name  # HOSTNAME: of Docker's alone
 
 
+def test_the_proxy_is_given_every_variable_it_reads_and_none_is_empty():
+    proxy = COMPOSE["services"]["proxy"]["environment"]
+    assert set(re.findall(r"\{\$(\w+)", (DEPLOY / "proxy/Caddyfile").read_text())) == set(proxy)
+    assert all(not value.endswith(":-}") for value in proxy.values())  # Caddy's default is for one not set
+
+
 def test_a_change_of_code_leaves_the_layer_of_packages_as_it_was():
     stages = re.split(r"^FROM ", (DEPLOY / "Dockerfile").read_text(), flags=re.MULTILINE)
     for stage in (stage for stage in stages if "COPY . ." in stage):
