@@ -5,6 +5,7 @@ import json
 import zipfile
 from datetime import timedelta
 from functools import partial
+from pathlib import Path
 
 import duckdb
 import numpy
@@ -389,6 +390,17 @@ def test_image_files_may_be_left_out(judged, tmp_path):
     assert set(parquet.read_table(tmp_path / "out/metadata-train.parquet")["image_path"].to_pylist()) == {
         None
     }
+
+
+@pytest.mark.parametrize("format", [name for name, format in FORMATS.items() if format.has_images])
+def test_an_image_that_was_damaged_in_the_storage_is_in_no_export(judged, tmp_path, format):
+    image = Image.objects.first()
+    whole = Path(image.file.path).read_bytes()
+    for damaged in (whole[:30], whole[:-1] + b"x"):
+        Path(image.file.path).write_bytes(damaged)
+        with pytest.raises(ExportFailed, match=rf"{image.file.name} is not as it was stored"):
+            exported(judged, format, tmp_path / "out")
+        assert not (tmp_path / "out").exists()
 
 
 def test_an_image_that_is_gone_from_the_storage_is_named(judged, tmp_path):

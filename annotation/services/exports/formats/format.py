@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
-import shutil
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import groupby
 from pathlib import Path
-from typing import IO, Any, NamedTuple
+from typing import Any, NamedTuple
 
 from django.core.files.storage import default_storage
 
@@ -82,16 +82,19 @@ class Format:
         return self.label.partition(":")[0]
 
 
-def open_image(image: ExportedImage) -> IO[bytes]:
-    """Open the image's file in the storage. Raises: ExportFailed when it cannot be read."""
+def read_image(image: ExportedImage) -> bytes:
+    """Read the image's file. Raises: ExportFailed when it is gone from the storage, or was damaged there."""
     assert image.file
     try:
-        file: IO[bytes] = default_storage.open(image.file)
-        return file
+        with default_storage.open(image.file) as file:
+            content: bytes = file.read()
     except OSError as error:
         raise ExportFailed(
             f"{image.source}: {image.file} cannot be read from the storage ({error})"
         ) from None
+    if hashlib.sha256(content).hexdigest() != image.sha256:
+        raise ExportFailed(f"{image.source}: {image.file} is not as it was stored: see manage.py check_files")
+    return content
 
 
 def store_image(folder: Path, image: ExportedImage) -> str | None:
@@ -104,8 +107,7 @@ def store_image(folder: Path, image: ExportedImage) -> str | None:
     name = f"{IMAGES}/{image.stored_name}"
     if not (folder / name).exists():
         (folder / IMAGES).mkdir(exist_ok=True)
-        with open_image(image) as content, (folder / name).open("wb") as out:
-            shutil.copyfileobj(content, out)
+        (folder / name).write_bytes(read_image(image))
     return name
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import zipfile
 from collections.abc import Iterable
 from pathlib import Path
@@ -14,7 +13,7 @@ from pyarrow import parquet
 from annotation.models import Category
 from annotation.models.axes import IMAGEREWARDDB, column_of
 from annotation.selectors.exports import ExportedImage, ExportedRanking
-from annotation.services.exports.formats.format import PARTS, Format, Part, Plan, as_json, open_image
+from annotation.services.exports.formats.format import PARTS, Format, Part, Plan, as_json, read_image
 
 FILE = "metadata-train.parquet"
 EPOCH = (1980, 1, 1, 0, 0, 0)  # the earliest date in a zip: equal rankings give equal bytes
@@ -104,8 +103,7 @@ def _write_zip(file: Path, rankings: Iterable[ExportedRanking]) -> list[dict[str
                 name = image.stored_name
                 if name and name not in names:
                     names.add(name)
-                    with open_image(image) as content, pack.open(zipfile.ZipInfo(name, EPOCH), "w") as out:
-                        shutil.copyfileobj(content, out)
+                    pack.writestr(zipfile.ZipInfo(name, EPOCH), read_image(image))
         listing = "[{}\n]\n".format(",".join(f"\n{as_json(row)}" for row in rows))
         entry = zipfile.ZipInfo(f"{file.stem}.json", EPOCH)
         pack.writestr(entry, listing, compress_type=zipfile.ZIP_DEFLATED)

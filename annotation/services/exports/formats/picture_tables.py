@@ -10,7 +10,7 @@ import pyarrow
 from pyarrow import parquet
 
 from annotation.selectors.exports import ExportedImage, ExportedRanking
-from annotation.services.exports.formats.format import Part, as_json, open_image
+from annotation.services.exports.formats.format import Part, as_json, read_image
 
 Pictures = dict[str, bytes]  # source -> picture
 ROW_GROUP = 32 << 20  # bytes of images in memory at a time
@@ -34,12 +34,7 @@ def _feature(kind: pyarrow.DataType) -> dict[str, Any]:
 
 def read_pictures(images: Iterable[ExportedImage]) -> Pictures:
     """Read those that have a file."""
-    pictures = {}
-    for image in images:
-        if image.file:
-            with open_image(image) as content:
-                pictures[image.source] = content.read()
-    return pictures
+    return {image.source: read_image(image) for image in images if image.file}
 
 
 def as_image(image: ExportedImage, pictures: Pictures) -> dict[str, Any]:
