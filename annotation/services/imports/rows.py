@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar
 from unicodedata import normalize
 
+from annotation.models.projects import MOST_LETTERS
+
 BATCH = 2000  # rows written, or read from parquet, at a time
 LARGEST = 1_000_000_000  # decimal: seconds, say
 LONGEST_ROW = 2**20  # letters of a line, or of a JSON list's item
@@ -58,12 +60,15 @@ class Row:
         if unknown:
             raise self.refused(f"unknown field {unknown[0]!r}")
 
-    def text(self, name: str, *, longest: int | None = None) -> str:
-        """Return a text that is not blank and that Postgres can store. Raises ImportRefused."""
+    def text(self, name: str, *, longest: int = MOST_LETTERS) -> str:
+        """Return a text that is not blank and that Postgres can store. Raises ImportRefused.
+
+        Args: longest: in letters; what no project's prompts exceed is refused before many rows are held.
+        """
         value = self.fields.get(name)
         if not isinstance(value, str) or not value.strip():
             raise self.refused(f"{name!r} is no text")
-        if longest is not None and len(value) > longest:
+        if len(value) > longest:
             raise self.refused(f"{name!r} is longer than {longest:,} letters")
         if NO_LETTER.search(value):
             raise self.refused(f"{name!r} holds a letter that is none")
@@ -80,7 +85,7 @@ class Row:
             raise self.refused(f"{name!r} is neither true nor false")
         return value
 
-    def texts(self, name: str, *, longest: int | None = None) -> list[str]:
+    def texts(self, name: str, *, longest: int = MOST_LETTERS) -> list[str]:
         """Return a list of texts, all different. Raises ImportRefused."""
         values = self.fields.get(name)
         if not isinstance(values, list):
