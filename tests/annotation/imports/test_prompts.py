@@ -61,6 +61,7 @@ def test_prompts_come_from_diffusiondbs_metadata_each_text_once(project, tmp_pat
         ("p.jsonl", [manifest_row(key="1") | {"images": "a.png"}], "row 1: 'images' is no list"),
         ("p.txt", '{"id": "1", "prompt": "a fox"}', "is JSON, not a prompt a line: name it .json"),
         ("p.txt", '[\n{"id": "1", "prompt": "a fox"}]', "is JSON, not a prompt a line"),
+        ("p.txt", f"a fox\n{20_001 * 'x'}", "row 2: 'prompt' is longer than 20,000 letters"),
         ("p.jsonl", [{"id": "1"}], "row 1: field 'prompt' is missing"),
         ("p.jsonl", [{"id": 1, "prompt": "a"}], "row 1: 'id' is no text"),
         ("p.jsonl", [{"id": "1", "prompt": " "}], "row 1: 'prompt' is no text"),
