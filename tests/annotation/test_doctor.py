@@ -1,6 +1,7 @@
 """What the doctor says, and when it says that something is ill."""
 
 import socket
+import sys
 
 import pytest
 from django.core.management import CommandError, call_command
@@ -8,6 +9,7 @@ from django.core.management import CommandError, call_command
 from annotation.management.commands.doctor import (
     check_broker,
     check_database,
+    check_devices,
     check_disk,
     check_scorers,
     check_storage,
@@ -63,6 +65,13 @@ def test_a_full_disk_is_ill(settings, tmp_path, monkeypatch):
     assert ill(check_disk()) == {}
     monkeypatch.setattr("annotation.management.commands.doctor.LEAST_FREE_BYTES", 10**18)
     assert "Make room" in ill(check_disk())["disk"]
+
+
+def test_a_host_without_torch_is_well_and_says_that_runs_are_for_others(monkeypatch):
+    assert ill(check_devices()) == {}
+    monkeypatch.setitem(sys.modules, "torch", None)
+    (finding,) = check_devices()
+    assert (finding.advice, "torch is not installed" in finding.result) == ("", True)
 
 
 @pytest.mark.django_db

@@ -10,6 +10,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -181,13 +182,18 @@ def check_disk() -> Iterator[Finding]:
 
 
 def check_devices() -> Iterator[Finding]:
+    if find_spec("torch") is None:  # as in the image of the web server
+        yield Finding(
+            "devices", "torch is not installed: runs and scores are for other hosts, with '.[learning]'"
+        )
+        return
     answer = subprocess.run([sys.executable, "-c", _DEVICES], capture_output=True, text=True, check=False)
     if answer.returncode == 0:
         yield Finding("devices", answer.stdout.strip())
     else:
         last_line = answer.stderr.strip().splitlines()[-1:]
         yield Finding(
-            "devices", " ".join(last_line), "Runs need torch: pip install -e '.[learning]' -c constraints.txt"
+            "devices", " ".join(last_line), "Install it anew: pip install -e '.[learning]' -c constraints.txt"
         )
 
 
