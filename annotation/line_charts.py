@@ -19,6 +19,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -301,17 +302,14 @@ def _round(percent: float) -> float:
 
 def _number(value: float) -> str:
     """Write with four digits, whole numbers with all of theirs."""
-    return f"{value:.0f}" if value == round(value) else f"{value:.4g}"
+    written = f"{value:.0f}" if value == round(value) else f"{value:.4g}"
+    return written.replace("-", notation.MINUS)
 
 
 def _formatter(form: str | None) -> Callable[[float], str]:
-    """Return what writes a value, with the minus sign that tables have."""
-
-    def plain(value: float) -> str:
-        if form == "%":
-            return notation.percent(value)
-        if form:
-            return notation.decimals(value, len(form.partition(".")[2]))
-        return _number(value)
-
-    return lambda value: plain(value).replace("-", "\N{MINUS SIGN}")
+    """Return what writes a value."""
+    if form == "%":
+        return notation.percent
+    if form:
+        return partial(notation.decimals, places=len(form.partition(".")[2]))
+    return _number
