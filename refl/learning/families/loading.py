@@ -18,42 +18,16 @@ from refl.learning.families.hub import fetch_repository, is_hub_id, no_such_fold
 from refl.learning.families.inspection import Inspection, inspect_pipeline
 from refl.learning.families.lora import fuse_lora
 from refl.learning.families.weight_files import Network
+from rewardmodel.learning.quiet import quiet
 
 NAMED = 3  # tensors that a refusal names
 
-
-@contextmanager
-def _quiet_transformers() -> Iterator[None]:
-    """Without torchvision, importing and loading a pipeline warns of a fallback that nothing here uses."""
-    before, drew_bars = transformers.logging.get_verbosity(), transformers.logging.is_progress_bar_enabled()
-    transformers.logging.set_verbosity_error()
-    transformers.logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        transformers.logging.set_verbosity(before)
-        if drew_bars:  # where the environment forbids them, switching them on is warned of
-            transformers.logging.enable_progress_bar()
-
-
-with _quiet_transformers():
+with quiet(transformers.logging):  # without torchvision it warns of a fallback that nothing here uses
     import diffusers
     from diffusers.utils import logging as diffusers_logging
 
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """What the libraries would warn of is refused here, in one line."""
-    before, drew_bars = diffusers_logging.get_verbosity(), diffusers_logging.is_progress_bar_enabled()
-    diffusers_logging.set_verbosity_error()
-    diffusers_logging.disable_progress_bar()
-    try:
-        with _quiet_transformers():
-            yield
-    finally:
-        diffusers_logging.set_verbosity(before)
-        if drew_bars:
-            diffusers_logging.enable_progress_bar()
+# What they would warn of is refused here, in one line.
+LIBRARIES = (transformers.logging, diffusers_logging)
 
 
 def load_family(
@@ -74,7 +48,7 @@ def load_family(
     folder = _find_folder(str(path_or_hub_id))
     inspection = check_pipeline(folder, name=str(path_or_hub_id))
     options: dict[str, Any] = {"dtype": torch.float32, "use_safetensors": True, "local_files_only": True}
-    with _quiet():
+    with quiet(*LIBRARIES):
         networks = {
             network.component: _network_class(network).from_pretrained(
                 folder, subfolder=network.component, variant=network.variant, **options
@@ -84,7 +58,7 @@ def load_family(
         family: Family = resolve_name(inspection.family).load(str(folder), **networks, **options)
     for component, network in networks.items():
         _check_finite(f"{inspection.name}: {component}", network)
-    with _quiet():
+    with quiet(*LIBRARIES):
         for file in loras:
             fuse_lora(family, file)
     family.pipeline.set_progress_bar_config(disable=True)
@@ -98,7 +72,7 @@ def check_pipeline(folder: Path, *, name: str | None = None) -> Inspection:
     Raises: NotAPipeline, also where a network's files lack a tensor, or hold one that it does not know.
     """
     inspection = inspect_pipeline(folder, name=name)
-    with _quiet():
+    with quiet(*LIBRARIES):
         index = diffusers.DiffusionPipeline.load_config(folder)
         for network in inspection.networks:
             with _refusing(f"{inspection.name}: {network.component}"):

@@ -6,7 +6,9 @@ import shutil
 import numpy as np
 import pytest
 import torch
+from transformers import logging
 
+from rewardmodel.learning.quiet import quiet
 from rewardmodel.selection import sentences
 from rewardmodel.selection.sentences import (
     DEFAULT,
@@ -141,3 +143,10 @@ def test_weights_that_are_not_the_defaults_own_are_refused(monkeypatch):
     monkeypatch.setattr(sentences, "DEFAULT_WEIGHTS", "0" * 64)
     with pytest.raises(EncoderRefused, match="released with"):
         find_encoder(DEFAULT)
+
+
+def test_loading_leaves_the_librarys_progress_bars_as_they_were(folder):
+    with quiet(logging):
+        logging.enable_progress_bar()
+        load_encoder(find_encoder(str(folder)))
+        assert logging.is_progress_bar_enabled()

@@ -6,10 +6,8 @@ from dataclasses import replace
 
 import pytest
 import torch
-import transformers
 from diffusers import FlowMatchEulerDiscreteScheduler
 from diffusers.training_utils import compute_density_for_timestep_sampling
-from diffusers.utils import logging as diffusers_logging
 
 from refl.learning.config import TuningConfig
 from refl.learning.denoising import Rollout
@@ -19,7 +17,7 @@ from refl.learning.families.flow_matching import FlowMatching, shift_sigmas
 from refl.learning.families.flux import pack, patch_places, unpack
 from refl.learning.families.inspection import inspect_pipeline
 from refl.learning.families.latent_diffusion import denormalise_latents, normalise_latents
-from refl.learning.families.loading import load_family
+from refl.learning.families.loading import LIBRARIES, load_family
 from refl.learning.methods import Batch
 from refl.learning.methods.refl import ReFL
 from refl.learning.methods.steps import denoising_losses
@@ -28,6 +26,7 @@ from refl.learning.prompts import describe_cut
 from refl.learning.sampling import sample
 from refl.learning.training import tune
 from refl.learning.tuner import Tuner
+from rewardmodel.learning.quiet import quiet
 from tests.refl.learning.conftest import rng, rngs, some_noise
 from tests.refl.learning.families.pipelines import KINDS
 
@@ -401,15 +400,9 @@ def test_encoded_prompts_are_indexed_moved_and_joined_by_sample():
     assert bare[:1].to(torch.float64).embeddings.dtype == torch.float64
 
 
-@pytest.mark.parametrize("drawn", [True, False])
-def test_whether_the_libraries_draw_progress_bars_is_as_it_was_after_loading(saved, drawn):
-    libraries = (transformers.logging, diffusers_logging)
-    try:
-        if not drawn:
-            for library in libraries:
-                library.disable_progress_bar()
-        load_family(saved("sd, epsilon"))
-        assert [library.is_progress_bar_enabled() for library in libraries] == [drawn, drawn]
-    finally:
-        for library in libraries:
+def test_loading_leaves_the_libraries_progress_bars_as_they_were(saved):
+    with quiet(*LIBRARIES):
+        for library in LIBRARIES:
             library.enable_progress_bar()
+        load_family(saved("sd, epsilon"))
+        assert all(library.is_progress_bar_enabled() for library in LIBRARIES)
