@@ -20,6 +20,7 @@ import sys
 import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from http.client import HTTPConnection
 from pathlib import Path
 from random import Random
@@ -234,9 +235,11 @@ def _spent(supervisor: Supervisor) -> dict[str, float]:
     spent = {}
     for child in supervisor.children:
         first = psutil.Process(child.process.pid)
-        times = [each.cpu_times() for each in (first, *first.children(recursive=True))]
-        ended = times[0].children_user + times[0].children_system
-        spent[child.service.name] = sum(each.user + each.system for each in times) + ended
+        seconds = 0.0
+        for process in first.children(recursive=True):
+            with suppress(psutil.NoSuchProcess):  # Postgres ends connections meanwhile: they count below
+                seconds += sum(process.cpu_times()[:2])
+        spent[child.service.name] = seconds + sum(first.cpu_times()[:4])  # with children that ended
     return spent
 
 
