@@ -1,8 +1,7 @@
 """How fast people get tasks and hand them in, and that nothing is lost: `python benchmarks/annotation.py`.
 
 On a throw-away Postgres that syncs its writes, and the web server as bin/run starts it. Clients, server and
-Postgres share the cores; people are signed in before the clock runs. Prints a table, with targets beside the
-figures, and Label Studio 1.23.2 as measured on two such cores.
+Postgres share the cores; people are signed in before the clock runs. Prints a table, with targets beside.
 """
 
 from __future__ import annotations
@@ -114,7 +113,7 @@ def count_statements(bench: Bench) -> None:
         do_task()
     around = sum(str(query["sql"]).startswith(TRANSACTION) for query in said)
     count = len(said) - around
-    bench.tell("SQL statements, a task", f"{count} (+ {around} BEGIN/COMMIT)", "<= 14", count <= 14, "107")
+    bench.tell("SQL statements, a task", f"{count} (+ {around} BEGIN/COMMIT)", "<= 14", count <= 14)
 
 
 def in_process(bench: Bench) -> Callable[[], None]:
@@ -227,7 +226,7 @@ def machine(bench: Bench) -> dict[str, str]:
 
 def show(bench: Bench, on: dict[str, str]) -> None:
     print(", ".join(f"{name} {value}" for name, value in on.items()), end="\n\n")
-    print("| what | measured | target | met | Label Studio |\n|---|---|---|---|---|")
+    print("| what | measured | target | met |\n|---|---|---|---|")
     for row in bench.rows:
         print("| " + " | ".join(row) + " |")
 
