@@ -302,8 +302,7 @@ def _round(percent: float) -> float:
 
 def _number(value: float) -> str:
     """Write with four digits, whole numbers with all of theirs."""
-    written = f"{value:.0f}" if value == round(value) else f"{value:.4g}"
-    return written.replace("-", notation.MINUS)
+    return notation.decimals(value, 0) if value == round(value) else notation.significant(value, 4)
 
 
 def _formatter(form: str | None) -> Callable[[float], str]:

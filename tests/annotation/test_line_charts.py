@@ -54,6 +54,11 @@ def test_what_is_below_0_has_the_minus_sign_that_tables_have(form):
     assert not any("-" in words for words in [*written, drawing.summary])
 
 
+def test_a_zero_has_no_minus_sign():
+    [line] = draw({**a_chart(training([[1, -0.0], [2, 0.5]])), "format": None}).lines
+    assert line.readings[0] == (1.0, "0", "")
+
+
 def test_a_smooth_line_lies_over_the_raw_one():
     [line] = draw(a_chart(training(noisy(60), smooth=True))).lines
     assert line.raw
