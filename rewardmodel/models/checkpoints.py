@@ -138,6 +138,12 @@ class RewardCheckpoint(models.Model):
     @property
     def decision_in_words(self) -> str:
         """What was decided about promoting it, and how sure that is; "" where nothing was."""
+        rule = "by hand" if self.decision.get("rule") == "by hand" else ""
+        return "; ".join(filter(None, (rule, self.evidence)))
+
+    @property
+    def evidence(self) -> str:
+        """How sure the decision is, and what its rule asks for; "" where neither is known."""
         made: dict[str, Any] = self.decision
         if not made:
             return ""
@@ -146,7 +152,7 @@ class RewardCheckpoint(models.Model):
             likely = f"{percentage(made['probability'])} likely better than {made['over']}"
             likely += f", on {made['pairs']:,} test pairs"
         if made["rule"] == "by hand":
-            return f"by hand; {likely}" if likely else "by hand"
+            return likely
         if made["rule"] == "first":
             return f"{likely}; the first that learns here has to be more accurate, no more"
         if self.verdict == self.Verdict.SUPERSEDED:

@@ -220,7 +220,9 @@ def test_pages_the_api_and_the_command_say_how_sure_a_promotion_is(admin, projec
     assert (listed["verdict"], listed["decision"]["waits_for"]) == ("waiting", 182)
     assert f"not promoted ({words}; {wants})" in describe_checkpoint(model)
     admin.post(reverse("promote-checkpoint", args=[project.slug, model.pk]))
-    assert f"by hand; {words}" in admin.get(home).text
+    assert f"promoted by hand</span> {words}" in admin.get(home).text
+    model.refresh_from_db()
+    assert f"promoted (by hand; {words})" in describe_checkpoint(model)
 
 
 def test_an_admin_sets_how_sure_a_promotion_has_to_be(admin, project, made):
