@@ -263,9 +263,13 @@ def test_a_study_is_asked_for_only_where_there_are_two_generators(admin, project
     one = text_of(admin.get(address))
     assert 'id="study-form"' not in one
     assert "one that is ready: small" in one
-    assert reverse("project-generators", args=[project.slug]) in one
+    register = f"manage.py register_generator {project.slug} NAME FOLDER"
+    assert f'<a href="{reverse("project-generators", args=[project.slug])}">Tune it</a>' in one
+    assert register in one
     small.delete()
-    assert "none that is ready" in text_of(admin.get(address))
+    none = text_of(admin.get(address))
+    assert "none that is ready" in none
+    assert register in none
 
 
 def test_what_a_study_takes_is_told_before_it_is_opened(admin, project, generators, held_out):
