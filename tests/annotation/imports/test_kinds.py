@@ -107,7 +107,8 @@ PROMPTS = [
 def test_prompts_are_not_taken_for_rankings(project, written, foxes, media, name, content):
     file = written(name, content)
     with pytest.raises(
-        ImportRefused, match=rf"{name}, row .: holds no rankings: .* ranking, .* slot\. "
+        ImportRefused,
+        match=rf"{name}, row .: holds no rankings: .* ranking, .* slot\. If it holds prompts",
     ) as no:
         import_rankings(project=project, file=file, now=NOW)
     assert AS_PROMPTS in str(no.value)

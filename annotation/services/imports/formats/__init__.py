@@ -120,7 +120,8 @@ def _recognize(row: Row) -> Reader:
     reader = next((reader for name, reader in FIELDS.items() if name in row.fields), None)
     if reader is None:
         raise row.refused(
-            f"holds no rankings: it has none of {', '.join(FIELDS)}. Of prompts or images: {AS_PROMPTS}"
+            f"holds no rankings: it has none of {', '.join(FIELDS)}. "
+            f"If it holds prompts or images: {AS_PROMPTS}"
         )
     return reader
 
