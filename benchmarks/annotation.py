@@ -103,7 +103,7 @@ def measure(bench: Bench) -> None:
 
 
 def count_statements(bench: Bench) -> None:
-    """What the first page, and then a task, ask of Postgres, after others of the same person."""
+    """What a task asks of Postgres, after another of the same person."""
     from django.db import connection
     from django.test.utils import CaptureQueriesContext
 

@@ -16,7 +16,7 @@ from annotation import request_ids
 # C0 and C1 but for tabs, and what else ends a line: terminals obey them, programs that read logs split there.
 _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f-\x9f\u2028\u2029]")
 # Links that let in whoever has them: an invitation, the page of a study, a new password.
-# Also where such an address is mistyped, which is no page and leaves the key as good as it was.
+# Also of a mistyped address, which leads to no page: the key in it is still valid.
 _KEY = re.compile(r"(/(?:join|studies|reset|address)/[/\s]*)([^/\s?#\"'<>]{16,})", re.IGNORECASE)
 # What every record has, whatever is logged: other attributes came with `extra`.
 _USUAL = {*vars(logging.makeLogRecord({})), "message", "asctime", "request_id", "data", "color_message"}

@@ -1,7 +1,7 @@
 """How figures are written for people, on pages and in sentences that are stored.
 
-With a minus sign, no hyphen; a space before the per cent sign; "low to high" for an interval. Zero has no
-minus.
+With a minus sign, not a hyphen; a space before the per cent sign; "low to high" for an interval. What rounds
+to zero has no minus.
 """
 
 from __future__ import annotations

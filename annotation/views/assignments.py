@@ -83,7 +83,10 @@ def _show_next(request: WorkerRequest, project: Project) -> HttpResponse:
 def _show_ready(
     request: WorkerRequest, project: Project, context: dict[str, object], *, version: str
 ) -> HttpResponse:
-    """Show a script that has the next task's page at hand, in this version, the claim and the task behind."""
+    """Send the claim on the next task, whose page the script holds in this version, and the task behind it.
+
+    A task that has changed, or has a draft, is sent whole instead.
+    """
     now = timezone.now()
     assignment, behind = claim_with_ahead(
         annotator=request.user, project=project, now=now, generator=random.Random()
