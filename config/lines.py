@@ -41,6 +41,17 @@ def request_of(record: logging.LogRecord) -> str:
     return str(getattr(record, "request_id", "") or meta.get(request_ids.META, "") or request_ids.current())
 
 
+class RefusalFilter(logging.Filter):
+    """Lets a refused request be one line: a traceback tells of a fault of ours, and a 4xx is none."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        if record.exc_info and getattr(record, "status_code", 500) < 500:
+            message, reason = record.getMessage(), str(record.exc_info[1])
+            record.msg, record.args = message if reason in message else f"{message}: {reason}", ()
+            record.exc_info = None
+        return True
+
+
 class LineFormatter(logging.Formatter):
     """A record is one line; what follows of a traceback is indented, so that it looks like no record."""
 

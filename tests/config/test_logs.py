@@ -3,8 +3,12 @@
 import logging
 import subprocess
 import sys
+from io import StringIO
 
 import pytest
+from django.http import HttpResponse
+from django.urls import reverse
+from django.utils.log import log_response
 
 from config.lines import LineFormatter, one_line
 from config.local.logs import Log
@@ -73,6 +77,40 @@ def test_what_follows_of_a_traceback_looks_like_no_record():
     first, *rest = LineFormatter("{levelname} {message}", style="{").format(record).split("\n")
     assert first == r"ERROR it\nfailed"
     assert all(line.startswith("  ") for line in rest)
+
+
+@pytest.fixture
+def written():
+    """What the web process writes into its log."""
+    [handler] = [each for each in logging.getLogger().handlers if each.name == "stderr"]
+    written = StringIO()
+    before = handler.setStream(written)
+    yield written
+    handler.setStream(before)
+
+
+@pytest.mark.parametrize(
+    ("content_type", "body", "reason"),
+    [
+        ("application/json; charset=nonsense", b"{}", "The charset 'nonsense' is not read here."),
+        ("multipart/form-data", b"--x", "Invalid boundary in multipart: None"),
+        ("application/x-www-form-urlencoded", b"&a=1" * 1200, "GET/POST parameters exceeded"),
+        ("application/x-www-form-urlencoded", b"a=" + b"x" * 3_000_000, "Request body exceeded"),
+    ],
+)
+def test_a_refused_request_is_one_line_that_says_why(content_type, body, reason, client, db, written):
+    assert client.generic("POST", reverse("sign-in"), body, content_type=content_type).status_code == 400
+    [line] = written.getvalue().splitlines()
+    assert reason in line
+
+
+def test_an_error_of_the_server_has_its_traceback(rf, written):
+    try:
+        raise ValueError("unforeseen")
+    except ValueError as error:
+        log_response("Error: /", response=HttpResponse(status=500), request=rf.get("/"), exception=error)
+    assert "Traceback" in written.getvalue()
+    assert written.getvalue().endswith("ValueError: unforeseen\n")
 
 
 def test_a_file_that_cannot_be_written_is_said_once_and_the_service_is_read_on(tmp_path, capsys):
