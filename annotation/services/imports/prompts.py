@@ -26,6 +26,7 @@ DIFFUSIONDB = (
     *("image_nsfw", "prompt_nsfw"),
 )
 RANKED = {"id", "prompt", "generations", "ranking"}  # the fields of the paper's rankings
+REFL = {"text", "image"}  # of its ReFL data
 JSON = re.compile(r'(\[\s*)?{\s*"|[\[{]$')  # begins a text of it; {{fox}} and [fox] are words of prompts
 
 
@@ -172,8 +173,8 @@ def _with_id(row: Row) -> _PromptRow:
     """Parse a record of ours, of a manifest, or of the paper's rankings, benchmark or ReFL data."""
     if row.fields.keys() != RANKED:
         refuse_rankings(row)
-    if "text" in row.fields:
-        row.check_names(required=["text", "image"])  # what refl_data.json calls image is the prompt's id
+    if row.fields.keys() >= REFL:
+        row.check_names(required=REFL)  # what refl_data.json calls image is the prompt's id
         return _PromptRow(row, row.text("image", longest=KEY_LENGTH), row.text("text"), may_repeat=False)
     name = "prompt_id" if "prompt_id" in row.fields else "id"
     row.check_names(required=[name, "prompt"], optional=["generations", "ranking", "images", "translation"])

@@ -19,6 +19,7 @@ BATCH = 2000  # rows written, or read from parquet, at a time
 LARGEST = 1_000_000_000  # decimal: seconds, say
 LONGEST_ROW = 2**20  # letters of a line, or of a JSON list's item
 LONGEST_ITEM = 64 * 2**20  # of one that may hold images, as text
+NAMES_SHOWN = 200  # letters of a row's own names, beside the one that it lacks
 NO_LETTER = re.compile("[\\0\\ud800-\\udfff]")
 AS_PROMPTS = (
     "send it under Add prompts or images on the page Prompts, as `material` over the API, or import it by "
@@ -55,7 +56,8 @@ class Row:
         """Raises ImportRefused when a field is missing or unknown."""
         missing = [name for name in required if name not in self.fields]
         if missing:
-            raise self.refused(f"field {missing[0]!r} is missing")
+            names = ", ".join(map(repr, self.fields))[:NAMES_SHOWN] or "none"
+            raise self.refused(f"field {missing[0]!r} is missing: its fields are {names}")
         unknown = [name for name in self.fields if name not in {*required, *optional}]
         if unknown:
             raise self.refused(f"unknown field {unknown[0]!r}")

@@ -63,6 +63,8 @@ def test_prompts_come_from_diffusiondbs_metadata_each_text_once(project, tmp_pat
         ("p.txt", '[\n{"id": "1", "prompt": "a fox"}]', "is JSON, not a prompt a line"),
         ("p.txt", f"a fox\n{20_001 * 'x'}", "row 2: 'prompt' is longer than 20,000 letters"),
         ("p.jsonl", [{"id": "1"}], "row 1: field 'prompt' is missing"),
+        ("p.csv", "id;text\n1;a fox", "row 2: field 'prompt' is missing: its fields are 'id', 'text'"),
+        ("p.csv", "id|prompt\n1|a fox", "row 2: field 'id' is missing: its fields are 'id|prompt'"),
         ("p.jsonl", [{"id": 1, "prompt": "a"}], "row 1: 'id' is no text"),
         ("p.jsonl", [{"id": "1", "prompt": " "}], "row 1: 'prompt' is no text"),
         ("p.jsonl", [{"id": "1", "prompt": "a\0b"}], "row 1: 'prompt' holds a letter"),
