@@ -8,6 +8,7 @@ from typing import Any
 from zoneinfo import ZoneInfo, available_timezones
 
 from django import forms
+from django.http import QueryDict
 
 from annotation.models import Qualification
 from annotation.selectors.results.hours import Period
@@ -54,9 +55,10 @@ class PeriodForm(forms.Form):
     )
 
     @staticmethod
-    def of_month(today: date) -> PeriodForm:
-        """Return the form of the current month."""
-        return PeriodForm({"first": today.replace(day=1), "last": today, "zone": "UTC", "minutes": MINUTES})
+    def of_query(query: QueryDict, *, today: date) -> PeriodForm:
+        """Return the form as the query fills it: what it leaves out is that of the current month."""
+        month = {"first": today.replace(day=1), "last": today, "zone": "UTC", "minutes": MINUTES}
+        return PeriodForm(month | query.dict())
 
     def clean(self) -> dict[str, Any]:
         """Raises: ValidationError for a period that is reversed, out of range, or over a year long."""

@@ -37,7 +37,7 @@ COLUMNS = (
 @admin_required
 def hours(request: MemberRequest, project: Project) -> HttpResponse:
     """Show hours and answers by person, and answers by day, of the current month or the requested period."""
-    form = PeriodForm(request.GET) if request.GET else PeriodForm.of_month(timezone.now().date())
+    form = PeriodForm.of_query(request.GET, today=timezone.now().date())
     context = {"project": project, "tab": "hours", "form": form}
     if not form.is_valid():
         return render(request, HOURS, context, status=422)
@@ -56,7 +56,7 @@ def hours(request: MemberRequest, project: Project) -> HttpResponse:
 @admin_required
 def hours_table(request: MemberRequest, project: Project) -> HttpResponseBase:
     """Return the hours as CSV, with one row per person, or per person and day."""
-    form = PeriodForm(request.GET)
+    form = PeriodForm.of_query(request.GET, today=timezone.now().date())
     if not form.is_valid():
         return render(request, HOURS, {"project": project, "tab": "hours", "form": form}, status=422)
     period, daily = form.period(), request.GET.get("by") == "day"

@@ -189,6 +189,14 @@ def test_without_a_period_the_page_shows_this_month(project, ada, alice, a_task)
     assert "Nobody worked in this period." in empty.text
 
 
+@pytest.mark.parametrize("query", [{"utm_source": "mail"}, {"minutes": "60"}, {}])
+def test_what_an_address_does_not_say_of_the_period_is_of_this_month(project, ada, alice, a_task, query):
+    a_task(alice, datetime.now(UTC) - timedelta(minutes=2), minutes=2)
+    assert ">alice</th>" in as_(ada).get(f"/projects/{project.slug}/hours/", query).text
+    [row] = rows(as_(ada).get(f"/projects/{project.slug}/hours/table/", query))
+    assert row["annotator"] == "alice"
+
+
 # One's own
 
 
