@@ -17,6 +17,7 @@ import PIL.ImageCms
 import PIL.ImageOps
 from botocore.exceptions import BotoCoreError
 from django.conf import settings
+from django.core.files import File
 
 from annotation.models import Image
 
@@ -36,7 +37,7 @@ _decoding = threading.Lock()  # one picture at a time in a process: a large one 
 
 
 class ImageLost(Exception):
-    """The image's file is missing in the storage, or cannot be decoded; the message names it."""
+    """The image's file is missing in the storage, cut short, or cannot be decoded; the message names it."""
 
 
 class StorageSilent(Exception):
@@ -46,13 +47,22 @@ class StorageSilent(Exception):
 def open_image(image: Image) -> BinaryIO:
     """Return the image's open file.
 
-    Raises: ImageLost when the storage lacks it or cannot give it; StorageSilent, also when OPENED_AT_ONCE
-    wait for it already.
+    Raises: ImageLost when the storage lacks it, cannot give it, or has more or less of it; StorageSilent,
+    also when OPENED_AT_ONCE wait for it already.
     """
+    file = _open(image)
+    if file.size != image.bytes:  # browsers draw what there is of a file that was cut short
+        file.close()
+        raise ImageLost(f"{image.file.name}: has {file.size:,} bytes in the storage, not {image.bytes:,}")
+    return cast(BinaryIO, file)
+
+
+def _open(image: Image) -> File[bytes]:
+    """Return the image's file as the storage has it. Raises: ImageLost; StorageSilent."""
     if not _opening.acquire(timeout=TURN_SECONDS):
         raise StorageSilent(f"{OPENED_AT_ONCE} files are waited for already")
     try:
-        return cast(BinaryIO, image.file.open())
+        return cast("File[bytes]", image.file.open().file)
     except FileNotFoundError as error:
         raise ImageLost(f"{image.file.name}: is missing in the storage") from error
     except BotoCoreError as error:  # some are OSErrors too
@@ -105,7 +115,7 @@ def _shrink(image: Image) -> bytes:
     Raises: ImageLost; StorageSilent.
     """
     try:
-        with open_image(image) as source:
+        with _open(image) as source:
             content = source.read()  # before this one's turn: a slow storage holds up no other
         with _decoding, PIL.Image.open(io.BytesIO(content)) as whole:
             whole.draft("RGB", (SIDE, SIDE))  # a JPEG is decoded no larger than needed

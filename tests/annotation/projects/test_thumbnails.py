@@ -198,3 +198,15 @@ def test_a_lost_file_is_not_there_instead_of_an_error(a_prompt, alice):
     client.force_login(alice)
     assert seen_by(alice, image.token).status_code == 404
     assert client.get(f"/images/{image.token}").status_code == 404
+
+
+@pytest.mark.parametrize("address", ["/images/{}", "/images/{}/small"])
+def test_a_file_that_was_cut_short_is_not_there_and_logged(a_prompt, alice, caplog, address):
+    image = a_prompt(images=1).generations.get().image
+    file = Path(image.file.path)
+    file.write_bytes(file.read_bytes()[:-20])
+    client = Client()
+    client.force_login(alice)
+    assert client.get(address.format(image.token)).status_code == 404
+    [said] = [each.message for each in caplog.records if each.name == "annotation.image_files"]
+    assert said == f"{image.file.name}: has {image.bytes - 20} bytes in the storage, not {image.bytes}"
