@@ -17,7 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from demo.pretraining.precision import float_norms
+from demo.pretraining.precision import autocast, float_norms
 from demo.world.scenes import SIDE, Scene, render
 
 PATCH = 4  # px
@@ -135,7 +135,7 @@ def learn_to_decode(
     def loss() -> Tensor:
         batch = torch.randint(len(pixels), (config.batch,))
         noise = CODE_NOISE * torch.rand(config.batch, 1, 1, 1) * torch.randn_like(codes[batch])
-        with torch.autocast("cpu", torch.bfloat16), float_norms(autoencoder):
+        with autocast(), float_norms(autoencoder):
             painted = autoencoder.decode(codes[batch] + noise).sample
         off = painted.float() - pixels[batch]  # (B, 3, H, W)
         return off.abs().mean() + off.diff(dim=2).abs().mean() + off.diff(dim=3).abs().mean()

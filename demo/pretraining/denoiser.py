@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from demo.pretraining.autoencoder import GRID, OnStep
-from demo.pretraining.precision import FloatAttention, float_norms
+from demo.pretraining.precision import FloatAttention, autocast, float_norms
 from demo.pretraining.tokens import LENGTH
 from demo.world.captions import WORD_IS_WRONG, Split, Statement, misstate, split_of
 from demo.world.scenes import Scene
@@ -189,7 +189,7 @@ def _predict_velocity(
     noisy = scheduler.add_noise(clean, noise, timesteps)
     with torch.no_grad():
         words = text_encoder(tokens)[0]
-    with torch.autocast("cpu", torch.bfloat16), float_norms(unet):
+    with autocast(), float_norms(unet):
         predicted = unet(noisy, timesteps, words).sample
     return scheduler.get_velocity(clean, noise, timesteps), predicted.float()
 

@@ -37,6 +37,7 @@ from demo.pretraining.matching import (
     spoil,
 )
 from demo.pretraining.patches import ASPECTS, PATCH, PatchReader, Pointer, aspects_of, flaws_of, named_things
+from demo.pretraining.precision import autocast
 from demo.pretraining.starting_weights import initialise
 from demo.world.captions import Split, every_statement, misstate, split_of
 from demo.world.scenes import Scene, scene_of
@@ -215,7 +216,7 @@ def _train(
         scenes = [scene for _ in range(GROUPS) for scene in draw_group(Split.GENERATOR, GROUP, rng)]
         clean = pictures(scenes)
         # bfloat16 is twice as fast here, but only with attention written out
-        with torch.autocast("cpu", torch.bfloat16), sdpa_kernel(SDPBackend.MATH):
+        with autocast(), sdpa_kernel(SDPBackend.MATH):
             images = spoil(repaint(clean, autoencoder, torch_rng), torch_rng)
             losses = learner.losses(
                 images, scenes, flaws_of(images, clean), torch_rng, captions=lesson == "reading"
