@@ -73,9 +73,7 @@ class Person:
     def __init__(self, port: int, project: int, token: str) -> None:
         self.port, self.project, self.token = port, project, token
         self.chance = Random(token)
-        self.took: list[
-            tuple[float, float, float]
-        ] = []  # when a task was stored, and seconds of both requests
+        self.took: list[tuple[float, float, float]] = []  # when stored, seconds of next and of submit
 
     def ask(self, method: str, path: str, body: object = None) -> Any:
         connection = HTTPConnection("127.0.0.1", self.port, timeout=60)

@@ -184,7 +184,7 @@ def check_disk() -> Iterator[Finding]:
 def check_devices() -> Iterator[Finding]:
     if find_spec("torch") is None:  # as in the image of the web server
         yield Finding(
-            "devices", "torch is not installed: runs and scores are for other hosts, with '.[learning]'"
+            "devices", "torch is not installed: only hosts with '.[learning]' do runs and give scores"
         )
         return
     answer = subprocess.run([sys.executable, "-c", _DEVICES], capture_output=True, text=True, check=False)
@@ -193,7 +193,7 @@ def check_devices() -> Iterator[Finding]:
     else:
         last_line = answer.stderr.strip().splitlines()[-1:]
         yield Finding(
-            "devices", " ".join(last_line), "Install it anew: pip install -e '.[learning]' -c constraints.txt"
+            "devices", " ".join(last_line), "Reinstall it: pip install -e '.[learning]' -c constraints.txt"
         )
 
 

@@ -231,7 +231,7 @@ def add_checked_generations(
     """Add prompts and images of files of one project, then open assignments, and log it.
 
     Args:
-        file_name: what the log has: of what was sent, not of what is in it.
+        file_name: of what was sent, a .zip say, for the log.
         on_prompt: called before each prompt.
         with_assignments, by: as of `import_generations`.
     Raises: ImportRefused.

@@ -27,7 +27,7 @@ DIFFUSIONDB = (
 )
 RANKED = {"id", "prompt", "generations", "ranking"}  # the fields of the paper's rankings
 REFL = {"text", "image"}  # of its ReFL data
-JSON = re.compile(r'(\[\s*)?{\s*"|[\[{]$')  # begins a text of it; {{fox}} and [fox] are words of prompts
+JSON = re.compile(r'(\[\s*)?{\s*"|[\[{]$')  # how it begins; {{fox}} and [fox] are words of prompts
 
 
 @dataclass(frozen=True)
@@ -81,8 +81,8 @@ def check_prompts(
 ) -> None:
     """Read the whole file, and write nothing. Raises: ImportRefused.
 
-    Args: takes_rankings: the paper's rankings are prompts, too; false where a file may be sent in error.
-        The others as of `import_prompts`.
+    Args: takes_rankings: whether prompts are read from the paper's rankings, too; false where these may be
+        sent by mistake. The others as of `import_prompts`.
     """
     rows = 0
     for batch in batches(_read_prompts(file, most_bytes)):
