@@ -89,7 +89,9 @@ def test_the_proxy_is_given_every_variable_it_reads_and_none_is_empty():
 
 def test_a_change_of_code_leaves_the_layer_of_packages_as_it_was():
     stages = re.split(r"^FROM ", (DEPLOY / "Dockerfile").read_text(), flags=re.MULTILINE)
-    for stage in (stage for stage in stages if "COPY . ." in stage):
+    with_code = [stage for stage in stages if "COPY . ." in stage]
+    assert len(with_code) == 2  # web and worker
+    for stage in with_code:
         assert -1 < stage.find("COPY --from=") < stage.find("COPY . ."), stage
 
 
