@@ -13,9 +13,6 @@ import os
 import platform
 import pstats
 import random
-import shutil
-import sys
-import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -23,9 +20,9 @@ from statistics import median
 from urllib.parse import urlencode
 
 from annotators import READY, Annotator
-from load import IMAGES, Bench, kill_while_loaded, load, serve, weigh
+from load import Bench, fill, kill_while_loaded, load, serve, weigh
+from throw_away import installation
 
-ROOT = Path(__file__).resolve().parent.parent
 OPINIONS = 4  # of a prompt, where open assignments are many
 LAYERS = (
     r"/annotation/|sql/compiler.py.*execute_sql|backends/utils.py.*_execute\b|forms.py.*full_clean|shortcuts"
@@ -43,50 +40,15 @@ def main() -> None:
     options.add_argument("--imported", type=int, default=50_000, help="prompts of the imported file")
     options.add_argument("--profile", type=int, metavar="TASKS", help="only profile so many tasks")
     asked = options.parse_args()
-    sys.path.insert(0, str(ROOT))  # before this folder: `annotation` is the package
-    os.chdir(ROOT)
-    for name in ("DATABASE_URL", "CELERY_BROKER_URL"):
-        os.environ.pop(name, None)
-    os.environ["DJANGO_SETTINGS_MODULE"] = "config.settings"
-    var = Path(tempfile.mkdtemp(prefix="laurel-benchmark-")).resolve()
-    os.environ["LAUREL_VAR"] = str(var)
-    from config.local.postgres import Cluster, create_database, postgres
-    from config.local.supervisor import Supervisor
-    from config.settings import SOCKETS
-
-    bench = Bench(var, Supervisor(var, quiet=True), asked)
-    cluster = Cluster(var / "postgres", SOCKETS, durable=True)
-    try:
-        bench.supervisor.start(postgres(cluster))
-        create_database(cluster, "laurel")
-        measure(bench)
-    finally:
-        bench.supervisor.stop()
-        shutil.rmtree(SOCKETS, ignore_errors=True)
-        shutil.rmtree(cluster.home, ignore_errors=True)
-        shutil.rmtree(var, ignore_errors=True)
+    with installation() as (var, supervisor):
+        measure(Bench(var, supervisor, asked))
 
 
 def measure(bench: Bench) -> None:
-    manage = (sys.executable, "manage.py")
-    bench.supervisor.run("migrate", [*manage, "migrate", "--no-input"])
-    bench.supervisor.run("static", [*manage, "collectstatic", "--no-input", "--verbosity", "0"])
-    import django
-
-    django.setup()
     from django.conf import settings
-    from django.test import Client
-    from open_work import make_images, make_people, make_project, open_work
 
     settings.ALLOWED_HOSTS.append("testserver")
-    make_images(IMAGES)
-    bench.people = make_people(max(bench.asked.clients))
-    for person in bench.people:
-        client = Client()
-        client.force_login(person)
-        bench.sessions.append(client.cookies["sessionid"].value)
-    project = make_project("bench", people=bench.people)
-    open_work(project, prompts=bench.asked.prompts, images=IMAGES)
+    fill(bench, people=max(bench.asked.clients))
     if bench.asked.profile:
         profile(bench)
         return

@@ -9,16 +9,15 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import random
 import shutil
 import subprocess
 import sys
-import tempfile
 from pathlib import Path
 from time import perf_counter, process_time
 
-ROOT = Path(__file__).resolve().parent.parent
+from throw_away import ROOT, installation
+
 IMAGES = 6  # of a prompt, as ImageReward's mean
 ROW = "{:14} {:>8} {:>12} {:>8} {:>9} {:>6} {:>9} {:>5} {:>6}"
 WORDS = ("fox", "owl", "castle", "in", "oil", "painting", "highly", "detailed", "8k", "light", "sea", "night")
@@ -30,38 +29,16 @@ def main() -> None:
     options.add_argument("--formats", nargs="+", help="default: all")
     options.add_argument("--one", nargs=3, metavar=("PROJECT", "FORMAT", "DIR"), help=argparse.SUPPRESS)
     arguments = options.parse_args()
-    sys.path.insert(0, str(ROOT))
-    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
     if arguments.one:
         export_one(*arguments.one)
         return
-    var = Path(tempfile.mkdtemp(prefix="laurel-benchmark-")).resolve()
-    os.environ["LAUREL_VAR"] = str(var)
-    from config.local.postgres import Cluster, create_database, postgres
-    from config.local.supervisor import Supervisor
-    from config.settings import SOCKETS
-
-    supervisor = Supervisor(var, quiet=True)
-    try:
-        cluster = Cluster(var / "postgres", SOCKETS)
-        supervisor.start(postgres(cluster))
-        create_database(cluster, "laurel")
+    with installation() as (var, _):
         measure(var, arguments.prompts, arguments.formats)
-    finally:
-        supervisor.stop()
-        shutil.rmtree(SOCKETS, ignore_errors=True)
-        shutil.rmtree(var, ignore_errors=True)
 
 
 def measure(var: Path, sizes: list[int], formats: list[str] | None) -> None:
-    import django
-
-    django.setup()
-    from django.core.management import call_command
-
     from annotation.services.exports import FORMATS
 
-    call_command("migrate", verbosity=0)
     print(
         ROW.format("", "prompts", "comparisons", "seconds", "a second", "CPU s", "a CPU s", "MiB", "before")
     )
@@ -126,6 +103,8 @@ def fill(var: Path, prompts: int) -> tuple[float, float]:
 
 
 def export_one(slug: str, format: str, folder: str) -> None:
+    """In a process of its own, which has the installation's environment."""
+    sys.path.insert(0, str(ROOT))
     import django
 
     django.setup()

@@ -37,6 +37,22 @@ class Bench:
         print(f"  {what}: {said}", file=sys.stderr, flush=True)
 
 
+def fill(bench: Bench, *, people: int) -> Any:
+    """Make the project that is worked on, and as many people with sessions; return the project."""
+    from django.test import Client
+    from open_work import make_images, make_people, make_project, open_work
+
+    make_images(IMAGES)
+    bench.people = make_people(people)
+    for person in bench.people:
+        client = Client()
+        client.force_login(person)
+        bench.sessions.append(client.cookies["sessionid"].value)
+    project = make_project("bench", people=bench.people)
+    open_work(project, prompts=bench.asked.prompts, images=IMAGES)
+    return project
+
+
 def serve(bench: Bench) -> None:
     """Start the web server, let each of its processes answer, and weigh them at rest."""
     from config.local.application import web

@@ -10,9 +10,7 @@ from __future__ import annotations
 import argparse
 import io
 import os
-import shutil
 import sys
-import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor
 from http.client import HTTPConnection
@@ -20,9 +18,20 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
-from load import IMAGES, WARM_UP, Bench, annotate, cpu_seconds, gather, middle_and_tail, serve, tree, weigh
+from load import (
+    WARM_UP,
+    Bench,
+    annotate,
+    cpu_seconds,
+    fill,
+    gather,
+    middle_and_tail,
+    serve,
+    tree,
+    weigh,
+)
+from throw_away import installation
 
-ROOT = Path(__file__).resolve().parent.parent
 SIDE = 512
 ENCODER = "demo/weights/encoder"
 PROMPT = "a red circle above a blue square on a white background"
@@ -41,52 +50,15 @@ def main() -> None:
     options.add_argument("--vit-l", action="store_true", help="a model of the published size, random weights")
     asked = options.parse_args()
     asked.prompts = 3000
-    sys.path.insert(0, str(ROOT))  # before this folder: `annotation` is the package
-    os.chdir(ROOT)
-    for name in ("DATABASE_URL", "CELERY_BROKER_URL", "SCORERS"):
-        os.environ.pop(name, None)
-    os.environ["DJANGO_SETTINGS_MODULE"] = "config.settings"
-    os.environ["API_REQUESTS_A_MINUTE"] = "0"
-    os.environ["SCORES_SECONDS"] = "600"  # a ViT-L without a GPU is slow
-    var = Path(tempfile.mkdtemp(prefix="laurel-benchmark-")).resolve()
-    os.environ["LAUREL_VAR"] = str(var)
-    from config.local.postgres import Cluster, create_database, postgres
-    from config.local.supervisor import Supervisor
-    from config.settings import SOCKETS
-
-    bench = Bench(var, Supervisor(var, quiet=True), asked)
-    cluster = Cluster(var / "postgres", SOCKETS, durable=True)
-    try:
-        bench.supervisor.start(postgres(cluster))
-        create_database(cluster, "laurel")
-        measure(bench)
-    finally:
-        bench.supervisor.stop()
-        shutil.rmtree(SOCKETS, ignore_errors=True)
-        shutil.rmtree(cluster.home, ignore_errors=True)
-        shutil.rmtree(var, ignore_errors=True)
+    slow = {"API_REQUESTS_A_MINUTE": "0", "SCORES_SECONDS": "600"}  # a ViT-L without a GPU
+    with installation(**slow) as (var, supervisor):
+        measure(Bench(var, supervisor, asked))
 
 
 def measure(bench: Bench) -> None:
-    manage = (sys.executable, "manage.py")
-    bench.supervisor.run("migrate", [*manage, "migrate", "--no-input"])
-    bench.supervisor.run("static", [*manage, "collectstatic", "--no-input", "--verbosity", "0"])
-    import django
-
-    django.setup()
-    from django.test import Client
-    from open_work import make_images, make_people, make_project, open_work
-
     from config.local.application import scorer
 
-    make_images(IMAGES)
-    bench.people = make_people(max(bench.asked.annotators, 1))
-    for person in bench.people:
-        client = Client()
-        client.force_login(person)
-        bench.sessions.append(client.cookies["sessionid"].value)
-    project = make_project("bench", people=bench.people)
-    open_work(project, prompts=bench.asked.prompts, images=IMAGES)
+    project = fill(bench, people=max(bench.asked.annotators, 1))
     secret = promote(bench, project)
     load_before = os.getloadavg()[0]
     serve(bench)

@@ -10,17 +10,13 @@ from __future__ import annotations
 
 import argparse
 import io
-import os
-import shutil
 import socket
 import subprocess
-import sys
-import tempfile
-from pathlib import Path
 from statistics import median, quantiles
 from typing import Any
 
-ROOT = Path(__file__).resolve().parent.parent
+from throw_away import installation
+
 IMAGES = 6
 # A task of its own after the frame's callbacks: by then the frame has been painted.
 PAINTED = """() => {
@@ -40,44 +36,20 @@ def main() -> None:
     options.add_argument("--tasks", type=int, default=30)
     options.add_argument("--without", action="store_true", help="as if the page never looked ahead")
     asked = options.parse_args()
-    sys.path.insert(0, str(ROOT))
-    os.chdir(ROOT)
-    for name in ("DATABASE_URL", "CELERY_BROKER_URL"):
-        os.environ.pop(name, None)
-    os.environ["DJANGO_SETTINGS_MODULE"] = "config.settings"
-    os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "true"  # Playwright keeps an event loop in this thread
-    var = Path(tempfile.mkdtemp(prefix="laurel-benchmark-")).resolve()
-    os.environ["LAUREL_VAR"] = str(var)
-    from config.local.application import web
-    from config.local.postgres import Cluster, create_database, postgres
-    from config.local.supervisor import Supervisor
-    from config.settings import SOCKETS
-
-    supervisor = Supervisor(var, quiet=True)
-    cluster = Cluster(var / "postgres", SOCKETS, durable=True)
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    try:
-        supervisor.start(postgres(cluster))
-        create_database(cluster, "laurel")
-        session = prepare(supervisor, asked.tasks)
+    # Playwright keeps an event loop in this thread.
+    with installation(DJANGO_ALLOW_ASYNC_UNSAFE="true") as (_, supervisor):
+        from config.local.application import web
+
+        session = prepare(asked.tasks)
         supervisor.start(web(port))
         measure(f"http://127.0.0.1:{port}", session, asked.tasks, looks_ahead=not asked.without)
-    finally:
-        supervisor.stop()
-        for folder in (SOCKETS, cluster.home, var):
-            shutil.rmtree(folder, ignore_errors=True)
 
 
-def prepare(supervisor: Any, tasks: int) -> str:
+def prepare(tasks: int) -> str:
     """A project with as many tasks, and somebody who has begun; returns their session."""
-    manage = (sys.executable, "manage.py")
-    supervisor.run("migrate", [*manage, "migrate", "--no-input"])
-    supervisor.run("static", [*manage, "collectstatic", "--no-input", "--verbosity", "0"])
-    import django
-
-    django.setup()
     import numpy as np
     import PIL.Image
     from django.test import Client
