@@ -26,11 +26,16 @@ Check = Callable[[Row], None]
 
 
 def read_table(
-    file: Path, *, check: Check | None, most_bytes: int | None, without: Collection[str] = ()
+    file: Path,
+    *,
+    check: Check | None,
+    most_bytes: int | None,
+    without: Collection[str] = (),
+    is_part: bool = False,
 ) -> Iterator[Row]:
     """Yield the rows of a table, with UNREAD for bytes: pictures would exhaust memory.
 
-    Args: check, most_bytes, without: as `read_rows` has it.
+    Args: check, most_bytes, without: as `read_rows` has it; is_part: as `Row` has it.
     Raises: ImportRefused.
     """
     try:
@@ -53,7 +58,7 @@ def read_table(
                     raise Row(file, number + 1, {}).refused("this row, or one soon after it, is too large")
                 for row in batch.to_pylist():
                     number += 1
-                    yield Row(file, number, row | unread)
+                    yield Row(file, number, row | unread, is_part)
     except OSError as error:
         raise unreadable(file, error) from None
     except (pyarrow.ArrowException, ValueError, OverflowError) as error:  # the latter: of odd texts and dates

@@ -19,6 +19,7 @@ BATCH = 2000  # rows written, or read from parquet, at a time
 LARGEST = 1_000_000_000  # decimal: seconds, say
 LONGEST_ROW = 2**20  # letters of a line, or of a JSON list's item
 LONGEST_ITEM = 64 * 2**20  # of one that may hold images, as text
+LONGEST_STEM = 60  # letters of a file's name that name its rows
 NAMES_SHOWN = 200  # letters of a row's own names, beside the one that it lacks
 NO_LETTER = re.compile("[\\0\\ud800-\\udfff]")
 AS_PROMPTS = (
@@ -39,18 +40,32 @@ class ImportRefused(Exception):
 
 @dataclass(frozen=True)
 class Row:
-    """One record of a file: a line, an item of its JSON list, a row of its table. Numbers start at 1."""
+    """One record of a file: a line, an item of its JSON list, a row of its table. Numbers start at 1.
+
+    `is_part`: its table is one of several, each of which begins with row 1.
+    """
 
     file: Path
     number: int
     fields: dict[str, Any]
+    is_part: bool = False
+
+    @property
+    def full_name(self) -> str:
+        """What tells the row from those of other tables, too."""
+        return f"{self.file.stem[-LONGEST_STEM:]}-{self.number}"
+
+    @property
+    def name(self) -> str:
+        """What tells the row from those that are read with it, and is the same in another import."""
+        return self.full_name if self.is_part else str(self.number)
 
     def refused(self, reason: object) -> ImportRefused:
         return ImportRefused(f"{self.file}, row {self.number}: {reason}")
 
     def with_fields(self, fields: dict[str, Any]) -> Row:
         """Return a row of other fields, whose checks name the same file and row."""
-        return Row(self.file, self.number, fields)
+        return Row(self.file, self.number, fields, self.is_part)
 
     def check_names(self, *, required: Iterable[str], optional: Iterable[str] = ()) -> None:
         """Raises ImportRefused when a field is missing or unknown."""

@@ -38,8 +38,11 @@ def read_rows(
     Raises: ImportRefused, also what `check` raises.
     """
     if file.is_dir() or suffix_of(file) == ".parquet":
-        for part in parquet_files(file):
-            yield from read_table(part, check=check, most_bytes=most_bytes, without=without)
+        parts = parquet_files(file)
+        for part in parts:
+            yield from read_table(
+                part, check=check, most_bytes=most_bytes, without=without, is_part=len(parts) > 1
+            )
         return
     readers: dict[str, Callable[[Path], Iterator[tuple[int, Any]]]] = {
         ".jsonl": _read_jsonl,

@@ -147,6 +147,29 @@ def test_pictures_of_triples_are_taken_out_of_their_table(project, tmp_path, for
     assert None not in pictures(project).values()
 
 
+WITHOUT_IDS = {
+    "hpd": {"prompt": "a fox", "image_path": ["a.png", "b.png"], "human_preference": [1, 0]},
+    "hpdv3": {"prompt": "a fox", "path1": "a.png", "path2": "b.png"},
+    "argilla": {"fields": {"prompt": "a fox", **NAMES}, "responses": {"ranking": ranked(1, 2)}},
+}
+
+
+@pytest.mark.parametrize("format", WITHOUT_IDS)
+def test_rows_without_an_id_are_known_again_and_differ_in_each_table_of_several(
+    project, a_project, tmp_path, format
+):
+    table = pyarrow.Table.from_pylist([WITHOUT_IDS[format]])
+    for n in range(2):
+        parquet.write_table(table, tmp_path / f"train-{n}.parquet")
+    for known in (0, 2):
+        done = import_rankings(project=project, file=tmp_path, now=NOW, without_images=True)
+        assert (done.rankings, done.known) == (2 - known, known)
+    assert {prompt.key for prompt in project.prompts.all()} == {"train-0-1", "train-1-1"}
+    alone = a_project()
+    import_rankings(project=alone, file=tmp_path / "train-1.parquet", now=NOW, without_images=True)
+    assert alone.prompts.get().key == "1"
+
+
 @pytest.mark.parametrize(
     ("name", "value"),
     [("thumbnail", picture(1)), ("artifact_map", [[0.5]]), ("thumbnail", {"bytes": picture(1), "path": "a"})],

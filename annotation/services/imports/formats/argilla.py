@@ -144,8 +144,8 @@ def _of_ratings(row: Row, fields: dict[str, Any], user: str, values: dict[str, A
 
 
 def _key(row: Row, metadata: dict[str, Any]) -> str:
-    """Return the prompt id of our exports, else the record's own id, else its number."""
-    fields = {"id": metadata.get("prompt_id") or row.fields.get("id") or str(row.number)}
+    """Return the prompt id of our exports, else the record's own id, else its row's name."""
+    fields = {"id": metadata.get("prompt_id") or row.fields.get("id") or row.name}
     return row.with_fields({"id": str(fields["id"])}).text("id", longest=KEY_LENGTH)
 
 

@@ -30,11 +30,7 @@ def _read_triples(project: Project, rows: Iterable[Row]) -> Iterator[RankingReco
 def _pair(row: Row) -> ChosenPair:
     row.check_names(required=REQUIRED, optional=OPTIONAL)
     sources = tuple(_source(row, side) for side in SIDES)
-    key = (
-        row.text("prompt_id", longest=KEY_LENGTH)
-        if "prompt_id" in row.fields
-        else _unnamed(row.file, row.number)
-    )
+    key = row.text("prompt_id", longest=KEY_LENGTH) if "prompt_id" in row.fields else row.full_name
     return ChosenPair(
         row=row,
         key=key,
@@ -60,13 +56,8 @@ def _source(row: Row, side: str) -> str:
     if isinstance(value, dict):
         value = value.get("path")
     if value is None or isinstance(value, bytes):
-        return f"{_unnamed(row.file, row.number)}-{side}"
+        return f"{row.full_name}-{side}"
     return row.with_fields({side: value}).text(side, longest=SOURCE_LENGTH)
-
-
-def _unnamed(file: Path, number: int) -> str:
-    """Return a name for a row: a dataset's tables each begin with row 1."""
-    return f"{file.stem[-60:]}-{number}"
 
 
 def _unpack(file: Path, folder: Path, names: list[str], into: Path) -> set[str]:
@@ -74,7 +65,7 @@ def _unpack(file: Path, folder: Path, names: list[str], into: Path) -> set[str]:
 
 
 def _pictures(row: Row) -> Iterator[tuple[str, bytes | None]]:
-    key = row.fields.get("prompt_id") or _unnamed(row.file, row.number)
+    key = row.fields.get("prompt_id") or row.full_name
     for side in SIDES:
         is_path = isinstance(row.fields[side], str)
         yield file_name(key, _source(row, side)), None if is_path else row.picture(side)

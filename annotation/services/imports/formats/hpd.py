@@ -74,8 +74,8 @@ def _read_pair(row: Row) -> RankingRecord:
 
 
 def _key(row: Row) -> str:
-    """Return the id, or the item's number if it has none."""
-    return row.text("id", longest=KEY_LENGTH) if "id" in row.fields else str(row.number)
+    """Return the id, or the row's name if it has none."""
+    return row.text("id", longest=KEY_LENGTH) if "id" in row.fields else row.name
 
 
 def _spelling(row: Row, names: tuple[str, ...]) -> str:

@@ -30,7 +30,7 @@ def _pair(row: Row) -> ChosenPair:
     names = ("source1", "source2") if is_ours else ("path1", "path2")
     return ChosenPair(
         row=row,
-        key=row.text("prompt_id", longest=KEY_LENGTH) if is_ours else str(row.number),
+        key=row.text("prompt_id", longest=KEY_LENGTH) if is_ours else row.name,
         sources=tuple(row.text(name, longest=SOURCE_LENGTH) for name in names),  # type: ignore[arg-type]
         files=tuple(_file(row, number) for number in (1, 2)),  # type: ignore[arg-type]
         slots=("slot1", "slot2") if is_ours else None,

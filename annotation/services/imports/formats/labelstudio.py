@@ -94,9 +94,8 @@ def _opinions(row: Row) -> Iterator[_Opinion]:
 
 
 def _with_id(task: Row, row: Row) -> Row:
-    """Return the task with a prompt id: its own, else the task's, else its number."""
-    number = row.fields.get("id", row.number)
-    return task.with_fields({"prompt_id": f"task-{number}", **task.fields})
+    """Return the task with a prompt id: its own, else the task's, else its row's name."""
+    return task.with_fields({"prompt_id": f"task-{row.fields.get('id', row.name)}", **task.fields})
 
 
 def _completed_by(annotation: dict[str, Any]) -> str:
