@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from annotation.models import Generation, Project, Prompt
+from annotation.services.imports.formats.pictures import PictureFolder
 from annotation.services.imports.formats.record import RankingRecord, Reader
 from annotation.services.imports.judgements import generation_ids
 from annotation.services.imports.rows import ImportRefused, batches
@@ -83,7 +84,7 @@ def find_images(
     reader: Reader,
     records: list[RankingRecord],
     packs: Packs,
-    unpacked: Path,
+    unpacked: PictureFolder,
     leave_out: LeaveOut,
 ) -> list[NewImageFile]:
     """Return each image that the project does not have. The files are not read yet.
@@ -103,7 +104,9 @@ def find_images(
             leave_out(record, source, ImageRefused(f"has no picture in {file}"))
             continue
         packed = packs.find(name) if reader.in_zips else None
-        extracted = unpacked / name
+        if packed:
+            unpacked.count(packs.folder, packed.member.file_size)
+        extracted = unpacked.path / name
         if os.path.exists(extracted):
             images.append(NewImageFile(record, source, extracted, is_extracted=True))
         else:

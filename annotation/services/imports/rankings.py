@@ -15,6 +15,7 @@ from django.db import transaction
 from annotation.models import Action, Generation, Project, Prompt, User
 from annotation.services.actions import record_action
 from annotation.services.imports.formats import MOST_BYTES, read_rankings
+from annotation.services.imports.formats.pictures import PictureFolder
 from annotation.services.imports.formats.record import RankingRecord, Reader
 from annotation.services.imports.judgements import (
     imported_annotator,
@@ -149,7 +150,7 @@ def open_rankings(
     file_name: str,
     images: Path | None = None,
     options: RankingOptions,
-    most_bytes: int = MOST_BYTES,
+    most_bytes: int | None = None,
     on_read: Progress | None = None,
     progress: Progress | None = None,
 ) -> Iterator[OpenRankings]:
@@ -158,14 +159,14 @@ def open_rankings(
     Args:
         file_name: what they are attributed to, and what the log has: of what was sent, not of what is in it.
         images: the folder that image paths are relative to; None: the file's.
-        most_bytes: that tables may decode to.
+        most_bytes: that tables may decode to, and that packed pictures may have; None: MOST_BYTES, and any.
         on_read: called with the number of rankings and images read since the last call, which may be 0.
         progress: called with the number of rankings added since the last call.
     Raises: ImportRefused, also for missing images unless they are skipped.
     """
     read = on_read or (lambda read: None)
     reader, records, passed_over = read_rankings(
-        project, file, options.format or None, most_bytes=most_bytes, progress=read
+        project, file, options.format or None, most_bytes=most_bytes or MOST_BYTES, progress=read
     )
     records = [_in_split(record, options.split) for record in records]
     added = progress or (lambda added: None)
@@ -174,7 +175,7 @@ def open_rankings(
         yield rankings
         return
     folder = images or (file if file.is_dir() else file.parent)
-    with rankings.find_images(reader, folder):
+    with rankings.find_images(reader, folder, most_bytes):
         yield rankings
 
 
@@ -209,8 +210,11 @@ class OpenRankings:
     left_out: list[str] = field(default_factory=list)
 
     @contextmanager
-    def find_images(self, reader: Reader, folder: Path) -> Iterator[None]:
-        """Find the images that the project does not have. Raises: ImportRefused, also for missing files."""
+    def find_images(self, reader: Reader, folder: Path, most_bytes: int | None) -> Iterator[None]:
+        """Find the images that the project does not have. Raises: ImportRefused, also for missing files.
+
+        Args: most_bytes: that packed ones may have together; None: any number.
+        """
         with (
             tempfile.TemporaryDirectory(prefix="laurel-import-") as unpacked,
             closing(Packs(folder)) as packs,
@@ -221,7 +225,7 @@ class OpenRankings:
                 reader=reader,
                 records=self.records,
                 packs=packs,
-                unpacked=Path(unpacked),
+                unpacked=PictureFolder(Path(unpacked), most_bytes),
                 leave_out=self._note,
             )
             if not self.options.skip_broken:

@@ -13,13 +13,14 @@ from pyarrow import parquet
 from annotation import jobs
 from annotation.models import Action, Assignment, Project, Upload
 from annotation.services.exports import FORMATS, export_to_folder
-from annotation.services.imports import ImportRefused, RankingOptions, request_import, run_import
+from annotation.services.imports import ImportRefused, RankingOptions, request_import, run_import, uploads
 from tests.annotation.imports.rows import nothing_written, ranking_row
 from tests.annotation.imports.test_uploads import IMAGES, imported, sent, worked, zipped
 from tests.annotation.judged import judge, said
 from tests.annotation.projects.test_pages import as_
 from tests.annotation.test_api import signed_in
 from tests.cast import NOW
+from tests.published import publish
 
 ALL, BARE, SKIPPING = RankingOptions(), RankingOptions(without_images=True), RankingOptions(skip_broken=True)
 PAIR = ranking_row(generations=["a.png", "b.png"], ranking=[1, 2])
@@ -119,6 +120,20 @@ def test_what_cannot_be_taken_is_refused_by_file_and_row(project, media, name, c
     assert str(refused.value).startswith(name)
     assert "/tmp" not in str(refused.value)
     assert nothing_written(media)
+
+
+@pytest.mark.parametrize("where", ["a table", "a table in a .zip", "a .zip in a .zip"])
+def test_pictures_are_counted_wherever_they_are_within_an_upload(project, tmp_path, monkeypatch, where):
+    table = triples(chosen=bytes(2**20), rejected=IMAGES[0])
+    content = table if where == "a table" else zipped(("t.parquet", table))
+    if where == "a .zip in a .zip":
+        folder = publish(tmp_path, {"test": ["a fox"]}, broken={("test-0", 0): bytes(2**20)})
+        files = [path for path in folder.rglob("*") if path.is_file()]
+        content = zipped(*((str(path.relative_to(folder)), path.read_bytes()) for path in files))
+    name = "p.parquet" if content is table else "p.zip"
+    monkeypatch.setattr(uploads, "MOST_BYTES", 2**20)
+    with pytest.raises(ImportRefused, match=rf"^{name}: .*its pictures have more than 1 MiB"):
+        imported(project, name, content, rankings=ALL)
 
 
 def test_broken_images_are_skipped_where_that_was_asked_for_and_named(project):

@@ -11,7 +11,7 @@ from typing import Any
 
 from annotation.models import Issue, Problem, Project
 from annotation.models.prompts import GENERATOR_LENGTH, KEY_LENGTH, SOURCE_LENGTH
-from annotation.services.imports.formats.pictures import file_name
+from annotation.services.imports.formats.pictures import PictureFolder, file_name
 from annotation.services.imports.formats.record import (
     RankingRecord,
     Reader,
@@ -205,7 +205,7 @@ def _generator(metadata: dict[str, Any], option: str) -> str:
     return str(value)[:GENERATOR_LENGTH] if value else ""
 
 
-def _unpack(file: Path, folder: Path, names: list[str], into: Path) -> set[str]:
+def _unpack(file: Path, folder: Path, names: list[str], into: PictureFolder) -> set[str]:
     """Write the pictures that are embedded in the records as data: addresses."""
     wanted = set(names)
     for row in read_rows(file, longest_item=LONGEST_ITEM):
@@ -217,7 +217,7 @@ def _unpack(file: Path, folder: Path, names: list[str], into: Path) -> set[str]:
                         content = base64.b64decode(value.partition(",")[2], validate=True)
                     except binascii.Error:
                         raise row.refused(f"{option!r} is no base64") from None
-                    (into / name).write_bytes(content)
+                    into.add(file, name, content)
     return set()
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from annotation.models import Project
 from annotation.models.prompts import KEY_LENGTH, SOURCE_LENGTH
 from annotation.services.imports.formats.chosen_pairs import ChosenPair, read_chosen_pairs
-from annotation.services.imports.formats.pictures import file_name, unpack_tables
+from annotation.services.imports.formats.pictures import PictureFolder, file_name, unpack_tables
 from annotation.services.imports.formats.record import RankingRecord, Reader
 from annotation.services.imports.rows import Row
 
@@ -60,7 +60,7 @@ def _source(row: Row, side: str) -> str:
     return row.with_fields({side: value}).text(side, longest=SOURCE_LENGTH)
 
 
-def _unpack(file: Path, folder: Path, names: list[str], into: Path) -> set[str]:
+def _unpack(file: Path, folder: Path, names: list[str], into: PictureFolder) -> set[str]:
     return unpack_tables(file, names, into, columns=SIDES, keys=("prompt_id",), pictures=_pictures)
 
 

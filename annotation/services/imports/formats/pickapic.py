@@ -14,7 +14,7 @@ from annotation.services.imports.formats.pairs import (
     positions_of_pairs,
     slots_of_pairs,
 )
-from annotation.services.imports.formats.pictures import file_name, unpack_tables
+from annotation.services.imports.formats.pictures import PictureFolder, file_name, unpack_tables
 from annotation.services.imports.formats.record import (
     RankingRecord,
     Reader,
@@ -122,7 +122,7 @@ def _fill_slots(row: Row) -> Row:
     return row.with_fields({**row.fields, **slots})
 
 
-def _unpack(file: Path, folder: Path, names: list[str], into: Path) -> set[str]:
+def _unpack(file: Path, folder: Path, names: list[str], into: PictureFolder) -> set[str]:
     keys = ("image_0_uid", "image_1_uid", "has_label")
     return unpack_tables(file, names, into, columns=("jpg_0", "jpg_1"), keys=keys, pictures=_pictures)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Collection, Iterable
+from dataclasses import dataclass
 from pathlib import Path
 
 import pyarrow
@@ -15,6 +16,30 @@ from annotation.services.imports.rows import ImportRefused, Row, suffix_of
 BATCH = 64  # rows with pictures in memory
 
 
+@dataclass
+class PictureFolder:
+    """A folder into which pictures are put that are within a file.
+
+    Args: most_bytes: of all of them, and of those in .zips, which are read where they are; None: any number.
+    """
+
+    path: Path
+    most_bytes: int | None
+    size: int = 0  # bytes, so far
+
+    def add(self, file: Path, name: str, picture: bytes) -> None:
+        """Write a picture of the file. Raises: ImportRefused for one too many; OSError."""
+        self.count(file, len(picture))
+        (self.path / name).write_bytes(picture)
+
+    def count(self, file: Path, size: int) -> None:
+        """Count bytes of a picture of the file. Raises: ImportRefused where they are too many."""
+        self.size += size
+        if self.most_bytes is not None and self.size > self.most_bytes:
+            most = f"{self.most_bytes // 2**20:,} MiB"
+            raise ImportRefused(f"{file}: its pictures have more than {most}: larger files need manage.py")
+
+
 def file_name(*parts: str) -> str:
     """Return a file name for an image that these tell from others, which may be no names themselves."""
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()
@@ -23,7 +48,7 @@ def file_name(*parts: str) -> str:
 def unpack_tables(
     file: Path,
     names: Iterable[str],
-    into: Path,
+    into: PictureFolder,
     *,
     columns: Collection[str],
     keys: Collection[str],
@@ -58,7 +83,7 @@ def unpack_tables(
                             if name in wanted and picture is None:
                                 empty.add(name)
                             elif name in wanted and picture is not None:
-                                (into / name).write_bytes(picture)
+                                into.add(part, name, picture)
                                 wanted.discard(name)
         except (OSError, pyarrow.ArrowException) as error:
             raise ImportRefused(f"{part}: its pictures cannot be read ({error})") from None

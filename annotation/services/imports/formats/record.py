@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 from annotation.models import Category, Project
 from annotation.models.axes import SCALE, columns_among
 from annotation.models.prompts import GENERATOR_LENGTH
+from annotation.services.imports.formats.pictures import PictureFolder
 from annotation.services.imports.rows import Row
 
 ANNOTATOR_LENGTH = 64
@@ -91,7 +92,7 @@ class Reader:
     fields: tuple[str, ...]
     read: Callable[[Project, Iterable[Row]], Iterator[RankingRecord]]
     in_zips: bool = False
-    unpack: Callable[[Path, Path, list[str], Path], set[str]] | None = None
+    unpack: Callable[[Path, Path, list[str], PictureFolder], set[str]] | None = None
     unread: tuple[str, ...] = ()
     judges_single_images: bool = False
 

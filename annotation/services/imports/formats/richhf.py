@@ -11,7 +11,7 @@ from pathlib import Path
 from annotation.models import Issue, Problem, Project
 from annotation.models.axes import RICHHF, SCALE
 from annotation.models.prompts import KEY_LENGTH, SOURCE_LENGTH
-from annotation.services.imports.formats.pictures import file_name, unpack_tables
+from annotation.services.imports.formats.pictures import PictureFolder, file_name, unpack_tables
 from annotation.services.imports.formats.record import (
     RankingRecord,
     Reader,
@@ -116,7 +116,7 @@ def _points(row: Row, columns: Iterable[str]) -> Row:
     return row.with_fields({**row.fields, **points})
 
 
-def _unpack(file: Path, folder: Path, names: list[str], into: Path) -> set[str]:
+def _unpack(file: Path, folder: Path, names: list[str], into: PictureFolder) -> set[str]:
     keys = ("filename", "caption", "prompt_id")
     return unpack_tables(file, names, into, columns=("image",), keys=keys, pictures=_pictures)
 
