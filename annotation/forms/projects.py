@@ -12,6 +12,7 @@ from django.utils.text import slugify
 from annotation.forms.axes import AxesField
 from annotation.forms.imports import material_field
 from annotation.models import Membership, Project, User
+from annotation.models.axes import MOST
 
 
 @dataclass(frozen=True)
@@ -89,8 +90,8 @@ class ProjectForm(forms.ModelForm):  # type: ignore[type-arg]  # not subscriptab
     axes = AxesField(
         label="What images are rated on",
         required=False,
-        help_text="In the order asked, up to six; as they come, they are ImageReward's. Names in files are "
-        "of small letters, digits and _.",
+        help_text=f"In the order asked, up to {MOST}; as they come, they are ImageReward's. Names in files "
+        "are of small letters, digits and _.",
     )
 
     class Meta:

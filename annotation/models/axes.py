@@ -18,7 +18,7 @@ from django.db.models.fields.json import KeyTextTransform
 from django.db.models.functions import Cast
 
 SCALE = (1, 7)  # lowest and highest point of every axis; higher is better
-MOST = 6  # axes of a project
+MOST = 18  # axes of a project
 LONGEST = {"name": 30, "title": 40, "question": 120, "low": 40, "middle": 40, "high": 40}  # letters
 NAME = re.compile(f"[a-z][a-z0-9_]{{0,{LONGEST['name'] - 1}}}")
 

@@ -21,7 +21,7 @@ from annotation.models.axes import Axis
 
 register = template.Library()
 KEPT = 2048  # of each question; beyond that, they are rendered again
-KEPT_WHOLE = 64  # of all questions of a page, 50 kB for six images
+KEPT_WHOLE = 64  # of all questions of a page, 50 kB for six images on three axes
 NONE_CHOICE = (NONE, "None of these")
 
 

@@ -1,4 +1,4 @@
-// The axes of rating in a project's settings: moved, removed and added. Without it all six rows are there to fill in.
+// The axes of rating in a project's settings: moved, removed and added. Without it every row is there to fill in.
 
 for (const list of document.querySelectorAll("[data-axes]")) {
   const rows = [...list.children];

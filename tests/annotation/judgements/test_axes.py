@@ -177,6 +177,10 @@ def test_an_admin_names_axes_on_the_page_and_those_of_the_paper_are_stored_as_no
     refused = as_(ada).post(path, fields | rows_of([{"question": "Of what?"}]))
     assert "Axis 1 has no title." in refused.text
     assert 'value="Of what?"' in refused.text
+    as_many = [{"name": f"a{number}", "title": f"A {number}"} for number in range(MOST)]
+    assert as_(ada).post(path, fields | rows_of(as_many)).status_code == 302
+    project.refresh_from_db()
+    assert len(project.rating_axes) == MOST
     assert as_(ada).post(path, fields | rows_of(map(asdict, PAPER))).status_code == 302
     project.refresh_from_db()
     assert project.axes is None
@@ -203,8 +207,8 @@ def test_a_program_sets_axes_and_reads_them(ada, project):
 @pytest.mark.parametrize(
     ("axes", "why"),
     [
-        ([], "1 to 6 axes, not on 0"),
-        ([AXES[0]] * (MOST + 1), "1 to 6 axes, not on 7"),
+        ([], "1 to 18 axes, not on 0"),
+        ([AXES[0]] * (MOST + 1), "1 to 18 axes, not on 19"),
         ("overall", "a list of objects"),
         ([{"name": "a-b", "title": "A"}], "Axis 1 cannot be named 'a-b'"),
         ([{"name": "problems", "title": "A"}], "cannot be named 'problems'"),
