@@ -83,7 +83,7 @@ def finished_rankings(project: Project, *, until: datetime | None = None) -> Ite
 
 @dataclass(frozen=True)
 class RatedImage:
-    """The rating of one image in one accepted judgement, None on an axis that the project does not have.
+    """The rating of one image in one accepted judgement, None on an axis that has no point.
 
     `problems` is None where it is not known.
     """

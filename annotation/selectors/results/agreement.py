@@ -9,6 +9,7 @@ from typing import NamedTuple
 import numpy as np
 from django.db import transaction
 from django.db.models import Case, F, FloatField, Value, When
+from django.db.models.functions import Coalesce
 
 from annotation.access import MAY, Do
 from annotation.models import Assignment, Placement, Project, Rating, User
@@ -172,7 +173,7 @@ def project_agreement(opinions: Opinions, measure: Measure) -> Agreement:
 def rating_agreement(project: Project) -> list[AxisAgreement]:
     """Krippendorff's alpha of each axis, over the images of accepted answers; empty where none are rated."""
     axes = project.rating_axes
-    points = [point(axis.name) for axis in axes]
+    points = [Coalesce(point(axis.name), 0) for axis in axes]  # 0: an imported rating may lack some
     rows = (
         Rating.objects.filter(
             assignment__project=project,
@@ -191,13 +192,13 @@ def rating_agreement(project: Project) -> list[AxisAgreement]:
         return []
     prompt_ids, prompts = np.unique(table["prompt"], return_inverse=True)
     resamples = Resamples(len(prompt_ids), seed=SEED)
-    return [
-        AxisAgreement(
-            axis,
-            ordinal_alpha(prompts, table["image"], points, highest=SCALE[1], resamples=resamples),
-        )
-        for axis, points in zip(axes, table["points"].T, strict=True)
-    ]
+    figures = []
+    for axis, points in zip(axes, table["points"].T, strict=True):
+        known = points > 0
+        images = table["image"][known]
+        alpha = ordinal_alpha(prompts[known], images, points[known], highest=SCALE[1], resamples=resamples)
+        figures.append(AxisAgreement(axis, alpha))
+    return figures
 
 
 def project_consensus(project: Project, *, until: datetime | None = None) -> Consensus:

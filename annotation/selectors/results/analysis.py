@@ -74,10 +74,11 @@ class _Rated:
     """Sums of ratings, a row for each prompt, category and generator; prompts are numbered from 0."""
 
     prompts: Integers  # (N,)
+    ratings: Integers  # (N,)
     categories: list[str | None]
     generators: list[str]
     above: Floats  # (N, measures): sums of ratings, counts of problems
-    below: Floats  # (N, measures): ratings that these are of; problems may be unknown
+    below: Floats  # (N, measures): ratings that these are of; problems and points may be unknown
     texts: list[str]  # of each prompt
     resamples: Resamples
 
@@ -87,7 +88,7 @@ class _Rated:
         return Group(
             name=name,
             prompts=len(np.unique(prompts)),
-            ratings=int(self.below[rows, 0].sum()),
+            ratings=int(self.ratings[rows].sum()),
             figures=self.resamples.ratios(prompts, self.above[rows], self.below[rows]),
         )
 
@@ -118,22 +119,24 @@ def project_analysis(project: Project) -> Analysis:
 
 def _sum_ratings(ratings: QuerySet[Rating], axes: Sequence[Axis]) -> _Rated:
     known = Count("pk", filter=Q(problems__isnull=False))
-    sums = {f"sum_of_{axis.name}": Sum(point(axis.name)) for axis in axes}
+    sums = {f"sum_of_{axis.name}": Sum(point(axis.name), default=0) for axis in axes}
+    with_point = {f"on_{axis.name}": Count(point(axis.name)) for axis in axes}
     counts = {f"with_{value}": Count("pk", filter=Q(problems__contains=[value])) for value in Problem.values}
     groups = ratings.values_list(
         "assignment__prompt_id", "assignment__label__category", "generation__generator"
     )
-    rows = list(groups.annotate(rated=Count("pk"), known=known, **sums, **counts))
+    rows = list(groups.annotate(rated=Count("pk"), known=known, **with_point, **sums, **counts))
     ids, prompts = np.unique([row[0] for row in rows], return_inverse=True)
     texts = dict(Prompt.objects.filter(assignments__ratings__in=ratings).distinct().values_list("pk", "text"))
-    numbers = np.array([row[3:] for row in rows], np.float64).reshape(-1, 2 + len(axes) + len(Problem))
-    points = np.repeat(numbers[:, :1], len(axes), axis=1)
+    numbers = np.array([row[3:] for row in rows], np.float64).reshape(-1, 2 + 2 * len(axes) + len(Problem))
+    points, above = np.split(numbers[:, 2:], [len(axes)], axis=1)
     problems = np.repeat(numbers[:, 1:2], len(Problem), axis=1)
     return _Rated(
         prompts=prompts,
+        ratings=numbers[:, 0].astype(np.int64),
         categories=[row[1] for row in rows],
         generators=[row[2] for row in rows],
-        above=numbers[:, 2:],
+        above=above,
         below=np.concatenate([points, problems], axis=1),
         texts=[texts[pk] for pk in ids],
         resamples=Resamples(len(ids), seed=SEED),

@@ -5,7 +5,7 @@ import re
 import pytest
 from django.test import Client
 
-from annotation.models import Assignment, Membership, User
+from annotation.models import Assignment, Membership, Rating, User
 from annotation.selectors.results.agreement import project_agreement, rating_agreement, read_opinions
 from annotation.services.assignments.priorities import record_scores
 from annotation.services.projects.projects import add_member
@@ -144,6 +144,18 @@ def test_ratings_have_an_alpha_for_each_scale(project, alice, bob):
     for one in axes:
         assert 0.5 < one.alpha.low < one.alpha.value < one.alpha.high < 1
         assert one.alpha.count == 60
+
+
+def test_images_without_a_point_on_an_axis_are_left_out_of_its_alpha(project, alice, bob):
+    images = add_images(project, 20, GENERATORS)
+    stars = {image.pk: 1 + image.pk % 7 for one in images for image in one}
+    for person in (alice, bob):
+        rank_images(person, everybody(images, UP), stars)
+    Rating.objects.filter(assignment__annotator=bob, generation=images[0][0]).update(fidelity=None)
+    Rating.objects.update(alignment=None)
+    overall, alignment, fidelity = (one.alpha for one in rating_agreement(project))
+    assert (overall.count, fidelity.count) == (60, 59)
+    assert alignment == NotEnough("0 of 10 prompts")
 
 
 def test_without_ratings_there_is_no_alpha(project, alice):

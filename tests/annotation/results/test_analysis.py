@@ -76,6 +76,15 @@ def test_problems_are_a_share_of_the_images_whose_problems_are_known(rated, proj
     assert (good["overall"].value, bad["overall"].value) == (6, pytest.approx(53 / 25))
 
 
+def test_an_axis_counts_the_images_that_have_a_point_on_it(rated, project):
+    Rating.objects.filter(generation__generator="bad").update(fidelity=None)
+    Rating.objects.filter(generation=rated[0][0]).update(overall=None)
+    images = project_analysis(project).images
+    found = figures(images)
+    assert (found["fidelity"].value, found["fidelity"].count) == (6, 25)
+    assert (found["overall"].count, found["alignment"].count, images.ratings) == (49, 50, 50)
+
+
 def test_prompts_are_grouped_by_their_share_of_function_words(rated, project):
     groups = {group.name: group for group in project_analysis(project).by_function_words}
     assert list(groups) == ["none", "0 to 20 %", "20 to 40 %", "40 to 60 %", "60 to 80 %", "80 to 100 %"]
