@@ -86,6 +86,29 @@ RICHHF = {
     "fidelity": "artifact_score",  # as well
     "aesthetics": "aesthetics_score",
 }
+# The lowest and the highest grade of each question of VisionRewardDB-Image, by axis. An image may lack some:
+# one without hands has no grade of them.
+# Source: the card of huggingface.co/datasets/zai-org/VisionRewardDB-Image.
+VISIONREWARD = {
+    "symmetry": (-1, 1),
+    "richness": (-2, 2),
+    "color_aesthetic": (-1, 1),
+    "detail_realism": (-3, 1),
+    "safety": (-3, 1),
+    "body": (-4, 1),
+    "lighting_aesthetic": (-1, 2),
+    "lighting_distinction": (-1, 2),
+    "background": (-1, 2),
+    "emotion": (-2, 2),
+    "main_object": (-1, 1),
+    "color_brightness": (-1, 1),
+    "face": (-3, 2),
+    "hands": (-4, 1),
+    "clarity": (-2, 2),
+    "detail_refinement": (-4, 2),
+    "object_pairing": (-1, 1),
+}
+UNGRADED = {name: name + RATING for name in COLUMNS}  # of VisionRewardDB: points that are no grades of it
 NO_LETTERS = {"Cc", "Cs", "Zl", "Zp"}  # of Unicode: controls, halves of pairs, ends of lines and paragraphs
 TAKEN = ("problems", "image_text_alignment")  # a rating's problems; a column of ImageRewardDB
 
@@ -161,7 +184,7 @@ def point(axis: str) -> Combinable:
 
 
 def column_of(axis: str, papers: Mapping[str, str]) -> str:
-    """Return the table's column of the axis. Args: papers: CSV, IMAGEREWARDDB or RICHHF."""
+    """Return the table's column of the axis. Args: papers: CSV, IMAGEREWARDDB, RICHHF or UNGRADED."""
     return papers[axis] if axis in papers else axis + RATING
 
 
@@ -176,3 +199,22 @@ def _is_further(column: str) -> bool:
     """Whether the column is of an axis that is none of the paper's."""
     axis = column.removesuffix(RATING)
     return axis not in (column, *COLUMNS, *TAKEN) and NAME.fullmatch(axis) is not None
+
+
+def field_of(axis: str) -> str:
+    """Return the field of VisionRewardDB-Image that has the grades of this axis of VISIONREWARD."""
+    return axis.replace("_", " ")
+
+
+def point_of(axis: str, grade: int) -> int:
+    """Return the point of a grade: 1 is the lowest that the question of VISIONREWARD has."""
+    return grade - VISIONREWARD[axis][0] + SCALE[0]
+
+
+def grade_of(axis: str, point: int) -> int | None:
+    """Return the grade of a point; None on an axis that is none of VISIONREWARD, and beyond its highest."""
+    if axis not in VISIONREWARD:
+        return None
+    low, high = VISIONREWARD[axis]
+    grade = point - SCALE[0] + low
+    return grade if grade <= high else None

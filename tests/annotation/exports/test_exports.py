@@ -49,6 +49,7 @@ ROWS = {
     "hpdv3": "hpdv3.json",
     "dpo": "data",
     "richhf": "data",
+    "visionreward": "data",
     "labelstudio": "labelstudio.json",
     "argilla": "records.json",
     "csv": "rankings.csv",
@@ -342,6 +343,7 @@ COUNTED = {
     "dpo": 15,
     "pickapic": 18,
     "richhf": 18,
+    "visionreward": 18,
     "hpdv3": 15,
     "imagerewarddb": 18,
     "csv": 18,
@@ -465,5 +467,6 @@ def test_the_form_offers_every_format_and_names_those_that_can_hold_images():
     fields = ExportForm().fields
     assert fields["format"].choices == [(name, format.label) for name, format in FORMATS.items()]
     assert fields["with_images"].help_text == (
-        "Only ImageRewardDB, DPO triples, Pick-a-Pic, RichHF-18K, HPD v3 JSON and Label Studio can hold them."
+        "Only ImageRewardDB, DPO triples, Pick-a-Pic, RichHF-18K, VisionRewardDB-Image, HPD v3 JSON and "
+        "Label Studio can hold them."
     )

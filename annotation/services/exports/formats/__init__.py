@@ -14,6 +14,7 @@ from annotation.services.exports.formats import (
     pairs,
     pickapic,
     richhf,
+    visionreward,
 )
 from annotation.services.exports.formats.format import Format
 
@@ -26,6 +27,7 @@ FORMATS: dict[str, Format] = {
         dpo,
         pickapic,
         richhf,
+        visionreward,
         hpd,
         hpdv3,
         labelstudio,

@@ -29,6 +29,8 @@ def _feature(kind: pyarrow.DataType) -> dict[str, Any]:
         return {"_type": "Image"}
     if pyarrow.types.is_list(kind):
         return {"feature": _feature(kind.value_type), "_type": "Sequence"}
+    if pyarrow.types.is_struct(kind):
+        return {field.name: _feature(field.type) for field in kind}
     return {"dtype": NAMES.get(kind, str(kind)), "_type": "Value"}
 
 
@@ -58,7 +60,10 @@ def write_table(
             new = list(rows_of(ranking, pictures))
             rows += new
             size += sum(
-                len(cell["bytes"] or b"") for row in new for cell in row.values() if isinstance(cell, dict)
+                len(cell.get("bytes") or b"")
+                for row in new
+                for cell in row.values()
+                if isinstance(cell, dict)
             )
             if size > ROW_GROUP:
                 table.write_table(pyarrow.Table.from_pylist(rows, schema))

@@ -10,6 +10,7 @@ import pyarrow
 
 from annotation.models.axes import RICHHF, SCALE, column_of
 from annotation.selectors.exports import ExportedImage, ExportedRanking
+from annotation.services.exports.formats import single_images
 from annotation.services.exports.formats.format import Format, Part, Plan
 from annotation.services.exports.formats.picture_tables import (
     IMAGE,
@@ -29,17 +30,7 @@ FIELDS = [
     ("caption", pyarrow.string()),
     ("image", IMAGE),
     *((column, SCORE) for column in RICHHF.values()),
-    ("prompt_id", pyarrow.string()),
-    ("annotator", pyarrow.string()),
-    ("slot", pyarrow.int8()),
-    ("generator", pyarrow.string()),
-    ("problems", pyarrow.list_(pyarrow.string())),
-    ("category", pyarrow.string()),
-    ("intent_unclear", pyarrow.bool_()),
-    ("issues", pyarrow.list_(pyarrow.string())),
-    ("position", pyarrow.int8()),
-    ("seconds", pyarrow.float64()),
-    ("acceptable_slots", pyarrow.int8()),
+    *single_images.FIELDS,
 ]
 
 
@@ -68,17 +59,7 @@ def _row(ranking: ExportedRanking, image: ExportedImage, pictures: Pictures) -> 
         "caption": ranking.text,
         "image": as_image(image, pictures),
         **{column_of(axis, RICHHF): score(image.points.get(axis)) for axis in (*RICHHF, *image.points)},
-        "prompt_id": ranking.key,
-        "annotator": ranking.annotator,
-        "slot": image.slot,
-        "generator": image.generator,
-        "problems": image.problems,
-        "category": ranking.category or None,
-        "intent_unclear": ranking.intent_unclear,
-        "issues": ranking.issues,
-        "position": image.position,
-        "seconds": ranking.seconds,
-        "acceptable_slots": ranking.acceptable_slots,
+        **single_images.cells(ranking, image),
     }
 
 
@@ -94,15 +75,12 @@ FORMAT = Format(
     name="richhf",
     label="RichHF-18K: scores of single images, parquet with images",
     data="data/*.parquet",
-    about="""One row for every image of an opinion: the `caption`, the `image`, as `datasets` decodes images,
+    about=f"""One row for every image of an opinion: the `caption`, the `image`, as `datasets` decodes images,
 and as `filename` the name under which it was imported. The scores are RichHF-18K's, from 0 to 1, higher is
 better, each a point from 1 to 7 less 1, divided by 6: `overall_score`, `misalignment_score` of the axis
 `alignment`, `artifact_score` of `fidelity`, `aesthetics_score` of `aesthetics`; null on an axis that the
 project does not have. Any other axis is a last column, its name with `_rating`, from 0 to 1 too. Heat maps
-and misaligned words, which Laurel does not ask for, are left out. Beside the scores there are `prompt_id`,
-`annotator`, the image's `slot`, its `generator` and `problems`, the labels, the image's `position` on the
-page, from 1, the `seconds` that the opinion took, absences included, and the `acceptable_slots`: images in
-slots 1 to that are acceptable, none where it is 0; null where unknown.""",
+and misaligned words, which Laurel does not ask for, are left out. Beside the scores {single_images.ABOUT}""",
     write=_write_part,
     finish=_ensure_table,
     has_images=True,

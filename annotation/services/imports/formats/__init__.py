@@ -23,6 +23,7 @@ from annotation.services.imports.formats import (
     pairs,
     pickapic,
     richhf,
+    visionreward,
 )
 from annotation.services.imports.formats.record import RankingRecord, Reader
 from annotation.services.imports.rows import (
@@ -45,6 +46,7 @@ READERS: dict[str, Reader] = {
         dpo,
         pickapic,
         richhf,
+        visionreward,
         hpd,
         hpdv3,
         labelstudio,

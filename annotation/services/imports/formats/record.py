@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from annotation.models import Category, Project
-from annotation.models.axes import SCALE, columns_among
+from annotation.models.axes import SCALE, VISIONREWARD, columns_among
 from annotation.models.prompts import GENERATOR_LENGTH
 from annotation.services.imports.formats.pictures import PictureFolder
 from annotation.services.imports.rows import Row
@@ -84,7 +84,7 @@ class Reader:
         in_zips: an image DIR/NAME may be NAME in DIR.zip.
         unpack: (file, folder of the images, names, into): extract the named images from tables into a folder;
             return the names of those whose place in a table is empty.
-        unread: columns of its tables that are too large to be read, and that no other format has.
+        unread: columns of its tables whose values are not needed, and that no other format has.
         judges_single_images: a prompt with one image is passed over rather than refused.
     """
 
@@ -181,6 +181,8 @@ def rating_columns(rows: Iterable[Row], papers: Mapping[str, str]) -> dict[str, 
 def ratings(project: Project, rows: list[Row], columns: Mapping[str, str]) -> tuple[dict[str, int], ...]:
     """Return each image's points by axis; () where there are none.
 
+    Only on an axis of VISIONREWARD an image may have no point.
+
     Args: columns: of the table, by axis.
     Raises: ImportRefused, also where they are not on the project's axes.
     """
@@ -192,14 +194,26 @@ def ratings(project: Project, rows: list[Row], columns: Mapping[str, str]) -> tu
     axes = [axis.name for axis in project.rating_axes]
     if not rated:
         return ()
-    if set(rated) != set(axes):
+    if set(rated) - set(axes) or set(axes) - set(rated) - set(VISIONREWARD):
         raise rows[0].refused(
             f"its images are rated on {', '.join(sorted(rated))}, and those of the project on "
             f"{', '.join(sorted(axes))}: import into a project with these axes; a project without tasks "
             "takes them under Settings"
         )
+    return tuple(_points(row, {axis: rated[axis] for axis in axes if axis in rated}) for row in rows)
+
+
+def _points(row: Row, columns: Mapping[str, str]) -> dict[str, int]:
+    """Return the points of an image that is rated. Raises: ImportRefused."""
     low, high = SCALE
-    return tuple({axis: row.integer(rated[axis], low=low, high=high) for axis in axes} for row in rows)
+    points = {
+        axis: row.integer(name, low=low, high=high)
+        for axis, name in columns.items()
+        if axis not in VISIONREWARD or row.fields.get(name) is not None
+    }
+    if not points:
+        raise row.refused("its image is rated on no axis, and others of the prompt are")
+    return points
 
 
 def positions(row: Row, values: list[Any]) -> tuple[int, ...]:
