@@ -23,6 +23,12 @@ def markdown(text: str) -> SafeString:
 
 
 @register.filter
+def spaced(name: str) -> str:
+    """expires_at -> expires at."""
+    return name.replace("_", " ")
+
+
+@register.filter
 def in_words(value: object) -> str:
     """True -> yes, ["a", "b"] -> a, b, 2026-11-30T09:00:00+00:00 -> 30 Nov 2026, 09:00; others unchanged."""
     if isinstance(value, bool):

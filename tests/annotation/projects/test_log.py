@@ -335,12 +335,12 @@ def test_every_door_is_a_look_or_logged_or_ones_own_work():
     assert {name for name, view in doors.items() if changes(view)} - known == set()
 
 
-def test_times_in_the_log_are_written_as_on_other_pages_and_other_texts_as_they_are(project, ada):
+def test_names_and_times_in_the_log_are_written_as_on_other_pages_and_other_texts_as_they_are(project, ada):
     expires_at = NOW.replace(year=2100, month=2, day=3, hour=4, minute=5)
     invite(project=project, role="annotator", uses=1, expires_at=expires_at, by=ada, now=NOW)
     record_action(Kind.PAUSED, project=project, by=ada, reason="2100-02-03")
     page = as_(ada).get(f"/projects/{project.slug}/log/").text
-    assert "expires_at</span> 3 Feb 2100, 04:05" in page
+    assert "expires at</span> 3 Feb 2100, 04:05" in page
     assert "reason</span> 2100-02-03" in page
 
 
