@@ -4,10 +4,13 @@ import re
 import shutil
 import subprocess
 from pathlib import Path
+from uuid import uuid4
 
 import pytest
 import yaml
+from django.urls import reverse
 
+from config.lines import without_keys
 from tests.test_docs import settings_read
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -85,6 +88,13 @@ def test_the_proxy_is_given_every_variable_it_reads_and_none_is_empty():
     proxy = COMPOSE["services"]["proxy"]["environment"]
     assert set(re.findall(r"\{\$(\w+)", (DEPLOY / "proxy/Caddyfile").read_text())) == set(proxy)
     assert all(not value.endswith(":-}") for value in proxy.values())  # Caddy's default is for one not set
+
+
+@pytest.mark.parametrize("page", ["join", "reset-password", "confirm-address", "public-study"])
+def test_nginx_logs_the_key_of_no_link(page):
+    (link,) = re.findall(r"~\*(\S+) \$1\*\*\*;", (DEPLOY / "proxy/nginx.conf").read_text())
+    address = reverse(page, args=[uuid4()])
+    assert f"{re.match(link, address)[1]}***/" == without_keys(address)
 
 
 def test_a_change_of_code_leaves_the_layer_of_packages_as_it_was():
