@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from annotation.statistics.notation import change, decimals, interval, percent
 from demo.loop import Round
 from demo.study import DIVERSITY, PARTS, RIGHT, Preference
 from refl.services.judging import Change
@@ -17,20 +18,17 @@ def _learning(this: Round) -> list[str]:
     assert this.dataset is not None
     metrics, counts = this.checkpoint.metrics, this.dataset.counts
     pairs = {name: sum(split[name] for split in counts.values()) for name in ("rankings", "pairs", "ties")}
-    low, high = metrics["interval"]
     lines = [
         f"{'annotations':<34}{this.annotations}",
         f"{'rankings, pairs, ties':<34}{pairs['rankings']}, {pairs['pairs']}, {pairs['ties']}",
-        f"{'test accuracy':<34}{metrics['accuracy']:.3f} [{low:.3f}, {high:.3f}] "
+        f"{'test accuracy':<34}{decimals(metrics['accuracy'])} ({interval(*metrics['interval'])}) "
         f"on {metrics['pairs']} pairs of {metrics['prompts']} prompts",
     ]
     for rival in metrics["beside"]:
-        low, high = rival["difference_interval"]
-        lines.append(
-            f"{'  over ' + rival['name']:<34}{rival['difference']:+.3f} [{low:+.3f}, {high:+.3f}] "
-            f"(it has {rival['accuracy']:.3f})"
-        )
-    lines.append(f"{'  another annotator (ceiling)':<34}{this.dataset.ceiling:.3f}")
+        lead = change(rival["difference"], *rival["difference_interval"])
+        lines.append(f"{'  over ' + rival['name']:<34}{lead}, which has {decimals(rival['accuracy'])}")
+    if this.dataset.ceiling is not None:
+        lines.append(f"{'  another annotator (ceiling)':<34}{decimals(this.dataset.ceiling)}")
     promoted = "yes" if this.checkpoint.promoted else "no"
     lines.append(f"{'promoted':<34}{promoted}: {this.checkpoint.decision_in_words}")
     return lines
@@ -42,18 +40,19 @@ def _tuning(this: Round) -> list[str]:
     assert this.control is not None
     lines = [
         f"held-out captions: {len(this.before.verdicts)}, the same seeds for all",
-        f"{'':<14}{'before':>9}{'control':>9}{'tuned':>9}   {'tuned - before':<24}  tuned - control",
+        f"{'':<14}{'before':>9}{'control':>9}{'tuned':>9}   {'tuned less before':<26}  tuned less control",
     ]
+    generators = (this.before, this.control, this.tuned)
     for part in ("reward", *PARTS, RIGHT, DIVERSITY):
-        means = "".join(f"{judged.mean(part):>9.3f}" for judged in (this.before, this.control, this.tuned))
+        means = "".join(f"{decimals(judged.mean(part)):>9}" for judged in generators)
         over_before, over_control = (
-            _interval(this.tuned_over(rival, part)) for rival in (this.before, this.control)
+            _in_words(this.tuned_over(rival, part)) for rival in (this.before, this.control)
         )
-        lines.append(f"{part:<14}{means}   {over_before:<24}  {over_control}")
+        lines.append(f"{part:<14}{means}   {over_before:<26}  {over_control}")
     for name, rival in (("before", this.before), ("control", this.control)):
         lines.append(f"{'preferred blind over ' + name:<34}{_share(this.preferred_over(rival))}")
     diversity = this.tuned.mean(DIVERSITY) / this.before.mean(DIVERSITY)
-    lines.append(f"{'diversity, of that before':<34}{diversity:.0%}")
+    lines.append(f"{'diversity, of that before':<34}{percent(diversity, 0)}")
     lines.append(f"{'kept':<34}{'yes' if this.kept else 'no'}")
     return lines
 
@@ -65,14 +64,14 @@ def _effort(this: Round) -> list[str]:
     ]
 
 
-def _interval(change: Change) -> str:
-    return f"{change.difference:+.3f} [{change.low:+.3f}, {change.high:+.3f}]"
+def _in_words(measured: Change) -> str:
+    return change(measured.difference, measured.low, measured.high)
 
 
 def _share(preference: Preference) -> str:
     pairs = f"of {preference.decided} decided pairs in {preference.pairs}"
     if not preference.decided:
         return f"none {pairs}"
-    interval = preference.interval
-    ends = f" [{interval.low:.3f}, {interval.high:.3f}]" if interval else ""
-    return f"{preference.share:.3f}{ends} {pairs}"
+    ends = preference.interval
+    among = f" ({interval(ends.low, ends.high)})" if ends else ""
+    return f"{decimals(preference.share)}{among} {pairs}"

@@ -29,9 +29,14 @@ def percent(share: float, places: int = 1) -> str:
     return f"{decimals(100 * share, places)} %"
 
 
+def interval(low: float, high: float, places: int = 3) -> str:
+    """0.521, 0.679 -> 0.521 to 0.679."""
+    return f"{decimals(low, places)} to {decimals(high, places)}"
+
+
 def percent_interval(low: float, high: float) -> str:
     """0.521, 0.679 -> 52.1 to 67.9, in percent."""
-    return f"{decimals(100 * low, 1)} to {decimals(100 * high, 1)}"
+    return interval(100 * low, 100 * high, places=1)
 
 
 def signed_interval(low: float, high: float) -> str:

@@ -7,6 +7,7 @@ import pytest
 from django.core.management import CommandError, call_command
 
 from annotation.models import Assignment, Generation
+from annotation.statistics.notation import MINUS
 from demo.loop import LoopBusy, alone_in, without_reward
 from demo.seeding import HASTY, SHIPPED, ensure_project
 from demo.settings import TUNING_CONFIG
@@ -55,13 +56,14 @@ def test_a_round_annotates_trains_tunes_judges_and_makes_new_work(capsys, monkey
     under_way.refresh_from_db()
     assert under_way.state == "finished"
     assert re.search(rf"annotations +{TASKS}\n", printed)
-    assert re.search(r"test accuracy +0\.\d+ \[0\.\d+, [01]\.\d+\]", printed)
+    assert re.search(r"test accuracy +0\.\d+ \(0\.\d+ to [01]\.\d+\)", printed)
     assert re.search(r"over shipped encoder", printed)
-    change = r" +[+-]\d\.\d+ \[[+-]\d\.\d+, [+-]\d\.\d+\]"
+    number = rf"[+{MINUS}]\d\.\d+"
+    change = rf" +{number} \({number} to {number}\)"
     for part in ("score", "alignment", "taste", "cleanliness", "shown rightly", "diversity"):
         assert re.search(rf"{part} +\d\.\d+ +\d\.\d+ +\d\.\d+{change}{change}\n", printed)
     assert re.search(r"preferred blind over before +(\d\.\d+|none) of ", printed)
-    assert re.search(r"diversity, of that before +\d+%", printed)
+    assert re.search(r"diversity, of that before +\d+ %", printed)
     assert DatasetVersion.objects.get(project=project).ceiling > 0.6
     assert RewardCheckpoint.objects.filter(project=project).count() == 2
     control, tuned = TuningRun.objects.order_by("pk")

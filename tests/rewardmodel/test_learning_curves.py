@@ -8,6 +8,7 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
+from annotation.statistics import notation
 from annotation.statistics.learning_curve import fit_learning_curve
 from rewardmodel.learning.data.rankings import load_rankings
 from rewardmodel.learning.training.run import take_share
@@ -231,9 +232,8 @@ def test_the_api_gives_the_forecast_that_was_asked_for(client, ada, project, mea
 def test_the_command_prints_the_forecast_or_says_what_it_needs(project, measured, capsys):
     call_command("forecast_accuracy", project.slug, "--more", "300")
     ahead = accuracy_forecast(project, [300]).more[300]
-    assert (
-        f"300 rankings more: {ahead.value:.3f} [{ahead.low:.3f}, {ahead.high:.3f}]" in capsys.readouterr().out
-    )
+    ends = notation.percent_interval(ahead.low, ahead.high)
+    assert f"300 rankings more: {notation.percent(ahead.value)} ({ends})" in capsys.readouterr().out
     with pytest.raises(CommandError, match="were asked for already"):
         call_command("forecast_accuracy", project.slug, "--measure")
     with pytest.raises(CommandError, match="1 ranking more"):

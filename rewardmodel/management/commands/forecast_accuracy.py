@@ -9,6 +9,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from annotation.management.projects import find_project
 from annotation.statistics.estimates import NotEnough
 from annotation.statistics.learning_curve import Forecast
+from annotation.statistics.notation import percent, percent_interval
 from rewardmodel.runs.waking import wake
 from rewardmodel.selectors import accuracy_forecast
 from rewardmodel.services.training import NotTrainable, queue_learning_curve
@@ -53,7 +54,7 @@ class Command(BaseCommand):
             raise CommandError(f"{project.slug}: {forecast.reason}; --measure asks for trainings on parts")
         self.stdout.write(f"on the test split of dataset {forecast.dataset}")
         for size, accuracy in forecast.points:
-            self.stdout.write(f"{size:>8} rankings learned from: {accuracy:.3f}")
+            self.stdout.write(f"{size:>8} rankings learned from: {percent(accuracy)}")
         if forecast.left_out:
             self.stdout.write(f"{forecast.left_out:>8} left out: {OTHERS}")
         for number, ahead in forecast.more.items():
@@ -61,4 +62,4 @@ class Command(BaseCommand):
 
 
 def _in_words(forecast: Forecast) -> str:
-    return f"{forecast.value:.3f} [{forecast.low:.3f}, {forecast.high:.3f}]"
+    return f"{percent(forecast.value)} ({percent_interval(forecast.low, forecast.high)})"

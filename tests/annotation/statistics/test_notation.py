@@ -16,6 +16,7 @@ MINUS = "\N{MINUS SIGN}"
         (notation.significant(-0.0007481), f"{MINUS}0.000748"),
         (notation.percent(0.653), "65.3 %"),
         (notation.percent(0.7, 0), "70 %"),
+        (notation.interval(-0.0213, 0.679), f"{MINUS}0.021 to 0.679"),
         (notation.percent_interval(-0.021, 0.679), f"{MINUS}2.1 to 67.9"),
         (notation.change(-0.0443, -0.134, 0.0201), f"{MINUS}0.044 ({MINUS}0.134 to +0.020)"),
     ],
