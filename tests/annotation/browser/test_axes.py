@@ -52,7 +52,10 @@ def test_more_axes_than_the_window_holds_scroll_beside_the_image(
     project.save()
     a_prompt(images=2)
     page = at_work(alice, viewport={"width": width, "height": 650})
-    press(page, f"2 0 Enter {'5 ' * axes}")  # which scrolls to the problems
+    press(page, f"2 0 Enter {'5 ' * (axes - 1)}")
+    asked = page.locator(".rated.current .scale.active").bounding_box()
+    assert asked["y"] + asked["height"] < page.locator(".task-foot").bounding_box()["y"] + 1
+    press(page, "5")  # which scrolls to the problems
     expect(page.get_by_role("group", name="Problems").first).to_be_in_viewport()
     filmstrip = [".filmstrip button >> nth=0"] if width > 860 else []  # on a phone, above the image
     for part in (".asked h1", ".rated.current .stage img", *filmstrip):
