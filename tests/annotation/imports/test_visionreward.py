@@ -8,6 +8,8 @@ import pyarrow
 import pytest
 from datasets import concatenate_datasets, load_dataset
 from django.core.management import call_command
+from django.test import Client
+from django.utils.timezone import now
 from pyarrow import parquet
 
 from annotation.models import Project, Rating
@@ -15,6 +17,7 @@ from annotation.models.axes import PAPER, SCALE, VISIONREWARD, Axis, as_stored, 
 from annotation.services.exports import export_to_folder
 from annotation.services.imports import ImportRefused, import_rankings
 from annotation.services.imports.formats import read_rankings
+from annotation.services.people.tokens import issue_token
 from tests.annotation.imports.rows import nothing_written
 from tests.annotation.judged import judge, pictures, rated, said
 from tests.annotation.projects.test_pages import as_
@@ -131,6 +134,15 @@ def test_the_settings_in_the_docs_ask_its_questions_and_say_how_far_each_goes():
         best = str(high - low + 1)
         assert best in axis["question"]
         assert ("no more" in axis["question"]) == (best != "7")
+
+
+def test_a_program_sets_a_project_up_by_the_same_file(project, ada):
+    _, secret = issue_token(user=ada, name="any", days=None, now=now())
+    client = Client(headers={"Authorization": f"Bearer {secret}"})
+    client.patch(f"/api/v1/projects/{project.slug}/", SETTINGS.read_text(), "application/json")
+    project.refresh_from_db()
+    assert {axis.name for axis in project.rating_axes} == VISIONREWARD.keys()
+    assert (project.slots, project.per_slot, project.consistency) == (9, 9, "off")
 
 
 def test_grades_go_in_as_points_and_out_as_they_came(asking, published, tmp_path):
