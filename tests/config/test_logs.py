@@ -80,13 +80,12 @@ def test_what_follows_of_a_traceback_looks_like_no_record():
 
 
 @pytest.fixture
-def written():
+def written(monkeypatch):
     """What the web process writes into its log."""
     [handler] = [each for each in logging.getLogger().handlers if each.name == "stderr"]
     written = StringIO()
-    before = handler.setStream(written)
-    yield written
-    handler.setStream(before)
+    monkeypatch.setattr(handler, "stream", written)  # the one before may be another test's, closed by now
+    return written
 
 
 @pytest.mark.parametrize(
