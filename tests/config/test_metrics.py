@@ -231,9 +231,10 @@ def documented_metrics(section):
 def test_each_metric_is_documented_and_dashboard_and_alerts_ask_for_no_other(read):
     told = {re.sub(r"_(bucket|count|sum)$", "", name) for name, _ in read()}
     told = {name for name in told if name.startswith("laurel_") and not name.endswith("_created")}
-    # What is there only once a scorer answered, a request was refused, or folders were measured.
+    # What is there only once a scorer answered, a request was refused or failed, or folders were measured.
     told |= {"laurel_scorer_seconds", "laurel_scorer_batch_images", "laurel_scorer_refused_total"}
     told |= {"laurel_scorer_images_waiting", "laurel_refused_requests_total", "laurel_folder_bytes"}
+    told |= {"laurel_server_errors_total"}
     assert documented_metrics("Metrics") == told
     documented = told | documented_metrics("Metrics of workers")
     for file in ("grafana.json", "alerts.yml"):
