@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pyarrow
 
 from annotation.selectors.exports import ExportedRanking
-from annotation.services.exports.formats.format import Format, Part, Plan
+from annotation.services.exports.formats.format import Format
 from annotation.services.exports.formats.picture_tables import (
     IMAGE,
     Pictures,
+    PictureTable,
     as_image,
-    ensure_table,
     schema_of,
-    write_table,
 )
 
 # The triple; the columns of data-is-better-together/open-image-preferences-v1-binarized; then ours.
@@ -60,14 +58,7 @@ def _rows(ranking: ExportedRanking, pictures: Pictures) -> Iterator[dict[str, An
         }
 
 
-def _write_part(folder: Path, part: Part) -> None:
-    write_table(folder, part, SCHEMA, _rows)
-
-
-def _ensure_table(folder: Path, plan: Plan) -> None:
-    ensure_table(folder, SCHEMA)
-
-
+TABLE = PictureTable(lambda axes: SCHEMA, _rows)
 FORMAT = Format(
     name="dpo",
     label="DPO triples: parquet with images",
@@ -77,8 +68,8 @@ FORMAT = Format(
 under which it was imported. Beside them there are the generators, `prompt_id`, `annotator`, the slots, the
 positions on the page, from 1, the `seconds` that the whole opinion took, absences included, and the
 `acceptable_slots`: images in slots 1 to that are acceptable, none where it is 0; null where unknown.""",
-    write=_write_part,
-    finish=_ensure_table,
+    write=TABLE.write,
+    finish=TABLE.ensure,
     has_images=True,
     leaves_out=("ratings", "labels", "problems", "opinions in which all images tie"),
 )

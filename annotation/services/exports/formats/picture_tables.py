@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import pyarrow
 from pyarrow import parquet
 
 from annotation.selectors.exports import ExportedImage, ExportedRanking
-from annotation.services.exports.formats.format import Part, as_json, read_image
+from annotation.services.exports.formats.format import Part, Plan, as_json, read_image
 
 Pictures = dict[str, bytes]  # source -> picture
 ROW_GROUP = 32 << 20  # bytes of images in memory at a time
@@ -44,39 +45,47 @@ def as_image(image: ExportedImage, pictures: Pictures) -> dict[str, Any]:
     return {"bytes": pictures.get(image.source), "path": image.source}
 
 
-def write_table(
-    folder: Path,
-    part: Part,
-    schema: pyarrow.Schema,
-    rows_of: Callable[[ExportedRanking, Pictures], Iterable[dict[str, Any]]],
-) -> None:
-    """Write a part's table, with a bounded number of pictures in memory."""
-    (folder / "data").mkdir(exist_ok=True)
-    rows: list[dict[str, Any]] = []
-    size = 0  # bytes of the rows' pictures
-    with _writer(folder / "data" / f"train-{part.number:06d}.parquet", schema) as table:
-        for ranking in part.rankings:
-            pictures = read_pictures(ranking.images) if part.plan.images else {}
-            new = list(rows_of(ranking, pictures))
-            rows += new
-            size += sum(
-                len(cell.get("bytes") or b"")
-                for row in new
-                for cell in row.values()
-                if isinstance(cell, dict)
-            )
-            if size > ROW_GROUP:
-                table.write_table(pyarrow.Table.from_pylist(rows, schema))
-                rows, size = [], 0
-        table.write_table(pyarrow.Table.from_pylist(rows, schema))
+@dataclass(frozen=True)
+class PictureTable:
+    """How a format's tables are written, with a bounded number of pictures in memory.
 
+    Args:
+        schema: the axes that images are rated on -> the columns.
+        rows: (ranking, its pictures) -> its rows.
+    """
 
-def ensure_table(folder: Path, schema: pyarrow.Schema) -> None:
-    """Write an empty table where there was no part: readers need the columns."""
-    if not (folder / "data").exists():
-        (folder / "data").mkdir()
-        with _writer(folder / "data" / "train-000000.parquet", schema) as table:
-            table.write_table(schema.empty_table())
+    schema: Callable[[Iterable[str]], pyarrow.Schema]
+    rows: Callable[[ExportedRanking, Pictures], Iterable[dict[str, Any]]]
+
+    def write(self, folder: Path, part: Part) -> None:
+        """Write a part's table, as `Format` has it."""
+        (folder / "data").mkdir(exist_ok=True)
+        schema = self.schema(part.plan.axes)
+        rows: list[dict[str, Any]] = []
+        size = 0  # bytes of the rows' pictures
+        with _writer(folder / "data" / f"train-{part.number:06d}.parquet", schema) as table:
+            for ranking in part.rankings:
+                pictures = read_pictures(ranking.images) if part.plan.images else {}
+                new = list(self.rows(ranking, pictures))
+                rows += new
+                size += sum(
+                    len(cell.get("bytes") or b"")
+                    for row in new
+                    for cell in row.values()
+                    if isinstance(cell, dict)
+                )
+                if size > ROW_GROUP:
+                    table.write_table(pyarrow.Table.from_pylist(rows, schema))
+                    rows, size = [], 0
+            table.write_table(pyarrow.Table.from_pylist(rows, schema))
+
+    def ensure(self, folder: Path, plan: Plan) -> None:
+        """Write an empty table where there was no part: readers need the columns."""
+        if not (folder / "data").exists():
+            (folder / "data").mkdir()
+            schema = self.schema(plan.axes)
+            with _writer(folder / "data" / "train-000000.parquet", schema) as table:
+                table.write_table(schema.empty_table())
 
 
 def _writer(file: Path, schema: pyarrow.Schema) -> parquet.ParquetWriter:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from pathlib import Path
 from typing import Any
 
 import pyarrow
@@ -11,14 +10,13 @@ import pyarrow
 from annotation.models.axes import RICHHF, SCALE, column_of
 from annotation.selectors.exports import ExportedImage, ExportedRanking
 from annotation.services.exports.formats import single_images
-from annotation.services.exports.formats.format import Format, Part, Plan
+from annotation.services.exports.formats.format import Format
 from annotation.services.exports.formats.picture_tables import (
     IMAGE,
     Pictures,
+    PictureTable,
     as_image,
-    ensure_table,
     schema_of,
-    write_table,
 )
 
 SCORE = pyarrow.float32()
@@ -63,14 +61,7 @@ def _row(ranking: ExportedRanking, image: ExportedImage, pictures: Pictures) -> 
     }
 
 
-def _write_part(folder: Path, part: Part) -> None:
-    write_table(folder, part, _schema(part.plan.axes), _rows)
-
-
-def _ensure_table(folder: Path, plan: Plan) -> None:
-    ensure_table(folder, _schema(plan.axes))
-
-
+TABLE = PictureTable(_schema, _rows)
 FORMAT = Format(
     name="richhf",
     label="RichHF-18K: scores of single images, parquet with images",
@@ -81,7 +72,7 @@ better, each a point from 1 to 7 less 1, divided by 6: `overall_score`, `misalig
 `alignment`, `artifact_score` of `fidelity`, `aesthetics_score` of `aesthetics`; null on an axis that the
 project does not have. Any other axis is a last column, its name with `_rating`, from 0 to 1 too. Heat maps
 and misaligned words, which Laurel does not ask for, are left out. Beside the scores {single_images.ABOUT}""",
-    write=_write_part,
-    finish=_ensure_table,
+    write=TABLE.write,
+    finish=TABLE.ensure,
     has_images=True,
 )

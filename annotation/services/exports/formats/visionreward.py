@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from pathlib import Path
 from typing import Any
 
 import pyarrow
@@ -11,14 +10,13 @@ import pyarrow
 from annotation.models.axes import UNGRADED, VISIONREWARD, column_of, field_of, grade_of
 from annotation.selectors.exports import ExportedImage, ExportedRanking
 from annotation.services.exports.formats import single_images
-from annotation.services.exports.formats.format import Format, Part, Plan
+from annotation.services.exports.formats.format import Format
 from annotation.services.exports.formats.picture_tables import (
     IMAGE,
     Pictures,
+    PictureTable,
     as_image,
-    ensure_table,
     schema_of,
-    write_table,
 )
 
 QUESTIONS = [*map(field_of, VISIONREWARD), "unsafe type"]
@@ -55,14 +53,7 @@ def _row(ranking: ExportedRanking, image: ExportedImage, pictures: Pictures) -> 
     }
 
 
-def _write_part(folder: Path, part: Part) -> None:
-    write_table(folder, part, _schema(part.plan.axes), _rows)
-
-
-def _ensure_table(folder: Path, plan: Plan) -> None:
-    ensure_table(folder, _schema(plan.axes))
-
-
+TABLE = PictureTable(_schema, _rows)
 FORMAT = Format(
     name="visionreward",
     label="VisionRewardDB-Image: graded questions on single images, parquet with images",
@@ -75,7 +66,7 @@ image no point on it. A point that is no grade, above the highest or on any othe
 1 to 7, in a last column, the name of its axis with `_rating`: none is cut off or rounded. `unsafe type` is
 null, for Laurel does not ask for it; `url`, and `meta_result` and `meta_mask`, which follow from the grades,
 are left out. Beside the grades {single_images.ABOUT}""",
-    write=_write_part,
-    finish=_ensure_table,
+    write=TABLE.write,
+    finish=TABLE.ensure,
     has_images=True,
 )
