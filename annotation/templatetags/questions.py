@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import cache, lru_cache
-from uuid import uuid4
+from uuid import uuid4, uuid5
 
 from django import template
 from django.template.loader import render_to_string
@@ -23,6 +23,7 @@ register = template.Library()
 KEPT = 2048  # of each question; beyond that, they are rendered again
 KEPT_WHOLE = 64  # of all questions of a page, 50 kB for six images on three axes
 NONE_CHOICE = (NONE, "None of these")
+STAND_INS = uuid4()  # random, so that no text of a project can hold a stand-in
 
 
 @register.simple_tag
@@ -82,8 +83,8 @@ def shared_ratio(images: Sequence[ImageFields]) -> str:
 
 @cache
 def _stand_in(number: str) -> str:
-    """Return a token of no image; random, so that no text of a project can hold it."""
-    return str(uuid4())
+    """Return a token of no image: the same to every thread, even where several are the first to ask."""
+    return str(uuid5(STAND_INS, number))
 
 
 def _without_token(image: ImageFields) -> ImageFields:

@@ -11,6 +11,7 @@ from django.utils import timezone
 
 from annotation.models import Assignment, Placement, Prompt, PromptLabel, Ranking, Rating
 from annotation.services.projects.projects import publish_guideline
+from annotation.templatetags import questions
 from tests.annotation.posts import address, begin, filled_in, left_as_draft
 from tests.cast import NOW
 
@@ -58,6 +59,13 @@ def test_tasks_of_the_same_questions_show_their_own_images(client, task, a_promp
     for prompt, page in zip((task.prompt, other), pages, strict=True):
         shown = set(re.findall(r"/images/([\w-]+)", page))
         assert shown == {str(generation.image.token) for generation in prompt.generations.all()}
+
+
+def test_a_task_shows_its_images_where_two_threads_are_the_first_to_render_one(client, task, monkeypatch):
+    # Both find the cache empty, as either does here at each call.
+    monkeypatch.setattr(questions, "_stand_in", questions._stand_in.__wrapped__)
+    shown = set(re.findall(r"/images/([\w-]+)", client.get(f"/work/{task.project.slug}/").text))
+    assert shown == {str(generation.image.token) for generation in task.prompt.generations.all()}
 
 
 def test_a_translation_stands_beside_the_prompt_where_there_is_one(client, task):
