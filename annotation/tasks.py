@@ -81,9 +81,11 @@ def import_file(upload_id: int) -> None:
     try:
         with request_ids.working_for(upload.request_id or request_ids.current()):
             run_import(upload, clock=now)
-    except (jobs.JobLost, ImportsBusy) as error:
+    except ImportsBusy as error:
         logger.info("%s", error)
         return
+    except jobs.JobLost as error:
+        logger.info("%s", error)  # the next one may wait all the same
     following = Upload.objects.queued().first()
     if following is not None:
         wake_import(following, expires=TEND_SECONDS)

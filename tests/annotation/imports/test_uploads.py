@@ -8,6 +8,7 @@ import zipfile
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from pathlib import Path
+from time import monotonic, sleep
 
 import pyarrow
 import pytest
@@ -33,7 +34,7 @@ from annotation.services.imports import (
     worker,
 )
 from annotation.services.imports.worker import ImportsBusy, bounded_memory
-from annotation.tasks import import_file
+from annotation.tasks import import_file, wake_import
 from tests.annotation.imports.rows import ranking_row
 from tests.annotation.projects.test_pages import as_
 from tests.cast import NOW, picture
@@ -66,6 +67,13 @@ def imported(project, name, content, **options):
         stored.write(content)
         stored.flush()
         return import_upload(project=project, name=name, content=Path(stored.name), now=NOW, **options)
+
+
+def wait_until_over(upload, seconds=30):
+    deadline = monotonic() + seconds
+    while not Upload.objects.over().filter(pk=upload.pk).exists():
+        assert monotonic() < deadline, "nobody imports it"
+        sleep(0.05)
 
 
 def worked(project):
@@ -423,6 +431,25 @@ def test_the_file_that_was_sent_first_is_imported_first_whichever_a_worker_hears
         import_file(other.pk)
         assert list(Upload.objects.over().order_by("finished_at"))[-1] == finished
     import_file(other.pk)
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.usefixtures("worker")
+def test_a_worker_that_comes_too_late_for_a_file_goes_on_to_the_next(project, ada):
+    first, second = (
+        request_import(project=project, file=sent("p.txt", text), by=ada, now=now())
+        for text in ("a fox", "a hare")
+    )
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute("SELECT pg_advisory_xact_lock(hashtextextended('imports', 0))")
+        wake_import(first)
+        waiting = 0
+        while not waiting:  # it has chosen the first one
+            cursor.execute("SELECT count(*) FROM pg_locks WHERE NOT granted")
+            (waiting,) = cursor.fetchone()
+        cancel_import(first, by=ada, now=now())
+    wait_until_over(second)
+    assert [prompt.text for prompt in Prompt.objects.all()] == ["a hare"]
 
 
 # On the pages
