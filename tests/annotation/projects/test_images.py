@@ -2,6 +2,7 @@
 
 import hashlib
 import io
+import resource
 import zlib
 from uuid import uuid4
 
@@ -117,6 +118,18 @@ def test_a_file_that_a_dying_process_left_half_written_is_written_again(db, medi
     left.parent.mkdir(parents=True)
     left.write_bytes(picture(3)[:10])
     assert stored(checked).file.read() == picture(3)
+
+
+def test_on_a_full_disk_no_part_of_a_file_is_under_its_name(db, media):
+    checked = check_image(picture(3))
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (40, hard))
+    try:
+        with pytest.raises(OSError, match="File too large"):
+            stored(checked)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert not [file for file in media.rglob("*") if file.is_file()]
 
 
 def test_a_file_that_changed_since_it_was_checked_is_refused(db, tmp_path):
