@@ -15,7 +15,7 @@ from typing import BinaryIO, cast
 import PIL.Image
 import PIL.ImageCms
 import PIL.ImageOps
-from botocore.exceptions import BotoCoreError
+from botocore.exceptions import BotoCoreError, ClientError
 from django.conf import settings
 from django.core.files import File
 
@@ -41,7 +41,7 @@ class ImageLost(Exception):
 
 
 class StorageSilent(Exception):
-    """The storage does not answer; the message says how."""
+    """The storage does not answer, or this machine cannot open its file now; the message says how."""
 
 
 def open_image(image: Image) -> BinaryIO:
@@ -65,12 +65,22 @@ def _open(image: Image) -> File[bytes]:
         return cast("File[bytes]", image.file.open().file)
     except FileNotFoundError as error:
         raise ImageLost(f"{image.file.name}: is missing in the storage") from error
-    except BotoCoreError as error:  # some are OSErrors too
-        raise StorageSilent(str(error)) from error
-    except OSError as error:  # not readable, or a folder
+    except (IsADirectoryError, NotADirectoryError) as error:
         raise ImageLost(f"{image.file.name}: {error}") from error
+    except (BotoCoreError, ClientError, OSError) as error:  # too many open files, say: not the file's fault
+        raise StorageSilent(str(error)) from error
     finally:
         _opening.release()
+
+
+def _read(image: Image) -> bytes:
+    """Return what the storage has of the image's file. Raises: ImageLost; StorageSilent."""
+    with _open(image) as file:
+        try:
+            content: bytes = file.read()
+        except (BotoCoreError, ClientError, OSError) as error:
+            raise StorageSilent(str(error)) from error
+    return content
 
 
 def is_small(image: Image) -> bool:
@@ -114,15 +124,12 @@ def _shrink(image: Image) -> bytes:
 
     Raises: ImageLost; StorageSilent.
     """
+    content = _read(image)  # before this one's turn: a slow storage holds up no other
     try:
-        with _open(image) as source:
-            content = source.read()  # before this one's turn: a slow storage holds up no other
         with _decoding, PIL.Image.open(io.BytesIO(content)) as whole:
             whole.draft("RGB", (SIDE, SIDE))  # a JPEG is decoded no larger than needed
             small = _in_srgb(PIL.ImageOps.exif_transpose(whole))
             small.thumbnail((SIDE, SIDE))
-    except BotoCoreError as error:
-        raise StorageSilent(str(error)) from error
     except (OSError, SyntaxError, ValueError) as error:  # what decoders raise on broken bytes
         raise ImageLost(f"{image.file.name}: {error}") from error
     file = io.BytesIO()

@@ -2,6 +2,7 @@
 
 import io
 import os
+import resource
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -14,7 +15,15 @@ from django.test import Client
 
 from annotation.models import Generation
 from annotation.services.projects.images import check_image, store_images
-from annotation.thumbnails import FOLDERS, SIDE, ImageLost, is_small, open_thumbnail
+from annotation.thumbnails import (
+    FOLDERS,
+    SIDE,
+    ImageLost,
+    StorageSilent,
+    is_small,
+    open_image,
+    open_thumbnail,
+)
 from tests.cast import picture
 
 LARGE = (800, 400)
@@ -159,6 +168,20 @@ def test_a_lost_or_broken_file_says_which_it_is(db):
     Path(broken.file.path).write_bytes(b"no picture")
     with pytest.raises(ImageLost, match=broken.sha256):
         open_thumbnail(broken)
+
+
+@pytest.mark.parametrize("open_file", [open_image, open_thumbnail])
+def test_a_file_that_a_process_cannot_open_now_is_not_lost(db, open_file):
+    image = stored(picture(1, size=LARGE))
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (3, hard))
+    try:
+        with pytest.raises(StorageSilent, match="Too many open files"):
+            open_file(image)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    with open_file(image) as file:
+        assert file.read()
 
 
 def test_small_versions_come_with_lasting_caching_and_only_to_members(a_prompt, alice, eve):
