@@ -118,7 +118,19 @@ def _tasks_without_files(study: Study) -> QuerySet[StudyTask]:
 
 
 def _without_files(tasks: QuerySet[StudyTask]) -> set[int]:
-    """Return the ids of the tasks that have an image without its file."""
+    """Return the ids of the tasks that have an image without its file. Raises: as `_is_gone`."""
     files = Generation.objects.filter(prompt__study_task__in=tasks)
     rows = list(files.values_list("prompt__study_task", "image__file"))
-    return {task for task, file in rows if not (file and default_storage.exists(file))}
+    return {task for task, file in rows if not file or _is_gone(file)}
+
+
+def _is_gone(file: str) -> bool:
+    """Whether the storage has no such file. Raises: what it raises where it cannot be read.
+
+    Its own `exists` is false of any fault of the disk, and no task that was withdrawn is asked again.
+    """
+    try:
+        default_storage.size(file)
+    except FileNotFoundError:
+        return True
+    return False

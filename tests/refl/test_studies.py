@@ -405,6 +405,20 @@ def test_lost_files_are_noticed_though_nobody_skipped_and_each_is_looked_at_once
     assert study_report(study).counts.withdrawn == 1
 
 
+def test_a_storage_that_cannot_be_read_now_withdraws_no_task(a_study, media):
+    study = hand_in(a_study())
+    away = media.rename(media.with_name("away"))
+    media.symlink_to(media)  # nothing can be looked up here: too many levels of links
+    try:
+        with pytest.raises(OSError, match="symbolic links"):
+            tend_studies(now=NOW)
+    finally:
+        media.unlink()
+        away.rename(media)
+    tend_studies(now=NOW)
+    assert study_report(study).counts.withdrawn == 0
+
+
 def test_a_study_is_read_again_only_where_something_came_in_or_went(a_study, alice, bob, project):
     study = hand_in(a_study(captions=6, stops=False))
     times = (NOW + timedelta(minutes=number) for number in count())
