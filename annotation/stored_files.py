@@ -15,7 +15,7 @@ import shutil
 import tempfile
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -82,8 +82,9 @@ def local_copy(path: Path | str) -> Iterator[Path]:
 def _view(rows: list[StoredFile], path: Path, objects: Path) -> Iterator[Path]:
     """Provide the stored files of a folder under their names in it, or a file under its own: as links."""
     for left in objects.parent.glob("view-*"):
-        if left.stat().st_mtime < time() - OLD_VIEW:  # of a process that was killed
-            shutil.rmtree(left, ignore_errors=True)
+        with suppress(FileNotFoundError):  # its process has just removed it
+            if left.stat().st_mtime < time() - OLD_VIEW:  # of one that was killed
+                shutil.rmtree(left, ignore_errors=True)
     with tempfile.TemporaryDirectory(dir=objects.parent, prefix="view-") as view:
         for row in rows:
             link = Path(view, path.name, Path(settings.VAR, row.name).relative_to(path))

@@ -158,6 +158,14 @@ def test_copies_keep_to_the_bound_of_the_cache_that_they_share_with_images(on, s
     assert len(list((settings.IMAGE_CACHE_DIR / "images").rglob("*/*"))) == 1
 
 
+def test_a_copy_that_another_process_lets_go_of_meanwhile_is_passed_over(on, store, remote, settings):
+    run = write(on("a") / "runs" / "reward-1", state="1")
+    store(run)
+    settings.IMAGE_CACHE_DIR.mkdir()
+    (settings.IMAGE_CACHE_DIR / "view-b").symlink_to("gone")  # listed, and then it is not there
+    assert read(run) == {"state": "1"}
+
+
 def test_removed_files_are_gone_everywhere(on, store, remote, django_capture_on_commit_callbacks):
     upload = write(on("a") / "uploads" / "1", file="a prompt")
     store(upload)

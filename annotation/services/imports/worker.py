@@ -6,7 +6,7 @@ import logging
 import resource
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -109,8 +109,9 @@ def remove_uploads(*, now: datetime) -> None:
     folder = Path(settings.UPLOADS_DIR)
     active = {str(pk) for pk in Upload.objects.active().values_list("pk", flat=True)}
     for stored in folder.iterdir() if folder.exists() else ():
-        if stored.name not in active and stored.stat().st_mtime < (now - ABANDONED).timestamp():
-            stored_files.remove_local(stored)
+        with suppress(FileNotFoundError):  # its import has just ended
+            if stored.name not in active and stored.stat().st_mtime < (now - ABANDONED).timestamp():
+                stored_files.remove_local(stored)
     with_files = {name.partition("/")[0] for name in stored_files.file_names(folder)} - active
     for upload in Upload.objects.over().filter(pk__in=with_files, finished_at__lt=now - ABANDONED):
         stored_files.remove(upload.folder)

@@ -301,6 +301,13 @@ def test_files_of_uploads_that_are_over_are_removed(upload):
     assert not left.exists()
 
 
+def test_an_upload_that_its_import_removes_meanwhile_is_passed_over(upload):
+    listed = upload.folder.with_name("0")
+    listed.symlink_to("gone")  # there to whoever lists the folder, and then it is not
+    worker.remove_uploads(now=now() + timedelta(days=2))
+    assert upload.file.exists()
+
+
 def test_an_import_that_takes_too_much_memory_has_failed(upload, monkeypatch):
     def burst(**arguments):
         return pyarrow.array([bytes(worker.MEMORY)])
