@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import os
 import secrets
+import tempfile
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -21,11 +23,13 @@ def secret_key(var: Path, value: str) -> str:
     if value:
         return value
     saved = var / SECRET
-    try:
-        with open(os.open(saved, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+    if not saved.exists():
+        with tempfile.NamedTemporaryFile("w", dir=var) as file:  # only its owner reads it
             file.write(new_secret())
-    except FileExistsError:
-        pass
+            file.flush()
+            os.fsync(file.fileno())
+            with suppress(FileExistsError):  # another process that starts was first
+                os.link(file.name, saved)  # whole at once
     return saved.read_text()
 
 

@@ -2,7 +2,9 @@
 
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from os import environ
+from threading import Barrier
 
 import pytest
 from django.core.exceptions import ImproperlyConfigured
@@ -33,6 +35,22 @@ def load(settings):
     settings.SECRET_KEY_FALLBACKS = keys.earlier_keys(settings.VAR, [])
     settings.PSEUDONYM_KEY = keys.own_key("pseudonym_key", var=settings.VAR, value="", secret=secret)
     settings.WEBHOOK_KEY = keys.own_key("webhook_key", var=settings.VAR, value="", secret=secret)
+
+
+def test_processes_that_start_for_the_first_time_at_once_have_the_same_key(tmp_path):
+    together = Barrier(4)
+
+    def start(var):
+        together.wait()
+        return keys.secret_key(var, "")
+
+    with ThreadPoolExecutor(4) as processes:
+        for number in range(200):
+            var = tmp_path / str(number)
+            var.mkdir()
+            (key,) = set(processes.map(start, [var] * 4))
+            assert len(key) > 50
+            assert [oct(file.stat().st_mode)[-3:] for file in var.iterdir()] == ["600"]
 
 
 def test_without_keys_of_their_own_pseudonyms_and_secrets_are_those_of_the_secret_key(var, project, alice):
