@@ -102,9 +102,9 @@ def write_archive(*, files: Path, archive: Path, progress: Callable[[], object])
     """Zip the files under the archive's name; the archive appears when it is complete.
 
     Args: progress: called for every piece of at most 1 MiB; an exception in it stops the work.
-    Returns: size in bytes, sha256.
+    Returns: size in bytes, sha256. Raises: ExportBusy as `write_files`.
     """
-    with write_whole(archive) as unfinished:
+    with hold_folder(files.parent), write_whole(archive) as unfinished:
         with zipfile.ZipFile(unfinished, "w") as pack:
             for file in sorted(_files_in(files)):
                 name = file.relative_to(files)

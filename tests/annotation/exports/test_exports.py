@@ -22,7 +22,7 @@ from annotation.models import Assignment, Generation, Image
 from annotation.selectors.exports import Selection, batches
 from annotation.services.exports import FORMATS, ExportFailed, export_to_folder
 from annotation.services.exports.formats import imagereward
-from annotation.services.exports.writer import ExportBusy, write_files
+from annotation.services.exports.writer import ExportBusy, write_archive, write_files
 from annotation.services.exports.writer import plan_export as plan
 from annotation.services.imports import ImportRefused, import_rankings
 from annotation.services.projects.projects import publish_guideline
@@ -249,6 +249,19 @@ def test_two_do_not_write_the_same_files(imported, tmp_path):
             write_files(**wanted, progress=lambda _: None)
 
     assert write_files(**wanted, progress=meddle).rankings == 3
+
+
+def test_two_do_not_write_the_same_archive(tmp_path):
+    wanted = {"files": tmp_path / "work" / "files", "archive": tmp_path / "foxes.zip"}
+    wanted["files"].mkdir(parents=True)
+    (wanted["files"] / "README.md").write_text("foxes")
+
+    def meddle():
+        with pytest.raises(ExportBusy):
+            write_archive(**wanted, progress=lambda: None)
+
+    size, _ = write_archive(**wanted, progress=meddle)
+    assert wanted["archive"].stat().st_size == size
 
 
 def test_a_window_in_time_holds_what_was_accepted_in_it(imported, tmp_path):
