@@ -42,7 +42,7 @@ class ImportRefused(Exception):
 class Row:
     """One record of a file: a line, an item of its JSON list, a row of its table. Numbers start at 1.
 
-    `is_part`: its table is one of several, each of which begins with row 1.
+    `is_part`: its table is one of several, each of which begins with row 1, in one import or in one project.
     """
 
     file: Path

@@ -170,6 +170,24 @@ def test_rows_without_an_id_are_known_again_and_differ_in_each_table_of_several(
     assert alone.prompts.get().key == "1"
 
 
+@pytest.mark.parametrize("format", WITHOUT_IDS)
+def test_rows_without_an_id_differ_from_those_of_a_file_that_was_imported_before(project, tmp_path, format):
+    def imported(name, *texts):
+        rows = [json.dumps(WITHOUT_IDS[format]).replace("a fox", text) for text in texts]
+        file = tmp_path / f"{name}.jsonl"
+        file.write_text("\n".join(rows))
+        done = import_rankings(project=project, file=file, now=NOW, without_images=True)
+        return done.rankings, done.known
+
+    assert imported("train", "a fox", "a hare") == (2, 0)
+    assert imported("test", "an owl") == (1, 0)
+    assert imported("train", "a fox", "a hare") == (0, 2)
+    assert imported("test", "an owl", "a cat") == (1, 1)
+    assert {prompt.key for prompt in project.prompts.all()} == {"1", "2", "test-1", "test-2"}
+    with pytest.raises(ImportRefused, match="row 2: prompt '2' is known with another text"):
+        imported("train", "a fox", "a dog")
+
+
 @pytest.mark.parametrize(
     ("name", "value"),
     [("thumbnail", picture(1)), ("artifact_map", [[0.5]]), ("thumbnail", {"bytes": picture(1), "path": "a"})],

@@ -6,7 +6,8 @@ To add a format: a module here with a READER, and its name in the list.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -90,7 +91,9 @@ def read_rankings(
     if not rows:
         raise ImportRefused(f"{file}: has no rows")
     reader = READERS[format] if format else _recognize(rows[0])
-    read = [record.in_display_order() for record in reader.read(project, rows)]
+    read = _read(reader, project, rows)
+    if _are_anothers(read, project):
+        read = _read(reader, project, [replace(row, is_part=True) for row in rows])
     records = [record for record in read if len(record.sources) > 1 or not reader.judges_single_images]
     if not records:
         alone = f": each of {len(read):,} prompts has one image" if read else ""
@@ -109,6 +112,26 @@ def read_rankings(
         if progress:
             progress(1)
     return ReadRankings(reader, records, len(read) - len(records))
+
+
+def _read(reader: Reader, project: Project, rows: Iterable[Row]) -> list[RankingRecord]:
+    return [record.in_display_order() for record in reader.read(project, rows)]
+
+
+def _are_anothers(records: Iterable[RankingRecord], project: Project) -> bool:
+    """Whether the project has prompts under these ids, and none of them with the same text.
+
+    Where the ids are numbers of rows, these are another file's: this one's then begin with its name. One that
+    was imported and changed since still has rows that are known.
+    """
+    is_any_known = False
+    for batch in batches(records):
+        texts = {record.key: record.text for record in batch}
+        for key, text in project.prompts.filter(key__in=texts).values_list("key", "text"):
+            if text == texts[key]:
+                return False
+            is_any_known = True
+    return is_any_known
 
 
 def refuse_rankings(row: Row) -> None:
