@@ -7,7 +7,6 @@ import { acceptableLine } from "./acceptable.js";
 const MOVES = ["pointermove", "touchmove"]; // of a mouse or pen; of a finger
 const BY_TOUCH = "Tap an image, then its slot.";
 const BY_KEYS = "Press an image's number and then its slot's, or drag it to its slot.";
-const isTouch = (event) => event.pointerType === "touch" || event.type.startsWith("touch");
 
 /** The slot that the element stands for or lies in, "" for the images to be placed, null elsewhere. */
 function slotAt(element) {
@@ -45,7 +44,6 @@ export function ranking(form, section, { say, changed, size }) {
   });
   let picked = null;
   let last = null; // the image placed last
-  let dropped = 0; // when a mouse's drag ended: the click that follows it picks nothing
 
   const slotOf = (tile) => tile.querySelector("select").value;
   const held = (slot, except) => tiles.filter((tile) => tile !== except && slotOf(tile) === slot).length;
@@ -169,9 +167,9 @@ export function ranking(form, section, { say, changed, size }) {
         for (const kind of MOVES) document.removeEventListener(kind, aim);
         aim(null);
         place(item, slotUnder(originalEvent) ?? slotOf(item));
-        // Sortable swallows the click after a drag; a finger makes none, so the next tap would be lost.
-        if (isTouch(originalEvent)) document.body.click();
-        else dropped = performance.now();
+        // Sortable swallows the next click, meant to be the drag's own. A finger makes none, nor does a mouse whose
+        // image was moved, and then the next by hand would be lost.
+        setTimeout(() => document.body.click());
       },
     });
   }
@@ -182,7 +180,6 @@ export function ranking(form, section, { say, changed, size }) {
     pick?.parentElement.style.setProperty("--grip", `${clientX - x}px ${clientY - y}px`); // its small copy hangs there
   });
   section.addEventListener("click", (event) => {
-    if (performance.now() - dropped < 80) return;
     const tile = event.target.closest(".tile");
     const slot = slotAt(event.target);
     if (event.target.closest(".tile-view, select")) return;

@@ -126,6 +126,19 @@ def test_a_ranking_by_mouse(at_work, alice, a_prompt):
     assert Ranking.objects.count() == 1
 
 
+def test_the_click_after_a_drag_by_mouse_picks_an_image(at_work, alice, a_prompt):
+    a_prompt(images=3)
+    page = at_work(alice)
+    label_and_rate(page, 6, 5, 5)
+    drag_by_mouse(page, ".tray .tile[data-number='1']", "[data-place='1']")
+    for number, slot in ((2, 2), (3, 4)):
+        page.locator(f".tray .tile[data-number='{number}']").click()
+        page.locator(f"[data-place='{slot}']").click()
+    page.get_by_role("button", name="Submit").click()
+    expect(page.get_by_text("Nothing left to do here")).to_be_visible()
+    assert stored_slots() == [1, 2, 4]
+
+
 def test_a_whole_task_by_touch_on_a_phone(at_work, alice, a_prompt):
     a_prompt(images=2)
     page = at_work(alice, **PHONE)
