@@ -355,6 +355,23 @@ def test_while_an_image_is_dragged_its_slot_is_marked_and_no_other_image_moves(a
     expect(page.locator("[data-drop='4'] .tile")).to_have_count(1)
 
 
+def test_the_outline_of_a_picked_image_leaves_the_words_above_it_legible(at_work, alice, a_prompt):
+    a_prompt(images=3)
+    page = at_work(alice)
+    label_and_rate(page, 5, 5, 5)
+    press(page, "1")
+    free = page.locator(".tile[data-number='1']").evaluate(
+        """tile => {
+            const caption = getComputedStyle(tile, "::before");
+            const outline = getComputedStyle(tile.querySelector(".tile-pick"));
+            const words = parseFloat(caption.borderTopWidth) + parseFloat(caption.lineHeight);
+            const reach = parseFloat(outline.outlineWidth) + parseFloat(outline.outlineOffset);
+            return parseFloat(caption.height) - words - reach;
+        }"""
+    )
+    assert free >= 0
+
+
 def test_a_stage_begins_at_its_top_on_a_phone(at_work, alice, a_prompt):
     a_prompt(images=9)
     page = at_work(alice, **PHONE)
