@@ -41,6 +41,17 @@ def test_signing_in_leads_home_or_to_the_page_asked_for(client, alice):
     assert client.post("/sign-in/", {**secrets, "next": "/inspect/"}).url == "/inspect/"
 
 
+def test_who_asked_for_home_is_not_told_that_signing_in_leads_to_a_page(client):
+    for page, is_told in (("/", False), ("/inspect/", True)):
+        assert ("You will go on to the page you asked for." in client.get(page, follow=True).text) == is_told
+
+
+def test_whoever_is_signed_in_reads_of_which_zone_times_are(client, alice):
+    assert "times are in UTC" not in client.get("/sign-in/").text
+    for page in ("/", "/account/"):
+        assert as_(alice).get(page).text.count("UTC") == 1
+
+
 def test_signing_in_never_leads_to_another_site(client, alice):
     alice.set_password("a long secret")
     alice.save()
