@@ -170,19 +170,21 @@ def draw(chart: Mapping[str, Any]) -> Drawing:
 
     # 2. Everything at its place on them
     write = _formatter(chart.get("format"))
-    ends, unit, names = chart.get("ends"), chart.get("x") or "", chart.get("names")
+    write_tick = _tick_formatter(chart.get("format"), marks[1] - marks[0])
+    unit, names = chart.get("x") or "", chart.get("names")
 
     def name(x: float) -> str:
         return str(names[int(x)]) if names else f"{unit} {_number(x)}"
 
+    start, end = chart.get("ends") or ((_number(first), name(last)) if first < last else (name(last), ""))
     lines = [_place(curve, across, down, write) for curve in curves]
     named = chart.get("marks") or []
     newest = [f"{line.newest} at {name(line.readings[-1][0])}" for line in lines]
     return Drawing(
         lines,
-        ticks=[(_round(down(mark)), write(mark)) for mark in marks],
-        start=ends[0] if ends else _number(first),
-        end=ends[1] if ends else f"{unit} {_number(last)}",
+        ticks=[(_round(down(mark)), write_tick(mark)) for mark in marks],
+        start=start,
+        end=end,
         level=None if level is None else _round(down(level)),
         marks=[_place_mark(mark, row, across) for row, mark in enumerate(named)],
         summary=", ".join([*newest, *(f"{mark['label']} at {unit} {mark['x']}" for mark in named)]),
@@ -312,3 +314,10 @@ def _formatter(form: str | None) -> Callable[[float], str]:
     if form:
         return partial(notation.decimals, places=len(form.partition(".")[2]))
     return _number
+
+
+def _tick_formatter(form: str | None, step: float) -> Callable[[float], str]:
+    """Return what writes a tick: a share in whole percent where the ticks are."""
+    if form == "%" and round(100 * step, 6).is_integer():
+        return partial(notation.percent, places=0)
+    return _formatter(form)

@@ -99,6 +99,19 @@ def test_series_of_other_steps_share_the_axes_and_every_step_is_read():
     assert drawing.summary == "training 1.00 at step 4, held out 0.60 at step 4"
 
 
+def test_shares_stand_at_whole_percents_where_the_ticks_do():
+    wide = draw(a_chart(training([[1, 0.61], [2, 0.79]]), format="%"))
+    assert [words for _, words in wide.ticks] == ["60 %", "65 %", "70 %", "75 %", "80 %"]
+    assert wide.lines[0].readings[0] == (1.0, "61.0 %", "")
+    narrow = draw(a_chart(training([[1, 0.611], [2, 0.619]]), format="%"))
+    assert [words for _, words in narrow.ticks][:2] == ["61.0 %", "61.2 %"]
+
+
+def test_the_only_step_of_a_chart_is_named_once():
+    drawing = draw(a_chart(training([[3, 0.5]])))
+    assert (drawing.start, drawing.end) == ("step 3", "")
+
+
 def test_days_are_called_by_their_names():
     drawing = draw(a_chart(training([[0, 3], [1, 5]]), ends=["1 Mar", "2 Mar"], names=["1 Mar", "2 Mar"]))
     assert (drawing.start, drawing.end) == ("1 Mar", "2 Mar")
