@@ -11,6 +11,13 @@ from tests.annotation.imports.test_uploads import foxes
 pytestmark = pytest.mark.django_db(transaction=True)
 
 
+def test_a_box_to_tick_stands_at_the_middle_of_its_words(at_work, ada):
+    page = at_work(ada, "/projects/new/")
+    box = page.get_by_label("Ask to rate each image").bounding_box()
+    words = page.get_by_text("Ask to rate each image").bounding_box()
+    assert abs(box["y"] + box["height"] / 2 - words["y"] - words["height"] / 2) < 1
+
+
 def test_a_project_is_set_up_on_one_page_and_work_begins(at_work, ada, eve, project, no_worker):
     hers = at_work(ada, "/projects/")
     hers.get_by_role("link", name="New project").click()
