@@ -350,6 +350,11 @@ def test_progress_answers_polling_with_its_part_of_the_page(ada, project, answer
     assert "alice" in page
 
 
+def test_a_whole_number_of_answers_a_day_has_no_decimals(ada, project, answered):
+    page = as_(ada).get(f"/projects/{project.slug}/").text
+    assert "<dt>Answers a day, last 7 days</dt><dd>1</dd>" in page
+
+
 def test_pages_that_are_not_there_say_so_kindly(client, alice):
     client.force_login(alice)
     page = client.get("/nowhere/")
