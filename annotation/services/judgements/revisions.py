@@ -15,7 +15,7 @@ from annotation.services.judgements.answers import Judgement, as_json, judgement
 from annotation.services.judgements.judgements import check, refuse_contradictions
 from annotation.services.webhooks.events import announce
 
-JUDGEMENT_REVISED = register_event("judgement.revised", "An answer was changed by who gave it")
+JUDGEMENT_REVISED = register_event("judgement.revised", "An answer was changed by its author")
 
 
 class NoOwnAnswer(Exception):

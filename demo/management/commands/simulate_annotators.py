@@ -49,6 +49,7 @@ class Command(BaseCommand):
                 raise CommandError(str(error)) from error
             except URLError as error:
                 raise CommandError(
-                    f"{options['url']} does not answer ({error.reason}); start `bin/run`"
+                    f"{options['url']} does not answer ({error.reason}); start `bin/run`, or name with --url "
+                    "the address that it printed"
                 ) from error
         self.stdout.write(f"{done} tasks done by {len(people)} simulated annotators.")

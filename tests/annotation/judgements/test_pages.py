@@ -45,7 +45,9 @@ def test_my_answers_are_listed_with_their_prompt_and_state(client, answer, rita)
 def test_nobody_elses_answers_are_listed(answer, bob):
     his = Client()
     his.force_login(bob)
-    assert "You have answered nothing here yet." in his.get(f"/work/{answer.project.slug}/answers/").text
+    work = f"/work/{answer.project.slug}/"
+    page = his.get(f"{work}answers/").text
+    assert f'You have answered nothing here yet. <a href="{work}">Begin</a>' in page
 
 
 def test_the_last_answer_is_one_step_away(client, answer):
