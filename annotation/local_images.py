@@ -7,7 +7,6 @@ import hashlib
 import logging
 import math
 import os
-import tempfile
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
@@ -17,6 +16,8 @@ from uuid import uuid4
 
 from django.conf import settings
 from django.core.files.storage import default_storage
+
+from annotation.saving import write_shared
 
 logger = logging.getLogger(__name__)
 THREADS = 16  # they mostly wait for the storage
@@ -124,29 +125,25 @@ def cached_name(name: str) -> str:
     return f"{file[:2]}/{file}"
 
 
+class _OtherBytes(Exception):
+    """A file in the storage is not what was stored."""
+
+
 def fetch_object(name: str, file: Path) -> None:
     """Copy an object that is named by its hash from the storage, if the storage has it as it was stored."""
     try:
         source = default_storage.open(name)
     except FileNotFoundError:
         return
-    file.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, temporary = tempfile.mkstemp(dir=file.parent, prefix=".new-")
-    try:
-        digest = hashlib.sha256()
-        with source, open(descriptor, "wb") as copy:
-            for piece in source.chunks():
-                digest.update(piece)
-                copy.write(piece)
-            copy.flush()
-            os.fsync(descriptor)  # otherwise a power failure may leave an empty file
+    digest = hashlib.sha256()
+    with suppress(_OtherBytes), source, write_shared(file) as copy:
+        for piece in source.chunks():
+            digest.update(piece)
+            copy.write(piece)
         if digest.hexdigest() != Path(name).stem:
-            size = Path(temporary).stat().st_size
-            logger.warning("%s: the storage has %s bytes that are not what was stored", name, f"{size:,}")
-            return
-        os.replace(temporary, file)
-    finally:
-        Path(temporary).unlink(missing_ok=True)
+            size = f"{copy.tell():,}"
+            logger.warning("%s: the storage has %s bytes that are not what was stored", name, size)
+            raise _OtherBytes
 
 
 @contextmanager

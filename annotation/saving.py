@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
+from uuid import uuid4
+
+UNFINISHED = ".new-"  # begins the name of a file that `write_shared` has not finished
 
 
 @contextmanager
@@ -21,3 +26,22 @@ def write_whole(file: Path) -> Iterator[Path]:
     except BaseException:
         unfinished.unlink(missing_ok=True)
         raise
+
+
+@contextmanager
+def write_shared(file: Path) -> Iterator[BinaryIO]:
+    """Provide an empty file, in a folder that is made; when the block ends, it takes the name, synced.
+
+    Others may be writing the same meanwhile: whoever reads sees one of the files, whole. An exception in the
+    block leaves nothing; a process that is killed, a file that begins with UNFINISHED.
+    """
+    file.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = file.with_name(f"{UNFINISHED}{uuid4().hex}")
+    try:
+        with unfinished.open("xb") as content:
+            yield content
+            content.flush()
+            os.fsync(content.fileno())  # otherwise a power failure may leave an empty file
+        unfinished.replace(file)
+    finally:
+        unfinished.unlink(missing_ok=True)

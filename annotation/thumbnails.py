@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import logging
 import os
-import tempfile
 import threading
 import time
 from contextlib import suppress
@@ -20,11 +19,11 @@ from django.conf import settings
 from django.core.files import File
 
 from annotation.models import Image
+from annotation.saving import UNFINISHED, write_shared
 
 SIDE = 320  # pixels of the longer side: twice the largest size that pages show, for dense screens
 QUALITY = 80  # of WebP, 0 to 100
 FOLDERS = 256  # that the cache is spread over, by the first two digits of the hash
-UNFINISHED = ".new-"  # begins the name of a file that is being written
 WRITING = 60.0  # seconds after which such a file is one that a killed process left
 
 logger = logging.getLogger(__name__)
@@ -108,14 +107,8 @@ def open_thumbnail(image: Image) -> BinaryIO:
 
 def _store(content: bytes, file: Path) -> None:
     """Add a file to the cache. Raises: OSError."""
-    file.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, temporary = tempfile.mkstemp(dir=file.parent, prefix=UNFINISHED)
-    try:
-        with open(descriptor, "wb") as unfinished:
-            unfinished.write(content)
-        os.replace(temporary, file)  # whole at once: others may be making the same
-    finally:
-        Path(temporary).unlink(missing_ok=True)
+    with write_shared(file) as unfinished:  # others may be making the same
+        unfinished.write(content)
     _trim(file.parent)
 
 

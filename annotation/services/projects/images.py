@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import io
 import lzma
-import os
 import re
 import struct
 import zipfile
@@ -13,7 +12,6 @@ import zlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from uuid import uuid4
 
 import PIL.Image
 from django.conf import settings
@@ -22,6 +20,7 @@ from django.core.files.storage import default_storage
 
 from annotation.local_images import local_root
 from annotation.models import Image
+from annotation.saving import write_shared
 from annotation.services.projects.metadata import BrokenImage, without_metadata
 
 SIGNATURES = {
@@ -185,23 +184,14 @@ def _store_file(image: CheckedImage) -> None:
     if is_there and default_storage.size(name) == image.size:
         return
     if local_root() is not None:
-        _write_whole(name, content)
+        with write_shared(Path(default_storage.path(name))) as file:  # others may be storing the same
+            file.write(content)
         return
     if is_there:
         default_storage.delete(name)  # it was damaged: objects appear whole
     stored_name = default_storage.save(name, ContentFile(content))
     if stored_name != name:  # another process stored the same bytes at the same time
         default_storage.delete(stored_name)
-
-
-def _write_whole(name: str, content: bytes) -> None:
-    """Put a file into a storage on the local disk, where no process sees a part of it under its name."""
-    unfinished = f"{name}.{uuid4().hex}.new"  # others may be storing the same
-    try:
-        default_storage.save(unfinished, ContentFile(content))
-        os.replace(default_storage.path(unfinished), default_storage.path(name))
-    finally:
-        default_storage.delete(unfinished)
 
 
 # What reading an archive raises that is cut off, encrypted, damaged, or compressed in an unknown way.
