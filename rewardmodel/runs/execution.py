@@ -28,6 +28,7 @@ from rewardmodel.runs.folders import RunFolder
 logger = logging.getLogger(__name__)
 HEARTBEAT_SECONDS = 1.0
 DATABASE_PATIENCE_SECONDS = 60.0  # Postgres may restart under a run
+OF_THE_FILE = (FileNotFoundError, IsADirectoryError, NotADirectoryError, PermissionError)
 
 OnReport = Callable[[int, int, Mapping[str, float]], None]
 
@@ -188,13 +189,29 @@ def _work(run: Run, work: Callable[[Heartbeat], None], heartbeat: Heartbeat) -> 
             retry_on_database_error(lambda: jobs.release(run, now=now()))
         except Exception as error:
             heartbeat.end()
-            if heartbeat.supervisor is None or isinstance(error, PermanentFailure | PermanentError):
+            if heartbeat.supervisor is None or _is_permanent(error):
                 message = f"{type(error).__name__}: {error}"
                 retry_on_database_error(lambda: states.fail(run, error=message, now=now()))
             raise
         else:
             heartbeat.end()
             retry_on_database_error(lambda: states.finish(run, now=now()))
+
+
+def _is_permanent(error: BaseException) -> bool:
+    """Whether no second try mends it. One may where the cause is the machine, a disk or the network.
+
+    A file that is missing, or may not be read, is no such cause.
+    """
+    if not isinstance(error, PermanentFailure | PermanentError):
+        return False
+    cause: BaseException = error
+    while earlier := cause.__cause__ or cause.__context__:
+        cause = earlier
+        is_of_system = isinstance(cause, OSError) and cause.errno is not None  # decoders raise it without
+        if isinstance(cause, MemoryError) or (is_of_system and not isinstance(cause, OF_THE_FILE)):
+            return False
+    return True
 
 
 def retry_on_database_error(write: Callable[[], None]) -> None:

@@ -2,12 +2,14 @@
 
 import os
 import signal
+import socket
 import time
 
 import pytest
 
 from annotation.jobs import JobLost
-from rewardmodel.learning.errors import CheckpointError, Interrupted
+from rewardmodel.learning import checkpoints
+from rewardmodel.learning.errors import CheckpointError, Interrupted, PermanentError
 from rewardmodel.models import DatasetVersion, TrainingPoint, TrainingRun
 from rewardmodel.runs import states
 from rewardmodel.runs.execution import PermanentFailure, execute
@@ -109,6 +111,38 @@ def test_work_that_cannot_be_done_fails_the_run_at_once(run, supervisor, error):
         execute(run, work, supervisor=supervisor)
     row = TrainingRun.objects.get()
     assert (row.state, row.error, row.crashes) == (State.FAILED, f"{error.__name__}: no encoder here", 0)
+
+
+def read_from_a_broken_disk(tmp_path):
+    (tmp_path / "config.json").symlink_to("/proc/self/mem")  # whose first bytes nobody can read: EIO
+    checkpoints.load(tmp_path)
+
+
+def ask_a_server_that_is_away(tmp_path):
+    try:
+        socket.create_connection(("127.0.0.1", 1))
+    except OSError as error:
+        raise PermanentFailure(f"its reward raised {error}") from error
+
+
+def load_what_nobody_put_there(tmp_path):
+    checkpoints.load(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("work", "error", "state"),
+    [
+        (read_from_a_broken_disk, "Input/output error", State.RUNNING),
+        (ask_a_server_that_is_away, "Connection refused", State.RUNNING),
+        (load_what_nobody_put_there, "no such file", State.FAILED),
+    ],
+)
+def test_work_that_a_disk_or_the_network_failed_is_left_to_the_supervisor_to_try_again(
+    run, tmp_path, work, error, state
+):
+    with pytest.raises((PermanentError, PermanentFailure), match=error):
+        execute(run, lambda heartbeat: work(tmp_path), supervisor=os.getppid())
+    assert TrainingRun.objects.get().state == state
 
 
 def test_work_stops_when_its_supervisor_died(run):
