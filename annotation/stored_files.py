@@ -246,9 +246,13 @@ def remove_local(path: Path) -> None:
 
 def delete_loose() -> int:
     """Delete objects that a killed process left in the storage. Returns: how many."""
-    names = list(LooseObject.objects.filter(since__lt=now() - LOOSE).values_list("name", flat=True))
-    _delete_objects(names)
-    return len(names)
+    old, deleted = LooseObject.objects.filter(since__lt=now() - LOOSE), 0
+    for loose in list(old):
+        with transaction.atomic():  # who stores the same file once more notes it anew before, or waits
+            if old.select_for_update().filter(pk=loose.pk).first() is not None:
+                _delete_objects([loose.name])
+                deleted += 1
+    return deleted
 
 
 def _rows(path: Path) -> list[StoredFile]:

@@ -119,6 +119,29 @@ def test_a_host_that_may_not_change_a_folder_any_more_leaves_it_as_it_is(on, sto
     assert objects(remote) == {"state": "1"}
 
 
+def test_what_a_killed_process_left_stays_where_it_is_stored_once_more_meanwhile(
+    on, store, remote, monkeypatch
+):
+    from remote_storage import RemoteStorage
+
+    def refuse():
+        raise PermissionError
+
+    run, delete = write(on("a") / "runs" / "reward-1", config="c", state="1"), RemoteStorage.delete
+    with pytest.raises(PermissionError):
+        store(run, fence=refuse)
+    LooseObject.objects.update(since=now() - timedelta(days=2))
+
+    def delete_while_the_run_is_taken_over(storage, name):
+        delete(storage, name)
+        monkeypatch.setattr(RemoteStorage, "delete", delete)
+        store(run)
+
+    monkeypatch.setattr(RemoteStorage, "delete", delete_while_the_run_is_taken_over)
+    stored_files.delete_loose()
+    assert read(run) == {"config": "c", "state": "1"}
+
+
 def test_files_that_are_written_meanwhile_are_stored_as_they_were_at_one_moment(
     on, store, remote, monkeypatch
 ):
