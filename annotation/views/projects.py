@@ -5,7 +5,9 @@ from __future__ import annotations
 from datetime import timedelta
 
 from django.contrib import messages
+from django.core.exceptions import ValidationError
 from django.core.paginator import Paginator
+from django.db import IntegrityError
 from django.db.models import QuerySet
 from django.http import Http404, HttpResponse
 from django.shortcuts import redirect, render
@@ -78,6 +80,9 @@ def new_project(request: MemberRequest) -> HttpResponse:
         )
     except ImportRefused as error:
         form.add_error("material", str(error))
+        return render(request, NEW, {"form": form}, status=422)
+    except (ValidationError, IntegrityError):  # it was free when the form was checked
+        form.add_error("slug", "Somebody has just made a project of this short name: choose another.")
         return render(request, NEW, {"form": form}, status=422)
     if upload is None:
         return redirect("project", project.slug)

@@ -1,14 +1,17 @@
 """What inspectors and admins see and do in a browser, and how everybody else is refused."""
 
+from concurrent.futures import ThreadPoolExecutor
 from uuid import uuid4
 
 import pytest
+from django.db import connection, transaction
 from django.test import Client
 
 from annotation.models import Acknowledgement, Assignment, Membership, Project, PromptLabel, User
 from annotation.services.assignments.priorities import record_scores
 from annotation.services.imports import import_rankings
 from tests.annotation.imports.rows import ranking_row
+from tests.annotation.imports.test_rankings import BLOCKED
 from tests.annotation.posts import address, begin, filled_in
 from tests.cast import NOW
 
@@ -229,6 +232,28 @@ def test_an_admin_makes_a_project(ada, project):
     assert (made.asks_label, made.asks_ratings, made.slots, made.consistency) == (False, True, 4, "warn")
     assert made.guidelines.get().text == "# Foxes first"
     assert made.memberships.get().user == ada
+
+
+@pytest.mark.django_db(transaction=True)
+def test_of_two_projects_made_at_once_under_one_short_name_the_second_is_refused_at_the_field(ada, project):
+    def make():
+        try:
+            return as_(ada).post("/projects/new/", NEW)
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(1) as threads:
+        with transaction.atomic():
+            Project.objects.create(slug="foxes", name="Foxes of another")
+            second = threads.submit(make)
+            with connection.cursor() as cursor:
+                while not cursor.rowcount > 0:
+                    assert not second.done(), second.result()
+                    cursor.execute(BLOCKED)
+        page = second.result()
+    assert page.status_code == 422
+    assert 'id="id_slug_error"' in page.text
+    assert Project.objects.filter(slug="foxes").count() == 1
 
 
 @pytest.mark.parametrize(
