@@ -6,6 +6,7 @@ from PIL import Image, ImageDraw
 from playwright.sync_api import expect
 
 from refl.judged_images import store_judged
+from refl.models import Generator
 from refl.services.generators import register_tuned
 from refl.services.tuning import queue_tuning
 from tests.accessibility import complaints
@@ -166,3 +167,13 @@ def test_the_gallery_has_nothing_serious_and_is_no_wider_than_the_window(open_pa
     found = complaints(page, "generator")
     page.get_by_role("button", name="Side by side").click()
     assert not [*found, *complaints(page, "generator, side by side")]
+
+
+def test_both_generators_are_named_in_full_where_two_pairs_share_a_phone(open_page, generator):
+    Generator.objects.filter(pk=generator.pk).update(name="shipped generator")
+    page = open_page(**PHONE)
+    page.reload()
+    page.locator(".before-afters").evaluate("pairs => pairs.style.setProperty('--pair', '8rem')")
+    names = page.locator("before-after .names span")
+    expect(names.first).to_have_text("shipped generator")
+    assert not any(names.evaluate_all("names => names.map(name => name.scrollWidth > name.clientWidth)"))
