@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import logging
 import os
 import threading
 import time
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO, cast
 
@@ -36,7 +38,7 @@ _decoding = threading.Lock()  # one picture at a time in a process: a large one 
 
 
 class ImageLost(Exception):
-    """The image's file is missing in the storage, cut short, or cannot be decoded; the message names it."""
+    """The image's file is missing in the storage, damaged, or cannot be decoded; the message names it."""
 
 
 class StorageSilent(Exception):
@@ -44,15 +46,25 @@ class StorageSilent(Exception):
 
 
 def open_image(image: Image) -> BinaryIO:
-    """Return the image's open file.
+    """Return the image's open file, all of which was read: browsers draw what there is of a damaged one.
 
-    Raises: ImageLost when the storage lacks it, cannot give it, or has more or less of it; StorageSilent,
-    also when OPENED_AT_ONCE wait for it already.
+    Raises: ImageLost when the storage lacks it, cannot give it, or has other bytes than were stored;
+    StorageSilent, also when OPENED_AT_ONCE wait for it already.
     """
     file = _open(image)
-    if file.size != image.bytes:  # browsers draw what there is of a file that was cut short
+    try:
+        if file.size != image.bytes:
+            has = f"has {file.size:,} bytes in the storage, not {image.bytes:,}"
+            raise ImageLost(f"{image.file.name}: {has}")
+        digest = hashlib.sha256()
+        with _reading(image):
+            for piece in file.chunks():
+                digest.update(piece)
+            file.seek(0)
+        _check(image, digest.hexdigest())
+    except BaseException:
         file.close()
-        raise ImageLost(f"{image.file.name}: has {file.size:,} bytes in the storage, not {image.bytes:,}")
+        raise
     return cast(BinaryIO, file)
 
 
@@ -61,25 +73,37 @@ def _open(image: Image) -> File[bytes]:
     if not _opening.acquire(timeout=TURN_SECONDS):
         raise StorageSilent(f"{OPENED_AT_ONCE} files are waited for already")
     try:
-        return cast("File[bytes]", image.file.open().file)
+        with _reading(image):
+            return cast("File[bytes]", image.file.open().file)
+    finally:
+        _opening.release()
+
+
+def _read(image: Image) -> bytes:
+    """Return the image's bytes. Raises: ImageLost; StorageSilent."""
+    with _open(image) as file, _reading(image):
+        content: bytes = file.read()
+    _check(image, hashlib.sha256(content).hexdigest())
+    return content
+
+
+def _check(image: Image, sha256: str) -> None:
+    """Raises: ImageLost."""
+    if sha256 != image.sha256:
+        raise ImageLost(f"{image.file.name}: the storage has other bytes than were stored")
+
+
+@contextmanager
+def _reading(image: Image) -> Iterator[None]:
+    """Tell what the storage raises of the file from the rest. Raises: ImageLost; StorageSilent."""
+    try:
+        yield
     except FileNotFoundError as error:
         raise ImageLost(f"{image.file.name}: is missing in the storage") from error
     except (IsADirectoryError, NotADirectoryError) as error:
         raise ImageLost(f"{image.file.name}: {error}") from error
     except (BotoCoreError, ClientError, OSError) as error:  # too many open files, say: not the file's fault
         raise StorageSilent(str(error)) from error
-    finally:
-        _opening.release()
-
-
-def _read(image: Image) -> bytes:
-    """Return what the storage has of the image's file. Raises: ImageLost; StorageSilent."""
-    with _open(image) as file:
-        try:
-            content: bytes = file.read()
-        except (BotoCoreError, ClientError, OSError) as error:
-            raise StorageSilent(str(error)) from error
-    return content
 
 
 def is_small(image: Image) -> bool:

@@ -233,3 +233,21 @@ def test_a_file_that_was_cut_short_is_not_there_and_logged(a_prompt, alice, capl
     assert client.get(address.format(image.token)).status_code == 404
     [said] = [each.message for each in caplog.records if each.name == "annotation.image_files"]
     assert said == f"{image.file.name}: has {image.bytes - 20} bytes in the storage, not {image.bytes}"
+
+
+@pytest.mark.parametrize("address", ["/images/{}", "/images/{}/small"])
+@pytest.mark.parametrize("size", [(8, 8), LARGE])
+def test_a_file_that_was_damaged_at_the_same_length_is_not_there_and_logged(
+    a_prompt, alice, caplog, address, size
+):
+    image = stored(encoded(PIL.Image.effect_noise(size, 90), "JPEG"))
+    Generation.objects.filter(prompt=a_prompt(images=1)).update(image=image)
+    file = Path(image.file.path)
+    content = bytearray(file.read_bytes())
+    content[-20] ^= 1  # decoders draw it all the same
+    file.write_bytes(content)
+    client = Client()
+    client.force_login(alice)
+    assert client.get(address.format(image.token)).status_code == 404
+    [said] = [each.message for each in caplog.records if each.name == "annotation.image_files"]
+    assert said == f"{image.file.name}: the storage has other bytes than were stored"
