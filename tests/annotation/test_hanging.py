@@ -8,16 +8,19 @@ from contextlib import contextmanager
 import psutil
 import pytest
 from botocore.config import Config
+from botocore.exceptions import BotoCoreError
 from django.db import OperationalError, connections
 from django.urls import reverse
 
-from annotation.models import Export
+from annotation.models import Export, FileFault
+from annotation.services.recovery.looks import look_at_files
 from annotation.waking import LATE
 from config.celery import app
 from config.database.silence import give_up_on_silence
 from config.health import database_answers
 from config.local.processes import find_marked
 from config.settings import VAR
+from tests.cast import NOW
 
 SOON = 15  # seconds: machines that test are busy
 
@@ -149,3 +152,11 @@ def test_an_image_whose_storage_hangs_is_not_there_now(request, path, client, ad
     client.force_login(ada)
     response = client.get(reverse(path, args=[token]))
     assert (response.status_code, response.headers["Cache-Control"]) == (503, "no-store")
+
+
+def test_a_look_at_files_of_a_storage_that_hangs_takes_none_for_damaged(request, a_prompt):
+    a_prompt()
+    request.getfixturevalue("silent_storage")
+    with pytest.raises(BotoCoreError):
+        look_at_files(now=NOW, seconds=SOON)
+    assert not FileFault.objects.exists()

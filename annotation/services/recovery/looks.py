@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
 from pathlib import Path
 from time import monotonic
 
+from botocore.exceptions import BotoCoreError
 from django.conf import settings
 from django.core.files.storage import default_storage
 
@@ -19,6 +21,7 @@ from annotation.stored_files import file_names, open_stored, stored_digests
 REST = timedelta(days=7)  # between the end of a round and the next one
 BATCH = 100  # files and folders, after which the position is stored
 
+OF_ANY_FILE = (errno.EMFILE, errno.ENFILE, errno.ENOMEM)
 GONE, CHANGED = "is gone", "has changed since it was stored"
 
 
@@ -119,13 +122,18 @@ def _record(kind: str, file: KnownFile, *, now: datetime) -> None:
 
 
 def _read(file: KnownFile) -> tuple[str, str]:
-    """Returns: what is wrong with the file, "" if nothing is, and its sha256."""
+    """Returns: what is wrong with the file, "" if nothing is, and its sha256.
+
+    Raises: what the storage or this machine raises of any file now.
+    """
     try:
         with open_stored(file.path) if file.path else default_storage.open(stored_name(file.name)) as content:
             sha256 = hashlib.file_digest(content, "sha256").hexdigest()
     except FileNotFoundError:
         return GONE, ""
     except OSError as error:
+        if isinstance(error, BotoCoreError) or error.errno in OF_ANY_FILE:
+            raise
         return f"cannot be read ({error.strerror or error})"[:200], ""
     return (CHANGED if sha256 != (file.sha256 or sha256) else ""), sha256
 
