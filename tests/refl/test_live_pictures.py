@@ -177,3 +177,5 @@ def test_both_generators_are_named_in_full_where_two_pairs_share_a_phone(open_pa
     names = page.locator("before-after .names span")
     expect(names.first).to_have_text("shipped generator")
     assert not any(names.evaluate_all("names => names.map(name => name.scrollWidth > name.clientWidth)"))
+    long, short = (names.nth(number).bounding_box()["height"] for number in range(2))
+    assert long > short  # "tuned-1" is not broken at its hyphen
