@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import logging
 import os
 import socket
@@ -197,17 +198,19 @@ def _listener(address: Address) -> socket.socket:
     """Raises: AlreadyServed."""
     if not isinstance(address, str):
         return socket.create_server(address, backlog=256)
-    try:
-        protocol.connect(address, seconds=CONNECT_SECONDS).close()
-    except OSError:
-        pass  # nobody, or what a killed one left
-    else:
-        raise AlreadyServed(f"another scorer listens at {address}")
     path = Path(address)
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    path.unlink(missing_ok=True)
-    listener = socket.socket(socket.AF_UNIX)
-    listener.bind(address)
-    path.chmod(0o600)
-    listener.listen(256)
-    return listener
+    with path.with_suffix(".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # of two that start at once, the second finds the first
+        try:
+            protocol.connect(address, seconds=CONNECT_SECONDS).close()
+        except OSError:
+            pass  # nobody, or what a killed one left
+        else:
+            raise AlreadyServed(f"another scorer listens at {address}")
+        path.unlink(missing_ok=True)
+        listener = socket.socket(socket.AF_UNIX)
+        listener.bind(address)
+        path.chmod(0o600)
+        listener.listen(256)
+        return listener

@@ -13,6 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from itertools import combinations
 from pathlib import Path
 from shutil import copytree
+from threading import Barrier
 
 import psutil
 import pytest
@@ -27,7 +28,7 @@ from rewardmodel.api.scores import PROMPT_LENGTH
 from rewardmodel.learning import load
 from rewardmodel.services.checkpoints import promote, register_checkpoint
 from rewardmodel.serving import client as scorers
-from rewardmodel.serving import protocol
+from rewardmodel.serving import protocol, server
 from rewardmodel.serving.client import ClientGone, ScorerLost, request_scores
 from tests.cast import NOW, huge_png, picture
 from tests.rewardmodel.conftest import WORDS
@@ -562,3 +563,19 @@ def test_scorers_that_hang_hold_readiness_up_once_and_not_each(client, settings,
     assert time.monotonic() - begun < 2 * scorers.CONNECT_SECONDS
     for one in hanging:
         one.close()
+
+
+def test_of_two_scorers_that_start_at_once_at_one_address_one_listens(tmp_path):
+    together = Barrier(2)
+
+    def start(address):
+        together.wait()
+        try:
+            return server._listener(str(address))
+        except server.AlreadyServed:
+            return None
+
+    with ThreadPoolExecutor(2) as scorer_processes:
+        for number in range(300):
+            (listener,) = filter(None, scorer_processes.map(start, [tmp_path / f"{number}.sock"] * 2))
+            listener.close()
