@@ -1,5 +1,6 @@
 """Commands that are given what cannot be: one line, and a status that is not 0."""
 
+import signal
 import subprocess
 import sys
 
@@ -13,6 +14,15 @@ def test_arguments_that_are_no_text_are_refused_in_one_line():
     done = subprocess.run(command, cwd=settings.ROOT, capture_output=True, check=False)
     assert (done.returncode, done.stdout) == (1, b"")
     assert done.stderr == b"manage.py: the arguments are not in UTF-8\n"
+
+
+def test_a_command_that_is_interrupted_by_its_keys_ends_without_a_traceback():
+    waits = "import time; print('at work', flush=True); time.sleep(60)"
+    command = [sys.executable, "manage.py", "shell", "--no-imports", "--command", waits]
+    process = subprocess.Popen(command, cwd=settings.ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    assert process.stdout.readline() == b"at work\n"
+    process.send_signal(signal.SIGINT)
+    assert (process.communicate(timeout=30), process.returncode) == ((b"", b""), 130)
 
 
 @pytest.mark.parametrize("command", ["evaluate_reward_model", "select_prompts"])
