@@ -33,10 +33,17 @@ class JobQuerySet(models.QuerySet[J]):
         """Waiting for a worker, oldest first."""
         return self.filter(state=Job.State.QUEUED).order_by("pk")
 
+    def at_work(self, *, now: datetime) -> JobQuerySet[J]:
+        """Running, with a heartbeat not long ago."""
+        return self.filter(state=Job.State.RUNNING, heartbeat__gte=_silent_since(now))
+
     def silent(self, *, now: datetime) -> JobQuerySet[J]:
         """Running according to their row, but without a heartbeat for too long."""
-        silence = timedelta(seconds=settings.RUN_SILENCE_SECONDS)
-        return self.filter(state=Job.State.RUNNING, heartbeat__lt=now - silence)
+        return self.filter(state=Job.State.RUNNING, heartbeat__lt=_silent_since(now))
+
+
+def _silent_since(now: datetime) -> datetime:
+    return now - timedelta(seconds=settings.RUN_SILENCE_SECONDS)
 
 
 JobManager = models.Manager.from_queryset(JobQuerySet)

@@ -33,7 +33,7 @@ def test_tables_that_are_missing_are_ill(migrate_back):
 def test_a_broker_is_well_and_a_queue_without_a_worker_is_ill():
     findings = list(check_broker(queues=["nobody's"]))
     assert not findings[0].advice
-    assert "start one: celery -A config worker -Q nobody's" in ill(findings)["worker"]
+    assert "Start one: celery -A config worker -Q nobody's" in ill(findings)["worker"]
 
 
 def test_a_scorer_that_listens_is_well_and_one_that_does_not_is_ill(settings, tmp_path):

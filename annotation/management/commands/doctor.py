@@ -15,20 +15,23 @@ from pathlib import Path
 from typing import Any
 
 from celery import current_app
+from django.apps import apps
 from django.conf import settings
 from django.core.files.base import ContentFile
 from django.core.files.storage import default_storage
 from django.core.management.base import BaseCommand, CommandError
 from django.db import DatabaseError, connection
 from django.db.migrations.executor import MigrationExecutor
+from django.utils.timezone import now
 from kombu.exceptions import KombuError
 
 from annotation.local_images import local_root
-from annotation.models import FileFault, FileRound
+from annotation.models import FileFault, FileRound, Job
 from annotation.selectors.log import check_log
 
 LEAST_FREE_BYTES = 5 * 10**9  # a dataset, a run's checkpoints and its sample grids
 NAMED_FAULTS = 3
+RUNS = "gpu"  # the queue of what other apps than this one do
 PACKAGES = ("django", "celery", "torch", "transformers", "diffusers")
 # Torch is imported in a process of its own, never by a command of this app.
 _DEVICES = """
@@ -94,7 +97,7 @@ def check_database() -> Iterator[Finding]:
     yield Finding("tables", f"{len(missing)} migrations not applied", advice)
 
 
-def check_broker(queues: Sequence[str] = ("default", "gpu")) -> Iterator[Finding]:
+def check_broker(queues: Sequence[str] = ("default", RUNS)) -> Iterator[Finding]:
     try:
         with current_app.connection_for_read() as broker:
             broker.ensure_connection(max_retries=1, timeout=3)
@@ -106,9 +109,19 @@ def check_broker(queues: Sequence[str] = ("default", "gpu")) -> Iterator[Finding
     yield Finding("broker", where)
     for queue in queues:
         workers = [name for name, active in served.items() if queue in {entry["name"] for entry in active}]
-        # A worker that supervises a run does not answer before the run has ended.
-        advice = "" if workers else f"Unless it is busy, start one: celery -A config worker -Q {queue}"
+        advice = ""
+        if not workers and queue == RUNS:  # one that does a run does not answer before it has ended
+            workers = [f"busy with {run}" for run in _runs_at_work()]
+        if not workers:
+            advice = f"Start one: celery -A config worker -Q {queue}"
         yield Finding("worker", f"{', '.join(workers) or 'none answers'} on the queue {queue}", advice)
+
+
+def _runs_at_work() -> list[Job]:
+    """Return the jobs of the apps above this one that a worker is doing."""
+    kinds = [kind for kind in apps.get_models() if issubclass(kind, Job)]
+    runs = [kind for kind in kinds if kind._meta.app_label != Job._meta.app_label]
+    return [run for kind in runs for run in kind._default_manager.at_work(now=now())]
 
 
 def check_scorers() -> Iterator[Finding]:

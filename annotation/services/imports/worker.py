@@ -98,8 +98,7 @@ def _claim(upload: Upload, *, now: datetime) -> None:
     """Claim the upload unless IMPORTS_AT_ONCE others run. Raises: ImportsBusy, JobLost."""
     with connection.cursor() as cursor:
         cursor.execute("SELECT pg_advisory_xact_lock(hashtextextended('imports', 0))")
-    running = Upload.objects.filter(state=Upload.State.RUNNING).exclude(pk__in=Upload.objects.silent(now=now))
-    if running.count() >= settings.IMPORTS_AT_ONCE:
+    if Upload.objects.at_work(now=now).count() >= settings.IMPORTS_AT_ONCE:
         raise ImportsBusy(f"{upload} waits for another import")
     jobs.claim(upload, now=now, done=0)
 

@@ -4,9 +4,11 @@ from datetime import timedelta
 
 import pytest
 from django.db import IntegrityError, transaction
+from django.utils.timezone import now
 
 from annotation import jobs
 from annotation.jobs import JobLost
+from annotation.management.commands.doctor import check_broker
 from annotation.models import Event
 from annotation.services.webhooks.webhooks import create_webhook
 from rewardmodel.models import DatasetVersion, TrainingRun
@@ -152,3 +154,14 @@ def test_the_schema_knows_no_run_at_work_without_a_heart_or_a_start(run):
         TrainingRun.objects.filter(pk=run.pk).update(state=State.RUNNING, heartbeat=NOW)
     with pytest.raises(IntegrityError), transaction.atomic():
         TrainingRun.objects.filter(pk=run.pk).update(state=State.FAILED)
+
+
+def test_the_doctor_names_the_run_that_keeps_a_worker_from_answering(run, no_worker):
+    def of_the_worker():
+        return next(finding for finding in check_broker(["gpu"]) if finding.what == "worker")
+
+    assert "Start one" in of_the_worker().advice
+    states.claim(run, now=now())
+    assert (of_the_worker().result, of_the_worker().advice) == (f"busy with {run} on the queue gpu", "")
+    TrainingRun.objects.update(heartbeat=now() - timedelta(hours=1))
+    assert "Start one" in of_the_worker().advice
