@@ -139,12 +139,12 @@ def _remove_left(*, but: Path) -> None:
     if not stored_files.is_elsewhere():
         return
     for model in run_models():
+        # Listed first: what another worker makes meanwhile, of a run that waited, is not among these.
+        folders = set(Path(settings.RUNS_DIR).glob(f"{model.kind}-[0-9]*"))
+        copies = set(Path(settings.RUNS_DIR).glob(f".{model.kind}-[0-9]*.held.new"))
         beating = Q(state=Run.State.RUNNING) | Q(heartbeat__gt=now() - HAND_OVER)
-        at_work = {run.folder for run in model.objects.filter(beating)}
-        for folder in Path(settings.RUNS_DIR).glob(f"{model.kind}-[0-9]*"):
-            if folder != but and folder not in at_work:
-                stored_files.let_go(folder)
-        held = {stored_files.held_beside(folder) for folder in {but, *at_work}}
-        for left in Path(settings.RUNS_DIR).glob(f".{model.kind}-[0-9]*.held.new"):
-            if left not in held:
-                stored_files.remove_local(left)
+        in_use = {but, *(run.folder for run in model.objects.filter(beating))}
+        for folder in folders - in_use:
+            stored_files.let_go(folder)
+        for left in copies - {stored_files.held_beside(folder) for folder in in_use}:
+            stored_files.remove_local(left)
