@@ -64,7 +64,7 @@ class Command(BaseCommand):
                 problems += 1
                 self.stdout.write(f"{'':17}{finding.advice}")
         if problems:
-            raise CommandError(f"{problems} of these need attention")
+            raise CommandError(f"{problems} of these {'need' if problems > 1 else 'needs'} attention")
 
 
 def run_checks() -> Iterator[Finding]:
