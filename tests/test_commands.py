@@ -19,7 +19,14 @@ def test_arguments_that_are_no_text_are_refused_in_one_line():
 def test_a_command_that_is_interrupted_by_its_keys_ends_without_a_traceback():
     waits = "import time; print('at work', flush=True); time.sleep(60)"
     command = [sys.executable, "manage.py", "shell", "--no-imports", "--command", waits]
-    process = subprocess.Popen(command, cwd=settings.ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    process = subprocess.Popen(
+        command,
+        cwd=settings.ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        # Where the tests run in the background, the signal is ignored, and so it would be here.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
     assert process.stdout.readline() == b"at work\n"
     process.send_signal(signal.SIGINT)
     assert (process.communicate(timeout=30), process.returncode) == ((b"", b""), 130)
