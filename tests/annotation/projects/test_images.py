@@ -16,6 +16,7 @@ from annotation.services.projects.images import MAX_ASPECT_RATIO, ImageRefused, 
 from rewardmodel.learning.data import preprocessing
 from rewardmodel.learning.data.preprocessing import UnreadableImage, read_image
 from tests.cast import huge_png, picture
+from tests.limits import limited
 
 
 @pytest.mark.parametrize(("kind", "format"), [("PNG", "png"), ("JPEG", "jpeg"), ("WEBP", "webp")])
@@ -122,13 +123,8 @@ def test_a_file_that_a_dying_process_left_half_written_is_written_again(db, medi
 
 def test_on_a_full_disk_no_part_of_a_file_is_under_its_name(db, media):
     checked = check_image(picture(3))
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (40, hard))
-    try:
-        with pytest.raises(OSError, match="File too large"):
-            stored(checked)
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    with limited(resource.RLIMIT_FSIZE, 40), pytest.raises(OSError, match="File too large"):
+        stored(checked)
     assert not [file for file in media.rglob("*") if file.is_file()]
 
 

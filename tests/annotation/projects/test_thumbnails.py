@@ -25,6 +25,7 @@ from annotation.thumbnails import (
     open_thumbnail,
 )
 from tests.cast import picture
+from tests.limits import limited
 
 LARGE = (800, 400)
 
@@ -173,13 +174,8 @@ def test_a_lost_or_broken_file_says_which_it_is(db):
 @pytest.mark.parametrize("open_file", [open_image, open_thumbnail])
 def test_a_file_that_a_process_cannot_open_now_is_not_lost(db, open_file):
     image = stored(picture(1, size=LARGE))
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (3, hard))
-    try:
-        with pytest.raises(StorageSilent, match="Too many open files"):
-            open_file(image)
-    finally:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    with limited(resource.RLIMIT_NOFILE, 3), pytest.raises(StorageSilent, match="Too many open files"):
+        open_file(image)
     with open_file(image) as file:
         assert file.read()
 

@@ -14,6 +14,7 @@ from rewardmodel.learning.model.backbones.blip import BlipConfig
 from rewardmodel.learning.model.backbones.config import TextConfig, VisionConfig
 from rewardmodel.learning.model.heads import HeadConfig
 from rewardmodel.learning.model.reward import RewardModel
+from tests.limits import limited
 from tests.rewardmodel.learning.conftest import WORDS, spread
 
 
@@ -82,13 +83,9 @@ def test_the_published_name_is_no_place_for_another_mean_unsaid(ours, tmp_path, 
 
 @pytest.mark.parametrize("form", ["laurel", "transformers", "image-reward", "blip"])
 def test_on_a_full_disk_nothing_is_left_of_what_was_not_written_whole(ours, tmp_path, capsys, form):
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     before = sorted(tmp_path.iterdir())
-    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, hard))
-    try:
+    with limited(resource.RLIMIT_FSIZE, 100_000):
         assert main(["convert", str(ours), str(tmp_path / "theirs"), "--form", form]) == 1
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     assert "theirs: cannot be saved" in capsys.readouterr().err
     assert sorted(tmp_path.iterdir()) == before
 

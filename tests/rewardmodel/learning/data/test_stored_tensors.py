@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from rewardmodel.learning.data.stored_tensors import ENTRY, INDEX, RECORDS, StoredTensors
+from tests.limits import limited
 
 KEYS = [bytes([number]) * 32 for number in range(4)]
 TENSORS = torch.arange(4 * 6.0).view(4, 2, 3)
@@ -70,14 +71,9 @@ def test_a_record_whose_entry_was_not_written_yet_does_not_count(store, tmp_path
 def test_a_full_disk_ends_the_keeping_and_is_said_once(store, caplog, tmp_path):
     own = store()
     own.write(KEYS[:1], TENSORS[:1])
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    with caplog.at_level(logging.WARNING):
-        resource.setrlimit(resource.RLIMIT_FSIZE, (40, hard))
-        try:
-            own.write(KEYS[1:], TENSORS[1:])
-            own.write(KEYS[1:], TENSORS[1:])
-        finally:
-            resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    with caplog.at_level(logging.WARNING), limited(resource.RLIMIT_FSIZE, 40):
+        own.write(KEYS[1:], TENSORS[1:])
+        own.write(KEYS[1:], TENSORS[1:])
     assert len(caplog.records) == 1
     assert "no more is kept" in caplog.text
     for each in (own, store()):
